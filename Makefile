@@ -1,0 +1,34 @@
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench
+
+# Rust may be installed for this user without being in PATH.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## a complete world with generated data, from nothing; ARGS=--once for one round
+	@scripts/setup --for demo
+	@cargo run --release --locked -- demo $(ARGS)
+
+test: ## the whole test suite, against real servers; ARGS=name to choose
+	@scripts/setup --for test
+	@cargo test --locked --no-fail-fast $(ARGS)
+
+check: ## the gate before a change is merged: format, lints, docs, licences, unit tests
+	@scripts/setup --for check
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items --quiet
+	@if command -v cargo-deny >/dev/null; then \
+		echo cargo deny check bans licenses sources; \
+		cargo deny --locked check bans licenses sources; \
+	else \
+		echo '!!! cargo-deny is not installed: licences, bans and sources of dependencies were NOT checked' >&2; \
+		echo '!!! cargo install --locked cargo-deny' >&2; \
+	fi
+	cargo test --locked --lib
+
+bench: ## compare with the recipe, restic and mydumper on one generated database; ARGS for scripts/bench
+	@scripts/setup --for bench
+	@scripts/bench $(ARGS)

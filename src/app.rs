@@ -1,0 +1,162 @@
+//! The only wiring place: configuration in, sources with their engine, repository and sandbox out.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use crate::clock::Clock;
+use crate::config::{Assertion, Config, RepositoryConfig, RepositoryKind, SourceConfig, SourceKind};
+use crate::domain::sla::Objectives;
+use crate::engine::Engine;
+use crate::engine::mysql::MysqlEngine;
+use crate::error::{Error, OrFailed, Result};
+use crate::ledger::Ledger;
+use crate::repository::Repository;
+use crate::repository::restic::ResticRepository;
+use crate::sandbox::Sandbox;
+use crate::sandbox::local::LocalSandbox;
+
+/// Everything a command needs.
+pub struct App {
+    /// Resolved configuration.
+    pub config: Config,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// History.
+    pub ledger: Ledger,
+    runtime: Handle,
+    repositories: BTreeMap<String, Arc<dyn Repository>>,
+}
+
+/// One thing protected under one SLA, ready to be worked on.
+pub struct Source {
+    /// Name in the configuration.
+    pub name: String,
+    /// Kind in the configuration.
+    pub engine_name: &'static str,
+    /// Knows the kind.
+    pub engine: Box<dyn Engine>,
+    /// Name of the repository in the configuration.
+    pub repository_name: String,
+    /// Where its backups are.
+    pub repository: Arc<dyn Repository>,
+    /// Where its drills run.
+    pub sandbox: Box<dyn Sandbox>,
+    /// What was promised.
+    pub objectives: Objectives,
+    /// The operator's own questions.
+    pub assertions: Vec<Assertion>,
+}
+
+/// Held while an operation works on a source; released when dropped or when the process dies.
+#[derive(Debug)]
+pub struct SourceLock(#[allow(dead_code)] File);
+
+impl App {
+    /// Open the state directory and the ledger. `runtime` runs the ledger's queries; call from outside of it.
+    pub fn open(config: Config, clock: Arc<dyn Clock>, runtime: Handle) -> Result<Self> {
+        private_directory(&config.state_dir)?;
+        private_directory(&config.state_dir.join("locks"))?;
+        let ledger = runtime.block_on(Ledger::open(&config.state_dir, clock.clone()))?;
+        runtime.block_on(ledger.recover())?;
+        let repositories =
+            config.repositories.values().filter_map(|r| Some((r.name.clone(), repository(r)?))).collect();
+        Ok(Self { config, clock, ledger, runtime, repositories })
+    }
+
+    /// Run a ledger query to its end.
+    pub fn block_on<T>(&self, query: impl Future<Output = Result<T>>) -> Result<T> {
+        self.runtime.block_on(query)
+    }
+
+    /// Names of the sources that a command is to work on: all, or those named.
+    pub fn names(&self, wanted: &[String]) -> Result<Vec<String>> {
+        if wanted.is_empty() {
+            if self.config.sources.is_empty() {
+                return Err(Error::configuration("the configuration has no source").hint("add a [source.NAME] table"));
+            }
+            return Ok(self.config.sources.keys().cloned().collect());
+        }
+        for name in wanted {
+            if !self.config.sources.contains_key(name) {
+                let known = self.config.sources.keys();
+                let near = known.min_by_key(|known| strsim::damerau_levenshtein(known, name));
+                return Err(Error::configuration(format!("unknown source {name}")).hint(
+                    near.map_or("the configuration has no source".to_owned(), |near| format!("did you mean {near}?")),
+                ));
+            }
+        }
+        Ok(wanted.to_vec())
+    }
+
+    /// A configured source, wired up.
+    pub fn source(&self, name: &str) -> Result<Source> {
+        self.names(&[name.to_owned()])?;
+        let config = &self.config.sources[name];
+        if let Some(missing) = self.config.not_built_of(name).next() {
+            return Err(Error::configuration(missing.sentence.clone()).hint("see `backup-sla check-config`"));
+        }
+        let repository = self.repositories.get(&config.repository).cloned().ok_or_else(|| {
+            Error::configuration(format!("repository {} of source {name} is not built yet", config.repository))
+        })?;
+        Ok(Source {
+            name: name.to_owned(),
+            engine_name: config.kind.name(),
+            engine: self.engine(config)?,
+            repository_name: config.repository.clone(),
+            repository,
+            sandbox: Box::new(LocalSandbox::new(&self.config.state_dir, self.clock.clone())),
+            objectives: config.objectives.clone(),
+            assertions: config.assertions.clone(),
+        })
+    }
+
+    fn engine(&self, config: &SourceConfig) -> Result<Box<dyn Engine>> {
+        match &config.kind {
+            SourceKind::Mysql(mysql) => {
+                Ok(Box::new(MysqlEngine::new(mysql.clone(), config.sandbox.clone(), self.clock.clone())))
+            }
+            other => Err(Error::configuration(format!("source kind {} is not built yet", other.name()))),
+        }
+    }
+
+    /// Take the lock of a source for `operation`: a drill that takes hours must not keep the backups away. Fails at once if another operation, of any process, holds it.
+    pub fn lock(&self, source: &str, operation: &str) -> Result<SourceLock> {
+        let path = self.config.state_dir.join("locks").join(format!("{source}.{operation}.lock"));
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = file.or_failed(format!("open lock {}", path.display()))?;
+        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(SourceLock(file)),
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                Err(Error::failed(format!("lock source {source}: another {operation} of it is running"))
+                    .hint("wait for it to end; `backup-sla status` shows what is running"))
+            }
+            Err(error) => Err(Error::failed(format!("lock source {source}")).because(error)),
+        }
+    }
+}
+
+/// The driver of a configured repository; none for a kind that is not built yet.
+fn repository(config: &RepositoryConfig) -> Option<Arc<dyn Repository>> {
+    match (config.kind, &config.password) {
+        (RepositoryKind::Restic, Some(password)) if Path::new(&config.url).is_absolute() => {
+            Some(Arc::new(ResticRepository::new(PathBuf::from(&config.url), password.clone())))
+        }
+        _ => None,
+    }
+}
+
+fn private_directory(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
+        Error::failed(format!("create directory {}", path.display()))
+            .because(error)
+            .hint("set `state_dir` to a place that this user may write")
+    })
+}

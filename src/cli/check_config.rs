@@ -1,0 +1,52 @@
+//! `backup-sla check-config [--connect]`
+
+use clap::Args;
+
+use super::output;
+use super::{Session, for_each};
+use crate::app::App;
+use crate::clock::SystemClock;
+use crate::config;
+use crate::error::{Error, Result};
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Also reach every server and repository and check privileges
+    #[arg(long)]
+    connect: bool,
+}
+
+pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
+    let file = config::find(session.config.as_deref());
+    let config = config::load(&file)?;
+    for warning in config.warnings() {
+        output::line(&format!("warning: {warning}"))?;
+    }
+    if !config.not_built.is_empty() {
+        let sentences: Vec<&str> = config.not_built.iter().map(|missing| missing.sentence.as_str()).collect();
+        return Err(
+            Error::configuration(sentences.join("\n")).hint("take these out, or wait for the version that has them")
+        );
+    }
+    let (sources, repositories) = (config.sources.len(), config.repositories.len());
+    let mut code = 0;
+    if arguments.connect {
+        let app = App::open(config, SystemClock::shared(), session.runtime.clone())?;
+        let names: Vec<String> = app.config.sources.keys().cloned().collect();
+        code = for_each(session, &names, |name| connect(&app, name));
+    }
+    output::line(&format!("{}: {sources} source(s), {repositories} repository(ies)", file.display()))?;
+    Ok(code)
+}
+
+fn connect(app: &App, name: &str) -> Result<u8> {
+    let source = app.source(name)?;
+    let preflight = source.engine.preflight().map_err(|error| error.context(format!("source {name}")))?;
+    output::line(&format!("source {name}: {}", preflight.summary))?;
+    for warning in preflight.warnings {
+        output::line(&format!("  note: {warning}"))?;
+    }
+    source.repository.prepare().map_err(|error| error.context(format!("source {name}")))?;
+    output::line(&format!("source {name}: repository {} is open", source.repository.location()))?;
+    Ok(0)
+}

@@ -1,0 +1,186 @@
+//! `backup-sla demo`: a complete world with generated data, so that a newcomer sees the promise kept within a minute.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{Session, backup, drill, output, serve, status, worse};
+use crate::app::App;
+use crate::clock::SystemClock;
+use crate::config;
+use crate::demo::production::{BACKUP_USER, Production};
+use crate::demo::shop::{self, Size};
+use crate::error::{Error, OrFailed, Result};
+use crate::operations::backup as operation;
+use crate::operations::drill::{DrillRequest, drill as run_drill};
+
+/// Time between two rounds while the demo stays.
+const ROUND: Duration = Duration::from_mins(1);
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// One round, then exit with the verdict's status
+    #[arg(long)]
+    once: bool,
+    /// Where the world is made; must be new or empty, and is kept [default: a temporary directory that is removed]
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Address the metrics are served on
+    #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = "127.0.0.1:10909")]
+    listen: String,
+}
+
+#[derive(Debug, Args)]
+pub struct DataArguments {
+    /// About how many bytes a dump of it has
+    #[arg(long, value_name = "N")]
+    bytes: u64,
+}
+
+/// Run the demo.
+pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
+    let temporary;
+    let directory = if let Some(directory) = &arguments.dir {
+        directory.clone()
+    } else {
+        temporary = tempfile::Builder::new().prefix("backup-sla-demo-").tempdir().or_failed("make a directory")?;
+        temporary.path().to_owned()
+    };
+    let directory = prepare(&directory)?;
+    say(session, "starting a MariaDB with a generated shop …")?;
+    let production = Production::start(&directory.join("production"))?;
+    let _customers = production.open_shop()?;
+    let file = configuration(&directory, &production)?;
+    let app = App::open(config::load(&file)?, SystemClock::shared(), session.runtime.clone())?;
+    say(session, &format!("its configuration: {}", file.display()))?;
+    let code = round(session, &app)?;
+    if arguments.once {
+        return Ok(code);
+    }
+    stay(session, &app, &arguments.listen)?;
+    Ok(0)
+}
+
+/// Back up and drill every source, and say what was promised and measured.
+fn round(session: &Session<'_>, app: &App) -> Result<u8> {
+    let mut code = 0;
+    for name in app.names(&[])? {
+        let source = app.source(&name)?;
+        let backed_up = operation::backup(app, &source, &session.context)?;
+        if !session.json {
+            backup::print(&backed_up)?;
+        }
+        let report = run_drill(app, &source, &DrillRequest::default(), &session.context)?;
+        if session.json {
+            output::json(&report)?;
+        } else {
+            drill::print(&report, Some(source.objectives.rto.as_secs_f64()))?;
+        }
+        code = worse(code, report.verdict.exit_code());
+    }
+    if !session.json {
+        status::show(app, &app.names(&[])?, false)?;
+    }
+    Ok(code)
+}
+
+/// Serve metrics and do a round a minute until asked to stop.
+fn stay(session: &Session<'_>, app: &App, listen: &str) -> Result<()> {
+    let stop = &session.context.cancel;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut waited = Duration::ZERO;
+            while !stop.is_cancelled() {
+                std::thread::sleep(Duration::from_millis(200));
+                waited += Duration::from_millis(200);
+                if waited >= ROUND {
+                    waited = Duration::ZERO;
+                    if let Err(error) = round(session, app) {
+                        output::error(&error);
+                    }
+                }
+            }
+        });
+        let served = serve::serve(app, &[listen.to_owned()], stop, |addresses| {
+            addresses.iter().try_for_each(|address| {
+                say(session, &format!("metrics: http://{address}/metrics — a round a minute, stop with Ctrl-C"))
+            })
+        });
+        // Whatever ended the server ends the rounds.
+        stop.cancel();
+        served
+    })
+}
+
+fn say(session: &Session<'_>, text: &str) -> Result<()> {
+    if session.json { Ok(()) } else { output::line(text) }
+}
+
+/// The demo writes into a directory of its own only.
+fn prepare(directory: &Path) -> Result<PathBuf> {
+    fs::create_dir_all(directory).or_failed(format!("create {}", directory.display()))?;
+    let mut entries = fs::read_dir(directory).or_failed(format!("read {}", directory.display()))?;
+    if entries.next().is_some() {
+        return Err(Error::configuration(format!("make the demo in {}: it is not empty", directory.display()))
+            .hint("give --dir a new directory"));
+    }
+    // The demo's server runs as its own account and has to pass through.
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o711)).or_failed("open the directory for passage")?;
+    directory.canonicalize().or_failed(format!("find {}", directory.display()))
+}
+
+fn configuration(directory: &Path, production: &Production) -> Result<PathBuf> {
+    let key = directory.join("repository.key");
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&key).or_failed("write key")?;
+    writeln!(file, "{}", ulid::Ulid::generate()).or_failed("write key")?;
+    let text = format!(
+        r#"# Made by `backup-sla demo`.
+state_dir = "state"
+
+[repository.offsite]
+kind = "restic"
+url = "repository"
+password_file = "repository.key"
+
+[sla.standard]
+rpo = "15m"
+rto = "5m"
+retention = "30d"
+drill_interval = "24h"
+
+[source.shop]
+kind = "mysql"
+repository = "offsite"
+sla = "standard"
+schedule = {{ full = "*/10 * * * *", drill = "30 4 * * *" }}
+
+[source.shop.mysql]
+socket = {socket:?}
+user = "{BACKUP_USER}"
+password_file = {password:?}
+databases = ["{database}"]
+
+[[source.shop.verify.assertions]]
+name = "orders are fresh"
+sql = "SELECT COUNT(*) > 0 FROM shop.orders WHERE placed > UTC_TIMESTAMP() - INTERVAL 2 DAY"
+"#,
+        socket = production.socket().display().to_string(),
+        password = production.password_file().display().to_string(),
+        database = shop::DATABASE,
+    );
+    let path = directory.join("config.toml");
+    fs::write(&path, text).or_failed("write the demo's configuration")?;
+    Ok(path)
+}
+
+/// Generated shop database as SQL.
+pub fn data(arguments: &DataArguments) -> Result<u8> {
+    let size = Size::about_bytes(arguments.bytes);
+    let mut out = std::io::BufWriter::with_capacity(1 << 20, std::io::stdout().lock());
+    shop::write_all(&mut out, &size).and_then(|()| out.flush()).or_failed("write generated data")?;
+    Ok(0)
+}

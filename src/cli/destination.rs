@@ -1,0 +1,89 @@
+//! Reads `--to` and `--against`: `mysql://user@host:port`, `unix:/path`, or a directory.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use secrecy::SecretString;
+
+use crate::config;
+use crate::engine::Destination;
+use crate::error::{Error, Result};
+
+/// How to get into the destination.
+#[derive(Debug, Args)]
+pub struct Credentials {
+    /// Account at a `unix:` destination [default: root]
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// File with the password of the account at the destination (mode 0600)
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// CA certificate: TLS is required and the server verified against it
+    #[arg(long, value_name = "FILE")]
+    tls_ca: Option<PathBuf>,
+}
+
+/// Read a destination.
+pub fn parse(text: &str, credentials: &Credentials) -> Result<Destination> {
+    let password = credentials.password_file.as_deref().map(config::read_secret_file).transpose()?;
+    let user = |fallback: &str| credentials.user.clone().unwrap_or_else(|| fallback.to_owned());
+    if let Some(path) = text.strip_prefix("unix:") {
+        let path = path.strip_prefix("//").unwrap_or(path);
+        return Ok(Destination::Unix { socket: PathBuf::from(path), user: user("root"), password });
+    }
+    if let Some(rest) = text.strip_prefix("mysql://").or_else(|| text.strip_prefix("mariadb://")) {
+        return tcp(text, rest.trim_end_matches('/'), &user("root"), password, credentials.tls_ca.clone());
+    }
+    if text.contains("://") {
+        return Err(Error::configuration(format!("read destination `{text}`: unknown kind"))
+            .hint("use mysql://USER@HOST:PORT, unix:/PATH/TO/SOCKET or a directory"));
+    }
+    Ok(Destination::Directory(Path::new(text).to_owned()))
+}
+
+fn tcp(
+    text: &str,
+    rest: &str,
+    user: &str,
+    password: Option<SecretString>,
+    tls_ca: Option<PathBuf>,
+) -> Result<Destination> {
+    let (user, place) = rest.rsplit_once('@').unwrap_or((user, rest));
+    if user.contains(':') {
+        return Err(Error::configuration("read destination: a password in the address would be seen by everybody")
+            .hint("put it into a file of mode 0600 and use --password-file"));
+    }
+    let (host, port) = match place.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, port.parse().ok()),
+        _ => (place, Some(3306)),
+    };
+    let Some(port) = port.filter(|_| !host.is_empty()) else {
+        return Err(Error::configuration(format!("read destination `{text}`: host or port is not valid"))
+            .hint("use mysql://USER@HOST:PORT"));
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    Ok(Destination::Tcp { host, port, user: user.to_owned(), password, tls_ca })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Destination> {
+        parse(text, &Credentials { user: None, password_file: None, tls_ca: None })
+    }
+
+    #[test]
+    fn destinations_are_read_as_people_write_them() {
+        let Ok(Destination::Tcp { host, port, user, .. }) = read("mysql://dba@[::1]:3307/") else { panic!() };
+        assert_eq!((host.as_str(), port, user.as_str()), ("::1", 3307, "dba"));
+        let Ok(Destination::Tcp { host, port, .. }) = read("mysql://db.example.org") else { panic!() };
+        assert_eq!((host.as_str(), port), ("db.example.org", 3306));
+        let Ok(Destination::Unix { socket, user, .. }) = read("unix:/run/x.sock") else { panic!() };
+        assert_eq!((socket.to_str(), user.as_str()), (Some("/run/x.sock"), "root"));
+        assert!(matches!(read("/srv/tree"), Ok(Destination::Directory(_))));
+        for bad in ["mysql://u:p@h:1", "mysql://h:x", "mysql://:1", "ftp://h"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! `backup-sla drill [SOURCE…]`
+
+use clap::Args;
+
+use super::output;
+use super::{PointArguments, Session, Sources, for_each};
+use crate::domain::drill::{DrillReport, Stage, Verdict};
+use crate::error::Result;
+use crate::operations::drill::{DrillRequest, drill};
+use crate::operations::select::Selection;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    sources: Sources,
+    #[command(flatten)]
+    point: PointArguments,
+    /// The oldest recovery point that is kept
+    #[arg(long, group = "point")]
+    oldest: bool,
+    /// Any recovery point
+    #[arg(long, group = "point")]
+    random: bool,
+    /// Leave the sandbox running if the verdict is not `passed`
+    #[arg(long)]
+    keep_on_failure: bool,
+}
+
+pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
+    let app = session.app()?;
+    let names = app.names(&arguments.sources.sources)?;
+    let selection = match (arguments.oldest, arguments.random) {
+        (true, _) => Selection::Oldest,
+        (_, true) => Selection::Random,
+        _ => arguments.point.selection(),
+    };
+    let request = DrillRequest { selection, keep_on_failure: arguments.keep_on_failure };
+    Ok(for_each(session, &names, |name| {
+        let source = app.source(name)?;
+        let report = drill(&app, &source, &request, &session.context)?;
+        let shown = if session.json {
+            output::json(&report)
+        } else {
+            print(&report, Some(source.objectives.rto.as_secs_f64()))
+        };
+        shown?;
+        Ok(report.verdict.exit_code())
+    }))
+}
+
+/// One drill or verification for people.
+pub fn print(report: &DrillReport, promised: Option<f64>) -> Result<()> {
+    let point = report.recovery_point.as_ref().map_or("no recovery point".to_owned(), ToString::to_string);
+    let of = report.recovery_point_time.map_or(String::new(), |time| format!(" of {}", output::time(time)));
+    output::line(&format!("{}: {} — {point}{of}", report.source, report.verdict.name().to_uppercase()))?;
+    if report.verdict != Verdict::Passed {
+        output::line(&format!("  reason: {}", report.reason))?;
+        if let Some(hint) = &report.hint {
+            output::line(&format!("  hint: {hint}"))?;
+        }
+        for check in report.checks.iter().filter(|check| !check.ok).take(20) {
+            output::line(&format!("  wrong: {}: expected {}, found {}", check.name, check.expected, check.actual))?;
+        }
+    }
+    let good = report.checks.iter().filter(|check| check.ok).count();
+    output::line(&format!(
+        "  {} tables, {} rows, {good} of {} checks hold",
+        report.tables.len(),
+        output::count(report.verified_rows()),
+        report.checks.len()
+    ))?;
+    if let (Some(rto), Some(promised)) = (report.rto_seconds, promised) {
+        let kept = if rto <= promised { "kept" } else { "BROKEN" };
+        let (rto, promised) = (output::duration(rto), output::duration(promised));
+        output::line(&format!("  recovery time: measured {rto}, promised {promised}: {kept}"))?;
+    }
+    let stages = Stage::ALL.iter().filter_map(|stage| Some((stage, report.stages.get(stage)?)));
+    let stages: Vec<String> = stages.map(|(stage, s)| format!("{stage} {}", output::duration(*s))).collect();
+    output::line(&format!("  stages: {}", stages.join(", ")))?;
+    report.warnings.iter().try_for_each(|warning| output::line(&format!("  note: {warning}")))
+}

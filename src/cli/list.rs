@@ -1,0 +1,68 @@
+//! `backup-sla list [SOURCE…]`: what the repository has, asked now.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::output;
+use super::{Session, Sources, for_each};
+use crate::app::App;
+use crate::domain::manifest::{BackupKind, RecoveryPointId};
+use crate::error::Result;
+use crate::operations::refresh_points;
+
+#[derive(Debug, Serialize)]
+struct Line {
+    source: String,
+    id: RecoveryPointId,
+    kind: BackupKind,
+    time: DateTime<Utc>,
+    chain_length: u32,
+    logical_bytes: u64,
+    stored_bytes: u64,
+    verified_at: Option<DateTime<Utc>>,
+}
+
+pub fn run(session: &Session<'_>, arguments: &Sources) -> Result<u8> {
+    let app = session.app()?;
+    let names = app.names(&arguments.sources)?;
+    let mut lines = Vec::new();
+    let code = for_each(session, &names, |name| {
+        lines.extend(points(&app, name)?);
+        Ok(0)
+    });
+    if session.json {
+        lines.iter().try_for_each(output::json)?;
+        return Ok(code);
+    }
+    let mut table = output::table(&["SOURCE", "RECOVERY POINT", "KIND", "TIME", "SIZE", "STORED", "VERIFIED"]);
+    for line in &lines {
+        table.add_row([
+            line.source.clone(),
+            line.id.to_string(),
+            line.kind.to_string(),
+            output::time(line.time),
+            output::size(line.logical_bytes),
+            output::size(line.stored_bytes),
+            line.verified_at.map_or("never".to_owned(), output::time),
+        ]);
+    }
+    output::line(&table.to_string())?;
+    Ok(code)
+}
+
+fn points(app: &App, name: &str) -> Result<Vec<Line>> {
+    let source = app.source(name)?;
+    let published = refresh_points(app, &source)?;
+    let verified = app.block_on(app.ledger.verified_at(name))?;
+    let line = |point: crate::repository::Published| Line {
+        source: name.to_owned(),
+        kind: point.manifest.kind,
+        time: point.manifest.as_of,
+        chain_length: point.manifest.chain_length,
+        logical_bytes: point.manifest.logical_bytes(),
+        stored_bytes: point.stored_bytes,
+        verified_at: verified.get(&point.manifest.id).copied(),
+        id: point.manifest.id,
+    };
+    Ok(published.into_iter().map(line).collect())
+}

@@ -1,0 +1,202 @@
+//! The command line: one file per command. Standard output carries results only; logs and progress go to standard error.
+
+mod backup;
+mod check_config;
+mod demo;
+mod destination;
+mod drill;
+mod list;
+mod metrics;
+mod output;
+mod progress;
+mod restore;
+mod serve;
+mod status;
+mod verify;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use tokio::runtime::Handle;
+
+use crate::app::App;
+use crate::clock::SystemClock;
+use crate::config;
+use crate::error::{Error, Result};
+use crate::operations::select::Selection;
+use crate::run_context::RunContext;
+
+/// Backups that are restored every day: takes them, proves them, measures the promised RPO and RTO.
+#[derive(Debug, Parser)]
+#[command(name = "backup-sla", version, max_term_width = 110)]
+pub struct Cli {
+    /// Configuration file [default: $BACKUP_SLA_CONFIG or /etc/backup-sla/config.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Results as JSON, one object per line
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Export metrics over HTTP
+    Serve(serve::Arguments),
+    /// Back up now
+    Backup(backup::Arguments),
+    /// Test restore now
+    Drill(drill::Arguments),
+    /// The real restore
+    Restore(restore::Arguments),
+    /// Compare a running server with what a backup promises
+    Verify(verify::Arguments),
+    /// Recovery points, read from the repository
+    List(Sources),
+    /// Promised against measured, per source
+    Status(Sources),
+    /// The metrics once, to standard output
+    Metrics,
+    /// Validate the configuration
+    CheckConfig(check_config::Arguments),
+    /// A complete world with generated data: server, backups, drills, metrics
+    Demo(demo::Arguments),
+    /// Generated shop database as SQL, for benchmarks
+    #[command(hide = true)]
+    DemoData(demo::DataArguments),
+    /// Repository integrity
+    Check(Later),
+    /// Retention, unpublished leftovers, prune
+    Maintain(Later),
+    /// The SLA report
+    Report(Later),
+}
+
+/// Arguments of a command that this version does not have.
+#[derive(Debug, Args)]
+struct Later {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    _anything: Vec<String>,
+}
+
+/// Which sources a command works on.
+#[derive(Debug, Args)]
+struct Sources {
+    /// Sources to work on [default: all]
+    #[arg(value_name = "SOURCE")]
+    sources: Vec<String>,
+}
+
+/// Which recovery point.
+#[derive(Debug, Args)]
+struct PointArguments {
+    /// This recovery point (as `list` shows it; an unambiguous beginning will do)
+    #[arg(long, value_name = "ID", group = "point")]
+    recovery_point: Option<String>,
+    /// The newest that is not newer than this time (RFC 3339)
+    #[arg(long, value_name = "TIME", group = "point")]
+    at: Option<chrono::DateTime<chrono::Utc>>,
+}
+
+impl PointArguments {
+    fn selection(&self) -> Selection {
+        match (&self.recovery_point, self.at) {
+            (Some(id), _) => Selection::Id(crate::domain::manifest::RecoveryPointId(id.to_lowercase())),
+            (None, Some(time)) => Selection::At(time),
+            (None, None) => Selection::Newest,
+        }
+    }
+}
+
+/// What every command gets.
+struct Session<'a> {
+    config: Option<PathBuf>,
+    json: bool,
+    runtime: &'a Handle,
+    context: RunContext,
+}
+
+impl Session<'_> {
+    /// Read the configuration and open the state directory.
+    fn app(&self) -> Result<App> {
+        let file = config::find(self.config.as_deref());
+        App::open(config::load(&file)?, SystemClock::shared(), self.runtime.clone())
+    }
+}
+
+/// Whether logs below warnings are wanted by default: for commands that stay.
+pub fn stays(cli: &Cli) -> bool {
+    matches!(cli.command, Command::Serve(_))
+}
+
+/// Say what went wrong and what to try.
+pub fn report(error: &Error) {
+    output::error(error);
+}
+
+/// Run one command; the number is the exit status.
+pub fn run(cli: Cli, runtime: &Handle, context: RunContext) -> Result<u8> {
+    let context = RunContext { progress: progress::for_terminal(), ..context };
+    let session = Session { config: cli.config, json: cli.json, runtime, context };
+    match cli.command {
+        Command::Serve(arguments) => serve::run(&session, &arguments),
+        Command::Backup(arguments) => backup::run(&session, &arguments),
+        Command::Drill(arguments) => drill::run(&session, &arguments),
+        Command::Restore(arguments) => restore::run(&session, &arguments),
+        Command::Verify(arguments) => verify::run(&session, &arguments),
+        Command::List(sources) => list::run(&session, &sources),
+        Command::Status(sources) => status::run(&session, &sources),
+        Command::Metrics => metrics::run(&session),
+        Command::CheckConfig(arguments) => check_config::run(&session, &arguments),
+        Command::Demo(arguments) => demo::run(&session, &arguments),
+        Command::DemoData(arguments) => demo::data(&arguments),
+        Command::Check(_) => not_built("check"),
+        Command::Maintain(_) => not_built("maintain"),
+        Command::Report(_) => not_built("report"),
+    }
+}
+
+fn not_built(command: &str) -> Result<u8> {
+    Err(Error::configuration(format!("`backup-sla {command}` is not built yet")))
+}
+
+/// Run `work` for every name; an error is reported and the others still run. The worst exit status counts.
+fn for_each(session: &Session<'_>, names: &[String], mut work: impl FnMut(&str) -> Result<u8>) -> u8 {
+    let mut worst = 0;
+    for name in names {
+        if session.context.cancel.is_cancelled() {
+            return worse(worst, 1);
+        }
+        let code = work(name).unwrap_or_else(|error| {
+            output::error(&error);
+            error.exit_code()
+        });
+        worst = worse(worst, code);
+    }
+    worst
+}
+
+/// Of two exit statuses the worse: a failed verdict over a failed operation over an inconclusive one over usage.
+fn worse(a: u8, b: u8) -> u8 {
+    let rank = |code: u8| [0, 2, 4, 1, 3].iter().position(|known| *known == code).unwrap_or(5);
+    if rank(a) >= rank(b) { a } else { b }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn with_several_sources_the_worst_status_counts() {
+        assert_eq!([0, 4, 1, 0].into_iter().fold(0, worse), 1);
+        assert_eq!([3, 1, 4].into_iter().fold(0, worse), 3);
+        assert_eq!([4, 0].into_iter().fold(0, worse), 4);
+    }
+}

@@ -1,0 +1,89 @@
+//! How results look to people: tables, sizes, durations. And how errors look to everybody.
+
+use std::io::Write;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use comfy_table::{Table, presets};
+use serde::Serialize;
+
+use crate::error::{Error, OrFailed, Result};
+
+/// Print one JSON object on a line of its own.
+pub fn json(value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string(value).or_failed("write JSON")?;
+    line(&text)
+}
+
+/// Print a line to standard output; a reader that went away is not an error worth a panic.
+pub fn line(text: &str) -> Result<()> {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.or_failed("write to standard output"),
+    }
+}
+
+/// Say what went wrong and what to try, in one paragraph.
+#[allow(clippy::print_stderr)]
+pub fn error(error: &Error) {
+    eprintln!("error: {error}");
+    if let Some(hint) = error.hint_text() {
+        eprintln!("hint: {hint}");
+    }
+}
+
+/// A table without lines, easy to read and to cut.
+pub fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header);
+    table
+}
+
+/// `1.5 MiB`.
+pub fn size(bytes: u64) -> String {
+    bytesize::ByteSize(bytes).display().iec().to_string()
+}
+
+/// `2026-01-31T02:00:00Z`.
+pub fn time(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// `1h 5m`, `3m 20s`, `2.4 s`, `85 ms`.
+pub fn duration(seconds: f64) -> String {
+    if seconds < 0.0995 {
+        return format!("{:.0} ms", seconds * 1000.0);
+    }
+    if seconds < 60.0 {
+        return format!("{seconds:.1} s");
+    }
+    let whole = std::time::Duration::try_from_secs_f64(seconds.trunc()).unwrap_or(std::time::Duration::MAX);
+    let text = humantime::format_duration(whole).to_string();
+    text.split(' ').take(2).collect::<Vec<_>>().join(" ")
+}
+
+/// Thousands are easier to read in groups: `1 234 567`.
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(' ');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_read_well() {
+        assert_eq!(duration(0.0123), "12 ms");
+        assert_eq!(duration(12.34), "12.3 s");
+        assert_eq!(duration(3_725.0), "1h 2m");
+        assert_eq!(count(1_234_567), "1 234 567");
+        assert_eq!(size(1_572_864), "1.5 MiB");
+    }
+}

@@ -1,0 +1,39 @@
+//! `backup-sla verify SOURCE --against DESTINATION`
+
+use clap::Args;
+
+use super::destination::{self, Credentials};
+use super::{PointArguments, Session, drill, output};
+use crate::error::Result;
+use crate::operations::prove::Scope;
+use crate::operations::verify::verify;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Source whose manifest is compared with
+    source: String,
+    /// What to compare: mysql://USER@HOST:PORT, unix:/PATH/TO/SOCKET
+    #[arg(long, value_name = "DESTINATION")]
+    against: String,
+    #[command(flatten)]
+    credentials: Credentials,
+    #[command(flatten)]
+    point: PointArguments,
+    /// Accounts and grants too
+    #[arg(long)]
+    accounts: bool,
+    /// Leave the configured assertions out
+    #[arg(long)]
+    no_assertions: bool,
+}
+
+pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
+    let against = destination::parse(&arguments.against, &arguments.credentials)?;
+    let app = session.app()?;
+    let source = app.source(&arguments.source)?;
+    let scope = Scope { tables: Vec::new(), accounts: arguments.accounts, assertions: !arguments.no_assertions };
+    let report = verify(&app, &source, &arguments.point.selection(), &against, &scope, &session.context)?;
+    let shown = if session.json { output::json(&report) } else { drill::print(&report, None) };
+    shown?;
+    Ok(report.verdict.exit_code())
+}

@@ -1,0 +1,153 @@
+//! The tables of the source kinds: `[source.NAME.mysql]`, `[source.NAME.influxdb]`, `[source.NAME.files]`.
+
+use std::path::PathBuf;
+
+use super::reading::{Reading, Subject};
+use super::section::{Fault, Section, Value};
+use super::{MysqlConfig, secret, value};
+
+const DEFAULT_PORT: u16 = 3306;
+
+/// What `[source.NAME.mysql]` says.
+pub(super) struct Mysql {
+    /// Meaningful only without problems.
+    pub(super) config: MysqlConfig,
+    /// Somebody else makes the backups; we watch and drill.
+    pub(super) watched: bool,
+}
+
+/// What `[source.NAME.influxdb]` says, as far as this version uses it.
+pub(super) struct Influxdb {
+    /// Somebody else makes the backups; we watch and drill.
+    pub(super) watched: bool,
+}
+
+/// Read the `mysql` table of the source `name`.
+pub(super) fn mysql(name: &str, section: &Section<'_>) -> Mysql {
+    let reading = section.reading();
+    let socket = section.optional("socket", |v| value::path(v, reading));
+    let host = section.optional("host", value::host);
+    let port = section.optional("port", |v| value::integer(v, 1, u32::from(u16::MAX)));
+    let tls_ca = section.table("tls", "{ ca = \"ca.pem\" }").and_then(|tls| tls_ca(&tls));
+    let user = section.optional("user", value::text).map(str::to_owned);
+    let password = secret::password(section);
+    let databases = databases(section);
+    let programs = section.optional("programs", |v| value::path(v, reading));
+    let watched = section.optional("dump_file", value::inner_path).is_some();
+    if watched {
+        section.not_built("dump_file", Subject::Source(name), "`dump_file` (backups made elsewhere)");
+    }
+
+    match (section.has("socket"), section.has("host")) {
+        (true, true) => section.problem("host", "both `socket` and `host` are given: remove one"),
+        (false, false) if !section.has("dump_file") => {
+            section.incomplete(
+                "does not say where the server is: write `socket = \"/run/mysqld/mysqld.sock\"` or `host = \"NAME\"`",
+            );
+        }
+        _ => {}
+    }
+    if !section.has("host") {
+        for key in ["port", "tls"].into_iter().filter(|key| section.has(key)) {
+            section.problem(key, format!("`{key}` needs `host`; a unix socket has none: remove it"));
+        }
+    }
+    let user = user.or_else(|| current_user(reading));
+    if user.is_none() && !section.has("user") && !watched {
+        section.incomplete("has no `user`, and the name of the current user is unknown: write user = \"backup\"");
+    }
+    // Read by `integer` up to the largest port, so the conversion holds.
+    let port = port.and_then(|port| u16::try_from(port).ok()).unwrap_or(DEFAULT_PORT);
+    let config =
+        MysqlConfig { socket, host, port, tls_ca, user: user.unwrap_or_default(), password, databases, programs };
+    Mysql { config, watched }
+}
+
+fn tls_ca(section: &Section<'_>) -> Option<PathBuf> {
+    let reading = section.reading();
+    section.required("ca", "ca = \"ca.pem\"", |v| {
+        let path = value::path(v, reading)?;
+        if path.is_file() {
+            return Ok(path);
+        }
+        Err(Fault::new(
+            v,
+            format!("{} is not a file: give the certificate of the authority in PEM form", path.display()),
+        ))
+    })
+}
+
+/// Read the `influxdb` table.
+pub(super) fn influxdb(section: &Section<'_>) -> Influxdb {
+    let watched = section.optional("backup_dir", value::inner_path).is_some();
+    let elsewhere = section.has("backup_dir");
+    if elsewhere {
+        section.optional("url", http_url);
+        section.optional("rpc_address", value::address);
+    } else {
+        section.required("url", "url = \"http://127.0.0.1:8086\"", http_url);
+        section.required("rpc_address", "rpc_address = \"127.0.0.1:8088\"", value::address);
+    }
+    databases(section);
+    Influxdb { watched }
+}
+
+fn http_url(value: &Value<'_>) -> Result<(), Fault> {
+    let url = value::text(value)?;
+    match url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")) {
+        Some(rest) if !rest.is_empty() => value::refuse_password(value, rest),
+        _ => Err(Fault::new(value, "must be a URL such as \"http://127.0.0.1:8086\"")),
+    }
+}
+
+/// Read the `files` table.
+pub(super) fn files(section: &Section<'_>) {
+    let reading = section.reading();
+    if !section.has("paths") {
+        section.incomplete("has no `paths`: write paths = [\"/srv/ansible\"]");
+    }
+    section.list("paths", "[\"/srv/ansible\"]", |v| value::path(v, reading));
+    section.list("exclude", "[\"*.retry\"]", value::text);
+}
+
+/// Databases to back up, each once; empty without the key.
+fn databases(section: &Section<'_>) -> Vec<String> {
+    let names = section.list("databases", "[\"agama\"]", |v| value::text(v).map(str::to_owned)).unwrap_or_default();
+    for (index, name) in names.iter().enumerate() {
+        if names[..index].contains(name) {
+            section.problem("databases", format!("`databases` has {name:?} twice: remove one"));
+        }
+    }
+    names
+}
+
+/// Name of the user who runs us. The server's socket authentication goes by the user id, so the user database is asked
+/// first and the environment, which may be inherited from somebody else, last.
+fn current_user(reading: &Reading<'_>) -> Option<String> {
+    let id = rustix::process::geteuid().as_raw();
+    let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let from_environment = || ["USER", "LOGNAME"].iter().find_map(|name| reading.environment(name)?.into_string().ok());
+    user_of(id, &accounts).or_else(from_environment).filter(|name| !name.is_empty())
+}
+
+/// Name of user `id` in the text of `/etc/passwd`.
+fn user_of(id: u32, accounts: &str) -> Option<String> {
+    accounts.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse::<u32>().ok()? == id).then(|| name.to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_found_by_id_whatever_the_other_lines_are() {
+        let accounts = "root:x:0:0:root:/root:/bin/bash\nbroken\nbackup:x:34:34::/var/backups:/bin/sh\n";
+        assert_eq!(user_of(0, accounts).as_deref(), Some("root"));
+        assert_eq!(user_of(34, accounts).as_deref(), Some("backup"));
+        assert_eq!(user_of(35, accounts), None);
+    }
+}

@@ -1,0 +1,212 @@
+//! Configuration: the strict file model, and the resolved values that the rest of the crate sees.
+//!
+//! Raw values never leave this folder: everything below is validated. All errors are found at once, each with file,
+//! line, column and what to write instead.
+
+mod engines;
+mod load;
+mod reading;
+mod resolve;
+mod secret;
+mod section;
+mod source;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::domain::sla::Objectives;
+
+pub use load::{find, load, parse};
+pub use secret::read_secret_file;
+pub use value::{Timing, parse_timing};
+
+/// Resolved configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Ledger, locks, caches.
+    pub state_dir: PathBuf,
+    /// Time zone of the schedules.
+    pub timezone: chrono_tz::Tz,
+    /// Exporter and pages.
+    pub web: Web,
+    /// By name.
+    pub repositories: BTreeMap<String, RepositoryConfig>,
+    /// By name.
+    pub sources: BTreeMap<String, SourceConfig>,
+    /// Valid keys whose feature this version does not have yet, each as one sentence. `check-config` ends with status 2
+    /// if there are any; an operation refuses to run on a source or repository it concerns.
+    pub not_built: Vec<NotBuilt>,
+}
+
+impl Config {
+    /// Features that are not built and concern the source `name`, its repository, or both.
+    pub fn not_built_of<'c>(&'c self, name: &'c str) -> impl Iterator<Item = &'c NotBuilt> {
+        let repository = self.sources.get(name).map(|source| source.repository.as_str());
+        self.not_built.iter().filter(move |feature| {
+            feature.source.as_deref() == Some(name)
+                || (feature.repository.is_some() && feature.repository.as_deref() == repository)
+        })
+    }
+
+    /// What is allowed but unwise, each as one sentence.
+    pub fn warnings(&self) -> Vec<String> {
+        let plain = self.repositories.values().filter(|repository| repository.password.is_none());
+        plain
+            .map(|repository| format!("repository `{}` is not encrypted (`encryption = \"none\"`)", repository.name))
+            .collect()
+    }
+}
+
+/// A configured feature that this version does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotBuilt {
+    /// Source it concerns, if one.
+    pub source: Option<String>,
+    /// Repository it concerns, if one.
+    pub repository: Option<String>,
+    /// "line 12, column 1: source kind `influxdb` is not built yet".
+    pub sentence: String,
+}
+
+/// `[web]`.
+#[derive(Debug, Clone)]
+pub struct Web {
+    /// `host:port` to listen on; default `[::]:10909`.
+    pub listen_addresses: Vec<String>,
+    /// Exporter-toolkit file, where given.
+    pub config_file: Option<PathBuf>,
+}
+
+/// `[repository.NAME]`.
+#[derive(Debug, Clone)]
+pub struct RepositoryConfig {
+    /// Name in the file.
+    pub name: String,
+    /// Which driver.
+    pub kind: RepositoryKind,
+    /// Local path or URL as written (a relative path is already absolute).
+    pub url: String,
+    /// Encryption password; `None` only with `encryption = "none"`.
+    pub password: Option<SecretString>,
+}
+
+/// Which driver keeps a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum RepositoryKind {
+    Restic,
+    Duplicity,
+}
+
+/// `[source.NAME]`.
+#[derive(Debug, Clone)]
+pub struct SourceConfig {
+    /// Name in the file.
+    pub name: String,
+    /// Name of the repository.
+    pub repository: String,
+    /// What was promised.
+    pub objectives: Objectives,
+    /// When things run.
+    pub schedule: Schedule,
+    /// What it is and how to reach it.
+    pub kind: SourceKind,
+    /// What drills restore into.
+    pub sandbox: SandboxConfig,
+    /// The operator's own questions.
+    pub assertions: Vec<Assertion>,
+}
+
+/// Kind of a source with its own table.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub enum SourceKind {
+    Mysql(MysqlConfig),
+    Influxdb,
+    Files,
+}
+
+impl SourceKind {
+    /// Name in configuration, metrics and manifests.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Mysql(_) => "mysql",
+            Self::Influxdb => "influxdb",
+            Self::Files => "files",
+        }
+    }
+}
+
+/// `[source.NAME.mysql]`.
+#[derive(Debug, Clone, Default)]
+pub struct MysqlConfig {
+    /// Unix socket; either this or `host`.
+    pub socket: Option<PathBuf>,
+    /// Host name or address.
+    pub host: Option<String>,
+    /// Port; default 3306.
+    pub port: u16,
+    /// `tls = { ca = FILE }`: TLS is required and the server verified against this CA.
+    pub tls_ca: Option<PathBuf>,
+    /// Account name; default is the name of the user who runs us.
+    pub user: String,
+    /// Password, where one is configured.
+    pub password: Option<SecretString>,
+    /// Databases to back up; empty means every non-system schema.
+    pub databases: Vec<String>,
+    /// Directory of the client programs (`mariadb-dump`, `mariadb` or `mysqldump`, `mysql`); default: `PATH`.
+    pub programs: Option<PathBuf>,
+}
+
+/// `schedule = { … }`: cron expressions or `@every 15m`, validated, as written.
+#[derive(Debug, Clone, Default)]
+#[allow(missing_docs)]
+pub struct Schedule {
+    pub full: Option<String>,
+    pub incremental: Option<String>,
+    pub drill: Option<String>,
+}
+
+/// `[source.NAME.sandbox]`.
+#[derive(Debug, Clone)]
+pub struct SandboxConfig {
+    /// `local` or `docker`.
+    pub kind: String,
+    /// Container image, for `docker`.
+    pub image: Option<String>,
+    /// Most memory, in bytes; default 1 GiB.
+    pub memory: u64,
+    /// Directory of the server programs; default: `PATH` and the usual sbin directories.
+    pub programs: Option<PathBuf>,
+}
+
+/// `[[source.NAME.verify.assertions]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assertion {
+    /// Name in reports.
+    pub name: String,
+    /// The question.
+    pub question: Question,
+}
+
+/// What an assertion asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// A query whose first column of the first row must be true.
+    Sql(String),
+    /// An InfluxQL query.
+    InfluxQl(String),
+    /// A command that must exit 0, run inside the restored tree.
+    Command(Vec<String>),
+}
+
+/// A duration as people write it: `15m`, `24h`, `30d`.
+pub fn format_duration(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}

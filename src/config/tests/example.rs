@@ -1,0 +1,136 @@
+//! What good files yield.
+
+use std::path::Path;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+
+use super::super::{Question, RepositoryKind, SourceKind};
+use super::{Directory, GOOD};
+
+const INTERFACE: &str = include_str!("interface.toml");
+
+#[test]
+fn the_documented_example_is_valid_and_every_value_arrives() {
+    let directory = Directory::new(&["offsite.key", "agama.pw"]);
+    let config = directory.parse(INTERFACE).unwrap();
+
+    assert_eq!(config.state_dir, Path::new("/var/lib/backup-sla"));
+    assert_eq!(config.web.listen_addresses, ["[::]:10909"]);
+    assert_eq!(config.web.config_file.as_deref(), Some(directory.path().join("web.yml").as_path()));
+    let offsite = &config.repositories["offsite"];
+    assert_eq!((offsite.kind, offsite.name.as_str()), (RepositoryKind::Restic, "offsite"));
+    assert_eq!(offsite.url, "sftp://backup@backup.example.org/srv/backup");
+    assert_eq!(offsite.password.as_ref().unwrap().expose_secret(), "offsite.key-secret");
+    assert!(config.repositories["recipe"].password.is_none());
+    assert_eq!(config.warnings(), ["repository `recipe` is not encrypted (`encryption = \"none\"`)"]);
+
+    let agama = &config.sources["agama"];
+    assert_eq!((agama.name.as_str(), agama.repository.as_str(), agama.kind.name()), ("agama", "offsite", "mysql"));
+    assert_eq!(agama.objectives.rpo, Duration::from_hours(24));
+    assert_eq!(agama.objectives.rto, Duration::from_hours(5));
+    assert_eq!(agama.objectives.retention, Duration::from_hours(30 * 24));
+    assert_eq!((agama.objectives.max_chain_length, agama.objectives.objective_ratio), (100, 0.99));
+    assert_eq!(agama.schedule.full.as_deref(), Some("0 2 * * *"));
+    assert_eq!(agama.schedule.incremental.as_deref(), Some("*/15 * * * *"));
+    assert_eq!(agama.schedule.drill.as_deref(), Some("30 4 * * *"));
+    let SourceKind::Mysql(mysql) = &agama.kind else { panic!("agama is of kind mysql") };
+    assert_eq!(mysql.socket.as_deref(), Some(Path::new("/run/mysqld/mysqld.sock")));
+    assert_eq!((mysql.user.as_str(), mysql.databases.as_slice()), ("backup", ["agama".to_owned()].as_slice()));
+    assert_eq!(mysql.password.as_ref().unwrap().expose_secret(), "agama.pw-secret");
+    assert_eq!((agama.sandbox.kind.as_str(), agama.sandbox.memory), ("local", 1 << 30));
+    assert_eq!(agama.assertions.len(), 1);
+    assert_eq!(agama.assertions[0].name, "orders are fresh");
+    assert!(matches!(&agama.assertions[0].question, Question::Sql(query) if query.starts_with("SELECT COUNT(*) > 0")));
+    let command = ["ansible-playbook", "--syntax-check", "site.yml"].map(str::to_owned).to_vec();
+    assert_eq!(config.sources["ansible"].assertions[0].question, Question::Command(command));
+}
+
+#[test]
+fn what_is_not_built_is_named_with_its_place_and_its_owner() {
+    let directory = Directory::new(&["offsite.key", "agama.pw"]);
+    let config = directory.parse(INTERFACE).unwrap();
+    let rows: Vec<_> = config
+        .not_built
+        .iter()
+        .map(|f| (f.source.as_deref().unwrap_or("-"), f.repository.as_deref().unwrap_or("-"), f.sentence.as_str()))
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            ("-", "-", "line 6, column 1: `web.config_file` (TLS and users) is not built yet"),
+            ("-", "offsite", "line 10, column 1: a restic repository at a `sftp://` url is not built yet"),
+            ("agama", "-", "line 25, column 1: `schedule.incremental` is not built yet"),
+            ("telegraf", "-", "line 43, column 1: source kind `influxdb` is not built yet"),
+            ("-", "recipe", "line 53, column 1: repository kind `duplicity` is not built yet"),
+            ("legacy", "-", "line 64, column 1: `dump_file` (backups made elsewhere) is not built yet"),
+            ("ansible", "-", "line 67, column 1: source kind `files` is not built yet"),
+        ]
+    );
+    let legacy: Vec<_> = config.not_built_of("legacy").map(|feature| feature.sentence.as_str()).collect();
+    assert_eq!(legacy.len(), 2, "its own `dump_file` and the kind of its repository: {legacy:?}");
+}
+
+#[test]
+fn a_minimal_file_gets_the_documented_defaults() {
+    let directory = Directory::new(&["key"]);
+    let config = directory.parse(GOOD).unwrap();
+    assert_eq!(config.not_built, []);
+    assert_eq!(config.warnings(), [""; 0]);
+    assert_eq!(config.state_dir, Path::new("/var/lib/backup-sla"));
+    assert_eq!(config.timezone, chrono_tz::Tz::UTC);
+    assert_eq!(config.web.listen_addresses, ["[::]:10909"]);
+    assert_eq!(config.web.config_file, None);
+    assert_eq!(config.repositories["offsite"].url, directory.path().join("store").to_str().unwrap());
+    let shop = &config.sources["shop"];
+    assert_eq!((shop.objectives.max_chain_length, shop.objectives.objective_ratio), (100, 0.99));
+    assert!(shop.schedule.full.is_none() && shop.schedule.incremental.is_none() && shop.schedule.drill.is_none());
+    assert_eq!((shop.sandbox.kind.as_str(), shop.sandbox.memory), ("local", 1 << 30));
+    assert!(shop.sandbox.programs.is_none() && shop.sandbox.image.is_none() && shop.assertions.is_empty());
+    let SourceKind::Mysql(mysql) = &shop.kind else { panic!("shop is of kind mysql") };
+    assert_eq!(mysql.port, 3306);
+    assert!(mysql.password.is_none() && mysql.databases.is_empty() && mysql.tls_ca.is_none());
+    assert!(!mysql.user.is_empty(), "the default user is the one who runs us");
+}
+
+#[test]
+fn every_optional_key_arrives() {
+    let directory = Directory::new(&["key", "ca.pem"]);
+    let server = r#"host = "db.example.org"
+port = 3307
+tls = { ca = "ca.pem" }
+programs = "bin"
+password_env = "BACKUP_KEY"
+[source.shop.sandbox]
+memory = "512MiB"
+programs = "/opt/mariadb/bin"
+[web]
+listen_addresses = [":0", "localhost:9000"]"#;
+    let text = GOOD
+        .replace("socket = \"/run/mysqld/mysqld.sock\"", server)
+        .replace("url = \"store\"", "url = \"file:///srv/store\"");
+    let config = directory.parse(&format!("state_dir = \"state\"\ntimezone = \"Europe/Berlin\"\n{text}")).unwrap();
+    assert_eq!(config.state_dir, directory.path().join("state"));
+    assert_eq!(config.timezone, chrono_tz::Tz::Europe__Berlin);
+    assert_eq!(config.web.listen_addresses, ["[::]:0", "localhost:9000"]);
+    assert_eq!(config.repositories["offsite"].url, "/srv/store");
+    assert_eq!(config.not_built, []);
+    let shop = &config.sources["shop"];
+    assert_eq!(shop.sandbox.memory, 512 << 20);
+    assert_eq!(shop.sandbox.programs.as_deref(), Some(Path::new("/opt/mariadb/bin")));
+    let SourceKind::Mysql(mysql) = &shop.kind else { panic!("shop is of kind mysql") };
+    assert_eq!((mysql.host.as_deref(), mysql.port), (Some("db.example.org"), 3307));
+    assert_eq!(mysql.tls_ca.as_deref(), Some(directory.path().join("ca.pem").as_path()));
+    assert_eq!(mysql.programs.as_deref(), Some(directory.path().join("bin").as_path()));
+    assert_eq!(mysql.password.as_ref().unwrap().expose_secret(), "from the environment");
+}
+
+#[test]
+fn no_password_is_ever_shown() {
+    let directory = Directory::new(&["offsite.key", "agama.pw"]);
+    let shown = format!("{:?}", directory.parse(INTERFACE).unwrap());
+    assert!(!shown.contains("-secret"), "{shown}");
+    let inline = GOOD.replace("password_file = \"key\"", "password = \"hunter2\"\npasswd = \"hunter2\"");
+    let problems = directory.problems(&inline).join("\n");
+    assert!(problems.contains("does not belong in this file") && !problems.contains("hunter2"), "{problems}");
+}

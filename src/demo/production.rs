@@ -1,0 +1,215 @@
+//! The demo's "production": a real MariaDB of its own with a shop that is in use, reachable by unix socket only.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdin, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::shop::{self, Size};
+use crate::error::{Error, OrFailed, Result};
+use crate::process::{OwnedChild, find_program};
+
+/// Name of the backup account.
+pub const BACKUP_USER: &str = "backup";
+
+/// Statements that make the least-privilege backup account on MariaDB (10.5 and later). What each is for, and what would
+/// be missing without it, is in docs/mysql-privileges.md.
+pub fn backup_account_sql(user: &str, host: &str, password: &str) -> String {
+    let text = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"));
+    let account = format!("{}@{}", text(user), text(host));
+    format!(
+        "CREATE USER {account} IDENTIFIED BY {};\n\
+         GRANT SELECT, SHOW VIEW, TRIGGER, EVENT, BINLOG MONITOR ON *.* TO {account};\n",
+        text(password)
+    )
+}
+
+/// A private MariaDB; killed and reaped when dropped.
+pub struct Production {
+    socket: PathBuf,
+    password_file: PathBuf,
+    client: PathBuf,
+    server: OwnedChild,
+}
+
+impl Production {
+    /// Start a server with its data under `directory` and fill it with the demo's shop.
+    pub fn start(directory: &Path) -> Result<Self> {
+        let find = |names: &[&str]| {
+            find_program(None, names).ok_or_else(|| {
+                Error::failed(format!("start the demo: no program `{}`", names[0]))
+                    .hint("run scripts/setup --for demo, or install mariadb-server")
+            })
+        };
+        let (server, client) = (find(&["mariadbd", "mysqld"])?, find(&["mariadb", "mysql"])?);
+        let install = find(&["mariadb-install-db"])?;
+        let data = directory.join("data");
+        fs::create_dir_all(directory).or_failed("create the demo's directory")?;
+        let owner = server_account();
+        if let Some((uid, gid)) = owner {
+            // The server runs as its own account and must get to its directory, which nobody else may read.
+            fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).or_failed("protect the demo's data")?;
+            chown(directory, Some(uid), Some(gid)).or_failed("hand the demo's data to the server")?;
+        }
+        // A server that starts removes temporary tables from its tmpdir: in a shared one, another server's.
+        let temporary = directory.join("tmp");
+        fs::create_dir_all(&temporary).or_failed("create the demo's directory")?;
+        if let Some((uid, gid)) = owner {
+            chown(&temporary, Some(uid), Some(gid)).or_failed("hand the demo's data to the server")?;
+        }
+        let command = |program: &Path| {
+            let mut command = Command::new(program);
+            command.arg("--no-defaults").arg(format!("--datadir={}", data.display())).current_dir(directory);
+            command.arg(format!("--tmpdir={}", temporary.display()));
+            if let Some((uid, gid)) = owner {
+                command.uid(uid).gid(gid);
+            }
+            command.stdin(Stdio::null()).stdout(Stdio::null());
+            command
+        };
+        let mut installing = command(&install);
+        installing.args(["--auth-root-authentication-method=normal", "--skip-test-db"]);
+        OwnedChild::spawn(installing, "mariadb-install-db")?.wait_success()?;
+        let socket = directory.join("server.sock");
+        let mut serving = command(&server);
+        serving
+            .arg(format!("--socket={}", socket.display()))
+            .arg(format!("--pid-file={}", directory.join("server.pid").display()))
+            .args(["--skip-networking", "--log-bin=binlog", "--server-id=1", "--binlog-format=ROW", "--sql-mode="]);
+        let server = OwnedChild::spawn(serving, "the demo's MariaDB")?;
+        let password_file = directory.with_file_name("backup.pw");
+        let mut production = Self { socket, password_file, client, server };
+        production.wait_until_ready()?;
+        production.fill()?;
+        Ok(production)
+    }
+
+    /// Unix socket of the server.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// File (0600) with the password of [`BACKUP_USER`].
+    pub fn password_file(&self) -> &Path {
+        &self.password_file
+    }
+
+    /// Customers from now on: orders are placed until the writer is dropped.
+    pub fn open_shop(&self) -> Result<Writer> {
+        Writer::start(self)
+    }
+
+    fn client(&self) -> Command {
+        let mut command = Command::new(&self.client);
+        command.args(["--no-defaults", "-uroot", "--batch", "--default-character-set=utf8mb4"]);
+        command.arg("-S").arg(&self.socket).stdin(Stdio::piped()).stdout(Stdio::null());
+        command
+    }
+
+    fn wait_until_ready(&mut self) -> Result<()> {
+        for _ in 0..600 {
+            if self.server.try_wait().or_failed("start the demo's MariaDB")?.is_some() {
+                return self.server.wait_success().and(Err(Error::failed("start the demo's MariaDB: it ended")));
+            }
+            if std::os::unix::net::UnixStream::connect(&self.socket).is_ok() {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Err(Error::failed(format!("start the demo's MariaDB: {}", self.server.stderr_tail())))
+    }
+
+    fn fill(&self) -> Result<()> {
+        let password = ulid::Ulid::generate().to_string();
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&self.password_file)
+            .or_failed("write the backup account's password")?;
+        writeln!(file, "{password}").or_failed("write the backup account's password")?;
+        let mut loading = OwnedChild::spawn(self.client(), "the demo's client")?;
+        let mut stdin = loading.take_stdin().ok_or_else(|| Error::failed("fill the demo's shop: no input pipe"))?;
+        let written = shop::write_all(&mut stdin, &Size::demo())
+            .and_then(|()| stdin.write_all(backup_account_sql(BACKUP_USER, "localhost", &password).as_bytes()));
+        drop(stdin);
+        loading.wait_success().map_err(|error| error.context("fill the demo's shop"))?;
+        written.or_failed("fill the demo's shop")
+    }
+}
+
+/// Account that servers run as when we are root.
+fn server_account() -> Option<(u32, u32)> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let passwd = fs::read_to_string("/etc/passwd").ok()?;
+    let line = passwd
+        .lines()
+        .find(|line| line.starts_with("mysql:"))
+        .or_else(|| passwd.lines().find(|l| l.starts_with("nobody:")))?;
+    let mut fields = line.split(':').skip(2);
+    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+}
+
+/// Places orders in the background; stops when dropped.
+pub struct Writer {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+    _client: OwnedChild,
+}
+
+impl Writer {
+    fn start(production: &Production) -> Result<Self> {
+        let mut client = OwnedChild::spawn(production.client(), "the demo's customers")?;
+        let stdin = client.take_stdin().ok_or_else(|| Error::failed("open the demo's shop: no input pipe"))?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let asked = stop.clone();
+        let thread = std::thread::Builder::new()
+            .name("customers".to_owned())
+            .spawn(move || customers(stdin, &asked))
+            .or_failed("open the demo's shop")?;
+        Ok(Self { stop, thread: Some(thread), _client: client })
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// About twenty changes a second, some of which commit together.
+fn customers(mut counter: ChildStdin, stop: &AtomicBool) {
+    let mut at = 0_u64;
+    let _ = counter.write_all(b"USE shop;\n");
+    while !stop.load(Ordering::SeqCst) && counter.write_all(activity(at).as_bytes()).is_ok() {
+        at += 1;
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// One thing that customers and staff do.
+fn activity(at: u64) -> String {
+    let order = "(SELECT * FROM (SELECT MAX(id) FROM orders) newest)";
+    match at % 10 {
+        3 => format!("UPDATE orders SET status = 'paid' WHERE id = {order} - 3;\n"),
+        6 => "UPDATE customers SET credit = credit + 0.5, newsletter = 1 - newsletter ORDER BY updated LIMIT 1;\n"
+            .to_owned(),
+        9 => "DELETE FROM stock_movements ORDER BY moved_on LIMIT 1;\n".to_owned(),
+        _ => "SET @c = (SELECT customer FROM addresses ORDER BY RAND() LIMIT 1);\n\
+              SET @p = (SELECT id FROM products ORDER BY RAND() LIMIT 1);\n\
+              CALL place_order(@c, @p, 1 + FLOOR(RAND() * 3));\n"
+            .to_owned(),
+    }
+}

@@ -1,0 +1,103 @@
+//! Holds a restored inventory against the promised one. Pure: the same for a drill, `restore` and `verify --against`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::drill::{Check, TableResult};
+use super::manifest::{Inventory, ObjectKind};
+
+/// Every comparison, in a stable order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Comparison {
+    /// All checks; one or more per table and one per object.
+    pub checks: Vec<Check>,
+    /// One line per promised table.
+    pub tables: Vec<TableResult>,
+}
+
+impl Comparison {
+    /// Sentence that names the first few objects that differ; empty where nothing does.
+    pub fn reason(&self) -> String {
+        let bad: Vec<String> = self
+            .checks
+            .iter()
+            .filter(|check| !check.ok)
+            .map(|check| format!("{}: expected {}, found {}", check.name, check.expected, check.actual))
+            .collect();
+        match bad.len() {
+            0 => String::new(),
+            1..=3 => bad.join("; "),
+            more => format!("{}; and {} more", bad[..3].join("; "), more - 3),
+        }
+    }
+}
+
+/// Compare what was promised with what was found. What is there beyond the promise is a difference too: a restore
+/// that brings back more than was backed up went somewhere it should not have.
+pub fn compare(expected: &Inventory, actual: &Inventory) -> Comparison {
+    let mut out = Comparison::default();
+    let found: BTreeMap<_, _> = actual.tables.iter().map(|table| (table.name.as_str(), table)).collect();
+    for table in &expected.tables {
+        let Some(restored) = found.get(table.name.as_str()) else {
+            out.check(format!("table {}", table.name), "present", "missing", false);
+            out.tables.push(TableResult {
+                name: table.name.clone(),
+                rows_expected: table.rows,
+                rows_restored: 0,
+                digest_ok: false,
+            });
+            continue;
+        };
+        let name = &table.name;
+        let (definition, digest) = (restored.definition == table.definition, restored.digest == table.digest);
+        out.check(format!("definition {name}"), "as backed up", same(definition), definition);
+        out.check(format!("rows {name}"), table.rows, restored.rows, restored.rows == table.rows);
+        out.check(format!("content {name}"), "as backed up", same(digest), digest);
+        for (column, newest) in &table.newest {
+            let there = restored.newest.get(column);
+            let shown = there.map_or("nothing", String::as_str);
+            out.check(format!("newest {name}.{column}"), newest, shown, there == Some(newest));
+        }
+        out.tables.push(TableResult {
+            name: name.clone(),
+            rows_expected: table.rows,
+            rows_restored: restored.rows,
+            digest_ok: digest,
+        });
+    }
+    let promised: BTreeSet<_> = expected.tables.iter().map(|table| table.name.as_str()).collect();
+    for table in actual.tables.iter().filter(|table| !promised.contains(table.name.as_str())) {
+        out.check(format!("table {}", table.name), "absent", "present", false);
+    }
+    compare_objects(expected, actual, &mut out);
+    out
+}
+
+fn compare_objects(expected: &Inventory, actual: &Inventory, out: &mut Comparison) {
+    let by_name = |inventory: &'_ Inventory| -> BTreeMap<(ObjectKind, String), super::digest::Digest> {
+        inventory.objects.iter().map(|o| ((o.kind, o.name.clone()), o.definition)).collect()
+    };
+    let (promised, found) = (by_name(expected), by_name(actual));
+    for ((kind, name), definition) in &promised {
+        match found.get(&(*kind, name.clone())) {
+            None => out.check(format!("{kind} {name}"), "present", "missing", false),
+            Some(there) => {
+                let equal = there == definition;
+                out.check(format!("{kind} {name}"), "as backed up", same(equal), equal);
+            }
+        }
+    }
+    for (kind, name) in found.keys().filter(|key| !promised.contains_key(*key)) {
+        out.check(format!("{kind} {name}"), "absent", "present", false);
+    }
+}
+
+fn same(equal: bool) -> &'static str {
+    if equal { "as backed up" } else { "different" }
+}
+
+impl Comparison {
+    #[allow(clippy::needless_pass_by_value)] // numbers and texts alike
+    fn check(&mut self, name: String, expected: impl ToString, actual: impl ToString, ok: bool) {
+        self.checks.push(Check { name, expected: expected.to_string(), actual: actual.to_string(), ok });
+    }
+}

@@ -1,0 +1,9 @@
+//! Pure types and rules: what a backup promises, what a drill found, what the SLA says.
+//!
+//! Knows no I/O: no async runtime, no database, no repository, no metrics crate may be named in this folder (a test greps).
+
+pub mod comparison;
+pub mod digest;
+pub mod drill;
+pub mod manifest;
+pub mod sla;

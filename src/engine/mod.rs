@@ -1,0 +1,134 @@
+//! SEAM: the code that knows a kind of source: dump, load, inspect. Works the same on a live server and in a sandbox.
+//!
+//! Contract: `dump` gives streams that end with `Ok(0)` only when the tool succeeded and the end marker was seen;
+//! `inspect` describes restored data exactly as `dump` described it when it was stored; `load` refuses a destination
+//! that is not empty. Engines block and know nothing of repositories' formats or of sandboxes' kinds.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use secrecy::SecretString;
+
+use crate::config::Assertion;
+use crate::domain::drill::Check;
+use crate::domain::manifest::{Inventory, Manifest};
+use crate::error::Result;
+use crate::repository::{StoredFile, Stream};
+use crate::run_context::RunContext;
+use crate::sandbox::ServerSpec;
+
+pub mod mysql;
+
+/// What preflight learnt; shown by `check-config --connect`, carried into the dump.
+#[derive(Debug, Clone, Default)]
+pub struct Preflight {
+    /// `MariaDB 10.11.19 as backup@localhost` …
+    pub summary: String,
+    /// What is not wrong but should be known.
+    pub warnings: Vec<String>,
+}
+
+/// A dump that has been started.
+pub struct Dump {
+    /// What is to be stored. Reading drives the dump.
+    pub streams: Vec<Stream>,
+    /// As-of time: not later than the consistent snapshot.
+    pub as_of: DateTime<Utc>,
+    /// Call after all streams were read to their ends: what they contained. Everything but id, times and source name is
+    /// filled in.
+    pub finish: Box<dyn FnOnce() -> Result<Manifest> + Send>,
+}
+
+/// Where to load or what to inspect.
+#[derive(Debug, Clone)]
+pub enum Destination {
+    /// A server behind a unix socket.
+    Unix {
+        /// Socket path.
+        socket: PathBuf,
+        /// Account name.
+        user: String,
+        /// Password; none means none is sent.
+        password: Option<SecretString>,
+    },
+    /// A server reached over TCP.
+    Tcp {
+        /// Host name or address.
+        host: String,
+        /// Port.
+        port: u16,
+        /// Account name.
+        user: String,
+        /// Password; none means none is sent.
+        password: Option<SecretString>,
+        /// CA certificate file: TLS is required and verified against it.
+        tls_ca: Option<PathBuf>,
+    },
+    /// A directory.
+    Directory(PathBuf),
+}
+
+/// What a restore is to bring back.
+#[derive(Debug, Clone, Default)]
+pub struct LoadOptions {
+    /// Only these tables (`database.table`); empty means everything.
+    pub tables: Vec<String>,
+    /// Load although the destination has objects of the same names.
+    pub overwrite: bool,
+    /// Accounts and grants too.
+    pub accounts: bool,
+    /// Parallel sessions; 0 means one per CPU.
+    pub sessions: usize,
+}
+
+/// Opens a file of one backup by its path.
+pub type Opener = Arc<dyn Fn(&str) -> Result<Arc<dyn StoredFile>> + Send + Sync>;
+
+/// A published backup, opened for a restore.
+pub struct StoredPoint {
+    /// What it promises.
+    pub manifest: Manifest,
+    /// Opens one of its files by path.
+    pub open: Opener,
+}
+
+/// What was found at a destination.
+#[derive(Debug, Clone, Default)]
+pub struct Inspection {
+    /// Everything that could be read.
+    pub inventory: Inventory,
+    /// What could not be read, one sentence each. Not empty means: not proved.
+    pub problems: Vec<String>,
+}
+
+/// What a load says beyond success.
+#[derive(Debug, Clone, Default)]
+pub struct LoadReport {
+    /// Missing definers and the like.
+    pub warnings: Vec<String>,
+    /// Bytes of the stream that were replayed.
+    pub bytes: u64,
+}
+
+/// The code that knows a kind of source.
+pub trait Engine: Send + Sync {
+    /// Reach the source, check privileges (missing ones are named) and what must hold before a dump.
+    fn preflight(&self) -> Result<Preflight>;
+    /// Open a consistent snapshot and start to stream it.
+    fn dump(&self, context: &RunContext) -> Result<Dump>;
+    /// The server to restore into: same product and series as the manifest says, or `Inconclusive` with the reason.
+    fn server(&self, manifest: &Manifest) -> Result<ServerSpec>;
+    /// Load a recovery point.
+    fn load(
+        &self,
+        point: &StoredPoint,
+        to: &Destination,
+        options: &LoadOptions,
+        context: &RunContext,
+    ) -> Result<LoadReport>;
+    /// What `at` holds of what the manifest promises, and what it holds beyond in the same databases.
+    fn inspect(&self, at: &Destination, manifest: &Manifest, context: &RunContext) -> Result<Inspection>;
+    /// Ask the operator's own question. An answer that is not "true" is a check that is not ok, not an error.
+    fn assert(&self, at: &Destination, assertion: &Assertion) -> Result<Check>;
+}

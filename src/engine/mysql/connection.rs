@@ -1,0 +1,252 @@
+//! Reaching a server: queries in our own process, and client programs that get their password through an option file
+//! that nobody else can read, never through arguments or environment.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlSslMode};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
+
+use crate::config::MysqlConfig;
+use crate::domain::manifest::ServerIdentity;
+use crate::engine::Destination;
+use crate::error::{Error, OrFailed, Result};
+
+/// How long a connection attempt may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Where a server is and as whom to speak to it.
+#[derive(Debug, Clone)]
+pub struct Account {
+    socket: Option<PathBuf>,
+    host: String,
+    port: u16,
+    user: String,
+    password: Option<SecretString>,
+    tls_ca: Option<PathBuf>,
+}
+
+impl Account {
+    /// The source's own account.
+    pub fn of_source(config: &MysqlConfig) -> Self {
+        Self {
+            socket: config.socket.clone(),
+            host: config.host.clone().unwrap_or_else(|| "localhost".to_owned()),
+            port: config.port,
+            user: config.user.clone(),
+            password: config.password.clone(),
+            tls_ca: config.tls_ca.clone(),
+        }
+    }
+
+    /// The account at a restore destination.
+    pub fn of_destination(destination: &Destination) -> Result<Self> {
+        match destination.clone() {
+            Destination::Unix { socket, user, password } => {
+                Ok(Self { socket: Some(socket), host: "localhost".to_owned(), port: 0, user, password, tls_ca: None })
+            }
+            Destination::Tcp { host, port, user, password, tls_ca } => {
+                Ok(Self { socket: None, host, port, user, password, tls_ca })
+            }
+            Destination::Directory(path) => Err(Error::configuration(format!(
+                "restore to {}: a MySQL or MariaDB backup needs a server, not a directory",
+                path.display()
+            ))
+            .hint("use mysql://USER@HOST:PORT or unix:/PATH/TO/SOCKET")),
+        }
+    }
+
+    /// `user@place`, for messages.
+    pub fn describe(&self) -> String {
+        match &self.socket {
+            Some(socket) => format!("{}@{}", self.user, socket.display()),
+            None => format!("{}@{}:{}", self.user, self.host, self.port),
+        }
+    }
+
+    /// Contents of the option file for a client program.
+    pub fn option_file(&self) -> String {
+        let mut lines = vec!["[client]".to_owned(), option("user", &self.user)];
+        if let Some(socket) = &self.socket {
+            lines.push(option("socket", &socket.to_string_lossy()));
+            lines.push("protocol=SOCKET".to_owned());
+        } else {
+            lines.push(option("host", &self.host));
+            lines.push(format!("port={}", self.port));
+            lines.push("protocol=TCP".to_owned());
+        }
+        if let Some(password) = &self.password {
+            lines.push(option("password", password.expose_secret()));
+        }
+        if let Some(ca) = &self.tls_ca {
+            lines.push(option("ssl-ca", &ca.to_string_lossy()));
+        }
+        lines.push(String::new());
+        lines.join("\n")
+    }
+
+    /// The option file on disk, mode 0600, gone when dropped: for programs whose standard input is needed for data.
+    pub fn option_file_on_disk(&self) -> Result<tempfile::NamedTempFile> {
+        let mut file = tempfile::Builder::new()
+            .prefix("backup-sla-")
+            .suffix(".cnf")
+            .tempfile()
+            .or_failed("create option file for the client program")?;
+        file.write_all(self.option_file().as_bytes()).or_failed("write option file for the client program")?;
+        Ok(file)
+    }
+
+    /// Arguments that make a client program insist on the TLS that was configured.
+    pub fn tls_arguments(&self, product: &str) -> Vec<String> {
+        match (&self.tls_ca, product) {
+            (None, _) => Vec::new(),
+            (Some(_), "MySQL") => vec!["--ssl-mode=VERIFY_CA".to_owned()],
+            (Some(_), _) => vec!["--ssl".to_owned(), "--ssl-verify-server-cert".to_owned()],
+        }
+    }
+
+    fn options(&self) -> MySqlConnectOptions {
+        let mut options = MySqlConnectOptions::new()
+            .username(&self.user)
+            .pipes_as_concat(false)
+            .no_engine_substitution(false)
+            .timezone(None)
+            // Statements carry password hashes.
+            .disable_statement_logging();
+        if let Some(password) = &self.password {
+            options = options.password(password.expose_secret());
+        }
+        options = match &self.socket {
+            Some(socket) => options.socket(socket).ssl_mode(MySqlSslMode::Disabled),
+            None => options.host(&self.host).port(self.port),
+        };
+        match &self.tls_ca {
+            Some(ca) => options.ssl_ca(ca).ssl_mode(MySqlSslMode::VerifyCa),
+            None if self.socket.is_none() => options.ssl_mode(MySqlSslMode::Preferred),
+            None => options,
+        }
+    }
+}
+
+/// One line of an option file; quoted and escaped as the client programs read it.
+fn option(key: &str, value: &str) -> String {
+    let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n").replace('\t', "\\t");
+    format!("{key}=\"{value}\"")
+}
+
+/// Rows as text; `None` is SQL NULL.
+pub type Rows = Vec<Vec<Option<String>>>;
+
+/// A connection for a few queries. Blocks; not for async code.
+pub struct Session {
+    runtime: tokio::runtime::Runtime,
+    connection: Option<MySqlConnection>,
+    place: String,
+}
+
+impl Session {
+    /// Connect.
+    pub fn open(account: &Account) -> Result<Self> {
+        let place = account.describe();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .or_failed("start the connection's runtime")?;
+        let options = account.options();
+        let attempt = runtime.block_on(async { tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await });
+        let connection = match attempt {
+            Err(_) => return Err(unreachable_server(&place, account, "no answer in 20 s".into())),
+            Ok(Err(error)) => return Err(unreachable_server(&place, account, error.into())),
+            Ok(Ok(connection)) => connection,
+        };
+        Ok(Self { runtime, connection: Some(connection), place })
+    }
+
+    /// Run one statement, all rows as text.
+    pub fn rows(&mut self, sql: &str) -> Result<Rows> {
+        let connection = self.connection.as_mut().ok_or_else(|| Error::failed("query a closed connection"))?;
+        let rows = self
+            .runtime
+            .block_on(sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_all(connection))
+            .or_failed(format!("query {}", self.place))?;
+        rows.iter()
+            .map(|row| {
+                (0..row.len())
+                    .map(|column| {
+                        let bytes = row.try_get_unchecked::<Option<Vec<u8>>, _>(column);
+                        let bytes = bytes.or_failed(format!("read answer of {}", self.place))?;
+                        Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+                    })
+                    .collect()
+            })
+            .collect()
+    }
+
+    /// First column of all rows, NULLs left out.
+    pub fn column(&mut self, sql: &str) -> Result<Vec<String>> {
+        Ok(self.rows(sql)?.into_iter().filter_map(|mut row| row.drain(..).next().flatten()).collect())
+    }
+
+    /// First column of the first row.
+    pub fn value(&mut self, sql: &str) -> Result<Option<String>> {
+        Ok(self.rows(sql)?.into_iter().next().and_then(|mut row| row.drain(..).next().flatten()))
+    }
+
+    /// Product, version and series.
+    pub fn identity(&mut self) -> Result<ServerIdentity> {
+        let version = self.value("SELECT VERSION()")?.unwrap_or_default();
+        Ok(identity(&version))
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            let _ = self.runtime.block_on(connection.close());
+        }
+    }
+}
+
+/// Product and series from a version text.
+pub fn identity(version: &str) -> ServerIdentity {
+    let product = if version.contains("MariaDB") { "MariaDB" } else { "MySQL" };
+    ServerIdentity { product: product.to_owned(), version: version.to_owned(), series: series(version) }
+}
+
+/// `10.11` of `10.11.19-MariaDB`.
+pub fn series(version: &str) -> String {
+    let mut parts = version.split(['.', '-']).take(2);
+    format!("{}.{}", parts.next().unwrap_or("?"), parts.next().unwrap_or("?"))
+}
+
+fn unreachable_server(place: &str, account: &Account, cause: Box<dyn std::error::Error + Send + Sync>) -> Error {
+    let text = cause.to_string();
+    let hint = if text.contains("1045") || text.contains("1698") || text.contains("28000") {
+        "the server refuses this account or its password; see docs/mysql-privileges.md"
+    } else if account.socket.as_deref().is_some_and(|socket: &Path| !socket.exists()) {
+        "the socket does not exist: is the server running, and is the path right?"
+    } else {
+        "is the server running, and does the address in the configuration lead to it?"
+    };
+    Error::failed(format!("connect to server {place}")).because(cause).hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn option_files_quote_what_passwords_may_contain() {
+        assert_eq!(option("password", "a\"b\\c#d;'"), "password=\"a\\\"b\\\\c#d;'\"");
+    }
+
+    #[test]
+    fn product_and_series_come_from_the_version_text() {
+        assert_eq!(identity("10.11.19-MariaDB-0+deb12u1-log").series, "10.11");
+        assert_eq!(identity("10.11.19-MariaDB-0+deb12u1-log").product, "MariaDB");
+        assert_eq!(identity("9.7.4-1").series, "9.7");
+        assert_eq!(identity("9.7.4-1").product, "MySQL");
+    }
+}

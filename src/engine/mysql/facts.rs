@@ -1,0 +1,314 @@
+//! What a dump was found to contain: tables, objects, segments, position.
+
+use std::collections::BTreeMap;
+
+use super::names::{self, Created};
+use super::rows::RowFacts;
+use crate::domain::digest::Digest;
+use crate::domain::manifest::{Inventory, ObjectFacts, ObjectKind, Position, Segment, SegmentKind, TableFacts};
+use crate::error::{Error, Result};
+
+/// Storage engines whose tables are part of a consistent snapshot.
+const TRANSACTIONAL: [&str; 4] = ["innodb", "rocksdb", "tokudb", "ndbcluster"];
+/// Time columns per table whose newest value is kept.
+const WATCHED_COLUMNS: usize = 4;
+
+/// A comment of the dump client that begins a part of the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Marker(pub SegmentKind);
+
+/// One table of the dump.
+#[derive(Debug)]
+struct Table {
+    definition: Digest,
+    columns: Vec<Column>,
+    rows: RowFacts,
+}
+
+#[derive(Debug)]
+struct Column {
+    name: String,
+    is_time: bool,
+}
+
+/// What a dump contains. Filled while it streams by.
+#[derive(Debug, Default)]
+pub struct DumpFacts {
+    /// The sandbox-mode line of newer MariaDB clients was there and was taken out.
+    pub sandbox_line_removed: bool,
+    /// Position of the snapshot, as far as the dump says it.
+    pub position: Position,
+    /// Tables that are not part of the consistent snapshot, with their storage engine.
+    pub not_in_snapshot: Vec<String>,
+    /// Parts of the stream in order.
+    pub segments: Vec<Segment>,
+    tables: BTreeMap<String, Table>,
+    objects: BTreeMap<(ObjectKind, String), ObjectFacts>,
+    /// What the dump's text cannot carry exactly, one sentence each.
+    pub lossy: Vec<String>,
+    database: String,
+    table: String,
+    open: Option<Segment>,
+    /// Settings under which the next program is created: part of what it does.
+    session: BTreeMap<String, String>,
+    /// Triggers of the table at hand so far: they run in this order.
+    triggers: usize,
+}
+
+/// Settings that a program keeps from its creation.
+const KEPT_SETTINGS: [&str; 4] = ["sql_mode", "character_set_client", "collation_connection", "time_zone"];
+
+impl DumpFacts {
+    /// Everything that must exist after a restore.
+    pub fn inventory(&self) -> Inventory {
+        let table = |(name, table): (&String, &Table)| TableFacts {
+            name: name.clone(),
+            rows: table.rows.rows,
+            digest: table.rows.finish(),
+            definition: table.definition,
+            newest: table.rows.newest_values(),
+        };
+        Inventory { tables: self.tables.iter().map(table).collect(), objects: self.objects.values().cloned().collect() }
+    }
+
+    /// Qualified name of the table at hand, for messages.
+    pub fn current_table(&self) -> String {
+        names::qualified(&self.database, &self.table)
+    }
+
+    /// A part of the stream begins at `position`.
+    pub fn marker(&mut self, marker: Marker, position: u64) {
+        self.begin_segment(marker.0, position);
+    }
+
+    /// A comment between statements.
+    pub fn comment(&mut self, text: &str) {
+        self.read_position(text);
+    }
+
+    /// The stream is complete and `position` bytes long.
+    pub fn end(&mut self, position: u64) {
+        self.close_segment(position);
+    }
+
+    /// Rows of the table named in `header` begin at `position`.
+    pub fn begin_rows(&mut self, header: &str, position: u64) -> RowFacts {
+        self.table = names::first_identifier(header).unwrap_or_default();
+        if let Some(segment) = &mut self.open
+            && segment.rows_end == 0
+        {
+            segment.rows_start = position - segment.offset;
+        }
+        let name = self.current_table();
+        let Some(table) = self.tables.get_mut(&name) else { return RowFacts::default() };
+        if table.rows.rows > 0 {
+            return std::mem::take(&mut table.rows);
+        }
+        RowFacts::watching(time_columns(header, &table.columns))
+    }
+
+    /// They end before `position`.
+    pub fn end_rows(&mut self, rows: RowFacts, position: u64) {
+        let name = self.current_table();
+        if let Some(segment) = &mut self.open {
+            segment.rows_end = position - segment.offset;
+        }
+        let empty = || Table { definition: Digest::default(), columns: Vec::new(), rows: RowFacts::default() };
+        self.tables.entry(name).or_insert_with(empty).rows = rows;
+    }
+
+    /// A statement that is not an `INSERT`: `body` without its delimiter, `sql` the same as text.
+    pub fn statement(&mut self, body: &[u8], sql: &str) -> Result<()> {
+        if sql.starts_with("USE ") {
+            self.database = names::first_identifier(sql)
+                .ok_or_else(|| Error::failed(format!("read dump: cannot read the name in `{sql}`")))?;
+            if let Some(segment) = self.open.as_mut().filter(|segment| segment.database.is_empty()) {
+                segment.database.clone_from(&self.database);
+            }
+        } else if let Some(rest) = sql.strip_prefix("DO SETVAL").or_else(|| sql.strip_prefix("SELECT SETVAL")) {
+            // The sequence's next value is part of what must come back.
+            let name = names::qualified(&self.database, &names::first_identifier(rest).unwrap_or_default());
+            if let Some(sequence) = self.objects.get_mut(&(ObjectKind::Sequence, name)) {
+                sequence.definition = Digest::of(&[&sequence.definition.0, body].concat());
+            }
+        } else if let Some((name, value)) = names::setting(sql) {
+            if KEPT_SETTINGS.contains(&name.as_str()) {
+                self.session.insert(name, value);
+            }
+        } else if let Some(created) = names::created(sql) {
+            self.created(created, body, sql)?;
+        }
+        Ok(())
+    }
+
+    fn created(&mut self, created: Created, body: &[u8], sql: &str) -> Result<()> {
+        let kind = match created.kind.as_str() {
+            "TABLE" => return self.created_table(created.name, sql),
+            "DATABASE" => ObjectKind::Database,
+            // The stand-in that lets views refer to each other; the view itself comes at the end.
+            "VIEW" if sql.starts_with("/*!50001 CREATE VIEW") => return Ok(()),
+            "VIEW" => ObjectKind::View,
+            "TRIGGER" => ObjectKind::Trigger,
+            "EVENT" => ObjectKind::Event,
+            "PROCEDURE" => ObjectKind::Procedure,
+            "FUNCTION" => ObjectKind::Function,
+            "PACKAGE" | "PACKAGE BODY" => ObjectKind::Package,
+            "SEQUENCE" => ObjectKind::Sequence,
+            other => return Err(Error::failed(format!("read dump: unknown object kind {other}"))),
+        };
+        let mut name = match kind {
+            ObjectKind::Database => names::database(&created.name),
+            _ => names::qualified(&self.database, &created.name),
+        };
+        if created.kind == "PACKAGE BODY" {
+            name.push_str(" body");
+        }
+        let definition = self.definition(kind, body);
+        let facts = ObjectFacts { kind, name: name.clone(), definition, definer: created.definer };
+        if self.objects.insert((kind, name.clone()), facts).is_some() {
+            return Err(Error::failed(format!("read dump: {kind} {name} is defined twice")));
+        }
+        Ok(())
+    }
+
+    /// A program does what its text says under the settings it was created with; triggers also have an order.
+    fn definition(&mut self, kind: ObjectKind, body: &[u8]) -> Digest {
+        let mut text = body.to_vec();
+        match kind {
+            ObjectKind::Procedure | ObjectKind::Function | ObjectKind::Package | ObjectKind::Event => {}
+            ObjectKind::Trigger => {
+                self.triggers += 1;
+                text.extend_from_slice(format!("\0trigger {}", self.triggers).as_bytes());
+            }
+            _ => return Digest::of(body),
+        }
+        for (name, value) in &self.session {
+            text.extend_from_slice(format!("\0{name}={value}").as_bytes());
+        }
+        Digest::of(&text)
+    }
+
+    fn created_table(&mut self, table: String, sql: &str) -> Result<()> {
+        let name = names::qualified(&self.database, &table);
+        if let Some(segment) = &mut self.open {
+            segment.table.clone_from(&table);
+        }
+        self.table = table;
+        self.triggers = 0;
+        self.lossy.extend(lossy_columns(&name, sql));
+        if let Some(engine) = storage_engine(sql)
+            && !TRANSACTIONAL.contains(&engine.to_ascii_lowercase().as_str())
+        {
+            self.not_in_snapshot.push(format!("{name} ({engine})"));
+        }
+        let definition = Digest::of(without_next_auto_increment(sql).as_bytes());
+        let entry = Table { definition, columns: columns(sql), rows: RowFacts::default() };
+        if self.tables.insert(name.clone(), entry).is_some() {
+            return Err(Error::failed(format!("read dump: table {name} is defined twice")));
+        }
+        Ok(())
+    }
+
+    fn begin_segment(&mut self, kind: SegmentKind, position: u64) {
+        self.close_segment(position);
+        self.open = Some(Segment {
+            kind,
+            database: self.database.clone(),
+            table: String::new(),
+            offset: position,
+            bytes: 0,
+            rows_start: 0,
+            rows_end: 0,
+        });
+    }
+
+    fn close_segment(&mut self, position: u64) {
+        let mut done = self.open.take().unwrap_or_else(|| Segment {
+            kind: SegmentKind::Preamble,
+            database: String::new(),
+            table: String::new(),
+            offset: 0,
+            bytes: 0,
+            rows_start: 0,
+            rows_end: 0,
+        });
+        done.bytes = position - done.offset;
+        self.segments.push(done);
+    }
+
+    fn read_position(&mut self, text: &str) {
+        let quoted = |key: &str| {
+            let rest = &text[text.find(key)? + key.len()..];
+            let (_, rest) = rest.split_once('\'')?;
+            rest.split_once('\'').map(|(value, _)| value.replace(['\n', ' '], ""))
+        };
+        for key in ["MASTER_LOG_FILE=", "SOURCE_LOG_FILE="] {
+            self.position.binlog_file = quoted(key).or(self.position.binlog_file.take());
+        }
+        for key in ["MASTER_LOG_POS=", "SOURCE_LOG_POS="] {
+            if let Some(at) = text.find(key) {
+                let digits: String = text[at + key.len()..].chars().take_while(char::is_ascii_digit).collect();
+                self.position.binlog_offset = digits.parse().ok().or(self.position.binlog_offset);
+            }
+        }
+        for key in ["gtid_slave_pos=", "GTID_PURGED="] {
+            self.position.gtid = quoted(key).or(self.position.gtid.take());
+        }
+    }
+}
+
+/// FLOAT columns: the server prints six digits of them, whoever asks.
+fn lossy_columns(table: &str, sql: &str) -> Option<String> {
+    let is_float = |line: &&str| {
+        let name = line.strip_prefix("  ").and_then(names::first_identifier);
+        name.is_some_and(|name| line[2 + names::quote(&name).len()..].starts_with(" float"))
+    };
+    let columns: Vec<String> =
+        sql.lines().filter(|line| line.starts_with("  `")).filter(is_float).filter_map(names::first_identifier).collect();
+    (!columns.is_empty()).then(|| {
+        format!("table {table}: FLOAT column(s) {} are printed with six digits; more are not backed up", columns.join(", "))
+    })
+}
+
+/// Storage engine named in a table's options.
+fn storage_engine(sql: &str) -> Option<&str> {
+    let rest = &sql[sql.rfind("\n) ENGINE=")? + "\n) ENGINE=".len()..];
+    rest.split(|c: char| !c.is_alphanumeric() && c != '_').next()
+}
+
+/// The next AUTO_INCREMENT value is no part of a definition: it is read after the snapshot was opened and moves on.
+fn without_next_auto_increment(sql: &str) -> String {
+    let Some(options) = sql.rfind("\n) ENGINE=") else { return sql.to_owned() };
+    let (body, options) = sql.split_at(options);
+    let Some(at) = options.find(" AUTO_INCREMENT=") else { return sql.to_owned() };
+    let rest = options[at + " AUTO_INCREMENT=".len()..].trim_start_matches(|c: char| c.is_ascii_digit());
+    format!("{body}{}{rest}", &options[..at])
+}
+
+fn columns(sql: &str) -> Vec<Column> {
+    let column = |line: &str| {
+        let line = line.strip_prefix("  `")?;
+        let name = names::first_identifier(&format!("`{line}"))?;
+        let kind = &line[names::quote(&name).len() - 1..];
+        Some(Column { name, is_time: kind.starts_with(" datetime") || kind.starts_with(" timestamp") })
+    };
+    sql.lines().filter_map(column).collect()
+}
+
+/// Index in the row, and name, of the time columns of an `INSERT`.
+fn time_columns(header: &str, columns: &[Column]) -> Vec<(usize, String)> {
+    let tokens = names::tokens(header, usize::MAX);
+    let listed = tokens.iter().position(|token| *token == names::Token::Mark('('));
+    let order: Vec<String> = match listed {
+        Some(open) => tokens[open..]
+            .iter()
+            .filter_map(|token| match token {
+                names::Token::Quoted(text) | names::Token::Word(text) => Some(text.clone()),
+                names::Token::Mark(_) => None,
+            })
+            .collect(),
+        None => columns.iter().map(|column| column.name.clone()).collect(),
+    };
+    let is_time = |name: &String| columns.iter().any(|column| column.is_time && column.name == *name);
+    order.into_iter().enumerate().filter(|(_, name)| is_time(name)).take(WATCHED_COLUMNS).collect()
+}

@@ -1,0 +1,69 @@
+//! What must hold before anything is loaded: the destination is of the right product, is not the source, and is empty
+//! where the backup would write. `--overwrite` is the operator's word that it may be otherwise.
+
+use super::connection::{Account, Session};
+use super::names;
+use crate::domain::manifest::{Manifest, ObjectKind};
+use crate::engine::LoadOptions;
+use crate::error::{Error, Result};
+
+/// Check the destination; returns what should be known but does not forbid the load.
+pub fn check(source: &Account, to: &Account, manifest: &Manifest, options: &LoadOptions) -> Result<Vec<String>> {
+    let mut session = Session::open(to)?;
+    let server = session.identity()?;
+    if server.product != manifest.server.product {
+        return Err(Error::failed(format!(
+            "restore to {}: it is {}, the backup is of {} {}",
+            to.describe(),
+            server.product,
+            manifest.server.product,
+            manifest.server.version
+        ))
+        .hint("restore to a server of the same product; the stored file is plain SQL if you must convert it"));
+    }
+    let mut warnings = Vec::new();
+    if server.series != manifest.server.series {
+        warnings.push(format!(
+            "the destination is {} {}, the backup is of {}",
+            server.product, server.version, manifest.server.version
+        ));
+    }
+    if !options.overwrite {
+        if is_source(source, &mut session)? {
+            return Err(Error::failed(format!("restore to {}: it is the source itself", to.describe()))
+                .hint("restore to another server; --overwrite replaces the live data"));
+        }
+        let occupied = occupied(&mut session, manifest, options)?;
+        if !occupied.is_empty() {
+            return Err(Error::failed(format!("restore to {}: it already has {occupied}", to.describe()))
+                .hint("restore to an empty server, or replace what is there with --overwrite"));
+        }
+    }
+    Ok(warnings)
+}
+
+/// Whether both are the same running server. A source that cannot be reached is not the destination that can.
+fn is_source(source: &Account, destination: &mut Session) -> Result<bool> {
+    const IDENTITY: &str = "SELECT CONCAT_WS('|', @@hostname, @@port, @@datadir, @@pid_file, @@socket)";
+    let Ok(mut session) = Session::open(source) else { return Ok(false) };
+    Ok(session.value(IDENTITY)? == destination.value(IDENTITY)?)
+}
+
+/// First few things at the destination that the load would collide with.
+fn occupied(session: &mut Session, manifest: &Manifest, options: &LoadOptions) -> Result<String> {
+    let mut found = Vec::new();
+    for database in manifest.inventory.objects.iter().filter(|object| object.kind == ObjectKind::Database) {
+        let name = names::unquoted(&database.name);
+        let sql = format!(
+            "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = {schema} \
+             UNION ALL SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {schema} \
+             UNION ALL SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = {schema} LIMIT 100000",
+            schema = names::quote_text(&name)
+        );
+        let present = session.column(&sql)?.into_iter().map(|table| names::qualified(&name, &table));
+        found.extend(present.filter(|table| options.tables.is_empty() || options.tables.contains(table)));
+    }
+    let more = found.len().saturating_sub(3);
+    found.truncate(3);
+    Ok(if more > 0 { format!("{} and {more} more", found.join(", ")) } else { found.join(", ") })
+}

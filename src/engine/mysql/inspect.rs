@@ -1,0 +1,66 @@
+//! Describes a server's data exactly as the dump described it when it was stored: by dumping it again through the same
+//! scanner. `dump(restore(dump)) = dump` catches wrong values, not only missing rows.
+
+use std::cell::RefCell;
+use std::io::{self, Read};
+
+use super::accounts;
+use super::connection::{Account, Session};
+use super::names;
+use super::pump;
+use super::tool::{Purpose, Tools};
+use crate::domain::manifest::{Manifest, ObjectKind};
+use crate::engine::Inspection;
+use crate::error::Result;
+use crate::process::ChildOutput;
+use crate::run_context::RunContext;
+
+/// Inspect the databases of `manifest` at `account`.
+pub fn inspect(tools: &Tools, account: &Account, manifest: &Manifest, context: &RunContext) -> Result<Inspection> {
+    let mut session = Session::open(account)?;
+    let present = session.column("SHOW DATABASES")?;
+    let promised = |database: &String| {
+        let name = names::database(database);
+        manifest.inventory.objects.iter().any(|object| object.kind == ObjectKind::Database && object.name == name)
+    };
+    let databases: Vec<String> = present.into_iter().filter(promised).collect();
+    let mut inspection = Inspection::default();
+    if !databases.is_empty() {
+        let problems = RefCell::new(Vec::new());
+        let dump = Tolerant {
+            dump: tools.start_dump(account, &databases, Purpose::Inspection, &context.cancel)?,
+            problems: &problems,
+        };
+        match pump::scan(dump, context, |_| Ok(())) {
+            Ok(complete) => inspection.inventory = complete.facts.inventory(),
+            Err(error) if problems.borrow().is_empty() => return Err(error),
+            Err(error) => problems.borrow_mut().push(error.to_string()),
+        }
+        inspection.problems = problems.into_inner();
+    }
+    if manifest.inventory.objects.iter().any(|object| object.kind == ObjectKind::Account) {
+        let there = accounts::facts_by_name(&accounts::read(&mut session, &manifest.server.product)?, &manifest.inventory);
+        // Accounts beyond the promised ones belong to the destination.
+        let promised = manifest.inventory.objects.iter().filter(|object| object.kind == ObjectKind::Account);
+        inspection.inventory.objects.extend(promised.filter_map(|object| there.get(&object.name).cloned()));
+    }
+    Ok(inspection)
+}
+
+/// A dump whose failure is a finding: what it could print is still compared, so that everything wrong has its name.
+struct Tolerant<'a> {
+    dump: ChildOutput,
+    problems: &'a RefCell<Vec<String>>,
+}
+
+impl Read for Tolerant<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if !self.problems.borrow().is_empty() {
+            return Ok(0);
+        }
+        self.dump.read(buffer).or_else(|error| {
+            self.problems.borrow_mut().push(error.to_string());
+            Ok(0)
+        })
+    }
+}

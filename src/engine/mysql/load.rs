@@ -1,0 +1,291 @@
+//! Loads a stored stream: what stands alone in order, tables beside each other.
+//!
+//! A run of tables is shared out to several sessions of the client program, largest first; everything else waits for
+//! all before it, as it would in a plain `mysql < dump.sql`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::accounts;
+use super::connection::{Account, Session};
+use super::defer;
+use super::guard;
+use super::names;
+use super::replay::{Replay, copy};
+use super::tool::Tools;
+use crate::domain::manifest::{FileRole, Inventory, ObjectKind, Segment, SegmentKind};
+use crate::engine::{LoadOptions, LoadReport, StoredPoint};
+use crate::error::{Error, OrFailed, Result};
+use crate::repository::StoredFile;
+use crate::run_context::RunContext;
+
+/// A definition, with everything in front of the rows, is at most this long.
+const LONGEST_HEAD: u64 = 64 * 1024 * 1024;
+
+/// Load `point` into the server at `to`.
+pub fn load(
+    tools: &Tools,
+    source: &Account,
+    to: &Account,
+    point: &StoredPoint,
+    options: &LoadOptions,
+    context: &RunContext,
+) -> Result<LoadReport> {
+    let manifest = &point.manifest;
+    let mut options = options.clone();
+    for table in &mut options.tables {
+        // As we write it, however it was typed.
+        if let Some((database, name)) = names::split_qualified(table) {
+            *table = names::qualified(&database, &name);
+        }
+    }
+    let options = &options;
+    let selected = select(point, &options.tables)?;
+    let mut warnings = guard::check(source, to, manifest, options)?;
+    let role = |role| {
+        manifest.file(role).ok_or_else(|| Error::failed(format!("read manifest {}: no {role:?} file", manifest.id)))
+    };
+    let stream = (point.open)(&role(FileRole::Stream)?.path)?;
+    let bytes = selected.iter().map(|segment| segment.bytes).sum();
+    context.progress.phase("load", Some(bytes));
+    let preamble = manifest.segments.iter().filter(|segment| segment.kind == SegmentKind::Preamble);
+    let mut head = Vec::new();
+    for segment in preamble {
+        copy(stream.as_ref(), segment.offset, segment.bytes, context, |piece| {
+            head.extend_from_slice(piece);
+            Ok(())
+        })?;
+    }
+    let loader = Loader { tools, to, stream: stream.as_ref(), preamble: head, context };
+    if options.overwrite {
+        loader.clear(&selected)?;
+    }
+    loader.run(&selected, options.sessions)?;
+    if options.accounts && manifest.file(FileRole::Accounts).is_some() {
+        let path = &role(FileRole::Accounts)?.path;
+        warnings.extend(load_accounts(to, (point.open)(path)?.as_ref(), &manifest.inventory)?);
+    }
+    if options.tables.is_empty() {
+        warnings.extend(missing_definers(to, point)?);
+    }
+    context.progress.finish();
+    Ok(LoadReport { warnings, bytes })
+}
+
+/// The segments to replay.
+fn select<'a>(point: &'a StoredPoint, tables: &[String]) -> Result<Vec<&'a Segment>> {
+    let segments = point.manifest.segments.iter().filter(|segment| segment.kind != SegmentKind::Preamble);
+    if tables.is_empty() {
+        return Ok(segments.collect());
+    }
+    let known = &point.manifest.inventory.tables;
+    for wanted in tables {
+        if !known.iter().any(|table| table.name == *wanted) {
+            return Err(Error::configuration(format!("restore table {wanted}: the backup has no such table"))
+                .hint("write it as DATABASE.TABLE, names with special characters in backticks"));
+        }
+    }
+    let named = |segment: &&Segment| tables.contains(&names::qualified(&segment.database, &segment.table));
+    Ok(segments.filter(|segment| segment.kind == SegmentKind::Table).filter(named).collect())
+}
+
+/// Statements that add foreign keys, by database and table.
+type Later = BTreeMap<(String, String), Vec<u8>>;
+
+struct Loader<'a> {
+    tools: &'a Tools,
+    to: &'a Account,
+    stream: &'a dyn StoredFile,
+    preamble: Vec<u8>,
+    context: &'a RunContext,
+}
+
+impl Loader<'_> {
+    fn run(&self, segments: &[&Segment], sessions: usize) -> Result<()> {
+        let sessions = match sessions {
+            0 => std::thread::available_parallelism().map_or(2, usize::from),
+            wanted => wanted,
+        };
+        for run in segments.chunk_by(|a, b| a.kind == b.kind) {
+            if run[0].kind == SegmentKind::Table {
+                self.tables(run, sessions.min(run.len()))?;
+            } else {
+                self.in_order(run)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Take away what the selected tables and views replace, before anything runs beside anything else: foreign keys
+    /// that are still there would make the sessions wait for each other's locks.
+    fn clear(&self, segments: &[&Segment]) -> Result<()> {
+        let mut session = Session::open(self.to)?;
+        session.rows("SET SESSION foreign_key_checks = 0")?;
+        let present: BTreeSet<String> = session.column("SHOW DATABASES")?.into_iter().collect();
+        for segment in segments.iter().filter(|s| !s.table.is_empty() && present.contains(&s.database)) {
+            let name = format!("{}.{}", names::quote(&segment.database), names::quote(&segment.table));
+            // Either may be in the way, whatever the backup has; dropping the wrong kind does nothing.
+            for kind in ["TABLE", "VIEW"] {
+                if let Err(error) = session.rows(&format!("DROP {kind} IF EXISTS {name}")) {
+                    let wrong_kind = error.to_string().contains("1347") || error.to_string().contains("1965");
+                    if !wrong_kind {
+                        return Err(error.context(format!("replace {name}")));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn session(&self, database: &str) -> Result<Replay> {
+        let mut replay = Replay::start(self.tools, self.to, &self.context.cancel)?;
+        replay.write(&self.preamble)?;
+        use_database(&mut replay, database)?;
+        Ok(replay)
+    }
+
+    fn in_order(&self, run: &[&Segment]) -> Result<()> {
+        let database = &run[0].database;
+        let new = self.new_database(run[0])?;
+        let mut replay = self.session(if new { "" } else { database })?;
+        for segment in run {
+            replay.part(format!("definitions of database {}", names::database(&segment.database)));
+            copy(self.stream, segment.offset, segment.bytes, self.context, |piece| replay.write(piece))?;
+        }
+        replay.finish()
+    }
+
+    /// Whether the segment creates the database it is for.
+    fn new_database(&self, segment: &Segment) -> Result<bool> {
+        let length = usize::try_from(segment.bytes.min(4096)).or_failed("read stored stream")?;
+        let text = self.stream.read_at(segment.offset, length)?;
+        Ok(memchr::memmem::find(&text, b"\nUSE ").is_some())
+    }
+
+    fn tables(&self, run: &[&Segment], sessions: usize) -> Result<()> {
+        let mut queue: Vec<&Segment> = run.to_vec();
+        queue.sort_by_key(|segment| std::cmp::Reverse(segment.bytes));
+        let (next, first_error) = (AtomicUsize::new(0), Mutex::new(None));
+        let later = Mutex::new(BTreeMap::new());
+        std::thread::scope(|scope| {
+            for _ in 0..sessions {
+                scope.spawn(|| {
+                    if let Err(error) = self.worker(&queue, &next, &later) {
+                        // Nothing more is worth starting; the first failure is the one to report.
+                        next.store(queue.len(), Ordering::SeqCst);
+                        first_error.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(error);
+                    }
+                });
+            }
+        });
+        first_error.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).map_or(Ok(()), Err)?;
+        self.foreign_keys(&later.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// One table after another: see [`defer`].
+    fn foreign_keys(&self, later: &Later) -> Result<()> {
+        if later.is_empty() {
+            return Ok(());
+        }
+        let mut replay = self.session("")?;
+        for ((database, table), statement) in later {
+            use_database(&mut replay, database)?;
+            replay.part(format!("foreign keys of {}", names::qualified(database, table)));
+            replay.write(statement)?;
+        }
+        replay.finish()
+    }
+
+    fn worker(&self, queue: &[&Segment], next: &AtomicUsize, later: &Mutex<Later>) -> Result<()> {
+        let mut replay: Option<Replay> = None;
+        while let Some(segment) = queue.get(next.fetch_add(1, Ordering::SeqCst)) {
+            let session = match &mut replay {
+                Some(session) => session,
+                none => none.insert(self.session("")?),
+            };
+            self.table(session, segment, later)?;
+        }
+        replay.map_or(Ok(()), Replay::finish)
+    }
+
+    /// Definition, rows, and what follows them. Secondary indexes come after the rows where the result is the same.
+    fn table(&self, replay: &mut Replay, segment: &Segment, later: &Mutex<Later>) -> Result<()> {
+        use_database(replay, &segment.database)?;
+        replay.part(format!("table {}", names::qualified(&segment.database, &segment.table)));
+        let rows_end = segment.rows_end.max(segment.rows_start);
+        if segment.rows_start > LONGEST_HEAD {
+            return Err(Error::failed(format!("read manifest: the definition of {} is too long", segment.table)));
+        }
+        let mut head = Vec::new();
+        copy(self.stream, segment.offset, segment.rows_start, self.context, |piece| {
+            head.extend_from_slice(piece);
+            Ok(())
+        })?;
+        let plan = defer::plan(&head, rows_end - segment.rows_start);
+        replay.write(&plan.before)?;
+        copy(self.stream, segment.offset + segment.rows_start, rows_end - segment.rows_start, self.context, |piece| {
+            replay.write(piece)
+        })?;
+        replay.write(&plan.after)?;
+        if !plan.foreign_keys.is_empty() {
+            let name = (segment.database.clone(), segment.table.clone());
+            later.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(name, plan.foreign_keys);
+        }
+        copy(self.stream, segment.offset + rows_end, segment.bytes - rows_end, self.context, |piece| {
+            replay.write(piece)
+        })
+    }
+}
+
+fn use_database(replay: &mut Replay, database: &str) -> Result<()> {
+    if database.is_empty() {
+        return Ok(());
+    }
+    replay.write(format!("\nUSE {};\n", names::quote(database)).as_bytes())
+}
+
+/// Replay accounts and grants. A statement that the destination refuses is worth a warning only if its account is not
+/// as promised afterwards: servers refuse to grant again what they grant by themselves.
+fn load_accounts(to: &Account, file: &dyn StoredFile, promised: &Inventory) -> Result<Vec<String>> {
+    let length = usize::try_from(file.len()).or_failed("read accounts")?;
+    let text = file.read_at(0, length)?;
+    let mut session = Session::open(to)?;
+    let mut refused = Vec::new();
+    let mut account = String::new();
+    for statement in String::from_utf8_lossy(&text).split(";\n") {
+        let (comments, lines): (Vec<&str>, Vec<&str>) =
+            statement.lines().filter(|line| !line.is_empty()).partition(|line| line.starts_with("-- "));
+        if let Some(name) = comments.last() {
+            name[3..].clone_into(&mut account);
+        }
+        if lines.is_empty() {
+            continue;
+        }
+        if let Err(error) = session.rows(&lines.join("\n")) {
+            refused.push((account.clone(), error));
+        }
+    }
+    session.rows("FLUSH PRIVILEGES")?;
+    if refused.is_empty() {
+        return Ok(Vec::new());
+    }
+    let product = session.identity()?.product;
+    let there = accounts::facts_by_name(&accounts::read(&mut session, &product)?, promised);
+    let as_promised = |name: &String| promised.objects.iter().any(|object| there.get(name) == Some(object));
+    let wrong = refused.into_iter().filter(|(name, _)| !as_promised(name));
+    Ok(wrong.map(|(name, error)| format!("account {name} is not as backed up: {error}")).collect())
+}
+
+/// Definers that have no account at the destination: what runs in their name will fail.
+fn missing_definers(to: &Account, point: &StoredPoint) -> Result<Vec<String>> {
+    let manifest = &point.manifest;
+    let objects = manifest.inventory.objects.iter().filter(|object| object.kind != ObjectKind::Account);
+    let definers: BTreeSet<&String> = objects.filter_map(|object| object.definer.as_ref()).collect();
+    if definers.is_empty() {
+        return Ok(Vec::new());
+    }
+    let there = accounts::facts_by_name(&accounts::read(&mut Session::open(to)?, &manifest.server.product)?, &manifest.inventory);
+    let missing = definers.into_iter().filter(|definer| !there.contains_key(*definer));
+    Ok(missing.map(|definer| format!("definer {definer} has no account at the destination")).collect())
+}

@@ -1,0 +1,225 @@
+//! Engine `mysql`: MySQL and MariaDB through the server's own dump and client programs.
+//!
+//! The stored stream is plain SQL that the `mysql` client reads, so a person can restore without us. What it contains
+//! is learnt from the stream itself while it is stored ([`stream`]), and restored data is proved by dumping it again
+//! through the same scanner ([`inspect`]).
+
+mod accounts;
+mod connection;
+mod defer;
+mod facts;
+mod guard;
+mod inspect;
+mod load;
+mod names;
+mod privileges;
+mod pump;
+mod replay;
+mod rows;
+mod server;
+mod source;
+mod stream;
+mod tool;
+
+use std::io::Cursor;
+use std::sync::Arc;
+
+use self::accounts::AccountSql;
+use self::connection::{Account, Session};
+use self::source::Survey;
+use self::tool::{Purpose, Tools};
+use super::{Destination, Dump, Engine, Inspection, LoadOptions, LoadReport, Preflight, StoredPoint};
+use crate::clock::Clock;
+use crate::config::{Assertion, MysqlConfig, Question, SandboxConfig};
+use crate::domain::digest::Digest;
+use crate::domain::drill::Check;
+use crate::domain::manifest::{
+    BackupKind, FileRole, MANIFEST_FORMAT, Manifest, Position, RecoveryPointId, StoredFileFacts,
+};
+use crate::error::{Error, Result};
+use crate::repository::Stream;
+use crate::run_context::RunContext;
+use crate::sandbox::ServerSpec;
+
+/// Path of the data in a backup.
+const DUMP_FILE: &str = "dump.sql";
+/// Path of accounts and grants in a backup.
+const ACCOUNTS_FILE: &str = "accounts.sql";
+
+/// The engine of one source.
+pub struct MysqlEngine {
+    config: MysqlConfig,
+    sandbox: SandboxConfig,
+    clock: Arc<dyn Clock>,
+}
+
+impl MysqlEngine {
+    /// The engine of a source with this configuration.
+    pub fn new(config: MysqlConfig, sandbox: SandboxConfig, clock: Arc<dyn Clock>) -> Self {
+        Self { config, sandbox, clock }
+    }
+
+    fn source(&self) -> Account {
+        Account::of_source(&self.config)
+    }
+
+    fn tools(&self, server: &crate::domain::manifest::ServerIdentity) -> Result<Tools> {
+        Tools::find(server, self.config.programs.as_deref())
+    }
+
+    fn survey(&self) -> Result<(Session, Survey, Tools)> {
+        let mut session = Session::open(&self.source())?;
+        let survey = source::survey(&mut session, &self.config.databases)?;
+        let tools = self.tools(&survey.server)?;
+        Ok((session, survey, tools))
+    }
+}
+
+impl Engine for MysqlEngine {
+    fn preflight(&self) -> Result<Preflight> {
+        let (_, survey, tools) = self.survey()?;
+        let summary = format!(
+            "{} {} as {}, {} database(s), binary log {}",
+            survey.server.product,
+            survey.server.version,
+            survey.user,
+            survey.databases.len(),
+            if survey.binlog() { "on" } else { "off" }
+        );
+        Ok(Preflight { summary, warnings: warnings(&survey, &tools) })
+    }
+
+    fn dump(&self, context: &RunContext) -> Result<Dump> {
+        let (mut session, survey, tools) = self.survey()?;
+        let accounts = accounts::read(&mut session, &survey.server.product)?;
+        drop(session);
+        context.progress.phase("backup", Some(survey.estimated_bytes).filter(|bytes| *bytes > 0));
+        // Taken before the client can open its snapshot: the data is at least this new, never older than we say.
+        let as_of = self.clock.wall();
+        let purpose = Purpose::Backup { binlog: survey.binlog(), gtid: survey.gtid() };
+        let dump = tools.start_dump(&self.source(), &survey.databases, purpose, &context.cancel)?;
+        let (reader, outcome) = pump::start(dump, context)?;
+        let accounts_sql = accounts::file(&accounts).into_bytes();
+        let streams = vec![
+            Stream { path: ACCOUNTS_FILE.to_owned(), reader: Box::new(Cursor::new(accounts_sql.clone())) },
+            Stream { path: DUMP_FILE.to_owned(), reader },
+        ];
+        let progress = context.progress.clone();
+        let finish = Box::new(move || {
+            progress.finish();
+            let outcome = outcome.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+            let complete = outcome.unwrap_or_else(|| Err(Error::failed("read dump: it was not read to its end")))?;
+            Ok(manifest(&survey, &tools, complete, &accounts, &accounts_sql))
+        });
+        Ok(Dump { streams, as_of, finish })
+    }
+
+    fn server(&self, manifest: &Manifest) -> Result<ServerSpec> {
+        server::spec(manifest, self.sandbox.programs.as_deref(), self.sandbox.memory)
+    }
+
+    fn load(
+        &self,
+        point: &StoredPoint,
+        to: &Destination,
+        options: &LoadOptions,
+        context: &RunContext,
+    ) -> Result<LoadReport> {
+        let tools = self.tools(&point.manifest.server)?;
+        let account = Account::of_destination(to)?;
+        load::load(&tools, &self.source(), &account, point, options, context)
+    }
+
+    fn inspect(&self, at: &Destination, manifest: &Manifest, context: &RunContext) -> Result<Inspection> {
+        let tools = self.tools(&manifest.server)?;
+        context.progress.phase("verify", Some(manifest.logical_bytes()));
+        let inspection = inspect::inspect(&tools, &Account::of_destination(at)?, manifest, context);
+        context.progress.finish();
+        inspection
+    }
+
+    fn assert(&self, at: &Destination, assertion: &Assertion) -> Result<Check> {
+        let Question::Sql(sql) = &assertion.question else {
+            return Err(Error::configuration(format!("assertion `{}` is not SQL", assertion.name)));
+        };
+        let answer = Session::open(&Account::of_destination(at)?).and_then(|mut session| session.value(sql));
+        let (actual, ok) = match answer {
+            Ok(Some(value)) => (value.clone(), value.parse::<f64>().is_ok_and(|number| number.is_finite() && number != 0.0)),
+            Ok(None) => ("NULL".to_owned(), false),
+            Err(error) => (error.to_string(), false),
+        };
+        Ok(Check { name: format!("assertion {}", assertion.name), expected: "true".to_owned(), actual, ok })
+    }
+}
+
+fn warnings(survey: &Survey, tools: &Tools) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if tools.series != survey.server.series {
+        warnings.push(format!(
+            "the dump client is of series {}, the server of {}: use the client that matches",
+            tools.series, survey.server.series
+        ));
+    }
+    if !survey.binlog() {
+        warnings.push("the server keeps no binary log: no point between two full backups can be restored".to_owned());
+    } else if survey.settings.get("binlog_format").is_some_and(|format| format != "ROW") {
+        warnings.push("binlog_format is not ROW: replaying such a log is not safe".to_owned());
+    }
+    warnings
+}
+
+/// The manifest of a complete dump; id, times and source name are the operation's to fill in.
+fn manifest(
+    survey: &Survey,
+    tools: &Tools,
+    complete: pump::Complete,
+    accounts: &[AccountSql],
+    accounts_sql: &[u8],
+) -> Manifest {
+    let facts = complete.facts;
+    let mut inventory = facts.inventory();
+    let promised: Vec<_> = accounts.iter().map(|account| account.facts(&inventory)).collect();
+    inventory.objects.extend(promised);
+    let mut warnings = warnings(survey, tools);
+    for table in &facts.not_in_snapshot {
+        warnings.push(format!("table {table} is not transactional: its rows are not part of the consistent snapshot"));
+    }
+    warnings.extend(facts.lossy.iter().cloned());
+    if facts.sandbox_line_removed {
+        warnings
+            .push("the dump's first line `enable the sandbox mode` was taken out: older clients refuse it".to_owned());
+    }
+    let epoch = chrono::DateTime::UNIX_EPOCH;
+    Manifest {
+        format: MANIFEST_FORMAT,
+        id: RecoveryPointId(String::new()),
+        source: String::new(),
+        engine: "mysql".to_owned(),
+        kind: BackupKind::Full,
+        chain_length: 0,
+        as_of: epoch,
+        finished: epoch,
+        created_by: concat!("backup-sla ", env!("CARGO_PKG_VERSION")).to_owned(),
+        server: survey.server.clone(),
+        tool: tools.version.clone(),
+        settings: survey.settings.clone(),
+        position: Some(facts.position.clone()).filter(|position| *position != Position::default()),
+        files: vec![
+            StoredFileFacts {
+                path: ACCOUNTS_FILE.to_owned(),
+                role: FileRole::Accounts,
+                bytes: accounts_sql.len() as u64,
+                digest: Digest::of(accounts_sql),
+            },
+            StoredFileFacts {
+                path: DUMP_FILE.to_owned(),
+                role: FileRole::Stream,
+                bytes: complete.bytes,
+                digest: complete.digest,
+            },
+        ],
+        inventory,
+        segments: facts.segments,
+        warnings,
+    }
+}

@@ -1,0 +1,252 @@
+//! Identifiers: reading them from SQL text and writing them for people and for SQL.
+
+/// `name` quoted for SQL.
+pub fn quote(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+/// Text literal quoted for SQL under any `sql_mode` that this crate sets.
+pub fn quote_text(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+/// `database.name` as people write it: parts that could be misread are quoted with backticks.
+pub fn qualified(database: &str, name: &str) -> String {
+    format!("{}.{}", display(database), display(name))
+}
+
+/// A database's name as people write it.
+pub fn database(name: &str) -> String {
+    display(name)
+}
+
+/// The name that [`database`] wrote.
+pub fn unquoted(text: &str) -> String {
+    one_part(text).map_or_else(|| text.to_owned(), |(name, _)| name)
+}
+
+fn display(name: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || c == '_' || c == '$' || c == '-';
+    if !name.is_empty() && name.chars().all(plain) { name.to_owned() } else { quote(name) }
+}
+
+/// Split a qualified name as [`qualified`] writes it, or as a person types it.
+pub fn split_qualified(text: &str) -> Option<(String, String)> {
+    let (database, rest) = one_part(text)?;
+    let (name, rest) = one_part(rest.strip_prefix('.')?)?;
+    rest.is_empty().then_some((database, name))
+}
+
+fn one_part(text: &str) -> Option<(String, &str)> {
+    if !text.starts_with('`') {
+        let end = text.find('.').unwrap_or(text.len());
+        return (end > 0).then(|| (text[..end].to_owned(), &text[end..]));
+    }
+    let mut end = 1;
+    loop {
+        end += text[end..].find('`')?;
+        if text[end + 1..].starts_with('`') {
+            end += 2;
+        } else {
+            return Some((text[1..end].replace("``", "`"), &text[end + 1..]));
+        }
+    }
+}
+
+/// A lexical element of a definition's head.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Token {
+    /// Bare word, as written.
+    Word(String),
+    /// Quoted identifier or string, without its quotes.
+    Quoted(String),
+    /// Any other character.
+    Mark(char),
+}
+
+impl Token {
+    fn is_word(&self, word: &str) -> bool {
+        matches!(self, Self::Word(text) if text.eq_ignore_ascii_case(word))
+    }
+}
+
+/// The first `limit` tokens of a statement. Version comments (`/*!50003 … */`, `/*M!100600 … */`) are read as the server
+/// reads them: their text counts.
+pub fn tokens(statement: &str, limit: usize) -> Vec<Token> {
+    let mut out = Vec::new();
+    let mut rest = statement;
+    while out.len() < limit {
+        rest = rest.trim_start();
+        let Some(first) = rest.chars().next() else { break };
+        if let Some(body) = rest.strip_prefix("/*!").or_else(|| rest.strip_prefix("/*M!")) {
+            rest = body.trim_start_matches(|c: char| c.is_ascii_digit());
+        } else if let Some(body) = rest.strip_prefix("*/") {
+            rest = body;
+        } else if rest.starts_with("/*") {
+            rest = rest.find("*/").map_or("", |end| &rest[end + 2..]);
+        } else if rest.starts_with("-- ") || first == '#' {
+            rest = rest.find('\n').map_or("", |end| &rest[end..]);
+        } else if matches!(first, '`' | '"' | '\'') {
+            let Some((text, after)) = quoted(rest, first) else { break };
+            out.push(Token::Quoted(text));
+            rest = after;
+        } else if first.is_alphanumeric() || matches!(first, '_' | '$') || !first.is_ascii() {
+            let end = rest
+                .find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$' || !c.is_ascii()))
+                .unwrap_or(rest.len());
+            out.push(Token::Word(rest[..end].to_owned()));
+            rest = &rest[end..];
+        } else {
+            out.push(Token::Mark(first));
+            rest = &rest[first.len_utf8()..];
+        }
+    }
+    out
+}
+
+fn quoted(text: &str, quote: char) -> Option<(String, &str)> {
+    let mut out = String::new();
+    let mut chars = text.char_indices().skip(1).peekable();
+    while let Some((at, c)) = chars.next() {
+        if c == quote {
+            if chars.peek().is_some_and(|(_, next)| *next == quote) {
+                chars.next();
+                out.push(quote);
+            } else {
+                return Some((out, &text[at + quote.len_utf8()..]));
+            }
+        } else if c == '\\' && quote != '`' {
+            if let Some((_, escaped)) = chars.next() {
+                out.push(escaped);
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    None
+}
+
+/// What a `CREATE` statement creates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Created {
+    /// `TABLE`, `VIEW`, `TRIGGER` … in capitals; `PACKAGE BODY` for a package's body.
+    pub kind: String,
+    /// Name without quotes; the database part, if any, is dropped.
+    pub name: String,
+    /// `user@host` of the definer, where one is given.
+    pub definer: Option<String>,
+}
+
+const KINDS: [&str; 9] =
+    ["DATABASE", "TABLE", "VIEW", "TRIGGER", "EVENT", "PROCEDURE", "FUNCTION", "PACKAGE", "SEQUENCE"];
+
+/// Read the head of a `CREATE` statement; none if the statement is not one.
+pub fn created(statement: &str) -> Option<Created> {
+    let tokens = tokens(statement, 48);
+    if !tokens.first()?.is_word("CREATE") {
+        return None;
+    }
+    let at = tokens.iter().position(|token| KINDS.iter().any(|kind| token.is_word(kind)))?;
+    let Token::Word(kind) = &tokens[at] else { return None };
+    let mut kind = kind.to_ascii_uppercase();
+    let mut next = at + 1;
+    if kind == "PACKAGE" && tokens.get(next)?.is_word("BODY") {
+        "PACKAGE BODY".clone_into(&mut kind);
+        next += 1;
+    }
+    if tokens.get(next)?.is_word("IF")
+        && tokens.get(next + 1)?.is_word("NOT")
+        && tokens.get(next + 2)?.is_word("EXISTS")
+    {
+        next += 3;
+    }
+    if tokens.get(next + 1) == Some(&Token::Mark('.')) {
+        next += 2;
+    }
+    let name = match tokens.get(next)? {
+        Token::Word(text) | Token::Quoted(text) => text.clone(),
+        Token::Mark(_) => return None,
+    };
+    Some(Created { kind, name, definer: definer(&tokens[..at]) })
+}
+
+fn definer(head: &[Token]) -> Option<String> {
+    let at = head.iter().position(|token| token.is_word("DEFINER"))?;
+    let text = |token: Option<&Token>| match token {
+        Some(Token::Word(text) | Token::Quoted(text)) => Some(text.clone()),
+        _ => None,
+    };
+    let user = text(head.get(at + 2))?;
+    match head.get(at + 3) {
+        Some(Token::Mark('@')) => Some(format!("{user}@{}", text(head.get(at + 4))?)),
+        _ => Some(user),
+    }
+}
+
+/// Name and value of a statement that sets one session variable to a literal or a word; user variables are not settings.
+pub fn setting(statement: &str) -> Option<(String, String)> {
+    match tokens(statement, 5).as_slice() {
+        [Token::Word(set), Token::Word(name), Token::Mark('='), Token::Word(value) | Token::Quoted(value), ..]
+            if set.eq_ignore_ascii_case("SET") =>
+        {
+            Some((name.to_ascii_lowercase(), value.clone()))
+        }
+        _ => None,
+    }
+}
+
+/// The first quoted identifier of a statement: the table of an `INSERT`, the database of a `USE`.
+pub fn first_identifier(statement: &str) -> Option<String> {
+    tokens(statement, 12).into_iter().find_map(|token| match token {
+        Token::Quoted(text) => Some(text),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_with_quotes_spaces_and_unicode_survive_the_round_trip() {
+        for (database, name) in [("shop", "orders"), ("a b", "x`y"), ("日本", "t.t"), ("q'\"", "`")] {
+            let text = qualified(database, name);
+            assert_eq!(split_qualified(&text), Some((database.to_owned(), name.to_owned())), "{text}");
+        }
+        assert_eq!(qualified("shop", "orders"), "shop.orders");
+        assert_eq!(split_qualified("orders"), None);
+    }
+
+    #[test]
+    fn the_head_of_a_create_statement_is_read_through_version_comments() {
+        let cases = [
+            ("CREATE TABLE `a ``b` (\n  `id` int\n)", "TABLE", "a `b", None),
+            (
+                "/*!50003 CREATE*/ /*!50017 DEFINER=`root`@`localhost`*/ /*!50003 trigger tr before insert on t */",
+                "TRIGGER",
+                "tr",
+                Some("root@localhost"),
+            ),
+            (
+                "/*!50001 CREATE ALGORITHM=UNDEFINED */\n/*!50013 DEFINER=`u`@`%` SQL SECURITY DEFINER */\n/*!50001 VIEW `v` AS select 1 */",
+                "VIEW",
+                "v",
+                Some("u@%"),
+            ),
+            ("CREATE DEFINER=`a`@`b` FUNCTION `shop`.`ff`() RETURNS int", "FUNCTION", "ff", Some("a@b")),
+            (
+                "CREATE DATABASE /*!32312 IF NOT EXISTS*/ `we``ird db` /*!40100 DEFAULT */",
+                "DATABASE",
+                "we`ird db",
+                None,
+            ),
+            ("CREATE DEFINER=`r`@`h` PACKAGE BODY `p` AS x", "PACKAGE BODY", "p", Some("r@h")),
+            ("CREATE DEFINER=`role` PROCEDURE IF NOT EXISTS p()", "PROCEDURE", "p", Some("role")),
+        ];
+        for (sql, kind, name, definer) in cases {
+            let want = Created { kind: kind.into(), name: name.into(), definer: definer.map(Into::into) };
+            assert_eq!(created(sql), Some(want), "{sql}");
+        }
+        assert_eq!(created("INSERT INTO `t` VALUES"), None);
+    }
+}

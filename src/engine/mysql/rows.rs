@@ -1,0 +1,308 @@
+//! Rows of `INSERT … VALUES`: finds where each ends, digests it, and cuts statements anew at content-defined rows.
+//!
+//! The dump client cuts statements by size, so one changed row moves every later statement header and a deduplicating
+//! repository stores nearly everything again. Here a statement ends after a row whose own digest says so: the same
+//! rows give the same statements wherever they stand. Rows may be of any length; nothing of a row is kept in memory.
+
+use std::collections::BTreeMap;
+
+use memchr::memchr2;
+
+use crate::domain::digest::{Digest, RowSetDigest};
+
+/// No statement is cut before it has this many bytes (except at the table's end).
+const STATEMENT_MIN: u64 = 32 * 1024;
+/// Average length aimed at.
+const STATEMENT_AVERAGE: u64 = 192 * 1024;
+/// A statement is cut after the row that takes it beyond this.
+const STATEMENT_MAX: u64 = 1024 * 1024;
+
+/// What is known of a table's rows so far.
+#[derive(Debug, Default)]
+pub struct RowFacts {
+    /// Number of rows.
+    pub rows: u64,
+    /// Sum of their digests.
+    pub digest: RowSetDigest,
+    /// Index and name of the columns whose newest value is wanted, with that value.
+    pub newest: Vec<(usize, String, Vec<u8>)>,
+}
+
+impl RowFacts {
+    /// Facts of no rows; the newest values of these columns (index, name) are to be kept.
+    pub fn watching(columns: Vec<(usize, String)>) -> Self {
+        let newest = columns.into_iter().map(|(index, name)| (index, name, Vec::new())).collect();
+        Self { newest, ..Self::default() }
+    }
+
+    /// Digest of all rows.
+    pub fn finish(&self) -> Digest {
+        self.digest.finish()
+    }
+
+    /// Newest value per watched column that had any.
+    pub fn newest_values(&self) -> BTreeMap<String, String> {
+        let seen = self.newest.iter().filter(|(.., value)| !value.is_empty());
+        seen.map(|(_, name, value)| (name.clone(), String::from_utf8_lossy(value).into_owned())).collect()
+    }
+
+    fn saw(&mut self, slot: usize, value: &[u8]) {
+        // Time values are quoted, of fixed shape, in UTC: they sort as text. NULL and expressions are not values.
+        if let Some(value) = value.strip_prefix(b"'").and_then(|value| value.strip_suffix(b"'"))
+            && value > self.newest[slot].2.as_slice()
+        {
+            self.newest[slot].2.clear();
+            self.newest[slot].2.extend_from_slice(value);
+        }
+    }
+}
+
+/// Where in a row the scanner is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Plain,
+    Text,
+    Escape,
+}
+
+/// Scans one statement's rows after another. Keeps state between buffers of any size.
+#[derive(Debug)]
+pub struct RowScanner {
+    place: Place,
+    depth: u32,
+    column: usize,
+    capture: Option<(usize, Vec<u8>)>,
+    partial: Option<Box<blake3::Hasher>>,
+    row_bytes: u64,
+    /// Bytes of the statement that is open in the output; none when the next row needs a header.
+    open: Option<u64>,
+    backslash_escapes: bool,
+}
+
+/// How a call to [`RowScanner::scan`] ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Scanned {
+    /// The input is used up; the statement goes on.
+    More,
+    /// The statement's terminator was consumed; this many bytes of the input were used.
+    Ended(usize),
+    /// The text between two rows is not what a dump has there.
+    Malformed(usize),
+}
+
+impl Default for RowScanner {
+    fn default() -> Self {
+        Self {
+            place: Place::Plain,
+            depth: 0,
+            column: 0,
+            capture: None,
+            partial: None,
+            row_bytes: 0,
+            open: None,
+            backslash_escapes: true,
+        }
+    }
+}
+
+impl RowScanner {
+    /// Scan `input`, which continues behind `header` (`INSERT INTO … VALUES`): digest rows into `facts`, write them to `out`
+    /// in statements of our own cut.
+    pub fn scan(&mut self, input: &[u8], header: &[u8], facts: &mut RowFacts, out: &mut Vec<u8>) -> Scanned {
+        let mut at = 0;
+        while at < input.len() {
+            if self.depth == 0 {
+                match input[at] {
+                    b'(' => self.begin_row(header, out),
+                    b',' | b' ' | b'\n' | b'\r' => {
+                        at += 1;
+                        continue;
+                    }
+                    b';' => return Scanned::Ended(at + 1),
+                    _ => return Scanned::Malformed(at),
+                }
+            }
+            let start = at;
+            at = self.scan_row(input, start, facts);
+            let piece = &input[start..at];
+            out.extend_from_slice(piece);
+            self.row_bytes += piece.len() as u64;
+            if self.depth == 0 {
+                self.end_row(piece, facts, out);
+            } else {
+                self.partial.get_or_insert_default().update(piece);
+            }
+        }
+        Scanned::More
+    }
+
+    /// Close the open statement, if any: something else than rows of the same header follows.
+    pub fn close(&mut self, out: &mut Vec<u8>) {
+        if self.open.take().is_some() {
+            out.extend_from_slice(b";\n");
+        }
+    }
+
+    fn begin_row(&mut self, header: &[u8], out: &mut Vec<u8>) {
+        if let Some(bytes) = &mut self.open {
+            out.extend_from_slice(b",\n");
+            *bytes += 2;
+        } else {
+            out.extend_from_slice(header);
+            out.push(b'\n');
+            self.open = Some(header.len() as u64 + 1);
+        }
+        self.row_bytes = 0;
+        self.column = 0;
+    }
+
+    fn end_row(&mut self, piece: &[u8], facts: &mut RowFacts, out: &mut Vec<u8>) {
+        let digest = match self.partial.take() {
+            Some(mut hasher) => hasher.update(piece).finalize(),
+            None => blake3::hash(piece),
+        };
+        let digest = digest.as_bytes();
+        facts.rows += 1;
+        facts.digest.add(digest);
+        let bytes = self.open.unwrap_or(0) + self.row_bytes;
+        self.open = Some(bytes);
+        // The chance to cut grows with the row's length, so that statements of short and of long rows come out alike.
+        let draw = u64::from(u32::from_le_bytes([digest[0], digest[1], digest[2], digest[3]]));
+        let chosen = draw < (self.row_bytes << 32) / STATEMENT_AVERAGE;
+        if bytes >= STATEMENT_MAX || (bytes >= STATEMENT_MIN && chosen) {
+            self.close(out);
+        }
+    }
+
+    /// Advance to the end of the row or of the input; returns the position behind the last byte that belongs to the row.
+    fn scan_row(&mut self, input: &[u8], start: usize, facts: &mut RowFacts) -> usize {
+        let watch = !facts.newest.is_empty();
+        let mut value_start = start;
+        let mut at = start;
+        while at < input.len() {
+            match self.place {
+                Place::Escape => {
+                    self.place = Place::Text;
+                    at += 1;
+                }
+                Place::Text => match memchr2(b'\'', b'\\', &input[at..]) {
+                    None => at = input.len(),
+                    Some(skip) => {
+                        at += skip + 1;
+                        if input[at - 1] == b'\'' {
+                            self.place = Place::Plain;
+                        } else if self.backslash_escapes {
+                            self.place = Place::Escape;
+                        }
+                    }
+                },
+                Place::Plain => {
+                    let byte = input[at];
+                    at += 1;
+                    match byte {
+                        b'\'' => self.place = Place::Text,
+                        b'(' => {
+                            self.depth += 1;
+                            if self.depth == 1 && watch {
+                                self.begin_value(facts);
+                                value_start = at;
+                            }
+                        }
+                        b')' => {
+                            self.depth -= 1;
+                            if self.depth == 0 {
+                                self.end_value(&input[value_start..at - 1], facts);
+                                return at;
+                            }
+                        }
+                        b',' if watch && self.depth == 1 => {
+                            self.end_value(&input[value_start..at - 1], facts);
+                            self.column += 1;
+                            self.begin_value(facts);
+                            value_start = at;
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+        if let Some((_, text)) = &mut self.capture {
+            // Longer than any time value can be: not one.
+            let take = (input.len() - value_start).min(64usize.saturating_sub(text.len()));
+            text.extend_from_slice(&input[value_start..value_start + take]);
+        }
+        at
+    }
+
+    fn begin_value(&mut self, facts: &RowFacts) {
+        let slot = facts.newest.iter().position(|(index, ..)| *index == self.column);
+        self.capture = slot.map(|slot| (slot, Vec::new()));
+    }
+
+    fn end_value(&mut self, rest: &[u8], facts: &mut RowFacts) {
+        let Some((slot, mut text)) = self.capture.take() else { return };
+        if text.is_empty() {
+            facts.saw(slot, rest);
+        } else {
+            text.extend_from_slice(rest);
+            facts.saw(slot, &text);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scan_in_pieces(sql: &[u8], size: usize) -> (u64, Digest, Vec<u8>, BTreeMap<String, String>) {
+        let mut facts = RowFacts::watching(vec![(1, "at".into())]);
+        let (mut scanner, mut out) = (RowScanner::default(), Vec::new());
+        let mut last = Scanned::More;
+        for piece in sql.chunks(size) {
+            last = scanner.scan(piece, b"INSERT INTO `t` VALUES", &mut facts, &mut out);
+        }
+        assert!(matches!(last, Scanned::Ended(_)), "{last:?}");
+        scanner.close(&mut out);
+        (facts.rows, facts.finish(), out, facts.newest_values())
+    }
+
+    #[test]
+    fn quotes_escapes_parentheses_and_buffer_edges_do_not_confuse_the_scanner() {
+        let sql = br"(1,'2024-01-01 00:00:00','a\'),(b;'),(2,NULL,'it''s \\'),(-3.5,'2025-06-01 10:00:00',0x00FF),(4,'2023-01-01 00:00:00',_binary '(\0,'),(5,NULL,ST_GeomFromText('POINT(1 2)'));";
+        let (rows, digest, out, newest) = scan_in_pieces(sql, sql.len());
+        assert_eq!(rows, 5);
+        assert_eq!(newest["at"], "2025-06-01 10:00:00");
+        let text = String::from_utf8(out.clone()).unwrap();
+        assert!(text.starts_with("INSERT INTO `t` VALUES\n(1,'2024"), "{text}");
+        assert!(text.ends_with("'POINT(1 2)'));\n"), "{text}");
+        for size in [1, 2, 3, 7, 16] {
+            assert_eq!(scan_in_pieces(sql, size), (rows, digest, out.clone(), newest.clone()), "pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn garbage_between_rows_is_an_error() {
+        let mut scanner = RowScanner::default();
+        let mut out = Vec::new();
+        let end = scanner.scan(b"(1)x(2);", b"H", &mut RowFacts::default(), &mut out);
+        assert_eq!(end, Scanned::Malformed(3));
+    }
+
+    #[test]
+    fn a_changed_row_moves_only_the_statements_near_it() {
+        let rows = |changed: usize| -> Vec<u8> {
+            let row = |i: usize| {
+                format!("({i},'{}')", Digest::of(&(i + usize::from(i == changed) * 1_000_000).to_le_bytes()))
+            };
+            let all: Vec<String> = (0..60_000).map(row).collect();
+            format!("{};", all.join(",")).into_bytes()
+        };
+        let statements = |sql: &[u8]| -> std::collections::HashSet<Vec<u8>> {
+            let (.., out, _) = scan_in_pieces(sql, 100_000);
+            out.split(|byte| *byte == b';').map(<[u8]>::to_vec).collect()
+        };
+        let (before, after) = (statements(&rows(usize::MAX)), statements(&rows(20_000)));
+        assert!(before.len() > 10 && before.len() < 100, "{}", before.len());
+        assert!(after.difference(&before).count() <= 2);
+    }
+}

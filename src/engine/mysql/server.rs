@@ -1,0 +1,151 @@
+//! The throwaway server a drill restores into: same product and series as the source, close to a real restore target
+//! (durable writes, same sql_mode, character set and page size), reachable by socket only.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::accounts::DRILL_ACCOUNT;
+use super::connection::series;
+use crate::domain::manifest::Manifest;
+use crate::error::{Error, OrFailed, Result};
+use crate::process::find_program;
+use crate::sandbox::{ServerSpec, Template};
+
+/// Statements that the server runs when it starts.
+const INIT_FILE: &str = "init.sql";
+
+/// The server to restore `manifest` into, with at most `memory` bytes.
+pub fn spec(manifest: &Manifest, programs: Option<&Path>, memory: u64) -> Result<ServerSpec> {
+    let wanted = &manifest.server;
+    let maria = wanted.product == "MariaDB";
+    let names: &[&str] = if maria { &["mariadbd", "mysqld"] } else { &["mysqld"] };
+    let program = find_program(programs, names).ok_or_else(|| {
+        Error::inconclusive(format!("find a {} {} server to restore into: no `{}`", wanted.product, wanted.series, names[0]))
+            .hint("install the server package of that series on the drill host, or set `programs` in the source's [sandbox] table")
+    })?;
+    let found = version_of(&program)?;
+    let same_product = found.contains("MariaDB") == maria;
+    let number = found.split_once("Ver ").map_or("", |(_, rest)| rest);
+    if !same_product || series(number) != wanted.series {
+        return Err(Error::inconclusive(format!(
+            "find a {} {} server to restore into: {} is {found}",
+            wanted.product,
+            wanted.series,
+            program.display()
+        ))
+        .hint(
+            "a drill in another series proves nothing; install the source's series, or set `programs` in [sandbox]",
+        ));
+    }
+    let version = number.split_whitespace().next().unwrap_or_default().to_owned();
+    let settings = settings(manifest, memory);
+    let mut args = vec![
+        "--no-defaults".to_owned(),
+        "--datadir={data}".to_owned(),
+        "--socket={socket}".to_owned(),
+        "--pid-file={dir}/server.pid".to_owned(),
+        "--tmpdir={dir}".to_owned(),
+        "--skip-networking".to_owned(),
+        "--skip-log-bin".to_owned(),
+        "--local-infile=0".to_owned(),
+    ];
+    args.extend(settings.iter().map(|(name, value)| format!("--{}={value}", name.replace('_', "-"))));
+    if maria {
+        // Their defaults take a quarter of a small sandbox.
+        args.extend(["--aria-pagecache-buffer-size=32M".to_owned(), "--key-buffer-size=32M".to_owned()]);
+    } else {
+        args.extend(["--mysqlx=OFF".to_owned(), "--secure-file-priv=NULL".to_owned()]);
+    }
+    // Accounts of the backup are restored too, so the drill must not depend on any of them.
+    let account = format!("'{DRILL_ACCOUNT}'@'localhost'");
+    let init = format!(
+        "CREATE USER {account};\n\
+         GRANT ALL PRIVILEGES ON *.* TO {account} WITH GRANT OPTION;\n"
+    );
+    args.push(format!("--init-file={{dir}}/{INIT_FILE}"));
+    let template = template(manifest, maria, &program, programs, &version)?;
+    Ok(ServerSpec {
+        product: wanted.product.clone(),
+        version,
+        program,
+        args,
+        template,
+        settings,
+        memory,
+        files: vec![(INIT_FILE.to_owned(), init)],
+        user: DRILL_ACCOUNT.to_owned(),
+    })
+}
+
+/// Settings of the sandbox, recorded with the drill.
+fn settings(manifest: &Manifest, memory: u64) -> BTreeMap<String, String> {
+    let mut settings = BTreeMap::from([
+        ("event_scheduler".to_owned(), "OFF".to_owned()),
+        ("innodb_buffer_pool_size".to_owned(), (memory * 3 / 8).to_string()),
+        ("innodb_flush_log_at_trx_commit".to_owned(), "1".to_owned()),
+        ("max_allowed_packet".to_owned(), (1024 * 1024 * 1024).to_string()),
+        ("performance_schema".to_owned(), "OFF".to_owned()),
+    ]);
+    for name in [
+        "character_set_server",
+        "collation_server",
+        "explicit_defaults_for_timestamp",
+        "innodb_default_row_format",
+        "innodb_strict_mode",
+        "lower_case_table_names",
+        "sql_mode",
+    ] {
+        if let Some(value) = manifest.settings.get(name) {
+            settings.insert(name.to_owned(), value.clone());
+        }
+    }
+    if let Some(zone) = manifest.settings.get("time_zone").filter(|zone| zone.starts_with(['+', '-'])) {
+        settings.insert("default_time_zone".to_owned(), zone.clone());
+    }
+    if let Some(size) = page_size(manifest) {
+        settings.insert("innodb_page_size".to_owned(), size.to_owned());
+    }
+    settings
+}
+
+/// Page size, where it is not the default: rows that fit the source must fit here.
+fn page_size(manifest: &Manifest) -> Option<&str> {
+    manifest.settings.get("innodb_page_size").map(String::as_str).filter(|size| *size != "16384")
+}
+
+fn template(
+    manifest: &Manifest,
+    maria: bool,
+    server: &Path,
+    programs: Option<&Path>,
+    version: &str,
+) -> Result<Template> {
+    let names = manifest.settings.get("lower_case_table_names").map_or("0", String::as_str);
+    let page = page_size(manifest);
+    let mut args = vec!["--no-defaults".to_owned(), "--datadir={data}".to_owned()];
+    let program: PathBuf = if maria {
+        args.extend(["--auth-root-authentication-method=normal".to_owned(), "--skip-test-db".to_owned()]);
+        find_program(programs, &["mariadb-install-db", "mysql_install_db"]).ok_or_else(|| {
+            Error::inconclusive("find `mariadb-install-db`, which makes an empty data directory")
+                .hint("it comes with the server package (mariadb-server)")
+        })?
+    } else {
+        args.extend(["--initialize-insecure".to_owned(), "--secure-file-priv=NULL".to_owned()]);
+        args.push(format!("--lower-case-table-names={names}"));
+        server.to_owned()
+    };
+    if let Some(size) = page {
+        args.push(format!("--innodb-page-size={size}"));
+    }
+    let version: String = version.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let key =
+        format!("{}-{version}-names{names}-page{}", manifest.server.product.to_lowercase(), page.unwrap_or("16384"));
+    Ok(Template { key, program, args })
+}
+
+fn version_of(program: &Path) -> Result<String> {
+    let output = Command::new(program).args(["--no-defaults", "--version"]).stdin(Stdio::null()).output();
+    let output = output.or_inconclusive(format!("run {} --version", program.display()))?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}

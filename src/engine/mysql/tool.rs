@@ -1,0 +1,145 @@
+//! The dump client: which program, which version, which arguments. Source and sandbox are read with the very same
+//! options, because what is compared are the texts they print.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::connection::{Account, series};
+use crate::domain::manifest::ServerIdentity;
+use crate::error::{Error, OrFailed, Result};
+use crate::process::{ChildOutput, OwnedChild, find_program};
+use crate::run_context::Cancel;
+
+/// The programs that belong to a server product.
+#[derive(Debug, Clone)]
+pub struct Tools {
+    /// `mariadb-dump` or `mysqldump`.
+    pub dump: PathBuf,
+    /// `mariadb` or `mysql`.
+    pub client: PathBuf,
+    /// Version line of the dump program.
+    pub version: String,
+    /// Series of that version, as `10.11`.
+    pub series: String,
+    product: String,
+}
+
+/// What a dump is to contain beyond tables, views and triggers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be stored: with the snapshot's position where the server has one.
+    Backup {
+        /// Whether the server keeps a binary log.
+        binlog: bool,
+        /// Whether it uses MySQL's GTIDs.
+        gtid: bool,
+    },
+    /// To be compared: goes on after an object that cannot be read, so that it can be named beside all others. Its exit
+    /// status still tells.
+    Inspection,
+}
+
+impl Tools {
+    /// Find the programs for this server, in `directory` or in the usual places.
+    pub fn find(server: &ServerIdentity, directory: Option<&Path>) -> Result<Self> {
+        let maria = server.product == "MariaDB";
+        let (dump, client, package) = if maria {
+            (["mariadb-dump", "mysqldump"], ["mariadb", "mysql"], "mariadb-client")
+        } else {
+            (["mysqldump", "mysqldump"], ["mysql", "mysql"], "mysql-client-core")
+        };
+        let find = |names: &[&str]| {
+            find_program(directory, names).ok_or_else(|| {
+                Error::failed(format!("find `{}` for {} {}: no such program", names[0], server.product, server.series))
+                    .hint(format!("install {package}, or set `programs` in the source's [mysql] table"))
+            })
+        };
+        let (dump, client) = (find(&dump)?, find(&client)?);
+        let output = Command::new(&dump).arg("--version").stdin(Stdio::null()).output();
+        let output = output.or_failed(format!("run {} --version", dump.display()))?;
+        let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        if version.contains("MariaDB") != maria {
+            return Err(Error::failed(format!(
+                "use {} with {} {}: it is another product's client ({version})",
+                dump.display(),
+                server.product,
+                server.version
+            ))
+            .hint("set `programs` in the source's [mysql] table to the directory of the matching client programs"));
+        }
+        let number =
+            ["Distrib ", "from ", "Ver "].iter().find_map(|key| version.split_once(key)).map_or("", |(_, v)| v);
+        let series = series(number);
+        Ok(Self { dump, client, version, series, product: server.product.clone() })
+    }
+
+    /// `MariaDB` or `MySQL`.
+    pub fn product(&self) -> &str {
+        &self.product
+    }
+
+    /// Start a dump of `databases`; its output ends well only if the program did.
+    pub fn start_dump(
+        &self,
+        account: &Account,
+        databases: &[String],
+        purpose: Purpose,
+        cancel: &Cancel,
+    ) -> Result<ChildOutput> {
+        let mut command = Command::new(&self.dump);
+        command
+            .arg("--defaults-file=/dev/stdin")
+            .args(account.tls_arguments(&self.product))
+            .args(self.dump_arguments(purpose))
+            .arg("--databases")
+            .arg("--")
+            .args(databases)
+            .env("LC_ALL", "C")
+            .env_remove("MYSQL_PWD")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut child = OwnedChild::spawn(command, "dump client")?;
+        child.feed(account.option_file().as_bytes()).or_failed("pass options to the dump client")?;
+        cancel.takes_down(child.killer());
+        ChildOutput::new(child)
+    }
+
+    fn dump_arguments(&self, purpose: Purpose) -> Vec<&'static str> {
+        let mut arguments = vec![
+            "--single-transaction",
+            "--quick",
+            "--routines",
+            "--events",
+            "--triggers",
+            "--hex-blob",
+            "--comments",
+            "--tz-utc",
+            "--no-tablespaces",
+            "--skip-lock-tables",
+            "--skip-add-locks",
+            "--skip-dump-date",
+            "--default-character-set=utf8mb4",
+            "--max-allowed-packet=1G",
+        ];
+        let maria = self.product == "MariaDB";
+        if maria && at_least(&self.series, 10, 11) {
+            arguments.push("--dump-history");
+        }
+        match purpose {
+            Purpose::Backup { binlog: true, .. } if maria => arguments.extend(["--master-data=2", "--gtid"]),
+            Purpose::Backup { binlog: true, .. } => arguments.push("--source-data=2"),
+            Purpose::Backup { .. } => {}
+            Purpose::Inspection => arguments.push("--force"),
+        }
+        if !maria {
+            let with_gtid = matches!(purpose, Purpose::Backup { gtid: true, .. });
+            arguments.push(if with_gtid { "--set-gtid-purged=COMMENTED" } else { "--set-gtid-purged=OFF" });
+        }
+        arguments
+    }
+}
+
+fn at_least(series: &str, major: u32, minor: u32) -> bool {
+    let mut parts = series.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= (major, minor)
+}

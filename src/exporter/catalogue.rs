@@ -1,0 +1,176 @@
+//! Every metric, declared once: the collector can fill no other, and `docs/metrics.md` is checked against this table.
+//!
+//! Rules: base units; timestamps instead of ages for whatever is alerted on; what never happened is 0 and present.
+//! Left out until the feature behind them exists, because 0 would claim something: next-run timestamps and the
+//! scheduler's tick (no scheduler), `config_last_reload_success` (no reload), `pitr_gap_seconds` (no continuous
+//! archiving), `repository_check_*` (no check), progress ratios.
+
+/// How a metric behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricKind {
+    /// Goes up and down.
+    Gauge,
+    /// Only goes up, over restarts too.
+    Counter,
+    /// Percentiles with sum and count.
+    Summary,
+}
+
+impl MetricKind {
+    /// Name in the exposition and in the documentation.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gauge => "gauge",
+            Self::Counter => "counter",
+            Self::Summary => "summary",
+        }
+    }
+}
+
+/// Declaration of one metric.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Metric {
+    /// Full name.
+    pub name: &'static str,
+    /// How it behaves.
+    pub kind: MetricKind,
+    /// Base unit; `1` for counts and truth values.
+    pub unit: &'static str,
+    /// Labels, in the order the collector gives their values.
+    pub labels: &'static [&'static str],
+    /// What it says, one sentence or two.
+    pub help: &'static str,
+}
+
+macro_rules! metrics {
+    ($($symbol:ident $kind:ident $name:literal $unit:literal [$($label:literal)*] $help:literal)*) => {
+        $(#[doc = $help] pub static $symbol: Metric = Metric {
+            name: $name, kind: MetricKind::$kind, unit: $unit, labels: &[$($label),*], help: $help,
+        };)*
+        /// Every metric, in the order of the documentation.
+        pub static ALL: &[&Metric] = &[$(&$symbol),*];
+    };
+}
+
+metrics! {
+    SOURCE_INFO Gauge "backup_sla_source_info" "1" ["source" "kind" "repository"]
+        "Always 1; what the source is and where its backups are kept."
+    SOURCE_CREATED Gauge "backup_sla_source_created_timestamp_seconds" "seconds" ["source"]
+        "When the ledger first heard of the source; 0 if it never did."
+    SOURCE_RETIRED Gauge "backup_sla_source_retired" "1" ["source"]
+        "1 if the source is no longer configured; then only its info, creation and recovery points are exported."
+
+    RPO_OBJECTIVE Gauge "backup_sla_rpo_objective_seconds" "seconds" ["source"]
+        "Promised: largest age of the newest restorable recovery point."
+    RTO_OBJECTIVE Gauge "backup_sla_rto_objective_seconds" "seconds" ["source"]
+        "Promised: largest time from the decision to restore to the first correct answer."
+    RETENTION_OBJECTIVE Gauge "backup_sla_retention_objective_seconds" "seconds" ["source"]
+        "Promised: how far back recovery points are kept."
+    DRILL_INTERVAL_OBJECTIVE Gauge "backup_sla_drill_interval_objective_seconds" "seconds" ["source"]
+        "Promised: largest time between two passed drills."
+    CHAIN_LENGTH_OBJECTIVE Gauge "backup_sla_chain_length_objective" "1" ["source"]
+        "Promised: largest number of increments on top of a full backup."
+    SLO_OBJECTIVE Gauge "backup_sla_slo_objective_ratio" "ratio" ["source"]
+        "Promised: share of time in which the objectives are met."
+
+    RECOVERY_POINT_TIMESTAMP Gauge "backup_sla_recovery_point_timestamp_seconds" "seconds" ["source"]
+        "As-of time of the newest recovery point that the repository lists; 0 if there is none."
+    VERIFIED_RECOVERY_POINT_TIMESTAMP Gauge "backup_sla_verified_recovery_point_timestamp_seconds" "seconds" ["source"]
+        "As-of time of the newest listed recovery point whose last verdict is passed; 0 if there is none."
+    OLDEST_RECOVERY_POINT_TIMESTAMP Gauge "backup_sla_oldest_recovery_point_timestamp_seconds" "seconds" ["source"]
+        "As-of time of the oldest recovery point that the repository lists; 0 if there is none."
+    RECOVERY_POINT_AGE Gauge "backup_sla_recovery_point_age_seconds" "seconds" ["source"]
+        "Age of the newest recovery point at the scrape, for people (alerts use the timestamp); 0 if there is none."
+    RECOVERY_POINTS Gauge "backup_sla_recovery_points" "1" ["source" "kind"]
+        "Recovery points that the repository lists."
+
+    BACKUPS Counter "backup_sla_backups_total" "1" ["source" "kind"]
+        "Backups begun since the ledger exists."
+    BACKUP_FAILURES Counter "backup_sla_backup_failures_total" "1" ["source" "kind"]
+        "Backups that failed or were interrupted since the ledger exists."
+    BACKUP_LAST_RUN_SUCCESS Gauge "backup_sla_backup_last_run_success" "1" ["source"]
+        "1 if the last finished backup succeeded, 0 if it did not or there was none."
+    BACKUP_LAST_START Gauge "backup_sla_backup_last_start_timestamp_seconds" "seconds" ["source" "kind"]
+        "When the last backup began; 0 if there was none."
+    BACKUP_LAST_SUCCESS Gauge "backup_sla_backup_last_success_timestamp_seconds" "seconds" ["source" "kind"]
+        "When the last successful backup ended; 0 if there was none."
+    BACKUP_LAST_DURATION Gauge "backup_sla_backup_last_duration_seconds" "seconds" ["source" "kind"]
+        "How long the last successful backup took; 0 if there was none."
+    BACKUP_LAST_SIZE Gauge "backup_sla_backup_last_size_bytes" "bytes" ["source" "kind"]
+        "Size of the last successful backup before deduplication and compression; 0 if there was none."
+    BACKUP_LAST_ADDED Gauge "backup_sla_backup_last_added_bytes" "bytes" ["source" "kind"]
+        "What the last successful backup added to the repository; 0 if there was none."
+
+    CHAIN_LENGTH Gauge "backup_sla_chain_length" "1" ["source"]
+        "Increments that a restore of the newest recovery point replays on top of its full backup."
+    CHAIN_BROKEN Gauge "backup_sla_chain_broken" "1" ["source"]
+        "1 if an increment does not continue the one before; full backups have no chain to break."
+
+    DRILLS Counter "backup_sla_drills_total" "1" ["source"]
+        "Drills begun since the ledger exists."
+    DRILL_FAILURES Counter "backup_sla_drill_failures_total" "1" ["source"]
+        "Drills with the verdict failed since the ledger exists; inconclusive ones say nothing about the backup."
+    DRILLS_OVER_RTO Counter "backup_sla_drills_over_rto_total" "1" ["source"]
+        "Drills that took longer than the RTO promised at their time, since the ledger exists."
+    DRILL_LAST_OUTCOME Gauge "backup_sla_drill_last_outcome" "1" ["source" "outcome"]
+        "1 for the outcome of the last finished drill, 0 for the others; an interrupted drill is inconclusive."
+    DRILL_LAST_SUCCESS Gauge "backup_sla_drill_last_success_timestamp_seconds" "seconds" ["source"]
+        "When the last passed drill ended; 0 if there was none."
+    DRILL_LAST_RTO Gauge "backup_sla_drill_last_rto_seconds" "seconds" ["source"]
+        "RTO of the last drill that measured one; 0 if none did."
+    DRILL_STAGE_DURATION Gauge "backup_sla_drill_stage_duration_seconds" "seconds" ["source" "stage"]
+        "Stages of the drill of backup_sla_drill_last_rto_seconds; 0 for a stage it did not enter."
+    DRILL_RTO Summary "backup_sla_drill_rto_seconds" "seconds" ["source"]
+        "RTO of passed drills: percentiles of the last 30 days (0 if there was none), sum and count since the ledger exists."
+    VERIFICATION_CHECKS Gauge "backup_sla_verification_checks" "1" ["source"]
+        "Comparisons made by the last drill that passed or failed."
+    VERIFICATION_MISMATCHES Gauge "backup_sla_verification_mismatches" "1" ["source"]
+        "Comparisons that did not agree in the last drill that passed or failed."
+    VERIFIED_ROWS Gauge "backup_sla_verified_rows" "1" ["source"]
+        "Rows found by the last drill that passed or failed."
+
+    REPOSITORY_UP Gauge "backup_sla_repository_up" "1" ["repository"]
+        "1 if the repository could be read when it was last tried; absent until it was."
+    REPOSITORY_SIZE Gauge "backup_sla_repository_size_bytes" "bytes" ["repository"]
+        "Bytes the repository occupies; absent where that is not known."
+    REPOSITORY_AVAILABLE Gauge "backup_sla_repository_available_bytes" "bytes" ["repository"]
+        "Bytes free where the repository is; absent where that is not known."
+    ENCRYPTION_KEY_AVAILABLE Gauge "backup_sla_encryption_key_available" "1" ["repository"]
+        "1 if the repository could be opened with the configured key when it was last tried; absent until it was."
+
+    OPERATION_START Gauge "backup_sla_operation_start_timestamp_seconds" "seconds" ["source" "operation"]
+        "When the oldest running operation of this kind began; 0 if none runs."
+    SANDBOXES Gauge "backup_sla_sandboxes" "1" []
+        "Sandboxes that exist now, left-over ones included."
+    OLDEST_SANDBOX Gauge "backup_sla_oldest_sandbox_created_timestamp_seconds" "seconds" []
+        "When the oldest existing sandbox was made; 0 if there is none."
+    LEDGER_LAST_READ Gauge "backup_sla_ledger_last_read_timestamp_seconds" "seconds" []
+        "When the figures of this exposition were last read from the ledger."
+    BUILD_INFO Gauge "backup_sla_build_info" "1" ["version" "revision"]
+        "Always 1; the program that answers."
+
+    PROCESS_CPU Counter "process_cpu_seconds_total" "seconds" []
+        "User and system CPU time of this process."
+    PROCESS_START Gauge "process_start_time_seconds" "seconds" []
+        "When this process started."
+    PROCESS_RESIDENT Gauge "process_resident_memory_bytes" "bytes" []
+        "Memory of this process that is resident."
+    PROCESS_VIRTUAL Gauge "process_virtual_memory_bytes" "bytes" []
+        "Address space of this process."
+    PROCESS_OPEN_FDS Gauge "process_open_fds" "1" []
+        "File descriptors this process has open."
+    PROCESS_MAX_FDS Gauge "process_max_fds" "1" []
+        "File descriptors this process may open."
+}
+
+/// The table of `docs/metrics.md`, in Markdown.
+pub fn documentation() -> String {
+    let row = |metric: &&Metric| {
+        let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+        let labels = labels.join(" ");
+        let cells = [&format!("`{}`", metric.name), metric.kind.name(), metric.unit, &labels, metric.help];
+        format!("| {} |\n", cells.join(" | "))
+    };
+    let head = "| metric | type | unit | labels | meaning |\n|---|---|---|---|---|\n".to_owned();
+    std::iter::once(head).chain(ALL.iter().map(row)).collect()
+}

@@ -1,0 +1,228 @@
+//! From figures to samples: a pure function, so that everything exported can be tested without a server.
+//!
+//! Everything is built anew for each scrape: no series of a removed source stays behind, and a series that exists now
+//! was there, at 0, before its first event.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use prometheus::proto::MetricFamily;
+
+use super::catalogue as m;
+use super::exposition::Exposition;
+use super::process_facts::ProcessFacts;
+use crate::config::{Config, SourceConfig};
+use crate::domain::drill::{Stage, Verdict};
+use crate::domain::manifest::BackupKind;
+use crate::ledger::{BackupFigures, DrillFigures, LedgerSnapshot, Operation, Outcome, SourceFigures};
+
+/// What the service knows beside the ledger.
+#[derive(Debug, Clone, Default)]
+pub struct ServiceState {
+    /// Version of the program.
+    pub version: String,
+    /// Revision of its source code.
+    pub revision: String,
+    /// By name; only what was tried.
+    pub repositories: BTreeMap<String, RepositoryState>,
+    /// Sandboxes that exist now.
+    pub sandboxes: u64,
+    /// When the oldest of them was made.
+    pub oldest_sandbox: Option<DateTime<Utc>>,
+    /// This process.
+    pub process: ProcessFacts,
+}
+
+impl ServiceState {
+    /// The state of this program before anything was tried.
+    pub fn of_this_program() -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            revision: option_env!("BACKUP_SLA_REVISION").unwrap_or("unknown").to_owned(),
+            process: ProcessFacts::read(),
+            ..Self::default()
+        }
+    }
+}
+
+/// What is known of a repository; what is not known is not exported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RepositoryState {
+    /// Whether it could be read when it was last tried.
+    pub up: Option<bool>,
+    /// Whether the configured key opened it.
+    pub key_available: Option<bool>,
+    /// Bytes it occupies.
+    pub size_bytes: Option<u64>,
+    /// Bytes free where it is.
+    pub available_bytes: Option<u64>,
+}
+
+/// All samples of one scrape at `now`.
+pub fn collect(
+    config: &Config,
+    ledger: &LedgerSnapshot,
+    service: &ServiceState,
+    now: DateTime<Utc>,
+) -> Vec<MetricFamily> {
+    let mut out = Exposition::default();
+    let unknown = SourceFigures::default();
+    for source in config.sources.values() {
+        let figures = ledger.sources.get(&source.name).unwrap_or(&unknown);
+        identity(&mut out, &source.name, (source.kind.name(), &source.repository), figures, false);
+        objectives(&mut out, source);
+        points(&mut out, &source.name, figures, now);
+        backups(&mut out, &source.name, figures);
+        drills(&mut out, &source.name, &figures.drills);
+        running(&mut out, &source.name, figures);
+    }
+    let retired = ledger.sources.iter().filter(|(name, _)| !config.sources.contains_key(*name));
+    for (name, figures) in retired {
+        identity(&mut out, name, (&figures.kind, &figures.repository), figures, true);
+    }
+    for (name, repository) in service.repositories.iter().filter(|(name, _)| config.repositories.contains_key(*name)) {
+        repository_state(&mut out, name, repository);
+    }
+    out.set(&m::SANDBOXES, &[], whole(service.sandboxes));
+    out.set(&m::OLDEST_SANDBOX, &[], timestamp(service.oldest_sandbox));
+    out.set(&m::LEDGER_LAST_READ, &[], timestamp(Some(ledger.taken)));
+    out.set(&m::BUILD_INFO, &[&service.version, &service.revision], 1.0);
+    process(&mut out, &service.process);
+    out.finish()
+}
+
+const KINDS: [(BackupKind, &str); 2] = [(BackupKind::Full, "full"), (BackupKind::Incremental, "incremental")];
+
+/// What is exported of a source that is no longer configured too.
+fn identity(
+    out: &mut Exposition,
+    name: &str,
+    (kind, repository): (&str, &str),
+    figures: &SourceFigures,
+    is_retired: bool,
+) {
+    out.set(&m::SOURCE_INFO, &[name, kind, repository], 1.0);
+    out.set(&m::SOURCE_CREATED, &[name], timestamp(figures.created));
+    out.set(&m::SOURCE_RETIRED, &[name], truth(is_retired));
+    for (kind, label) in KINDS {
+        out.set(&m::RECOVERY_POINTS, &[name, label], whole(figures.points.by_kind.get(&kind).copied().unwrap_or(0)));
+    }
+}
+
+fn objectives(out: &mut Exposition, source: &SourceConfig) {
+    let (name, promised) = ([source.name.as_str()], &source.objectives);
+    out.set(&m::RPO_OBJECTIVE, &name, promised.rpo.as_secs_f64());
+    out.set(&m::RTO_OBJECTIVE, &name, promised.rto.as_secs_f64());
+    out.set(&m::RETENTION_OBJECTIVE, &name, promised.retention.as_secs_f64());
+    out.set(&m::DRILL_INTERVAL_OBJECTIVE, &name, promised.drill_interval.as_secs_f64());
+    out.set(&m::CHAIN_LENGTH_OBJECTIVE, &name, f64::from(promised.max_chain_length));
+    out.set(&m::SLO_OBJECTIVE, &name, promised.objective_ratio);
+}
+
+fn points(out: &mut Exposition, source: &str, figures: &SourceFigures, now: DateTime<Utc>) {
+    let (name, points) = ([source], &figures.points);
+    out.set(&m::RECOVERY_POINT_TIMESTAMP, &name, timestamp(points.newest));
+    out.set(&m::VERIFIED_RECOVERY_POINT_TIMESTAMP, &name, timestamp(points.newest_verified));
+    out.set(&m::OLDEST_RECOVERY_POINT_TIMESTAMP, &name, timestamp(points.oldest));
+    let age = points.newest.map_or(0.0, |as_of| timestamp(Some(now)) - timestamp(Some(as_of)));
+    out.set(&m::RECOVERY_POINT_AGE, &name, age);
+    out.set(&m::CHAIN_LENGTH, &name, f64::from(points.chain_length));
+    // There are only full backups yet: no increment that could fail to continue another.
+    out.set(&m::CHAIN_BROKEN, &name, 0.0);
+}
+
+fn backups(out: &mut Exposition, source: &str, figures: &SourceFigures) {
+    let never = BackupFigures::default();
+    for (kind, label) in KINDS {
+        let backups = figures.backups.get(&kind).unwrap_or(&never);
+        let labels = [source, label];
+        out.set(&m::BACKUPS, &labels, whole(backups.attempts));
+        out.set(&m::BACKUP_FAILURES, &labels, whole(backups.failures));
+        out.set(&m::BACKUP_LAST_START, &labels, timestamp(backups.last_start));
+        let last = backups.last_success.as_ref();
+        out.set(&m::BACKUP_LAST_SUCCESS, &labels, timestamp(last.and_then(|run| run.ended)));
+        out.set(&m::BACKUP_LAST_DURATION, &labels, last.and_then(|run| run.duration_seconds).unwrap_or(0.0));
+        out.set(&m::BACKUP_LAST_SIZE, &labels, whole(last.map_or(0, |run| run.logical_bytes)));
+        out.set(&m::BACKUP_LAST_ADDED, &labels, whole(last.map_or(0, |run| run.added_bytes)));
+    }
+    let succeeded = figures.last_backup.as_ref().is_some_and(|run| run.outcome == Some(Outcome::Succeeded));
+    out.set(&m::BACKUP_LAST_RUN_SUCCESS, &[source], truth(succeeded));
+}
+
+fn drills(out: &mut Exposition, source: &str, drills: &DrillFigures) {
+    let name = [source];
+    out.set(&m::DRILLS, &name, whole(drills.attempts));
+    out.set(&m::DRILL_FAILURES, &name, whole(drills.failures));
+    out.set(&m::DRILLS_OVER_RTO, &name, whole(drills.over_rto));
+    let last = drills.last.as_ref().and_then(|run| run.outcome).map(verdict);
+    for it in [Verdict::Passed, Verdict::Failed, Verdict::Inconclusive] {
+        out.set(&m::DRILL_LAST_OUTCOME, &[source, it.name()], truth(last == Some(it)));
+    }
+    out.set(&m::DRILL_LAST_SUCCESS, &name, timestamp(drills.last_passed.as_ref().and_then(|run| run.ended)));
+    let rto = drills.last_measured.as_ref().and_then(|run| run.rto_seconds);
+    out.set(&m::DRILL_LAST_RTO, &name, rto.unwrap_or(0.0));
+    for stage in Stage::ALL {
+        let entered = drills.stages.iter().find(|(name, _)| name == stage.name());
+        out.set(&m::DRILL_STAGE_DURATION, &[source, stage.name()], entered.map_or(0.0, |(_, seconds)| *seconds));
+    }
+    let rto = &drills.rto;
+    let quantiles = [(0.5, rto.p50), (0.95, rto.p95), (1.0, rto.max)];
+    out.summarize(&m::DRILL_RTO, &name, &quantiles, rto.sum, rto.count);
+    let conclusive = drills.last_conclusive.as_ref();
+    out.set(&m::VERIFICATION_CHECKS, &name, whole(conclusive.map_or(0, |run| run.checks)));
+    out.set(&m::VERIFICATION_MISMATCHES, &name, whole(conclusive.map_or(0, |run| run.mismatches)));
+    out.set(&m::VERIFIED_ROWS, &name, whole(conclusive.map_or(0, |run| run.verified_rows)));
+}
+
+/// What an outcome says about the backup that was drilled.
+fn verdict(outcome: Outcome) -> Verdict {
+    match outcome {
+        Outcome::Passed | Outcome::Succeeded => Verdict::Passed,
+        Outcome::Failed => Verdict::Failed,
+        Outcome::Inconclusive | Outcome::Interrupted => Verdict::Inconclusive,
+    }
+}
+
+fn running(out: &mut Exposition, source: &str, figures: &SourceFigures) {
+    for operation in Operation::ALL {
+        let of_it = figures.running.iter().filter(|running| running.operation == operation);
+        let oldest = of_it.map(|running| running.started).min();
+        out.set(&m::OPERATION_START, &[source, operation.name()], timestamp(oldest));
+    }
+}
+
+fn repository_state(out: &mut Exposition, name: &str, repository: &RepositoryState) {
+    let known = [
+        (&m::REPOSITORY_UP, repository.up.map(truth)),
+        (&m::ENCRYPTION_KEY_AVAILABLE, repository.key_available.map(truth)),
+        (&m::REPOSITORY_SIZE, repository.size_bytes.map(whole)),
+        (&m::REPOSITORY_AVAILABLE, repository.available_bytes.map(whole)),
+    ];
+    for (metric, value) in known {
+        if let Some(value) = value {
+            out.set(metric, &[name], value);
+        }
+    }
+}
+
+fn process(out: &mut Exposition, facts: &ProcessFacts) {
+    out.set(&m::PROCESS_CPU, &[], facts.cpu_seconds);
+    out.set(&m::PROCESS_START, &[], facts.start_seconds);
+    out.set(&m::PROCESS_RESIDENT, &[], whole(facts.resident_bytes));
+    out.set(&m::PROCESS_VIRTUAL, &[], whole(facts.virtual_bytes));
+    out.set(&m::PROCESS_OPEN_FDS, &[], whole(facts.open_fds));
+    out.set(&m::PROCESS_MAX_FDS, &[], whole(facts.max_fds));
+}
+
+/// Seconds since 1970 UTC; 0 for what never happened.
+fn timestamp(time: Option<DateTime<Utc>>) -> f64 {
+    time.map_or(0.0, |time| time.timestamp_micros() as f64 / 1e6)
+}
+
+fn truth(value: bool) -> f64 {
+    if value { 1.0 } else { 0.0 }
+}
+
+fn whole(value: u64) -> f64 {
+    value as f64
+}

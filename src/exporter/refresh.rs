@@ -1,0 +1,144 @@
+//! What the exporter serves, and how it stays young: the ledger is read in the background, never by a scrape.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::Notify;
+
+use super::collector::{ServiceState, collect};
+use super::exposition::encode;
+use super::process_facts::ProcessFacts;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::ledger::{Ledger, LedgerSnapshot};
+
+/// How often the ledger is asked whether anything changed.
+pub const REFRESH_INTERVAL: Duration = Duration::from_secs(5);
+/// How long a snapshot serves while nothing changes: percentiles over 30 days move by themselves.
+const LONGEST_USE: TimeDelta = TimeDelta::seconds(60);
+
+/// Everything a scrape is answered from. Shared between the service, which updates it, and the web server.
+pub struct Exporter {
+    clock: Arc<dyn Clock>,
+    wake: Notify,
+    live: RwLock<Live>,
+}
+
+struct Live {
+    config: Arc<Config>,
+    service: ServiceState,
+    snapshot: Option<Arc<LedgerSnapshot>>,
+    /// When the snapshot was really read; its own `taken` also moves when it was found unchanged.
+    read: DateTime<Utc>,
+    trouble: Option<String>,
+}
+
+impl Exporter {
+    /// An exporter that is not ready until its first [`Exporter::refresh`].
+    pub fn new(config: Arc<Config>, clock: Arc<dyn Clock>) -> Arc<Self> {
+        let live = Live {
+            config,
+            service: ServiceState::of_this_program(),
+            snapshot: None,
+            read: DateTime::UNIX_EPOCH,
+            trouble: Some("the ledger has not been read yet".to_owned()),
+        };
+        Arc::new(Self { clock, wake: Notify::new(), live: RwLock::new(live) })
+    }
+
+    /// Serve another configuration from now on.
+    pub fn set_config(&self, config: Arc<Config>) {
+        self.update(|live| live.config = config);
+    }
+
+    /// Change what the service knows beside the ledger.
+    pub fn update_service(&self, change: impl FnOnce(&mut ServiceState)) {
+        self.update(|live| change(&mut live.service));
+    }
+
+    /// Something was written to the ledger: have it read now instead of at the next interval.
+    pub fn changed(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Read the ledger if it changed. After an error the old figures are served on (their timestamps age, and so do the
+    /// alerts), but the service is not ready.
+    pub async fn refresh(&self, ledger: &Ledger) -> Result<()> {
+        let result = self.read(ledger).await;
+        self.update(|live| live.trouble = result.as_ref().err().map(ToString::to_string));
+        result
+    }
+
+    async fn read(&self, ledger: &Ledger) -> Result<()> {
+        // A run of another process that was killed would look as if it ran for ever.
+        ledger.recover().await?;
+        let revision = ledger.revision().await?;
+        let now = self.clock.wall();
+        let is_current = self.look(|live| {
+            let known = live.snapshot.as_ref().map(|snapshot| snapshot.revision);
+            known == Some(revision) && now >= live.read && now - live.read < LONGEST_USE
+        });
+        if is_current {
+            self.update(|live| {
+                if let Some(snapshot) = &mut live.snapshot {
+                    Arc::make_mut(snapshot).taken = now;
+                }
+            });
+            return Ok(());
+        }
+        let snapshot = Arc::new(ledger.snapshot().await?);
+        self.update(|live| {
+            live.read = snapshot.taken;
+            live.snapshot = Some(snapshot);
+        });
+        Ok(())
+    }
+
+    /// [`Exporter::refresh`] at every `interval` and after every [`Exporter::changed`], for as long as it is polled.
+    pub async fn keep_fresh(&self, ledger: &Ledger, interval: Duration) {
+        let mut ticks = tokio::time::interval(interval);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut was_in_trouble = false;
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.wake.notified() => {}
+            }
+            let result = self.refresh(ledger).await;
+            match &result {
+                // Said once, not every five seconds.
+                Err(error) if !was_in_trouble => {
+                    tracing::error!(hint = error.hint_text(), "refresh metrics: {error}");
+                }
+                Ok(()) if was_in_trouble => tracing::info!("metrics are refreshed again"),
+                _ => {}
+            }
+            was_in_trouble = result.is_err();
+        }
+    }
+
+    /// Why the service is not ready, if it is not. Whether the SLA is met is not asked here.
+    pub fn trouble(&self) -> Option<String> {
+        self.look(|live| live.trouble.clone())
+    }
+
+    /// The exposition in text format 0.0.4. Errors: the ledger was never read.
+    pub fn render(&self) -> Result<String> {
+        let (config, mut service, snapshot) =
+            self.look(|live| (live.config.clone(), live.service.clone(), live.snapshot.clone()));
+        let snapshot = snapshot.ok_or_else(|| Error::failed("render metrics: the ledger has not been read yet"))?;
+        service.process = ProcessFacts::read();
+        encode(&collect(&config, &snapshot, &service, self.clock.wall()))
+    }
+
+    // Every write leaves the data whole, so a poisoned lock says nothing about it.
+    fn look<T>(&self, read: impl FnOnce(&Live) -> T) -> T {
+        read(&self.live.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn update(&self, write: impl FnOnce(&mut Live)) {
+        write(&mut self.live.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}

@@ -1,0 +1,205 @@
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use super::*;
+use crate::clock::{Stopwatch, SystemClock};
+use crate::exporter::catalogue::{self, ALL, MetricKind};
+use crate::exporter::collector::collect;
+use crate::exporter::exposition::encode;
+use crate::ledger::LedgerSnapshot;
+
+/// Exposition of the seeded ledger; `new` is configured but never ran.
+async fn exposition() -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = SetClock::new();
+    let ledger = seeded(dir.path(), &clock).await;
+    let snapshot = ledger.snapshot().await.unwrap();
+    encode(&collect(&config(dir.path(), &["agama", "new"]), &snapshot, &service(), clock.wall())).unwrap()
+}
+
+fn assert_samples(text: &str, expected: &[(&str, f64)]) {
+    for (series, value) in expected {
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        let found = line.unwrap_or_else(|| panic!("no series {series} in\n{text}"));
+        assert_eq!(found.parse::<f64>(), Ok(*value), "{series}");
+    }
+}
+
+#[tokio::test]
+async fn what_happened_is_exported() {
+    let start = START as f64;
+    let text = exposition().await;
+    let expected = [
+        (r#"source_info{source="agama",kind="mysql",repository="offsite"}"#, 1.0),
+        (r#"source_created_timestamp_seconds{source="agama"}"#, start),
+        (r#"source_retired{source="agama"}"#, 0.0),
+        (r#"rpo_objective_seconds{source="agama"}"#, 86_400.0),
+        (r#"slo_objective_ratio{source="agama"}"#, 0.99),
+        (r#"recovery_point_timestamp_seconds{source="agama"}"#, start - 3600.0),
+        (r#"recovery_point_age_seconds{source="agama"}"#, 4200.0),
+        (r#"verified_recovery_point_timestamp_seconds{source="agama"}"#, start - 108_000.0),
+        (r#"oldest_recovery_point_timestamp_seconds{source="agama"}"#, start - 108_000.0),
+        (r#"recovery_points{source="agama",kind="full"}"#, 2.0),
+        (r#"backups_total{source="agama",kind="full"}"#, 2.0),
+        (r#"backup_failures_total{source="agama",kind="full"}"#, 1.0),
+        (r#"backup_last_run_success{source="agama"}"#, 0.0),
+        (r#"backup_last_start_timestamp_seconds{source="agama",kind="full"}"#, start + 100.0),
+        (r#"backup_last_success_timestamp_seconds{source="agama",kind="full"}"#, start + 100.0),
+        (r#"backup_last_duration_seconds{source="agama",kind="full"}"#, 42.5),
+        (r#"backup_last_size_bytes{source="agama",kind="full"}"#, 3_000_000.0),
+        (r#"backup_last_added_bytes{source="agama",kind="full"}"#, 70_000.0),
+        (r#"drills_total{source="agama"}"#, 2.0),
+        (r#"drill_failures_total{source="agama"}"#, 1.0),
+        (r#"drill_last_outcome{source="agama",outcome="failed"}"#, 1.0),
+        (r#"drill_last_outcome{source="agama",outcome="passed"}"#, 0.0),
+        (r#"drill_last_success_timestamp_seconds{source="agama"}"#, start + 200.0),
+        (r#"drill_last_rto_seconds{source="agama"}"#, 80.5),
+        (r#"drill_stage_duration_seconds{source="agama",stage="load"}"#, 80.0),
+        (r#"drill_stage_duration_seconds{source="agama",stage="replay"}"#, 0.0),
+        (r#"drill_rto_seconds{source="agama",quantile="0.95"}"#, 80.5),
+        (r#"drill_rto_seconds{source="agama",quantile="1"}"#, 80.5),
+        (r#"drill_rto_seconds_sum{source="agama"}"#, 80.5),
+        (r#"drill_rto_seconds_count{source="agama"}"#, 1.0),
+        (r#"verification_checks{source="agama"}"#, 2.0),
+        (r#"verification_mismatches{source="agama"}"#, 1.0),
+        (r#"verified_rows{source="agama"}"#, 2.0),
+        (r#"operation_start_timestamp_seconds{source="agama",operation="restore"}"#, start + 600.0),
+        (r#"operation_start_timestamp_seconds{source="agama",operation="backup"}"#, 0.0),
+        (r#"repository_up{repository="offsite"}"#, 1.0),
+        (r#"repository_size_bytes{repository="offsite"}"#, 123_456_789_012.0),
+        ("sandboxes", 1.0),
+        ("ledger_last_read_timestamp_seconds", start + 600.0),
+        (r#"build_info{version="1.2.3",revision="abc"}"#, 1.0),
+    ];
+    let full: Vec<(String, f64)> = expected.iter().map(|(name, v)| (format!("backup_sla_{name}"), *v)).collect();
+    assert_samples(&text, &full.iter().map(|(name, value)| (name.as_str(), *value)).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn what_never_happened_is_zero_and_present_for_every_series_that_an_active_source_has() {
+    let text = exposition().await;
+    let series = |source: &str| -> Vec<String> {
+        let label = format!("source=\"{source}\"");
+        let of_it = text.lines().filter(|line| line.contains(&label));
+        of_it.map(|line| line.rsplit_once(' ').unwrap().0.replace(&label, "source")).collect()
+    };
+    assert_eq!(series("new"), series("agama"));
+    let promised = ["_objective", "source_info"];
+    for line in text.lines().filter(|line| line.contains("source=\"new\"")) {
+        if !promised.iter().any(|part| line.contains(part)) {
+            assert!(line.ends_with(" 0"), "{line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_is_no_longer_configured_stays_visible_but_makes_no_promise() {
+    let text = exposition().await;
+    let of_gone = text.lines().filter(|line| line.contains("source=\"gone\"")).collect::<Vec<_>>();
+    assert_eq!(
+        of_gone,
+        [
+            r#"backup_sla_source_info{source="gone",kind="influxdb",repository="old"} 1"#,
+            r#"backup_sla_source_created_timestamp_seconds{source="gone"} 1790000000"#,
+            r#"backup_sla_source_retired{source="gone"} 1"#,
+            r#"backup_sla_recovery_points{source="gone",kind="full"} 1"#,
+            r#"backup_sla_recovery_points{source="gone",kind="incremental"} 0"#,
+        ]
+    );
+}
+
+#[tokio::test]
+async fn an_interrupted_drill_is_inconclusive() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = SetClock::new();
+    let ledger = Ledger::open(dir.path(), clock.clone()).await.unwrap();
+    let drill = RunStart { source: "agama".into(), operation: Operation::Drill, kind: None };
+    let run = ledger.begin(&drill).await.unwrap();
+    ledger.finish(&run, &RunResult::new(Outcome::Interrupted, 1.0)).await.unwrap();
+    let snapshot = ledger.snapshot().await.unwrap();
+    let text = encode(&collect(&config(dir.path(), &["agama"]), &snapshot, &service(), clock.wall())).unwrap();
+    assert_samples(&text, &[(r#"backup_sla_drill_last_outcome{source="agama",outcome="inconclusive"}"#, 1.0)]);
+    assert_samples(&text, &[(r#"backup_sla_drill_failures_total{source="agama"}"#, 0.0)]);
+}
+
+#[tokio::test]
+async fn what_is_not_known_of_a_repository_is_not_claimed() {
+    let dir = tempfile::tempdir().unwrap();
+    let snapshot = LedgerSnapshot { taken: SetClock::new().wall(), revision: 0, sources: BTreeMap::new() };
+    let mut service = service();
+    service.repositories = BTreeMap::from([
+        ("offsite".to_owned(), RepositoryState { up: Some(false), ..RepositoryState::default() }),
+        ("removed".to_owned(), RepositoryState { up: Some(true), ..RepositoryState::default() }),
+    ]);
+    let text = encode(&collect(&config(dir.path(), &[]), &snapshot, &service, snapshot.taken)).unwrap();
+    let lines: Vec<&str> = text.lines().filter(|line| line.contains("repository=")).collect();
+    assert_eq!(lines, [r#"backup_sla_repository_up{repository="offsite"} 0"#]);
+}
+
+#[tokio::test]
+async fn promtool_finds_nothing_to_complain_about() {
+    let text = exposition().await;
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool is needed (Debian package `prometheus`)");
+    promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success() && said.is_empty(), "{}: {said}", output.status);
+}
+
+#[tokio::test]
+async fn the_full_exposition_has_every_metric_of_the_catalogue_and_no_other() {
+    let text = exposition().await;
+    let exported: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+    let declared: Vec<String> = ALL.iter().map(|metric| format!("{} {}", metric.name, metric.kind.name())).collect();
+    assert_eq!(exported, declared);
+}
+
+#[test]
+fn declarations_follow_the_naming_rules() {
+    for metric in ALL {
+        let name = metric.name;
+        assert!(name.starts_with("backup_sla_") || name.starts_with("process_"), "{name}");
+        assert_eq!(metric.kind == MetricKind::Counter, name.ends_with("_total"), "{name}");
+        let unit = match metric.unit {
+            "1" => "",
+            unit => unit,
+        };
+        assert!(name.trim_end_matches("_total").ends_with(unit), "{name} in {unit}");
+        assert!(!metric.labels.iter().any(|label| ["job", "instance", "quantile"].contains(label)), "{name}");
+        assert!(metric.help.ends_with('.') && !metric.help.contains('|'), "{name}: {}", metric.help);
+    }
+}
+
+#[test]
+fn the_documentation_has_the_table_of_the_code() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
+    let written = std::fs::read_to_string(path).unwrap();
+    let table: String = written.lines().filter(|line| line.starts_with('|')).flat_map(|line| [line, "\n"]).collect();
+    let expected = catalogue::documentation();
+    assert!(table == expected, "docs/metrics.md should have this table:\n\n{expected}");
+}
+
+#[tokio::test]
+async fn a_thousand_sources_are_collected_quickly() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = SetClock::new();
+    let mut snapshot = seeded(dir.path(), &clock).await.snapshot().await.unwrap();
+    let names: Vec<String> = (0..1000).map(|n| format!("source-{n}")).collect();
+    let agama = snapshot.sources["agama"].clone();
+    snapshot.sources = names.iter().map(|name| (name.clone(), agama.clone())).collect();
+    let config = config(dir.path(), &names.iter().map(String::as_str).collect::<Vec<_>>());
+    let service = service();
+    let watch = Stopwatch::start(&SystemClock::shared());
+    let families = collect(&config, &snapshot, &service, clock.wall());
+    let collected = watch.elapsed();
+    let text = encode(&families).unwrap();
+    println!("1 000 sources: collected in {collected:?}, encoded after {:?}, {} bytes", watch.elapsed(), text.len());
+    assert!(text.lines().filter(|line| line.starts_with("backup_sla_drills_total{")).count() == 1000);
+    assert!(watch.elapsed() < Duration::from_secs(5));
+}

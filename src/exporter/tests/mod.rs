@@ -1,0 +1,155 @@
+//! The exporter over real ledgers and real sockets.
+
+mod exposition;
+mod web;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::collector::{RepositoryState, ServiceState};
+use super::process_facts::ProcessFacts;
+use crate::clock::Clock;
+use crate::config::{
+    Config, MysqlConfig, RepositoryConfig, RepositoryKind, SandboxConfig, Schedule, SourceConfig, SourceKind, Web,
+};
+use crate::domain::drill::{Check, TableResult};
+use crate::domain::manifest::{BackupKind, RecoveryPointId};
+use crate::domain::sla::Objectives;
+use crate::ledger::{Ledger, Operation, Outcome, PointRow, RunResult, RunStart};
+
+/// 2026-09-21 14:13:20 UTC.
+pub(super) const START: i64 = 1_790_000_000;
+
+/// A clock that stands still until it is told otherwise.
+pub(super) struct SetClock(AtomicI64);
+
+impl SetClock {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self(AtomicI64::new(START)))
+    }
+    pub(super) fn advance(&self, seconds: i64) {
+        self.0.fetch_add(seconds, Ordering::SeqCst);
+    }
+}
+
+impl Clock for SetClock {
+    fn wall(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp(self.0.load(Ordering::SeqCst), 0).unwrap()
+    }
+    fn monotonic(&self) -> Duration {
+        Duration::from_secs(self.0.load(Ordering::SeqCst).unsigned_abs())
+    }
+}
+
+pub(super) fn config(state_dir: &Path, sources: &[&str]) -> Config {
+    let source = |name: &&str| {
+        let config = SourceConfig {
+            name: (*name).to_owned(),
+            repository: "offsite".into(),
+            objectives: Objectives {
+                rpo: Duration::from_hours(24),
+                rto: Duration::from_hours(5),
+                retention: Duration::from_hours(720),
+                drill_interval: Duration::from_hours(24),
+                max_chain_length: 100,
+                objective_ratio: 0.99,
+            },
+            schedule: Schedule::default(),
+            kind: SourceKind::Mysql(MysqlConfig::default()),
+            sandbox: SandboxConfig { kind: "local".into(), image: None, memory: 1 << 30, programs: None },
+            assertions: Vec::new(),
+        };
+        ((*name).to_owned(), config)
+    };
+    let repository = RepositoryConfig {
+        name: "offsite".into(),
+        kind: RepositoryKind::Restic,
+        url: "/srv/backup".into(),
+        password: None,
+    };
+    Config {
+        state_dir: state_dir.to_owned(),
+        timezone: chrono_tz::UTC,
+        web: Web { listen_addresses: vec!["127.0.0.1:0".into()], config_file: None },
+        repositories: BTreeMap::from([("offsite".to_owned(), repository)]),
+        sources: sources.iter().map(source).collect(),
+        not_built: Vec::new(),
+    }
+}
+
+pub(super) fn service() -> ServiceState {
+    let repository = RepositoryState {
+        up: Some(true),
+        key_available: Some(true),
+        size_bytes: Some(123_456_789_012),
+        available_bytes: Some(5_000_000),
+    };
+    ServiceState {
+        version: "1.2.3".into(),
+        revision: "abc".into(),
+        repositories: BTreeMap::from([("offsite".to_owned(), repository)]),
+        sandboxes: 1,
+        oldest_sandbox: DateTime::from_timestamp(START, 0),
+        process: ProcessFacts::read(),
+    }
+}
+
+pub(super) fn point(id: &str, as_of: DateTime<Utc>) -> PointRow {
+    PointRow {
+        id: RecoveryPointId(id.into()),
+        kind: BackupKind::Full,
+        as_of,
+        finished: as_of,
+        chain_length: 0,
+        logical_bytes: 1,
+        stored_bytes: 1,
+        rows: 1,
+    }
+}
+
+/// A ledger in which much has happened to `agama`, nothing to `new` (which is not in it), and `gone` is not configured
+/// any more. Ends at START + 600.
+pub(super) async fn seeded(dir: &Path, clock: &Arc<SetClock>) -> Ledger {
+    let ledger = Ledger::open(dir, clock.clone()).await.unwrap();
+    ledger.ensure_source("agama", "mysql", "offsite").await.unwrap();
+    ledger.ensure_source("gone", "influxdb", "old").await.unwrap();
+    let start = |operation, kind| RunStart { source: "agama".into(), operation, kind };
+    let (old, new) = (clock.wall() - TimeDelta::hours(30), clock.wall() - TimeDelta::hours(1));
+    ledger.reconcile_points("agama", &[point("old", old), point("new", new)]).await.unwrap();
+    ledger.reconcile_points("gone", &[point("g", old)]).await.unwrap();
+
+    let good = RunResult { logical_bytes: 3_000_000, added_bytes: 70_000, ..RunResult::new(Outcome::Succeeded, 42.5) };
+    let run = ledger.begin(&start(Operation::Backup, Some(BackupKind::Full))).await.unwrap();
+    clock.advance(100);
+    ledger.finish(&run, &good).await.unwrap();
+    let run = ledger.begin(&start(Operation::Backup, Some(BackupKind::Full))).await.unwrap();
+    ledger.finish(&run, &RunResult::new(Outcome::Failed, 1.0)).await.unwrap();
+
+    let passed = RunResult {
+        recovery_point: Some(RecoveryPointId("old".into())),
+        rto_seconds: Some(80.5),
+        stages: vec![("select".into(), 0.5), ("load".into(), 80.0)],
+        ..RunResult::new(Outcome::Passed, 90.0)
+    };
+    let run = ledger.begin(&start(Operation::Drill, None)).await.unwrap();
+    clock.advance(100);
+    ledger.finish(&run, &passed).await.unwrap();
+    let check = |ok| Check { name: "rows a.b".into(), expected: "3".into(), actual: "2".into(), ok };
+    let table = TableResult { name: "a.b".into(), rows_expected: 3, rows_restored: 2, digest_ok: false };
+    let failed = RunResult {
+        recovery_point: Some(RecoveryPointId("new".into())),
+        checks: vec![check(true), check(false)],
+        tables: vec![table],
+        ..RunResult::new(Outcome::Failed, 9.0)
+    };
+    let run = ledger.begin(&start(Operation::Drill, None)).await.unwrap();
+    ledger.finish(&run, &failed).await.unwrap();
+    clock.advance(400);
+    ledger.begin(&start(Operation::Restore, None)).await.unwrap();
+    ledger
+}

@@ -1,0 +1,45 @@
+//! The ledger: durable local history of every run, in an embedded SQLite file. Metrics and `status` are rendered from it.
+//!
+//! Losing it loses history, never backups: the recovery points in it are what the repository last listed, and are
+//! replaced at every listing. The ledger knows nothing of engines, repositories or sandboxes; callers tell it what
+//! happened in the words of [`crate::domain`].
+//!
+//! Portability: many workers will share one PostgreSQL or MySQL later. So the schema has text identifiers, BIGINT
+//! microseconds and bytes, DOUBLE PRECISION seconds and SMALLINT truth values; statements use no upsert dialect (a row
+//! is looked for, then inserted or updated, in one transaction), no automatic keys, no functions of one product
+//! (a test greps). What is SQLite's own — pragmas, `BEGIN IMMEDIATE`, error codes — is in `open` alone; the `?`
+//! placeholders are the one thing that PostgreSQL writes differently. On MySQL the database has to be created with a
+//! binary collation, because names differ by case.
+
+use std::sync::Arc;
+
+use sqlx::SqlitePool;
+
+use crate::clock::Clock;
+
+mod open;
+mod process_identity;
+mod query;
+mod record;
+mod run;
+mod snapshot;
+mod stored;
+#[cfg(test)]
+mod tests;
+
+pub use run::{Operation, Outcome, PointRow, Run, RunId, RunReport, RunResult, RunStart};
+pub use snapshot::{
+    BackupFigures, DrillFigures, LedgerSnapshot, PointFigures, RTO_WINDOW_DAYS, RtoSummary, RunningOperation,
+    SourceFigures,
+};
+
+/// File name of the ledger inside the state directory.
+pub const FILE_NAME: &str = "ledger.sqlite";
+
+/// An open ledger. Clones share one pool of connections; any number of processes may have the same file open.
+#[derive(Clone)]
+pub struct Ledger {
+    pool: SqlitePool,
+    clock: Arc<dyn Clock>,
+    process: Arc<str>,
+}

@@ -1,0 +1,159 @@
+//! Opening the file: permissions, migrations, and everything that is SQLite's own.
+
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::fs::FlockOperation;
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Sqlite, SqlitePool, Transaction};
+
+use super::{FILE_NAME, Ledger, process_identity};
+use crate::clock::Clock;
+use crate::error::{Error, OrFailed, Result};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("src/ledger/migrations");
+
+/// How long a writer waits for another process's transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Connections per process: one writer at a time anyway, a few readers beside it.
+const CONNECTIONS: u32 = 4;
+
+impl Ledger {
+    /// Open the ledger in `state_dir`, creating both where they are missing (mode 0700 and 0600), bring its schema up
+    /// to date and mark the runs whose process is gone.
+    ///
+    /// Errors: the directory cannot be used, the file is damaged, or a newer version of this program wrote it.
+    pub async fn open(state_dir: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
+        let file = state_dir.join(FILE_NAME);
+        let directory = state_dir.to_owned();
+        // Held until the schema is there: two processes must not create it at the same time.
+        let lock = tokio::task::spawn_blocking(move || prepare(&directory)).await.or_failed("prepare ledger")??;
+        let pool = connect(&file).await.map_err(|e| e.context(format!("open ledger `{}`", file.display())))?;
+        drop(lock);
+        let ledger = Self { pool, clock, process: process_identity::own().into() };
+        ledger.recover().await?;
+        Ok(ledger)
+    }
+
+    /// A transaction that will write. SQLite has to know at its begin: a reader that becomes a writer fails at once
+    /// where another wrote in between, instead of waiting.
+    pub(super) async fn write(&self) -> Result<Transaction<'static, Sqlite>> {
+        self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(|e| ledger_error("begin ledger transaction", e))
+    }
+
+    /// A transaction that only reads, and sees one state of the ledger throughout.
+    pub(super) async fn read(&self) -> Result<Transaction<'static, Sqlite>> {
+        self.pool.begin().await.map_err(|e| ledger_error("read ledger", e))
+    }
+
+    /// Close all connections and fold the write-ahead log into the file. Clones are closed too.
+    pub async fn close(self) {
+        self.pool.close().await;
+    }
+}
+
+async fn connect(file: &Path) -> Result<SqlitePool> {
+    let options = SqliteConnectOptions::new()
+        .filename(file)
+        .journal_mode(SqliteJournalMode::Wal)
+        // What `finish` reported as written survives a power cut.
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY_TIMEOUT)
+        .foreign_keys(true);
+    let pool = SqlitePoolOptions::new()
+        .max_connections(CONNECTIONS)
+        .acquire_timeout(BUSY_TIMEOUT * 2)
+        .connect_with(options)
+        .await
+        .map_err(|e| ledger_error("connect", e))?;
+    if let Err(error) = MIGRATIONS.run(&pool).await {
+        pool.close().await;
+        return Err(migration_error(error));
+    }
+    Ok(pool)
+}
+
+/// Create the directory and the file with private modes; returns the lock that is to be held while migrating.
+fn prepare(state_dir: &Path) -> Result<File> {
+    let shown = state_dir.display();
+    let hint = "set `state_dir` to a directory that the user who runs backup-sla may write";
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(state_dir)
+        .map_err(|e| Error::failed(format!("create state directory `{shown}`")).because(e).hint(hint))?;
+    let lock_path = state_dir.join("ledger.lock");
+    let lock = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&lock_path)
+        .map_err(|e| Error::failed(format!("open `{}`", lock_path.display())).because(e).hint(hint))?;
+    rustix::fs::flock(&lock, FlockOperation::LockExclusive).or_failed(format!("lock `{}`", lock_path.display()))?;
+    private_file(&state_dir.join(FILE_NAME))?;
+    Ok(lock)
+}
+
+/// Make the ledger's files mode 0600. An existing file is never opened here: closing it would release the locks that
+/// another pool in this process holds on it.
+fn private_file(file: &Path) -> Result<()> {
+    match OpenOptions::new().create_new(true).write(true).mode(0o600).open(file) {
+        Ok(_) => return Ok(()),
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+        Err(e) => return Err(Error::failed(format!("create ledger `{}`", file.display())).because(e)),
+    }
+    let beside = ["", "-wal", "-shm"].map(|suffix| {
+        let mut path = file.as_os_str().to_owned();
+        path.push(suffix);
+        PathBuf::from(path)
+    });
+    for path in beside {
+        match std::fs::metadata(&path) {
+            Ok(facts) if facts.permissions().mode() & 0o777 == 0o600 => {}
+            Ok(_) => std::fs::set_permissions(&path, Permissions::from_mode(0o600))
+                .or_failed(format!("make `{}` private", path.display()))?,
+            Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn migration_error(error: MigrateError) -> Error {
+    match error {
+        MigrateError::VersionMissing(version) | MigrateError::VersionTooNew(version, _) => {
+            Error::failed(format!("it was written by a newer version of backup-sla (schema version {version})"))
+                .hint("run the version that wrote it, or a newer one; an older one would misread it")
+        }
+        MigrateError::VersionMismatch(version) | MigrateError::Dirty(version) => {
+            Error::failed(format!("its schema version {version} is not the one this program knows"))
+                .hint("it was written by a development build; move it aside, a new one is started")
+        }
+        MigrateError::Execute(e) | MigrateError::ExecuteMigration(e, _) => ledger_error("update schema", e),
+        other => Error::failed("update schema").because(other),
+    }
+}
+
+/// What a database error means for the person on call. Codes are SQLite's primary result codes.
+pub(super) fn ledger_error(what: &str, error: sqlx::Error) -> Error {
+    let code =
+        error.as_database_error().and_then(sqlx::error::DatabaseError::code).and_then(|code| code.parse::<u32>().ok());
+    let hint = match code.map(|code| code & 0xff) {
+        Some(11 | 26) => {
+            "the ledger is damaged: move ledger.sqlite, ledger.sqlite-wal and ledger.sqlite-shm aside and start again; \
+             history is lost, backups are not (the repository lists them)"
+        }
+        Some(5 | 6) => "another process kept the ledger locked for 30 s; look for a stuck backup-sla process",
+        Some(13) => "the file system of `state_dir` is full",
+        Some(8) => "the ledger is read-only for the user who runs backup-sla; check the owner of `state_dir`",
+        Some(10) => "the disk of `state_dir` reports an error; check it before trusting anything on it",
+        Some(14) => "the ledger cannot be opened by the user who runs backup-sla; check the owner of `state_dir`",
+        _ => return Error::failed(what).because(error),
+    };
+    Error::failed(what).because(error).hint(hint)
+}

@@ -1,0 +1,119 @@
+//! Reading single sources and runs. What the exporter needs of everything at once is in `snapshot`.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use super::Ledger;
+use super::open::ledger_error;
+use super::run::{Operation, PointRow, Run, RunId, RunReport};
+use super::stored::{self, column};
+use crate::domain::drill::{Check, TableResult};
+use crate::domain::manifest::RecoveryPointId;
+use crate::error::{Error, Result};
+
+impl Ledger {
+    /// Number that grows with every change of the ledger, by whichever process.
+    pub async fn revision(&self) -> Result<i64> {
+        sqlx::query_scalar("SELECT revision FROM ledger_revision")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(|e| ledger_error("read ledger", e))
+    }
+
+    /// The `limit` newest runs of one operation on a source, newest first; the running one too.
+    pub async fn last_runs(&self, source: &str, operation: Operation, limit: u32) -> Result<Vec<Run>> {
+        let rows =
+            sqlx::query("SELECT * FROM runs WHERE source = ? AND operation = ? ORDER BY begun_revision DESC LIMIT ?")
+                .bind(source)
+                .bind(operation.name())
+                .bind(i64::from(limit))
+                .fetch_all(&self.pool)
+                .await
+                .map_err(|e| ledger_error("read runs", e))?;
+        rows.iter().map(stored::run).collect()
+    }
+
+    /// The recovery points that the repository last listed, oldest as-of time first.
+    pub async fn points(&self, source: &str) -> Result<Vec<PointRow>> {
+        let rows = sqlx::query("SELECT * FROM points WHERE source = ? ORDER BY as_of, id")
+            .bind(source)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(|e| ledger_error("read recovery points", e))?;
+        rows.iter().map(stored::point).collect()
+    }
+
+    /// When each remembered recovery point of a source was last proved by a passed drill. A point whose newest verdict
+    /// is `failed` is not in it; an inconclusive drill changes nothing.
+    pub async fn verified_at(&self, source: &str) -> Result<BTreeMap<RecoveryPointId, DateTime<Utc>>> {
+        let rows: Vec<(String, i64)> = sqlx::query_as(
+            "SELECT p.id, r.ended_at FROM points p JOIN runs r ON r.ended_revision = \
+               (SELECT MAX(d.ended_revision) FROM runs d WHERE d.source = p.source AND d.recovery_point = p.id \
+                AND d.operation = 'drill' AND d.outcome IN ('passed', 'failed')) \
+             WHERE p.source = ? AND r.outcome = 'passed'",
+        )
+        .bind(source)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|e| ledger_error("read verified recovery points", e))?;
+        rows.into_iter().map(|(id, at)| Ok((RecoveryPointId(id), stored::time(at)?))).collect()
+    }
+
+    /// Everything about one run. Errors: there is no such run.
+    pub async fn run_report(&self, run: &RunId) -> Result<RunReport> {
+        let failed = |e| ledger_error("read run", e);
+        let mut tx = self.read().await?;
+        let row = sqlx::query("SELECT * FROM runs WHERE id = ?").bind(&run.0).fetch_optional(&mut *tx).await;
+        let row = row.map_err(failed)?.ok_or_else(|| Error::failed(format!("read run {run}: there is no such run")))?;
+        let stages = sqlx::query_as("SELECT name, seconds FROM run_stages WHERE run_id = ? ORDER BY position")
+            .bind(&run.0)
+            .fetch_all(&mut *tx)
+            .await
+            .map_err(failed)?;
+        let checks =
+            sqlx::query("SELECT name, expected, actual, ok FROM run_checks WHERE run_id = ? ORDER BY position")
+                .bind(&run.0)
+                .fetch_all(&mut *tx)
+                .await
+                .map_err(failed)?;
+        let tables = sqlx::query(
+            "SELECT name, rows_expected, rows_restored, digest_ok FROM run_tables WHERE run_id = ? ORDER BY position",
+        )
+        .bind(&run.0)
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(failed)?;
+        let details: Vec<(String, String)> =
+            sqlx::query_as("SELECT name, content FROM run_details WHERE run_id = ? ORDER BY position")
+                .bind(&run.0)
+                .fetch_all(&mut *tx)
+                .await
+                .map_err(failed)?;
+        Ok(RunReport {
+            run: stored::run(&row)?,
+            stages,
+            checks: checks.iter().map(check).collect::<Result<_>>()?,
+            tables: tables.iter().map(table).collect::<Result<_>>()?,
+            details: details.into_iter().collect(),
+        })
+    }
+}
+
+fn check(row: &sqlx::sqlite::SqliteRow) -> Result<Check> {
+    Ok(Check {
+        name: column(row, "name")?,
+        expected: column(row, "expected")?,
+        actual: column(row, "actual")?,
+        ok: column::<i64>(row, "ok")? != 0,
+    })
+}
+
+fn table(row: &sqlx::sqlite::SqliteRow) -> Result<TableResult> {
+    Ok(TableResult {
+        name: column(row, "name")?,
+        rows_expected: stored::count(column(row, "rows_expected")?),
+        rows_restored: stored::count(column(row, "rows_restored")?),
+        digest_ok: column::<i64>(row, "digest_ok")? != 0,
+    })
+}

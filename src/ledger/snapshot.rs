@@ -1,0 +1,372 @@
+//! Everything the exporter and `status` need, read at once: a scrape never asks the ledger itself.
+//!
+//! Counters are counted from the runs, so they survive restarts. "Last" means the result written last, not the one
+//! with the latest time: a clock that once ran ahead must not hide what came after.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+
+use super::Ledger;
+use super::open::ledger_error;
+use super::run::{Operation, Outcome, Run, RunId};
+use super::stored::{self, column};
+use crate::domain::manifest::BackupKind;
+use crate::error::Result;
+
+/// Days over which the RTO percentiles are taken.
+pub const RTO_WINDOW_DAYS: i64 = 30;
+
+/// The ledger at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LedgerSnapshot {
+    /// When it was read.
+    pub taken: DateTime<Utc>,
+    /// [`Ledger::revision`] it was read at.
+    pub revision: i64,
+    /// By name; every source the ledger ever heard of.
+    pub sources: BTreeMap<String, SourceFigures>,
+}
+
+/// What the ledger knows about one source. Figures of what never happened are zero or none.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SourceFigures {
+    /// `mysql`, `influxdb`, `files`; empty where only runs are known.
+    pub kind: String,
+    /// Name of its repository; empty where only runs are known.
+    pub repository: String,
+    /// When the ledger first heard of it.
+    pub created: Option<DateTime<Utc>>,
+    /// What the repository last listed.
+    pub points: PointFigures,
+    /// Backups by kind; a kind that never ran is missing.
+    pub backups: BTreeMap<BackupKind, BackupFigures>,
+    /// The backup whose result was written last, of any kind.
+    pub last_backup: Option<Run>,
+    /// Drills.
+    pub drills: DrillFigures,
+    /// What runs now, oldest first.
+    pub running: Vec<RunningOperation>,
+}
+
+/// Recovery points of a source.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PointFigures {
+    /// How many of each kind.
+    pub by_kind: BTreeMap<BackupKind, u64>,
+    /// As-of time of the newest.
+    pub newest: Option<DateTime<Utc>>,
+    /// As-of time of the oldest.
+    pub oldest: Option<DateTime<Utc>>,
+    /// As-of time of the newest whose newest verdict is `passed`.
+    pub newest_verified: Option<DateTime<Utc>>,
+    /// Increments that a restore of the newest replays.
+    pub chain_length: u32,
+}
+
+/// Backups of one kind.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct BackupFigures {
+    /// Begun, ever.
+    pub attempts: u64,
+    /// Failed or interrupted, ever.
+    pub failures: u64,
+    /// When the last one began.
+    pub last_start: Option<DateTime<Utc>>,
+    /// The last one that succeeded.
+    pub last_success: Option<Run>,
+}
+
+/// Drills of a source.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct DrillFigures {
+    /// Begun, ever.
+    pub attempts: u64,
+    /// With the verdict `failed`, ever. Inconclusive and interrupted drills say nothing about the backup.
+    pub failures: u64,
+    /// Over the RTO that was promised then, ever.
+    pub over_rto: u64,
+    /// The drill whose result was written last.
+    pub last: Option<Run>,
+    /// The last one that passed.
+    pub last_passed: Option<Run>,
+    /// The last one with a verdict about the data: passed or failed. An inconclusive one does not hide its mismatches.
+    pub last_conclusive: Option<Run>,
+    /// The last one that measured an RTO, with its stages in order; their sum is the RTO.
+    pub last_measured: Option<Run>,
+    /// Seconds per stage of `last_measured`.
+    pub stages: Vec<(String, f64)>,
+    /// RTO of passed drills.
+    pub rto: RtoSummary,
+}
+
+/// RTO of passed drills: percentiles over the last [`RTO_WINDOW_DAYS`] days, sum and count since the ledger began.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct RtoSummary {
+    /// Passed drills in the window; where it is 0 the percentiles are 0.
+    pub window_count: u64,
+    /// Half of the drills in the window took at most this many seconds.
+    pub p50: f64,
+    /// 95 % of them did.
+    pub p95: f64,
+    /// All of them did.
+    pub max: f64,
+    /// Seconds of all passed drills, ever.
+    pub sum: f64,
+    /// All passed drills, ever.
+    pub count: u64,
+}
+
+/// An operation that runs now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunningOperation {
+    /// Its run.
+    pub run: RunId,
+    /// What it does.
+    pub operation: Operation,
+    /// When it began.
+    pub started: DateTime<Utc>,
+}
+
+impl RtoSummary {
+    /// Percentiles by nearest rank: always a time that a drill really took, never one in between.
+    fn set_window(&mut self, mut seconds: Vec<f64>) {
+        seconds.sort_by(f64::total_cmp);
+        let rank = |percent: usize| match seconds.len() {
+            0 => 0.0,
+            n => seconds[(n * percent).div_ceil(100).max(1) - 1],
+        };
+        (self.p50, self.p95, self.max) = (rank(50), rank(95), rank(100));
+        self.window_count = seconds.len() as u64;
+    }
+}
+
+/// Values in one `IN` list, far below every product's limit.
+const VALUES_PER_QUERY: usize = 1000;
+
+type Sources = BTreeMap<String, SourceFigures>;
+
+impl Ledger {
+    /// Read everything, in one consistent state.
+    pub async fn snapshot(&self) -> Result<LedgerSnapshot> {
+        let taken = self.clock.wall();
+        let mut tx = self.read().await?;
+        let failed = |e| ledger_error("read ledger", e);
+        let revision =
+            sqlx::query_scalar("SELECT revision FROM ledger_revision").fetch_one(&mut *tx).await.map_err(failed)?;
+        let mut sources = Sources::new();
+        read_sources(&mut tx, &mut sources).await?;
+        read_points(&mut tx, &mut sources).await?;
+        read_verified(&mut tx, &mut sources).await?;
+        let last = read_counters(&mut tx, &mut sources).await?;
+        read_last_runs(&mut tx, &mut sources, &last).await?;
+        read_rto_window(&mut tx, &mut sources, taken).await?;
+        read_running(&mut tx, &mut sources).await?;
+        tx.commit().await.map_err(failed)?;
+        Ok(LedgerSnapshot { taken, revision, sources })
+    }
+}
+
+async fn rows(tx: &mut SqliteConnection, sql: &'static str) -> Result<Vec<SqliteRow>> {
+    sqlx::query(sql).fetch_all(tx).await.map_err(|e| ledger_error("read ledger", e))
+}
+
+async fn fetch(tx: &mut SqliteConnection, mut query: QueryBuilder<Sqlite>) -> Result<Vec<SqliteRow>> {
+    query.build().fetch_all(tx).await.map_err(|e| ledger_error("read ledger", e))
+}
+
+/// `(?, ?, …)` with these values.
+fn push_list<T>(query: &mut QueryBuilder<Sqlite>, values: &[T])
+where
+    T: Clone + for<'q> sqlx::Encode<'q, Sqlite> + sqlx::Type<Sqlite>,
+{
+    query.push("(");
+    let mut list = query.separated(", ");
+    for value in values {
+        list.push_bind(value.clone());
+    }
+    query.push(")");
+}
+
+async fn read_sources(tx: &mut SqliteConnection, sources: &mut Sources) -> Result<()> {
+    for row in rows(tx, "SELECT name, kind, repository, created_at FROM sources").await? {
+        let figures = sources.entry(column(&row, "name")?).or_default();
+        figures.kind = column(&row, "kind")?;
+        figures.repository = column(&row, "repository")?;
+        figures.created = Some(stored::time(column(&row, "created_at")?)?);
+    }
+    Ok(())
+}
+
+async fn read_points(tx: &mut SqliteConnection, sources: &mut Sources) -> Result<()> {
+    let by_kind = "SELECT source, kind, COUNT(*) AS listed, MIN(as_of) AS oldest, MAX(as_of) AS newest \
+         FROM points GROUP BY source, kind";
+    for row in rows(tx, by_kind).await? {
+        let points = &mut sources.entry(column(&row, "source")?).or_default().points;
+        if let Some(kind) = stored::kind(column(&row, "kind")?)? {
+            points.by_kind.insert(kind, stored::count(column(&row, "listed")?));
+        }
+        let (oldest, newest) = (stored::time(column(&row, "oldest")?)?, stored::time(column(&row, "newest")?)?);
+        points.oldest = Some(points.oldest.map_or(oldest, |known| known.min(oldest)));
+        points.newest = points.newest.max(Some(newest));
+    }
+    let newest = "SELECT p.source AS source, p.chain_length AS chain_length FROM points p \
+         JOIN (SELECT source, MAX(as_of) AS newest FROM points GROUP BY source) n \
+         ON n.source = p.source AND n.newest = p.as_of";
+    for row in rows(tx, newest).await? {
+        let points = &mut sources.entry(column(&row, "source")?).or_default().points;
+        // Of two points with one time, the one that is worse to restore.
+        points.chain_length = points.chain_length.max(stored::chain_length(column(&row, "chain_length")?));
+    }
+    Ok(())
+}
+
+async fn read_verified(tx: &mut SqliteConnection, sources: &mut Sources) -> Result<()> {
+    let verified = "SELECT p.source AS source, MAX(p.as_of) AS newest FROM points p JOIN runs r ON r.ended_revision = \
+           (SELECT MAX(d.ended_revision) FROM runs d WHERE d.source = p.source AND d.recovery_point = p.id \
+            AND d.operation = 'drill' AND d.outcome IN ('passed', 'failed')) \
+         WHERE r.outcome = 'passed' GROUP BY p.source";
+    for row in rows(tx, verified).await? {
+        let newest = stored::time(column(&row, "newest")?)?;
+        sources.entry(column(&row, "source")?).or_default().points.newest_verified = Some(newest);
+    }
+    Ok(())
+}
+
+/// Count runs, in one pass over one index; returns the revisions of the results that are the last of their sort.
+async fn read_counters(tx: &mut SqliteConnection, sources: &mut Sources) -> Result<BTreeSet<i64>> {
+    let mut last = BTreeSet::new();
+    let counters = "SELECT source, operation, kind, outcome, COUNT(*) AS runs, MAX(started_at) AS last_start, \
+         MAX(ended_revision) AS last, COUNT(CASE WHEN over_rto = 1 THEN 1 END) AS over_rto, \
+         COUNT(rto_seconds) AS measured, SUM(rto_seconds) AS rto_sum, \
+         MAX(CASE WHEN rto_seconds IS NOT NULL THEN ended_revision END) AS last_measured \
+         FROM runs GROUP BY source, operation, kind, outcome";
+    for row in rows(tx, counters).await? {
+        let figures = sources.entry(column(&row, "source")?).or_default();
+        let outcome = stored::outcome(column(&row, "outcome")?)?;
+        let runs = stored::count(column(&row, "runs")?);
+        match stored::operation(column(&row, "operation")?)? {
+            Operation::Backup => {
+                let kind = stored::kind(column(&row, "kind")?)?.unwrap_or(BackupKind::Full);
+                let backups = figures.backups.entry(kind).or_default();
+                backups.attempts += runs;
+                if outcome.is_some_and(|outcome| !outcome.is_good()) {
+                    backups.failures += runs;
+                }
+                backups.last_start = backups.last_start.max(stored::optional_time(column(&row, "last_start")?)?);
+                last.extend(column::<Option<i64>>(&row, "last")?);
+            }
+            Operation::Drill => {
+                let drills = &mut figures.drills;
+                drills.attempts += runs;
+                drills.over_rto += stored::count(column(&row, "over_rto")?);
+                match outcome {
+                    Some(Outcome::Failed) => drills.failures += runs,
+                    Some(Outcome::Passed) => {
+                        drills.rto.sum += column::<Option<f64>>(&row, "rto_sum")?.unwrap_or(0.0);
+                        drills.rto.count += stored::count(column(&row, "measured")?);
+                    }
+                    _ => {}
+                }
+                last.extend(column::<Option<i64>>(&row, "last")?);
+                last.extend(column::<Option<i64>>(&row, "last_measured")?);
+            }
+            Operation::Restore | Operation::Verify => {}
+        }
+    }
+    Ok(last)
+}
+
+/// Read those runs. What is "last" in any sense is among them: in the order in which their results were written, a later
+/// one replaces an earlier one.
+async fn read_last_runs(tx: &mut SqliteConnection, sources: &mut Sources, revisions: &BTreeSet<i64>) -> Result<()> {
+    let revisions: Vec<i64> = revisions.iter().copied().collect();
+    for chunk in revisions.chunks(VALUES_PER_QUERY) {
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM runs WHERE ended_revision IN ");
+        push_list(&mut query, chunk);
+        query.push(" ORDER BY ended_revision");
+        for row in fetch(tx, query).await? {
+            let run = stored::run(&row)?;
+            sources.entry(run.source.clone()).or_default().remember(run);
+        }
+    }
+    let measured: BTreeMap<String, String> = sources
+        .iter()
+        .filter_map(|(source, figures)| Some((figures.drills.last_measured.as_ref()?.id.0.clone(), source.clone())))
+        .collect();
+    let ids: Vec<String> = measured.keys().cloned().collect();
+    for chunk in ids.chunks(VALUES_PER_QUERY) {
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT run_id, name, seconds FROM run_stages WHERE run_id IN ");
+        push_list(&mut query, chunk);
+        query.push(" ORDER BY run_id, position");
+        for row in fetch(tx, query).await? {
+            let source = &measured[column::<&str>(&row, "run_id")?];
+            let drills = &mut sources.entry(source.clone()).or_default().drills;
+            drills.stages.push((column(&row, "name")?, column(&row, "seconds")?));
+        }
+    }
+    Ok(())
+}
+
+impl SourceFigures {
+    /// Take note of a run that ended after all that were remembered before.
+    fn remember(&mut self, run: Run) {
+        match run.operation {
+            Operation::Backup => {
+                if run.outcome == Some(Outcome::Succeeded) {
+                    let kind = run.kind.unwrap_or(BackupKind::Full);
+                    self.backups.entry(kind).or_default().last_success = Some(run.clone());
+                }
+                self.last_backup = Some(run);
+            }
+            Operation::Drill => {
+                let drills = &mut self.drills;
+                if run.outcome == Some(Outcome::Passed) {
+                    drills.last_passed = Some(run.clone());
+                }
+                if matches!(run.outcome, Some(Outcome::Passed | Outcome::Failed)) {
+                    drills.last_conclusive = Some(run.clone());
+                }
+                if run.rto_seconds.is_some() {
+                    drills.last_measured = Some(run.clone());
+                }
+                drills.last = Some(run);
+            }
+            Operation::Restore | Operation::Verify => {}
+        }
+    }
+}
+
+async fn read_rto_window(tx: &mut SqliteConnection, sources: &mut Sources, now: DateTime<Utc>) -> Result<()> {
+    let window: Vec<(String, f64)> = sqlx::query_as(
+        "SELECT source, rto_seconds FROM runs WHERE operation = 'drill' AND outcome = 'passed' AND ended_at > ? \
+         AND rto_seconds IS NOT NULL",
+    )
+    .bind(stored::micros(now - TimeDelta::days(RTO_WINDOW_DAYS)))
+    .fetch_all(tx)
+    .await
+    .map_err(|e| ledger_error("read ledger", e))?;
+    let mut by_source: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for (source, seconds) in window {
+        by_source.entry(source).or_default().push(seconds);
+    }
+    for (source, seconds) in by_source {
+        sources.entry(source).or_default().drills.rto.set_window(seconds);
+    }
+    Ok(())
+}
+
+async fn read_running(tx: &mut SqliteConnection, sources: &mut Sources) -> Result<()> {
+    let running =
+        "SELECT id, source, operation, started_at FROM runs WHERE outcome = 'running' ORDER BY begun_revision";
+    for row in rows(tx, running).await? {
+        sources.entry(column(&row, "source")?).or_default().running.push(RunningOperation {
+            run: RunId(column(&row, "id")?),
+            operation: stored::operation(column(&row, "operation")?)?,
+            started: stored::time(column(&row, "started_at")?)?,
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! Between stored values and the words of the domain.
+
+use chrono::{DateTime, Utc};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::open::ledger_error;
+use super::run::{Operation, Outcome, PointRow, Run, RunId};
+use crate::domain::manifest::{BackupKind, RecoveryPointId};
+use crate::error::{Error, Result};
+
+/// Stored in `outcome` until there is one.
+pub(super) const RUNNING: &str = "running";
+
+/// Microseconds since 1970 UTC.
+pub(super) fn micros(time: DateTime<Utc>) -> i64 {
+    time.timestamp_micros()
+}
+
+/// A count or size as a column has it; what does not fit is as large as fits.
+pub(super) fn whole(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// The reverse of [`whole`].
+pub(super) fn count(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+/// Read one column.
+pub(super) fn column<'r, T>(row: &'r SqliteRow, name: &str) -> Result<T>
+where
+    T: sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
+{
+    row.try_get(name).map_err(|e| ledger_error("read ledger", e))
+}
+
+/// A time column.
+pub(super) fn time(micros: i64) -> Result<DateTime<Utc>> {
+    DateTime::from_timestamp_micros(micros).ok_or_else(|| unreadable("time", &micros.to_string()))
+}
+
+/// A time column that may be empty.
+pub(super) fn optional_time(micros: Option<i64>) -> Result<Option<DateTime<Utc>>> {
+    micros.map(time).transpose()
+}
+
+/// The name a kind is stored under; empty for operations that have none.
+pub(super) fn kind_name(kind: Option<BackupKind>) -> &'static str {
+    match kind {
+        Some(BackupKind::Full) => "full",
+        Some(BackupKind::Incremental) => "incremental",
+        None => "",
+    }
+}
+
+/// The reverse of [`kind_name`].
+pub(super) fn kind(name: &str) -> Result<Option<BackupKind>> {
+    match name {
+        "full" => Ok(Some(BackupKind::Full)),
+        "incremental" => Ok(Some(BackupKind::Incremental)),
+        "" => Ok(None),
+        other => Err(unreadable("backup kind", other)),
+    }
+}
+
+/// An operation by its name.
+pub(super) fn operation(name: &str) -> Result<Operation> {
+    Operation::ALL.into_iter().find(|it| it.name() == name).ok_or_else(|| unreadable("operation", name))
+}
+
+/// An outcome by its name; none for a run that is running.
+pub(super) fn outcome(name: &str) -> Result<Option<Outcome>> {
+    if name == RUNNING {
+        return Ok(None);
+    }
+    Outcome::ALL.into_iter().find(|it| it.name() == name).map(Some).ok_or_else(|| unreadable("outcome", name))
+}
+
+/// A row of `runs`.
+pub(super) fn run(row: &SqliteRow) -> Result<Run> {
+    Ok(Run {
+        id: RunId(column(row, "id")?),
+        source: column(row, "source")?,
+        operation: operation(column(row, "operation")?)?,
+        kind: kind(column(row, "kind")?)?,
+        outcome: outcome(column(row, "outcome")?)?,
+        reason: column(row, "reason")?,
+        hint: column(row, "hint")?,
+        started: time(column(row, "started_at")?)?,
+        ended: optional_time(column(row, "ended_at")?)?,
+        recovery_point: column::<Option<String>>(row, "recovery_point")?.map(RecoveryPointId),
+        recovery_point_time: optional_time(column(row, "recovery_point_time")?)?,
+        duration_seconds: column(row, "duration_seconds")?,
+        rto_seconds: column(row, "rto_seconds")?,
+        over_rto: column::<i64>(row, "over_rto")? != 0,
+        logical_bytes: count(column(row, "logical_bytes")?),
+        added_bytes: count(column(row, "added_bytes")?),
+        rows: count(column(row, "row_count")?),
+        chain_length: chain_length(column(row, "chain_length")?),
+        checks: count(column(row, "check_count")?),
+        mismatches: count(column(row, "mismatch_count")?),
+        verified_rows: count(column(row, "verified_rows")?),
+        ended_revision: column(row, "ended_revision")?,
+    })
+}
+
+/// A row of `points`.
+pub(super) fn point(row: &SqliteRow) -> Result<PointRow> {
+    Ok(PointRow {
+        id: RecoveryPointId(column(row, "id")?),
+        kind: kind(column(row, "kind")?)?.ok_or_else(|| unreadable("backup kind", ""))?,
+        as_of: time(column(row, "as_of")?)?,
+        finished: time(column(row, "finished")?)?,
+        chain_length: chain_length(column(row, "chain_length")?),
+        logical_bytes: count(column(row, "logical_bytes")?),
+        stored_bytes: count(column(row, "stored_bytes")?),
+        rows: count(column(row, "row_count")?),
+    })
+}
+
+/// A chain length column.
+pub(super) fn chain_length(value: i64) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+fn unreadable(what: &str, value: &str) -> Error {
+    Error::failed(format!("read ledger: `{value}` is no {what} that this program knows"))
+        .hint("the ledger was changed by hand or by another version of backup-sla")
+}

@@ -1,0 +1,198 @@
+use super::*;
+use crate::ledger::{RtoSummary, SourceFigures};
+
+async fn agama(ledger: &Ledger) -> SourceFigures {
+    ledger.snapshot().await.unwrap().sources["agama"].clone()
+}
+
+#[tokio::test]
+async fn a_source_keeps_the_time_it_was_first_seen() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = SetClock::new();
+    let first = clock.wall();
+    let ledger = open(dir.path(), &clock).await;
+    ledger.ensure_source("agama", "mysql", "onsite").await.unwrap();
+    let revision = ledger.revision().await.unwrap();
+    clock.advance(1000);
+    ledger.ensure_source("agama", "mysql", "onsite").await.unwrap();
+    assert_eq!(ledger.revision().await.unwrap(), revision, "nothing changed");
+    ledger.ensure_source("agama", "mysql", "offsite").await.unwrap();
+    let figures = agama(&ledger).await;
+    assert_eq!(figures.created, Some(first));
+    assert_eq!((figures.kind.as_str(), figures.repository.as_str()), ("mysql", "offsite"));
+    assert_eq!(figures.drills, crate::ledger::DrillFigures::default());
+}
+
+#[tokio::test]
+async fn a_listing_replaces_what_was_remembered() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = SetClock::new();
+    let ledger = open(dir.path(), &clock).await;
+    let incremental = PointRow { kind: BackupKind::Incremental, chain_length: 3, ..point("c", &clock, 10) };
+    let mut listed = vec![point("a", &clock, 3000), point("b", &clock, 2000), incremental];
+    ledger.reconcile_points("agama", &listed).await.unwrap();
+    ledger.reconcile_points("other", &[point("a", &clock, 1)]).await.unwrap();
+    assert_eq!(ledger.points("agama").await.unwrap(), listed);
+    let points = agama(&ledger).await.points;
+    assert_eq!((points.oldest, points.newest), (Some(listed[0].as_of), Some(listed[2].as_of)));
+    assert_eq!((points.by_kind[&BackupKind::Full], points.by_kind[&BackupKind::Incremental]), (2, 1));
+    assert_eq!(points.chain_length, 3);
+
+    let revision = ledger.revision().await.unwrap();
+    ledger.reconcile_points("agama", &listed).await.unwrap();
+    assert_eq!(ledger.revision().await.unwrap(), revision, "the same listing writes nothing");
+
+    listed.pop();
+    listed[0].stored_bytes = 7;
+    ledger.reconcile_points("agama", &listed).await.unwrap();
+    assert_eq!(ledger.points("agama").await.unwrap(), listed);
+    assert_eq!(ledger.points("other").await.unwrap().len(), 1);
+    ledger.reconcile_points("agama", &[]).await.unwrap();
+    assert!(ledger.points("agama").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn only_a_point_whose_newest_verdict_is_passed_and_that_is_still_listed_is_verified() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = SetClock::new();
+    let ledger = open(dir.path(), &clock).await;
+    let (old, new) = (point("old", &clock, 5000), point("new", &clock, 50));
+    ledger.reconcile_points("agama", &[old.clone(), new.clone()]).await.unwrap();
+    assert_eq!(agama(&ledger).await.points.newest_verified, None);
+
+    ran(&ledger, drill("agama"), passed("old", 4.0)).await;
+    assert_eq!(agama(&ledger).await.points.newest_verified, Some(old.as_of));
+    ran(&ledger, drill("other"), passed("new", 4.0)).await;
+    assert_eq!(agama(&ledger).await.points.newest_verified, Some(old.as_of), "another source's drill");
+    ran(&ledger, drill("agama"), passed("new", 4.0)).await;
+    assert_eq!(agama(&ledger).await.points.newest_verified, Some(new.as_of));
+    let inconclusive = RunResult { recovery_point: Some(new.id.clone()), ..RunResult::new(Outcome::Inconclusive, 1.0) };
+    ran(&ledger, drill("agama"), inconclusive).await;
+    assert_eq!(agama(&ledger).await.points.newest_verified, Some(new.as_of), "says nothing about the backup");
+
+    clock.advance(-100_000); // even if the clock went backwards in between
+    ran(&ledger, drill("agama"), failed("new")).await;
+    assert_eq!(agama(&ledger).await.points.newest_verified, Some(old.as_of));
+    let verified = ledger.verified_at("agama").await.unwrap();
+    assert_eq!(verified.keys().collect::<Vec<_>>(), [&old.id]);
+
+    ledger.reconcile_points("agama", &[new]).await.unwrap();
+    assert_eq!(agama(&ledger).await.points.newest_verified, None, "what is no longer listed cannot be restored");
+}
+
+#[tokio::test]
+async fn backup_counters_and_last_results_are_counted_from_the_runs_and_survive_reopening() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = SetClock::new();
+    let ledger = open(dir.path(), &clock).await;
+    let good = RunResult { logical_bytes: 500, added_bytes: 50, rows: 9, ..RunResult::new(Outcome::Succeeded, 12.5) };
+    ran(&ledger, backup("agama"), good).await;
+    let success = clock.wall();
+    clock.advance(60);
+    ran(&ledger, backup("agama"), RunResult::new(Outcome::Failed, 1.0)).await;
+    ran(&ledger, backup("agama"), RunResult::new(Outcome::Interrupted, 1.0)).await;
+    clock.advance(60);
+    ledger.begin(&backup("agama")).await.unwrap();
+    ledger.close().await;
+
+    let ledger = open(dir.path(), &clock).await;
+    let figures = agama(&ledger).await;
+    let full = &figures.backups[&BackupKind::Full];
+    assert_eq!((full.attempts, full.failures), (4, 2));
+    assert_eq!(full.last_start, Some(clock.wall()));
+    let last = full.last_success.as_ref().unwrap();
+    assert_eq!((last.ended, last.duration_seconds, last.added_bytes), (Some(success), Some(12.5), 50));
+    assert_eq!(figures.last_backup.unwrap().outcome, Some(Outcome::Interrupted));
+    assert_eq!(figures.running.len(), 1);
+    assert!(!figures.backups.contains_key(&BackupKind::Incremental));
+}
+
+#[tokio::test]
+async fn an_inconclusive_drill_hides_neither_the_mismatches_nor_the_last_rto() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = SetClock::new();
+    let ledger = open(dir.path(), &clock).await;
+    let slow = RunResult {
+        over_rto: true,
+        stages: vec![("select".into(), 1.0), ("load".into(), 99.0)],
+        tables: vec![table("a.b")],
+        checks: vec![check("rows a.b", true)],
+        ..passed("p", 100.0)
+    };
+    ran(&ledger, drill("agama"), slow).await;
+    ran(&ledger, drill("agama"), failed("p")).await;
+    clock.advance(-3600); // "last" is what was written last
+    ran(&ledger, drill("agama"), RunResult::new(Outcome::Inconclusive, 1.0)).await;
+    let drills = agama(&ledger).await.drills;
+    assert_eq!((drills.attempts, drills.failures, drills.over_rto), (3, 1, 1));
+    assert_eq!(drills.last.unwrap().outcome, Some(Outcome::Inconclusive));
+    let conclusive = drills.last_conclusive.unwrap();
+    assert_eq!((conclusive.outcome, conclusive.checks, conclusive.mismatches), (Some(Outcome::Failed), 2, 1));
+    assert_eq!(drills.last_measured.unwrap().rto_seconds, Some(100.0));
+    assert_eq!(drills.stages, [("select".to_owned(), 1.0), ("load".to_owned(), 99.0)]);
+    assert_eq!(drills.last_passed.unwrap().verified_rows, 3);
+}
+
+#[tokio::test]
+async fn percentiles_cover_thirty_days_and_the_sum_all_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = SetClock::new();
+    let ledger = open(dir.path(), &clock).await;
+    ran(&ledger, drill("agama"), passed("p", 5000.0)).await;
+    clock.advance(31 * 86_400);
+    for rto in (1..=20).rev() {
+        ran(&ledger, drill("agama"), passed("p", f64::from(rto))).await;
+    }
+    ran(&ledger, drill("agama"), RunResult { rto_seconds: Some(999.0), ..failed("p") }).await;
+    let expected = RtoSummary { window_count: 20, p50: 10.0, p95: 19.0, max: 20.0, sum: 5210.0, count: 21 };
+    assert_eq!(agama(&ledger).await.drills.rto, expected);
+
+    clock.advance(31 * 86_400);
+    let expected = RtoSummary { sum: 5210.0, count: 21, ..RtoSummary::default() };
+    assert_eq!(agama(&ledger).await.drills.rto, expected);
+    ran(&ledger, drill("agama"), passed("p", 8.0)).await;
+    let rto = agama(&ledger).await.drills.rto;
+    assert_eq!((rto.p50, rto.p95, rto.max), (8.0, 8.0, 8.0));
+}
+
+#[tokio::test]
+async fn a_snapshot_of_five_thousand_runs_is_quick() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = SetClock::new();
+    let ledger = open(dir.path(), &clock).await;
+    let mut tx = ledger.write().await.unwrap();
+    for n in 0..5000_i64 {
+        let (operation, kind) = if n % 2 == 0 { ("backup", "full") } else { ("drill", "") };
+        let outcome = if n % 2 == 0 { "succeeded" } else { "passed" };
+        sqlx::query(
+            "INSERT INTO runs (id, source, operation, kind, outcome, reason, process, started_at, ended_at, \
+             begun_revision, ended_revision, recovery_point, duration_seconds, rto_seconds, over_rto, logical_bytes, \
+             added_bytes, row_count, chain_length, check_count, mismatch_count, verified_rows) \
+             VALUES (?, ?, ?, ?, ?, '', '', 0, ?, ?, ?, 'p1', 1.0, 1.0, 0, 1, 1, 1, 0, 0, 0, 0)",
+        )
+        .bind(format!("{n:026}"))
+        .bind(format!("source{}", n % 50))
+        .bind(operation)
+        .bind(kind)
+        .bind(outcome)
+        .bind(clock.wall().timestamp_micros())
+        .bind(n)
+        .bind(n)
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    }
+    tx.commit().await.unwrap();
+    let points: Vec<PointRow> = (0..60).map(|n| point(&format!("p{n}"), &clock, n)).collect();
+    for source in 0..50 {
+        ledger.reconcile_points(&format!("source{source}"), &points).await.unwrap();
+    }
+    ledger.snapshot().await.unwrap();
+    let watch = crate::clock::Stopwatch::start(&crate::clock::SystemClock::shared());
+    let snapshot = ledger.snapshot().await.unwrap();
+    let took = watch.elapsed();
+    println!("snapshot of 5 000 runs, 3 000 points, 50 sources: {took:?}");
+    assert_eq!(snapshot.sources.len(), 50);
+    assert_eq!(snapshot.sources["source1"].drills.rto.count, 100);
+    assert!(took < Duration::from_secs(2), "{took:?}");
+}

@@ -1,0 +1,22 @@
+//! backup-sla: takes backups, proves every day that they restore, measures RPO and RTO, tells Prometheus the truth.
+//!
+//! Two stories tell nearly everything: [`operations::backup`] and [`operations::drill`]. They speak to three seams:
+//! [`engine`] knows a kind of source, [`repository`] keeps backups, [`sandbox`] runs throwaway servers. [`app`] wires
+//! them to the configuration; [`domain`] holds the types and rules that all of them share and knows no I/O; every run
+//! ends in the [`ledger`], from which [`exporter`] makes metrics. See `ARCHITECTURE.md`.
+
+pub mod app;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod demo;
+pub mod domain;
+pub mod engine;
+pub mod error;
+pub mod exporter;
+pub mod ledger;
+pub mod operations;
+pub mod process;
+pub mod repository;
+pub mod run_context;
+pub mod sandbox;

@@ -1,0 +1,70 @@
+//! The `backup-sla` program: parse, start logging, run one command, turn the result into an exit status.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use backup_sla::cli::{self, Cli};
+use backup_sla::run_context::RunContext;
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::from(error.use_stderr()) * 2);
+        }
+    };
+    start_logging(if cli::stays(&cli) { "info" } else { "warn" });
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "start runtime");
+            return ExitCode::FAILURE;
+        }
+    };
+    let context = RunContext::silent();
+    runtime.spawn(stop_on_signal(context.clone()));
+    let code = cli::run(cli, runtime.handle(), context).unwrap_or_else(|error| {
+        cli::report(&error);
+        error.exit_code()
+    });
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    ExitCode::from(code)
+}
+
+fn start_logging(default: &str) {
+    let filter = EnvFilter::try_from_env("BACKUP_SLA_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+}
+
+/// The first signal ends the run through its clean-up; a second one ends it at once.
+#[allow(clippy::exit)] // `main` is the place for it
+async fn stop_on_signal(context: RunContext) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return;
+    };
+    let mut asked = false;
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        if asked {
+            std::process::exit(130);
+        }
+        asked = true;
+        // Killing and reaping children may block.
+        let cancel = context.cancel.clone();
+        tokio::task::spawn_blocking(move || cancel.cancel());
+    }
+}

@@ -1,0 +1,229 @@
+//! Drill: restore a recovery point into a sandbox, by the path of a real restore, and hold it against the manifest.
+//!
+//! `Passed` only if everything promised was found. What cannot be restored, read or found again is `Failed`; a drill
+//! host that could not do its part is `Inconclusive` and says so. The sandbox is destroyed in every case.
+
+use std::collections::BTreeMap;
+
+use super::prove::{Proof, Scope};
+use super::select::{Selection, open, select};
+use super::stages::Stages;
+use super::{Recorded, new_id, restore};
+use crate::app::{App, Source};
+use crate::domain::drill::{DrillReport, Stage, Verdict};
+use crate::domain::manifest::Manifest;
+use crate::engine::{Destination, LoadOptions, StoredPoint};
+use crate::error::{Error, Kind, Result};
+use crate::ledger::{Operation, Outcome, RunResult};
+use crate::run_context::RunContext;
+use crate::sandbox::{Instance, ServerSpec};
+
+/// Free space below which a failed load is put down to the drill host's disk.
+const DISK_FULL: u64 = 16 * 1024 * 1024;
+
+/// What to drill.
+#[derive(Debug, Clone, Default)]
+pub struct DrillRequest {
+    /// Which recovery point.
+    pub selection: Selection,
+    /// Leave the sandbox running if the verdict is not `passed`.
+    pub keep_on_failure: bool,
+}
+
+/// What was found, before it becomes a report.
+#[derive(Debug, Clone)]
+pub(super) struct Finding {
+    pub verdict: Verdict,
+    pub reason: String,
+    pub hint: Option<String>,
+    pub proof: Proof,
+    pub sandbox: BTreeMap<String, String>,
+    pub warnings: Vec<String>,
+}
+
+impl Default for Finding {
+    fn default() -> Self {
+        Self {
+            verdict: Verdict::Inconclusive,
+            reason: String::new(),
+            hint: None,
+            proof: Proof::default(),
+            sandbox: BTreeMap::new(),
+            warnings: Vec::new(),
+        }
+    }
+}
+
+/// Drill `source`. An error means that there is no verdict at all: cancelled, locked, or a repository that cannot be
+/// opened; it is recorded as a failed drill all the same.
+pub fn drill(app: &App, source: &Source, request: &DrillRequest, context: &RunContext) -> Result<DrillReport> {
+    let _lock = app.lock(&source.name, "drill")?;
+    let run = Recorded::begin(app, source, Operation::Drill, None)?;
+    if let Err(error) = source.repository.prepare() {
+        return Err(run.fail(error.with_kind(Kind::Failed), None));
+    }
+    // What a killed run left behind holds production data: it goes first.
+    if let Err(error) = source.sandbox.reap() {
+        tracing::error!(%error, "remove leftover sandboxes");
+    }
+
+    // From here the clock of the RTO runs.
+    let mut stages = Stages::start(&app.clock);
+    let point = match stages.run(Stage::Select, || select(app, source, &request.selection)) {
+        Ok(published) => open(source, &published),
+        Err(error) if error.kind() == Kind::Configuration => return Err(run.fail(error, None)),
+        Err(error) => return conclude(app, source, run, None, from_error(&error, Kind::Failed), &stages, None),
+    };
+    let (finding, rto) = match restore_and_prove(source, &point, request, &mut stages, context) {
+        Ok(found) => found,
+        Err(_) if context.cancel.is_cancelled() => return Err(run.fail(Error::cancelled(), Some(point.manifest.id))),
+        Err(error) => (from_error(&error, error.kind()), None),
+    };
+    conclude(app, source, run, Some(&point.manifest), finding, &stages, rto)
+}
+
+/// Provision, load, prove, destroy. The RTO is given where a correct answer was reached.
+fn restore_and_prove(
+    source: &Source,
+    point: &StoredPoint,
+    request: &DrillRequest,
+    stages: &mut Stages,
+    context: &RunContext,
+) -> Result<(Finding, Option<f64>)> {
+    let spec = source.engine.server(&point.manifest)?;
+    let mut instance = stages.run(Stage::Provision, || source.sandbox.provision(&spec, &new_id(), context))?;
+    let at = Destination::Unix { socket: instance.socket().to_owned(), user: spec.user.clone(), password: None };
+    let scope = Scope::all();
+    let options = LoadOptions { accounts: true, ..LoadOptions::default() };
+    let result = restore::load(source, point, &at, &options, stages, context).and_then(|loaded| {
+        let proof = restore::check(source, point, &at, &scope, stages, context)?;
+        Ok((loaded, proof))
+    });
+    // The clock stops at the answer; tearing down is not part of a recovery.
+    let rto = stages.total().as_secs_f64();
+    let mut outcome = match result {
+        Ok((loaded, proof)) => {
+            let holds = proof.holds();
+            let finding = Finding {
+                verdict: if holds { Verdict::Passed } else { Verdict::Failed },
+                reason: proof.comparison.reason(),
+                proof,
+                warnings: loaded.warnings,
+                ..Finding::default()
+            };
+            (finding, holds.then_some(rto))
+        }
+        Err(error) => (from_error(&blame(error, instance.as_mut()), Kind::Failed), None),
+    };
+    outcome.0.sandbox = describe(source, &spec);
+    dispose(instance, request, &mut outcome.0);
+    Ok(outcome)
+}
+
+/// A load or proof failed: if the sandbox itself died or filled up, that says nothing about the backup.
+fn blame(error: Error, instance: &mut dyn Instance) -> Error {
+    if error.kind() != Kind::Failed {
+        return error;
+    }
+    if instance.free_bytes().is_some_and(|free| free < DISK_FULL) {
+        return error
+            .with_kind(Kind::Inconclusive)
+            .hint("the disk of the drill host is full; make room and drill again");
+    }
+    if !instance.is_running() {
+        let log = instance.log_tail();
+        return Error::inconclusive(format!("{error}; the sandbox server died: {log}"))
+            .hint("give the sandbox more `memory`, or look at its log");
+    }
+    error
+}
+
+fn dispose(instance: Box<dyn Instance>, request: &DrillRequest, finding: &mut Finding) {
+    if request.keep_on_failure && finding.verdict != Verdict::Passed {
+        let place = instance.socket().display().to_string();
+        finding.warnings.push(format!("the sandbox was kept: connect to {place}; the next drill removes it"));
+        // Its server outlives us on purpose; the next reap finds it by its record.
+        std::mem::forget(instance);
+    } else if let Err(error) = instance.destroy() {
+        tracing::error!(%error, "destroy sandbox");
+        finding.warnings.push(format!("the sandbox could not be destroyed: {error}"));
+    }
+}
+
+fn describe(source: &Source, spec: &ServerSpec) -> BTreeMap<String, String> {
+    let mut described = spec.settings.clone();
+    described.insert("sandbox".to_owned(), source.sandbox.kind().to_owned());
+    described.insert("server".to_owned(), format!("{} {}", spec.product, spec.version));
+    described.insert("memory_limit_bytes".to_owned(), spec.memory.to_string());
+    described
+}
+
+/// The verdict that an error means, where `otherwise` is what it means when it does not say itself.
+fn from_error(error: &Error, otherwise: Kind) -> Finding {
+    let kind = if error.kind() == Kind::Inconclusive { Kind::Inconclusive } else { otherwise };
+    Finding {
+        verdict: if kind == Kind::Inconclusive { Verdict::Inconclusive } else { Verdict::Failed },
+        reason: error.to_string(),
+        hint: error.hint_text().map(str::to_owned),
+        ..Finding::default()
+    }
+}
+
+/// Report, record, done.
+fn conclude(
+    _app: &App,
+    source: &Source,
+    run: Recorded<'_>,
+    manifest: Option<&Manifest>,
+    finding: Finding,
+    stages: &Stages,
+    rto: Option<f64>,
+) -> Result<DrillReport> {
+    let report = report(source, manifest, finding, stages, rto);
+    let outcome = match report.verdict {
+        Verdict::Passed => Outcome::Passed,
+        Verdict::Failed => Outcome::Failed,
+        Verdict::Inconclusive => Outcome::Inconclusive,
+    };
+    let mut result = RunResult::new(outcome, run.seconds());
+    result.reason.clone_from(&report.reason);
+    result.hint.clone_from(&report.hint);
+    result.recovery_point.clone_from(&report.recovery_point);
+    result.recovery_point_time = report.recovery_point_time;
+    result.rto_seconds = rto;
+    result.over_rto = rto.is_some_and(|rto| rto > source.objectives.rto.as_secs_f64());
+    result.logical_bytes = manifest.map_or(0, Manifest::logical_bytes);
+    result.rows = report.verified_rows();
+    result.chain_length = report.chain_length;
+    result.stages = stages.rows();
+    result.checks.clone_from(&report.checks);
+    result.tables.clone_from(&report.tables);
+    result.details.clone_from(&report.sandbox);
+    run.finish(&result)?;
+    Ok(report)
+}
+
+/// The JSON of INTERFACE.
+pub(super) fn report(
+    source: &Source,
+    manifest: Option<&Manifest>,
+    finding: Finding,
+    stages: &Stages,
+    rto: Option<f64>,
+) -> DrillReport {
+    DrillReport {
+        source: source.name.clone(),
+        recovery_point: manifest.map(|manifest| manifest.id.clone()),
+        recovery_point_time: manifest.map(|manifest| manifest.as_of),
+        verdict: finding.verdict,
+        reason: finding.reason,
+        hint: finding.hint,
+        rto_seconds: rto,
+        stages: stages.seconds(),
+        chain_length: manifest.map_or(0, |manifest| manifest.chain_length),
+        checks: finding.proof.comparison.checks,
+        tables: finding.proof.comparison.tables,
+        sandbox: finding.sandbox,
+        warnings: finding.warnings,
+    }
+}

@@ -1,0 +1,101 @@
+//! The stories: [`backup`] and [`drill`], and the restore and proof that a drill shares with a real disaster.
+//!
+//! Nothing here knows the kind of an engine, a repository or a sandbox. Everything blocks; async callers use blocking
+//! threads. Every run, good or bad, ends in the ledger.
+
+pub mod backup;
+pub mod drill;
+pub mod prove;
+pub mod restore;
+pub mod select;
+mod stages;
+pub mod verify;
+
+use crate::app::{App, Source};
+use crate::clock::Stopwatch;
+use crate::domain::manifest::{BackupKind, RecoveryPointId};
+use crate::error::{Error, Kind, Result};
+use crate::ledger::{Operation, Outcome, PointRow, RunId, RunResult, RunStart};
+use crate::repository::Published;
+
+/// A name for a recovery point or a sandbox: sorts by time, unique, lower case.
+fn new_id() -> String {
+    ulid::Ulid::generate().to_string().to_lowercase()
+}
+
+/// Read what the repository lists for a source and let the ledger know: truth is in the repository.
+pub fn refresh_points(app: &App, source: &Source) -> Result<Vec<Published>> {
+    let published = source.repository.list(Some(&source.name))?;
+    let rows: Vec<PointRow> = published.iter().map(point_row).collect();
+    app.block_on(app.ledger.reconcile_points(&source.name, &rows))?;
+    Ok(published)
+}
+
+fn point_row(published: &Published) -> PointRow {
+    let manifest = &published.manifest;
+    PointRow {
+        id: manifest.id.clone(),
+        kind: manifest.kind,
+        as_of: manifest.as_of,
+        finished: manifest.finished,
+        chain_length: manifest.chain_length,
+        logical_bytes: manifest.logical_bytes(),
+        stored_bytes: published.stored_bytes,
+        rows: manifest.rows(),
+    }
+}
+
+/// A run that is being recorded.
+struct Recorded<'a> {
+    app: &'a App,
+    id: RunId,
+    watch: Stopwatch,
+    finished: bool,
+}
+
+impl<'a> Recorded<'a> {
+    fn begin(app: &'a App, source: &Source, operation: Operation, kind: Option<BackupKind>) -> Result<Self> {
+        app.block_on(app.ledger.ensure_source(&source.name, source.engine_name, &source.repository_name))?;
+        let start = RunStart { source: source.name.clone(), operation, kind };
+        let id = app.block_on(app.ledger.begin(&start))?;
+        Ok(Self { app, id, watch: Stopwatch::start(&app.clock), finished: false })
+    }
+
+    fn seconds(&self) -> f64 {
+        self.watch.elapsed().as_secs_f64()
+    }
+
+    fn finish(mut self, result: &RunResult) -> Result<()> {
+        self.finished = true;
+        self.app.block_on(self.app.ledger.finish(&self.id, result))
+    }
+
+    /// Record the failure and give it back; what went wrong matters more than a ledger that cannot take it.
+    fn fail(self, error: Error, point: Option<RecoveryPointId>) -> Error {
+        let outcome = match error.kind() {
+            Kind::Cancelled => Outcome::Interrupted,
+            Kind::Inconclusive => Outcome::Inconclusive,
+            Kind::Failed | Kind::Configuration => Outcome::Failed,
+        };
+        let mut result = RunResult::new(outcome, self.seconds());
+        result.reason = error.to_string();
+        result.hint = error.hint_text().map(str::to_owned);
+        result.recovery_point = point;
+        if let Err(also) = self.finish(&result) {
+            tracing::error!(error = %also, "record failed run");
+        }
+        error
+    }
+}
+
+impl Drop for Recorded<'_> {
+    fn drop(&mut self) {
+        if !self.finished {
+            let mut result = RunResult::new(Outcome::Interrupted, self.seconds());
+            "the operation ended without a result".clone_into(&mut result.reason);
+            if let Err(error) = self.app.block_on(self.app.ledger.finish(&self.id, &result)) {
+                tracing::error!(%error, "record interrupted run");
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! The real restore: the path that every drill takes, into a destination the operator names.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::Recorded;
+use super::prove::{Proof, Scope, prove};
+use super::select::{Selection, open, select};
+use super::stages::Stages;
+use crate::app::{App, Source};
+use crate::domain::drill::{Check, Stage};
+use crate::domain::manifest::RecoveryPointId;
+use crate::engine::{Destination, LoadOptions, LoadReport, StoredPoint};
+use crate::error::{Error, Kind, Result};
+use crate::ledger::{Operation, Outcome, RunResult};
+use crate::run_context::RunContext;
+
+/// What to restore where.
+#[derive(Debug, Clone)]
+pub struct RestoreRequest {
+    /// Which recovery point.
+    pub selection: Selection,
+    /// Where to.
+    pub to: Destination,
+    /// What of it and how.
+    pub options: LoadOptions,
+    /// Compare with the manifest afterwards.
+    pub verify: bool,
+}
+
+/// What a restore did.
+#[derive(Debug, Clone, Serialize)]
+pub struct RestoreReport {
+    /// Source name.
+    pub source: String,
+    /// What was restored.
+    pub recovery_point: RecoveryPointId,
+    /// Its as-of time: everything later is lost.
+    pub recovery_point_time: DateTime<Utc>,
+    /// Whether everything was compared and is as promised; `None` where it was not asked for.
+    pub verified: Option<bool>,
+    /// Names what differs; empty where nothing does.
+    pub reason: String,
+    /// Decision to end.
+    pub duration_seconds: f64,
+    /// Seconds per stage.
+    pub stages: BTreeMap<Stage, f64>,
+    /// Every comparison.
+    pub checks: Vec<Check>,
+    /// What a reader should know.
+    pub warnings: Vec<String>,
+}
+
+/// Load a recovery point: the stage that drill and restore share.
+pub(super) fn load(
+    source: &Source,
+    point: &StoredPoint,
+    to: &Destination,
+    options: &LoadOptions,
+    stages: &mut Stages,
+    context: &RunContext,
+) -> Result<LoadReport> {
+    stages.run(Stage::Load, || source.engine.load(point, to, options, context))
+}
+
+/// Prove what was loaded: the other stage that they share.
+pub(super) fn check(
+    source: &Source,
+    point: &StoredPoint,
+    at: &Destination,
+    scope: &Scope,
+    stages: &mut Stages,
+    context: &RunContext,
+) -> Result<Proof> {
+    stages.run(Stage::Verify, || prove(source, &point.manifest, at, scope, context))
+}
+
+/// Restore `source` as asked.
+pub fn restore(app: &App, source: &Source, request: &RestoreRequest, context: &RunContext) -> Result<RestoreReport> {
+    let run = Recorded::begin(app, source, Operation::Restore, None)?;
+    let mut stages = Stages::start(&app.clock);
+    match bring_back(app, source, request, &mut stages, context) {
+        Ok(report) => {
+            let good = report.verified != Some(false);
+            let mut result = RunResult::new(if good { Outcome::Succeeded } else { Outcome::Failed }, run.seconds());
+            result.reason.clone_from(&report.reason);
+            result.recovery_point = Some(report.recovery_point.clone());
+            result.recovery_point_time = Some(report.recovery_point_time);
+            result.stages = stages.rows();
+            result.checks.clone_from(&report.checks);
+            run.finish(&result)?;
+            Ok(report)
+        }
+        Err(error) => {
+            let kind = if error.kind() == Kind::Inconclusive { Kind::Failed } else { error.kind() };
+            Err(run.fail(error.with_kind(kind).context(format!("restore {}", source.name)), None))
+        }
+    }
+}
+
+fn bring_back(
+    app: &App,
+    source: &Source,
+    request: &RestoreRequest,
+    stages: &mut Stages,
+    context: &RunContext,
+) -> Result<RestoreReport> {
+    let published = stages.run(Stage::Select, || select(app, source, &request.selection))?;
+    let point = open(source, &published);
+    let loaded = load(source, &point, &request.to, &request.options, stages, context)?;
+    let mut report = RestoreReport {
+        source: source.name.clone(),
+        recovery_point: point.manifest.id.clone(),
+        recovery_point_time: point.manifest.as_of,
+        verified: None,
+        reason: String::new(),
+        duration_seconds: 0.0,
+        stages: BTreeMap::new(),
+        checks: Vec::new(),
+        warnings: loaded.warnings,
+    };
+    if request.verify {
+        let options = &request.options;
+        // Assertions ask for the whole database, and for its state in production; a restore is not held to them.
+        let scope = Scope { tables: options.tables.clone(), accounts: options.accounts, assertions: false };
+        let proof = check(source, &point, &request.to, &scope, stages, context)
+            .map_err(|error: Error| error.context("verify what was restored"))?;
+        report.verified = Some(proof.holds());
+        report.reason = proof.comparison.reason();
+        report.checks = proof.comparison.checks;
+    }
+    report.duration_seconds = stages.total().as_secs_f64();
+    report.stages = stages.seconds();
+    Ok(report)
+}

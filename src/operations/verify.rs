@@ -1,0 +1,48 @@
+//! `verify --against`: hold any instance against what a backup's manifest promises.
+
+use super::Recorded;
+use super::drill::{Finding, report};
+use super::prove::{Scope, prove};
+use super::select::{Selection, select};
+use super::stages::Stages;
+use crate::app::{App, Source};
+use crate::domain::drill::{DrillReport, Stage, Verdict};
+use crate::engine::Destination;
+use crate::error::Result;
+use crate::ledger::{Operation, Outcome, RunResult};
+use crate::run_context::RunContext;
+
+/// Compare what is at `against` with a recovery point of `source`. The report has no RTO: nothing was restored.
+pub fn verify(
+    app: &App,
+    source: &Source,
+    selection: &Selection,
+    against: &Destination,
+    scope: &Scope,
+    context: &RunContext,
+) -> Result<DrillReport> {
+    let run = Recorded::begin(app, source, Operation::Verify, None)?;
+    let mut stages = Stages::start(&app.clock);
+    let published = match stages.run(Stage::Select, || select(app, source, selection)) {
+        Ok(published) => published,
+        Err(error) => return Err(run.fail(error, None)),
+    };
+    let proof = stages.run(Stage::Verify, || prove(source, &published.manifest, against, scope, context));
+    let proof = match proof {
+        Ok(proof) => proof,
+        Err(error) => return Err(run.fail(error, Some(published.manifest.id))),
+    };
+    let verdict = if proof.holds() { Verdict::Passed } else { Verdict::Failed };
+    let finding = Finding { verdict, reason: proof.comparison.reason(), proof, ..Finding::default() };
+    let outcome = if verdict == Verdict::Passed { Outcome::Passed } else { Outcome::Failed };
+    let mut result = RunResult::new(outcome, run.seconds());
+    let report = report(source, Some(&published.manifest), finding, &stages, None);
+    result.reason.clone_from(&report.reason);
+    result.recovery_point.clone_from(&report.recovery_point);
+    result.recovery_point_time = report.recovery_point_time;
+    result.stages = stages.rows();
+    result.checks.clone_from(&report.checks);
+    result.tables.clone_from(&report.tables);
+    run.finish(&result)?;
+    Ok(report)
+}

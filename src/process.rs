@@ -1,0 +1,373 @@
+//! Child processes: own process group, killed and reaped by ownership, stderr kept, a stream that ends well only on exit 0.
+//!
+//! Knows nothing of what the children do. A group lives as long as its leader: what the leader leaves behind in its
+//! group is killed when the leader is reaped, never later (the number could then belong to somebody else).
+
+use std::collections::VecDeque;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+
+use crate::error::{Error, Result};
+
+/// How much of a child's stderr is kept, in lines: a crashing server says why first and then a hundred lines of state.
+const STDERR_LINES: usize = 300;
+/// How much of it goes into a message, in lines.
+const TAIL_LINES: usize = 40;
+/// Longest line of it, in bytes.
+const STDERR_LINE_BYTES: u64 = 2_000;
+/// How long the end of stderr is waited for once the child is gone: a process that left the group may hold it open.
+const STDERR_GRACE: Duration = Duration::from_secs(1);
+
+/// Find a program: in `directory` if given, else in `PATH` and the usual system directories. The first of `names` wins.
+/// Relative entries of `PATH` are passed over: what runs must not depend on the working directory.
+pub fn find_program(directory: Option<&Path>, names: &[&str]) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let usual = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"].map(PathBuf::from);
+    let directories: Vec<PathBuf> = match directory {
+        Some(directory) => vec![directory.to_owned()],
+        None => std::env::split_paths(&path).filter(|dir| dir.is_absolute()).chain(usual).collect(),
+    };
+    names.iter().find_map(|name| directories.iter().map(|dir| dir.join(name)).find(|file| is_program(file)))
+}
+
+fn is_program(file: &Path) -> bool {
+    file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+/// A running child in its own process group. Dropping it kills the group and reaps the child.
+#[derive(Debug)]
+pub struct OwnedChild {
+    name: String,
+    child: Child,
+    stderr_ended: Option<Receiver<()>>,
+    lines: Arc<Mutex<VecDeque<String>>>,
+    status: Option<ExitStatus>,
+    group: Killer,
+}
+
+/// Kills a child's whole group from any thread, say because the run was cancelled while another thread is blocked on
+/// the child's output. Does nothing once the child was reaped, so it never hits a stranger with the same number.
+#[derive(Debug, Clone)]
+pub struct Killer {
+    group: Pid,
+    reaped: Arc<Mutex<bool>>,
+}
+
+impl Killer {
+    /// Send SIGKILL to the group.
+    pub fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let reaped = locked(&self.reaped);
+        if !*reaped {
+            // The only way to fail is that nobody is left to receive it.
+            let _ = kill_process_group(self.group, signal);
+        }
+    }
+}
+
+impl OwnedChild {
+    /// Start `command` in a process group of its own; its stderr is collected. Standard input and output are the
+    /// caller's to set: left unset they are inherited, and a child that reads a terminal it does not own is stopped.
+    pub fn spawn(mut command: Command, name: &str) -> Result<Self> {
+        command.stderr(Stdio::piped()).process_group(0);
+        let mut child = command.spawn().map_err(|e| {
+            let program = command.get_program().to_string_lossy().into_owned();
+            Error::failed(format!("start {name} (`{program}`)")).because(e)
+        })?;
+        let lines = Arc::new(Mutex::new(VecDeque::new()));
+        let stderr_ended = child.stderr.take().map(|pipe| {
+            let (ended, wait) = sync_channel(1);
+            let lines = lines.clone();
+            std::thread::spawn(move || {
+                collect(pipe, &lines);
+                // Nobody may be waiting any more.
+                let _ = ended.send(());
+            });
+            wait
+        });
+        let group = Killer { group: Pid::from_child(&child), reaped: Arc::default() };
+        Ok(Self { name: name.to_owned(), child, stderr_ended, lines, status: None, group })
+    }
+
+    /// Process id; also the id of its group.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A handle that can kill the child's group from another thread.
+    pub fn killer(&self) -> Killer {
+        self.group.clone()
+    }
+
+    /// The child's standard output, once.
+    pub fn take_stdout(&mut self) -> Option<ChildStdout> {
+        self.child.stdout.take()
+    }
+
+    /// The child's standard input, once.
+    pub fn take_stdin(&mut self) -> Option<ChildStdin> {
+        self.child.stdin.take()
+    }
+
+    /// Write all of `bytes` to the child's standard input and close it. For little: a child that answers before it has
+    /// read all would wait for its output to be taken.
+    pub fn feed(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self.take_stdin() {
+            Some(mut pipe) => pipe.write_all(bytes),
+            None => Ok(()),
+        }
+    }
+
+    /// Last lines the child wrote to stderr so far.
+    pub fn stderr_tail(&self) -> String {
+        let lines = self.stderr_lines();
+        lines[lines.len().saturating_sub(TAIL_LINES)..].join("; ")
+    }
+
+    /// Last lines the child wrote to stderr so far, one by one, oldest first.
+    pub fn stderr_lines(&self) -> Vec<String> {
+        locked(&self.lines).iter().cloned().collect()
+    }
+
+    /// Exit status if the child has ended.
+    pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.reap(WaitIdOptions::NOHANG)
+    }
+
+    /// Wait for the end; an exit status other than 0 is an error that carries the child's own words.
+    pub fn wait_success(&mut self) -> Result<()> {
+        // A child that reads its input to the end would wait for us for ever.
+        drop(self.take_stdin());
+        let status = self
+            .reap(WaitIdOptions::empty())
+            .and_then(|status| status.ok_or_else(|| io::Error::other("no exit status")))
+            .map_err(|e| Error::failed(format!("wait for {}", self.name)).because(e))?;
+        if status.success() {
+            return Ok(());
+        }
+        let said = self.stderr_tail();
+        let said = if said.is_empty() { "it said nothing".to_owned() } else { said };
+        Err(Error::failed(format!("{} ended with {status}: {said}", self.name)))
+    }
+
+    /// Send a signal to the child's whole group.
+    pub fn signal(&self, signal: Signal) {
+        self.group.signal(signal);
+    }
+
+    /// Kill the child's whole group and wait until the child is gone.
+    pub fn kill_now(&mut self) {
+        self.group.kill();
+        // Fails only if it is not our child any more: then there is nothing to wait for.
+        let _ = self.reap(WaitIdOptions::empty());
+    }
+
+    /// Take the exit status if there is one. The child is left a zombie until what remains of its group was killed:
+    /// as long as it is one, nobody else can get its number.
+    fn reap(&mut self, options: WaitIdOptions) -> io::Result<Option<ExitStatus>> {
+        if self.status.is_some() {
+            return Ok(self.status);
+        }
+        let options = options | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        loop {
+            match waitid(WaitId::Pid(self.group.group), options) {
+                Ok(Some(_)) => break,
+                Ok(None) => return Ok(None),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let mut reaped = locked(&self.group.reaped);
+        let _ = kill_process_group(self.group.group, Signal::KILL);
+        self.status = Some(self.child.wait()?);
+        *reaped = true;
+        drop(reaped);
+        if let Some(ended) = self.stderr_ended.take() {
+            let _ = ended.recv_timeout(STDERR_GRACE);
+        }
+        Ok(self.status)
+    }
+}
+
+impl Drop for OwnedChild {
+    fn drop(&mut self) {
+        if self.status.is_none() {
+            self.kill_now();
+        }
+    }
+}
+
+/// The value is plain data that no panic can leave half-changed.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn collect(pipe: impl Read, lines: &Mutex<VecDeque<String>>) {
+    let mut pipe = BufReader::new(pipe);
+    let mut line = Vec::new();
+    while let Ok(read) = pipe.by_ref().take(STDERR_LINE_BYTES).read_until(b'\n', &mut line) {
+        if read == 0 {
+            break;
+        }
+        let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+        line.clear();
+        if text.is_empty() {
+            continue;
+        }
+        let mut lines = locked(lines);
+        if lines.len() == STDERR_LINES {
+            lines.pop_front();
+        }
+        lines.push_back(text);
+    }
+}
+
+/// A child's standard output that ends with `Ok(0)` only if the child exited with status 0.
+pub struct ChildOutput {
+    child: OwnedChild,
+    stdout: ChildStdout,
+    ended: bool,
+}
+
+impl ChildOutput {
+    /// A handle that can end the child, and with it a blocked read, from another thread.
+    pub fn killer(&self) -> Killer {
+        self.child.killer()
+    }
+
+    /// Read the output of a child that was started with piped stdout.
+    pub fn new(mut child: OwnedChild) -> Result<Self> {
+        let stdout =
+            child.take_stdout().ok_or_else(|| Error::failed(format!("read {}: no output pipe", child.name)))?;
+        Ok(Self { child, stdout, ended: false })
+    }
+}
+
+impl Read for ChildOutput {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.ended {
+            return Ok(0);
+        }
+        let read = self.stdout.read(buffer)?;
+        if read == 0 && !buffer.is_empty() {
+            self.child.wait_success().map_err(io::Error::other)?;
+            self.ended = true;
+        }
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> ChildOutput {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(script).stdin(Stdio::null()).stdout(Stdio::piped());
+        ChildOutput::new(OwnedChild::spawn(command, "shell").unwrap()).unwrap()
+    }
+
+    #[test]
+    fn output_ends_well_only_on_exit_0() {
+        let mut text = String::new();
+        shell("echo hello").read_to_string(&mut text).unwrap();
+        assert_eq!(text, "hello\n");
+        let error = shell("echo half; echo the reason >&2; exit 3").read_to_string(&mut text).unwrap_err();
+        assert!(error.to_string().contains("exit status: 3: the reason"), "{error}");
+        let error = shell("echo half; kill -9 $$").read_to_string(&mut text).unwrap_err();
+        assert!(error.to_string().contains("signal: 9"), "{error}");
+    }
+
+    fn start(script: &str) -> (OwnedChild, BufReader<ChildStdout>) {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(script).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = OwnedChild::spawn(command, "shell").unwrap();
+        let output = BufReader::new(child.take_stdout().unwrap());
+        (child, output)
+    }
+
+    fn line(output: &mut impl BufRead) -> String {
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        line.trim().to_owned()
+    }
+
+    /// Returns once every process that could write to the pipe is gone; fails if one of them was left to write.
+    fn assert_ends(mut output: impl Read) {
+        let mut rest = String::new();
+        output.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "");
+    }
+
+    #[test]
+    fn dropping_a_child_kills_its_whole_group() {
+        let (child, mut output) = start("(sleep 1000; echo late) & echo $!; wait");
+        assert!(!line(&mut output).is_empty());
+        drop(child);
+        assert_ends(output);
+    }
+
+    #[test]
+    fn what_a_child_leaves_in_its_group_ends_with_it() {
+        let (mut child, mut output) = start("(sleep 1000; echo late) & echo started; echo why >&2; exit 3");
+        assert_eq!(line(&mut output), "started");
+        let error = child.wait_success().unwrap_err();
+        assert!(error.to_string().contains("exit status: 3: why"), "{error}");
+        assert_ends(output);
+    }
+
+    #[test]
+    fn a_killer_ends_a_blocked_read_and_is_harmless_afterwards() {
+        let mut output = shell("echo begun; sleep 1000");
+        let killer = output.killer();
+        let mut begun = [0; 6];
+        output.read_exact(&mut begun).unwrap();
+        let thread = std::thread::spawn({
+            let killer = killer.clone();
+            move || killer.kill()
+        });
+        let error = output.read(&mut begun).unwrap_err();
+        assert!(error.to_string().contains("signal: 9"), "{error}");
+        thread.join().unwrap();
+        assert!(*locked(&killer.reaped));
+        killer.kill();
+    }
+
+    #[test]
+    fn waiting_for_a_child_closes_its_input_first() {
+        let mut command = Command::new("cat");
+        command.stdin(Stdio::piped()).stdout(Stdio::null());
+        OwnedChild::spawn(command, "cat").unwrap().wait_success().unwrap();
+    }
+
+    #[test]
+    fn only_the_last_lines_of_stderr_are_kept_and_long_ones_are_cut() {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg("seq 1000 >&2; head -c 5000 /dev/zero | tr '\\0' x >&2; exit 1").stdin(Stdio::null());
+        let mut child = OwnedChild::spawn(command, "shell").unwrap();
+        child.wait_success().unwrap_err();
+        let lines = child.stderr_lines();
+        assert_eq!(lines.len(), STDERR_LINES);
+        assert_eq!(lines.iter().map(String::len).max(), Some(2_000));
+        assert!(lines.contains(&"1000".to_owned()) && !lines.contains(&"1".to_owned()));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_run_is_not_a_program() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("tool"), "").unwrap();
+        assert_eq!(find_program(Some(dir.path()), &["tool"]), None);
+        assert!(find_program(None, &["no such tool", "sh"]).is_some());
+    }
+}

@@ -1,0 +1,104 @@
+//! What every repository refuses before it stores or publishes anything. Pure: knows no implementation.
+
+use std::collections::BTreeSet;
+
+use super::{Candidate, NewCandidate};
+use crate::domain::manifest::{MANIFEST_FORMAT, Manifest};
+use crate::error::{Error, Result};
+
+/// File name of the manifest beside the streams; no stream may take it.
+pub const MANIFEST_FILE: &str = "manifest.json";
+
+/// Refuse a candidate whose names cannot be stored or found again.
+pub fn check_new(candidate: &NewCandidate) -> Result<()> {
+    let what = format!("store backup {} of {}", candidate.id, candidate.source);
+    check_name(&candidate.source).map_err(|e| e.context(format!("{what}: name of the source")))?;
+    check_name(&candidate.id.0).map_err(|e| e.context(format!("{what}: name of the recovery point")))?;
+    if candidate.streams.is_empty() {
+        return Err(Error::failed(format!("{what}: it has no streams")));
+    }
+    let mut seen = BTreeSet::new();
+    for stream in &candidate.streams {
+        check_name(&stream.path).map_err(|e| e.context(format!("{what}: name of a stream")))?;
+        if stream.path == MANIFEST_FILE {
+            return Err(Error::failed(format!("{what}: the name {MANIFEST_FILE} is taken by the manifest")));
+        }
+        if !seen.insert(&stream.path) {
+            return Err(Error::failed(format!("{what}: two streams are named {}", stream.path)));
+        }
+    }
+    Ok(())
+}
+
+/// Refuse a manifest that promises anything else than what was stored and read back.
+pub fn check_manifest(candidate: &Candidate, manifest: &Manifest) -> Result<()> {
+    let what = format!("publish backup {} of {}", candidate.id, candidate.source);
+    if manifest.source != candidate.source || manifest.id != candidate.id {
+        return Err(Error::failed(format!("{what}: the manifest is that of {} of {}", manifest.id, manifest.source)));
+    }
+    if manifest.as_of != candidate.as_of {
+        return Err(Error::failed(format!(
+            "{what}: the manifest is as of {}, the candidate as of {}",
+            manifest.as_of, candidate.as_of
+        )));
+    }
+    let promised: BTreeSet<(&str, u64)> = manifest.files.iter().map(|file| (file.path.as_str(), file.bytes)).collect();
+    let stored: BTreeSet<(&str, u64)> = candidate.files.iter().map(|(path, bytes)| (path.as_str(), *bytes)).collect();
+    if promised == stored {
+        return Ok(());
+    }
+    let describe = |files: &BTreeSet<(&str, u64)>| {
+        files.iter().map(|(path, bytes)| format!("{path} of {bytes} bytes")).collect::<Vec<_>>().join(", ")
+    };
+    Err(Error::failed(format!(
+        "{what}: the manifest promises {}, stored is {}",
+        describe(&promised),
+        describe(&stored)
+    )))
+}
+
+/// Parse what was published; a newer format is refused instead of guessed at.
+pub fn parse_manifest(bytes: &[u8]) -> Result<Manifest> {
+    #[derive(serde::Deserialize)]
+    struct Format {
+        format: u32,
+    }
+    let broken = |e: serde_json::Error| Error::failed("parse manifest").because(e);
+    let Format { format } = serde_json::from_slice(bytes).map_err(broken)?;
+    if format > MANIFEST_FORMAT {
+        return Err(Error::failed(format!("parse manifest: format {format} is newer than {MANIFEST_FORMAT}"))
+            .hint("it was written by a newer version of backup-sla: use that version or a later one"));
+    }
+    serde_json::from_slice(bytes).map_err(broken)
+}
+
+/// A name is one path component that survives paths, shells, and lists separated by commas.
+fn check_name(name: &str) -> Result<()> {
+    let fine = !name.is_empty()
+        && name != "."
+        && name != ".."
+        && !name.chars().any(|c| c.is_control() || matches!(c, '/' | '\\' | ',' | '*' | '?' | '['));
+    if fine { Ok(()) } else { Err(Error::failed(format!("`{}` cannot be used", name.escape_debug()))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_single_path_components() {
+        for good in ["agama", "01J9ZK", "dump.sql", "größe", "a b", "x=y"] {
+            assert!(check_name(good).is_ok(), "{good}");
+        }
+        for bad in ["", ".", "..", "a/b", "a,b", "a\nb", "a\0b", "*"] {
+            assert!(check_name(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_manifest_of_a_newer_format_is_refused_with_a_hint() {
+        let error = parse_manifest(br#"{"format": 99, "everything": "else"}"#).unwrap_err();
+        assert_eq!(error.to_string(), format!("parse manifest: format 99 is newer than {MANIFEST_FORMAT}"));
+        assert!(error.hint_text().is_some());
+    }
+}

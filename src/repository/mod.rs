@@ -1,0 +1,98 @@
+//! SEAM: where backups are kept, encrypted.
+//!
+//! Contract of every implementation (the suite in [`contract`] runs over all of them):
+//! - Nothing is listed before [`Repository::publish`] returned `Ok`; a process killed anywhere before leaves only
+//!   leftovers that no listing shows.
+//! - A stream whose reader ends with an error fails the whole `store`; nothing of it can be published.
+//! - `store` returns only after everything it wrote has been read back from the repository and found whole.
+//! - A wrong password, a flipped byte or a missing piece is an error that names it, never short or wrong data.
+//! - Implementations block; callers put them on blocking threads. They know nothing of engines.
+
+use std::any::Any;
+use std::io::Read;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+
+use crate::domain::manifest::{Manifest, RecoveryPointId};
+use crate::error::Result;
+
+pub mod admission;
+#[cfg(any(test, doc))]
+pub mod contract;
+pub mod memory;
+pub mod restic;
+
+/// A stream to be stored under `path`; ends with `Ok(0)` only if everything before was complete.
+pub struct Stream {
+    /// File name inside the backup: one component, no slash.
+    pub path: String,
+    /// The bytes.
+    pub reader: Box<dyn Read + Send>,
+}
+
+/// A backup that is to be stored.
+pub struct NewCandidate {
+    /// Name of the source.
+    pub source: String,
+    /// Name of the recovery point it may become.
+    pub id: RecoveryPointId,
+    /// As-of time, for the repository's own listing.
+    pub as_of: DateTime<Utc>,
+    /// The files; stored in any order, all or none.
+    pub streams: Vec<Stream>,
+}
+
+/// Stored and read back, but listed nowhere.
+pub struct Candidate {
+    /// Name of the source.
+    pub source: String,
+    /// Name of the recovery point it may become.
+    pub id: RecoveryPointId,
+    /// As-of time.
+    pub as_of: DateTime<Utc>,
+    /// Path and length in bytes of each file, as the repository reports them on read-back.
+    pub files: Vec<(String, u64)>,
+    /// Bytes that the repository grew by.
+    pub added_bytes: u64,
+    /// What the implementation needs to publish or discard it.
+    pub handle: Box<dyn Any + Send>,
+}
+
+/// A published backup as the repository lists it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Published {
+    /// What it promises.
+    pub manifest: Manifest,
+    /// Bytes that storing it added to the repository.
+    pub stored_bytes: u64,
+}
+
+/// Random access to one stored file. Safe to share between threads.
+pub trait StoredFile: Send + Sync {
+    /// Length in bytes.
+    fn len(&self) -> u64;
+    /// Whether it has no bytes.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Up to `length` bytes from `offset`; shorter only at the end of the file. Decrypted and authenticated.
+    fn read_at(&self, offset: u64, length: usize) -> Result<Bytes>;
+}
+
+/// Where backups are kept.
+pub trait Repository: Send + Sync {
+    /// Where it is, for people and logs: no secrets.
+    fn location(&self) -> String;
+    /// Create it if there is none, and open it; clear errors for a wrong password or a place that cannot be used.
+    fn prepare(&self) -> Result<()>;
+    /// Store and read back all streams; see the contract above.
+    fn store(&self, candidate: NewCandidate) -> Result<Candidate>;
+    /// Add the manifest, last. From then on the backup is listed. Bytes added by the whole backup are returned.
+    fn publish(&self, candidate: Candidate, manifest: &Manifest) -> Result<u64>;
+    /// Every published backup (of one source), oldest as-of time first; read from the repository each time.
+    fn list(&self, source: Option<&str>) -> Result<Vec<Published>>;
+    /// Open a stored file of a published backup.
+    fn open(&self, source: &str, point: &RecoveryPointId, path: &str) -> Result<Arc<dyn StoredFile>>;
+}

@@ -1,0 +1,152 @@
+//! Store and read back: streams become files of a tree that no snapshot names.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::vec;
+
+use rustic_core::repofile::{Metadata, Node, NodeType, SnapshotFile};
+use rustic_core::{BackupOptions, DataId, FileType, Id, ReadSource, ReadSourceEntry, RusticResult, TreeId};
+
+use super::failure::{DAMAGE_HINT, OrRefused};
+use super::gate::{Gate, GatedReader};
+use super::session::{Indexed, Session};
+use crate::error::{Error, Result};
+use crate::repository::{Candidate, NewCandidate, Stream};
+
+/// The index still promises what the lost pack held, so the same content would not be stored again.
+const LOST_HINT: &str = "the repository lost a file that its index knows: after `restic rebuild-index` (newer versions: \
+                         `restic repair index`) the next backup stores the missing pieces again; look at the disk";
+
+/// What [`super::publication`] needs of a candidate.
+pub struct Stored {
+    /// Root of the tree with `/SOURCE/STREAM`, sizes still unknown to it.
+    pub tree: TreeId,
+}
+
+/// Store all streams of `new`, then read them back from the disk.
+pub fn store(session: &Session, new: NewCandidate) -> Result<Candidate> {
+    let gate = Gate::new(session.backend().clone());
+    let mut delivered = BTreeMap::new();
+    let tree = archive(session, &gate, &new.source, new.streams, &mut delivered)
+        .map_err(|e| e.context(format!("store backup {} of {}", new.id, new.source)))?;
+    let delivered: BTreeMap<String, u64> =
+        delivered.into_iter().map(|(path, count)| (path, count.load(Ordering::SeqCst))).collect();
+    let files = read_back(session, &new.source, tree, &delivered)
+        .map_err(|e| e.context(format!("read back backup {} of {}", new.id, new.source)))?;
+    Ok(Candidate {
+        source: new.source,
+        id: new.id,
+        as_of: new.as_of,
+        files,
+        added_bytes: gate.added_bytes(),
+        handle: Box::new(Stored { tree }),
+    })
+}
+
+/// Path of a stored file in the repository's own terms.
+pub fn path_of(source: &str, file: &str) -> PathBuf {
+    Path::new("/").join(source).join(file)
+}
+
+fn archive(
+    session: &Session,
+    gate: &Arc<Gate>,
+    source: &str,
+    mut streams: Vec<Stream>,
+    delivered: &mut BTreeMap<String, Arc<AtomicU64>>,
+) -> Result<TreeId> {
+    // The tree builder relies on this order.
+    streams.sort_by(|a, b| a.path.cmp(&b.path));
+    let mut entries = Vec::new();
+    for stream in streams {
+        let count = Arc::new(AtomicU64::new(0));
+        delivered.insert(stream.path.clone(), count.clone());
+        entries.push(Ok(ReadSourceEntry {
+            path: path_of(source, &stream.path),
+            node: Node::new_node(OsStr::new(&stream.path), NodeType::File, Metadata::default()),
+            open: Some(GatedReader::new(stream.reader, stream.path, gate.clone(), count)),
+        }));
+    }
+    let mut options = BackupOptions::default();
+    options.no_scan = true;
+    options.parent_opts.force = true;
+    let repository = session.open_through(gate.clone())?.to_indexed_ids().or_refused("read index")?;
+    let streams = Streams(Mutex::new(entries));
+    let outcome = repository.archive(&options, &streams, SnapshotFile::default(), &[Path::new("/").join(source)]);
+    // The gate's failure is the cause, what the archiver says is what came of it.
+    gate.close()?;
+    Ok(outcome.or_refused("archive")?.tree)
+}
+
+/// The streams as the archiver takes them, once.
+struct Streams(Mutex<Vec<RusticResult<ReadSourceEntry<GatedReader>>>>);
+
+impl ReadSource for Streams {
+    type Open = GatedReader;
+    type Iter = vec::IntoIter<RusticResult<ReadSourceEntry<GatedReader>>>;
+
+    fn size(&self) -> RusticResult<Option<u64>> {
+        Ok(None)
+    }
+
+    fn entries(&self) -> Self::Iter {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_iter()
+    }
+}
+
+/// Path and length of each file as the repository itself now says, with an index read from the disk after the last
+/// write. Every pack was held against its hash as it was written; here each file must be found, be as long as what was
+/// delivered, lie in packs that are there and long enough, and its first and last piece must decrypt.
+fn read_back(
+    session: &Session,
+    source: &str,
+    tree: TreeId,
+    delivered: &BTreeMap<String, u64>,
+) -> Result<Vec<(String, u64)>> {
+    let repository = session.indexed()?;
+    let packs: BTreeMap<Id, u32> =
+        session.backend().list_with_size(FileType::Pack).or_refused("list packs")?.into_iter().collect();
+    let mut files = Vec::new();
+    for (path, sent) in delivered {
+        let node = repository.node_from_path(tree, &path_of(source, path)).or_refused(format!("find {path}"))?;
+        let (length, used) = measure(&repository, &node).map_err(|e| e.context(path))?;
+        if length != *sent {
+            return Err(Error::failed(format!("{path}: {length} bytes are stored, {sent} were sent")).hint(DAMAGE_HINT));
+        }
+        for (pack, end) in used {
+            if packs.get(&pack).is_none_or(|size| *size < end) {
+                let pack = pack.to_hex();
+                return Err(
+                    Error::failed(format!("{path}: pack {} is missing or cut off", pack.as_str())).hint(LOST_HINT)
+                );
+            }
+        }
+        let open = repository.open_file(&node).or_refused(format!("open {path}"))?;
+        for offset in [0, length.saturating_sub(1)] {
+            let offset = usize::try_from(offset).map_err(|e| Error::failed(format!("read {path}")).because(e))?;
+            let piece = repository.read_file_at(&open, offset, 1).or_refused(format!("decrypt {path}"))?;
+            if piece.len() as u64 != length.min(1) {
+                return Err(Error::failed(format!("decrypt {path}: a piece is empty")).hint(DAMAGE_HINT));
+            }
+        }
+        files.push((path.clone(), length));
+    }
+    Ok(files)
+}
+
+/// Length of a file as its pieces add up, and the packs it needs with the length each must at least have.
+pub fn measure(repository: &Indexed, node: &Node) -> Result<(u64, BTreeSet<(Id, u32)>)> {
+    let mut length = 0;
+    let mut packs: BTreeMap<Id, u32> = BTreeMap::new();
+    for piece in node.content.iter().flatten() {
+        let entry = repository.get_index_entry::<DataId>(piece).or_refused("find a piece in the index")?;
+        length += u64::from(entry.data_length());
+        let end = entry.location.offset.saturating_add(entry.location.length);
+        let pack = packs.entry(*entry.pack).or_default();
+        *pack = (*pack).max(end);
+    }
+    Ok((length, packs.into_iter().collect()))
+}

@@ -1,0 +1,149 @@
+//! What is published: snapshots that carry our tags, each with a manifest in its tree.
+
+use std::collections::BTreeMap;
+
+use rustic_core::repofile::SnapshotFile;
+use rustic_core::{OpenStatus, Repository, TreeId};
+
+use super::candidate::path_of;
+use super::failure::{DAMAGE_HINT, OrRefused, translate};
+use super::session::{Indexed, Session};
+use crate::domain::manifest::RecoveryPointId;
+use crate::error::{Error, Result};
+use crate::repository::Published;
+use crate::repository::admission::{MANIFEST_FILE, parse_manifest};
+
+const OURS: &str = "backup-sla";
+
+/// The tags of a published snapshot. Tags and not other fields, because every restic keeps them when it rewrites a
+/// snapshot, and people can filter by them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tags {
+    /// Name of the source.
+    pub source: String,
+    /// The recovery point.
+    pub point: RecoveryPointId,
+    /// Bytes that storing it added; 0 where somebody took the tag away.
+    pub stored: u64,
+}
+
+impl Tags {
+    /// Tags of a recovery point.
+    pub fn new(source: &str, point: &RecoveryPointId, stored: u64) -> Self {
+        Self { source: source.to_owned(), point: point.clone(), stored }
+    }
+
+    /// As they are written.
+    pub fn to_list(&self) -> [String; 4] {
+        [
+            OURS.to_owned(),
+            format!("source={}", self.source),
+            format!("point={}", self.point),
+            format!("stored={}", self.stored),
+        ]
+    }
+
+    /// None for a snapshot that is not one of ours.
+    fn of(snapshot: &SnapshotFile) -> Option<Self> {
+        let value = |key: &str| {
+            snapshot.tags.iter().find_map(|tag| tag.strip_prefix(key)?.strip_prefix('=')).map(str::to_owned)
+        };
+        let ours = snapshot.tags.iter().any(|tag| tag == OURS);
+        let (source, point) = ours.then_some(()).and_then(|()| Some((value("source")?, value("point")?)))?;
+        let stored = value("stored").and_then(|bytes| bytes.parse().ok()).unwrap_or(0);
+        Some(Self { source, point: RecoveryPointId(point), stored })
+    }
+}
+
+/// A published recovery point, its manifest not yet read.
+struct Entry {
+    tags: Tags,
+    name: String,
+    tree: TreeId,
+}
+
+/// Every published recovery point (of one source), oldest as-of time first.
+pub fn list(session: &Session, source: Option<&str>) -> Result<Vec<Published>> {
+    let (entries, unreadable) = entries(session)?;
+    if let Some(error) = unreadable {
+        return Err(error.context("list recovery points"));
+    }
+    let entries: Vec<Entry> =
+        entries.into_iter().filter(|entry| source.is_none_or(|wanted| wanted == entry.tags.source)).collect();
+    if entries.is_empty() {
+        return Ok(Vec::new());
+    }
+    let repository = session.indexed()?;
+    let mut points: BTreeMap<(String, RecoveryPointId), Published> = BTreeMap::new();
+    for entry in entries {
+        let key = (entry.tags.source.clone(), entry.tags.point.clone());
+        let published = read_entry(&repository, &entry)
+            .map_err(|e| e.context(format!("list recovery point {} of {} (snapshot {})", key.1, key.0, entry.name)))?;
+        // The same one twice is a copy that somebody made with restic; two different ones under one name are not.
+        if let Some(other) = points.get(&key)
+            && other.manifest != published.manifest
+        {
+            return Err(Error::failed(format!(
+                "list recovery point {} of {}: two snapshots with different manifests claim to be it, one is {}",
+                key.1, key.0, entry.name
+            ))
+            .hint("look at both with `restic snapshots`, and forget the one that is not the backup"));
+        }
+        points.insert(key, published);
+    }
+    let mut out: Vec<Published> = points.into_values().collect();
+    out.sort_by(|a, b| (a.manifest.as_of, &a.manifest.id).cmp(&(b.manifest.as_of, &b.manifest.id)));
+    Ok(out)
+}
+
+/// Root of the tree of a published recovery point; none where there is no such point.
+pub fn find(session: &Session, source: &str, point: &RecoveryPointId) -> Result<Option<TreeId>> {
+    let (entries, unreadable) = entries(session)?;
+    let found = entries.into_iter().find(|entry| entry.tags.source == source && entry.tags.point == *point);
+    match (found, unreadable) {
+        (Some(entry), _) => Ok(Some(entry.tree)),
+        (None, Some(error)) => Err(error.context(format!("find recovery point {point} of {source}"))),
+        (None, None) => Ok(None),
+    }
+}
+
+/// The manifest file of a tree.
+pub fn read_manifest_bytes(repository: &Indexed, tree: TreeId, source: &str) -> Result<Vec<u8>> {
+    let what = "read manifest";
+    let node = repository.node_from_path(tree, &path_of(source, MANIFEST_FILE)).or_refused(what)?;
+    let mut out = Vec::new();
+    repository.dump(&node, &mut out).or_refused(what)?;
+    Ok(out)
+}
+
+fn read_entry(repository: &Indexed, entry: &Entry) -> Result<Published> {
+    let bytes = read_manifest_bytes(repository, entry.tree, &entry.tags.source)?;
+    let manifest = parse_manifest(&bytes)?;
+    if manifest.source != entry.tags.source || manifest.id != entry.tags.point {
+        return Err(Error::failed(format!("the manifest is that of {} of {}", manifest.id, manifest.source))
+            .hint("somebody changed the tags of the snapshot: set them back with `restic tag`"));
+    }
+    Ok(Published { manifest, stored_bytes: entry.tags.stored })
+}
+
+/// Our entries, and the first snapshot file that could not be read.
+fn entries(session: &Session) -> Result<(Vec<Entry>, Option<Error>)> {
+    let repository: Repository<OpenStatus> = session.open_through(session.backend().clone())?;
+    let mut unreadable = None;
+    let mut out = Vec::new();
+    for file in repository.stream_files::<SnapshotFile>().or_refused("list snapshots")? {
+        match file {
+            Ok((id, snapshot)) => {
+                if let Some(tags) = Tags::of(&snapshot) {
+                    out.push(Entry { tags, name: id.to_string(), tree: snapshot.tree });
+                }
+            }
+            Err(error) if unreadable.is_none() => {
+                let error = translate("read snapshots", &error);
+                unreadable = Some(if error.hint_text().is_none() { error.hint(DAMAGE_HINT) } else { error });
+            }
+            Err(_) => {}
+        }
+    }
+    Ok((out, unreadable))
+}

@@ -1,0 +1,102 @@
+//! Repository in the restic format, on a local path: any restic binary lists, checks and dumps what is stored here.
+//!
+//! A published recovery point is one snapshot with the tags `backup-sla`, `source=NAME`, `point=ID` and `stored=BYTES`, and
+//! in it the directory `/NAME` with the streams and `manifest.json`. Nothing else in the repository is ours or is touched.
+//! What we rely on, and which traps are covered where: `docs/restic-format.md`. This folder is the only one that
+//! names `rustic_core`.
+
+mod backend;
+mod candidate;
+mod catalogue;
+mod failure;
+mod gate;
+mod publication;
+mod seal;
+mod session;
+mod setup;
+mod stored_file;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustic_core::WriteBackend;
+use secrecy::SecretString;
+
+use self::backend::LocalBackend;
+use self::candidate::Stored;
+use self::session::Session;
+pub use self::setup::ResticOptions;
+use super::admission::{check_manifest, check_new};
+use super::{Candidate, NewCandidate, Published, Repository, StoredFile};
+use crate::domain::manifest::{Manifest, RecoveryPointId};
+use crate::error::{Error, Result};
+
+/// A restic repository in a local directory.
+pub struct ResticRepository {
+    files: Arc<LocalBackend>,
+    session: Session,
+    options: ResticOptions,
+}
+
+impl ResticRepository {
+    /// The repository in the directory `location`; nothing is opened before it is needed.
+    pub fn new(location: PathBuf, password: SecretString) -> Self {
+        let files = Arc::new(LocalBackend::new(location));
+        Self::through(files.clone(), files, password)
+    }
+
+    /// Settings for a repository that [`Repository::prepare`] has to create.
+    #[must_use]
+    pub fn with_options(mut self, options: ResticOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    fn through(files: Arc<LocalBackend>, backend: Arc<dyn WriteBackend>, password: SecretString) -> Self {
+        Self { files, session: Session::new(backend, password), options: ResticOptions::default() }
+    }
+
+    fn check_unused(&self, source: &str, id: &RecoveryPointId) -> Result<()> {
+        match catalogue::find(&self.session, source, id)? {
+            None => Ok(()),
+            Some(_) => Err(Error::failed(format!("store backup {id} of {source}: it is published already"))),
+        }
+    }
+}
+
+impl Repository for ResticRepository {
+    fn location(&self) -> String {
+        self.files.root().display().to_string()
+    }
+
+    fn prepare(&self) -> Result<()> {
+        setup::prepare(&self.files, &self.session, &self.options)
+    }
+
+    fn store(&self, new: NewCandidate) -> Result<Candidate> {
+        check_new(&new)?;
+        self.check_unused(&new.source, &new.id)?;
+        candidate::store(&self.session, new)
+    }
+
+    fn publish(&self, candidate: Candidate, manifest: &Manifest) -> Result<u64> {
+        check_manifest(&candidate, manifest)?;
+        self.check_unused(&candidate.source, &candidate.id)?;
+        let what = format!("publish backup {} of {}", candidate.id, candidate.source);
+        let stored = candidate
+            .handle
+            .downcast_ref::<Stored>()
+            .ok_or_else(|| Error::failed(format!("{what}: it was stored in another kind of repository")))?;
+        publication::publish(&self.session, &candidate, stored, manifest).map_err(|e| e.context(what))
+    }
+
+    fn list(&self, source: Option<&str>) -> Result<Vec<Published>> {
+        catalogue::list(&self.session, source)
+    }
+
+    fn open(&self, source: &str, point: &RecoveryPointId, path: &str) -> Result<Arc<dyn StoredFile>> {
+        stored_file::open(&self.session, source, point, path)
+    }
+}

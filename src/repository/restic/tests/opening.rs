@@ -1,0 +1,160 @@
+//! Places that can and cannot be a repository, and what is said about the others.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::fs::{FlockOperation, flock};
+use secrecy::SecretString;
+
+use super::places::{password, place};
+use crate::error::{Error, Kind};
+use crate::repository::Repository;
+use crate::repository::contract::{back_up, candidate, moment, noise_bytes};
+use crate::repository::restic::{ResticOptions, ResticRepository};
+
+fn prepare(location: &Path) -> Result<(), Error> {
+    ResticRepository::new(location.to_owned(), password()).prepare()
+}
+
+fn refusal(location: &Path) -> (String, String) {
+    let error = prepare(location).unwrap_err();
+    (error.to_string(), error.hint_text().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn a_wrong_password_says_so() {
+    let place = place();
+    let root = place.path().join("repository");
+    prepare(&root).unwrap();
+    let stranger = ResticRepository::new(root.clone(), SecretString::from("wrong"));
+    for error in [stranger.prepare().unwrap_err(), stranger.list(None).unwrap_err()] {
+        assert_eq!(error.to_string(), format!("open repository {}: the password is wrong", root.display()));
+        assert_eq!(error.exit_code(), 1);
+        assert!(error.hint_text().unwrap().contains("password_file"));
+    }
+}
+
+#[test]
+fn a_place_without_a_repository_is_named_and_not_created_by_reading() {
+    let place = place();
+    let root = place.path().join("repository");
+    let error = ResticRepository::new(root.clone(), password()).list(None).unwrap_err();
+    assert_eq!(error.to_string(), format!("open repository {}: there is no repository", root.display()));
+    assert!(error.hint_text().unwrap().contains("mounted"));
+    assert!(!root.exists());
+}
+
+#[test]
+fn places_that_cannot_be_a_repository_are_refused_untouched() {
+    let place = place();
+    let (text, hint) = refusal(&place.path().join("missing").join("repository"));
+    assert!(text.contains("missing/repository") && hint.contains("directory above it"), "{text}: {hint}");
+    let file = place.path().join("file");
+    fs::write(&file, "x").unwrap();
+    assert!(refusal(&file).0.contains("not a directory"));
+    let home = place.path().join("home");
+    fs::create_dir(&home).unwrap();
+    fs::write(home.join("letter"), "dear").unwrap();
+    let (text, hint) = refusal(&home);
+    assert!(text.contains("holds other files") && hint.contains("empty"), "{text}: {hint}");
+    assert_eq!(fs::read_dir(&home).unwrap().count(), 1);
+}
+
+#[test]
+fn an_empty_directory_and_a_creation_that_was_interrupted_become_repositories() {
+    let place = place();
+    prepare(place.path()).unwrap();
+    // Killed after the key was written and before the config was.
+    fs::remove_file(place.path().join("config")).unwrap();
+    prepare(place.path()).unwrap();
+    assert_eq!(fs::read_dir(place.path().join("keys")).unwrap().count(), 1, "the old key would open nothing");
+    let repository = ResticRepository::new(place.path().to_owned(), password());
+    back_up(&repository, candidate("shop", "A", moment(0), &[("dump.sql", b"x")]));
+    // With data in it, a lost config is damage and no reason to begin anew.
+    fs::remove_file(place.path().join("config")).unwrap();
+    assert!(refusal(place.path()).0.contains("not a restic repository"));
+}
+
+#[test]
+fn what_a_killed_writer_left_is_removed_unless_a_writer_is_at_work() {
+    let place = place();
+    prepare(place.path()).unwrap();
+    let left = place.path().join("tmp").join("left");
+    fs::write(&left, "half a pack").unwrap();
+    let writer = File::open(place.path().join("tmp")).unwrap();
+    flock(&writer, FlockOperation::LockShared).unwrap();
+    prepare(place.path()).unwrap();
+    assert!(left.exists());
+    drop(writer);
+    prepare(place.path()).unwrap();
+    assert!(!left.exists());
+}
+
+#[test]
+fn services_that_start_together_create_one_repository() {
+    let place = place();
+    let root = place.path().join("repository");
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| prepare(&root).unwrap());
+        }
+    });
+    assert_eq!(fs::read_dir(root.join("keys")).unwrap().count(), 1);
+}
+
+#[test]
+fn chunks_that_the_chunker_cannot_cut_are_refused() {
+    let place = place();
+    for average_chunk_bytes in [0, 4096, 100_000] {
+        let options = ResticOptions { average_chunk_bytes, ..ResticOptions::default() };
+        let root = place.path().join("repository");
+        let error = ResticRepository::new(root, password()).with_options(options).prepare().unwrap_err();
+        assert_eq!(error.kind(), Kind::Configuration, "{error}");
+    }
+}
+
+/// A small file system of its own, unmounted at the end.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(at: &Path, megabytes: u32) -> Self {
+        fs::create_dir(at).unwrap();
+        let size = format!("size={megabytes}m");
+        let status = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(at).status().unwrap();
+        assert!(status.success(), "this test mounts a small file system and must run as root");
+        Self(at.to_owned())
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_is_named_publishes_nothing_and_leaves_room_for_the_next_try() {
+    let place = place();
+    let disk = SmallDisk::mount(&place.path().join("disk"), 8);
+    let repository = ResticRepository::new(disk.0.join("repository"), password());
+    repository.prepare().unwrap();
+    let large = noise_bytes(1, 20_000_000);
+    let error = repository.store(candidate("shop", "A", moment(0), &[("dump.sql", &large)])).err().unwrap();
+    assert!(error.to_string().contains("No space left on device"), "{error}");
+    assert!(error.hint_text().unwrap().contains("free space"), "{error}");
+    assert_eq!(repository.list(None).unwrap(), []);
+    assert_eq!(fs::read_dir(disk.0.join("repository/tmp")).unwrap().count(), 0);
+    let small = back_up(&repository, candidate("shop", "B", moment(0), &[("dump.sql", b"small")]));
+    assert_eq!(repository.list(None).unwrap(), [small]);
+
+    // Full at the moment of publishing.
+    let ready = repository.store(candidate("shop", "C", moment(1), &[("dump.sql", b"more")])).unwrap();
+    let promise = crate::repository::contract::manifest(&ready);
+    let filler = disk.0.join("filler");
+    let _ = fs::write(&filler, vec![0; 8 << 20]);
+    let error = repository.publish(ready, &promise).unwrap_err();
+    assert!(error.to_string().contains("No space left on device"), "{error}");
+    fs::remove_file(filler).unwrap();
+    assert_eq!(repository.list(None).unwrap().len(), 1);
+}

@@ -1,0 +1,77 @@
+//! What a running operation carries: a way to be stopped and a way to say how far it is.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::error::{Error, Result};
+use crate::process::Killer;
+
+/// Shared flag that asks an operation to end soon, by error, through its normal clean-up.
+#[derive(Debug, Clone, Default)]
+pub struct Cancel(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    asked: AtomicBool,
+    children: Mutex<Vec<Killer>>,
+}
+
+impl Cancel {
+    /// Ask everything that carries this flag to stop; children that are being waited for are killed.
+    pub fn cancel(&self) {
+        self.0.asked.store(true, Ordering::SeqCst);
+        self.children().drain(..).for_each(|killer| killer.kill());
+    }
+    /// Whether a stop was asked for.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.asked.load(Ordering::SeqCst)
+    }
+    /// Error [`crate::error::Kind::Cancelled`] once a stop was asked for.
+    pub fn check(&self) -> Result<()> {
+        if self.is_cancelled() { Err(Error::cancelled()) } else { Ok(()) }
+    }
+    /// Kill this child when a stop is asked for: a thread may be blocked on its output.
+    pub fn takes_down(&self, child: Killer) {
+        let mut children = self.children();
+        if self.is_cancelled() { child.kill() } else { children.push(child) }
+    }
+    fn children(&self) -> MutexGuard<'_, Vec<Killer>> {
+        self.0.children.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Receives progress; drawn as bars on a terminal, ignored otherwise. Called often: must be cheap.
+pub trait Observer: Send + Sync {
+    /// A new phase (`backup`, `load`, `verify`) begins; `total` is in bytes where it is known.
+    fn phase(&self, name: &str, total: Option<u64>);
+    /// `bytes` more were done in the current phase.
+    fn advance(&self, bytes: u64);
+    /// The current phase ended.
+    fn finish(&self);
+}
+
+/// Observer that shows nothing.
+#[derive(Debug)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn phase(&self, _name: &str, _total: Option<u64>) {}
+    fn advance(&self, _bytes: u64) {}
+    fn finish(&self) {}
+}
+
+/// Cancellation and progress of one run.
+#[derive(Clone)]
+pub struct RunContext {
+    /// Asked to stop?
+    pub cancel: Cancel,
+    /// Who is told how far we are.
+    pub progress: Arc<dyn Observer>,
+}
+
+impl RunContext {
+    /// A run that nobody watches.
+    pub fn silent() -> Self {
+        Self { cancel: Cancel::default(), progress: Arc::new(Silent) }
+    }
+}

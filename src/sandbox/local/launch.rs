@@ -1,0 +1,92 @@
+//! How a program is started in a workspace: as whom, with which limits, in which environment.
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::account::Account;
+use super::processes::MARK;
+use super::workspace::Workspace;
+use crate::error::{Error, Kind, OrFailed, Result};
+use crate::process::{OwnedChild, find_program};
+
+/// How much more a server may map than it may have resident.
+const ADDRESSES_PER_MEMORY: u64 = 3;
+
+/// Start `program` in `workspace` with the placeholders of `args` filled in.
+///
+/// `memory` is what it may have resident ([`super::watch`] sees to that); here the kernel is told a backstop on what it may
+/// map (`RLIMIT_DATA`). That has to be larger: allocators map several times what they touch, and an InnoDB that is
+/// refused a mapping retries for a minute and aborts. `prlimit` sets the limit on itself and becomes the program: no moment without it, and no
+/// privilege needed, which setting it on a running process of another account would. Core dumps are off: they would
+/// hold restored data.
+pub(super) fn launch(
+    workspace: &Workspace,
+    product: &str,
+    program: &Path,
+    args: &[String],
+    memory: Option<u64>,
+) -> Result<OwnedChild> {
+    let program = reachable(program, workspace.account()).map_err(|e| e.context(format!("start {product}")))?;
+    let prlimit = find_program(None, &["prlimit"]).ok_or_else(|| {
+        Error::inconclusive(format!("start {product}: there is no program `prlimit`")).hint("install util-linux")
+    })?;
+    let mut command = Command::new(prlimit);
+    command.arg("--core=0");
+    if let Some(bytes) = memory {
+        command.arg(format!("--data={}", bytes.saturating_mul(ADDRESSES_PER_MEMORY)));
+    }
+    command.arg("--").arg(program).args(args.iter().map(|arg| fill(arg, workspace)));
+    command
+        .env_clear()
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("LANG", "C")
+        // What spills over to temporary files is restored data too.
+        .env("TMPDIR", workspace.temporary())
+        .env(MARK, workspace.directory())
+        .current_dir(workspace.directory())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    if let Some(account) = workspace.account() {
+        // Without groups of its own choice the standard library drops all supplementary groups of root.
+        command.uid(account.uid).gid(account.gid);
+    }
+    OwnedChild::spawn(command, product).map_err(|e| e.with_kind(Kind::Inconclusive))
+}
+
+/// The program by a path that `account` can follow: a link in a private directory to a program elsewhere will do.
+fn reachable(program: &Path, account: Option<&Account>) -> Result<PathBuf> {
+    if !program.is_file() {
+        return Err(Error::inconclusive(format!("there is no program {}", program.display())));
+    }
+    let Some(account) = account else { return Ok(program.to_owned()) };
+    let real = program.canonicalize().or_inconclusive(format!("find {}", program.display()))?;
+    // A server may go by the name it was called by, so the given path is kept where it serves.
+    let given = std::path::absolute(program).or_inconclusive(format!("find {}", program.display()))?;
+    let passes = |path: &Path| path.parent().is_some_and(|directory| account.may_traverse(directory));
+    match (passes(&real), passes(&given)) {
+        (true, true) => Ok(given),
+        (true, false) => Ok(real),
+        (false, _) => {
+            let what = format!("user {} cannot reach {}", account.name, real.display());
+            Err(Error::inconclusive(what)
+                .hint("as root the test server runs as that user: open the way or move the program"))
+        }
+    }
+}
+
+fn fill(arg: &str, workspace: &Workspace) -> String {
+    arg.replace("{dir}", &workspace.directory().to_string_lossy())
+        .replace("{data}", &workspace.data().to_string_lossy())
+        .replace("{socket}", &workspace.socket().to_string_lossy())
+}
+
+/// What a server said on its way down: its first errors, which name the cause, or else its last lines.
+pub(super) fn last_words(child: &OwnedChild) -> String {
+    const LINES: usize = 8;
+    let lines = child.stderr_lines();
+    let saying = |word: &str| lines.iter().filter(|line| line.contains(word)).take(LINES).cloned().collect::<Vec<_>>();
+    let found = ["[ERROR]", "ERROR", "error"].map(saying).into_iter().find(|found| !found.is_empty());
+    let said = found.unwrap_or_else(|| lines[lines.len().saturating_sub(LINES)..].to_vec());
+    if said.is_empty() { "it said nothing".to_owned() } else { said.join("; ") }
+}

@@ -1,0 +1,222 @@
+//! Sandbox `local`: a private server process in a 0700 directory.
+//!
+//! ```text
+//! <state_dir>/templates/<key>/          empty data directory, made once per product and version
+//! <state_dir>/sandboxes/<run>/          one instance: data/ tmp/ server.sock     (or elsewhere: see `area`)
+//! <state_dir>/sandboxes/<run>.json      its record
+//! ```
+//!
+//! As root the server runs as `mysql` or `nobody`. Its data is thrown away, so it is ended with SIGKILL: a shutdown in
+//! good order would only write what is wiped next. Whatever the arguments say, a server that turns out to hold a
+//! network socket is destroyed before anybody can load data into it. Knows nothing of engines.
+
+mod account;
+mod area;
+mod copying;
+mod launch;
+mod processes;
+mod template;
+mod waiting;
+mod watch;
+mod workspace;
+
+#[cfg(test)]
+mod tests;
+
+use std::io::{ErrorKind, Read};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::account::Account;
+use self::launch::{last_words, launch};
+use self::waiting::Patience;
+use self::watch::{Bounds, Watch};
+use self::workspace::Workspace;
+use super::{Instance, Reaped, Sandbox, ServerSpec};
+use crate::clock::Clock;
+use crate::error::{Error, Kind, OrFailed, Result};
+use crate::process::OwnedChild;
+use crate::run_context::RunContext;
+
+/// How long a server may take to accept connections, unless said otherwise.
+const TIME_TO_START: Duration = Duration::from_mins(1);
+/// How long a connection is given to be greeted or turned away. Servers that wait for the client to speak first are
+/// taken as ready after it.
+const TIME_TO_GREET: Duration = Duration::from_secs(1);
+
+/// Runs servers as processes of this host.
+pub struct LocalSandbox {
+    state_dir: PathBuf,
+    clock: Arc<dyn Clock>,
+    time_to_start: Duration,
+}
+
+impl LocalSandbox {
+    /// Instances and templates are kept under `state_dir`, which is made (0700) if it is missing.
+    pub fn new(state_dir: &Path, clock: Arc<dyn Clock>) -> Self {
+        Self { state_dir: state_dir.to_owned(), clock, time_to_start: TIME_TO_START }
+    }
+
+    /// Give servers another time to accept connections.
+    #[must_use]
+    pub fn time_to_start(mut self, limit: Duration) -> Self {
+        self.time_to_start = limit;
+        self
+    }
+
+    /// The place for instances may go with the last of them just before ours is made in it: then there is another.
+    fn workspace(&self, name: &str, account: Option<&Account>) -> Result<Workspace> {
+        let mut attempts = 5;
+        loop {
+            let area = area::choose(&self.state_dir, account)?;
+            match Workspace::create(&area, name, account, &self.clock) {
+                Err(_) if attempts > 0 && !area.exists() => attempts -= 1,
+                result => return result,
+            }
+        }
+    }
+
+    fn start(&self, spec: &ServerSpec, run: &str, context: &RunContext) -> Result<LocalInstance> {
+        let account = Account::for_servers()?;
+        let patience = Patience { clock: &self.clock, cancel: &context.cancel };
+        let workspace = |name: &str| self.workspace(name, account.as_ref());
+        let template = template::kept(&self.state_dir, spec, &patience, || workspace(&format!("{run}-template")))?;
+        let workspace = workspace(run)?;
+        copying::copy_tree(&template, &workspace.data())
+            .or_inconclusive(format!("copy {} to {}", template.display(), workspace.data().display()))
+            .map_err(|e| e.hint("is the disk full?"))?;
+        for (name, text) in &spec.files {
+            let path = workspace.directory().join(name);
+            std::fs::write(&path, text).or_inconclusive(format!("write {}", path.display()))?;
+        }
+        workspace.hand_over()?;
+        let child = launch(&workspace, &spec.product, &spec.program, &spec.args, Some(spec.memory))?;
+        let bounds = Bounds { directory: workspace.directory().to_owned(), memory: spec.memory };
+        let watch = Watch::start(child.id(), child.killer(), bounds);
+        let mut instance = LocalInstance { _watch: watch, child, socket: workspace.socket(), workspace };
+        instance.workspace.record_server(instance.child.id())?;
+        instance.wait_until_ready(spec, &template, self.time_to_start, &patience)?;
+        instance.refuse_network(spec)?;
+        Ok(instance)
+    }
+}
+
+impl Sandbox for LocalSandbox {
+    fn kind(&self) -> &'static str {
+        "local"
+    }
+
+    fn provision(&self, spec: &ServerSpec, run: &str, context: &RunContext) -> Result<Box<dyn Instance>> {
+        let instance = self.start(spec, run, context).map_err(|e| e.context("provide sandbox"))?;
+        Ok(Box::new(instance))
+    }
+
+    fn reap(&self) -> Result<Vec<Reaped>> {
+        let mut reaped = Vec::new();
+        let mut failure = None;
+        for area in area::all(&self.state_dir) {
+            for left in workspace::abandoned(&area)? {
+                let directory = left.directory().to_owned();
+                match left.remove(&self.clock) {
+                    Ok(pid) => reaped.push(Reaped { directory, pid }),
+                    // One that cannot be removed must not keep the others.
+                    Err(error) => failure = failure.or(Some(error)),
+                }
+            }
+        }
+        failure.map_or(Ok(reaped), Err)
+    }
+}
+
+/// A server process and its directory. The order matters: the process goes before its directory does.
+struct LocalInstance {
+    _watch: Watch,
+    child: OwnedChild,
+    workspace: Workspace,
+    socket: PathBuf,
+}
+
+impl LocalInstance {
+    fn wait_until_ready(
+        &mut self,
+        spec: &ServerSpec,
+        template: &Path,
+        limit: Duration,
+        patience: &Patience<'_>,
+    ) -> Result<()> {
+        let what = || format!("start {} {}", spec.product, spec.version);
+        let Self { child, socket, .. } = self;
+        let ready = patience.until(limit, what, || {
+            if let Some(status) = child.try_wait().or_inconclusive(what())? {
+                let hint = format!(
+                    "it may have {} of memory: if that was too little, raise `memory` of the sandbox; \
+                     if its empty data directory is to blame, remove {}",
+                    bytesize::ByteSize(spec.memory),
+                    template.display()
+                );
+                let why = format!("{}: it ended with {status}: {}", what(), last_words(child));
+                return Err(Error::inconclusive(why).hint(hint));
+            }
+            Ok(answers(socket).then_some(()))
+        });
+        ready.map_err(|error| match error.hint_text() {
+            None if error.kind() == Kind::Inconclusive => error.hint(format!("it said: {}", last_words(&self.child))),
+            _ => error,
+        })
+    }
+
+    fn refuse_network(&self, spec: &ServerSpec) -> Result<()> {
+        let what = || format!("make sure that {} is reachable from no network", spec.product);
+        match processes::listens_on(self.child.id()) {
+            Some(sockets) if sockets.is_empty() => Ok(()),
+            Some(sockets) => Err(Error::inconclusive(format!("{}: it listens on {}", what(), sockets.join(", ")))),
+            None => Err(Error::inconclusive(format!("{}: /proc does not show its sockets", what()))),
+        }
+    }
+}
+
+/// Whether somebody accepts a connection. A server that opens its socket before it is ready leaves the connection
+/// waiting and hangs up if it then fails; MySQL and MariaDB speak first once they are ready.
+fn answers(socket: &Path) -> bool {
+    let Ok(mut stream) = UnixStream::connect(socket) else { return false };
+    if stream.set_read_timeout(Some(TIME_TO_GREET)).is_err() {
+        return false;
+    }
+    match stream.read(&mut [0]) {
+        Ok(read) => read > 0,
+        Err(error) => matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+    }
+}
+
+impl Instance for LocalInstance {
+    fn directory(&self) -> &Path {
+        self.workspace.directory()
+    }
+
+    fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    fn log_tail(&self) -> String {
+        last_words(&self.child)
+    }
+
+    fn free_bytes(&self) -> Option<u64> {
+        watch::free_bytes(self.workspace.directory())
+    }
+
+    fn destroy(mut self: Box<Self>) -> Result<()> {
+        self.child.kill_now();
+        self.workspace.remove().map_err(|e| e.context("destroy sandbox"))
+    }
+}

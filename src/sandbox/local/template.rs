@@ -1,0 +1,78 @@
+//! Empty data directories, made once and kept in `<state_dir>/templates/<key>`: making one takes seconds that a real
+//! restore would not lose, for there the server is installed already.
+
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::copying::copy_tree;
+use super::launch::{last_words, launch};
+use super::waiting::Patience;
+use super::workspace::Workspace;
+use crate::error::{Error, Kind, OrFailed, Result};
+use crate::sandbox::ServerSpec;
+
+/// How long making one may take.
+pub(super) const TIME_TO_MAKE: Duration = Duration::from_mins(3);
+
+/// The kept data directory of `spec`, made in a workspace of `make_workspace` if there is none.
+pub(super) fn kept(
+    state_dir: &Path,
+    spec: &ServerSpec,
+    patience: &Patience<'_>,
+    make_workspace: impl FnOnce() -> Result<Workspace>,
+) -> Result<PathBuf> {
+    let key = &spec.template.key;
+    if key.is_empty() || key.starts_with('.') || key.contains(['/', '\0']) {
+        return Err(Error::inconclusive(format!("keep empty data directory: `{key}` is not a file name")));
+    }
+    let directory = state_dir.join("templates");
+    let what = || format!("keep empty data directory {}", directory.join(key).display());
+    DirBuilder::new().mode(0o700).recursive(true).create(&directory).or_inconclusive(what())?;
+    let finished = directory.join(key);
+    if finished.is_dir() {
+        return Ok(finished);
+    }
+    // One maker at a time; the others find the result.
+    let lock = File::create(directory.join(format!("{key}.lock"))).or_inconclusive(what())?;
+    patience.until(TIME_TO_MAKE, what, || match lock.try_lock() {
+        Ok(()) => Ok(Some(())),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error).or_inconclusive(what()),
+    })?;
+    if finished.is_dir() {
+        return Ok(finished);
+    }
+    let mut workspace = make_workspace()?;
+    initialise(&workspace, spec, patience)?;
+    let making = directory.join(format!("{key}.making"));
+    if making.exists() {
+        fs::remove_dir_all(&making).or_inconclusive(what())?;
+    }
+    copy_tree(&workspace.data(), &making).or_inconclusive(what())?;
+    // After a power cut there is a whole one or none.
+    let on_disk = File::open(&making).or_inconclusive(what())?;
+    rustix::fs::syncfs(&on_disk).or_inconclusive(what())?;
+    fs::rename(&making, &finished).or_inconclusive(what())?;
+    workspace.remove()?;
+    Ok(finished)
+}
+
+fn initialise(workspace: &Workspace, spec: &ServerSpec, patience: &Patience<'_>) -> Result<()> {
+    let product = format!("{} initialisation", spec.product);
+    let made = DirBuilder::new().mode(0o700).create(workspace.data());
+    made.or_inconclusive(format!("make {}", workspace.data().display()))?;
+    workspace.hand_over()?;
+    let mut child = launch(workspace, &product, &spec.template.program, &spec.template.args, None)?;
+    patience.until(
+        TIME_TO_MAKE,
+        || format!("wait for {product}"),
+        || child.try_wait().or_inconclusive(format!("wait for {product}")),
+    )?;
+    child.wait_success().map_err(|_| {
+        let what = format!("initialise an empty data directory of {} {}", spec.product, spec.version);
+        Error::new(Kind::Inconclusive, format!("{what}: {}", last_words(&child)))
+            .hint("the server's initialisation program must work on this host; is the disk full?")
+    })
+}

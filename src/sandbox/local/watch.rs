@@ -1,0 +1,73 @@
+//! Ends a server that outgrows its bounds: one whose disk is full waits for space without an end, and the drill with it;
+//! one that takes more memory than it was given takes it from the host.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::process::Killer;
+
+/// Free bytes below which nothing more can be loaded.
+const FULL: u64 = 4 * 1024 * 1024;
+/// How often the server is looked at, and how many times in a row the disk must be full.
+const INTERVAL: Duration = Duration::from_millis(100);
+const PATIENCE: u32 = 50;
+
+/// Free bytes where `path` is.
+pub(super) fn free_bytes(path: &Path) -> Option<u64> {
+    let space = rustix::fs::statvfs(path).ok()?;
+    space.f_bavail.checked_mul(space.f_frsize)
+}
+
+/// Resident memory of a process, in bytes.
+fn resident_bytes(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// What a server must stay within.
+pub(super) struct Bounds {
+    /// Where it keeps its data.
+    pub(super) directory: PathBuf,
+    /// Most memory, in bytes, without files that are mapped.
+    pub(super) memory: u64,
+}
+
+/// Watches until dropped.
+pub(super) struct Watch {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    pub(super) fn start(pid: u32, server: Killer, bounds: Bounds) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let asked = stop.clone();
+        let watch = move || {
+            let mut full = 0;
+            while !asked.load(Ordering::SeqCst) {
+                std::thread::sleep(INTERVAL);
+                full = if free_bytes(&bounds.directory).is_some_and(|free| free < FULL) { full + 1 } else { 0 };
+                if full >= PATIENCE || resident_bytes(pid).is_some_and(|bytes| bytes > bounds.memory) {
+                    server.kill();
+                    return;
+                }
+            }
+        };
+        // Without the thread the kernel's limit still holds, and a full disk only takes longer to be noticed.
+        let thread = std::thread::Builder::new().name("sandbox watch".to_owned()).spawn(watch).ok();
+        Self { stop, thread }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

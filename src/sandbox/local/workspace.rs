@@ -1,0 +1,351 @@
+//! One private directory in an area, what is known about it, and its end.
+//!
+//! The owner holds a lock on the directory for as long as it lives; the kernel drops the lock with the process, whatever
+//! ends it. So "locked" means "in use" without any number that could be reused. The record beside the directory, out of
+//! reach of the server's account, says what else belongs to the instance.
+
+use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, lchown};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::account::Account;
+use super::processes;
+use crate::clock::{Clock, Stopwatch};
+use crate::error::{Error, OrFailed, Result};
+
+/// Longest path that a unix socket can have on Linux, without the final zero.
+const SOCKET_PATH_BYTES: usize = 107;
+/// Name of the socket.
+const SOCKET: &str = "server.sock";
+/// How long killed processes may take to vanish: the kernel has to give back their memory first.
+const KILL_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the record of an instance says. Only `socket_directory` is acted upon; the rest is for people.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Record {
+    /// When it was made.
+    pub(super) created: DateTime<Utc>,
+    /// The process that made it.
+    pub(super) owner: ProcessStamp,
+    /// The server, once it runs.
+    pub(super) server: Option<ProcessStamp>,
+    /// A second directory, only for the socket: the path into the first is too long for one.
+    pub(super) socket_directory: Option<PathBuf>,
+}
+
+/// A process for as long as the machine is up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ProcessStamp {
+    /// Its id.
+    pub(super) pid: u32,
+    /// When it was started, in clock ticks since boot.
+    pub(super) started: Option<u64>,
+}
+
+impl ProcessStamp {
+    fn of(pid: u32) -> Self {
+        Self { pid, started: processes::started(pid) }
+    }
+}
+
+/// A private directory that this process owns until it is removed.
+pub(super) struct Workspace {
+    directory: PathBuf,
+    record: Record,
+    account: Option<Account>,
+    /// Held, never used: closing it says that nobody owns the directory any more.
+    _lock: File,
+    clock: Arc<dyn Clock>,
+    removed: bool,
+}
+
+impl Workspace {
+    /// Make `name` in `area`: 0700, not yet of `account`.
+    pub(super) fn create(area: &Path, name: &str, account: Option<&Account>, clock: &Arc<dyn Clock>) -> Result<Self> {
+        if name.is_empty() || name.starts_with('.') || name.contains(['/', '\0']) {
+            return Err(Error::inconclusive(format!("make sandbox directory: `{name}` is not a file name")));
+        }
+        let directory = area.join(name);
+        let what = || format!("make sandbox directory {}", directory.display());
+        let lock = make_locked(area, &directory).or_inconclusive(what())?;
+        let owner = ProcessStamp::of(std::process::id());
+        let record = Record { created: clock.wall(), owner, server: None, socket_directory: None };
+        let mut workspace = Self {
+            directory: directory.clone(),
+            record,
+            account: account.cloned(),
+            _lock: lock,
+            clock: clock.clone(),
+            removed: false,
+        };
+        // From here on a failure removes it again.
+        if directory.join(SOCKET).as_os_str().len() > SOCKET_PATH_BYTES {
+            let private = Permissions::from_mode(0o700);
+            let short = tempfile::Builder::new().prefix("bsla-").permissions(private).tempdir();
+            let short = short.or_inconclusive(what())?;
+            let path = short.keep();
+            workspace.record.socket_directory = Some(path.clone());
+            if path.join(SOCKET).as_os_str().len() > SOCKET_PATH_BYTES {
+                return Err(Error::inconclusive(format!("{}: {} is too long for a socket", what(), path.display()))
+                    .hint("set TMPDIR to a short path"));
+            }
+            workspace.hand_over_one(&path).or_inconclusive(what())?;
+        }
+        workspace.write_record()?;
+        DirBuilder::new().mode(0o700).create(directory.join("tmp")).or_inconclusive(what())?;
+        Ok(workspace)
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub(super) fn data(&self) -> PathBuf {
+        self.directory.join("data")
+    }
+
+    pub(super) fn temporary(&self) -> PathBuf {
+        self.directory.join("tmp")
+    }
+
+    pub(super) fn socket(&self) -> PathBuf {
+        self.record.socket_directory.as_ref().unwrap_or(&self.directory).join(SOCKET)
+    }
+
+    pub(super) fn account(&self) -> Option<&Account> {
+        self.account.as_ref()
+    }
+
+    /// Give everything in it to the server's account. Before any of its processes runs.
+    pub(super) fn hand_over(&self) -> Result<()> {
+        let Some(account) = &self.account else { return Ok(()) };
+        super::copying::change_owner(&self.directory, account.uid, account.gid).or_inconclusive(format!(
+            "give {} to user {}",
+            self.directory.display(),
+            account.name
+        ))
+    }
+
+    fn hand_over_one(&self, path: &Path) -> io::Result<()> {
+        self.account.as_ref().map_or(Ok(()), |account| lchown(path, Some(account.uid), Some(account.gid)))
+    }
+
+    /// Note the server's process.
+    pub(super) fn record_server(&mut self, pid: u32) -> Result<()> {
+        self.record.server = Some(ProcessStamp::of(pid));
+        self.write_record()
+    }
+
+    fn write_record(&self) -> Result<()> {
+        let path = record_path(&self.directory);
+        let text = serde_json::to_vec_pretty(&self.record).or_inconclusive("describe sandbox")?;
+        let new = path.with_extension("json.new");
+        fs::write(&new, text)
+            .and_then(|()| fs::set_permissions(&new, Permissions::from_mode(0o600)))
+            .and_then(|()| fs::rename(&new, &path))
+            .or_inconclusive(format!("write {}", path.display()))
+    }
+
+    /// Kill what still runs in it, also what left the server's process group, and wipe it.
+    pub(super) fn remove(&mut self) -> Result<()> {
+        self.removed = true;
+        end_processes(&self.directory, &self.clock)?;
+        wipe(&self.directory, self.record.socket_directory.as_deref())
+    }
+}
+
+impl Drop for Workspace {
+    fn drop(&mut self) {
+        if !self.removed
+            && let Err(error) = self.remove()
+        {
+            tracing::error!(%error, "a sandbox was not removed");
+        }
+    }
+}
+
+/// A directory whose owner is gone.
+pub(super) struct Abandoned {
+    directory: PathBuf,
+    /// Held so that nobody else takes care of it at the same time.
+    _lock: File,
+}
+
+impl Abandoned {
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Kill what still runs in it and wipe it. Gives the process that was still running.
+    pub(super) fn remove(self, clock: &Arc<dyn Clock>) -> Result<Option<u32>> {
+        let server = end_processes(&self.directory, clock)?;
+        let record = fs::read(record_path(&self.directory)).ok();
+        let record: Option<Record> = record.and_then(|text| serde_json::from_slice(&text).ok());
+        wipe(&self.directory, record.and_then(|record| record.socket_directory).as_deref())?;
+        Ok(server)
+    }
+}
+
+/// Gives the oldest of the processes that still ran.
+fn end_processes(directory: &Path, clock: &Arc<dyn Clock>) -> Result<Option<u32>> {
+    let (oldest, left) = processes::kill_all(directory, &Stopwatch::start(clock), KILL_PATIENCE);
+    if left.is_empty() {
+        return Ok(oldest);
+    }
+    let what = format!("stop sandbox {}: processes {left:?} do not end", directory.display());
+    Err(Error::inconclusive(what).hint("they may wait for a disk that does not answer; its data was not wiped"))
+}
+
+/// Directories in `area` that nobody owns. Records without a directory are removed on the way.
+pub(super) fn abandoned(area: &Path) -> Result<Vec<Abandoned>> {
+    let what = || format!("look for leftovers in {}", area.display());
+    let area_lock = match lock_area(area) {
+        // It went with its last instance.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.or_inconclusive(what())?,
+    };
+    let mut found = Vec::new();
+    let entries = match fs::read_dir(area) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.or_inconclusive(what())?,
+    };
+    for entry in entries {
+        let path = entry.or_inconclusive(what())?.path();
+        if !path.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
+            sweep_record(&path);
+            continue;
+        }
+        let lock = File::open(&path).or_inconclusive(what())?;
+        match lock.try_lock() {
+            Ok(()) => found.push(Abandoned { directory: path, _lock: lock }),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => Err(error).or_inconclusive(what())?,
+        }
+    }
+    drop(area_lock);
+    Ok(found)
+}
+
+/// A record can outlive its directory if its process is killed between the two removals.
+fn sweep_record(path: &Path) {
+    let name = path.to_string_lossy();
+    let described = name.strip_suffix(".json").or_else(|| name.strip_suffix(".json.new"));
+    if described.is_some_and(|directory| !Path::new(directory).exists()) {
+        // Tried again next time.
+        let _ = fs::remove_file(path);
+    }
+}
+
+/// While this is held no directory in the area is new and not yet locked.
+fn lock_area(area: &Path) -> io::Result<File> {
+    let file = File::open(area)?;
+    file.lock()?;
+    Ok(file)
+}
+
+fn make_locked(area: &Path, directory: &Path) -> io::Result<File> {
+    let area_lock = lock_area(area)?;
+    DirBuilder::new().mode(0o700).create(directory)?;
+    let lock = File::open(directory)?;
+    lock.lock()?;
+    drop(area_lock);
+    Ok(lock)
+}
+
+fn record_path(directory: &Path) -> PathBuf {
+    let mut name = directory.as_os_str().to_owned();
+    name.push(".json");
+    PathBuf::from(name)
+}
+
+/// The record goes last: while it is there, the rest is found again. Only a socket directory of our own making is
+/// believed: the record is ours, but a mistake in it must not cost somebody's files.
+fn wipe(directory: &Path, socket_directory: Option<&Path>) -> Result<()> {
+    let own = |path: &&Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"bsla-"));
+    for path in [Some(directory), socket_directory.filter(own)].into_iter().flatten() {
+        match fs::remove_dir_all(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+        .or_inconclusive(format!("wipe sandbox {}", path.display()))
+        .map_err(|e| e.hint("it holds restored data: remove it by hand"))?;
+    }
+    match fs::remove_file(record_path(directory)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).or_inconclusive(format!("remove the record of sandbox {}", directory.display()))?;
+        }
+        _ => {}
+    }
+    if let Some(area) = directory.parent() {
+        super::area::leave(area);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+
+    fn create(area: &Path, name: &str) -> Result<Workspace> {
+        Workspace::create(area, name, None, &SystemClock::shared())
+    }
+
+    #[test]
+    fn an_owned_directory_is_private_recorded_and_not_abandoned() {
+        let area = tempfile::tempdir().unwrap();
+        let workspace = create(area.path(), "run").unwrap();
+        assert_eq!(workspace.directory().metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        let record: Record = serde_json::from_slice(&fs::read(area.path().join("run.json")).unwrap()).unwrap();
+        assert_eq!(record.owner, ProcessStamp::of(std::process::id()));
+        assert!(abandoned(area.path()).unwrap().is_empty());
+        drop(workspace);
+        assert_eq!(fs::read_dir(area.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_directory_without_owner_is_removed_with_its_record_and_socket_directory() {
+        let area = tempfile::tempdir().unwrap();
+        let long = area.path().join("x".repeat(120));
+        fs::create_dir(&long).unwrap();
+        let mut workspace = create(&long, "run").unwrap();
+        let socket = workspace.socket();
+        assert!(socket.as_os_str().len() < 108 && socket.parent().unwrap().is_dir());
+        workspace.removed = true; // as if we were killed
+        drop(workspace);
+        let found = abandoned(&long).unwrap();
+        assert_eq!(found.len(), 1);
+        assert!(abandoned(&long).unwrap().is_empty(), "somebody already takes care of it");
+        for one in found {
+            assert_eq!(one.remove(&SystemClock::shared()).unwrap(), None);
+        }
+        assert_eq!(fs::read_dir(&long).unwrap().count(), 0);
+        assert!(!socket.parent().unwrap().exists());
+    }
+
+    #[test]
+    fn a_record_without_directory_is_swept_up() {
+        let area = tempfile::tempdir().unwrap();
+        fs::write(area.path().join("old.json"), "{}").unwrap();
+        fs::write(area.path().join("old.json.new"), "{}").unwrap();
+        assert!(abandoned(area.path()).unwrap().is_empty());
+        assert_eq!(fs::read_dir(area.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_name_that_leads_elsewhere_or_is_taken_is_refused() {
+        let area = tempfile::tempdir().unwrap();
+        for name in ["", "..", "a/b", ".hidden"] {
+            assert!(create(area.path(), name).err().unwrap().to_string().contains("not a file name"), "{name}");
+        }
+        let _first = create(area.path(), "run").unwrap();
+        assert!(create(area.path(), "run").err().unwrap().to_string().contains("exists"));
+        assert!(area.path().join("run").is_dir(), "the first one is left alone");
+    }
+}

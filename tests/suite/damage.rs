@@ -1,0 +1,150 @@
+//! What is wrong turns the verdict red and is named: in restored data, in the repository, in the key.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use crate::support::{Product, Server, World, entries, fixture, wrong};
+
+#[test]
+fn every_difference_in_restored_data_is_named() {
+    let source = Server::start(Product::MariaDb);
+    source.load(&fixture("chinook.sql"));
+    source.sql(
+        "USE Chinook; CREATE PROCEDURE p() SELECT 1; CREATE FUNCTION f() RETURNS INT DETERMINISTIC RETURN 1; \
+         CREATE VIEW v AS SELECT Name FROM Genre; CREATE TRIGGER t BEFORE INSERT ON Genre FOR EACH ROW SET NEW.Name = 'x'; \
+         CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO SELECT 1; CREATE SEQUENCE s",
+    );
+    let world = World::new(&source, &["Chinook"], "");
+    world.backup();
+    let target = Server::start(Product::MariaDb);
+    world.json(&["restore", "shop", "--to", &target.destination()], 0);
+
+    // What to break, and the names that must be told.
+    let cases: [(&str, &[&str]); 9] = [
+        ("UPDATE Chinook.Genre SET Name = 'Rock!' WHERE GenreId = 1", &["content Chinook.Genre"]),
+        (
+            "SET foreign_key_checks=0; DELETE FROM Chinook.Artist WHERE ArtistId = 3",
+            &["rows Chinook.Artist", "content Chinook.Artist"],
+        ),
+        (
+            "ALTER TABLE Chinook.Genre DROP COLUMN Name, ADD COLUMN Name VARCHAR(121)",
+            &["definition Chinook.Genre", "content Chinook.Genre"],
+        ),
+        ("SET foreign_key_checks=0; DROP TABLE Chinook.PlaylistTrack", &["table Chinook.PlaylistTrack"]),
+        ("DROP VIEW Chinook.v", &["view Chinook.v"]),
+        ("DROP PROCEDURE Chinook.p", &["procedure Chinook.p"]),
+        ("DROP FUNCTION Chinook.f", &["function Chinook.f"]),
+        ("DROP TRIGGER Chinook.t", &["trigger Chinook.t"]),
+        ("DROP EVENT Chinook.e", &["event Chinook.e"]),
+    ];
+    for (sql, names) in cases {
+        target.sql(sql);
+        let report = world.json(&["verify", "shop", "--against", &target.destination()], 3);
+        assert_eq!(report["verdict"], "failed");
+        let wrong = wrong(&report);
+        for name in names {
+            assert!(wrong.iter().any(|found| found == name), "{sql}: {name} in {wrong:?}");
+        }
+        let reason = report["reason"].as_str().unwrap();
+        assert!(names.iter().any(|name| reason.contains(name)), "{sql}: {reason}");
+        world.json(&["restore", "shop", "--to", &target.destination(), "--overwrite"], 0);
+    }
+    target.sql("CREATE TABLE Chinook.extra (a INT)");
+    let report = world.json(&["verify", "shop", "--against", &target.destination()], 3);
+    assert_eq!(wrong(&report), ["table Chinook.extra"]);
+}
+
+#[test]
+fn a_table_that_a_view_needs_is_named_when_it_is_gone() {
+    let source = Server::start(Product::MariaDb);
+    source.load(&fixture("chinook.sql"));
+    source.sql("USE Chinook; CREATE VIEW v AS SELECT Name FROM Genre");
+    let world = World::new(&source, &["Chinook"], "");
+    world.backup();
+    let target = Server::start(Product::MariaDb);
+    world.json(&["restore", "shop", "--to", &target.destination()], 0);
+    target.sql("SET foreign_key_checks=0; DROP TABLE Chinook.Genre");
+    let report = world.json(&["verify", "shop", "--against", &target.destination()], 3);
+    let wrong = wrong(&report);
+    assert!(wrong.contains(&"table Chinook.Genre".to_owned()), "{wrong:?}");
+    // The tables that are still there are not accused.
+    assert!(!wrong.iter().any(|name| name.contains("Track")), "{wrong:?}");
+}
+
+#[test]
+fn assertions_are_asked_and_a_no_is_red() {
+    let server = Server::start(Product::MariaDb);
+    server.load(&fixture("chinook.sql"));
+    let assertion =
+        |name: &str, sql: &str| format!("[[source.shop.verify.assertions]]\nname = \"{name}\"\nsql = \"{sql}\"\n");
+    let good = assertion("enough tracks", "SELECT COUNT(*) > 3000 FROM Chinook.Track");
+    let world = World::new(&server, &["Chinook"], &good);
+    world.backup();
+    let drill = world.json(&["drill"], 0);
+    assert!(drill["checks"].as_array().unwrap().iter().any(|check| check["name"] == "assertion enough tracks"));
+    for (name, sql) in [
+        ("no", "SELECT 0"),
+        ("null", "SELECT NULL"),
+        ("empty", "SELECT 1 FROM DUAL WHERE 1=0"),
+        ("error", "SELECT * FROM nothing.here"),
+    ] {
+        let both = format!("{good}{}", assertion(name, sql));
+        let world = World { directory: World::new(&server, &["Chinook"], &both).directory };
+        world.backup();
+        let drill = world.json(&["drill"], 3);
+        assert_eq!(wrong(&drill), [format!("assertion {name}")]);
+    }
+}
+
+#[test]
+fn a_flipped_byte_in_any_file_of_the_repository_is_noticed() {
+    let server = Server::start(Product::MariaDb);
+    server.load(&fixture("chinook.sql"));
+    let world = World::new(&server, &["Chinook"], "");
+    world.backup();
+    assert_eq!(world.json(&["drill"], 0)["verdict"], "passed");
+    let mut packs: Vec<PathBuf> = entries(&world.path("repo/data")).iter().flat_map(|dir| entries(dir)).collect();
+    packs.sort_by_key(|pack| fs::metadata(pack).unwrap().len());
+    let biggest = packs.pop().unwrap();
+    let mut victims = vec![biggest];
+    for kind in ["index", "snapshots"] {
+        victims.extend(entries(&world.path("repo").join(kind)));
+    }
+    for victim in victims {
+        let whole = fs::read(&victim).unwrap();
+        let mut broken = whole.clone();
+        let middle = broken.len() / 2;
+        broken[middle] ^= 1;
+        fs::set_permissions(&victim, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(&victim, &broken).unwrap();
+        let ran = world.run(&["drill"]);
+        assert!(ran.status == 3 || ran.status == 1, "{}: {ran:?}", victim.display());
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        let name = victim.file_name().unwrap().to_string_lossy().into_owned();
+        assert!(said.contains(&name[..8]), "{name} in {said}");
+        let metrics = world.run(&["metrics"]).stdout;
+        assert!(metrics.contains("backup_sla_drill_last_outcome{source=\"shop\",outcome=\"passed\"} 0"), "{metrics}");
+        fs::write(&victim, &whole).unwrap();
+        world.assert_no_sandbox_left();
+    }
+    assert_eq!(world.json(&["drill"], 0)["verdict"], "passed");
+}
+
+#[test]
+fn a_wrong_key_is_a_clear_error_and_a_failed_drill() {
+    let server = Server::start(Product::MariaDb);
+    server.load(&fixture("chinook.sql"));
+    let world = World::new(&server, &["Chinook"], "");
+    world.backup();
+    world.secret("key", "wrong");
+    for command in ["drill", "backup", "list"] {
+        let ran = world.run(&[command]);
+        assert_eq!(ran.status, 1, "{command}: {ran:?}");
+        assert!(ran.stderr.contains("password"), "{command}: {ran:?}");
+        assert!(ran.stderr.contains("hint: "), "{command}: {ran:?}");
+    }
+    let metrics = world.run(&["metrics"]).stdout;
+    assert!(metrics.contains("backup_sla_drill_failures_total{source=\"shop\"} 1"), "{metrics}");
+    assert!(metrics.contains("backup_sla_encryption_key_available{repository=\"local\"} 0"), "{metrics}");
+}

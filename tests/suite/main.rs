@@ -1,0 +1,20 @@
+//! Flows against real servers: MariaDB, MySQL, the restic program, and the `backup-sla` binary itself.
+//!
+//! Every test starts what it needs on unix sockets or loopback in a directory of its own and stops it. A missing
+//! component fails the test that needs it.
+// Tests may look at the clock: they measure the program from outside.
+#![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods, clippy::duration_suboptimal_units)]
+#![allow(clippy::needless_pass_by_value)]
+
+mod bad_input;
+mod damage;
+mod demo;
+mod interop;
+mod kills;
+mod memory;
+mod mysql;
+mod privileges;
+mod round_trip;
+mod rules;
+mod service;
+mod support;

@@ -1,0 +1,46 @@
+//! Memory stays bounded whatever the data: a long row, and a stream that grows.
+
+use std::fs;
+use std::process::Stdio;
+
+use crate::support::{ALONE, Product, Server, World, wrong};
+
+/// Peak resident memory of a run of the program, in MiB.
+fn peak(world: &World, arguments: &[&str]) -> u64 {
+    let mut child = world.command(arguments).stdout(Stdio::null()).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    loop {
+        if let Ok(text) = fs::read_to_string(&status)
+            && let Some(line) = text.lines().find(|line| line.starts_with("VmHWM:"))
+        {
+            peak = peak.max(line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024);
+        }
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(status.success(), "{arguments:?}: {status}");
+            return peak;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn one_row_of_300_mb_is_backed_up_and_restored_in_bounded_memory() {
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let server = Server::start_with(Product::MariaDb, &["--innodb-buffer-pool-size=256M"]);
+    server.sql(
+        "SET GLOBAL max_allowed_packet = 1073741824; CREATE DATABASE d; USE d; \
+         CREATE TABLE d.t (id INT PRIMARY KEY, doc LONGTEXT) CHARACTER SET latin1",
+    );
+    server.sql("INSERT INTO d.t VALUES (1, 'small'), (2, REPEAT('it''s a long \\\\ line; ', 15000000)), (3, 'small')");
+    let world = World::new(&server, &["d"], "");
+    let text = fs::read_to_string(world.path("config.toml")).unwrap();
+    fs::write(world.path("config.toml"), text.replace("\"1GiB\"", "\"6GiB\"")).unwrap();
+    let used = peak(&world, &["backup"]);
+    assert!(used < 400, "backup peaked at {used} MiB");
+    let used = peak(&world, &["drill"]);
+    assert!(used < 400, "drill peaked at {used} MiB");
+    server.sql("UPDATE d.t SET doc = CONCAT(doc, '!') WHERE id = 2");
+    let report = world.json(&["verify", "shop", "--against", &server.destination()], 3);
+    assert_eq!(wrong(&report), ["content d.t"]);
+}

@@ -1,0 +1,338 @@
+//! A world per test: a private server, a configuration, a repository, and the program under test.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// The program under test.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_backup-sla");
+
+pub fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+/// Which product a server is, and where its programs are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Product {
+    MariaDb,
+    MySql,
+}
+
+impl Product {
+    pub fn program(self, name: &str) -> PathBuf {
+        let path = match (self, name) {
+            (Self::MariaDb, "server") => PathBuf::from("/usr/sbin/mariadbd"),
+            (Self::MariaDb, "client") => PathBuf::from("/usr/bin/mariadb"),
+            (Self::MariaDb, "dump") => PathBuf::from("/usr/bin/mariadb-dump"),
+            (Self::MySql, "server") => mysql_programs().join("mysqld"),
+            (Self::MySql, "client") => mysql_programs().join("mysql"),
+            (Self::MySql, "dump") => mysql_programs().join("mysqldump"),
+            other => panic!("no program for {other:?}"),
+        };
+        assert!(path.exists(), "{} is missing: run scripts/setup --for test", path.display());
+        path
+    }
+
+    fn template(self) -> PathBuf {
+        static MADE: [OnceLock<PathBuf>; 2] = [OnceLock::new(), OnceLock::new()];
+        MADE[self as usize].get_or_init(|| make_template(self)).clone()
+    }
+}
+
+/// MySQL's programs, in a root of their own (scripts/mysql-root).
+pub fn mysql_programs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/mysql-root/wrappers")
+}
+
+fn make_template(product: Product) -> PathBuf {
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("template-{product:?}-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&place);
+    fs::create_dir_all(&place).unwrap();
+    let data = place.join("data");
+    hand_to_server(&place);
+    let mut command = match product {
+        Product::MariaDb => {
+            let mut command = as_server("mariadb-install-db");
+            command.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
+            command.arg("--innodb-log-file-size=8M");
+            command
+        }
+        Product::MySql => {
+            let mut command = as_server(&product.program("server").to_string_lossy());
+            command.args(["--no-defaults", "--initialize-insecure", "--secure-file-priv=NULL"]);
+            command
+        }
+    };
+    let output = command.arg(format!("--datadir={}", data.display())).output().unwrap();
+    assert!(output.status.success(), "make template: {}", String::from_utf8_lossy(&output.stderr));
+    place
+}
+
+/// A command that runs as the account servers run as.
+fn as_server(program: &str) -> Command {
+    if !rustix::process::geteuid().is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=mysql", "--regid=mysql", "--clear-groups", "--"]).arg(program);
+    command
+}
+
+fn hand_to_server(path: &Path) {
+    if rustix::process::geteuid().is_root() {
+        let done = Command::new("chown").args(["-R", "mysql:mysql"]).arg(path).status().unwrap();
+        assert!(done.success());
+    }
+}
+
+/// A private server; killed and wiped when dropped.
+pub struct Server {
+    pub product: Product,
+    pub socket: PathBuf,
+    child: Child,
+    directory: tempfile::TempDir,
+}
+
+impl Server {
+    pub fn start(product: Product) -> Self {
+        Self::start_with(product, &[])
+    }
+
+    pub fn start_with(product: Product, extra: &[&str]) -> Self {
+        let directory = tempfile::Builder::new().prefix("bsla-").tempdir_in("/tmp").unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let data = directory.path().join("data");
+        let copied = Command::new("cp").arg("-a").arg(product.template().join("data")).arg(&data).status().unwrap();
+        assert!(copied.success());
+        hand_to_server(directory.path());
+        let (socket, log) = (directory.path().join("s"), directory.path().join("log"));
+        let mut command = as_server(&product.program("server").to_string_lossy());
+        command
+            .arg("--no-defaults")
+            .arg(format!("--datadir={}", data.display()))
+            .arg(format!("--socket={}", socket.display()))
+            .arg(format!("--pid-file={}/pid", directory.path().display()))
+            .args(["--log-bin=binlog", "--server-id=1", "--binlog-format=ROW", "--max-allowed-packet=1G"])
+            .args(["--innodb-flush-log-at-trx-commit=0", "--sync-binlog=0"])
+            .args(extra)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(&log).unwrap());
+        if !extra.iter().any(|argument| argument.starts_with("--port")) {
+            command.arg("--skip-networking");
+        }
+        match product {
+            Product::MariaDb => command.arg("--innodb-log-file-size=8M"),
+            Product::MySql => command.args(["--mysqlx=OFF", "--secure-file-priv=NULL"]),
+        };
+        let child = command.spawn().unwrap();
+        let mut server = Self { product, socket, child, directory };
+        server.wait(&log);
+        server
+    }
+
+    fn wait(&mut self, log: &Path) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !self.try_sql("SELECT 1").status.success() {
+            let ended = self.child.try_wait().unwrap();
+            let log = fs::read_to_string(log).unwrap_or_default();
+            assert!(ended.is_none() && Instant::now() < deadline, "server does not start: {log}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    pub fn client(&self) -> Command {
+        let mut command = Command::new(self.product.program("client"));
+        command.arg("--no-defaults").arg("-uroot").arg("-S").arg(&self.socket);
+        command.args(["--default-character-set=utf8mb4", "--max-allowed-packet=1G", "--batch", "--skip-column-names"]);
+        command
+    }
+
+    pub fn try_sql(&self, sql: &str) -> Output {
+        let mut child =
+            self.client().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let _ = stdin.write_all(sql.as_bytes());
+        drop(stdin);
+        child.wait_with_output().unwrap()
+    }
+
+    /// Run SQL; its output.
+    pub fn sql(&self, sql: &str) -> String {
+        let output = self.try_sql(sql);
+        assert!(output.status.success(), "{sql:.300}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// Run an SQL file with the plain client.
+    pub fn load(&self, file: &Path) {
+        let output = self.client().stdin(fs::File::open(file).unwrap()).output().unwrap();
+        assert!(output.status.success(), "{}: {}", file.display(), String::from_utf8_lossy(&output.stderr));
+    }
+
+    pub fn pid(&self) -> u32 {
+        fs::read_to_string(self.directory.path().join("pid")).unwrap().trim().parse().unwrap()
+    }
+
+    pub fn destination(&self) -> String {
+        format!("unix:{}", self.socket.display())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Configuration, state directory and repository of one test.
+pub struct World {
+    pub directory: tempfile::TempDir,
+}
+
+impl World {
+    /// A world with one source, `shop`, which is `server`; `more` is appended to the configuration.
+    pub fn new(server: &Server, databases: &[&str], more: &str) -> Self {
+        let directory = tempfile::Builder::new().prefix("bsla-").tempdir().unwrap();
+        let world = Self { directory };
+        world.secret("key", "correct horse");
+        let programs = match server.product {
+            Product::MariaDb => String::new(),
+            Product::MySql => format!("programs = \"{}\"\n", mysql_programs().display()),
+        };
+        let list = databases.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+        let databases = if databases.is_empty() { String::new() } else { format!("databases = [{list}]\n") };
+        world.configure(&format!(
+            "[source.shop.mysql]\nsocket = \"{}\"\nuser = \"root\"\n{databases}{programs}[source.shop.sandbox]\nmemory = \"1GiB\"\n{programs}{more}",
+            server.socket.display()
+        ));
+        world
+    }
+
+    /// Replace the configuration: the given text follows the usual head.
+    pub fn configure(&self, tail: &str) {
+        let head = "state_dir = \"state\"\n[repository.local]\nkind = \"restic\"\nurl = \"repo\"\npassword_file = \"key\"\n\
+                    [sla.standard]\nrpo = \"24h\"\nrto = \"5h\"\nretention = \"30d\"\ndrill_interval = \"24h\"\n\
+                    [source.shop]\nkind = \"mysql\"\nrepository = \"local\"\nsla = \"standard\"\nschedule = { full = \"0 2 * * *\" }\n";
+        fs::write(self.path("config.toml"), format!("{head}{tail}")).unwrap();
+    }
+
+    pub fn secret(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// The program with this world's configuration.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command.arg("--config").arg(self.path("config.toml")).args(arguments).stdin(Stdio::null());
+        command
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        Ran::of(self.command(arguments).output().unwrap())
+    }
+
+    /// Run with `--json`; the first object. The command must end with `status`.
+    pub fn json(&self, arguments: &[&str], status: i32) -> Value {
+        let mut all = vec!["--json"];
+        all.extend(arguments);
+        let ran = self.run(&all);
+        assert_eq!(ran.status, status, "{arguments:?}: {ran:?}");
+        let line = ran.stdout.lines().next().unwrap_or_else(|| panic!("{arguments:?} printed nothing: {ran:?}"));
+        serde_json::from_str(line).unwrap()
+    }
+
+    pub fn backup(&self) -> Value {
+        self.json(&["backup", "shop"], 0)
+    }
+
+    /// Recovery points that the program lists.
+    pub fn listed(&self) -> usize {
+        let ran = self.run(&["--json", "list"]);
+        assert_eq!(ran.status, 0, "{ran:?}");
+        ran.stdout.lines().count()
+    }
+
+    /// The restic program on this world's repository.
+    pub fn restic(&self, arguments: &[&str]) -> Output {
+        assert!(Path::new("/usr/bin/restic").exists(), "restic is missing: run scripts/setup --for test");
+        let mut command = Command::new("/usr/bin/restic");
+        command.arg("--no-cache").arg("--repo").arg(self.path("repo"));
+        command.arg("--password-file").arg(self.path("key")).args(arguments).output().unwrap()
+    }
+
+    /// No server and no data directory of a sandbox is left.
+    pub fn assert_no_sandbox_left(&self) {
+        let marker = self.directory.path().join("state").to_string_lossy().into_owned();
+        for area in ["state/sandboxes", "state/sandboxes-elsewhere"] {
+            let left = entries(&self.path(area));
+            assert!(left.is_empty(), "left in {marker}: {left:?}");
+        }
+    }
+}
+
+pub fn entries(directory: &Path) -> Vec<PathBuf> {
+    let Ok(list) = fs::read_dir(directory) else { return Vec::new() };
+    list.map(|entry| entry.unwrap().path()).collect()
+}
+
+/// What a run of the program said.
+#[derive(Debug)]
+pub struct Ran {
+    pub status: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    pub fn of(output: Output) -> Self {
+        Self {
+            status: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+/// Names of the checks of a report that did not hold.
+pub fn wrong(report: &Value) -> Vec<String> {
+    let checks = report["checks"].as_array().unwrap();
+    checks.iter().filter(|check| check["ok"] == false).map(|check| check["name"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Wait until `found` gives something, for at most a minute.
+pub fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(value) = found() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Tests that mount or measure must not run beside each other.
+pub static ALONE: Mutex<()> = Mutex::new(());
+
+/// A running program that does not outlive its test.
+pub struct Running(pub Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
