@@ -2,17 +2,23 @@
 
 use std::process::Command;
 
-use crate::support::{PROGRAM, Ran};
+use crate::support::{PROGRAM, finish};
 
 #[test]
 fn one_round_of_the_demo_passes_and_says_promised_and_measured() {
     let directory = tempfile::tempdir().unwrap();
-    let ran = Ran::of(Command::new(PROGRAM).args(["demo", "--once", "--dir"]).arg(directory.path()).output().unwrap());
+    let demo = |arguments: &[&str]| {
+        let mut command = Command::new(PROGRAM);
+        command.args(arguments);
+        command
+    };
+    let place = directory.path().to_str().unwrap();
+    let ran = finish(demo(&["demo", "--once", "--dir", place]));
     assert_eq!(ran.status, 0, "{ran:?}");
     for part in ["PASSED", "recovery time: measured", "promised", "RPO"] {
         assert!(ran.stdout.contains(part), "{part} in {}", ran.stdout);
     }
-    let ran = Ran::of(Command::new(PROGRAM).args(["--json", "demo", "--once"]).output().unwrap());
+    let ran = finish(demo(&["--json", "demo", "--once"]));
     assert_eq!(ran.status, 0, "{ran:?}");
     let drill: serde_json::Value = serde_json::from_str(ran.stdout.lines().next().unwrap()).unwrap();
     assert_eq!(drill["verdict"], "passed");

@@ -120,6 +120,7 @@ impl Server {
             .arg(format!("--pid-file={}/pid", directory.path().display()))
             .args(["--log-bin=binlog", "--server-id=1", "--binlog-format=ROW", "--max-allowed-packet=1G"])
             .args(["--innodb-flush-log-at-trx-commit=0", "--sync-binlog=0"])
+            .arg("--lock-wait-timeout=120")
             .args(extra)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -241,7 +242,7 @@ impl World {
     }
 
     pub fn run(&self, arguments: &[&str]) -> Ran {
-        Ran::of(self.command(arguments).output().unwrap())
+        finish(self.command(arguments))
     }
 
     /// Run with `--json`; the first object. The command must end with `status`.
@@ -304,6 +305,24 @@ impl Ran {
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
     }
+}
+
+/// Run a command to its end; what should take seconds must not stop the whole suite, so it is killed after five minutes.
+pub fn finish(mut command: Command) -> Ran {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let pid = rustix::process::Pid::from_child(&child);
+    let (ended, waits) = std::sync::mpsc::channel::<()>();
+    let watch = std::thread::spawn(move || {
+        let late = waits.recv_timeout(Duration::from_mins(5)) == Err(std::sync::mpsc::RecvTimeoutError::Timeout);
+        if late {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        late
+    });
+    let output = child.wait_with_output().unwrap();
+    drop(ended);
+    assert!(!watch.join().unwrap(), "{command:?} did not end by itself: {output:?}");
+    Ran::of(output)
 }
 
 /// Names of the checks of a report that did not hold.

@@ -125,13 +125,15 @@ pub fn facts_by_name(accounts: &[AccountSql], inventory: &Inventory) -> BTreeMap
 fn is_restorable(statement: &str, inventory: &Inventory) -> bool {
     let place = statement.strip_prefix("GRANT ").and_then(|rest| rest.split_once(" ON ")?.1.split_once(" TO "));
     let Some((place, _)) = place else { return true };
-    let routine = ["PROCEDURE ", "FUNCTION ", "PACKAGE BODY ", "PACKAGE "].iter().find_map(|kind| place.strip_prefix(kind));
+    let routine =
+        ["PROCEDURE ", "FUNCTION ", "PACKAGE BODY ", "PACKAGE "].iter().find_map(|kind| place.strip_prefix(kind));
     let Some((database, name)) = names::split_qualified(routine.unwrap_or(place)) else { return true };
     if name == "*" || database == "*" || database == "mysql" {
         return true;
     }
     let name = names::qualified(&database, &name);
-    inventory.tables.iter().any(|table| table.name == name) || inventory.objects.iter().any(|object| object.name == name)
+    inventory.tables.iter().any(|table| table.name == name)
+        || inventory.objects.iter().any(|object| object.name == name)
 }
 
 /// MySQL says nothing of an empty password; created from that, the account would be locked as expired.

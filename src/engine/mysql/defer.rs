@@ -90,7 +90,8 @@ mod tests {
 
     #[test]
     fn keys_keep_their_order() {
-        let first = HEAD.replace("  KEY `again` (`id`),\n  KEY `k` (`c`,`id`),", "  KEY `k` (`c`,`id`),\n  KEY `again` (`id`),");
+        let first = HEAD
+            .replace("  KEY `again` (`id`),\n  KEY `k` (`c`,`id`),", "  KEY `k` (`c`,`id`),\n  KEY `again` (`id`),");
         assert!(plan(first.as_bytes(), 10_000_000).after.is_empty());
     }
 

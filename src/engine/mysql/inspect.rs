@@ -39,7 +39,8 @@ pub fn inspect(tools: &Tools, account: &Account, manifest: &Manifest, context: &
         inspection.problems = problems.into_inner();
     }
     if manifest.inventory.objects.iter().any(|object| object.kind == ObjectKind::Account) {
-        let there = accounts::facts_by_name(&accounts::read(&mut session, &manifest.server.product)?, &manifest.inventory);
+        let there =
+            accounts::facts_by_name(&accounts::read(&mut session, &manifest.server.product)?, &manifest.inventory);
         // Accounts beyond the promised ones belong to the destination.
         let promised = manifest.inventory.objects.iter().filter(|object| object.kind == ObjectKind::Account);
         inspection.inventory.objects.extend(promised.filter_map(|object| there.get(&object.name).cloned()));

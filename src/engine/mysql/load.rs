@@ -285,7 +285,10 @@ fn missing_definers(to: &Account, point: &StoredPoint) -> Result<Vec<String>> {
     if definers.is_empty() {
         return Ok(Vec::new());
     }
-    let there = accounts::facts_by_name(&accounts::read(&mut Session::open(to)?, &manifest.server.product)?, &manifest.inventory);
+    let there = accounts::facts_by_name(
+        &accounts::read(&mut Session::open(to)?, &manifest.server.product)?,
+        &manifest.inventory,
+    );
     let missing = definers.into_iter().filter(|definer| !there.contains_key(*definer));
     Ok(missing.map(|definer| format!("definer {definer} has no account at the destination")).collect())
 }

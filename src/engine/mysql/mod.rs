@@ -144,7 +144,9 @@ impl Engine for MysqlEngine {
         };
         let answer = Session::open(&Account::of_destination(at)?).and_then(|mut session| session.value(sql));
         let (actual, ok) = match answer {
-            Ok(Some(value)) => (value.clone(), value.parse::<f64>().is_ok_and(|number| number.is_finite() && number != 0.0)),
+            Ok(Some(value)) => {
+                (value.clone(), value.parse::<f64>().is_ok_and(|number| number.is_finite() && number != 0.0))
+            }
             Ok(None) => ("NULL".to_owned(), false),
             Err(error) => (error.to_string(), false),
         };

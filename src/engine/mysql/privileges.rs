@@ -132,7 +132,7 @@ mod tests {
         let lines = [
             "GRANT USAGE ON *.* TO `b`@`%`",
             "GRANT SELECT, SHOW VIEW ON `myXshop`.* TO `b`@`%`",
-            "GRANT SELECT ON `my%`.* TO `b`@`%`",
+            "GRANT SELECT ON `my\\_s%`.* TO `b`@`%`",
         ];
         let found = missing(&lines, "MariaDB", true).join("\n");
         for part in [

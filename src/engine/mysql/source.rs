@@ -65,7 +65,9 @@ pub fn survey(session: &mut Session, wanted: &[String]) -> Result<Survey> {
     let grants = Grants::read(&session.column("SHOW GRANTS")?);
     let mut missing = grants.missing(&survey.server.product, &survey.databases, survey.binlog());
     if wanted.is_empty() && !grants.sees_all_databases() {
-        missing.push("SELECT on *.* (no `databases` are configured, and this account does not see all of them)".to_owned());
+        missing.push(
+            "SELECT on *.* (no `databases` are configured, and this account does not see all of them)".to_owned(),
+        );
     }
     if !missing.is_empty() {
         return Err(Error::failed(format!("check privileges of {}: missing {}", survey.user, missing.join(", ")))
