@@ -8,6 +8,7 @@ use crate::app::App;
 use crate::clock::SystemClock;
 use crate::config;
 use crate::error::{Error, Result};
+use crate::operations::open_repository;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -46,7 +47,7 @@ fn connect(app: &App, name: &str) -> Result<u8> {
     for warning in preflight.warnings {
         output::line(&format!("  note: {warning}"))?;
     }
-    source.repository.prepare().map_err(|error| error.context(format!("source {name}")))?;
+    open_repository(app, &source).map_err(|error| error.context(format!("source {name}")))?;
     output::line(&format!("source {name}: repository {} is open", source.repository.location()))?;
     Ok(0)
 }

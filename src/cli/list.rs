@@ -7,7 +7,7 @@ use super::output;
 use super::{Session, Sources, for_each};
 use crate::app::App;
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::operations::refresh_points;
 
 #[derive(Debug, Serialize)]
@@ -27,8 +27,10 @@ pub fn run(session: &Session<'_>, arguments: &Sources) -> Result<u8> {
     let names = app.names(&arguments.sources)?;
     let mut lines = Vec::new();
     let code = for_each(session, &names, |name| {
-        lines.extend(points(&app, name)?);
-        Ok(0)
+        let (points, damaged) = points(&app, name)?;
+        lines.extend(points);
+        damaged.iter().for_each(output::error);
+        Ok(u8::from(!damaged.is_empty()))
     });
     if session.json {
         lines.iter().try_for_each(output::json)?;
@@ -50,9 +52,9 @@ pub fn run(session: &Session<'_>, arguments: &Sources) -> Result<u8> {
     Ok(code)
 }
 
-fn points(app: &App, name: &str) -> Result<Vec<Line>> {
+fn points(app: &App, name: &str) -> Result<(Vec<Line>, Vec<Error>)> {
     let source = app.source(name)?;
-    let published = refresh_points(app, &source)?;
+    let listing = refresh_points(app, &source)?;
     let verified = app.block_on(app.ledger.verified_at(name))?;
     let line = |point: crate::repository::Published| Line {
         source: name.to_owned(),
@@ -64,5 +66,5 @@ fn points(app: &App, name: &str) -> Result<Vec<Line>> {
         verified_at: verified.get(&point.manifest.id).copied(),
         id: point.manifest.id,
     };
-    Ok(published.into_iter().map(line).collect())
+    Ok((listing.points.into_iter().map(line).collect(), listing.damaged))
 }

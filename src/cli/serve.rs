@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::exporter::collector::RepositoryState;
 use crate::exporter::refresh::Exporter;
 use crate::exporter::web::WebServer;
-use crate::operations::refresh_points;
+use crate::operations::{open_repository, refresh_points};
 use crate::run_context::Cancel;
 
 /// How often the repositories are asked what they list.
@@ -114,7 +114,10 @@ pub(super) fn look_at_repositories(app: &App, exporter: &Exporter) {
     let mut states: BTreeMap<String, RepositoryState> = BTreeMap::new();
     for name in app.config.sources.keys() {
         let Ok(source) = app.source(name) else { continue };
-        let opened = source.repository.prepare().and_then(|()| refresh_points(app, &source).map(|_| ()));
+        let opened =
+            open_repository(app, &source).and_then(|()| refresh_points(app, &source)).and_then(|mut listing| {
+                if listing.damaged.is_empty() { Ok(()) } else { Err(listing.damaged.swap_remove(0)) }
+            });
         if let Err(error) = &opened {
             tracing::error!(source = %name, hint = error.hint_text(), "look at repository: {error}");
         }

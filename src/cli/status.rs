@@ -16,7 +16,7 @@ use crate::operations::refresh_points;
 struct Line {
     source: String,
     kind: String,
-    /// Why the repository could not be asked; the figures are then the last known ones.
+    /// What is wrong with the repository; where it could not be asked, the figures are the last known ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
     objectives: Promised,
@@ -76,8 +76,10 @@ pub fn run(session: &Session<'_>, arguments: &Sources) -> Result<u8> {
 pub fn show(app: &App, names: &[String], json: bool) -> Result<u8> {
     let mut problems = Vec::new();
     for name in names {
-        let asked = app.source(name).and_then(|source| refresh_points(app, &source).map(|_| ()));
-        problems.push(asked.err().map(|error| error.to_string()));
+        problems.push(match app.source(name).and_then(|source| refresh_points(app, &source)) {
+            Ok(listing) => listing.damaged.first().map(ToString::to_string),
+            Err(error) => Some(error.to_string()),
+        });
     }
     let snapshot = app.block_on(app.ledger.snapshot())?;
     let lines: Vec<Line> =

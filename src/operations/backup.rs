@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{Recorded, new_id, refresh_points};
+use super::{Recorded, new_id, open_repository, refresh_points};
 use crate::app::{App, Source};
 use crate::domain::manifest::{BackupKind, Manifest, RecoveryPointId};
 use crate::error::{Error, Kind, Result};
@@ -63,7 +63,7 @@ pub fn backup(app: &App, source: &Source, context: &RunContext) -> Result<Backup
 
 fn take(app: &App, source: &Source, context: &RunContext) -> Result<(Manifest, u64)> {
     // A repository that cannot be used is found before the server is asked to work.
-    source.repository.prepare()?;
+    open_repository(app, source)?;
     let dump = source.engine.dump(context)?;
     let id = RecoveryPointId(new_id());
     let candidate =
@@ -85,7 +85,7 @@ fn take(app: &App, source: &Source, context: &RunContext) -> Result<(Manifest, u
     let stored_bytes = source.repository.publish(candidate, &manifest)?;
     // What counts is what the repository lists now, not that we believe to have published.
     let listed = refresh_points(app, source)?;
-    if !listed.iter().any(|published| published.manifest == manifest) {
+    if !listed.points.iter().any(|published| published.manifest == manifest) {
         return Err(Error::failed(format!("publish backup {}: the repository does not list it", manifest.id))
             .hint("check the repository: something removes what is written to it"));
     }

@@ -10,7 +10,7 @@ use super::select::{Selection, open, select};
 use super::stages::Stages;
 use super::{Recorded, new_id, restore};
 use crate::app::{App, Source};
-use crate::domain::drill::{DrillReport, Stage, Verdict};
+use crate::domain::drill::{Check, DrillReport, Stage, Verdict};
 use crate::domain::manifest::Manifest;
 use crate::engine::{Destination, LoadOptions, StoredPoint};
 use crate::error::{Error, Kind, Result};
@@ -59,7 +59,7 @@ impl Default for Finding {
 pub fn drill(app: &App, source: &Source, request: &DrillRequest, context: &RunContext) -> Result<DrillReport> {
     let _lock = app.lock(&source.name, "drill")?;
     let run = Recorded::begin(app, source, Operation::Drill, None)?;
-    if let Err(error) = source.repository.prepare() {
+    if let Err(error) = source.repository.open_existing() {
         return Err(run.fail(error.with_kind(Kind::Failed), None));
     }
     // What a killed run left behind holds production data: it goes first.
@@ -69,8 +69,8 @@ pub fn drill(app: &App, source: &Source, request: &DrillRequest, context: &RunCo
 
     // From here the clock of the RTO runs.
     let mut stages = Stages::start(&app.clock);
-    let point = match stages.run(Stage::Select, || select(app, source, &request.selection)) {
-        Ok(published) => open(source, &published),
+    let (point, damaged) = match stages.run(Stage::Select, || select(app, source, &request.selection)) {
+        Ok(selected) => (open(source, &selected.published), selected.damaged),
         Err(error) if error.kind() == Kind::Configuration => return Err(run.fail(error, None)),
         Err(error) => return conclude(app, source, run, None, from_error(&error, Kind::Failed), &stages, None),
     };
@@ -79,7 +79,25 @@ pub fn drill(app: &App, source: &Source, request: &DrillRequest, context: &RunCo
         Err(_) if context.cancel.is_cancelled() => return Err(run.fail(Error::cancelled(), Some(point.manifest.id))),
         Err(error) => (from_error(&error, error.kind()), None),
     };
+    let (finding, rto) = blemish(finding, rto, &damaged);
     conclude(app, source, run, Some(&point.manifest), finding, &stages, rto)
+}
+
+/// A repository that cannot be read whole makes the drill red, whatever the point at hand is worth.
+fn blemish(mut finding: Finding, rto: Option<f64>, damaged: &[Error]) -> (Finding, Option<f64>) {
+    let Some(first) = damaged.first() else { return (finding, rto) };
+    finding.proof.comparison.checks.extend(damaged.iter().map(|error| Check {
+        name: "repository listing".to_owned(),
+        expected: "readable".to_owned(),
+        actual: error.to_string(),
+        ok: false,
+    }));
+    if finding.verdict == Verdict::Passed {
+        finding.verdict = Verdict::Failed;
+        finding.reason = finding.proof.comparison.reason();
+        finding.hint = first.hint_text().map(str::to_owned);
+    }
+    (finding, None)
 }
 
 /// Provision, load, prove, destroy. The RTO is given where a correct answer was reached.

@@ -16,19 +16,32 @@ use crate::clock::Stopwatch;
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{Operation, Outcome, PointRow, RunId, RunResult, RunStart};
-use crate::repository::Published;
+use crate::repository::{Listing, Published};
 
 /// A name for a recovery point or a sandbox: sorts by time, unique, lower case.
 fn new_id() -> String {
     ulid::Ulid::generate().to_string().to_lowercase()
 }
 
-/// Read what the repository lists for a source and let the ledger know: truth is in the repository.
-pub fn refresh_points(app: &App, source: &Source) -> Result<Vec<Published>> {
-    let published = source.repository.list(Some(&source.name))?;
-    let rows: Vec<PointRow> = published.iter().map(point_row).collect();
+/// Read what the repository lists for a source and let the ledger know: truth is in the repository. What cannot be read
+/// there is no recovery point.
+pub fn refresh_points(app: &App, source: &Source) -> Result<Listing> {
+    let listing = source.repository.listing(Some(&source.name))?;
+    let rows: Vec<PointRow> = listing.points.iter().map(point_row).collect();
     app.block_on(app.ledger.reconcile_points(&source.name, &rows))?;
-    Ok(published)
+    Ok(listing)
+}
+
+/// Open the repository, and create it only for the very first backup: a place that was in use and is empty now is a disk
+/// that is not mounted, and a new repository there would hide that every backup is gone.
+pub fn open_repository(app: &App, source: &Source) -> Result<()> {
+    let known = app.block_on(app.ledger.points(&source.name))?.len();
+    if known == 0 {
+        return source.repository.prepare();
+    }
+    source.repository.open_existing().map_err(|error| {
+        error.context(format!("expect the {known} recovery point(s) of {} that were there", source.name))
+    })
 }
 
 fn point_row(published: &Published) -> PointRow {

@@ -107,8 +107,8 @@ fn bring_back(
     stages: &mut Stages,
     context: &RunContext,
 ) -> Result<RestoreReport> {
-    let published = stages.run(Stage::Select, || select(app, source, &request.selection))?;
-    let point = open(source, &published);
+    let selected = stages.run(Stage::Select, || select(app, source, &request.selection))?;
+    let point = open(source, &selected.published);
     let loaded = load(source, &point, &request.to, &request.options, stages, context)?;
     let mut report = RestoreReport {
         source: source.name.clone(),
@@ -119,7 +119,7 @@ fn bring_back(
         duration_seconds: 0.0,
         stages: BTreeMap::new(),
         checks: Vec::new(),
-        warnings: loaded.warnings,
+        warnings: [selected.warnings(), loaded.warnings].concat(),
     };
     if request.verify {
         let options = &request.options;

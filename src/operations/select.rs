@@ -10,7 +10,7 @@ use crate::config::format_duration;
 use crate::domain::manifest::RecoveryPointId;
 use crate::engine::StoredPoint;
 use crate::error::{Error, Result};
-use crate::repository::Published;
+use crate::repository::{Listing, Published};
 
 /// How the operator names a recovery point.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,11 +28,29 @@ pub enum Selection {
     At(DateTime<Utc>),
 }
 
+/// What was chosen.
+pub struct Selected {
+    /// The recovery point.
+    pub published: Published,
+    /// What the repository has and cannot be read: a newer one may be among it.
+    pub damaged: Vec<Error>,
+}
+
+impl Selected {
+    /// One sentence per thing that cannot be read.
+    pub fn warnings(&self) -> Vec<String> {
+        self.damaged.iter().map(|error| format!("{error}; a newer recovery point may be lost with it")).collect()
+    }
+}
+
 /// Choose a recovery point of `source` from what the repository lists now.
-pub fn select(app: &App, source: &Source, selection: &Selection) -> Result<Published> {
-    let mut published = refresh_points(app, source)?;
+pub fn select(app: &App, source: &Source, selection: &Selection) -> Result<Selected> {
+    let Listing { points: mut published, mut damaged } = refresh_points(app, source)?;
     let times = published.first().zip(published.last()).map(|(a, b)| (a.manifest.as_of, b.manifest.as_of));
     let Some((oldest, newest)) = times else {
+        if let Some(error) = damaged.pop() {
+            return Err(error.context(format!("choose a recovery point of {}: none can be read", source.name)));
+        }
         return Err(Error::failed(format!("choose a recovery point of {}: the repository has none", source.name))
             .hint(format!("take one with `backup-sla backup {}`", source.name)));
     };
@@ -54,7 +72,12 @@ pub fn select(app: &App, source: &Source, selection: &Selection) -> Result<Publi
         source.name
     );
     match at {
-        Some(at) => Ok(published.swap_remove(at)),
+        Some(at) => Ok(Selected { published: published.swap_remove(at), damaged }),
+        None if !damaged.is_empty() => {
+            let error = damaged.swap_remove(0);
+            Err(error
+                .context(format!("choose a recovery point of {}: there is no such one that can be read", source.name)))
+        }
         None => Err(Error::configuration(format!("choose a recovery point of {}: there is no such one", source.name))
             .hint(range)),
     }

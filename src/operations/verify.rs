@@ -23,17 +23,19 @@ pub fn verify(
 ) -> Result<DrillReport> {
     let run = Recorded::begin(app, source, Operation::Verify, None)?;
     let mut stages = Stages::start(&app.clock);
-    let published = match stages.run(Stage::Select, || select(app, source, selection)) {
-        Ok(published) => published,
+    let selected = match stages.run(Stage::Select, || select(app, source, selection)) {
+        Ok(selected) => selected,
         Err(error) => return Err(run.fail(error, None)),
     };
-    let proof = stages.run(Stage::Verify, || prove(source, &published.manifest, against, scope, context));
+    let proof = stages.run(Stage::Verify, || prove(source, &selected.published.manifest, against, scope, context));
     let proof = match proof {
         Ok(proof) => proof,
-        Err(error) => return Err(run.fail(error, Some(published.manifest.id))),
+        Err(error) => return Err(run.fail(error, Some(selected.published.manifest.id))),
     };
     let verdict = if proof.holds() { Verdict::Passed } else { Verdict::Failed };
-    let finding = Finding { verdict, reason: proof.comparison.reason(), proof, ..Finding::default() };
+    let warnings = selected.warnings();
+    let published = selected.published;
+    let finding = Finding { verdict, reason: proof.comparison.reason(), proof, warnings, ..Finding::default() };
     let outcome = if verdict == Verdict::Passed { Outcome::Passed } else { Outcome::Failed };
     let mut result = RunResult::new(outcome, run.seconds());
     let report = report(source, Some(&published.manifest), finding, &stages, None);

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use super::admission::{check_manifest, check_new};
-use super::{Candidate, NewCandidate, Published, Repository, StoredFile};
+use super::{Candidate, Listing, NewCandidate, Published, Repository, StoredFile};
 use crate::domain::manifest::{Manifest, RecoveryPointId};
 use crate::error::{Error, OrFailed, Result};
 
@@ -43,6 +43,10 @@ impl Repository for MemoryRepository {
         Ok(())
     }
 
+    fn open_existing(&self) -> Result<()> {
+        Ok(())
+    }
+
     fn store(&self, candidate: NewCandidate) -> Result<Candidate> {
         check_new(&candidate)?;
         self.check_unused(&candidate.source, &candidate.id)?;
@@ -73,7 +77,7 @@ impl Repository for MemoryRepository {
         Ok(stored_bytes)
     }
 
-    fn list(&self, source: Option<&str>) -> Result<Vec<Published>> {
+    fn listing(&self, source: Option<&str>) -> Result<Listing> {
         let points = self.points();
         let mut out: Vec<Published> = points
             .iter()
@@ -81,7 +85,7 @@ impl Repository for MemoryRepository {
             .map(|(_, (published, _))| published.clone())
             .collect();
         out.sort_by(|a, b| (a.manifest.as_of, &a.manifest.id).cmp(&(b.manifest.as_of, &b.manifest.id)));
-        Ok(out)
+        Ok(Listing { points: out, damaged: Vec::new() })
     }
 
     fn open(&self, source: &str, point: &RecoveryPointId, path: &str) -> Result<Arc<dyn StoredFile>> {

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use crate::domain::manifest::{Manifest, RecoveryPointId};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 pub mod admission;
 #[cfg(any(test, doc))]
@@ -69,6 +69,15 @@ pub struct Published {
     pub stored_bytes: u64,
 }
 
+/// What a repository has.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// Every published backup that can be read, oldest as-of time first.
+    pub points: Vec<Published>,
+    /// What is there and cannot be read, by name. It hides nothing else.
+    pub damaged: Vec<Error>,
+}
+
 /// Random access to one stored file. Safe to share between threads.
 pub trait StoredFile: Send + Sync {
     /// Length in bytes.
@@ -87,12 +96,19 @@ pub trait Repository: Send + Sync {
     fn location(&self) -> String;
     /// Create it if there is none, and open it; clear errors for a wrong password or a place that cannot be used.
     fn prepare(&self) -> Result<()>;
+    /// Open it; an error where there is none, because a disk that is not mounted must not become a new repository.
+    fn open_existing(&self) -> Result<()>;
     /// Store and read back all streams; see the contract above.
     fn store(&self, candidate: NewCandidate) -> Result<Candidate>;
     /// Add the manifest, last. From then on the backup is listed. Bytes added by the whole backup are returned.
     fn publish(&self, candidate: Candidate, manifest: &Manifest) -> Result<u64>;
-    /// Every published backup (of one source), oldest as-of time first; read from the repository each time.
-    fn list(&self, source: Option<&str>) -> Result<Vec<Published>>;
+    /// Every published backup (of one source), and what cannot be read; asked of the repository each time.
+    fn listing(&self, source: Option<&str>) -> Result<Listing>;
+    /// The same where anything unreadable is an error.
+    fn list(&self, source: Option<&str>) -> Result<Vec<Published>> {
+        let mut listing = self.listing(source)?;
+        if listing.damaged.is_empty() { Ok(listing.points) } else { Err(listing.damaged.swap_remove(0)) }
+    }
     /// Open a stored file of a published backup.
     fn open(&self, source: &str, point: &RecoveryPointId, path: &str) -> Result<Arc<dyn StoredFile>>;
 }

@@ -148,3 +148,54 @@ fn a_wrong_key_is_a_clear_error_and_a_failed_drill() {
     assert!(metrics.contains("backup_sla_drill_failures_total{source=\"shop\"} 1"), "{metrics}");
     assert!(metrics.contains("backup_sla_encryption_key_available{repository=\"local\"} 0"), "{metrics}");
 }
+
+#[test]
+fn one_damaged_recovery_point_hides_no_other_and_is_not_kept_quiet() {
+    let server = Server::start(Product::MariaDb);
+    server.load(&fixture("chinook.sql"));
+    let world = World::new(&server, &["Chinook"], "");
+    world.backup();
+    let victim = entries(&world.path("repo/snapshots")).pop().unwrap();
+    let name = victim.file_name().unwrap().to_string_lossy().into_owned();
+    world.backup();
+    fs::set_permissions(&victim, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(&victim, "garbage").unwrap();
+
+    let list = world.run(&["--json", "list"]);
+    assert_eq!((list.status, list.stdout.lines().count()), (1, 1), "{list:?}");
+    assert!(list.stderr.contains(&name[..8]), "{list:?}");
+    let status = world.json(&["status"], 1);
+    assert_eq!(status["measured"]["recovery_points"], 1, "{status:#}");
+    assert!(status["problem"].as_str().unwrap().contains(&name[..8]), "{status:#}");
+    let drill = world.json(&["drill"], 3);
+    assert_eq!(wrong(&drill), ["repository listing"]);
+    assert!(drill["reason"].as_str().unwrap().contains(&name[..8]), "{drill:#}");
+    assert!(drill["rto_seconds"].is_null(), "{drill:#}");
+    let target = Server::start(Product::MariaDb);
+    let restore = world.json(&["restore", "shop", "--to", &target.destination()], 0);
+    assert!(restore["warnings"].to_string().contains(&name[..8]), "{restore:#}");
+    world.backup();
+}
+
+#[test]
+fn a_repository_that_vanished_is_not_made_anew() {
+    let server = Server::start(Product::MariaDb);
+    server.load(&fixture("chinook.sql"));
+    let world = World::new(&server, &["Chinook"], "");
+    world.backup();
+    // As if its file system was not mounted: the mount point is there and empty.
+    fs::rename(world.path("repo"), world.path("elsewhere")).unwrap();
+    fs::create_dir(world.path("repo")).unwrap();
+    for command in ["backup", "drill", "list", "status"] {
+        let ran = world.run(&[command]);
+        assert_eq!(ran.status, 1, "{command}: {ran:?}");
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(said.contains("there is no repository"), "{command}: {ran:?}");
+        assert!(entries(&world.path("repo")).is_empty(), "{command} wrote");
+    }
+    assert!(world.run(&["backup"]).stderr.contains("expect the 1 recovery point"));
+    fs::remove_dir(world.path("repo")).unwrap();
+    fs::rename(world.path("elsewhere"), world.path("repo")).unwrap();
+    world.backup();
+    assert_eq!(world.listed(), 2);
+}

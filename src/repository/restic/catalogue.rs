@@ -1,6 +1,6 @@
 //! What is published: snapshots that carry our tags, each with a manifest in its tree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rustic_core::repofile::SnapshotFile;
 use rustic_core::{OpenStatus, Repository, TreeId};
@@ -10,8 +10,8 @@ use super::failure::{DAMAGE_HINT, OrRefused, translate};
 use super::session::{Indexed, Session};
 use crate::domain::manifest::RecoveryPointId;
 use crate::error::{Error, Result};
-use crate::repository::Published;
 use crate::repository::admission::{MANIFEST_FILE, parse_manifest};
+use crate::repository::{Listing, Published};
 
 const OURS: &str = "backup-sla";
 
@@ -62,49 +62,69 @@ struct Entry {
     tree: TreeId,
 }
 
-/// Every published recovery point (of one source), oldest as-of time first.
-pub fn list(session: &Session, source: Option<&str>) -> Result<Vec<Published>> {
+/// Every published recovery point (of one source), oldest as-of time first. A snapshot that cannot be read hides no other;
+/// whose it was cannot be told.
+pub fn list(session: &Session, source: Option<&str>) -> Result<Listing> {
     let (entries, unreadable) = entries(session)?;
-    if let Some(error) = unreadable {
-        return Err(error.context("list recovery points"));
-    }
+    let mut damaged: Vec<Error> = unreadable.into_iter().map(|error| error.context("list recovery points")).collect();
     let entries: Vec<Entry> =
         entries.into_iter().filter(|entry| source.is_none_or(|wanted| wanted == entry.tags.source)).collect();
     if entries.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Listing { points: Vec::new(), damaged });
     }
     let repository = session.indexed()?;
     let mut points: BTreeMap<(String, RecoveryPointId), Published> = BTreeMap::new();
+    let mut ambiguous = BTreeSet::new();
     for entry in entries {
         let key = (entry.tags.source.clone(), entry.tags.point.clone());
-        let published = read_entry(&repository, &entry)
-            .map_err(|e| e.context(format!("list recovery point {} of {} (snapshot {})", key.1, key.0, entry.name)))?;
+        let published = match read_entry(&repository, &entry) {
+            Ok(published) => published,
+            Err(error) => {
+                let what = format!("list recovery point {} of {} (snapshot {})", key.1, key.0, entry.name);
+                damaged.push(error.context(what));
+                continue;
+            }
+        };
         // The same one twice is a copy that somebody made with restic; two different ones under one name are not.
         if let Some(other) = points.get(&key)
             && other.manifest != published.manifest
         {
-            return Err(Error::failed(format!(
+            let what = format!(
                 "list recovery point {} of {}: two snapshots with different manifests claim to be it, one is {}",
                 key.1, key.0, entry.name
-            ))
-            .hint("look at both with `restic snapshots`, and forget the one that is not the backup"));
+            );
+            let hint = "look at both with `restic snapshots`, and forget the one that is not the backup";
+            damaged.push(Error::failed(what).hint(hint));
+            ambiguous.insert(key);
+            continue;
         }
         points.insert(key, published);
     }
-    let mut out: Vec<Published> = points.into_values().collect();
-    out.sort_by(|a, b| (a.manifest.as_of, &a.manifest.id).cmp(&(b.manifest.as_of, &b.manifest.id)));
-    Ok(out)
+    points.retain(|key, _| !ambiguous.contains(key));
+    let mut points: Vec<Published> = points.into_values().collect();
+    points.sort_by(|a, b| (a.manifest.as_of, &a.manifest.id).cmp(&(b.manifest.as_of, &b.manifest.id)));
+    Ok(Listing { points, damaged })
 }
 
-/// Root of the tree of a published recovery point; none where there is no such point.
-pub fn find(session: &Session, source: &str, point: &RecoveryPointId) -> Result<Option<TreeId>> {
-    let (entries, unreadable) = entries(session)?;
+/// Whether there is a recovery point.
+pub enum Found {
+    /// Root of its tree.
+    Tree(TreeId),
+    /// There is none.
+    No,
+    /// None that can be read, and something that cannot.
+    Perhaps(Error),
+}
+
+/// Look for a published recovery point.
+pub fn find(session: &Session, source: &str, point: &RecoveryPointId) -> Result<Found> {
+    let (entries, mut unreadable) = entries(session)?;
     let found = entries.into_iter().find(|entry| entry.tags.source == source && entry.tags.point == *point);
-    match (found, unreadable) {
-        (Some(entry), _) => Ok(Some(entry.tree)),
-        (None, Some(error)) => Err(error.context(format!("find recovery point {point} of {source}"))),
-        (None, None) => Ok(None),
-    }
+    Ok(match (found, unreadable.pop()) {
+        (Some(entry), _) => Found::Tree(entry.tree),
+        (None, Some(error)) => Found::Perhaps(error.context(format!("find recovery point {point} of {source}"))),
+        (None, None) => Found::No,
+    })
 }
 
 /// The manifest file of a tree.
@@ -126,10 +146,10 @@ fn read_entry(repository: &Indexed, entry: &Entry) -> Result<Published> {
     Ok(Published { manifest, stored_bytes: entry.tags.stored })
 }
 
-/// Our entries, and the first snapshot file that could not be read.
-fn entries(session: &Session) -> Result<(Vec<Entry>, Option<Error>)> {
+/// Our entries, and the snapshot files that could not be read.
+fn entries(session: &Session) -> Result<(Vec<Entry>, Vec<Error>)> {
     let repository: Repository<OpenStatus> = session.open_through(session.backend().clone())?;
-    let mut unreadable = None;
+    let mut unreadable = Vec::new();
     let mut out = Vec::new();
     for file in repository.stream_files::<SnapshotFile>().or_refused("list snapshots")? {
         match file {
@@ -138,11 +158,10 @@ fn entries(session: &Session) -> Result<(Vec<Entry>, Option<Error>)> {
                     out.push(Entry { tags, name: id.to_string(), tree: snapshot.tree });
                 }
             }
-            Err(error) if unreadable.is_none() => {
+            Err(error) => {
                 let error = translate("read snapshots", &error);
-                unreadable = Some(if error.hint_text().is_none() { error.hint(DAMAGE_HINT) } else { error });
+                unreadable.push(if error.hint_text().is_none() { error.hint(DAMAGE_HINT) } else { error });
             }
-            Err(_) => {}
         }
     }
     Ok((out, unreadable))

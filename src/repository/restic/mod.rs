@@ -26,10 +26,11 @@ use secrecy::SecretString;
 
 use self::backend::LocalBackend;
 use self::candidate::Stored;
+use self::catalogue::Found;
 use self::session::Session;
 pub use self::setup::ResticOptions;
 use super::admission::{check_manifest, check_new};
-use super::{Candidate, NewCandidate, Published, Repository, StoredFile};
+use super::{Candidate, Listing, NewCandidate, Repository, StoredFile};
 use crate::domain::manifest::{Manifest, RecoveryPointId};
 use crate::error::{Error, Result};
 
@@ -60,8 +61,8 @@ impl ResticRepository {
 
     fn check_unused(&self, source: &str, id: &RecoveryPointId) -> Result<()> {
         match catalogue::find(&self.session, source, id)? {
-            None => Ok(()),
-            Some(_) => Err(Error::failed(format!("store backup {id} of {source}: it is published already"))),
+            Found::No | Found::Perhaps(_) => Ok(()),
+            Found::Tree(_) => Err(Error::failed(format!("store backup {id} of {source}: it is published already"))),
         }
     }
 }
@@ -92,7 +93,11 @@ impl Repository for ResticRepository {
         publication::publish(&self.session, &candidate, stored, manifest).map_err(|e| e.context(what))
     }
 
-    fn list(&self, source: Option<&str>) -> Result<Vec<Published>> {
+    fn open_existing(&self) -> Result<()> {
+        self.session.master_key().map(|_| ())
+    }
+
+    fn listing(&self, source: Option<&str>) -> Result<Listing> {
         catalogue::list(&self.session, source)
     }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use rustic_core::vfs::OpenFile;
 
 use super::candidate::{measure, path_of};
-use super::catalogue;
+use super::catalogue::{self, Found};
 use super::failure::{DAMAGE_HINT, OrRefused};
 use super::session::{Indexed, Session};
 use crate::domain::manifest::RecoveryPointId;
@@ -16,8 +16,11 @@ use crate::repository::StoredFile;
 /// Open `path` of a published recovery point.
 pub fn open(session: &Session, source: &str, point: &RecoveryPointId, path: &str) -> Result<Arc<dyn StoredFile>> {
     let name = format!("{path} of recovery point {point} of {source}");
-    let tree = catalogue::find(session, source, point)?
-        .ok_or_else(|| Error::failed(format!("open {name}: there is no such recovery point")))?;
+    let tree = match catalogue::find(session, source, point)? {
+        Found::Tree(tree) => tree,
+        Found::No => return Err(Error::failed(format!("open {name}: there is no such recovery point"))),
+        Found::Perhaps(error) => return Err(error),
+    };
     let repository = session.indexed()?;
     let node = repository.node_from_path(tree, &path_of(source, path)).or_refused(format!("open {name}"))?;
     if !node.is_file() {

@@ -99,7 +99,7 @@ fn a_missing_or_cut_off_file_is_an_error_that_names_it() {
 }
 
 #[test]
-fn one_unreadable_snapshot_fails_the_listing_but_not_the_restore_of_another_point() {
+fn one_unreadable_snapshot_is_named_and_hides_no_other_point() {
     let place = place();
     let root = place.path().join("repository");
     let repository = ResticRepository::new(root.clone(), password());
@@ -108,8 +108,12 @@ fn one_unreadable_snapshot_fails_the_listing_but_not_the_restore_of_another_poin
     let snapshot = files_below(&root.join("snapshots")).pop().unwrap();
     back_up(&repository, candidate("shop", "B", moment(1), &[("dump.sql", b"second")]));
     fs::write(&snapshot, b"no snapshot").unwrap();
-    let text = repository.list(None).unwrap_err().to_string();
+    let listing = repository.listing(None).unwrap();
+    let text = listing.damaged.iter().map(ToString::to_string).collect::<String>();
     assert!(text.contains(&name(&snapshot)), "{text}");
+    assert_eq!(listing.points.iter().map(|point| point.manifest.id.0.as_str()).collect::<Vec<_>>(), ["B"]);
+    assert_eq!(repository.list(None).unwrap_err().to_string(), text);
+    back_up(&repository, candidate("shop", "C", moment(2), &[("dump.sql", b"third")]));
     let open = |id: &str| repository.open("shop", &RecoveryPointId(id.to_owned()), "dump.sql");
     assert_eq!(open("B").unwrap().read_at(0, 10).unwrap(), "second");
     let text = open("A").err().unwrap().to_string();
