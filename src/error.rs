@@ -107,13 +107,18 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)?;
+        let mut text = self.what.clone();
         let mut next: Option<&dyn StdError> = self.source.as_deref().map(|e| e as &dyn StdError);
         while let Some(cause) = next {
-            write!(f, ": {cause}")?;
+            // Some libraries repeat the cause in their own message.
+            let said = cause.to_string();
+            if !text.ends_with(&said) {
+                text.push_str(": ");
+                text.push_str(&said);
+            }
             next = cause.source();
         }
-        Ok(())
+        f.write_str(&text)
     }
 }
 

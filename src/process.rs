@@ -13,6 +13,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use crate::error::{Error, Result};
@@ -237,6 +238,7 @@ fn collect(pipe: impl Read, lines: &Mutex<VecDeque<String>>) {
 pub struct ChildOutput {
     child: OwnedChild,
     stdout: ChildStdout,
+    longest_silence: Option<Duration>,
     ended: bool,
 }
 
@@ -250,7 +252,27 @@ impl ChildOutput {
     pub fn new(mut child: OwnedChild) -> Result<Self> {
         let stdout =
             child.take_stdout().ok_or_else(|| Error::failed(format!("read {}: no output pipe", child.name)))?;
-        Ok(Self { child, stdout, ended: false })
+        Ok(Self { child, stdout, longest_silence: None, ended: false })
+    }
+
+    /// Kill the child, and end with an error, when it prints nothing for `longest` while it is listened to.
+    #[must_use]
+    pub fn never_silent_for(mut self, longest: Duration) -> Self {
+        self.longest_silence = Some(longest);
+        self
+    }
+
+    /// Wait until there is something to read; false when that took too long.
+    fn wait(&self) -> io::Result<bool> {
+        let Some(longest) = self.longest_silence else { return Ok(true) };
+        let timeout = Timespec::try_from(longest).map_err(io::Error::other)?;
+        loop {
+            match poll(&mut [PollFd::new(&self.stdout, PollFlags::IN)], Some(&timeout)) {
+                Ok(ready) => return Ok(ready > 0),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 }
 
@@ -258,6 +280,12 @@ impl Read for ChildOutput {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.ended {
             return Ok(0);
+        }
+        if !self.wait()? {
+            self.child.kill_now();
+            let silence = humantime::format_duration(self.longest_silence.unwrap_or_default());
+            let error = Error::failed(format!("{} printed nothing for {silence}", self.child.name));
+            return Err(io::Error::other(error));
         }
         let read = self.stdout.read(buffer)?;
         if read == 0 && !buffer.is_empty() {
@@ -287,6 +315,17 @@ mod tests {
         assert!(error.to_string().contains("exit status: 3: the reason"), "{error}");
         let error = shell("echo half; kill -9 $$").read_to_string(&mut text).unwrap_err();
         assert!(error.to_string().contains("signal: 9"), "{error}");
+    }
+
+    #[test]
+    fn a_child_that_falls_silent_is_killed_and_a_slow_reader_is_not_its_fault() {
+        let mut output = shell("echo begun; sleep 0.2; echo more; sleep 1000").never_silent_for(Duration::from_secs(1));
+        let mut text = [0; 11];
+        output.read_exact(&mut text[..6]).unwrap();
+        std::thread::sleep(Duration::from_millis(1200));
+        output.read_exact(&mut text[6..]).unwrap();
+        let error = output.read(&mut text).unwrap_err();
+        assert_eq!(error.to_string(), "shell printed nothing for 1s");
     }
 
     fn start(script: &str) -> (OwnedChild, BufReader<ChildStdout>) {

@@ -54,12 +54,14 @@ fn tcp(
             .hint("put it into a file of mode 0600 and use --password-file"));
     }
     let (host, port) = match place.rsplit_once(':') {
+        // A bare IPv6 address would lose its last part to the port.
+        Some((host, _)) if host.contains(':') && !host.ends_with(']') => ("", None),
         Some((host, port)) if !port.contains(']') => (host, port.parse().ok()),
         _ => (place, Some(3306)),
     };
     let Some(port) = port.filter(|_| !host.is_empty()) else {
         return Err(Error::configuration(format!("read destination `{text}`: host or port is not valid"))
-            .hint("use mysql://USER@HOST:PORT"));
+            .hint("use mysql://USER@HOST:PORT, an IPv6 address in brackets"));
     };
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     Ok(Destination::Tcp { host, port, user: user.to_owned(), password, tls_ca })
@@ -82,7 +84,7 @@ mod tests {
         let Ok(Destination::Unix { socket, user, .. }) = read("unix:/run/x.sock") else { panic!() };
         assert_eq!((socket.to_str(), user.as_str()), (Some("/run/x.sock"), "root"));
         assert!(matches!(read("/srv/tree"), Ok(Destination::Directory(_))));
-        for bad in ["mysql://u:p@h:1", "mysql://h:x", "mysql://:1", "ftp://h"] {
+        for bad in ["mysql://u:p@h:1", "mysql://h:x", "mysql://:1", "mysql://::1", "mysql://fe80::1:3306", "ftp://h"] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

@@ -31,7 +31,7 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
     let against = destination::parse(&arguments.against, &arguments.credentials)?;
     let app = session.app()?;
     let source = app.source(&arguments.source)?;
-    let scope = Scope { tables: Vec::new(), accounts: arguments.accounts, assertions: !arguments.no_assertions };
+    let scope = Scope { accounts: arguments.accounts, assertions: !arguments.no_assertions, ..Scope::default() };
     let report = verify(&app, &source, &arguments.point.selection(), &against, &scope, &session.context)?;
     let shown = if session.json { output::json(&report) } else { drill::print(&report, None) };
     shown?;

@@ -1,6 +1,6 @@
 //! The manifest: what a backup promises. Its presence in the repository is what publishes the backup.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use chrono::{DateTime, Utc};
@@ -154,6 +154,19 @@ pub struct Inventory {
     pub tables: Vec<TableFacts>,
     /// Everything else that has a definition.
     pub objects: Vec<ObjectFacts>,
+}
+
+impl Inventory {
+    /// Take out tables and objects that `other` does not have; their names.
+    pub fn take_what_is_not_in(&mut self, other: &Self) -> Vec<String> {
+        let tables: BTreeSet<&String> = other.tables.iter().map(|table| &table.name).collect();
+        let objects: BTreeSet<_> = other.objects.iter().map(|object| (object.kind, &object.name)).collect();
+        let more = self.tables.extract_if(.., |table| !tables.contains(&table.name));
+        let mut taken: Vec<String> = more.map(|table| format!("table {}", table.name)).collect();
+        let more = self.objects.extract_if(.., |object| !objects.contains(&(object.kind, &object.name)));
+        taken.extend(more.map(|object| format!("{} {}", object.kind, object.name)));
+        taken
+    }
 }
 
 /// One table (or measurement, or directory): its rows and its definition.

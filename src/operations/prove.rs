@@ -17,12 +17,14 @@ pub struct Scope {
     pub accounts: bool,
     /// The operator's assertions too.
     pub assertions: bool,
+    /// What is there beyond the promise is no difference, only worth a word: the destination had it before.
+    pub may_have_more: bool,
 }
 
 impl Scope {
     /// Everything.
     pub fn all() -> Self {
-        Self { tables: Vec::new(), accounts: true, assertions: true }
+        Self { accounts: true, assertions: true, ..Self::default() }
     }
 
     fn of(&self, inventory: &Inventory) -> Inventory {
@@ -43,6 +45,8 @@ impl Scope {
 pub struct Proof {
     /// Every comparison and assertion.
     pub comparison: Comparison,
+    /// What is there beyond the promise, where that is allowed.
+    pub more: Vec<String>,
 }
 
 impl Proof {
@@ -61,7 +65,9 @@ pub fn prove(
     context: &RunContext,
 ) -> Result<Proof> {
     let inspection = source.engine.inspect(at, manifest, context)?;
-    let mut comparison = compare(&scope.of(&manifest.inventory), &scope.of(&inspection.inventory));
+    let (promised, mut found) = (scope.of(&manifest.inventory), scope.of(&inspection.inventory));
+    let more = if scope.may_have_more { found.take_what_is_not_in(&promised) } else { Vec::new() };
+    let mut comparison = compare(&promised, &found);
     comparison.checks.extend(inspection.problems.into_iter().map(|problem| Check {
         name: "read restored data".to_owned(),
         expected: "everything readable".to_owned(),
@@ -73,5 +79,5 @@ pub fn prove(
             comparison.checks.push(source.engine.assert(at, assertion)?);
         }
     }
-    Ok(Proof { comparison })
+    Ok(Proof { comparison, more })
 }

@@ -124,9 +124,16 @@ fn bring_back(
     if request.verify {
         let options = &request.options;
         // Assertions ask for the whole database, and for its state in production; a restore is not held to them.
-        let scope = Scope { tables: options.tables.clone(), accounts: options.accounts, assertions: false };
+        let scope = Scope {
+            tables: options.tables.clone(),
+            accounts: options.accounts,
+            assertions: false,
+            may_have_more: options.overwrite,
+        };
         let proof = check(source, &point, &request.to, &scope, stages, context)
             .map_err(|error: Error| error.context("verify what was restored"))?;
+        let more = proof.more.iter().map(|name| format!("the destination also has {name}, which is not in the backup"));
+        report.warnings.extend(more);
         report.verified = Some(proof.holds());
         report.reason = proof.comparison.reason();
         report.checks = proof.comparison.checks;

@@ -13,6 +13,7 @@ mod interop;
 mod kills;
 mod memory;
 mod mysql;
+mod network;
 mod privileges;
 mod round_trip;
 mod rules;

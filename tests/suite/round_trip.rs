@@ -92,6 +92,28 @@ fn a_live_server_is_restored_and_refused_when_it_is_the_source_or_not_empty() {
     assert_eq!(restored["verified"], true, "{restored:#}");
     let verified = world.json(&["verify", "shop", "--against", &other.destination()], 0);
     assert_eq!(verified["verdict"], "passed", "{verified:#}");
+
+    // What the destination had before is no damage, only worth a word.
+    other.sql("CREATE TABLE Chinook.mine (id INT PRIMARY KEY)");
+    let restored = world.json(&["restore", "shop", "--to", &other.destination(), "--overwrite"], 0);
+    assert!(restored["warnings"].to_string().contains("table Chinook.mine"), "{restored:#}");
+
+    // One table, to a server that has not even the database.
+    let empty = Server::start(Product::MariaDb);
+    let arguments = ["restore", "shop", "--to", &empty.destination(), "--table", "Chinook.Genre"];
+    assert_eq!(world.json(&arguments, 0)["verified"], true);
+    assert_eq!(empty.sql("SELECT COUNT(*) FROM Chinook.Genre"), "25");
+}
+
+#[test]
+fn an_event_whose_only_time_has_come_since_is_still_proved() {
+    let server = Server::start(Product::MariaDb);
+    server.sql("CREATE DATABASE d; CREATE EVENT d.e ON SCHEDULE AT CURRENT_TIMESTAMP + INTERVAL 4 SECOND DO SELECT 1");
+    let world = World::new(&server, &["d"], "");
+    world.backup();
+    std::thread::sleep(std::time::Duration::from_secs(5));
+    let drill = world.json(&["drill"], 0);
+    assert!(drill["checks"].to_string().contains("event d.e"), "{drill:#}");
 }
 
 #[test]

@@ -58,6 +58,15 @@ impl Account {
         }
     }
 
+    /// Whether both lead to the same address, whoever asks there.
+    pub fn has_address_of(&self, other: &Self) -> bool {
+        match (&self.socket, &other.socket) {
+            (Some(a), Some(b)) => a == b || a.canonicalize().is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b)),
+            (None, None) => (&self.host, self.port) == (&other.host, other.port),
+            _ => false,
+        }
+    }
+
     /// `user@place`, for messages.
     pub fn describe(&self) -> String {
         match &self.socket {

@@ -10,6 +10,8 @@ use crate::error::{Error, Result};
 
 /// Storage engines whose tables are part of a consistent snapshot.
 const TRANSACTIONAL: [&str; 4] = ["innodb", "rocksdb", "tokudb", "ndbcluster"];
+/// Storage engines whose rows are not dumped: they belong to another table or server.
+const ELSEWHERE: [&str; 7] = ["mrg_myisam", "federated", "connect", "oqgraph", "spider", "sphinx", "vp"];
 /// Time columns per table whose newest value is kept.
 const WATCHED_COLUMNS: usize = 4;
 
@@ -40,6 +42,8 @@ pub struct DumpFacts {
     pub position: Position,
     /// Tables that are not part of the consistent snapshot, with their storage engine.
     pub not_in_snapshot: Vec<String>,
+    /// Tables whose rows no dump contains: they are elsewhere.
+    pub without_rows: Vec<String>,
     /// Parts of the stream in order.
     pub segments: Vec<Segment>,
     tables: BTreeMap<String, Table>,
@@ -199,7 +203,12 @@ impl DumpFacts {
         if let Some(engine) = storage_engine(sql)
             && !TRANSACTIONAL.contains(&engine.to_ascii_lowercase().as_str())
         {
-            self.not_in_snapshot.push(format!("{name} ({engine})"));
+            let list = if ELSEWHERE.contains(&engine.to_ascii_lowercase().as_str()) {
+                &mut self.without_rows
+            } else {
+                &mut self.not_in_snapshot
+            };
+            list.push(format!("{name} ({engine})"));
         }
         let definition = Digest::of(without_implied_charset(&without_next_auto_increment(sql)).as_bytes());
         let entry = Table { definition, columns: columns(sql), rows: RowFacts::default() };

@@ -29,7 +29,7 @@ pub fn check(source: &Account, to: &Account, manifest: &Manifest, options: &Load
         ));
     }
     if !options.overwrite {
-        if is_source(source, &mut session)? {
+        if is_source(source, to, &mut session, &mut warnings)? {
             return Err(Error::failed(format!("restore to {}: it is the source itself", to.describe()))
                 .hint("restore to another server; --overwrite replaces the live data"));
         }
@@ -42,11 +42,18 @@ pub fn check(source: &Account, to: &Account, manifest: &Manifest, options: &Load
     Ok(warnings)
 }
 
-/// Whether both are the same running server. A source that cannot be reached is not the destination that can.
-fn is_source(source: &Account, destination: &mut Session) -> Result<bool> {
+/// Whether both are the same running server. A source that cannot be asked may refuse only its own account (in a
+/// disaster it is usually gone): then the addresses must do.
+fn is_source(source: &Account, to: &Account, destination: &mut Session, warnings: &mut Vec<String>) -> Result<bool> {
     const IDENTITY: &str = "SELECT CONCAT_WS('|', @@hostname, @@port, @@datadir, @@pid_file, @@socket)";
-    let Ok(mut session) = Session::open(source) else { return Ok(false) };
-    Ok(session.value(IDENTITY)? == destination.value(IDENTITY)?)
+    match Session::open(source) {
+        Ok(mut session) => Ok(session.value(IDENTITY)? == destination.value(IDENTITY)?),
+        Err(_) if source.has_address_of(to) => Ok(true),
+        Err(error) => {
+            warnings.push(format!("the source could not be asked whether it is the destination: {error}"));
+            Ok(false)
+        }
+    }
 }
 
 /// First few things at the destination that the load would collide with.

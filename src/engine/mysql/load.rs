@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use chrono::{DateTime, Utc};
+
 use super::accounts;
 use super::connection::{Account, Session};
 use super::defer;
@@ -57,9 +59,13 @@ pub fn load(
             Ok(())
         })?;
     }
-    let loader = Loader { tools, to, stream: stream.as_ref(), preamble: head, context };
+    let created = events_sleep(to)?.then_some(manifest.as_of);
+    let loader = Loader { tools, to, stream: stream.as_ref(), preamble: head, created, context };
     if options.overwrite {
         loader.clear(&selected)?;
+    }
+    if !options.tables.is_empty() {
+        loader.create_databases(&manifest.segments, &selected)?;
     }
     loader.run(&selected, options.sessions)?;
     if options.accounts && manifest.file(FileRole::Accounts).is_some() {
@@ -67,10 +73,18 @@ pub fn load(
         warnings.extend(load_accounts(to, (point.open)(path)?.as_ref(), &manifest.inventory)?);
     }
     if options.tables.is_empty() {
-        warnings.extend(missing_definers(to, point)?);
+        let missing = missing_definers(to, point);
+        warnings.extend(missing.unwrap_or_else(|error| vec![format!("definers could not be looked for: {error}")]));
     }
     context.progress.finish();
     Ok(LoadReport { warnings, bytes })
+}
+
+/// Whether no event can run there. Then the clock may stand at the time of the backup while events are created: one
+/// whose only time has come since would be dropped at once. Where events run, that is as it should be.
+fn events_sleep(to: &Account) -> Result<bool> {
+    let state = Session::open(to)?.value("SELECT @@event_scheduler")?;
+    Ok(state.is_some_and(|state| state != "ON"))
 }
 
 /// The segments to replay.
@@ -86,8 +100,10 @@ fn select<'a>(point: &'a StoredPoint, tables: &[String]) -> Result<Vec<&'a Segme
                 .hint("write it as DATABASE.TABLE, names with special characters in backticks"));
         }
     }
-    let named = |segment: &&Segment| tables.contains(&names::qualified(&segment.database, &segment.table));
-    Ok(segments.filter(|segment| segment.kind == SegmentKind::Table).filter(named).collect())
+    let named = |segment: &&Segment| {
+        segment.kind == SegmentKind::Table && tables.contains(&names::qualified(&segment.database, &segment.table))
+    };
+    Ok(segments.filter(named).collect())
 }
 
 /// Statements that add foreign keys, by database and table.
@@ -98,6 +114,8 @@ struct Loader<'a> {
     to: &'a Account,
     stream: &'a dyn StoredFile,
     preamble: Vec<u8>,
+    /// The time at which programs are created.
+    created: Option<DateTime<Utc>>,
     context: &'a RunContext,
 }
 
@@ -138,6 +156,32 @@ impl Loader<'_> {
         Ok(())
     }
 
+    /// Single tables may go to a server that has not even their database: make it as it was.
+    fn create_databases(&self, all: &[Segment], selected: &[&Segment]) -> Result<()> {
+        let mut session = Session::open(self.to)?;
+        let present = session.column("SHOW DATABASES")?;
+        let mut missing: BTreeSet<&String> = selected.iter().map(|segment| &segment.database).collect();
+        missing.retain(|database| !present.contains(database));
+        for segment in all.iter().filter(|segment| segment.kind == SegmentKind::Barrier) {
+            if missing.is_empty() {
+                break;
+            }
+            for line in String::from_utf8_lossy(&self.beginning(segment)?).lines() {
+                let created = names::created(line).filter(|created| created.kind == "DATABASE");
+                if created.is_some_and(|created| missing.remove(&created.name)) {
+                    session.rows(line)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The first few lines of a segment.
+    fn beginning(&self, segment: &Segment) -> Result<bytes::Bytes> {
+        let length = usize::try_from(segment.bytes.min(4096)).or_failed("read stored stream")?;
+        self.stream.read_at(segment.offset, length)
+    }
+
     fn session(&self, database: &str) -> Result<Replay> {
         let mut replay = Replay::start(self.tools, self.to, &self.context.cancel)?;
         replay.write(&self.preamble)?;
@@ -149,6 +193,9 @@ impl Loader<'_> {
         let database = &run[0].database;
         let new = self.new_database(run[0])?;
         let mut replay = self.session(if new { "" } else { database })?;
+        if let Some(time) = self.created {
+            replay.write(format!("SET SESSION timestamp = {};\n", time.timestamp()).as_bytes())?;
+        }
         for segment in run {
             replay.part(format!("definitions of database {}", names::database(&segment.database)));
             copy(self.stream, segment.offset, segment.bytes, self.context, |piece| replay.write(piece))?;
@@ -158,9 +205,7 @@ impl Loader<'_> {
 
     /// Whether the segment creates the database it is for.
     fn new_database(&self, segment: &Segment) -> Result<bool> {
-        let length = usize::try_from(segment.bytes.min(4096)).or_failed("read stored stream")?;
-        let text = self.stream.read_at(segment.offset, length)?;
-        Ok(memchr::memmem::find(&text, b"\nUSE ").is_some())
+        Ok(memchr::memmem::find(&self.beginning(segment)?, b"\nUSE ").is_some())
     }
 
     fn tables(&self, run: &[&Segment], sessions: usize) -> Result<()> {

@@ -186,6 +186,11 @@ fn manifest(
     for table in &facts.not_in_snapshot {
         warnings.push(format!("table {table} is not transactional: its rows are not part of the consistent snapshot"));
     }
+    for table in &facts.without_rows {
+        warnings.push(format!(
+            "table {table} only points to rows elsewhere: its definition is backed up, its rows are not"
+        ));
+    }
     warnings.extend(facts.lossy.iter().cloned());
     if facts.sandbox_line_removed {
         warnings

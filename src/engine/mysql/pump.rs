@@ -67,8 +67,31 @@ pub fn scan(
 /// The error that travelled through an `io::Error`, or one made of it.
 fn from_io(error: io::Error) -> Error {
     match error.downcast::<Error>() {
-        Ok(error) => error.context("read dump"),
+        Ok(error) => explain(error).context("read dump"),
         Err(error) => Error::failed("read dump").because(error),
+    }
+}
+
+/// What to do about the dump client's usual complaints.
+fn explain(error: Error) -> Error {
+    const HINTS: [(&str, &str); 3] = [
+        (
+            "printed nothing for",
+            "something holds a lock on a table or on the whole server: look at SHOW FULL PROCESSLIST",
+        ),
+        (
+            "references invalid table",
+            "the view named above is broken at the source: mend or drop it, else it could not be restored",
+        ),
+        (
+            "Lost connection",
+            "the server ended the connection: see its log, and its net_write_timeout and max_allowed_packet",
+        ),
+    ];
+    let said = error.to_string();
+    match HINTS.iter().find(|(words, _)| said.contains(words)) {
+        Some((_, hint)) if error.hint_text().is_none() => error.hint(*hint),
+        _ => error,
     }
 }
 

@@ -11,6 +11,9 @@ use crate::process::OwnedChild;
 use crate::repository::StoredFile;
 use crate::run_context::{Cancel, RunContext};
 
+/// A pipe holds at most this many bytes that nobody has read.
+const LARGEST_PIPE: usize = 1024 * 1024;
+
 /// A running client program.
 pub struct Replay {
     child: OwnedChild,
@@ -18,7 +21,9 @@ pub struct Replay {
     /// Lines written so far, and at which line each part began: the program names a line, a person wants a name.
     lines: u64,
     parts: Vec<(u64, String)>,
-    _options: tempfile::NamedTempFile,
+    /// Gone as soon as the program must have read it: a kill of ours leaves no password behind.
+    options: Option<tempfile::NamedTempFile>,
+    bytes: usize,
 }
 
 impl Replay {
@@ -43,7 +48,7 @@ impl Replay {
         let mut child = OwnedChild::spawn(command, "database client")?;
         cancel.takes_down(child.killer());
         let stdin = child.take_stdin();
-        Ok(Self { child, stdin, lines: 1, parts: Vec::new(), _options: options })
+        Ok(Self { child, stdin, lines: 1, parts: Vec::new(), options: Some(options), bytes: 0 })
     }
 
     /// What follows belongs to `what`.
@@ -59,6 +64,11 @@ impl Replay {
         };
         if written.is_err() {
             return Err(self.failure());
+        }
+        self.bytes += bytes.len();
+        // What the pipe did not hold was taken by a program that had read its options.
+        if self.bytes > LARGEST_PIPE {
+            self.options = None;
         }
         self.lines += memchr::memchr_iter(b'\n', bytes).count() as u64;
         Ok(())

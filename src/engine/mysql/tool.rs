@@ -3,12 +3,16 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use super::connection::{Account, series};
 use crate::domain::manifest::ServerIdentity;
 use crate::error::{Error, OrFailed, Result};
 use crate::process::{ChildOutput, OwnedChild, find_program};
 use crate::run_context::Cancel;
+
+/// A dump that waits for a lock waits for a day by default, in silence, and others may wait behind it.
+const LONGEST_SILENCE: Duration = Duration::from_mins(10);
 
 /// The programs that belong to a server product.
 #[derive(Debug, Clone)]
@@ -101,7 +105,7 @@ impl Tools {
         let mut child = OwnedChild::spawn(command, "dump client")?;
         child.feed(account.option_file().as_bytes()).or_failed("pass options to the dump client")?;
         cancel.takes_down(child.killer());
-        ChildOutput::new(child)
+        Ok(ChildOutput::new(child)?.never_silent_for(LONGEST_SILENCE))
     }
 
     fn dump_arguments(&self, purpose: Purpose) -> Vec<&'static str> {
