@@ -131,14 +131,22 @@ fn a_least_privilege_account_backs_up_everything_and_a_missing_privilege_is_name
         server.socket.display()
     ));
     server.sql(&backup_sla::demo::production::backup_account_sql("backup", "localhost", "a \"quoted\\ pass#word';"));
+    // An account whose way to sign in comes from a plugin.
+    server
+        .sql("INSTALL SONAME 'auth_ed25519'; CREATE USER signer@localhost IDENTIFIED VIA ed25519 USING PASSWORD('x')");
     let backup = world.backup();
     assert!(backup["rows"].as_u64().unwrap() > 15_000);
     let drill = world.json(&["drill", "shop"], 0);
     let names: Vec<&str> =
         drill["checks"].as_array().unwrap().iter().map(|check| check["name"].as_str().unwrap()).collect();
-    for object in
-        ["procedure Chinook.p", "event Chinook.e", "view Chinook.v", "trigger Chinook.t", "account backup@localhost"]
-    {
+    for object in [
+        "procedure Chinook.p",
+        "event Chinook.e",
+        "view Chinook.v",
+        "trigger Chinook.t",
+        "account backup@localhost",
+        "account signer@localhost",
+    ] {
         assert!(names.contains(&object), "{object} in {names:?}");
     }
     for (privilege, place) in [("TRIGGER", "*.*"), ("EVENT", "*.*"), ("SHOW VIEW", "*.*"), ("BINLOG MONITOR", "*.*")] {

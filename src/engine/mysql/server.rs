@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use super::accounts::DRILL_ACCOUNT;
 use super::connection::series;
+use super::source::AUTHENTICATION_LIBRARIES;
 use crate::domain::manifest::Manifest;
 use crate::error::{Error, OrFailed, Result};
 use crate::process::find_program;
@@ -51,6 +52,9 @@ pub fn spec(manifest: &Manifest, programs: Option<&Path>, memory: u64) -> Result
         "--local-infile=0".to_owned(),
     ];
     args.extend(settings.iter().map(|(name, value)| format!("--{}={value}", name.replace('_', "-"))));
+    if let Some(libraries) = manifest.settings.get(AUTHENTICATION_LIBRARIES) {
+        args.extend(libraries.split(';').map(|library| format!("--plugin-load-add={library}")));
+    }
     if maria {
         // Their defaults take a quarter of a small sandbox.
         args.extend(["--aria-pagecache-buffer-size=32M".to_owned(), "--key-buffer-size=32M".to_owned()]);

@@ -27,6 +27,9 @@ const SETTINGS: [&str; 14] = [
     "explicit_defaults_for_timestamp",
 ];
 
+/// Name under which the libraries of authentication plugins are recorded, beside the server's own settings.
+pub const AUTHENTICATION_LIBRARIES: &str = "authentication_libraries";
+
 /// What a look at the source tells.
 #[derive(Debug)]
 pub struct Survey {
@@ -85,11 +88,19 @@ pub fn survey(session: &mut Session, wanted: &[String]) -> Result<Survey> {
 pub fn settings(session: &mut Session) -> Result<BTreeMap<String, String>> {
     let list = SETTINGS.map(|name| format!("'{name}'")).join(", ");
     let rows = session.rows(&format!("SHOW GLOBAL VARIABLES WHERE Variable_name IN ({list})"))?;
+    // Without them the server of a drill knows no account that uses them.
+    let libraries = "SELECT DISTINCT PLUGIN_LIBRARY FROM information_schema.PLUGINS WHERE PLUGIN_TYPE = 'AUTHENTICATION' \
+                     AND PLUGIN_STATUS = 'ACTIVE' AND PLUGIN_LIBRARY IS NOT NULL ORDER BY 1";
+    let libraries = session.column(libraries)?.join(";");
     let pair = |row: Vec<Option<String>>| {
         let mut row = row.into_iter().map(Option::unwrap_or_default);
         Some((row.next()?, row.next()?))
     };
-    Ok(rows.into_iter().filter_map(pair).collect())
+    let mut settings: BTreeMap<String, String> = rows.into_iter().filter_map(pair).collect();
+    if !libraries.is_empty() {
+        settings.insert(AUTHENTICATION_LIBRARIES.to_owned(), libraries);
+    }
+    Ok(settings)
 }
 
 fn choose(wanted: &[String], present: &[String]) -> Result<Vec<String>> {
