@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::output;
 use super::{Session, Sources};
 use crate::app::App;
-use crate::domain::sla::Objectives;
+use crate::domain::sla::{self, Objective, Objectives};
 use crate::error::Result;
 use crate::ledger::{LedgerSnapshot, Run, SourceFigures};
 use crate::operations::refresh_points;
@@ -113,7 +113,7 @@ fn line(app: &App, snapshot: &LedgerSnapshot, name: &str, problem: Option<String
     Line {
         source: name.to_owned(),
         kind: config.kind.name().to_owned(),
-        met: met(objectives, &measured, figures, now),
+        met: met(objectives, &figures.measured(), now),
         objectives: promised(objectives),
         measured,
         problem,
@@ -133,18 +133,14 @@ fn promised(objectives: &Objectives) -> Promised {
     }
 }
 
-fn met(objectives: &Objectives, measured: &Measured, figures: &SourceFigures, now: DateTime<Utc>) -> Met {
-    let within = |seconds: Option<f64>, limit: std::time::Duration| seconds.is_some_and(|s| s <= limit.as_secs_f64());
-    let age = |time: Option<DateTime<Utc>>| time.map(|time| (now - time).as_seconds_f64());
-    // A source younger than the promised retention cannot have older points yet; from then on it must.
-    let young = within(age(figures.created), objectives.retention);
-    let kept = age(measured.oldest_recovery_point_time).is_some_and(|s| s >= objectives.retention.as_secs_f64());
+fn met(objectives: &Objectives, measured: &sla::Measured, now: DateTime<Utc>) -> Met {
+    let met = |objective| objectives.are_met(objective, measured, now);
     Met {
-        rpo: within(measured.rpo_seconds, objectives.rpo),
-        rto: within(measured.rto_seconds, objectives.rto),
-        retention: measured.oldest_recovery_point_time.is_some() && (young || kept),
-        drill_interval: within(age(measured.last_passed_drill_time), objectives.drill_interval),
-        max_chain_length: measured.chain_length <= objectives.max_chain_length,
+        rpo: met(Objective::Rpo),
+        rto: met(Objective::Rto),
+        retention: met(Objective::Retention),
+        drill_interval: met(Objective::DrillInterval),
+        max_chain_length: met(Objective::ChainLength),
     }
 }
 
@@ -200,7 +196,7 @@ fn print(lines: &[Line]) -> Result<()> {
             }
         }
         if let Some(problem) = &line.problem {
-            output::line(&format!("{}: the repository could not be asked: {problem}", line.source))?;
+            output::line(&format!("{}: the repository is in trouble: {problem}", line.source))?;
         }
         for operation in &line.running {
             output::line(&format!("{}: a {operation} is running", line.source))?;

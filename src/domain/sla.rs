@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 /// Promised numbers of a source.
@@ -19,4 +20,113 @@ pub struct Objectives {
     pub max_chain_length: u32,
     /// Share of time in which the objectives must be met, 0–1.
     pub objective_ratio: f64,
+}
+
+/// One of the promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Objective {
+    /// Age of the newest recovery point.
+    Rpo,
+    /// Recovery time of the last drill that measured one.
+    Rto,
+    /// How far back recovery points reach.
+    Retention,
+    /// Time since the last passed drill.
+    DrillInterval,
+    /// Increments on top of a full.
+    ChainLength,
+}
+
+impl Objective {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Rpo, Self::Rto, Self::Retention, Self::DrillInterval, Self::ChainLength];
+
+    /// Its name in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rpo => "rpo",
+            Self::Rto => "rto",
+            Self::Retention => "retention",
+            Self::DrillInterval => "drill_interval",
+            Self::ChainLength => "chain_length",
+        }
+    }
+}
+
+/// What is known of a source now; `None` is what never happened.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Measured {
+    /// When the source was first seen.
+    pub created: Option<DateTime<Utc>>,
+    /// As-of time of the newest recovery point.
+    pub newest: Option<DateTime<Utc>>,
+    /// As-of time of the oldest.
+    pub oldest: Option<DateTime<Utc>>,
+    /// Last measured recovery time, in seconds.
+    pub rto_seconds: Option<f64>,
+    /// When a drill last passed.
+    pub last_passed_drill: Option<DateTime<Utc>>,
+    /// Increments on top of the newest full.
+    pub chain_length: u32,
+}
+
+impl Objectives {
+    /// Whether a promise is kept now. What never happened keeps no promise.
+    pub fn are_met(&self, objective: Objective, measured: &Measured, now: DateTime<Utc>) -> bool {
+        let age = |time: Option<DateTime<Utc>>| time.map(|time| (now - time).as_seconds_f64());
+        let within = |seconds: Option<f64>, limit: Duration| seconds.is_some_and(|s| s <= limit.as_secs_f64());
+        match objective {
+            Objective::Rpo => within(age(measured.newest), self.rpo),
+            Objective::Rto => within(measured.rto_seconds, self.rto),
+            Objective::Retention => {
+                // A source younger than the promised retention cannot have older points yet; from then on it must.
+                let is_young = within(age(measured.created), self.retention);
+                let reaches_back = age(measured.oldest).is_some_and(|s| s >= self.retention.as_secs_f64());
+                measured.oldest.is_some() && (is_young || reaches_back)
+            }
+            Objective::DrillInterval => within(age(measured.last_passed_drill), self.drill_interval),
+            Objective::ChainLength => measured.chain_length <= self.max_chain_length,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_never_happened_keeps_no_promise_and_limits_are_included() {
+        let hours = Duration::from_hours;
+        let promised = Objectives {
+            rpo: hours(24),
+            rto: hours(5),
+            retention: hours(48),
+            drill_interval: hours(24),
+            max_chain_length: 2,
+            objective_ratio: 0.99,
+        };
+        let now = DateTime::UNIX_EPOCH + hours(1000);
+        let met = |measured: &Measured| Objective::ALL.map(|objective| promised.are_met(objective, measured, now));
+        assert_eq!(met(&Measured::default()), [false, false, false, false, true]);
+        let ago = |h| Some(now - hours(h));
+        let good = Measured {
+            created: ago(100),
+            newest: ago(24),
+            oldest: ago(48),
+            rto_seconds: Some(5.0 * 3600.0),
+            last_passed_drill: ago(24),
+            chain_length: 2,
+        };
+        assert_eq!(met(&good), [true; 5]);
+        let bad = Measured {
+            newest: ago(25),
+            oldest: ago(47),
+            rto_seconds: Some(18_001.0),
+            last_passed_drill: ago(25),
+            chain_length: 3,
+            ..good
+        };
+        assert_eq!(met(&bad), [false; 5]);
+        assert!(promised.are_met(Objective::Retention, &Measured { created: ago(47), ..bad }, now));
+    }
 }

@@ -129,6 +129,9 @@ metrics! {
     VERIFIED_ROWS Gauge "backup_sla_verified_rows" "1" ["source"]
         "Rows found by the last drill that passed or failed."
 
+    OBJECTIVE_MET Gauge "backup_sla_objective_met" "1" ["source" "objective"]
+        "1 if the objective is met now: rpo, rto (last measured one), retention, drill_interval, chain_length."
+
     REPOSITORY_UP Gauge "backup_sla_repository_up" "1" ["repository"]
         "1 if the repository could be read when it was last tried; absent until it was."
     REPOSITORY_SIZE Gauge "backup_sla_repository_size_bytes" "bytes" ["repository"]

@@ -14,6 +14,7 @@ use super::process_facts::ProcessFacts;
 use crate::config::{Config, SourceConfig};
 use crate::domain::drill::{Stage, Verdict};
 use crate::domain::manifest::BackupKind;
+use crate::domain::sla::Objective;
 use crate::ledger::{BackupFigures, DrillFigures, LedgerSnapshot, Operation, Outcome, SourceFigures};
 
 /// What the service knows beside the ledger.
@@ -72,6 +73,7 @@ pub fn collect(
         identity(&mut out, &source.name, (source.kind.name(), &source.repository), figures, false);
         objectives(&mut out, source);
         points(&mut out, &source.name, figures, now);
+        promises_kept(&mut out, source, figures, now);
         backups(&mut out, &source.name, figures);
         drills(&mut out, &source.name, &figures.drills);
         running(&mut out, &source.name, figures);
@@ -117,6 +119,14 @@ fn objectives(out: &mut Exposition, source: &SourceConfig) {
     out.set(&m::DRILL_INTERVAL_OBJECTIVE, &name, promised.drill_interval.as_secs_f64());
     out.set(&m::CHAIN_LENGTH_OBJECTIVE, &name, f64::from(promised.max_chain_length));
     out.set(&m::SLO_OBJECTIVE, &name, promised.objective_ratio);
+}
+
+fn promises_kept(out: &mut Exposition, source: &SourceConfig, figures: &SourceFigures, now: DateTime<Utc>) {
+    let measured = figures.measured();
+    for objective in Objective::ALL {
+        let met = source.objectives.are_met(objective, &measured, now);
+        out.set(&m::OBJECTIVE_MET, &[&source.name, objective.name()], truth(met));
+    }
 }
 
 fn points(out: &mut Exposition, source: &str, figures: &SourceFigures, now: DateTime<Utc>) {

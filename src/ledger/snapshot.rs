@@ -14,6 +14,7 @@ use super::open::ledger_error;
 use super::run::{Operation, Outcome, Run, RunId};
 use super::stored::{self, column};
 use crate::domain::manifest::BackupKind;
+use crate::domain::sla::Measured;
 use crate::error::Result;
 
 /// Days over which the RTO percentiles are taken.
@@ -49,6 +50,20 @@ pub struct SourceFigures {
     pub drills: DrillFigures,
     /// What runs now, oldest first.
     pub running: Vec<RunningOperation>,
+}
+
+impl SourceFigures {
+    /// What promises are held against.
+    pub fn measured(&self) -> Measured {
+        Measured {
+            created: self.created,
+            newest: self.points.newest,
+            oldest: self.points.oldest,
+            rto_seconds: self.drills.last_measured.as_ref().and_then(|run| run.rto_seconds),
+            last_passed_drill: self.drills.last_passed.as_ref().and_then(|run| run.ended),
+            chain_length: self.points.chain_length,
+        }
+    }
 }
 
 /// Recovery points of a source.

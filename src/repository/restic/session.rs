@@ -56,6 +56,11 @@ impl Session {
         self.key(&mut self.state())
     }
 
+    /// The key of a repository that was just created with this session's password.
+    pub fn adopt_key(&self, key: MasterKey) {
+        self.state().key = Some(key);
+    }
+
     /// The repository with an index that knows everything on the disk now. Whenever index files came or went since the
     /// last call, it is read again from the disk.
     pub fn indexed(&self) -> Result<Arc<Indexed>> {

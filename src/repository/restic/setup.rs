@@ -45,8 +45,9 @@ impl ResticOptions {
         }
         let mut config = ConfigOptions::default();
         config.set_version = Some(2);
-        config.set_chunk_size = Some(ByteSize(self.average_chunk_bytes));
-        config.set_chunk_min_size = Some(ByteSize(self.average_chunk_bytes / 4));
+        // The chunker looks for a boundary, byte by byte, only behind the minimum: half of the data is spared that.
+        config.set_chunk_size = Some(ByteSize(self.average_chunk_bytes / 2));
+        config.set_chunk_min_size = Some(ByteSize(self.average_chunk_bytes / 2));
         config.set_chunk_max_size = Some(ByteSize(self.average_chunk_bytes * 4));
         config.set_compression = Some(self.compression_level);
         config.set_extra_verify = Some(self.verify_before_write);
@@ -96,9 +97,11 @@ fn create(files: &LocalBackend, session: &Session, options: &ResticOptions) -> R
     files.remove_keys()?;
     let mut repository = RepositoryOptions::default();
     repository.no_cache = true;
-    Repository::new(&repository, &RepositoryBackends::new(session.backend().clone(), None))
+    let created = Repository::new(&repository, &RepositoryBackends::new(session.backend().clone(), None))
         .and_then(|new| new.init(&session.credentials(), &KeyOptions::default(), &config))
         .or_refused("create it")?;
+    // Deriving it from the password again costs a good part of a second.
+    session.adopt_key(created.key());
     Ok(())
 }
 
