@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::clock::SystemClock;
 use crate::config;
 use crate::error::{Error, Result};
-use crate::operations::open_repository;
+use crate::operations::look_at_repository;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -47,7 +47,11 @@ fn connect(app: &App, name: &str) -> Result<u8> {
     for warning in preflight.warnings {
         output::line(&format!("  note: {warning}"))?;
     }
-    open_repository(app, &source).map_err(|error| error.context(format!("source {name}")))?;
-    output::line(&format!("source {name}: repository {} is open", source.repository.location()))?;
+    let listing = look_at_repository(app, &source).map_err(|error| error.context(format!("source {name}")))?;
+    let state = match &listing {
+        Some(listing) => format!("is open, {} recovery point(s)", listing.points.len()),
+        None => "will be made by the first backup".to_owned(),
+    };
+    output::line(&format!("source {name}: repository {} {state}", source.repository.location()))?;
     Ok(0)
 }

@@ -55,7 +55,7 @@ fn tcp(
     }
     let (host, port) = match place.rsplit_once(':') {
         // A bare IPv6 address would lose its last part to the port.
-        Some((host, _)) if host.contains(':') && !host.ends_with(']') => ("", None),
+        Some((host, port)) if host.contains(':') && !host.ends_with(']') && !port.contains(']') => ("", None),
         Some((host, port)) if !port.contains(']') => (host, port.parse().ok()),
         _ => (place, Some(3306)),
     };
@@ -79,6 +79,8 @@ mod tests {
     fn destinations_are_read_as_people_write_them() {
         let Ok(Destination::Tcp { host, port, user, .. }) = read("mysql://dba@[::1]:3307/") else { panic!() };
         assert_eq!((host.as_str(), port, user.as_str()), ("::1", 3307, "dba"));
+        let Ok(Destination::Tcp { host, port, .. }) = read("mysql://[fe80::1]") else { panic!() };
+        assert_eq!((host.as_str(), port), ("fe80::1", 3306));
         let Ok(Destination::Tcp { host, port, .. }) = read("mysql://db.example.org") else { panic!() };
         assert_eq!((host.as_str(), port), ("db.example.org", 3306));
         let Ok(Destination::Unix { socket, user, .. }) = read("unix:/run/x.sock") else { panic!() };

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::exporter::collector::RepositoryState;
 use crate::exporter::refresh::Exporter;
 use crate::exporter::web::WebServer;
-use crate::operations::{open_repository, refresh_points};
+use crate::operations::look_at_repository;
 use crate::run_context::Cancel;
 
 /// How often the repositories are asked what they list.
@@ -114,16 +114,18 @@ pub(super) fn look_at_repositories(app: &App, exporter: &Exporter) {
     let mut states: BTreeMap<String, RepositoryState> = BTreeMap::new();
     for name in app.config.sources.keys() {
         let Ok(source) = app.source(name) else { continue };
-        let opened =
-            open_repository(app, &source).and_then(|()| refresh_points(app, &source)).and_then(|mut listing| {
-                if listing.damaged.is_empty() { Ok(()) } else { Err(listing.damaged.swap_remove(0)) }
-            });
-        if let Err(error) = &opened {
-            tracing::error!(source = %name, hint = error.hint_text(), "look at repository: {error}");
-        }
         let seen = app.block_on(app.ledger.ensure_source(name, source.engine_name, &source.repository_name));
         if let Err(error) = seen {
             tracing::error!(source = %name, "record source: {error}");
+        }
+        let opened = match look_at_repository(app, &source) {
+            // Before the first backup there is nothing to be up or down.
+            Ok(None) => continue,
+            Ok(Some(mut listing)) => listing.damaged.pop().map_or(Ok(()), Err),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &opened {
+            tracing::error!(source = %name, hint = error.hint_text(), "look at repository: {error}");
         }
         let state = states
             .entry(source.repository_name.clone())

@@ -70,11 +70,17 @@ pub struct Measured {
     pub chain_length: u32,
 }
 
+/// Clocks of different machines may differ by this much, in seconds.
+const CLOCK_SKEW: f64 = 300.0;
+
 impl Objectives {
     /// Whether a promise is kept now. What never happened keeps no promise.
     pub fn are_met(&self, objective: Objective, measured: &Measured, now: DateTime<Utc>) -> bool {
         let age = |time: Option<DateTime<Utc>>| time.map(|time| (now - time).as_seconds_f64());
-        let within = |seconds: Option<f64>, limit: Duration| seconds.is_some_and(|s| s <= limit.as_secs_f64());
+        // What lies in the future was dated by a wrong clock and says nothing.
+        let within = |seconds: Option<f64>, limit: Duration| {
+            seconds.is_some_and(|s| (-CLOCK_SKEW..=limit.as_secs_f64()).contains(&s))
+        };
         match objective {
             Objective::Rpo => within(age(measured.newest), self.rpo),
             Objective::Rto => within(measured.rto_seconds, self.rto),
@@ -85,7 +91,7 @@ impl Objectives {
                 measured.oldest.is_some() && (is_young || reaches_back)
             }
             Objective::DrillInterval => within(age(measured.last_passed_drill), self.drill_interval),
-            Objective::ChainLength => measured.chain_length <= self.max_chain_length,
+            Objective::ChainLength => measured.newest.is_some() && measured.chain_length <= self.max_chain_length,
         }
     }
 }
@@ -107,7 +113,7 @@ mod tests {
         };
         let now = DateTime::UNIX_EPOCH + hours(1000);
         let met = |measured: &Measured| Objective::ALL.map(|objective| promised.are_met(objective, measured, now));
-        assert_eq!(met(&Measured::default()), [false, false, false, false, true]);
+        assert_eq!(met(&Measured::default()), [false; 5]);
         let ago = |h| Some(now - hours(h));
         let good = Measured {
             created: ago(100),
@@ -127,6 +133,8 @@ mod tests {
             ..good
         };
         assert_eq!(met(&bad), [false; 5]);
+        let future = Some(now + hours(1));
+        assert!(!promised.are_met(Objective::Rpo, &Measured { newest: future, ..good }, now));
         assert!(promised.are_met(Objective::Retention, &Measured { created: ago(47), ..bad }, now));
     }
 }

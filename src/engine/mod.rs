@@ -109,6 +109,8 @@ pub struct LoadReport {
     pub warnings: Vec<String>,
     /// Bytes of the stream that were replayed.
     pub bytes: u64,
+    /// What the destination lacks, so that something of the backup could not come back: says nothing about the backup.
+    pub lacking: Vec<String>,
 }
 
 /// The code that knows a kind of source.
@@ -119,6 +121,8 @@ pub trait Engine: Send + Sync {
     fn dump(&self, context: &RunContext) -> Result<Dump>;
     /// The server to restore into: same product and series as the manifest says, or `Inconclusive` with the reason.
     fn server(&self, manifest: &Manifest) -> Result<ServerSpec>;
+    /// A table's name as the manifest writes it, however it was typed.
+    fn table_name(&self, typed: &str) -> String;
     /// Load a recovery point.
     fn load(
         &self,

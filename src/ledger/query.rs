@@ -44,6 +44,19 @@ impl Ledger {
         rows.iter().map(stored::point).collect()
     }
 
+    /// Whether anything was ever stored in this repository, by any source.
+    pub async fn has_backups_in(&self, repository: &str) -> Result<bool> {
+        let runs: i64 = sqlx::query_scalar(
+            "SELECT COUNT(*) FROM runs r JOIN sources s ON s.name = r.source \
+             WHERE s.repository = ? AND r.operation = 'backup' AND r.outcome = 'succeeded'",
+        )
+        .bind(repository)
+        .fetch_one(&self.pool)
+        .await
+        .map_err(|e| ledger_error("read runs", e))?;
+        Ok(runs > 0)
+    }
+
     /// When each remembered recovery point of a source was last proved by a passed drill. A point whose newest verdict
     /// is `failed` is not in it; an inconclusive drill changes nothing.
     pub async fn verified_at(&self, source: &str) -> Result<BTreeMap<RecoveryPointId, DateTime<Utc>>> {

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{Recorded, new_id, open_repository, refresh_points};
+use super::{Recorded, new_id, prepare_repository, refresh_points};
 use crate::app::{App, Source};
 use crate::domain::manifest::{BackupKind, Manifest, RecoveryPointId};
 use crate::error::{Error, Kind, Result};
@@ -63,7 +63,7 @@ pub fn backup(app: &App, source: &Source, context: &RunContext) -> Result<Backup
 
 fn take(app: &App, source: &Source, context: &RunContext) -> Result<(Manifest, u64)> {
     // A repository that cannot be used is found before the server is asked to work.
-    open_repository(app, source)?;
+    prepare_repository(app, source)?;
     let dump = source.engine.dump(context)?;
     let id = RecoveryPointId(new_id());
     let candidate =
@@ -89,6 +89,10 @@ fn take(app: &App, source: &Source, context: &RunContext) -> Result<(Manifest, u
         return Err(Error::failed(format!("publish backup {}: the repository does not list it", manifest.id))
             .hint("check the repository: something removes what is written to it"));
     }
+    // Of the run, not of the backup: the manifest is published and stays as it is.
+    manifest
+        .warnings
+        .extend(listed.damaged.iter().map(|error| format!("the repository has damage elsewhere: {error}")));
     Ok((manifest, stored_bytes))
 }
 

@@ -79,25 +79,27 @@ pub fn drill(app: &App, source: &Source, request: &DrillRequest, context: &RunCo
         Err(_) if context.cancel.is_cancelled() => return Err(run.fail(Error::cancelled(), Some(point.manifest.id))),
         Err(error) => (from_error(&error, error.kind()), None),
     };
-    let (finding, rto) = blemish(finding, rto, &damaged);
+    let finding = blemish(finding, &damaged);
     conclude(app, source, run, Some(&point.manifest), finding, &stages, rto)
 }
 
 /// A repository that cannot be read whole makes the drill red, whatever the point at hand is worth.
-fn blemish(mut finding: Finding, rto: Option<f64>, damaged: &[Error]) -> (Finding, Option<f64>) {
-    let Some(first) = damaged.first() else { return (finding, rto) };
+fn blemish(mut finding: Finding, damaged: &[Error]) -> Finding {
+    let Some(first) = damaged.first() else { return finding };
     finding.proof.comparison.checks.extend(damaged.iter().map(|error| Check {
         name: "repository listing".to_owned(),
         expected: "readable".to_owned(),
         actual: error.to_string(),
         ok: false,
     }));
-    if finding.verdict == Verdict::Passed {
+    if finding.verdict != Verdict::Failed {
+        let before = std::mem::take(&mut finding.reason);
+        let damage = finding.proof.comparison.reason();
+        finding.reason = if before.is_empty() { damage } else { format!("{damage}; {before}") };
         finding.verdict = Verdict::Failed;
-        finding.reason = finding.proof.comparison.reason();
         finding.hint = first.hint_text().map(str::to_owned);
     }
-    (finding, None)
+    finding
 }
 
 /// Provision, load, prove, destroy. The RTO is given where a correct answer was reached.
@@ -122,13 +124,15 @@ fn restore_and_prove(
     let mut outcome = match result {
         Ok((loaded, proof)) => {
             let holds = proof.holds();
-            let finding = Finding {
-                verdict: if holds { Verdict::Passed } else { Verdict::Failed },
-                reason: proof.comparison.reason(),
-                proof,
-                warnings: loaded.warnings,
-                ..Finding::default()
+            let (verdict, reason) = match (holds, proof.comparison.reason()) {
+                (true, reason) => (Verdict::Passed, reason),
+                // Only what this host could not take is missing.
+                (false, _) if !loaded.lacking.is_empty() && proof.only_accounts_differ() => {
+                    (Verdict::Inconclusive, format!("the sandbox lacks a plugin: {}", loaded.lacking.join("; ")))
+                }
+                (false, reason) => (Verdict::Failed, reason),
             };
+            let finding = Finding { verdict, reason, proof, warnings: loaded.warnings, ..Finding::default() };
             (finding, holds.then_some(rto))
         }
         Err(error) => (from_error(&blame(error, instance.as_mut()), Kind::Failed), None),

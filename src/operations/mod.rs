@@ -32,16 +32,30 @@ pub fn refresh_points(app: &App, source: &Source) -> Result<Listing> {
     Ok(listing)
 }
 
-/// Open the repository, and create it only for the very first backup: a place that was in use and is empty now is a disk
-/// that is not mounted, and a new repository there would hide that every backup is gone.
-pub fn open_repository(app: &App, source: &Source) -> Result<()> {
-    let known = app.block_on(app.ledger.points(&source.name))?.len();
-    if known == 0 {
-        return source.repository.prepare();
+/// Make ready to write to the repository, and create it only for its very first backup: a place that was in use and is
+/// empty now is a disk that is not mounted, and a new repository there would hide that every backup is gone.
+pub fn prepare_repository(app: &App, source: &Source) -> Result<()> {
+    if was_used(app, source)? && !source.repository.exists()? {
+        return source.repository.open_existing().map_err(|error| {
+            error.context(format!("expect the backups that {} has of before", source.repository_name)).hint(
+                "mount its file system; a repository that is meant to be new needs a new name in the configuration",
+            )
+        });
     }
-    source.repository.open_existing().map_err(|error| {
-        error.context(format!("expect the {known} recovery point(s) of {} that were there", source.name))
-    })
+    source.repository.prepare()
+}
+
+/// Look at the repository without changing anything. None where there is none, as it should be before its first backup.
+pub fn look_at_repository(app: &App, source: &Source) -> Result<Option<Listing>> {
+    if !source.repository.exists()? && !was_used(app, source)? {
+        return Ok(None);
+    }
+    source.repository.open_existing()?;
+    refresh_points(app, source).map(Some)
+}
+
+fn was_used(app: &App, source: &Source) -> Result<bool> {
+    app.block_on(app.ledger.has_backups_in(&source.repository_name))
 }
 
 fn point_row(published: &Published) -> PointRow {

@@ -50,9 +50,17 @@ pub struct Proof {
 }
 
 impl Proof {
-    /// Whether everything is as promised.
+    /// Whether everything is as promised. Nothing compared is nothing proved.
     pub fn holds(&self) -> bool {
-        self.comparison.checks.iter().all(|check| check.ok)
+        !self.comparison.checks.is_empty() && self.comparison.checks.iter().all(|check| check.ok)
+    }
+}
+
+impl Proof {
+    /// Whether everything that differs is an account.
+    pub fn only_accounts_differ(&self) -> bool {
+        let account = format!("{} ", ObjectKind::Account);
+        self.comparison.checks.iter().filter(|check| !check.ok).all(|check| check.name.starts_with(&account))
     }
 }
 

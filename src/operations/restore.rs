@@ -109,7 +109,9 @@ fn bring_back(
 ) -> Result<RestoreReport> {
     let selected = stages.run(Stage::Select, || select(app, source, &request.selection))?;
     let point = open(source, &selected.published);
-    let loaded = load(source, &point, &request.to, &request.options, stages, context)?;
+    let mut options = request.options.clone();
+    options.tables.iter_mut().for_each(|table| *table = source.engine.table_name(table));
+    let loaded = load(source, &point, &request.to, &options, stages, context)?;
     let mut report = RestoreReport {
         source: source.name.clone(),
         recovery_point: point.manifest.id.clone(),
@@ -122,7 +124,6 @@ fn bring_back(
         warnings: [selected.warnings(), loaded.warnings].concat(),
     };
     if request.verify {
-        let options = &request.options;
         // Assertions ask for the whole database, and for its state in production; a restore is not held to them.
         let scope = Scope {
             tables: options.tables.clone(),

@@ -43,6 +43,10 @@ impl Repository for MemoryRepository {
         Ok(())
     }
 
+    fn exists(&self) -> Result<bool> {
+        Ok(true)
+    }
+
     fn open_existing(&self) -> Result<()> {
         Ok(())
     }

@@ -96,7 +96,9 @@ pub trait Repository: Send + Sync {
     fn location(&self) -> String;
     /// Create it if there is none, and open it; clear errors for a wrong password or a place that cannot be used.
     fn prepare(&self) -> Result<()>;
-    /// Open it; an error where there is none, because a disk that is not mounted must not become a new repository.
+    /// Whether there is one. A place that cannot be looked at is an error.
+    fn exists(&self) -> Result<bool>;
+    /// Open it to read; an error where there is none.
     fn open_existing(&self) -> Result<()>;
     /// Store and read back all streams; see the contract above.
     fn store(&self, candidate: NewCandidate) -> Result<Candidate>;

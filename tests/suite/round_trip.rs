@@ -100,8 +100,10 @@ fn a_live_server_is_restored_and_refused_when_it_is_the_source_or_not_empty() {
 
     // One table, to a server that has not even the database.
     let empty = Server::start(Product::MariaDb);
-    let arguments = ["restore", "shop", "--to", &empty.destination(), "--table", "Chinook.Genre"];
-    assert_eq!(world.json(&arguments, 0)["verified"], true);
+    let arguments = ["restore", "shop", "--to", &empty.destination(), "--table", "`Chinook`.`Genre`"];
+    let restored = world.json(&arguments, 0);
+    assert_eq!(restored["verified"], true);
+    assert!(restored["checks"].to_string().contains("rows Chinook.Genre"), "{restored:#}");
     assert_eq!(empty.sql("SELECT COUNT(*) FROM Chinook.Genre"), "25");
 }
 
@@ -111,7 +113,10 @@ fn an_event_whose_only_time_has_come_since_is_still_proved() {
     server.sql("CREATE DATABASE d; CREATE EVENT d.e ON SCHEDULE AT CURRENT_TIMESTAMP + INTERVAL 4 SECOND DO SELECT 1");
     let world = World::new(&server, &["d"], "");
     world.backup();
-    std::thread::sleep(std::time::Duration::from_secs(5));
+    crate::support::wait_for("the event's time", || {
+        let passed = server.sql("SELECT EXECUTE_AT < NOW() FROM information_schema.EVENTS WHERE EVENT_NAME = 'e'");
+        (passed == "1").then_some(())
+    });
     let drill = world.json(&["drill"], 0);
     assert!(drill["checks"].to_string().contains("event d.e"), "{drill:#}");
 }

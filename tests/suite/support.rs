@@ -316,6 +316,8 @@ pub fn finish(mut command: Command) -> Ran {
         let late = waits.recv_timeout(Duration::from_mins(5)) == Err(std::sync::mpsc::RecvTimeoutError::Timeout);
         if late {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+            std::thread::sleep(Duration::from_secs(20));
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }
         late
     });

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 /// Storage engines whose tables are part of a consistent snapshot.
 const TRANSACTIONAL: [&str; 4] = ["innodb", "rocksdb", "tokudb", "ndbcluster"];
 /// Storage engines whose rows are not dumped: they belong to another table or server.
-const ELSEWHERE: [&str; 7] = ["mrg_myisam", "federated", "connect", "oqgraph", "spider", "sphinx", "vp"];
+const ELSEWHERE: [&str; 6] = ["mrg_myisam", "federated", "connect", "oqgraph", "spider", "vp"];
 /// Time columns per table whose newest value is kept.
 const WATCHED_COLUMNS: usize = 4;
 

@@ -30,8 +30,11 @@ pub fn check(source: &Account, to: &Account, manifest: &Manifest, options: &Load
     }
     if !options.overwrite {
         if is_source(source, to, &mut session, &mut warnings)? {
-            return Err(Error::failed(format!("restore to {}: it is the source itself", to.describe()))
-                .hint("restore to another server; --overwrite replaces the live data"));
+            return Err(Error::failed(format!(
+                "restore to {}: it is the source itself, or has its address",
+                to.describe()
+            ))
+            .hint("restore to another server; --overwrite replaces the live data"));
         }
         let occupied = occupied(&mut session, manifest, options)?;
         if !occupied.is_empty() {

@@ -7,8 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use chrono::{DateTime, Utc};
-
 use super::accounts;
 use super::connection::{Account, Session};
 use super::defer;
@@ -35,15 +33,8 @@ pub fn load(
     context: &RunContext,
 ) -> Result<LoadReport> {
     let manifest = &point.manifest;
-    let mut options = options.clone();
-    for table in &mut options.tables {
-        // As we write it, however it was typed.
-        if let Some((database, name)) = names::split_qualified(table) {
-            *table = names::qualified(&database, &name);
-        }
-    }
-    let options = &options;
     let selected = select(point, &options.tables)?;
+    let mut lacking = Vec::new();
     let mut warnings = guard::check(source, to, manifest, options)?;
     let role = |role| {
         manifest.file(role).ok_or_else(|| Error::failed(format!("read manifest {}: no {role:?} file", manifest.id)))
@@ -59,8 +50,9 @@ pub fn load(
             Ok(())
         })?;
     }
-    let created = events_sleep(to)?.then_some(manifest.as_of);
-    let loader = Loader { tools, to, stream: stream.as_ref(), preamble: head, created, context };
+    let has_events = manifest.inventory.objects.iter().any(|object| object.kind == ObjectKind::Event);
+    let clock_stands = has_events && events_sleep(to)?;
+    let loader = Loader { tools, to, stream: stream.as_ref(), preamble: head, clock_stands, context };
     if options.overwrite {
         loader.clear(&selected)?;
     }
@@ -70,18 +62,21 @@ pub fn load(
     loader.run(&selected, options.sessions)?;
     if options.accounts && manifest.file(FileRole::Accounts).is_some() {
         let path = &role(FileRole::Accounts)?.path;
-        warnings.extend(load_accounts(to, (point.open)(path)?.as_ref(), &manifest.inventory)?);
+        let refused = load_accounts(to, (point.open)(path)?.as_ref(), &manifest.inventory)?;
+        // 1524: the plugin is not loaded.
+        lacking.extend(refused.iter().filter(|sentence| sentence.contains("1524")).cloned());
+        warnings.extend(refused);
     }
     if options.tables.is_empty() {
         let missing = missing_definers(to, point);
         warnings.extend(missing.unwrap_or_else(|error| vec![format!("definers could not be looked for: {error}")]));
     }
     context.progress.finish();
-    Ok(LoadReport { warnings, bytes })
+    Ok(LoadReport { warnings, bytes, lacking })
 }
 
-/// Whether no event can run there. Then the clock may stand at the time of the backup while events are created: one
-/// whose only time has come since would be dropped at once. Where events run, that is as it should be.
+/// Whether no event can run there. Then the clock may stand long ago while events are created: one whose only time has
+/// come since would be dropped at once. Where events run, that is as it should be.
 fn events_sleep(to: &Account) -> Result<bool> {
     let state = Session::open(to)?.value("SELECT @@event_scheduler")?;
     Ok(state.is_some_and(|state| state != "ON"))
@@ -114,8 +109,8 @@ struct Loader<'a> {
     to: &'a Account,
     stream: &'a dyn StoredFile,
     preamble: Vec<u8>,
-    /// The time at which programs are created.
-    created: Option<DateTime<Utc>>,
+    /// Whether the clock stands long ago while programs are created.
+    clock_stands: bool,
     context: &'a RunContext,
 }
 
@@ -193,8 +188,8 @@ impl Loader<'_> {
         let database = &run[0].database;
         let new = self.new_database(run[0])?;
         let mut replay = self.session(if new { "" } else { database })?;
-        if let Some(time) = self.created {
-            replay.write(format!("SET SESSION timestamp = {};\n", time.timestamp()).as_bytes())?;
+        if self.clock_stands {
+            replay.write(b"SET SESSION timestamp = 86400;\n")?;
         }
         for segment in run {
             replay.part(format!("definitions of database {}", names::database(&segment.database)));

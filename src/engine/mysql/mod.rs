@@ -118,6 +118,11 @@ impl Engine for MysqlEngine {
         server::spec(manifest, self.sandbox.programs.as_deref(), self.sandbox.memory)
     }
 
+    fn table_name(&self, typed: &str) -> String {
+        names::split_qualified(typed)
+            .map_or_else(|| typed.to_owned(), |(database, table)| names::qualified(&database, &table))
+    }
+
     fn load(
         &self,
         point: &StoredPoint,

@@ -21,7 +21,7 @@ pub struct Replay {
     /// Lines written so far, and at which line each part began: the program names a line, a person wants a name.
     lines: u64,
     parts: Vec<(u64, String)>,
-    /// Gone as soon as the program must have read it: a kill of ours leaves no password behind.
+    /// Gone as soon as the program must have read it, so that a kill of ours seldom leaves a password behind.
     options: Option<tempfile::NamedTempFile>,
     bytes: usize,
 }

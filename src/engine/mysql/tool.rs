@@ -105,7 +105,11 @@ impl Tools {
         let mut child = OwnedChild::spawn(command, "dump client")?;
         child.feed(account.option_file().as_bytes()).or_failed("pass options to the dump client")?;
         cancel.takes_down(child.killer());
-        Ok(ChildOutput::new(child)?.never_silent_for(LONGEST_SILENCE))
+        let output = ChildOutput::new(child)?;
+        Ok(match purpose {
+            Purpose::Backup { .. } => output.never_silent_for(LONGEST_SILENCE),
+            Purpose::Inspection => output,
+        })
     }
 
     fn dump_arguments(&self, purpose: Purpose) -> Vec<&'static str> {

@@ -119,8 +119,14 @@ pub enum Found {
 /// Look for a published recovery point.
 pub fn find(session: &Session, source: &str, point: &RecoveryPointId) -> Result<Found> {
     let (entries, mut unreadable) = entries(session)?;
-    let found = entries.into_iter().find(|entry| entry.tags.source == source && entry.tags.point == *point);
-    Ok(match (found, unreadable.pop()) {
+    let mut found: Vec<Entry> =
+        entries.into_iter().filter(|entry| entry.tags.source == source && entry.tags.point == *point).collect();
+    if found.len() > 1 {
+        // Of several copies one that can be read.
+        let repository = session.indexed()?;
+        found.sort_by_key(|entry| read_entry(&repository, entry).is_ok());
+    }
+    Ok(match (found.pop(), unreadable.pop()) {
         (Some(entry), _) => Found::Tree(entry.tree),
         (None, Some(error)) => Found::Perhaps(error.context(format!("find recovery point {point} of {source}"))),
         (None, None) => Found::No,

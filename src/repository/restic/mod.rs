@@ -93,7 +93,12 @@ impl Repository for ResticRepository {
         publication::publish(&self.session, &candidate, stored, manifest).map_err(|e| e.context(what))
     }
 
+    fn exists(&self) -> Result<bool> {
+        self.session.exists()
+    }
+
     fn open_existing(&self) -> Result<()> {
+        self.session.require()?;
         self.session.master_key().map(|_| ())
     }
 

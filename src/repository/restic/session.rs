@@ -56,6 +56,20 @@ impl Session {
         self.key(&mut self.state())
     }
 
+    /// Whether there is a repository now.
+    pub fn exists(&self) -> Result<bool> {
+        Ok(!self.backend.list(FileType::Config).or_refused(self.what())?.is_empty())
+    }
+
+    /// An error where there is none.
+    pub fn require(&self) -> Result<()> {
+        if self.exists()? {
+            return Ok(());
+        }
+        Err(Error::failed(format!("{}: there is no repository", self.what()))
+            .hint("check the path, and that its file system is mounted; the first backup creates the repository"))
+    }
+
     /// The key of a repository that was just created with this session's password.
     pub fn adopt_key(&self, key: MasterKey) {
         self.state().key = Some(key);
@@ -84,10 +98,7 @@ impl Session {
         if let Some(key) = &state.key {
             return Ok(key.clone());
         }
-        if self.backend.list(FileType::Config).or_refused(self.what())?.is_empty() {
-            return Err(Error::failed(format!("{}: there is no repository", self.what()))
-                .hint("check the path, and that its file system is mounted; the first backup creates the repository"));
-        }
+        self.require()?;
         let key = self.handle(self.backend.clone(), &self.credentials())?.key();
         state.key = Some(key.clone());
         Ok(key)
