@@ -22,7 +22,7 @@ const REFRESH_INTERVAL: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Address to listen on; may be repeated [default: from the configuration, else [::]:10909]
+    /// Address to listen on; may be repeated [default: from the configuration, else port 10909]
     #[arg(long = "web.listen-address", value_name = "ADDRESS")]
     listen: Vec<String>,
     /// Where the metrics are

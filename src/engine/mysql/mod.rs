@@ -1,8 +1,8 @@
 //! Engine `mysql`: MySQL and MariaDB through the server's own dump and client programs.
 //!
 //! The stored stream is plain SQL that the `mysql` client reads, so a person can restore without us. What it contains
-//! is learnt from the stream itself while it is stored ([`stream`]), and restored data is proved by dumping it again
-//! through the same scanner ([`inspect`]).
+//! is learnt from the stream itself while it is stored (`stream`), and restored data is proved by dumping it again
+//! through the same scanner (`inspect`).
 
 mod accounts;
 mod connection;

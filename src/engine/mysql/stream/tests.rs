@@ -1,0 +1,152 @@
+use super::*;
+use crate::domain::manifest::ObjectKind;
+
+const DUMP: &str = r"/*M!999999\- enable the sandbox mode */ 
+-- MariaDB dump 10.19  Distrib 10.11.19-MariaDB, for debian-linux-gnu (x86_64)
+-- ------------------------------------------------------
+
+/*!40101 SET NAMES utf8mb4 */;
+-- CHANGE MASTER TO MASTER_LOG_FILE='bin.000001', MASTER_LOG_POS=3644;
+
+/* SET @@GLOBAL.GTID_PURGED='+it;s-a-set:1-5';*/
+
+--
+-- A comment
+--
+
+--
+-- Current Database: `a b`
+--
+
+CREATE DATABASE /*!32312 IF NOT EXISTS*/ `a b` /*!40100 DEFAULT CHARACTER SET latin1 */;
+
+USE `a b`;
+
+--
+-- Temporary table structure for view `v`
+--
+
+DROP TABLE IF EXISTS `v`;
+/*!50001 CREATE VIEW `v` AS SELECT
+ NULL AS `a` */;
+
+--
+-- Table structure for table `t;`
+--
+
+DROP TABLE IF EXISTS `t;`;
+CREATE TABLE `t;` (
+  `id` int(11) NOT NULL AUTO_INCREMENT COMMENT ') ENGINE=x; -- ',
+  `at` datetime DEFAULT NULL,
+  PRIMARY KEY (`id`)
+) ENGINE=InnoDB AUTO_INCREMENT=3 DEFAULT CHARSET=utf8mb4;
+
+--
+-- Dumping data for table `t;`
+--
+
+INSERT INTO `t;` VALUES
+(1,'2024-01-01 00:00:00'),
+(2,'-- Dump completed
+-- Table structure for table `x`
+');
+INSERT INTO `t;` VALUES
+(3,NULL);
+DELIMITER ;;
+/*!50003 CREATE*/ /*!50017 DEFINER=`root`@`localhost`*/ /*!50003 TRIGGER tr BEFORE INSERT ON `t;` FOR EACH ROW
+BEGIN -- don't; stop
+  SET NEW.id = 1; /* it's; */
+  SET NEW.at = ';;';
+END */;;
+DELIMITER ;
+
+--
+-- Table structure for table `m`
+--
+
+CREATE TABLE `m` (
+  `x` int(11)
+) ENGINE=MyISAM;
+
+--
+-- Final view structure for view `v`
+--
+
+/*!50001 DROP VIEW IF EXISTS `v`*/;
+/*!50001 CREATE ALGORITHM=UNDEFINED */
+/*!50013 DEFINER=`root`@`localhost` SQL SECURITY DEFINER */
+/*!50001 VIEW `v` AS select 1 AS `a` */;
+-- SET GLOBAL gtid_slave_pos='0-1-16';
+
+-- Dump completed
+";
+
+fn scan(dump: &[u8], piece: usize) -> Result<(DumpFacts, Vec<u8>)> {
+    let (mut scanner, mut out) = (StreamScanner::default(), Vec::new());
+    for piece in dump.chunks(piece) {
+        scanner.feed(piece)?;
+        out.extend(scanner.take_output());
+    }
+    let facts = scanner.finish()?;
+    out.extend(scanner.take_output());
+    Ok((facts, out))
+}
+
+#[test]
+fn a_dump_is_described_whatever_the_size_of_its_pieces() {
+    let (facts, stored) = scan(DUMP.as_bytes(), 4096).unwrap();
+    let inventory = facts.inventory();
+    let rows: Vec<_> = inventory.tables.iter().map(|t| (t.name.as_str(), t.rows)).collect();
+    assert_eq!(rows, [("`a b`.`t;`", 3), ("`a b`.m", 0)]);
+    assert_eq!(inventory.tables[0].newest["at"], "2024-01-01 00:00:00");
+    let objects: Vec<_> = inventory.objects.iter().map(|o| (o.kind, o.name.as_str())).collect();
+    let wanted = [(ObjectKind::Database, "`a b`"), (ObjectKind::View, "`a b`.v"), (ObjectKind::Trigger, "`a b`.tr")];
+    assert_eq!(objects, wanted);
+    assert_eq!(facts.not_in_snapshot, ["`a b`.m (MyISAM)"]);
+    assert!(facts.sandbox_line_removed);
+    assert_eq!(facts.position.binlog_file.as_deref(), Some("bin.000001"));
+    assert_eq!(facts.position.binlog_offset, Some(3644));
+    assert_eq!(facts.position.gtid.as_deref(), Some("0-1-16"));
+    for piece in [1, 2, 5, 64] {
+        let (again, bytes) = scan(DUMP.as_bytes(), piece).unwrap();
+        assert!((again.inventory(), &again.segments, &bytes) == (inventory.clone(), &facts.segments, &stored));
+    }
+    // What was stored is itself a dump of the same content.
+    let (again, twice) = scan(&stored, 4096).unwrap();
+    assert_eq!(String::from_utf8_lossy(&twice), String::from_utf8_lossy(&stored));
+    assert_eq!(again.inventory(), inventory);
+}
+
+#[test]
+fn segments_cover_the_stream_without_gaps_and_point_at_the_rows() {
+    let (facts, stored) = scan(DUMP.as_bytes(), 4096).unwrap();
+    let mut end = 0;
+    for segment in &facts.segments {
+        assert_eq!(segment.offset, end);
+        end += segment.bytes;
+    }
+    assert_eq!(end, stored.len() as u64);
+    let table = facts.segments.iter().find(|s| s.table == "t;").unwrap();
+    let text = &stored[table.offset as usize..][..table.bytes as usize];
+    assert!(text.starts_with(b"-- Table structure for table `t;`"));
+    let rows = String::from_utf8_lossy(&text[table.rows_start as usize..table.rows_end as usize]);
+    assert!(rows.trim_start().starts_with("INSERT INTO `t;` VALUES\n(1,"), "{rows}");
+    assert!(rows.ends_with("(3,NULL);\n"), "{rows}");
+    assert!(text.ends_with(b"DELIMITER ;\n\n--\n"));
+    assert_eq!(table.database, "a b");
+}
+
+#[test]
+fn a_dump_cut_anywhere_is_an_error() {
+    let marker = DUMP.rfind("-- Dump completed").unwrap();
+    for end in (0..marker + 16).step_by(7) {
+        assert!(scan(&DUMP.as_bytes()[..end], 512).is_err(), "cut at {end}");
+    }
+}
+
+#[test]
+fn the_next_auto_increment_value_does_not_change_a_definition() {
+    let later = DUMP.replace("AUTO_INCREMENT=3 ", "AUTO_INCREMENT=77 ");
+    let (a, b) = (scan(DUMP.as_bytes(), 512).unwrap(), scan(later.as_bytes(), 512).unwrap());
+    assert_eq!(a.0.inventory(), b.0.inventory());
+}
