@@ -319,13 +319,13 @@ mod tests {
 
     #[test]
     fn a_child_that_falls_silent_is_killed_and_a_slow_reader_is_not_its_fault() {
-        let mut output = shell("echo begun; sleep 0.2; echo more; sleep 1000").never_silent_for(Duration::from_secs(1));
+        let mut output = shell("echo begun; sleep 0.2; echo more; sleep 1000").never_silent_for(Duration::from_secs(3));
         let mut text = [0; 11];
         output.read_exact(&mut text[..6]).unwrap();
-        std::thread::sleep(Duration::from_millis(1200));
+        std::thread::sleep(Duration::from_millis(3200));
         output.read_exact(&mut text[6..]).unwrap();
         let error = output.read(&mut text).unwrap_err();
-        assert_eq!(error.to_string(), "shell printed nothing for 1s");
+        assert_eq!(error.to_string(), "shell printed nothing for 3s");
     }
 
     fn start(script: &str) -> (OwnedChild, BufReader<ChildStdout>) {
