@@ -8,4 +8,5 @@ pub mod production;
 mod random;
 pub mod shop;
 mod shop_rows;
+mod values;
 mod words;

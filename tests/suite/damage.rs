@@ -174,7 +174,14 @@ fn one_damaged_recovery_point_hides_no_other_and_is_not_kept_quiet() {
     let target = Server::start(Product::MariaDb);
     let restore = world.json(&["restore", "shop", "--to", &target.destination()], 0);
     assert!(restore["warnings"].to_string().contains(&name[..8]), "{restore:#}");
-    world.backup();
+    let backup = world.backup();
+    assert!(backup["warnings"].to_string().contains(&name[..8]), "{backup:#}");
+
+    // The way out that the hint names.
+    assert!(list.stderr.contains("moved out of its directory `snapshots`"), "{list:?}");
+    fs::rename(&victim, world.path("lost")).unwrap();
+    assert_eq!(world.listed(), 2);
+    assert_eq!(world.json(&["drill"], 0)["verdict"], "passed");
 }
 
 #[test]

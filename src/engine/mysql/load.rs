@@ -64,7 +64,7 @@ pub fn load(
         let path = &role(FileRole::Accounts)?.path;
         let refused = load_accounts(to, (point.open)(path)?.as_ref(), &manifest.inventory)?;
         // 1524: the plugin is not loaded.
-        lacking.extend(refused.iter().filter(|sentence| sentence.contains("1524")).cloned());
+        lacking.extend(refused.iter().filter(|sentence| sentence.contains("1524 (HY000)")).cloned());
         warnings.extend(refused);
     }
     if options.tables.is_empty() {

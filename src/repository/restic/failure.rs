@@ -10,7 +10,8 @@ use crate::error::{Error, Result};
 
 /// Hint where stored data is not what was written.
 pub const DAMAGE_HINT: &str = "the repository is damaged or incomplete: run `restic check --read-data` on it, look at the \
-                               disk, and restore from another recovery point or repository; `restic forget` takes out what is lost for good";
+                               disk, and restore from another recovery point or repository; a snapshot that is lost for good can be moved out of \
+                               its directory `snapshots`";
 
 /// Short form of `map_err` for `rustic_core`'s errors.
 pub trait OrRefused<T> {
