@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::drill::{Check, TableResult};
-use super::manifest::{Inventory, ObjectKind};
+use super::manifest::{Inventory, ObjectFacts, ObjectKind};
 
 /// Every comparison, in a stable order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -73,18 +73,21 @@ pub fn compare(expected: &Inventory, actual: &Inventory) -> Comparison {
 }
 
 fn compare_objects(expected: &Inventory, actual: &Inventory, out: &mut Comparison) {
-    let by_name = |inventory: &'_ Inventory| -> BTreeMap<(ObjectKind, String), super::digest::Digest> {
-        inventory.objects.iter().map(|o| ((o.kind, o.name.clone()), o.definition)).collect()
-    };
+    fn by_name(inventory: &Inventory) -> BTreeMap<(ObjectKind, &str), &ObjectFacts> {
+        inventory.objects.iter().map(|object| ((object.kind, object.name.as_str()), object)).collect()
+    }
     let (promised, found) = (by_name(expected), by_name(actual));
-    for ((kind, name), definition) in &promised {
-        match found.get(&(*kind, name.clone())) {
-            None => out.check(format!("{kind} {name}"), "present", "missing", false),
-            Some(there) => {
-                let equal = there == definition;
-                out.check(format!("{kind} {name}"), "as backed up", same(equal), equal);
-            }
-        }
+    for ((kind, name), object) in &promised {
+        let Some(there) = found.get(&(*kind, *name)) else {
+            out.check(format!("{kind} {name}"), "present", "missing", false);
+            continue;
+        };
+        let equal = there.definition == object.definition;
+        let (expected, actual) = match (&object.shown, &there.shown) {
+            (Some(expected), Some(actual)) => (expected.as_str(), actual.as_str()),
+            _ => ("as backed up", same(equal)),
+        };
+        out.check(format!("{kind} {name}"), expected, actual, equal);
     }
     for (kind, name) in found.keys().filter(|key| !promised.contains_key(*key)) {
         out.check(format!("{kind} {name}"), "absent", "present", false);

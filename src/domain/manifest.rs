@@ -132,6 +132,10 @@ pub enum FileRole {
     Stream,
     /// Accounts and grants, as SQL.
     Accounts,
+    /// What the dump tool says about the data beside it.
+    Description,
+    /// What the backup promises in detail, beyond the inventory.
+    Facts,
 }
 
 /// One stored file.
@@ -180,7 +184,8 @@ pub struct TableFacts {
     pub digest: Digest,
     /// Digest of the definition (`CREATE TABLE`, without the next AUTO_INCREMENT value).
     pub definition: Digest,
-    /// Newest value per time column, as the server prints it in UTC; at most a few columns.
+    /// Newest value per time column, as the server prints it in UTC; at most a few columns. Other engines put further
+    /// small facts here that people read.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub newest: BTreeMap<String, String>,
 }
@@ -199,6 +204,14 @@ pub enum ObjectKind {
     Event,
     Sequence,
     Account,
+    #[serde(rename = "retention policy")]
+    RetentionPolicy,
+    #[serde(rename = "continuous query")]
+    ContinuousQuery,
+    #[serde(rename = "git head")]
+    GitHead,
+    #[serde(rename = "git branch")]
+    GitBranch,
 }
 
 impl fmt::Display for ObjectKind {
@@ -213,6 +226,10 @@ impl fmt::Display for ObjectKind {
             Self::Event => "event",
             Self::Sequence => "sequence",
             Self::Account => "account",
+            Self::RetentionPolicy => "retention policy",
+            Self::ContinuousQuery => "continuous query",
+            Self::GitHead => "git head",
+            Self::GitBranch => "git branch",
         })
     }
 }
@@ -226,6 +243,9 @@ pub struct ObjectFacts {
     pub name: String,
     /// Digest of its definition.
     pub definition: Digest,
+    /// The definition itself, where it is short enough for people to read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<String>,
     /// `user@host` in whose name it runs; a restore without that account is warned about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub definer: Option<String>,

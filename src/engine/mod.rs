@@ -14,9 +14,9 @@ use crate::config::Assertion;
 use crate::domain::drill::Check;
 use crate::domain::manifest::{Inventory, Manifest};
 use crate::error::Result;
-use crate::repository::{StoredFile, Stream};
+use crate::repository::{StoredFile, Streams};
 use crate::run_context::RunContext;
-use crate::sandbox::ServerSpec;
+use crate::sandbox::{Access, SandboxSpec};
 
 pub mod mysql;
 
@@ -32,7 +32,7 @@ pub struct Preflight {
 /// A dump that has been started.
 pub struct Dump {
     /// What is to be stored. Reading drives the dump.
-    pub streams: Vec<Stream>,
+    pub streams: Streams,
     /// As-of time: not later than the consistent snapshot.
     pub as_of: DateTime<Utc>,
     /// Call after all streams were read to their ends: what they contained. Everything but id, times and source name is
@@ -65,8 +65,31 @@ pub enum Destination {
         /// CA certificate file: TLS is required and verified against it.
         tls_ca: Option<PathBuf>,
     },
+    /// A server that is asked over HTTP and given files through a second port.
+    Http(Box<HttpDestination>),
     /// A directory.
     Directory(PathBuf),
+}
+
+/// A server that is asked over HTTP and given files through a second port.
+#[derive(Debug, Clone)]
+pub struct HttpDestination {
+    /// `http://HOST:PORT` or `https://HOST:PORT`.
+    pub url: String,
+    /// Unix socket to speak HTTP through, instead of a connection to the host of `url`.
+    pub socket: Option<PathBuf>,
+    /// `HOST:PORT` of the port for files.
+    pub transfer_address: String,
+    /// Account name; empty means none is sent.
+    pub user: String,
+    /// Password.
+    pub password: Option<SecretString>,
+    /// CA certificate file that an `https` server is verified against; none means the usual authorities.
+    pub tls_ca: Option<PathBuf>,
+    /// What to put in front of a program that has to reach `transfer_address`.
+    pub enter: Vec<String>,
+    /// A fresh server that has no accounts: the one named here is made first.
+    pub fresh: bool,
 }
 
 /// What a restore is to bring back.
@@ -100,6 +123,8 @@ pub struct Inspection {
     pub inventory: Inventory,
     /// What could not be read, one sentence each. Not empty means: not proved.
     pub problems: Vec<String>,
+    /// What the engine itself held against the backup beyond the inventory.
+    pub checks: Vec<Check>,
 }
 
 /// What a load says beyond success.
@@ -119,10 +144,13 @@ pub trait Engine: Send + Sync {
     fn preflight(&self) -> Result<Preflight>;
     /// Open a consistent snapshot and start to stream it.
     fn dump(&self, context: &RunContext) -> Result<Dump>;
-    /// The server to restore into: same product and series as the manifest says, or `Inconclusive` with the reason.
-    fn server(&self, manifest: &Manifest) -> Result<ServerSpec>;
-    /// A table's name as the manifest writes it, however it was typed.
-    fn table_name(&self, typed: &str) -> String;
+    /// What drills restore into: for a server the same product and series as the manifest says, or `Inconclusive` with
+    /// the reason.
+    fn sandbox(&self, manifest: &Manifest) -> Result<SandboxSpec>;
+    /// The destination that a provided sandbox is.
+    fn destination(&self, spec: &SandboxSpec, access: &Access) -> Destination;
+    /// A table's name as the manifest writes it, however it was typed; an error where single ones cannot be restored.
+    fn table_name(&self, typed: &str) -> Result<String>;
     /// Load a recovery point.
     fn load(
         &self,
@@ -131,8 +159,15 @@ pub trait Engine: Send + Sync {
         options: &LoadOptions,
         context: &RunContext,
     ) -> Result<LoadReport>;
-    /// What `at` holds of what the manifest promises, and what it holds beyond in the same databases.
-    fn inspect(&self, at: &Destination, manifest: &Manifest, context: &RunContext) -> Result<Inspection>;
+    /// What `at` holds of what the backup promises, and what it holds beyond in the same places. With names in `only` an
+    /// engine may leave out the rest.
+    fn inspect(
+        &self,
+        at: &Destination,
+        point: &StoredPoint,
+        only: &[String],
+        context: &RunContext,
+    ) -> Result<Inspection>;
     /// Ask the operator's own question. An answer that is not "true" is a check that is not ok, not an error.
-    fn assert(&self, at: &Destination, assertion: &Assertion) -> Result<Check>;
+    fn assert(&self, at: &Destination, assertion: &Assertion, context: &RunContext) -> Result<Check>;
 }

@@ -12,11 +12,11 @@ use super::{Recorded, new_id, restore};
 use crate::app::{App, Source};
 use crate::domain::drill::{Check, DrillReport, Stage, Verdict};
 use crate::domain::manifest::Manifest;
-use crate::engine::{Destination, LoadOptions, StoredPoint};
+use crate::engine::{LoadOptions, StoredPoint};
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{Operation, Outcome, RunResult};
 use crate::run_context::RunContext;
-use crate::sandbox::{Instance, ServerSpec};
+use crate::sandbox::{Access, Instance, SandboxSpec};
 
 /// Free space below which a failed load is put down to the drill host's disk.
 const DISK_FULL: u64 = 16 * 1024 * 1024;
@@ -110,9 +110,10 @@ fn restore_and_prove(
     stages: &mut Stages,
     context: &RunContext,
 ) -> Result<(Finding, Option<f64>)> {
-    let spec = source.engine.server(&point.manifest)?;
+    let spec = source.engine.sandbox(&point.manifest)?;
     let mut instance = stages.run(Stage::Provision, || source.sandbox.provision(&spec, &new_id(), context))?;
-    let at = Destination::Unix { socket: instance.socket().to_owned(), user: spec.user.clone(), password: None };
+    let access = instance.access().clone();
+    let at = source.engine.destination(&spec, &access);
     let scope = Scope::all();
     let options = LoadOptions { accounts: true, ..LoadOptions::default() };
     let result = restore::load(source, point, &at, &options, stages, context).and_then(|loaded| {
@@ -137,7 +138,7 @@ fn restore_and_prove(
         }
         Err(error) => (from_error(&blame(error, instance.as_mut()), Kind::Failed), None),
     };
-    outcome.0.sandbox = describe(source, &spec);
+    outcome.0.sandbox = describe(source, &spec, &access);
     dispose(instance, request, &mut outcome.0);
     Ok(outcome)
 }
@@ -162,8 +163,8 @@ fn blame(error: Error, instance: &mut dyn Instance) -> Error {
 
 fn dispose(instance: Box<dyn Instance>, request: &DrillRequest, finding: &mut Finding) {
     if request.keep_on_failure && finding.verdict != Verdict::Passed {
-        let place = instance.socket().display().to_string();
-        finding.warnings.push(format!("the sandbox was kept: connect to {place}; the next drill removes it"));
+        let place = instance.directory().display().to_string();
+        finding.warnings.push(format!("the sandbox was kept in {place}; the next drill removes it"));
         // Its server outlives us on purpose; the next reap finds it by its record.
         std::mem::forget(instance);
     } else if let Err(error) = instance.destroy() {
@@ -172,11 +173,10 @@ fn dispose(instance: Box<dyn Instance>, request: &DrillRequest, finding: &mut Fi
     }
 }
 
-fn describe(source: &Source, spec: &ServerSpec) -> BTreeMap<String, String> {
-    let mut described = spec.settings.clone();
+fn describe(source: &Source, spec: &SandboxSpec, access: &Access) -> BTreeMap<String, String> {
+    let mut described = spec.describe();
     described.insert("sandbox".to_owned(), source.sandbox.kind().to_owned());
-    described.insert("server".to_owned(), format!("{} {}", spec.product, spec.version));
-    described.insert("memory_limit_bytes".to_owned(), spec.memory.to_string());
+    described.insert("network".to_owned(), access.network.clone());
     described
 }
 

@@ -3,8 +3,8 @@
 use crate::app::Source;
 use crate::domain::comparison::{Comparison, compare};
 use crate::domain::drill::Check;
-use crate::domain::manifest::{Inventory, Manifest, ObjectKind};
-use crate::engine::Destination;
+use crate::domain::manifest::{Inventory, ObjectKind};
+use crate::engine::{Destination, StoredPoint};
 use crate::error::Result;
 use crate::run_context::RunContext;
 
@@ -64,18 +64,19 @@ impl Proof {
     }
 }
 
-/// Describe what is at `at` and compare it with `manifest`.
+/// Describe what is at `at` and compare it with what `point` promises.
 pub fn prove(
     source: &Source,
-    manifest: &Manifest,
+    point: &StoredPoint,
     at: &Destination,
     scope: &Scope,
     context: &RunContext,
 ) -> Result<Proof> {
-    let inspection = source.engine.inspect(at, manifest, context)?;
-    let (promised, mut found) = (scope.of(&manifest.inventory), scope.of(&inspection.inventory));
+    let inspection = source.engine.inspect(at, point, &scope.tables, context)?;
+    let (promised, mut found) = (scope.of(&point.manifest.inventory), scope.of(&inspection.inventory));
     let more = if scope.may_have_more { found.take_what_is_not_in(&promised) } else { Vec::new() };
     let mut comparison = compare(&promised, &found);
+    comparison.checks.extend(inspection.checks);
     comparison.checks.extend(inspection.problems.into_iter().map(|problem| Check {
         name: "read restored data".to_owned(),
         expected: "everything readable".to_owned(),
@@ -84,7 +85,7 @@ pub fn prove(
     }));
     if scope.assertions {
         for assertion in &source.assertions {
-            comparison.checks.push(source.engine.assert(at, assertion)?);
+            comparison.checks.push(source.engine.assert(at, assertion, context)?);
         }
     }
     Ok(Proof { comparison, more })

@@ -74,7 +74,7 @@ pub(super) fn check(
     stages: &mut Stages,
     context: &RunContext,
 ) -> Result<Proof> {
-    stages.run(Stage::Verify, || prove(source, &point.manifest, at, scope, context))
+    stages.run(Stage::Verify, || prove(source, point, at, scope, context))
 }
 
 /// Restore `source` as asked.
@@ -110,7 +110,9 @@ fn bring_back(
     let selected = stages.run(Stage::Select, || select(app, source, &request.selection))?;
     let point = open(source, &selected.published);
     let mut options = request.options.clone();
-    options.tables.iter_mut().for_each(|table| *table = source.engine.table_name(table));
+    for table in &mut options.tables {
+        *table = source.engine.table_name(table)?;
+    }
     let loaded = load(source, &point, &request.to, &options, stages, context)?;
     let mut report = RestoreReport {
         source: source.name.clone(),

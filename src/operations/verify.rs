@@ -3,7 +3,7 @@
 use super::Recorded;
 use super::drill::{Finding, report};
 use super::prove::{Scope, prove};
-use super::select::{Selection, select};
+use super::select::{Selection, open, select};
 use super::stages::Stages;
 use crate::app::{App, Source};
 use crate::domain::drill::{DrillReport, Stage, Verdict};
@@ -27,7 +27,8 @@ pub fn verify(
         Ok(selected) => selected,
         Err(error) => return Err(run.fail(error, None)),
     };
-    let proof = stages.run(Stage::Verify, || prove(source, &selected.published.manifest, against, scope, context));
+    let point = open(source, &selected.published);
+    let proof = stages.run(Stage::Verify, || prove(source, &point, against, scope, context));
     let proof = match proof {
         Ok(proof) => proof,
         Err(error) => return Err(run.fail(error, Some(selected.published.manifest.id))),

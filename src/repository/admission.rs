@@ -14,20 +14,37 @@ pub fn check_new(candidate: &NewCandidate) -> Result<()> {
     let what = format!("store backup {} of {}", candidate.id, candidate.source);
     check_name(&candidate.source).map_err(|e| e.context(format!("{what}: name of the source")))?;
     check_name(&candidate.id.0).map_err(|e| e.context(format!("{what}: name of the recovery point")))?;
-    if candidate.streams.is_empty() {
-        return Err(Error::failed(format!("{what}: it has no streams")));
-    }
-    let mut seen = BTreeSet::new();
-    for stream in &candidate.streams {
-        check_name(&stream.path).map_err(|e| e.context(format!("{what}: name of a stream")))?;
-        if stream.path == MANIFEST_FILE {
-            return Err(Error::failed(format!("{what}: the name {MANIFEST_FILE} is taken by the manifest")));
-        }
-        if !seen.insert(&stream.path) {
-            return Err(Error::failed(format!("{what}: two streams are named {}", stream.path)));
-        }
-    }
     Ok(())
+}
+
+/// Looks at the streams of a candidate as they come.
+#[derive(Debug, Default)]
+pub struct StreamCheck {
+    last: Option<String>,
+}
+
+impl StreamCheck {
+    /// Refuse a stream whose name cannot be stored, is taken, or is out of order.
+    pub fn next(&mut self, path: &str) -> Result<()> {
+        check_name(path).map_err(|e| e.context("name of a stream"))?;
+        if path == MANIFEST_FILE {
+            return Err(Error::failed(format!("the name {MANIFEST_FILE} is taken by the manifest")));
+        }
+        match self.last.as_deref() {
+            Some(last) if last == path => return Err(Error::failed(format!("two streams are named {path}"))),
+            Some(last) if last > path => {
+                return Err(Error::failed(format!("stream {path} comes after {last}: they must be in order")));
+            }
+            _ => {}
+        }
+        self.last = Some(path.to_owned());
+        Ok(())
+    }
+
+    /// Refuse a backup of nothing.
+    pub fn end(&self) -> Result<()> {
+        if self.last.is_some() { Ok(()) } else { Err(Error::failed("the backup has no streams")) }
+    }
 }
 
 /// Refuse a manifest that promises anything else than what was stored and read back.

@@ -6,15 +6,17 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read};
+use std::sync::{Arc, Condvar, Mutex};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::admission::MANIFEST_FILE;
-use super::{Candidate, NewCandidate, Published, Repository, Stream};
+use super::{Candidate, NewCandidate, Published, Repository, Stream, in_order};
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{
     BackupKind, FileRole, Inventory, MANIFEST_FORMAT, Manifest, RecoveryPointId, ServerIdentity, StoredFileFacts,
 };
+use crate::error::Error;
 
 /// Opens one place.
 pub type Opener = Box<dyn Fn() -> Box<dyn Repository>>;
@@ -26,6 +28,8 @@ pub fn run(make: &dyn Fn() -> Opener) {
         a_failing_reader_stores_nothing_that_can_be_published,
         files_come_back_from_any_offset,
         empty_streams_and_many_streams_are_kept,
+        streams_may_be_made_late_and_wait_for_earlier_ones,
+        a_stream_that_cannot_be_made_fails_the_backup,
         points_are_listed_oldest_first_and_by_source,
         another_instance_sees_what_was_published,
         a_published_point_is_never_replaced,
@@ -48,7 +52,7 @@ pub fn candidate(source: &str, id: &str, as_of: DateTime<Utc>, files: &[(&str, &
         .iter()
         .map(|(path, bytes)| Stream { path: (*path).to_owned(), reader: Box::new(Cursor::new(bytes.to_vec())) })
         .collect();
-    NewCandidate { source: source.to_owned(), id: RecoveryPointId(id.to_owned()), as_of, streams }
+    NewCandidate { source: source.to_owned(), id: RecoveryPointId(id.to_owned()), as_of, streams: in_order(streams) }
 }
 
 /// The manifest that fits a candidate.
@@ -170,8 +174,13 @@ fn nothing_is_listed_before_publish(open: &Opener) {
 fn a_failing_reader_stores_nothing_that_can_be_published(open: &Opener) {
     let repository = prepared(open);
     for good in [0, 10, 3_000_000] {
-        let mut new = candidate("shop", "A", moment(0), &[("accounts.sql", b"users"), ("zz.sql", b"more")]);
-        new.streams.push(Stream { path: "dump.sql".to_owned(), reader: Box::new(broken_after(good)) });
+        let mut new = candidate("shop", "A", moment(0), &[]);
+        let stream = |path: &str, reader| Stream { path: path.to_owned(), reader };
+        new.streams = in_order(vec![
+            stream("accounts.sql", Box::new(Cursor::new(b"users"))),
+            stream("zz.sql", Box::new(Cursor::new(b"more"))),
+            stream("dump.sql", Box::new(broken_after(good))),
+        ]);
         let error = repository.store(new).err().expect("a failed stream must fail the backup").to_string();
         assert!(error.contains("dump.sql") && error.contains("the dump tool exited with status 2"), "{error}");
         assert_eq!(repository.list(None).unwrap(), []);
@@ -224,6 +233,59 @@ fn empty_streams_and_many_streams_are_kept(open: &Opener) {
         assert!(file.read_at(0, usize::MAX).unwrap() == *bytes, "{path}");
     }
     assert!(repository.store(candidate("shop", "B", moment(1), &[])).is_err(), "a backup of nothing");
+}
+
+/// Every stream waits, when it is read, until all before it were read; the iterator waits for all but the last one given.
+fn streams_may_be_made_late_and_wait_for_earlier_ones(open: &Opener) {
+    struct Late {
+        turn: usize,
+        read: Arc<(Mutex<usize>, Condvar)>,
+        bytes: Cursor<Vec<u8>>,
+    }
+    fn wait_for(read: &(Mutex<usize>, Condvar), turn: usize) {
+        let (count, changed) = read;
+        let guard = count.lock().unwrap();
+        let patience = std::time::Duration::from_secs(30);
+        let (_guard, waited) = changed.wait_timeout_while(guard, patience, |count| *count < turn).unwrap();
+        assert!(!waited.timed_out(), "waited in vain for {turn} streams to be read");
+    }
+    impl Read for Late {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            wait_for(&self.read, self.turn);
+            let read = self.bytes.read(buffer)?;
+            if read == 0 {
+                *self.read.0.lock().unwrap() = self.turn + 1;
+                self.read.1.notify_all();
+            }
+            Ok(read)
+        }
+    }
+    let repository = prepared(open);
+    let read = Arc::new((Mutex::new(0), Condvar::new()));
+    let streams = (0..9_usize).map(move |turn| {
+        wait_for(&read, turn.saturating_sub(1));
+        let late = Late { turn, read: read.clone(), bytes: Cursor::new(noise_bytes(turn as u64, 100_000)) };
+        Ok(Stream { path: format!("part {turn}"), reader: Box::new(late) })
+    });
+    let new = NewCandidate { streams: Box::new(streams), ..candidate("shop", "A", moment(0), &[]) };
+    assert_eq!(repository.store(new).unwrap().files.len(), 9);
+}
+
+fn a_stream_that_cannot_be_made_fails_the_backup(open: &Opener) {
+    let repository = prepared(open);
+    let good = |path: &str| Ok(Stream { path: path.to_owned(), reader: Box::new(Cursor::new(b"x")) });
+    let bad = Err(Error::failed("the tool ended with status 1"));
+    for (streams, reason) in [
+        (vec![good("a"), bad, good("b")], "the tool ended with status 1"),
+        (vec![good("b"), good("a")], "must be in order"),
+        (vec![good("a"), good("a")], "two streams"),
+        (vec![], "no streams"),
+    ] {
+        let streams = Box::new(streams.into_iter());
+        let error = repository.store(NewCandidate { streams, ..candidate("shop", "A", moment(0), &[]) }).err().unwrap();
+        assert!(error.to_string().contains(reason), "{error}");
+        assert_eq!(repository.list(None).unwrap(), []);
+    }
 }
 
 fn points_are_listed_oldest_first_and_by_source(open: &Opener) {

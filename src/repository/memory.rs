@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use super::admission::{check_manifest, check_new};
+use super::admission::{StreamCheck, check_manifest, check_new};
 use super::{Candidate, Listing, NewCandidate, Published, Repository, StoredFile};
 use crate::domain::manifest::{Manifest, RecoveryPointId};
 use crate::error::{Error, OrFailed, Result};
@@ -55,11 +55,15 @@ impl Repository for MemoryRepository {
         check_new(&candidate)?;
         self.check_unused(&candidate.source, &candidate.id)?;
         let mut files = Files::new();
-        for mut stream in candidate.streams {
+        let mut check = StreamCheck::default();
+        for stream in candidate.streams {
+            let mut stream = stream?;
+            check.next(&stream.path)?;
             let mut bytes = Vec::new();
             stream.reader.read_to_end(&mut bytes).or_failed(format!("read stream {}", stream.path))?;
             files.insert(stream.path, bytes.into());
         }
+        check.end()?;
         Ok(Candidate {
             source: candidate.source,
             id: candidate.id,

@@ -32,6 +32,19 @@ pub struct Stream {
     pub reader: Box<dyn Read + Send>,
 }
 
+/// The streams of a backup in ascending order of their paths, each made when it is asked for. An error in their place fails
+/// the whole `store`.
+///
+/// A repository may ask for the next stream before it has begun to read the one at hand, so an iterator must be able to
+/// give a stream while the one before it is unread; for the ones before that it may wait.
+pub type Streams = Box<dyn Iterator<Item = Result<Stream>> + Send>;
+
+/// Streams that are all there, in the order that a repository wants.
+pub fn in_order(mut streams: Vec<Stream>) -> Streams {
+    streams.sort_by(|a, b| a.path.cmp(&b.path));
+    Box::new(streams.into_iter().map(Ok))
+}
+
 /// A backup that is to be stored.
 pub struct NewCandidate {
     /// Name of the source.
@@ -40,8 +53,8 @@ pub struct NewCandidate {
     pub id: RecoveryPointId,
     /// As-of time, for the repository's own listing.
     pub as_of: DateTime<Utc>,
-    /// The files; stored in any order, all or none.
-    pub streams: Vec<Stream>,
+    /// The files; all are stored or none.
+    pub streams: Streams,
 }
 
 /// Stored and read back, but listed nowhere.

@@ -3,18 +3,41 @@
 //! Contract: reachable from no network, in a directory of mode 0700, memory bounded, destroyed and wiped whatever
 //! happens; what a killed process left behind is found and removed by [`Sandbox::reap`]. An instance that cannot be
 //! provided is [`crate::error::Kind::Inconclusive`]: it says nothing about the backup. Knows nothing of engines: an
-//! engine describes its server as a [`ServerSpec`].
+//! engine describes what it needs as a [`SandboxSpec`].
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
 
 use crate::error::Result;
 use crate::run_context::RunContext;
 
 pub mod local;
 
-/// A server that an engine wants to have run. In `args` and in the template's `args`, `{dir}` stands for the instance's
-/// private directory, `{data}` for its data directory and `{socket}` for the unix socket to listen on.
+/// What an engine restores into.
+#[derive(Debug, Clone)]
+pub enum SandboxSpec {
+    /// A private server.
+    Server(Box<ServerSpec>),
+    /// An empty private directory.
+    Directory,
+}
+
+impl SandboxSpec {
+    /// What it is, as drills record it.
+    pub fn describe(&self) -> BTreeMap<String, String> {
+        let Self::Server(spec) = self else { return BTreeMap::new() };
+        let mut described = spec.settings.clone();
+        described.insert("server".to_owned(), format!("{} {}", spec.product, spec.version));
+        described.insert("memory_limit_bytes".to_owned(), spec.memory.to_string());
+        described
+    }
+}
+
+/// A server that an engine wants to have run. In `args`, in the template's `args` and in the text of `files`, `{dir}` stands
+/// for the instance's private directory, `{data}` for its data directory, `{socket}` for the unix socket to listen on and
+/// `{port:NAME}` for a port of [`Network::Loopback`].
 #[derive(Debug, Clone)]
 pub struct ServerSpec {
     /// Product, for messages: `MariaDB`.
@@ -25,16 +48,48 @@ pub struct ServerSpec {
     pub program: PathBuf,
     /// Its arguments.
     pub args: Vec<String>,
-    /// How an empty data directory is made; done once and cached under `key`.
-    pub template: Template,
+    /// How an empty data directory is made; done once and cached under `key`. None: the server starts on nothing.
+    pub template: Option<Template>,
     /// Settings worth recording with the drill.
     pub settings: BTreeMap<String, String>,
     /// Most memory it may allocate, in bytes.
     pub memory: u64,
     /// Small files to put into `{dir}` before the start: name and text.
     pub files: Vec<(String, String)>,
-    /// Account to connect as, without a password: only the owner of the directory can reach the socket.
+    /// Accounts of this machine to run as where we are root, best first.
+    pub accounts: &'static [&'static str],
+    /// Account of the server to connect as.
     pub user: String,
+    /// Its password; none where only the owner of the directory can reach the server anyway.
+    pub password: Option<SecretString>,
+    /// What it may listen on beside the socket.
+    pub network: Network,
+    /// What a client says first, where the server does not: it is ready once it answers.
+    pub greeting: Option<String>,
+}
+
+/// What a sandbox's server may listen on beside its unix socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Network {
+    /// Nothing.
+    None,
+    /// Loopback ports of these names: in a network of its own where the kernel allows it, else on this host's loopback.
+    Loopback(&'static [&'static str]),
+}
+
+/// How an instance is reached.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Access {
+    /// Its data directory, which is all there is of a [`SandboxSpec::Directory`].
+    pub directory: PathBuf,
+    /// Unix socket of its server.
+    pub socket: PathBuf,
+    /// Loopback ports of its server by name.
+    pub ports: BTreeMap<&'static str, u16>,
+    /// What to put in front of a program that has to reach those ports; nothing where they are this host's own.
+    pub enter: Vec<String>,
+    /// What the server is cut off from, for reports.
+    pub network: String,
 }
 
 /// How to make an empty data directory.
@@ -61,21 +116,21 @@ pub struct Reaped {
 pub trait Sandbox: Send + Sync {
     /// Name in configuration and reports: `local`, `docker`.
     fn kind(&self) -> &'static str;
-    /// Start a server; returns once it accepts connections. `run` names the directory.
-    fn provision(&self, spec: &ServerSpec, run: &str, context: &RunContext) -> Result<Box<dyn Instance>>;
+    /// Provide what `spec` asks for; a server accepts connections then. `run` names the directory.
+    fn provision(&self, spec: &SandboxSpec, run: &str, context: &RunContext) -> Result<Box<dyn Instance>>;
     /// Stop and wipe what earlier processes left behind; instances of live processes are left alone.
     fn reap(&self) -> Result<Vec<Reaped>>;
 }
 
-/// A running throwaway server. Dropping it destroys it too, but only [`Instance::destroy`] can report a failure.
+/// A throwaway instance. Dropping it destroys it too, but only [`Instance::destroy`] can report a failure.
 pub trait Instance: Send {
     /// Private directory, mode 0700.
     fn directory(&self) -> &Path;
-    /// Unix socket of the server.
-    fn socket(&self) -> &Path;
-    /// Process id of the server.
-    fn pid(&self) -> u32;
-    /// Whether the server is still alive.
+    /// How it is reached.
+    fn access(&self) -> &Access;
+    /// Process id of the server, if there is one.
+    fn pid(&self) -> Option<u32>;
+    /// Whether the server, if there is one, is still alive.
     fn is_running(&mut self) -> bool;
     /// Last lines of the server's log, for error messages.
     fn log_tail(&self) -> String;

@@ -34,6 +34,7 @@ impl AccountSql {
             kind: ObjectKind::Account,
             name: self.name.clone(),
             definition: Digest::of(sorted.join("\n").as_bytes()),
+            shown: None,
             definer: None,
         }
     }

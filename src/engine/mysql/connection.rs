@@ -50,6 +50,11 @@ impl Account {
             Destination::Tcp { host, port, user, password, tls_ca } => {
                 Ok(Self { socket: None, host, port, user, password, tls_ca })
             }
+            Destination::Http(address) => Err(Error::configuration(format!(
+                "restore to {}: a MySQL or MariaDB backup needs a MySQL or MariaDB server",
+                address.url
+            ))
+            .hint("use mysql://USER@HOST:PORT or unix:/PATH/TO/SOCKET")),
             Destination::Directory(path) => Err(Error::configuration(format!(
                 "restore to {}: a MySQL or MariaDB backup needs a server, not a directory",
                 path.display()

@@ -168,7 +168,7 @@ impl DumpFacts {
             name.push_str(" body");
         }
         let definition = self.definition(kind, body);
-        let facts = ObjectFacts { kind, name: name.clone(), definition, definer: created.definer };
+        let facts = ObjectFacts { kind, name: name.clone(), definition, shown: None, definer: created.definer };
         if self.objects.insert((kind, name.clone()), facts).is_some() {
             return Err(Error::failed(format!("read dump: {kind} {name} is defined twice")));
         }

@@ -37,9 +37,9 @@ use crate::domain::manifest::{
     BackupKind, FileRole, MANIFEST_FORMAT, Manifest, Position, RecoveryPointId, StoredFileFacts,
 };
 use crate::error::{Error, Result};
-use crate::repository::Stream;
+use crate::repository::{Stream, in_order};
 use crate::run_context::RunContext;
-use crate::sandbox::ServerSpec;
+use crate::sandbox::{Access, SandboxSpec};
 
 /// Path of the data in a backup.
 const DUMP_FILE: &str = "dump.sql";
@@ -100,10 +100,10 @@ impl Engine for MysqlEngine {
         let dump = tools.start_dump(&self.source(), &survey.databases, purpose, &context.cancel)?;
         let (reader, outcome) = pump::start(dump, context)?;
         let accounts_sql = accounts::file(&accounts).into_bytes();
-        let streams = vec![
+        let streams = in_order(vec![
             Stream { path: ACCOUNTS_FILE.to_owned(), reader: Box::new(Cursor::new(accounts_sql.clone())) },
             Stream { path: DUMP_FILE.to_owned(), reader },
-        ];
+        ]);
         let progress = context.progress.clone();
         let finish = Box::new(move || {
             progress.finish();
@@ -114,13 +114,22 @@ impl Engine for MysqlEngine {
         Ok(Dump { streams, as_of, finish })
     }
 
-    fn server(&self, manifest: &Manifest) -> Result<ServerSpec> {
-        server::spec(manifest, self.sandbox.programs.as_deref(), self.sandbox.memory)
+    fn sandbox(&self, manifest: &Manifest) -> Result<SandboxSpec> {
+        let spec = server::spec(manifest, self.sandbox.programs.as_deref(), self.sandbox.memory)?;
+        Ok(SandboxSpec::Server(Box::new(spec)))
     }
 
-    fn table_name(&self, typed: &str) -> String {
-        names::split_qualified(typed)
-            .map_or_else(|| typed.to_owned(), |(database, table)| names::qualified(&database, &table))
+    fn destination(&self, spec: &SandboxSpec, access: &Access) -> Destination {
+        let user = match spec {
+            SandboxSpec::Server(server) => server.user.clone(),
+            SandboxSpec::Directory => String::new(),
+        };
+        Destination::Unix { socket: access.socket.clone(), user, password: None }
+    }
+
+    fn table_name(&self, typed: &str) -> Result<String> {
+        let parts = names::split_qualified(typed);
+        Ok(parts.map_or_else(|| typed.to_owned(), |(database, table)| names::qualified(&database, &table)))
     }
 
     fn load(
@@ -135,7 +144,14 @@ impl Engine for MysqlEngine {
         load::load(&tools, &self.source(), &account, point, options, context)
     }
 
-    fn inspect(&self, at: &Destination, manifest: &Manifest, context: &RunContext) -> Result<Inspection> {
+    fn inspect(
+        &self,
+        at: &Destination,
+        point: &StoredPoint,
+        _only: &[String],
+        context: &RunContext,
+    ) -> Result<Inspection> {
+        let manifest = &point.manifest;
         let tools = self.tools(&manifest.server)?;
         context.progress.phase("verify", Some(manifest.logical_bytes()));
         let inspection = inspect::inspect(&tools, &Account::of_destination(at)?, manifest, context);
@@ -143,7 +159,7 @@ impl Engine for MysqlEngine {
         inspection
     }
 
-    fn assert(&self, at: &Destination, assertion: &Assertion) -> Result<Check> {
+    fn assert(&self, at: &Destination, assertion: &Assertion, _context: &RunContext) -> Result<Check> {
         let Question::Sql(sql) = &assertion.question else {
             return Err(Error::configuration(format!("assertion `{}` is not SQL", assertion.name)));
         };

@@ -11,7 +11,7 @@ use super::source::AUTHENTICATION_LIBRARIES;
 use crate::domain::manifest::Manifest;
 use crate::error::{Error, OrFailed, Result};
 use crate::process::find_program;
-use crate::sandbox::{ServerSpec, Template};
+use crate::sandbox::{Network, ServerSpec, Template};
 
 /// Statements that the server runs when it starts.
 const INIT_FILE: &str = "init.sql";
@@ -74,11 +74,15 @@ pub fn spec(manifest: &Manifest, programs: Option<&Path>, memory: u64) -> Result
         version,
         program,
         args,
-        template,
+        template: Some(template),
         settings,
         memory,
         files: vec![(INIT_FILE.to_owned(), init)],
         user: DRILL_ACCOUNT.to_owned(),
+        password: None,
+        accounts: &["mysql", "nobody"],
+        network: Network::None,
+        greeting: None,
     })
 }
 

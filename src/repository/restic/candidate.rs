@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
+use std::iter::Flatten;
+use std::option;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::vec;
 
 use rustic_core::repofile::{Metadata, Node, NodeType, SnapshotFile};
 use rustic_core::{BackupOptions, DataId, FileType, Id, ReadSource, ReadSourceEntry, RusticResult, TreeId};
@@ -14,7 +15,8 @@ use super::failure::{DAMAGE_HINT, OrRefused};
 use super::gate::{Gate, GatedReader};
 use super::session::{Indexed, Session};
 use crate::error::{Error, Result};
-use crate::repository::{Candidate, NewCandidate, Stream};
+use crate::repository::admission::StreamCheck;
+use crate::repository::{Candidate, NewCandidate, Streams};
 
 /// The index still promises what the lost pack held, so the same content would not be stored again.
 const LOST_HINT: &str = "the repository lost a file that its index knows: after `restic rebuild-index` (newer versions: \
@@ -29,11 +31,15 @@ pub struct Stored {
 /// Store all streams of `new`, then read them back from the disk.
 pub fn store(session: &Session, new: NewCandidate) -> Result<Candidate> {
     let gate = Gate::new(session.backend().clone());
-    let mut delivered = BTreeMap::new();
-    let tree = archive(session, &gate, &new.source, new.streams, &mut delivered)
+    let delivered = Delivered::default();
+    let tree = archive(session, &gate, &new.source, new.streams, &delivered)
         .map_err(|e| e.context(format!("store backup {} of {}", new.id, new.source)))?;
-    let delivered: BTreeMap<String, u64> =
-        delivered.into_iter().map(|(path, count)| (path, count.load(Ordering::SeqCst))).collect();
+    let delivered: BTreeMap<String, u64> = delivered
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .iter()
+        .map(|(path, count)| (path.clone(), count.load(Ordering::SeqCst)))
+        .collect();
     let files = read_back(session, &new.source, tree, &delivered)
         .map_err(|e| e.context(format!("read back backup {} of {}", new.id, new.source)))?;
     Ok(Candidate {
@@ -51,49 +57,92 @@ pub fn path_of(source: &str, file: &str) -> PathBuf {
     Path::new("/").join(source).join(file)
 }
 
+/// Bytes handed on so far, by path.
+type Delivered = Arc<Mutex<BTreeMap<String, Arc<AtomicU64>>>>;
+
 fn archive(
     session: &Session,
     gate: &Arc<Gate>,
     source: &str,
-    mut streams: Vec<Stream>,
-    delivered: &mut BTreeMap<String, Arc<AtomicU64>>,
+    streams: Streams,
+    delivered: &Delivered,
 ) -> Result<TreeId> {
-    // The tree builder relies on this order.
-    streams.sort_by(|a, b| a.path.cmp(&b.path));
-    let mut entries = Vec::new();
-    for stream in streams {
-        let count = Arc::new(AtomicU64::new(0));
-        delivered.insert(stream.path.clone(), count.clone());
-        entries.push(Ok(ReadSourceEntry {
-            path: path_of(source, &stream.path),
-            node: Node::new_node(OsStr::new(&stream.path), NodeType::File, Metadata::default()),
-            open: Some(GatedReader::new(stream.reader, stream.path, gate.clone(), count)),
-        }));
-    }
+    let entries = Entries {
+        streams,
+        check: StreamCheck::default(),
+        source: source.to_owned(),
+        gate: gate.clone(),
+        delivered: delivered.clone(),
+    };
     let mut options = BackupOptions::default();
     options.no_scan = true;
     options.parent_opts.force = true;
     let repository = session.open_through(gate.clone())?.to_indexed_ids().or_refused("read index")?;
-    let streams = Streams(Mutex::new(entries));
+    let streams = Once(Mutex::new(Some(entries)));
     let outcome = repository.archive(&options, &streams, SnapshotFile::default(), &[Path::new("/").join(source)]);
     // The gate's failure is the cause, what the archiver says is what came of it.
     gate.close()?;
     Ok(outcome.or_refused("archive")?.tree)
 }
 
-/// The streams as the archiver takes them, once.
-struct Streams(Mutex<Vec<RusticResult<ReadSourceEntry<GatedReader>>>>);
+/// The streams as the archiver takes them. It swallows errors, so they are reported at the gate, and nothing follows one.
+struct Entries {
+    streams: Streams,
+    check: StreamCheck,
+    source: String,
+    gate: Arc<Gate>,
+    delivered: Delivered,
+}
 
-impl ReadSource for Streams {
+impl Entries {
+    fn entry(&mut self) -> Result<Option<ReadSourceEntry<GatedReader>>> {
+        let Some(stream) = self.streams.next().transpose()? else {
+            self.check.end()?;
+            return Ok(None);
+        };
+        // The tree builder relies on the order.
+        self.check.next(&stream.path)?;
+        let count = Arc::new(AtomicU64::new(0));
+        let mut delivered = self.delivered.lock().unwrap_or_else(PoisonError::into_inner);
+        delivered.insert(stream.path.clone(), count.clone());
+        Ok(Some(ReadSourceEntry {
+            path: path_of(&self.source, &stream.path),
+            node: Node::new_node(OsStr::new(&stream.path), NodeType::File, Metadata::default()),
+            open: Some(GatedReader::new(stream.reader, stream.path, self.gate.clone(), count)),
+        }))
+    }
+}
+
+impl Iterator for Entries {
+    type Item = RusticResult<ReadSourceEntry<GatedReader>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.gate.has_failed() {
+            return None;
+        }
+        match self.entry() {
+            Ok(entry) => entry.map(Ok),
+            Err(error) => {
+                self.gate.fail(error);
+                None
+            }
+        }
+    }
+}
+
+/// Gives the entries, once.
+struct Once(Mutex<Option<Entries>>);
+
+impl ReadSource for Once {
     type Open = GatedReader;
-    type Iter = vec::IntoIter<RusticResult<ReadSourceEntry<GatedReader>>>;
+    type Iter = Flatten<option::IntoIter<Entries>>;
 
     fn size(&self) -> RusticResult<Option<u64>> {
         Ok(None)
     }
 
     fn entries(&self) -> Self::Iter {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_iter()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take().into_iter().flatten()
     }
 }
 

@@ -9,9 +9,6 @@ use rustix::process::geteuid;
 
 use crate::error::{Error, OrFailed, Result};
 
-/// Accounts that servers run as when we are root, best first.
-const CANDIDATES: [&str; 2] = ["mysql", "nobody"];
-
 /// An unprivileged account of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Account {
@@ -21,14 +18,15 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// The account to run servers as: none (our own) unless we are root.
-    pub(super) fn for_servers() -> Result<Option<Self>> {
+    /// The first of `candidates` that this machine has: none (our own) unless we are root.
+    pub(super) fn first_of(candidates: &[&str]) -> Result<Option<Self>> {
         if !geteuid().is_root() {
             return Ok(None);
         }
         let passwd = fs::read_to_string("/etc/passwd").or_inconclusive("read /etc/passwd")?;
-        CANDIDATES.iter().find_map(|name| Self::parse(&passwd, name)).map(Some).ok_or_else(|| {
-            Error::inconclusive("choose an account for the sandbox: neither `mysql` nor `nobody` exists").hint(
+        candidates.iter().find_map(|name| Self::parse(&passwd, name)).map(Some).ok_or_else(|| {
+            let names = candidates.join("` or `");
+            Error::inconclusive(format!("choose an account for the sandbox: there is no `{names}`")).hint(
                 "as root the test server runs as an unprivileged user: create one of them, or run as another user",
             )
         })

@@ -1,10 +1,12 @@
 //! How a program is started in a workspace: as whom, with which limits, in which environment.
 
+use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::account::Account;
+use super::namespace::{self, Loopback};
 use super::processes::MARK;
 use super::workspace::Workspace;
 use crate::error::{Error, Kind, OrFailed, Result};
@@ -12,6 +14,15 @@ use crate::process::{OwnedChild, find_program};
 
 /// How much more a server may map than it may have resident.
 const ADDRESSES_PER_MEMORY: u64 = 3;
+
+/// What a program may use.
+#[derive(Debug, Default)]
+pub(super) struct Limits {
+    /// Most memory it may have resident, in bytes.
+    pub(super) memory: Option<u64>,
+    /// Its network; none means ours, where it must not listen.
+    pub(super) loopback: Option<Loopback>,
+}
 
 /// Start `program` in `workspace` with the placeholders of `args` filled in.
 ///
@@ -25,19 +36,26 @@ pub(super) fn launch(
     product: &str,
     program: &Path,
     args: &[String],
-    memory: Option<u64>,
+    limits: &Limits,
 ) -> Result<OwnedChild> {
     let program = reachable(program, workspace.account()).map_err(|e| e.context(format!("start {product}")))?;
     let prlimit = find_program(None, &["prlimit"]).ok_or_else(|| {
         Error::inconclusive(format!("start {product}: there is no program `prlimit`")).hint("install util-linux")
     })?;
-    let mut command = Command::new(prlimit);
-    command.arg("--core=0");
-    if let Some(bytes) = memory {
-        command.arg(format!("--data={}", bytes.saturating_mul(ADDRESSES_PER_MEMORY)));
+    let mut words: Vec<OsString> = Vec::new();
+    let private = limits.loopback.as_ref().is_some_and(Loopback::is_private);
+    if private {
+        words.extend(namespace::enter_new(workspace.account()));
     }
-    command.arg("--").arg(program).args(args.iter().map(|arg| fill(arg, workspace)));
+    words.extend([prlimit.into_os_string(), "--core=0".into()]);
+    if let Some(bytes) = limits.memory {
+        words.push(format!("--data={}", bytes.saturating_mul(ADDRESSES_PER_MEMORY)).into());
+    }
+    words.extend(["--".into(), program.into_os_string()]);
+    words.extend(args.iter().map(|arg| fill(arg, workspace, limits.loopback.as_ref()).into()));
+    let mut command = Command::new(&words[0]);
     command
+        .args(&words[1..])
         .env_clear()
         .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
         .env("LANG", "C")
@@ -47,7 +65,8 @@ pub(super) fn launch(
         .current_dir(workspace.directory())
         .stdin(Stdio::null())
         .stdout(Stdio::null());
-    if let Some(account) = workspace.account() {
+    // Only root may make a network; whoever enters it changes to the account then.
+    if let Some(account) = workspace.account().filter(|_| !private) {
         // Without groups of its own choice the standard library drops all supplementary groups of root.
         command.uid(account.uid).gid(account.gid);
     }
@@ -75,10 +94,16 @@ fn reachable(program: &Path, account: Option<&Account>) -> Result<PathBuf> {
     }
 }
 
-fn fill(arg: &str, workspace: &Workspace) -> String {
-    arg.replace("{dir}", &workspace.directory().to_string_lossy())
+/// `text` with its placeholders filled in.
+pub(super) fn fill(text: &str, workspace: &Workspace, loopback: Option<&Loopback>) -> String {
+    let mut filled = text
+        .replace("{dir}", &workspace.directory().to_string_lossy())
         .replace("{data}", &workspace.data().to_string_lossy())
-        .replace("{socket}", &workspace.socket().to_string_lossy())
+        .replace("{socket}", &workspace.socket().to_string_lossy());
+    for (name, port) in loopback.iter().flat_map(|loopback| loopback.ports()) {
+        filled = filled.replace(&format!("{{port:{name}}}"), &port.to_string());
+    }
+    filled
 }
 
 /// What a server said on its way down: its first errors, which name the cause, or else its last lines.

@@ -6,14 +6,15 @@
 //! <state_dir>/sandboxes/<run>.json      its record
 //! ```
 //!
-//! As root the server runs as `mysql` or `nobody`. Its data is thrown away, so it is ended with SIGKILL: a shutdown in
+//! As root the server runs as an unprivileged account that its description names. Its data is thrown away, so it is ended with SIGKILL: a shutdown in
 //! good order would only write what is wiped next. Whatever the arguments say, a server that turns out to hold a
-//! network socket is destroyed before anybody can load data into it. Knows nothing of engines.
+//! network socket that it may not have is destroyed before anybody can load data into it. Knows nothing of engines.
 
 mod account;
 mod area;
 mod copying;
 mod launch;
+mod namespace;
 mod processes;
 mod template;
 mod waiting;
@@ -23,18 +24,19 @@ mod workspace;
 #[cfg(test)]
 mod tests;
 
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use self::account::Account;
-use self::launch::{last_words, launch};
+use self::launch::{Limits, last_words, launch};
+use self::namespace::Loopback;
 use self::waiting::Patience;
 use self::watch::{Bounds, Watch};
 use self::workspace::Workspace;
-use super::{Instance, Reaped, Sandbox, ServerSpec};
+use super::{Access, Instance, Network, Reaped, Sandbox, SandboxSpec, ServerSpec};
 use crate::clock::Clock;
 use crate::error::{Error, Kind, OrFailed, Result};
 use crate::process::OwnedChild;
@@ -79,27 +81,52 @@ impl LocalSandbox {
     }
 
     fn start(&self, spec: &ServerSpec, run: &str, context: &RunContext) -> Result<LocalInstance> {
-        let account = Account::for_servers()?;
+        let account = Account::first_of(spec.accounts)?;
         let patience = Patience { clock: &self.clock, cancel: &context.cancel };
         let workspace = |name: &str| self.workspace(name, account.as_ref());
-        let template = template::kept(&self.state_dir, spec, &patience, || workspace(&format!("{run}-template")))?;
+        let template = spec.template.as_ref().map(|template| {
+            template::kept(&self.state_dir, &spec.product, template, &patience, || {
+                workspace(&format!("{run}-template"))
+            })
+        });
+        let template = template.transpose()?;
         let workspace = workspace(run)?;
-        copying::copy_tree(&template, &workspace.data())
-            .or_inconclusive(format!("copy {} to {}", template.display(), workspace.data().display()))
-            .map_err(|e| e.hint("is the disk full?"))?;
+        match &template {
+            Some(template) => copying::copy_tree(template, &workspace.data())
+                .or_inconclusive(format!("copy {} to {}", template.display(), workspace.data().display()))
+                .map_err(|e| e.hint("is the disk full?"))?,
+            None => workspace.make_data()?,
+        }
+        let loopback = match spec.network {
+            Network::None => None,
+            Network::Loopback(names) => Some(Loopback::choose(names)?),
+        };
         for (name, text) in &spec.files {
             let path = workspace.directory().join(name);
+            let text = launch::fill(text, &workspace, loopback.as_ref());
             std::fs::write(&path, text).or_inconclusive(format!("write {}", path.display()))?;
         }
         workspace.hand_over()?;
-        let child = launch(&workspace, &spec.product, &spec.program, &spec.args, Some(spec.memory))?;
+        let limits = Limits { memory: Some(spec.memory), loopback };
+        let child = launch(&workspace, &spec.product, &spec.program, &spec.args, &limits)?;
         let bounds = Bounds { directory: workspace.directory().to_owned(), memory: spec.memory };
         let watch = Watch::start(child.id(), child.killer(), bounds);
-        let mut instance = LocalInstance { _watch: watch, child, socket: workspace.socket(), workspace };
+        let access = access(&workspace, child.id(), limits.loopback.as_ref());
+        let mut instance = LocalInstance { _watch: watch, child, access, workspace };
         instance.workspace.record_server(instance.child.id())?;
-        instance.wait_until_ready(spec, &template, self.time_to_start, &patience)?;
-        instance.refuse_network(spec)?;
+        instance.wait_until_ready(spec, template.as_deref(), self.time_to_start, &patience)?;
+        instance.refuse_network(spec, limits.loopback.as_ref())?;
         Ok(instance)
+    }
+}
+
+fn access(workspace: &Workspace, pid: u32, loopback: Option<&Loopback>) -> Access {
+    Access {
+        directory: workspace.data(),
+        socket: workspace.socket(),
+        ports: loopback.map(|loopback| loopback.ports().clone()).unwrap_or_default(),
+        enter: loopback.map(|loopback| loopback.enter(pid)).unwrap_or_default(),
+        network: loopback.map_or_else(|| "none: a unix socket only".to_owned(), Loopback::describe),
     }
 }
 
@@ -108,9 +135,14 @@ impl Sandbox for LocalSandbox {
         "local"
     }
 
-    fn provision(&self, spec: &ServerSpec, run: &str, context: &RunContext) -> Result<Box<dyn Instance>> {
-        let instance = self.start(spec, run, context).map_err(|e| e.context("provide sandbox"))?;
-        Ok(Box::new(instance))
+    fn provision(&self, spec: &SandboxSpec, run: &str, context: &RunContext) -> Result<Box<dyn Instance>> {
+        let instance: Result<Box<dyn Instance>> = match spec {
+            SandboxSpec::Server(server) => self.start(server, run, context).map(|instance| Box::new(instance) as _),
+            SandboxSpec::Directory => {
+                self.workspace(run, None).and_then(LocalDirectory::make).map(|instance| Box::new(instance) as _)
+            }
+        };
+        instance.map_err(|e| e.context("provide sandbox"))
     }
 
     fn reap(&self) -> Result<Vec<Reaped>> {
@@ -135,31 +167,32 @@ struct LocalInstance {
     _watch: Watch,
     child: OwnedChild,
     workspace: Workspace,
-    socket: PathBuf,
+    access: Access,
 }
 
 impl LocalInstance {
     fn wait_until_ready(
         &mut self,
         spec: &ServerSpec,
-        template: &Path,
+        template: Option<&Path>,
         limit: Duration,
         patience: &Patience<'_>,
     ) -> Result<()> {
         let what = || format!("start {} {}", spec.product, spec.version);
-        let Self { child, socket, .. } = self;
+        let Self { child, access, .. } = self;
         let ready = patience.until(limit, what, || {
             if let Some(status) = child.try_wait().or_inconclusive(what())? {
+                let blame = template.map_or(String::new(), |template| {
+                    format!("; if its empty data directory is to blame, remove {}", template.display())
+                });
                 let hint = format!(
-                    "it may have {} of memory: if that was too little, raise `memory` of the sandbox; \
-                     if its empty data directory is to blame, remove {}",
-                    bytesize::ByteSize(spec.memory),
-                    template.display()
+                    "it may have {} of memory: if that was too little, raise `memory` of the sandbox{blame}",
+                    bytesize::ByteSize(spec.memory)
                 );
                 let why = format!("{}: it ended with {status}: {}", what(), last_words(child));
                 return Err(Error::inconclusive(why).hint(hint));
             }
-            Ok(answers(socket).then_some(()))
+            Ok(answers(&access.socket, spec.greeting.as_deref()).then_some(()))
         });
         ready.map_err(|error| match error.hint_text() {
             None if error.kind() == Kind::Inconclusive => error.hint(format!("it said: {}", last_words(&self.child))),
@@ -167,10 +200,15 @@ impl LocalInstance {
         })
     }
 
-    fn refuse_network(&self, spec: &ServerSpec) -> Result<()> {
+    fn refuse_network(&self, spec: &ServerSpec, loopback: Option<&Loopback>) -> Result<()> {
         let what = || format!("make sure that {} is reachable from no network", spec.product);
-        match processes::listens_on(self.child.id()) {
-            Some(sockets) if sockets.is_empty() => Ok(()),
+        let pid = self.child.id();
+        if loopback.is_some_and(Loopback::is_private) && !namespace::is_apart(pid) {
+            return Err(Error::inconclusive(format!("{}: it is in ours", what())));
+        }
+        let allowed = |socket: &String| loopback.is_some() && processes::is_loopback(socket);
+        match processes::listens_on(pid) {
+            Some(sockets) if sockets.iter().all(allowed) => Ok(()),
             Some(sockets) => Err(Error::inconclusive(format!("{}: it listens on {}", what(), sockets.join(", ")))),
             None => Err(Error::inconclusive(format!("{}: /proc does not show its sockets", what()))),
         }
@@ -178,15 +216,63 @@ impl LocalInstance {
 }
 
 /// Whether somebody accepts a connection. A server that opens its socket before it is ready leaves the connection
-/// waiting and hangs up if it then fails; MySQL and MariaDB speak first once they are ready.
-fn answers(socket: &Path) -> bool {
+/// waiting and hangs up if it then fails; MySQL and MariaDB speak first once they are ready, others answer `greeting`.
+fn answers(socket: &Path, greeting: Option<&str>) -> bool {
     let Ok(mut stream) = UnixStream::connect(socket) else { return false };
     if stream.set_read_timeout(Some(TIME_TO_GREET)).is_err() {
         return false;
     }
+    if greeting.is_some_and(|greeting| stream.write_all(greeting.as_bytes()).is_err()) {
+        return false;
+    }
     match stream.read(&mut [0]) {
         Ok(read) => read > 0,
-        Err(error) => matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+        Err(error) => greeting.is_none() && matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+    }
+}
+
+/// An empty private directory.
+struct LocalDirectory {
+    workspace: Workspace,
+    access: Access,
+}
+
+impl LocalDirectory {
+    fn make(workspace: Workspace) -> Result<Self> {
+        workspace.make_data()?;
+        let network = "none: there is no server".to_owned();
+        let access = Access { directory: workspace.data(), network, ..Access::default() };
+        Ok(Self { workspace, access })
+    }
+}
+
+impl Instance for LocalDirectory {
+    fn directory(&self) -> &Path {
+        self.workspace.directory()
+    }
+
+    fn access(&self) -> &Access {
+        &self.access
+    }
+
+    fn pid(&self) -> Option<u32> {
+        None
+    }
+
+    fn is_running(&mut self) -> bool {
+        true
+    }
+
+    fn log_tail(&self) -> String {
+        String::new()
+    }
+
+    fn free_bytes(&self) -> Option<u64> {
+        watch::free_bytes(self.workspace.directory())
+    }
+
+    fn destroy(mut self: Box<Self>) -> Result<()> {
+        self.workspace.remove().map_err(|e| e.context("destroy sandbox"))
     }
 }
 
@@ -195,12 +281,12 @@ impl Instance for LocalInstance {
         self.workspace.directory()
     }
 
-    fn socket(&self) -> &Path {
-        &self.socket
+    fn access(&self) -> &Access {
+        &self.access
     }
 
-    fn pid(&self) -> u32 {
-        self.child.id()
+    fn pid(&self) -> Option<u32> {
+        Some(self.child.id())
     }
 
     fn is_running(&mut self) -> bool {

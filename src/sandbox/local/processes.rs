@@ -94,6 +94,13 @@ pub(super) fn listens_on(pid: u32) -> Option<Vec<String>> {
     Some(found)
 }
 
+/// Whether a socket, as [`listens_on`] tells it, is bound to 127.0.0.1 or ::1.
+pub(super) fn is_loopback(socket: &str) -> bool {
+    let address = socket.split_whitespace().nth(1).and_then(|address| address.rsplit_once(':')).map_or("", |(a, _)| a);
+    // As the kernel writes them on machines of either byte order.
+    matches!(address, "0100007F" | "7F000001" | "00000000000000000000000001000000" | "00000000000000000000000000000001")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,23 +7,24 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::copying::copy_tree;
-use super::launch::{last_words, launch};
+use super::launch::{Limits, last_words, launch};
 use super::waiting::Patience;
 use super::workspace::Workspace;
 use crate::error::{Error, Kind, OrFailed, Result};
-use crate::sandbox::ServerSpec;
+use crate::sandbox::Template;
 
 /// How long making one may take.
 pub(super) const TIME_TO_MAKE: Duration = Duration::from_mins(3);
 
-/// The kept data directory of `spec`, made in a workspace of `make_workspace` if there is none.
+/// The kept data directory of `template`, made in a workspace of `make_workspace` if there is none.
 pub(super) fn kept(
     state_dir: &Path,
-    spec: &ServerSpec,
+    product: &str,
+    template: &Template,
     patience: &Patience<'_>,
     make_workspace: impl FnOnce() -> Result<Workspace>,
 ) -> Result<PathBuf> {
-    let key = &spec.template.key;
+    let key = &template.key;
     if key.is_empty() || key.starts_with('.') || key.contains(['/', '\0']) {
         return Err(Error::inconclusive(format!("keep empty data directory: `{key}` is not a file name")));
     }
@@ -45,7 +46,7 @@ pub(super) fn kept(
         return Ok(finished);
     }
     let mut workspace = make_workspace()?;
-    initialise(&workspace, spec, patience)?;
+    initialise(&workspace, product, template, patience)?;
     let making = directory.join(format!("{key}.making"));
     if making.exists() {
         fs::remove_dir_all(&making).or_inconclusive(what())?;
@@ -59,19 +60,18 @@ pub(super) fn kept(
     Ok(finished)
 }
 
-fn initialise(workspace: &Workspace, spec: &ServerSpec, patience: &Patience<'_>) -> Result<()> {
-    let product = format!("{} initialisation", spec.product);
-    let made = DirBuilder::new().mode(0o700).create(workspace.data());
-    made.or_inconclusive(format!("make {}", workspace.data().display()))?;
+fn initialise(workspace: &Workspace, product: &str, template: &Template, patience: &Patience<'_>) -> Result<()> {
+    let what = format!("initialise an empty data directory of {product}");
+    let product = format!("{product} initialisation");
+    workspace.make_data()?;
     workspace.hand_over()?;
-    let mut child = launch(workspace, &product, &spec.template.program, &spec.template.args, None)?;
+    let mut child = launch(workspace, &product, &template.program, &template.args, &Limits::default())?;
     patience.until(
         TIME_TO_MAKE,
         || format!("wait for {product}"),
         || child.try_wait().or_inconclusive(format!("wait for {product}")),
     )?;
     child.wait_success().map_err(|_| {
-        let what = format!("initialise an empty data directory of {} {}", spec.product, spec.version);
         Error::new(Kind::Inconclusive, format!("{what}: {}", last_words(&child)))
             .hint("the server's initialisation program must work on this host; is the disk full?")
     })

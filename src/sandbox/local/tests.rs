@@ -36,7 +36,7 @@ fn mariadb() -> ServerSpec {
             "--key-buffer-size=8M",
             "--aria-pagecache-buffer-size=8M",
         ]),
-        template: Template {
+        template: Some(Template {
             key: "mariadb-10.11".to_owned(),
             program: program("mariadb-install-db"),
             args: texts(&[
@@ -47,11 +47,15 @@ fn mariadb() -> ServerSpec {
                 "--skip-name-resolve",
                 "--innodb-log-file-size=16M",
             ]),
-        },
+        }),
         settings: BTreeMap::new(),
         memory: MEMORY,
         files: Vec::new(),
         user: "root".to_owned(),
+        password: None,
+        accounts: &["mysql", "nobody"],
+        network: Network::None,
+        greeting: None,
     }
 }
 
@@ -60,7 +64,7 @@ fn sandbox(state: &Path) -> LocalSandbox {
 }
 
 fn provision(state: &Path, run: &str, spec: &ServerSpec) -> Result<Box<dyn Instance>> {
-    sandbox(state).provision(spec, run, &RunContext::silent())
+    sandbox(state).provision(&SandboxSpec::Server(Box::new(spec.clone())), run, &RunContext::silent())
 }
 
 /// The MySQL that `scripts/mysql-root` puts beside the system.
@@ -86,15 +90,19 @@ fn mysql() -> ServerSpec {
             "--disable-log-bin",
             "--innodb-buffer-pool-size=128M",
         ]),
-        template: Template {
+        template: Some(Template {
             key: "mysql-9.7".to_owned(),
             program: mysql_program("mysqld"),
             args: texts(&["--no-defaults", "--initialize-insecure", "--datadir={data}"]),
-        },
+        }),
         settings: BTreeMap::new(),
         memory: MEMORY,
         files: Vec::new(),
         user: "root".to_owned(),
+        password: None,
+        accounts: &["mysql", "nobody"],
+        network: Network::None,
+        greeting: None,
     }
 }
 
@@ -104,7 +112,7 @@ fn query(instance: &dyn Instance, sql: &str) -> String {
 }
 
 fn query_with(client: &Path, instance: &dyn Instance, sql: &str) -> String {
-    let socket = format!("--socket={}", instance.socket().display());
+    let socket = format!("--socket={}", instance.access().socket.display());
     let answer = Command::new(client)
         .args(["--no-defaults", "--user=root", "--batch", "--skip-column-names", "-e", sql])
         .arg(socket)
@@ -146,13 +154,13 @@ fn an_instance_answers_is_private_and_leaves_nothing_behind() {
     let meta = instance.directory().metadata().unwrap();
     assert_eq!(meta.mode() & 0o777, 0o700);
     assert_eq!(state.path().metadata().unwrap().mode() & 0o777, 0o700, "the state directory stays private");
-    let status = fs::read_to_string(format!("/proc/{}/status", instance.pid())).unwrap();
+    let status = fs::read_to_string(format!("/proc/{}/status", instance.pid().unwrap())).unwrap();
     let field = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
     };
     if geteuid().is_root() {
-        let account = Account::for_servers().unwrap().unwrap();
+        let account = Account::first_of(&["mysql", "nobody"]).unwrap().unwrap();
         assert_eq!(field("Uid:"), vec![account.uid.to_string(); 4]);
         assert_eq!(field("Gid:"), vec![account.gid.to_string(); 4]);
         assert_eq!(meta.uid(), account.uid);
@@ -161,11 +169,11 @@ fn an_instance_answers_is_private_and_leaves_nothing_behind() {
     }
     let groups = field("Groups:");
     assert!(!geteuid().is_root() || groups.is_empty(), "supplementary groups {groups:?}");
-    let environment = fs::read_to_string(format!("/proc/{}/environ", instance.pid())).unwrap();
+    let environment = fs::read_to_string(format!("/proc/{}/environ", instance.pid().unwrap())).unwrap();
     assert!(!environment.contains("CARGO") && !environment.contains("HOME="), "{environment}");
-    assert_eq!(processes::listens_on(instance.pid()), Some(vec![]));
+    assert_eq!(processes::listens_on(instance.pid().unwrap()), Some(vec![]));
     assert!(instance.free_bytes().unwrap() > 0);
-    let (pid, directory) = (instance.pid(), instance.directory().to_owned());
+    let (pid, directory) = (instance.pid().unwrap(), instance.directory().to_owned());
     instance.destroy().unwrap();
     assert!(is_gone(pid) && !directory.exists());
     assert_eq!(directory.parent().unwrap().exists(), directory.starts_with(state.path()), "a place elsewhere goes too");
@@ -203,7 +211,7 @@ fn a_program_behind_a_private_directory_runs_by_its_real_path_or_is_refused_by_n
 fn a_dropped_instance_is_destroyed_too() {
     let state = State::new();
     let instance = provision(state.path(), "run1", &mariadb()).unwrap();
-    let pid = instance.pid();
+    let pid = instance.pid().unwrap();
     drop(instance);
     assert!(is_gone(pid));
     assert_eq!(leftovers(state.path()), Vec::<PathBuf>::new());
@@ -233,7 +241,7 @@ fn instances_provided_at_once_share_one_template_and_nothing_else() {
     assert_eq!((made.mode() & 0o777, made.uid()), (0o700, geteuid().as_raw()));
     // A program that cannot run shows that it is not asked again.
     let mut spec = mariadb();
-    spec.template.program = PathBuf::from("/nonexistent");
+    spec.template.as_mut().unwrap().program = PathBuf::from("/nonexistent");
     provision(state.path(), "again", &spec).unwrap().destroy().unwrap();
     assert_eq!(template.metadata().unwrap().ino(), made.ino());
     assert_eq!(leftovers(state.path()), Vec::<PathBuf>::new());
@@ -250,13 +258,13 @@ fn a_server_that_does_not_start_is_inconclusive_and_says_why() {
     assert!(text.starts_with("provide sandbox: start MariaDB 10.11: it ended with exit status"), "{text}");
     assert!(text.contains("no-such-option"), "{text}");
     assert!(error.hint_text().unwrap().contains("memory"));
-    spec.template.key = "other".to_owned();
-    spec.template.args.push("--no-such-option".to_owned());
+    spec.template.as_mut().unwrap().key = "other".to_owned();
+    spec.template.as_mut().unwrap().args.push("--no-such-option".to_owned());
     let error = provision(state.path(), "run1", &spec).err().unwrap();
     assert_eq!(error.kind(), Kind::Inconclusive);
     assert!(error.to_string().contains("initialise an empty data directory of MariaDB 10.11"), "{error}");
     spec.program = PathBuf::from("/nonexistent/mariadbd");
-    spec.template.key = "mariadb-10.11".to_owned();
+    spec.template.as_mut().unwrap().key = "mariadb-10.11".to_owned();
     let error = provision(state.path(), "run1", &spec).err().unwrap();
     assert_eq!(error.kind(), Kind::Inconclusive);
     assert!(error.to_string().contains("there is no program /nonexistent/mariadbd"), "{error}");
@@ -270,7 +278,7 @@ fn a_server_that_never_answers_ends_with_the_time_to_start() {
     spec.args.retain(|arg| !arg.starts_with("--socket"));
     spec.args.push("--socket={dir}/other.sock".to_owned());
     let sandbox = sandbox(state.path()).time_to_start(Duration::from_millis(200));
-    let error = sandbox.provision(&spec, "run1", &RunContext::silent()).err().unwrap();
+    let error = sandbox.provision(&SandboxSpec::Server(Box::new(spec)), "run1", &RunContext::silent()).err().unwrap();
     assert_eq!(error.kind(), Kind::Inconclusive);
     assert!(error.to_string().contains("nothing after 200ms"), "{error}");
     assert_eq!(leftovers(state.path()), Vec::<PathBuf>::new());
@@ -281,7 +289,8 @@ fn a_cancelled_run_gets_no_instance_and_leaves_nothing() {
     let state = State::new();
     let context = RunContext::silent();
     context.cancel.cancel();
-    let error = sandbox(state.path()).provision(&mariadb(), "run1", &context).err().unwrap();
+    let error =
+        sandbox(state.path()).provision(&SandboxSpec::Server(Box::new(mariadb())), "run1", &context).err().unwrap();
     assert_eq!(error.kind(), Kind::Cancelled);
     assert_eq!(leftovers(state.path()), Vec::<PathBuf>::new());
 }
@@ -300,7 +309,7 @@ fn a_server_that_needs_more_memory_than_it_may_have_ends_and_we_say_what_it_had(
     // The same server fits if it is asked to.
     spec.args.push("--innodb-buffer-pool-size=16M".to_owned());
     let instance = provision(state.path(), "run2", &spec).unwrap();
-    let limits = fs::read_to_string(format!("/proc/{}/limits", instance.pid())).unwrap();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", instance.pid().unwrap())).unwrap();
     let limit = |name: &str| {
         let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.split_whitespace().take(2).map(str::to_owned).collect::<Vec<_>>()
@@ -333,7 +342,7 @@ fn a_long_state_directory_still_gets_a_socket() {
     fs::create_dir(&state).unwrap();
     let instance = provision(&state, "run1", &mariadb()).unwrap();
     assert!(instance.directory().starts_with(state.canonicalize().unwrap()));
-    let socket = instance.socket().to_owned();
+    let socket = instance.access().socket.to_owned();
     assert!(!socket.starts_with(&state));
     assert_eq!(socket.parent().unwrap().metadata().unwrap().mode() & 0o777, 0o700);
     assert_eq!(query(&*instance, "SELECT 1"), "1");
@@ -348,7 +357,7 @@ fn what_a_killed_process_leaves_is_reaped_and_what_a_live_one_has_is_not() {
     const CHILD: &str = "BACKUP_SLA_TEST_LEAK";
     if let Some(state) = std::env::var_os(CHILD) {
         let instance = provision(Path::new(&state), "leaked", &mariadb()).unwrap();
-        println!("\nserver {}", instance.pid());
+        println!("\nserver {}", instance.pid().unwrap());
         // Until we are killed, or our parent is gone.
         let _ = std::io::stdin().read_line(&mut String::new());
         return;

@@ -110,6 +110,12 @@ impl Workspace {
         self.directory.join("data")
     }
 
+    /// Make an empty data directory.
+    pub(super) fn make_data(&self) -> Result<()> {
+        let data = self.data();
+        DirBuilder::new().mode(0o700).create(&data).or_inconclusive(format!("make {}", data.display()))
+    }
+
     pub(super) fn temporary(&self) -> PathBuf {
         self.directory.join("tmp")
     }

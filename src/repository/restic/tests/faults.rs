@@ -16,7 +16,7 @@ use crate::repository::restic::ResticRepository;
 use crate::repository::restic::backend::LocalBackend;
 use crate::repository::restic::failure::passed_on;
 use crate::repository::restic::gate::{Gate, GatedReader};
-use crate::repository::{NewCandidate, Repository, Stream};
+use crate::repository::{NewCandidate, Repository, Stream, in_order};
 
 /// What happens at the chosen write.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -198,7 +198,7 @@ fn after_a_failed_write_the_source_is_not_read_to_its_end() {
     let read = Arc::new(AtomicU64::new(0));
     let mut new = backup(0);
     let endless = Counted(Box::new(noise(1, u64::MAX)), read.clone());
-    new.streams = vec![Stream { path: "dump.sql".to_owned(), reader: Box::new(endless) }];
+    new.streams = in_order(vec![Stream { path: "dump.sql".to_owned(), reader: Box::new(endless) }]);
     let error = repository.store(new).err().unwrap().to_string();
     assert!(error.contains("the machine is gone"), "{error}");
     let read = read.load(Ordering::SeqCst);
@@ -237,7 +237,7 @@ fn short_reads_reach_the_chunker_as_full_buffers() {
     let whole = back_up(&world.observer, backup(7)).stored_bytes;
     let mut again = backup(8);
     let trickle = Trickle(Box::new(noise(7, 2_000_000)));
-    again.streams = vec![Stream { path: "dump.sql".to_owned(), reader: Box::new(trickle) }];
+    again.streams = in_order(vec![Stream { path: "dump.sql".to_owned(), reader: Box::new(trickle) }]);
     let added = back_up(&world.observer, again).stored_bytes;
     assert!(whole > 2_000_000 && added < 10_000, "{whole} then {added}");
 }
@@ -252,7 +252,8 @@ fn a_cancelled_stream_stays_cancelled() {
     }
     let world = World::new();
     let mut new = backup(0);
-    new.streams.push(Stream { path: "late.sql".to_owned(), reader: Box::new(Stops) });
+    let late = Stream { path: "late.sql".to_owned(), reader: Box::new(Stops) };
+    new.streams = Box::new(new.streams.chain(std::iter::once(Ok(late))));
     let error = world.observer.store(new).err().unwrap();
     assert_eq!(error.kind(), crate::error::Kind::Cancelled, "{error}");
 }
