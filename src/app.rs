@@ -1,6 +1,6 @@
 //! The only wiring place: configuration in, sources with their engine, repository and sandbox out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::config::{Assertion, Config, RepositoryConfig, RepositoryKind, SourceConfig, SourceKind};
 use crate::domain::sla::Objectives;
 use crate::engine::Engine;
+use crate::engine::influxdb::{InfluxdbEngine, Memory};
 use crate::engine::mysql::MysqlEngine;
 use crate::error::{Error, OrFailed, Result};
 use crate::ledger::Ledger;
@@ -120,7 +121,17 @@ impl App {
             SourceKind::Mysql(mysql) => {
                 Ok(Box::new(MysqlEngine::new(mysql.clone(), config.sandbox.clone(), self.clock.clone())))
             }
-            other => Err(Error::configuration(format!("source kind {} is not built yet", other.name()))),
+            SourceKind::Influxdb(influxdb) => {
+                let memory = LedgerMemory {
+                    source: config.name.clone(),
+                    ledger: self.ledger.clone(),
+                    runtime: self.runtime.clone(),
+                };
+                let (sandbox, clock) = (config.sandbox.clone(), self.clock.clone());
+                let staging = self.config.state_dir.join("staging").join(&config.name);
+                Ok(Box::new(InfluxdbEngine::new(influxdb.clone(), sandbox, clock, Arc::new(memory), staging)))
+            }
+            SourceKind::Files => Err(Error::configuration("source kind files is not built yet")),
         }
     }
 
@@ -136,6 +147,35 @@ impl App {
                     .hint("wait for it to end; `backup-sla status` shows what is running"))
             }
             Err(error) => Err(Error::failed(format!("lock source {source}")).because(error)),
+        }
+    }
+}
+
+/// What an engine remembers of one source, in the ledger. A ledger that fails forgets.
+struct LedgerMemory {
+    source: String,
+    ledger: Ledger,
+    runtime: Handle,
+}
+
+impl Memory for LedgerMemory {
+    fn recall(&self, name: &str) -> Option<String> {
+        let recalled = self.runtime.block_on(self.ledger.recall(&self.source, name));
+        recalled.unwrap_or_else(|error| {
+            tracing::warn!(%error, "what was counted before is counted again");
+            None
+        })
+    }
+
+    fn keep(&self, name: &str, text: &str) {
+        if let Err(error) = self.runtime.block_on(self.ledger.remember(&self.source, name, text)) {
+            tracing::warn!(%error, "what was counted will be counted again");
+        }
+    }
+
+    fn retain(&self, names: &BTreeSet<String>) {
+        if let Err(error) = self.runtime.block_on(self.ledger.forget_others(&self.source, names)) {
+            tracing::warn!(%error, "old counts stay in the ledger");
         }
     }
 }

@@ -26,23 +26,23 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
     let app = session.app()?;
     let names = app.names(&arguments.sources.sources)?;
     Ok(for_each(session, &names, |name| {
-        let report = backup(&app, &app.source(name)?, &session.context)?;
-        let shown = if session.json { output::json(&report) } else { print(&report) };
+        let source = app.source(name)?;
+        let report = backup(&app, &source, &session.context)?;
+        let shown = if session.json { output::json(&report) } else { print(&report, source.engine_name) };
         shown?;
         Ok(0)
     }))
 }
 
 /// One backup for people.
-pub fn print(report: &BackupReport) -> Result<()> {
+pub fn print(report: &BackupReport, kind: &str) -> Result<()> {
     output::line(&format!(
-        "{}: {} backup {} of {} ({} tables, {} rows, {}; stored {}) in {}",
+        "{}: {} backup {} of {} ({}, {}; stored {}) in {}",
         report.source,
         report.kind,
         report.recovery_point,
         output::time(report.recovery_point_time),
-        report.tables,
-        output::count(report.rows),
+        output::contents(kind, report.tables, report.rows),
         output::size(report.logical_bytes),
         output::size(report.stored_bytes),
         output::duration(report.duration_seconds),

@@ -72,13 +72,13 @@ fn round(session: &Session<'_>, app: &App) -> Result<u8> {
         let source = app.source(&name)?;
         let backed_up = operation::backup(app, &source, &session.context)?;
         if !session.json {
-            backup::print(&backed_up)?;
+            backup::print(&backed_up, source.engine_name)?;
         }
         let report = run_drill(app, &source, &DrillRequest::default(), &session.context)?;
         if session.json {
             output::json(&report)?;
         } else {
-            drill::print(&report, Some(source.objectives.rto.as_secs_f64()))?;
+            drill::print(&report, source.engine_name, Some(source.objectives.rto.as_secs_f64()))?;
         }
         code = worse(code, report.verdict.exit_code());
     }

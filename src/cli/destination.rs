@@ -1,4 +1,4 @@
-//! Reads `--to` and `--against`: `mysql://user@host:port`, `unix:/path`, or a directory.
+//! Reads `--to` and `--against`: `mysql://user@host:port`, `unix:/path`, `http://user@host:port`, or a directory.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use clap::Args;
 use secrecy::SecretString;
 
 use crate::config;
-use crate::engine::Destination;
+use crate::engine::{Destination, HttpDestination};
 use crate::error::{Error, Result};
 
 /// How to get into the destination.
@@ -21,6 +21,9 @@ pub struct Credentials {
     /// CA certificate: TLS is required and the server verified against it
     #[arg(long, value_name = "FILE")]
     tls_ca: Option<PathBuf>,
+    /// Backup service of an InfluxDB destination [default: port 8088 of the same host]
+    #[arg(long, value_name = "HOST:PORT")]
+    rpc_address: Option<String>,
 }
 
 /// Read a destination.
@@ -34,9 +37,14 @@ pub fn parse(text: &str, credentials: &Credentials) -> Result<Destination> {
     if let Some(rest) = text.strip_prefix("mysql://").or_else(|| text.strip_prefix("mariadb://")) {
         return tcp(text, rest.trim_end_matches('/'), &user("root"), password, credentials.tls_ca.clone());
     }
+    if let Some((scheme, rest)) = text.split_once("://")
+        && matches!(scheme, "http" | "https" | "influxdb")
+    {
+        return http(text, scheme, rest.trim_end_matches('/'), credentials, password);
+    }
     if text.contains("://") {
         return Err(Error::configuration(format!("read destination `{text}`: unknown kind"))
-            .hint("use mysql://USER@HOST:PORT, unix:/PATH/TO/SOCKET or a directory"));
+            .hint("use mysql://USER@HOST:PORT, unix:/PATH/TO/SOCKET, http://USER@HOST:PORT or a directory"));
     }
     Ok(Destination::Directory(Path::new(text).to_owned()))
 }
@@ -48,6 +56,37 @@ fn tcp(
     password: Option<SecretString>,
     tls_ca: Option<PathBuf>,
 ) -> Result<Destination> {
+    let (user, host, port) = place(text, rest, user, 3306)?;
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    Ok(Destination::Tcp { host, port, user, password, tls_ca })
+}
+
+fn http(
+    text: &str,
+    scheme: &str,
+    rest: &str,
+    credentials: &Credentials,
+    password: Option<SecretString>,
+) -> Result<Destination> {
+    let (user, host, port) = place(text, rest, credentials.user.as_deref().unwrap_or_default(), 8086)?;
+    if host.contains(['/', '?', '#']) {
+        return Err(Error::configuration(format!("read destination `{text}`: something follows the port")));
+    }
+    let scheme = if scheme == "https" || credentials.tls_ca.is_some() { "https" } else { "http" };
+    Ok(Destination::Http(Box::new(HttpDestination {
+        url: format!("{scheme}://{host}:{port}"),
+        socket: None,
+        transfer_address: credentials.rpc_address.clone().unwrap_or_else(|| format!("{host}:8088")),
+        user,
+        password,
+        tls_ca: credentials.tls_ca.clone(),
+        enter: Vec::new(),
+        fresh: false,
+    })))
+}
+
+/// User, host (an IPv6 address in its brackets) and port of `USER@HOST:PORT`.
+fn place(text: &str, rest: &str, user: &str, port: u16) -> Result<(String, String, u16)> {
     let (user, place) = rest.rsplit_once('@').unwrap_or((user, rest));
     if user.contains(':') {
         return Err(Error::configuration("read destination: a password in the address would be seen by everybody")
@@ -57,14 +96,13 @@ fn tcp(
         // A bare IPv6 address would lose its last part to the port.
         Some((host, port)) if host.contains(':') && !host.ends_with(']') && !port.contains(']') => ("", None),
         Some((host, port)) if !port.contains(']') => (host, port.parse().ok()),
-        _ => (place, Some(3306)),
+        _ => (place, Some(port)),
     };
-    let Some(port) = port.filter(|_| !host.is_empty()) else {
-        return Err(Error::configuration(format!("read destination `{text}`: host or port is not valid"))
-            .hint("use mysql://USER@HOST:PORT, an IPv6 address in brackets"));
-    };
-    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    Ok(Destination::Tcp { host, port, user: user.to_owned(), password, tls_ca })
+    match port.filter(|_| !host.is_empty()) {
+        Some(port) => Ok((user.to_owned(), host.to_owned(), port)),
+        None => Err(Error::configuration(format!("read destination `{text}`: host or port is not valid"))
+            .hint("use KIND://USER@HOST:PORT, an IPv6 address in brackets")),
+    }
 }
 
 #[cfg(test)]
@@ -72,7 +110,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Destination> {
-        parse(text, &Credentials { user: None, password_file: None, tls_ca: None })
+        parse(text, &Credentials { user: None, password_file: None, tls_ca: None, rpc_address: None })
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
         let shown = if session.json {
             output::json(&report)
         } else {
-            print(&report, Some(source.objectives.rto.as_secs_f64()))
+            print(&report, source.engine_name, Some(source.objectives.rto.as_secs_f64()))
         };
         shown?;
         Ok(report.verdict.exit_code())
@@ -49,7 +49,7 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
 }
 
 /// One drill or verification for people.
-pub fn print(report: &DrillReport, promised: Option<f64>) -> Result<()> {
+pub fn print(report: &DrillReport, kind: &str, promised: Option<f64>) -> Result<()> {
     let point = report.recovery_point.as_ref().map_or("no recovery point".to_owned(), ToString::to_string);
     let of = report.recovery_point_time.map_or(String::new(), |time| format!(" of {}", output::time(time)));
     output::line(&format!("{}: {} — {point}{of}", report.source, report.verdict.name().to_uppercase()))?;
@@ -64,9 +64,8 @@ pub fn print(report: &DrillReport, promised: Option<f64>) -> Result<()> {
     }
     let good = report.checks.iter().filter(|check| check.ok).count();
     output::line(&format!(
-        "  {} tables, {} rows, {good} of {} checks hold",
-        report.tables.len(),
-        output::count(report.verified_rows()),
+        "  {}, {good} of {} checks hold",
+        output::contents(kind, report.tables.len(), report.verified_rows()),
         report.checks.len()
     ))?;
     if let (Some(rto), Some(promised)) = (report.rto_seconds, promised) {

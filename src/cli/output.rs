@@ -61,6 +61,16 @@ pub fn duration(seconds: f64) -> String {
     text.split(' ').take(2).collect::<Vec<_>>().join(" ")
 }
 
+/// What a source of `kind` has, in its own words: `16 tables, 70 969 rows`.
+pub fn contents(kind: &str, tables: usize, rows: u64) -> String {
+    let (one, many, of) = match kind {
+        "influxdb" => ("measurement", "measurements", "values"),
+        "files" => ("tree", "trees", "entries"),
+        _ => ("table", "tables", "rows"),
+    };
+    format!("{tables} {}, {} {of}", if tables == 1 { one } else { many }, count(rows))
+}
+
 /// Thousands are easier to read in groups: `1 234 567`.
 pub fn count(number: u64) -> String {
     let digits = number.to_string();
@@ -84,6 +94,9 @@ mod tests {
         assert_eq!(duration(12.34), "12.3 s");
         assert_eq!(duration(3_725.0), "1h 2m");
         assert_eq!(count(1_234_567), "1 234 567");
+        assert_eq!(contents("mysql", 2, 3), "2 tables, 3 rows");
+        assert_eq!(contents("influxdb", 1, 3_000), "1 measurement, 3 000 values");
+        assert_eq!(contents("files", 1, 2), "1 tree, 2 entries");
         assert_eq!(size(1_572_864), "1.5 MiB");
     }
 }

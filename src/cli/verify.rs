@@ -33,7 +33,7 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
     let source = app.source(&arguments.source)?;
     let scope = Scope { accounts: arguments.accounts, assertions: !arguments.no_assertions, ..Scope::default() };
     let report = verify(&app, &source, &arguments.point.selection(), &against, &scope, &session.context)?;
-    let shown = if session.json { output::json(&report) } else { drill::print(&report, None) };
+    let shown = if session.json { output::json(&report) } else { drill::print(&report, source.engine_name, None) };
     shown?;
     Ok(report.verdict.exit_code())
 }

@@ -1,12 +1,14 @@
 //! The tables of the source kinds: `[source.NAME.mysql]`, `[source.NAME.influxdb]`, `[source.NAME.files]`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::reading::{Reading, Subject};
 use super::section::{Fault, Section, Value};
-use super::{MysqlConfig, secret, value};
+use super::{Counting, InfluxdbConfig, MysqlConfig, secret, value};
 
 const DEFAULT_PORT: u16 = 3306;
+const DEFAULT_QUERY_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What `[source.NAME.mysql]` says.
 pub(super) struct Mysql {
@@ -16,8 +18,10 @@ pub(super) struct Mysql {
     pub(super) watched: bool,
 }
 
-/// What `[source.NAME.influxdb]` says, as far as this version uses it.
+/// What `[source.NAME.influxdb]` says.
 pub(super) struct Influxdb {
+    /// Meaningful only without problems.
+    pub(super) config: InfluxdbConfig,
     /// Somebody else makes the backups; we watch and drill.
     pub(super) watched: bool,
 }
@@ -78,24 +82,50 @@ fn tls_ca(section: &Section<'_>) -> Option<PathBuf> {
 }
 
 /// Read the `influxdb` table.
-pub(super) fn influxdb(section: &Section<'_>) -> Influxdb {
+pub(super) fn influxdb(name: &str, section: &Section<'_>) -> Influxdb {
     let watched = section.optional("backup_dir", value::inner_path).is_some();
     let elsewhere = section.has("backup_dir");
-    if elsewhere {
-        section.optional("url", http_url);
-        section.optional("rpc_address", value::address);
+    let (url, rpc_address) = if elsewhere {
+        section.not_built("backup_dir", Subject::Source(name), "`backup_dir` (backups made elsewhere)");
+        (section.optional("url", http_url), section.optional("rpc_address", value::address))
     } else {
-        section.required("url", "url = \"http://127.0.0.1:8086\"", http_url);
-        section.required("rpc_address", "rpc_address = \"127.0.0.1:8088\"", value::address);
+        (
+            section.required("url", "url = \"http://127.0.0.1:8086\"", http_url),
+            section.required("rpc_address", "rpc_address = \"127.0.0.1:8088\"", value::address),
+        )
+    };
+    let tls_ca = section.table("tls", "{ ca = \"ca.pem\" }").and_then(|tls| tls_ca(&tls));
+    if section.has("tls") && url.as_ref().is_some_and(|url| url.starts_with("http://")) {
+        section.problem("tls", "`tls` needs a url that begins with https://: change `url`, or remove it");
     }
-    databases(section);
-    Influxdb { watched }
+    let user = section.optional("user", value::text).map(str::to_owned);
+    let password = secret::password(section);
+    if user.is_none() && password.is_some() {
+        section.incomplete("has a password and no `user`: write user = \"backup\"");
+    }
+    let counting = section.optional("counting", |v| value::one_of(v, &["exact", "sampled"]));
+    let config = InfluxdbConfig {
+        url: url.unwrap_or_default(),
+        rpc_address: rpc_address.unwrap_or_default(),
+        user,
+        password,
+        tls_ca,
+        databases: databases(section),
+        programs: section.optional("programs", |v| value::path(v, section.reading())),
+        counting: if counting == Some("sampled") { Counting::Sampled } else { Counting::Exact },
+        query_timeout: section.optional("query_timeout", value::duration).unwrap_or(DEFAULT_QUERY_TIMEOUT),
+    };
+    Influxdb { config, watched }
 }
 
-fn http_url(value: &Value<'_>) -> Result<(), Fault> {
-    let url = value::text(value)?;
+/// `http://HOST:PORT` without what may stand behind it.
+fn http_url(value: &Value<'_>) -> Result<String, Fault> {
+    let url = value::text(value)?.trim_end_matches('/');
     match url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")) {
-        Some(rest) if !rest.is_empty() => value::refuse_password(value, rest),
+        Some(rest) if !rest.is_empty() && !rest.contains(['/', '?', '#']) => {
+            value::refuse_password(value, rest)?;
+            Ok(url.to_owned())
+        }
         _ => Err(Fault::new(value, "must be a URL such as \"http://127.0.0.1:8086\"")),
     }
 }

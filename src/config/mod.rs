@@ -128,7 +128,7 @@ pub struct SourceConfig {
 #[allow(missing_docs)]
 pub enum SourceKind {
     Mysql(MysqlConfig),
-    Influxdb,
+    Influxdb(InfluxdbConfig),
     Files,
 }
 
@@ -137,7 +137,7 @@ impl SourceKind {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Mysql(_) => "mysql",
-            Self::Influxdb => "influxdb",
+            Self::Influxdb(_) => "influxdb",
             Self::Files => "files",
         }
     }
@@ -162,6 +162,38 @@ pub struct MysqlConfig {
     pub databases: Vec<String>,
     /// Directory of the client programs (`mariadb-dump`, `mariadb` or `mysqldump`, `mysql`); default: `PATH`.
     pub programs: Option<PathBuf>,
+}
+
+/// `[source.NAME.influxdb]`.
+#[derive(Debug, Clone)]
+pub struct InfluxdbConfig {
+    /// `http://HOST:PORT` or `https://HOST:PORT`.
+    pub url: String,
+    /// `HOST:PORT` of the server's backup and restore service.
+    pub rpc_address: String,
+    /// Account name, where the server asks for one.
+    pub user: Option<String>,
+    /// Its password.
+    pub password: Option<SecretString>,
+    /// `tls = { ca = FILE }`: verify an `https` server against this CA instead of the usual authorities.
+    pub tls_ca: Option<PathBuf>,
+    /// Databases to back up; empty means all but `_internal`.
+    pub databases: Vec<String>,
+    /// Directory of the program `influxd`; default: `PATH`.
+    pub programs: Option<PathBuf>,
+    /// How much of the live data is counted before a backup.
+    pub counting: Counting,
+    /// How long one counting query may take.
+    pub query_timeout: Duration,
+}
+
+/// How much of the live data is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counting {
+    /// Every shard.
+    Exact,
+    /// The newest shards and a few others: for databases that are too big to be counted.
+    Sampled,
 }
 
 /// `schedule = { … }`: cron expressions or `@every 15m`, validated, as written.

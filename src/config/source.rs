@@ -34,7 +34,7 @@ pub(super) fn source(
     let assertions = assertions(section, kind);
 
     let mysql = section.table("mysql", "[source.NAME.mysql]").map(|table| engines::mysql(name, &table));
-    let influxdb = section.table("influxdb", "[source.NAME.influxdb]").map(|table| engines::influxdb(&table));
+    let influxdb = section.table("influxdb", "[source.NAME.influxdb]").map(|table| engines::influxdb(name, &table));
     let files = section.table("files", "[source.NAME.files]").map(|table| engines::files(&table));
     refuse_other_kinds(name, section, kind);
     let watched =
@@ -47,10 +47,10 @@ pub(super) fn source(
     }
     let kind = match kind? {
         "mysql" => mysql.map(|mysql| SourceKind::Mysql(mysql.config)),
-        "influxdb" => influxdb.map(|_| SourceKind::Influxdb),
+        "influxdb" => influxdb.map(|influxdb| SourceKind::Influxdb(influxdb.config)),
         _ => files.map(|()| SourceKind::Files),
     };
-    if let Some(SourceKind::Influxdb | SourceKind::Files) = kind {
+    if let Some(SourceKind::Files) = kind {
         let feature = format!("source kind `{}`", kind.as_ref().map_or("", SourceKind::name));
         section.not_built("kind", Subject::Source(name), &feature);
     }

@@ -17,6 +17,7 @@ use sqlx::SqlitePool;
 
 use crate::clock::Clock;
 
+mod memory;
 mod open;
 mod process_identity;
 mod query;

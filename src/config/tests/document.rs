@@ -18,6 +18,7 @@ schedule.zz = 0
 mysql.zz = 0
 mysql.tls.zz = 0
 influxdb.zz = 0
+influxdb.tls.zz = 0
 files.zz = 0
 sandbox.zz = 0
 verify.assertions = [{ zz = 0 }]
@@ -55,7 +56,7 @@ fn documented() -> Keys {
 #[test]
 fn every_key_is_documented_under_its_table_and_no_other() {
     let (parser, document) = (known_to_the_parser(), documented());
-    assert_eq!(parser.len(), 12, "{parser:?}");
+    assert_eq!(parser.len(), 13, "{parser:?}");
     for (table, keys) in &parser {
         assert_eq!(document.get(table), Some(keys), "[{table}]");
     }

@@ -85,7 +85,7 @@ impl LocalSandbox {
         let patience = Patience { clock: &self.clock, cancel: &context.cancel };
         let workspace = |name: &str| self.workspace(name, account.as_ref());
         let template = spec.template.as_ref().map(|template| {
-            template::kept(&self.state_dir, &spec.product, template, &patience, || {
+            template::kept(&self.state_dir, &format!("{} {}", spec.product, spec.version), template, &patience, || {
                 workspace(&format!("{run}-template"))
             })
         });

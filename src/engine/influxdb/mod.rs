@@ -1,0 +1,363 @@
+//! Engine `influxdb`: InfluxDB 1.x through the server's own `influxd backup -portable` and `influxd restore -portable`.
+//!
+//! Every backup is full: the archives of the shards are stored without compression and under names that never change, so
+//! the repository keeps only what changed. What the data must be is counted on the live server before the backup, up to
+//! a bound ([`truth`]), and asked of the restored server in the same words ([`inspect`]).
+
+mod answer;
+mod archive;
+mod backup;
+mod client;
+mod count;
+mod facts;
+mod inspect;
+mod load;
+mod server;
+mod survey;
+mod truth;
+mod writers;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Cursor, Read};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use self::answer::text;
+use self::backup::{Backup, Plan, Tool};
+use self::client::{Address, Client};
+use self::facts::Facts;
+use self::inspect::{FACTS_FILE, stored_facts};
+use self::load::Loading;
+use self::survey::{Survey, creation};
+pub use self::truth::Memory;
+use self::truth::{Method, Truth};
+use super::{Destination, Dump, Engine, HttpDestination, Inspection, LoadOptions, LoadReport, Preflight, StoredPoint};
+use crate::clock::Clock;
+use crate::config::{Assertion, InfluxdbConfig, Question, SandboxConfig};
+use crate::domain::digest::Digest;
+use crate::domain::drill::Check;
+use crate::domain::manifest::{BackupKind, FileRole, MANIFEST_FORMAT, Manifest, RecoveryPointId, StoredFileFacts};
+use crate::error::{Error, OrFailed, Result};
+use crate::repository::Stream;
+use crate::run_context::RunContext;
+use crate::sandbox::{Access, SandboxSpec};
+
+/// Statements that make users, grants and continuous queries, for people.
+const ACCOUNTS_FILE: &str = "accounts.influxql";
+/// Points younger than this when a backup begins are not promised: writers send in batches.
+const SETTLED: Duration = Duration::from_secs(10);
+
+/// The engine of one source.
+pub struct InfluxdbEngine {
+    config: InfluxdbConfig,
+    sandbox: SandboxConfig,
+    clock: Arc<dyn Clock>,
+    memory: Arc<dyn Memory>,
+    staging: PathBuf,
+}
+
+impl InfluxdbEngine {
+    /// The engine of a source with this configuration; `memory` and the directory `staging`, where one database at a
+    /// time waits to be stored, are this source's own.
+    pub fn new(
+        config: InfluxdbConfig,
+        sandbox: SandboxConfig,
+        clock: Arc<dyn Clock>,
+        memory: Arc<dyn Memory>,
+        staging: PathBuf,
+    ) -> Self {
+        Self { config, sandbox, clock, memory, staging }
+    }
+
+    fn client(&self) -> Result<Client> {
+        Client::open(&Address::of_source(&self.config), self.config.query_timeout)
+    }
+
+    fn client_at(&self, destination: &Destination) -> Result<Client> {
+        Client::open(&Address::of_destination(http(destination)?), self.config.query_timeout)
+    }
+}
+
+impl Engine for InfluxdbEngine {
+    fn preflight(&self) -> Result<Preflight> {
+        let mut client = self.client()?;
+        let survey = survey::survey(&mut client, &self.config.databases)?;
+        let (_, tool) = server::program(self.config.programs.as_deref()).map_err(needed_here)?;
+        reach_backup_service(&self.config.rpc_address)?;
+        let shards: usize = survey.databases.values().map(|database| database.shards.len()).sum();
+        let summary = format!("InfluxDB {}, {} database(s), {shards} shard(s)", client.version, survey.databases.len());
+        Ok(Preflight { summary, warnings: warnings(&survey, &tool) })
+    }
+
+    fn dump(&self, context: &RunContext) -> Result<Dump> {
+        let mut client = self.client()?;
+        let (program, version) = server::program(self.config.programs.as_deref()).map_err(needed_here)?;
+        let survey = survey::survey(&mut client, &self.config.databases)?;
+        let as_of = self.clock.wall() - SETTLED;
+        let bound = as_of.timestamp_nanos_opt().ok_or_else(|| Error::failed("read the clock: it is out of range"))?;
+        context.progress.phase("count", None);
+        let method = Method { bound, counting: self.config.counting, memory: self.memory.clone(), context };
+        let began = client.server_time;
+        let truth = Truth::before(&mut client, &survey, &method, began)?;
+        context.progress.finish();
+        context.progress.phase("backup", None);
+        let tool = Tool {
+            program,
+            rpc_address: self.config.rpc_address.clone(),
+            staging: self.staging.clone(),
+            context: context.clone(),
+        };
+        let backup = Backup::new(plans(&survey, as_of), tool)?;
+        let accounts = statements(&survey).into_bytes();
+        let done = Arc::new(Mutex::new(None));
+        let last = LastFile {
+            work: Some(Box::new({
+                let (backup, context, done) = (backup.clone(), context.clone(), done.clone());
+                move || {
+                    let (mut files, archives) = backup.outcome()?;
+                    let (facts, warnings) = truth.after(&mut client, &archives, &context)?;
+                    let text = serde_json::to_vec(&facts).or_failed("write facts")?;
+                    files.push(described(FACTS_FILE, FileRole::Facts, &text));
+                    *done.lock().unwrap_or_else(PoisonError::into_inner) = Some((facts, files, warnings));
+                    Ok(text)
+                }
+            })),
+            text: Cursor::default(),
+        };
+        let accounts_facts = described(ACCOUNTS_FILE, FileRole::Accounts, &accounts);
+        let head = Stream { path: ACCOUNTS_FILE.to_owned(), reader: Box::new(Cursor::new(accounts)) };
+        let tail = Stream { path: FACTS_FILE.to_owned(), reader: Box::new(last) };
+        let streams = std::iter::once(Ok(head)).chain(backup.streams()).chain(std::iter::once(Ok(tail)));
+        let progress = context.progress.clone();
+        let finish = Box::new(move || {
+            progress.finish();
+            let done = done.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let (facts, mut files, mut more) =
+                done.ok_or_else(|| Error::failed("read backup: it was not read to its end"))?;
+            files.push(accounts_facts);
+            files.sort_by(|a, b| a.path.cmp(&b.path));
+            let mut manifest = manifest(&survey, &version, &facts, files);
+            manifest.warnings.append(&mut more);
+            Ok(manifest)
+        });
+        Ok(Dump { streams: Box::new(streams), as_of, finish })
+    }
+
+    fn sandbox(&self, manifest: &Manifest) -> Result<SandboxSpec> {
+        let programs = self.sandbox.programs.as_deref().or(self.config.programs.as_deref());
+        Ok(SandboxSpec::Server(Box::new(server::spec(manifest, programs, self.sandbox.memory)?)))
+    }
+
+    fn destination(&self, spec: &SandboxSpec, access: &Access) -> Destination {
+        let port = |name: &str| access.ports.get(name).copied().unwrap_or_default();
+        let (user, password) = match spec {
+            SandboxSpec::Server(server) => (server.user.clone(), server.password.clone()),
+            SandboxSpec::Directory => (String::new(), None),
+        };
+        Destination::Http(Box::new(HttpDestination {
+            url: format!("http://127.0.0.1:{}", port(server::HTTP)),
+            socket: Some(access.socket.clone()),
+            transfer_address: format!("127.0.0.1:{}", port(server::RPC)),
+            user,
+            password,
+            tls_ca: None,
+            enter: access.enter.clone(),
+            fresh: true,
+        }))
+    }
+
+    fn table_name(&self, typed: &str) -> Result<String> {
+        Err(Error::configuration(format!("restore only {typed}: InfluxDB 1.x restores whole databases"))
+            .hint("restore everything to another server and copy from there: SELECT * INTO … GROUP BY *"))
+    }
+
+    fn load(
+        &self,
+        point: &StoredPoint,
+        to: &Destination,
+        options: &LoadOptions,
+        context: &RunContext,
+    ) -> Result<LoadReport> {
+        let programs = self.sandbox.programs.as_deref().or(self.config.programs.as_deref());
+        let (program, _) = server::program(programs)?;
+        let loading = Loading { program, to: http(to)?, point, timeout: self.config.query_timeout, context };
+        loading.run(options)
+    }
+
+    fn inspect(
+        &self,
+        at: &Destination,
+        point: &StoredPoint,
+        _only: &[String],
+        context: &RunContext,
+    ) -> Result<Inspection> {
+        let facts = stored_facts(point)?;
+        if facts.inventory() != point.manifest.inventory {
+            return Err(Error::failed(format!("read {FACTS_FILE}: it is not what the manifest promises")));
+        }
+        let mut client = self.client_at(at)?;
+        context.progress.phase("verify", None);
+        let inspection = inspect::inspect(&mut client, &facts, context);
+        context.progress.finish();
+        inspection
+    }
+
+    fn assert(&self, at: &Destination, assertion: &Assertion, _context: &RunContext) -> Result<Check> {
+        let Question::InfluxQl(question) = &assertion.question else {
+            return Err(Error::configuration(format!("assertion `{}` is not InfluxQL", assertion.name)));
+        };
+        let database = match self.config.databases.as_slice() {
+            [one] => one.as_str(),
+            _ => "",
+        };
+        let answer = self.client_at(at)?.query(database, question);
+        let (actual, ok) = match answer {
+            Ok(series) => judge(&series),
+            Err(error) => (error.to_string(), false),
+        };
+        Ok(Check { name: format!("assertion {}", assertion.name), expected: "true".to_owned(), actual, ok })
+    }
+}
+
+/// The first value of the first row that is no time: true, or a number other than zero.
+fn judge(series: &[answer::Series]) -> (String, bool) {
+    let first = series.iter().find_map(|series| Some((&series.columns, series.values.first()?)));
+    let value = first.and_then(|(columns, row)| columns.iter().zip(row).find(|(column, _)| *column != "time"));
+    match value {
+        None => ("no answer".to_owned(), false),
+        Some((_, value)) => {
+            let number = value.as_f64().is_some_and(|number| number != 0.0);
+            (text(value), number || value.as_bool() == Some(true))
+        }
+    }
+}
+
+fn http(destination: &Destination) -> Result<&HttpDestination> {
+    match destination {
+        Destination::Http(address) => Ok(address),
+        _ => Err(Error::configuration("restore an InfluxDB backup: it needs the HTTP address of an InfluxDB server")
+            .hint("use influxdb://USER@HOST:PORT, and --rpc-address HOST:PORT where the backup service is elsewhere than port 8088")),
+    }
+}
+
+/// What cannot be found for a backup is a failure of the backup.
+fn needed_here(error: Error) -> Error {
+    error.with_kind(crate::error::Kind::Failed)
+}
+
+fn reach_backup_service(address: &str) -> Result<()> {
+    use std::net::{TcpStream, ToSocketAddrs};
+    let what = || format!("reach the server's backup service at {address}");
+    let hint = "`rpc_address` must be the `bind-address` of the server's configuration, usually port 8088; from another \
+                host it has to listen on more than loopback, and it asks nobody for a password: mind the firewall";
+    let mut addresses = address.to_socket_addrs().or_failed(what()).map_err(|error| error.hint(hint))?;
+    let reached = addresses.any(|address| TcpStream::connect_timeout(&address, Duration::from_secs(10)).is_ok());
+    if reached { Ok(()) } else { Err(Error::failed(what()).hint(hint)) }
+}
+
+fn plans(survey: &Survey, now: DateTime<Utc>) -> Vec<Plan> {
+    // The server drops an expired shard when it gets to it.
+    let now = now.timestamp_nanos_opt().unwrap_or(0);
+    let soon = now + Duration::from_hours(1).as_nanos() as i64;
+    let plan = |(name, database): (&String, &survey::Database)| Plan {
+        database: name.clone(),
+        shards: database
+            .shards
+            .iter()
+            .map(|shard| (shard.id, shard.expires.is_some_and(|expires| expires < soon)))
+            .collect(),
+    };
+    survey.databases.iter().map(plan).collect()
+}
+
+/// A file whose text is made when everything before it was read.
+struct LastFile {
+    work: Option<Box<dyn FnOnce() -> Result<Vec<u8>> + Send>>,
+    text: Cursor<Vec<u8>>,
+}
+
+impl Read for LastFile {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Some(work) = self.work.take() {
+            self.text = Cursor::new(work().map_err(io::Error::other)?);
+        }
+        self.text.read(buffer)
+    }
+}
+
+fn described(path: &str, role: FileRole, bytes: &[u8]) -> StoredFileFacts {
+    StoredFileFacts { path: path.to_owned(), role, bytes: bytes.len() as u64, digest: Digest::of(bytes) }
+}
+
+/// What a person runs after a restore by hand. No server tells passwords.
+fn statements(survey: &Survey) -> String {
+    let mut lines: Vec<String> = survey.users.iter().flat_map(|user| creation(user, "choose a password")).collect();
+    for database in survey.databases.values() {
+        lines.extend(database.queries.values().cloned());
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+fn warnings(survey: &Survey, tool: &str) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if survey::identity(tool).series != survey.server.series {
+        warnings.push(format!(
+            "`influxd` here is {tool}, the server {}: use the program that matches",
+            survey.server.version
+        ));
+    }
+    if !survey.users.is_empty() {
+        warnings.push(format!(
+            "passwords of {} user(s) are not told by the server: a restore makes the users with new ones",
+            survey.users.len()
+        ));
+    }
+    for (name, database) in &survey.databases {
+        let subscriptions = &database.subscriptions;
+        warnings.extend(subscriptions.iter().map(|s| format!("subscription {s} of {name} is recorded, not restored")));
+    }
+    warnings
+}
+
+/// The manifest of a complete backup; id, times and source name are the operation's to fill in.
+fn manifest(survey: &Survey, tool: &str, facts: &Facts, files: Vec<StoredFileFacts>) -> Manifest {
+    let mut warnings = warnings(survey, tool);
+    let windows: Vec<_> = facts.databases.values().flat_map(|database| &database.windows).collect();
+    let counted = windows.iter().filter(|window| window.uncounted.is_empty()).count();
+    let reasons: BTreeSet<&str> =
+        windows.iter().map(|window| window.uncounted.as_str()).filter(|reason| !reason.is_empty()).collect();
+    let counting = if reasons.is_empty() {
+        "exact".to_owned()
+    } else {
+        let reasons = reasons.into_iter().collect::<Vec<_>>().join(", ");
+        let text = format!("{counted} of {} shards ({reasons})", windows.len());
+        warnings.push(format!("only the points of {text} were counted and are promised"));
+        text
+    };
+    let mut settings: BTreeMap<String, String> = survey.settings.clone();
+    settings.insert("counting".to_owned(), counting);
+    let epoch = DateTime::UNIX_EPOCH;
+    Manifest {
+        format: MANIFEST_FORMAT,
+        id: RecoveryPointId(String::new()),
+        source: String::new(),
+        engine: "influxdb".to_owned(),
+        kind: BackupKind::Full,
+        chain_length: 0,
+        as_of: epoch,
+        finished: epoch,
+        created_by: concat!("backup-sla ", env!("CARGO_PKG_VERSION")).to_owned(),
+        server: survey.server.clone(),
+        tool: format!("influxd {tool}"),
+        settings,
+        position: None,
+        files,
+        inventory: facts.inventory(),
+        segments: Vec::new(),
+        warnings,
+    }
+}
