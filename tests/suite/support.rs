@@ -219,10 +219,17 @@ impl World {
 
     /// Replace the configuration: the given text follows the usual head.
     pub fn configure(&self, tail: &str) {
+        self.configure_source("shop", "mysql", tail);
+    }
+
+    /// The same for one source of any name and kind.
+    pub fn configure_source(&self, name: &str, kind: &str, tail: &str) {
         let head = "state_dir = \"state\"\n[repository.local]\nkind = \"restic\"\nurl = \"repo\"\npassword_file = \"key\"\n\
-                    [sla.standard]\nrpo = \"24h\"\nrto = \"5h\"\nretention = \"30d\"\ndrill_interval = \"24h\"\n\
-                    [source.shop]\nkind = \"mysql\"\nrepository = \"local\"\nsla = \"standard\"\nschedule = { full = \"0 2 * * *\" }\n";
-        fs::write(self.path("config.toml"), format!("{head}{tail}")).unwrap();
+                    [sla.standard]\nrpo = \"24h\"\nrto = \"5h\"\nretention = \"30d\"\ndrill_interval = \"24h\"\n";
+        let source = format!(
+            "[source.{name}]\nkind = \"{kind}\"\nrepository = \"local\"\nsla = \"standard\"\nschedule = {{ full = \"0 2 * * *\" }}\n"
+        );
+        fs::write(self.path("config.toml"), format!("{head}{source}{tail}")).unwrap();
     }
 
     pub fn secret(&self, name: &str, text: &str) {

@@ -54,7 +54,8 @@ impl Loading<'_> {
     /// Restore everything.
     pub fn run(&self, options: &LoadOptions) -> Result<LoadReport> {
         let facts = stored_facts(self.point)?;
-        let mut client = Client::open(&Address::of_destination(self.to), self.timeout)?;
+        let address = Address::of_destination(self.to);
+        let mut client = Client::open(&address, self.timeout)?;
         if self.to.fresh {
             self.make_account(&mut client)?;
         }
@@ -65,7 +66,7 @@ impl Loading<'_> {
             return Err(Error::configuration(format!("restore to {}: it has database {names} already", self.to.url))
                 .hint("restore to an empty server, or add --overwrite: the backup is restored beside it, compared, and put in its place"));
         }
-        let writers = (!self.to.fresh).then(|| Writers::watch(&mut client));
+        let writers = (!self.to.fresh).then(|| Writers::watch(&mut client, &address));
         self.context.progress.phase("load", Some(self.point.manifest.logical_bytes()));
         let mut report = LoadReport { bytes: self.point.manifest.logical_bytes(), ..LoadReport::default() };
         for (name, database) in &facts.databases {

@@ -96,6 +96,8 @@ impl Engine for InfluxdbEngine {
         let mut client = self.client()?;
         let (program, version) = server::program(self.config.programs.as_deref()).map_err(needed_here)?;
         let survey = survey::survey(&mut client, &self.config.databases)?;
+        // The tool itself tries for a minute.
+        reach_backup_service(&self.config.rpc_address)?;
         let as_of = self.clock.wall() - SETTLED;
         let bound = as_of.timestamp_nanos_opt().ok_or_else(|| Error::failed("read the clock: it is out of range"))?;
         context.progress.phase("count", None);

@@ -1,42 +1,56 @@
 //! Whether somebody writes to a server while it is restored to: what telegraf sends meanwhile mixes with the backup.
 
 use std::collections::BTreeSet;
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use super::client::Client;
+use super::client::{Address, Client};
 
-/// How far the server's counter of points was, and who was writing.
+/// How long the server is asked to look who writes: a restore takes longer anyway.
+const LOOK: &str = "/debug/requests?seconds=2";
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How far the server's counter of points was, and who is writing.
 pub struct Writers {
     points: Option<u64>,
-    clients: BTreeSet<String>,
+    looking: Option<JoinHandle<BTreeSet<String>>>,
 }
 
 impl Writers {
-    /// Look for two seconds, and note the counter. A server that does not tell has none that we know of.
-    pub fn watch(client: &mut Client) -> Self {
-        let requests = client.get("/debug/requests?seconds=2").unwrap_or_default();
-        let requests: Value = serde_json::from_slice(&requests).unwrap_or_default();
-        let writes = |request: &Value| request.get("writes").and_then(Value::as_u64).unwrap_or(0) > 0;
-        let clients = requests.as_object().into_iter().flatten().filter(|(_, request)| writes(request));
-        Self { clients: clients.map(|(name, _)| name.clone()).collect(), points: points(client) }
+    /// Note the counter and begin to look. A server that does not tell has no writers that we know of.
+    pub fn watch(client: &mut Client, address: &Address) -> Self {
+        let address = address.clone();
+        let look = move || Client::open(&address, TIMEOUT).map(|mut client| clients(&mut client)).unwrap_or_default();
+        let looking = std::thread::Builder::new().name("writers".to_owned()).spawn(look).ok();
+        Self { points: points(client), looking }
     }
 
     /// A warning if points came since then.
-    pub fn seen(self, client: &mut Client) -> Option<String> {
+    pub fn seen(mut self, client: &mut Client) -> Option<String> {
+        let clients = self.looking.take().and_then(|looking| looking.join().ok()).unwrap_or_default();
         let came = points(client).zip(self.points).map_or(0, |(now, before)| now.saturating_sub(before));
-        if came == 0 && self.clients.is_empty() {
+        if came == 0 && clients.is_empty() {
             return None;
         }
-        let who = if self.clients.is_empty() {
+        let who = if clients.is_empty() {
             String::new()
         } else {
-            format!(" ({})", self.clients.into_iter().collect::<Vec<_>>().join(", "))
+            format!(" ({})", clients.into_iter().collect::<Vec<_>>().join(", "))
         };
         Some(format!(
             "writers are still connected{who}: {came} points were written during the restore; stop telegraf and others first"
         ))
     }
+}
+
+/// Who writes, as `user:address`.
+fn clients(client: &mut Client) -> BTreeSet<String> {
+    let requests: Value = serde_json::from_slice(&client.get(LOOK).unwrap_or_default()).unwrap_or_default();
+    let writes = |request: &Value| request.get("writes").and_then(Value::as_u64).unwrap_or(0) > 0;
+    let writing = requests.as_object().into_iter().flatten().filter(|(_, request)| writes(request));
+    writing.map(|(name, _)| name.clone()).collect()
 }
 
 /// Points written through HTTP since the server was started.
