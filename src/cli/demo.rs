@@ -12,6 +12,8 @@ use super::{Session, backup, drill, output, serve, status, worse};
 use crate::app::App;
 use crate::clock::SystemClock;
 use crate::config;
+use crate::demo::ansible::AnsibleRepository;
+use crate::demo::monitoring::{self, Monitoring};
 use crate::demo::production::{BACKUP_USER, Production};
 use crate::demo::shop::{self, Size};
 use crate::error::{Error, OrFailed, Result};
@@ -51,10 +53,17 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
         temporary.path().to_owned()
     };
     let directory = prepare(&directory)?;
-    say(session, "starting a MariaDB with a generated shop …")?;
-    let production = Production::start(&directory.join("production"))?;
-    let _customers = production.open_shop()?;
-    let file = configuration(&directory, &production)?;
+    say(
+        session,
+        "starting a MariaDB with a generated shop, an InfluxDB with a week of telegraf, an Ansible repository …",
+    )?;
+    let world = DemoWorld {
+        shop: Production::start(&directory.join("production"))?,
+        monitoring: Monitoring::start(&directory.join("monitoring"))?,
+        ansible: AnsibleRepository::create(&directory.join("ansible"))?,
+    };
+    let _busy = [world.shop.open_shop()?, world.monitoring.open_telegraf()?, world.ansible.open_office()?];
+    let file = configuration(&directory, &world)?;
     let app = App::open(config::load(&file)?, SystemClock::shared(), session.runtime.clone())?;
     say(session, &format!("its configuration: {}", file.display()))?;
     let code = round(session, &app)?;
@@ -133,7 +142,14 @@ fn prepare(directory: &Path) -> Result<PathBuf> {
     directory.canonicalize().or_failed(format!("find {}", directory.display()))
 }
 
-fn configuration(directory: &Path, production: &Production) -> Result<PathBuf> {
+/// What is alive.
+struct DemoWorld {
+    shop: Production,
+    monitoring: Monitoring,
+    ansible: AnsibleRepository,
+}
+
+fn configuration(directory: &Path, world: &DemoWorld) -> Result<PathBuf> {
     let key = directory.join("repository.key");
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&key).or_failed("write key")?;
     writeln!(file, "{}", ulid::Ulid::generate()).or_failed("write key")?;
@@ -167,10 +183,43 @@ databases = ["{database}"]
 [[source.shop.verify.assertions]]
 name = "orders are fresh"
 sql = "SELECT COUNT(*) > 0 FROM shop.orders WHERE placed > UTC_TIMESTAMP() - INTERVAL 2 DAY"
+
+[source.telegraf]
+kind = "influxdb"
+repository = "offsite"
+sla = "standard"
+schedule = {{ full = "*/10 * * * *", drill = "0 5 * * *" }}
+
+[source.telegraf.influxdb]
+url = {url:?}
+rpc_address = {rpc_address:?}
+databases = ["{telegraf}"]
+
+[[source.telegraf.verify.assertions]]
+name = "every host reported within the hour"
+influxql = "SELECT COUNT(usage_user) FROM cpu WHERE time > now() - 1h"
+
+[source.ansible]
+kind = "files"
+repository = "offsite"
+sla = "standard"
+schedule = {{ full = "*/10 * * * *", drill = "0 6 * * *" }}
+
+[source.ansible.files]
+paths = [{ansible:?}]
+exclude = ["*.retry"]
+
+[[source.ansible.verify.assertions]]
+name = "every role of the playbook is there"
+command = ["sh", "-c", "for role in $(sed -n 's/^    - //p' site.yml); do test -s roles/$role/tasks/main.yml || exit; done"]
 "#,
-        socket = production.socket().display().to_string(),
-        password = production.password_file().display().to_string(),
+        socket = world.shop.socket().display().to_string(),
+        password = world.shop.password_file().display().to_string(),
         database = shop::DATABASE,
+        url = world.monitoring.url(),
+        rpc_address = world.monitoring.rpc_address(),
+        telegraf = monitoring::DATABASE,
+        ansible = world.ansible.directory().display().to_string(),
     );
     let path = directory.join("config.toml");
     fs::write(&path, text).or_failed("write the demo's configuration")?;

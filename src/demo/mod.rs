@@ -1,9 +1,13 @@
-//! The demo's world: a generated shop database, the "production" server that holds it, and a writer that keeps it busy.
+//! The demo's world: a shop in a MariaDB, monitoring in an InfluxDB, an Ansible repository, each with somebody who keeps it
+//! busy.
 //!
-//! The generator is pure (same size, same bytes) and also feeds the benchmark; it knows nothing of servers. Nothing here
-//! knows how backups are made.
+//! The shop's generator is pure (same size, same bytes) and also feeds the benchmark; it knows nothing of servers. Nothing
+//! here knows how backups are made.
 
+pub mod ansible;
+pub mod background;
 mod insert;
+pub mod monitoring;
 pub mod production;
 mod random;
 pub mod shop;

@@ -5,15 +5,16 @@ use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use super::background::Background;
 use super::shop::{self, Size};
 use crate::error::{Error, OrFailed, Result};
 use crate::process::{OwnedChild, find_program};
+
+/// About twenty changes a second, some of which commit together.
+const BETWEEN_CUSTOMERS: Duration = Duration::from_millis(50);
 
 /// Name of the backup account.
 pub const BACKUP_USER: &str = "backup";
@@ -50,13 +51,8 @@ impl Production {
         let (server, client) = (find(&["mariadbd", "mysqld"])?, find(&["mariadb", "mysql"])?);
         let install = find(&["mariadb-install-db"])?;
         let data = directory.join("data");
-        fs::create_dir_all(directory).or_failed("create the demo's directory")?;
-        let owner = server_account();
-        if let Some((uid, gid)) = owner {
-            // The server runs as its own account and must get to its directory, which nobody else may read.
-            fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).or_failed("protect the demo's data")?;
-            chown(directory, Some(uid), Some(gid)).or_failed("hand the demo's data to the server")?;
-        }
+        let owner = server_account(&["mysql", "nobody"]);
+        private_directory(directory, owner)?;
         // A server that starts removes temporary tables from its tmpdir: in a shared one, another server's.
         let temporary = directory.join("tmp");
         fs::create_dir_all(&temporary).or_failed("create the demo's directory")?;
@@ -101,8 +97,15 @@ impl Production {
     }
 
     /// Customers from now on: orders are placed until the writer is dropped.
-    pub fn open_shop(&self) -> Result<Writer> {
-        Writer::start(self)
+    pub fn open_shop(&self) -> Result<Background> {
+        let mut client = OwnedChild::spawn(self.client(), "the demo's customers")?;
+        let mut counter = client.take_stdin().ok_or_else(|| Error::failed("open the demo's shop: no input pipe"))?;
+        Background::every(BETWEEN_CUSTOMERS, "customers", move |at| {
+            // The client lives as long as its customers.
+            let _ = &client;
+            let begin = if at == 0 { "USE shop;\n" } else { "" };
+            counter.write_all(format!("{begin}{}", activity(at)).as_bytes()).is_ok()
+        })
     }
 
     fn client(&self) -> Command {
@@ -145,58 +148,24 @@ impl Production {
     }
 }
 
-/// Account that servers run as when we are root.
-fn server_account() -> Option<(u32, u32)> {
+/// Make a directory that only the server's account may read.
+pub(super) fn private_directory(directory: &Path, owner: Option<(u32, u32)>) -> Result<()> {
+    fs::create_dir_all(directory).or_failed("create the demo's directory")?;
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).or_failed("protect the demo's data")?;
+    let Some((uid, gid)) = owner else { return Ok(()) };
+    chown(directory, Some(uid), Some(gid)).or_failed("hand the demo's data to the server")
+}
+
+/// The first of these accounts that exists, when we are root.
+pub(super) fn server_account(names: &[&str]) -> Option<(u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }
     let passwd = fs::read_to_string("/etc/passwd").ok()?;
-    let line = passwd
-        .lines()
-        .find(|line| line.starts_with("mysql:"))
-        .or_else(|| passwd.lines().find(|l| l.starts_with("nobody:")))?;
+    let line_of = |name: &str| passwd.lines().find(|line| line.split(':').next() == Some(name));
+    let line = names.iter().find_map(|name| line_of(name))?;
     let mut fields = line.split(':').skip(2);
     Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
-}
-
-/// Places orders in the background; stops when dropped.
-pub struct Writer {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-    _client: OwnedChild,
-}
-
-impl Writer {
-    fn start(production: &Production) -> Result<Self> {
-        let mut client = OwnedChild::spawn(production.client(), "the demo's customers")?;
-        let stdin = client.take_stdin().ok_or_else(|| Error::failed("open the demo's shop: no input pipe"))?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let asked = stop.clone();
-        let thread = std::thread::Builder::new()
-            .name("customers".to_owned())
-            .spawn(move || customers(stdin, &asked))
-            .or_failed("open the demo's shop")?;
-        Ok(Self { stop, thread: Some(thread), _client: client })
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::SeqCst);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-/// About twenty changes a second, some of which commit together.
-fn customers(mut counter: ChildStdin, stop: &AtomicBool) {
-    let mut at = 0_u64;
-    let _ = counter.write_all(b"USE shop;\n");
-    while !stop.load(Ordering::SeqCst) && counter.write_all(activity(at).as_bytes()).is_ok() {
-        at += 1;
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 /// One thing that customers and staff do.
