@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::config::{Assertion, Config, RepositoryConfig, RepositoryKind, SourceConfig, SourceKind};
 use crate::domain::sla::Objectives;
 use crate::engine::Engine;
+use crate::engine::files::FilesEngine;
 use crate::engine::mysql::MysqlEngine;
 use crate::error::{Error, OrFailed, Result};
 use crate::ledger::Ledger;
@@ -120,6 +121,7 @@ impl App {
             SourceKind::Mysql(mysql) => {
                 Ok(Box::new(MysqlEngine::new(mysql.clone(), config.sandbox.clone(), self.clock.clone())))
             }
+            SourceKind::Files(files) => Ok(Box::new(FilesEngine::new(files.clone(), self.clock.clone()))),
             other => Err(Error::configuration(format!("source kind {} is not built yet", other.name()))),
         }
     }

@@ -129,7 +129,7 @@ pub struct SourceConfig {
 pub enum SourceKind {
     Mysql(MysqlConfig),
     Influxdb,
-    Files,
+    Files(FilesConfig),
 }
 
 impl SourceKind {
@@ -138,7 +138,7 @@ impl SourceKind {
         match self {
             Self::Mysql(_) => "mysql",
             Self::Influxdb => "influxdb",
-            Self::Files => "files",
+            Self::Files(_) => "files",
         }
     }
 }
@@ -162,6 +162,17 @@ pub struct MysqlConfig {
     pub databases: Vec<String>,
     /// Directory of the client programs (`mariadb-dump`, `mariadb` or `mysqldump`, `mysql`); default: `PATH`.
     pub programs: Option<PathBuf>,
+}
+
+/// `[source.NAME.files]`.
+#[derive(Debug, Clone)]
+pub struct FilesConfig {
+    /// Directories and files to back up, absolute, none inside another.
+    pub paths: Vec<PathBuf>,
+    /// Patterns of what is left out; each is a glob that compiles.
+    pub exclude: Vec<String>,
+    /// Most time that a command asked of the restored tree may take; default 10 minutes.
+    pub assertion_timeout: Duration,
 }
 
 /// `schedule = { … }`: cron expressions or `@every 15m`, validated, as written.

@@ -48,9 +48,9 @@ pub(super) fn source(
     let kind = match kind? {
         "mysql" => mysql.map(|mysql| SourceKind::Mysql(mysql.config)),
         "influxdb" => influxdb.map(|_| SourceKind::Influxdb),
-        _ => files.map(|()| SourceKind::Files),
+        _ => files.map(SourceKind::Files),
     };
-    if let Some(SourceKind::Influxdb | SourceKind::Files) = kind {
+    if let Some(SourceKind::Influxdb) = kind {
         let feature = format!("source kind `{}`", kind.as_ref().map_or("", SourceKind::name));
         section.not_built("kind", Subject::Source(name), &feature);
     }

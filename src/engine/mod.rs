@@ -18,6 +18,7 @@ use crate::repository::{StoredFile, Streams};
 use crate::run_context::RunContext;
 use crate::sandbox::{Access, SandboxSpec};
 
+pub mod files;
 pub mod mysql;
 
 /// What preflight learnt; shown by `check-config --connect`, carried into the dump.
