@@ -90,7 +90,14 @@ impl<'j> Git<'j> {
         command.extend([directory, tree]);
         command.extend(arguments.iter().map(OsString::from));
         let ended = self.jail.run(&self.at, &command, true)?;
-        Ok(if ended.is_good() { Ok(ended.output) } else { Err(ended.describe(self.jail.limit())) })
+        if ended.is_good() {
+            return Ok(Ok(ended.output));
+        }
+        // Some of what git has to say about damage goes to standard output.
+        let output = String::from_utf8_lossy(&ended.output);
+        let lines: Vec<&str> = output.lines().take(5).collect();
+        let why = ended.describe(self.jail.limit());
+        Ok(Err(if lines.is_empty() { why } else { format!("{why}: {}", lines.join("; ")) }))
     }
 
     fn line(&self, arguments: &[&str]) -> Result<Result<String, String>> {

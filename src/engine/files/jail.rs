@@ -163,7 +163,8 @@ fn arguments(tree: &Path, how: Tree) -> Vec<OsString> {
     let mut all: Vec<OsString> = Vec::new();
     let mut add = |words: &[&OsStr]| all.extend(words.iter().map(|word| (*word).to_owned()));
     let texts = |words: &'static str| words.split(' ').map(OsStr::new).collect::<Vec<_>>();
-    add(&texts("--ro-bind / / --dev /dev --proc /proc"));
+    // What root may write in /proc changes the host: it is made read-only as a whole.
+    add(&texts("--ro-bind / / --dev /dev --proc /proc --remount-ro /proc"));
     let scratch = SCRATCH.to_string();
     // Nobody's sockets: what listens there would do in the host what the command may not.
     let mut hidden = vec!["/tmp", "/run"];

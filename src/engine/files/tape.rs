@@ -236,6 +236,7 @@ fn entry(header: &Header, records: &BTreeMap<Vec<u8>, Vec<u8>>) -> io::Result<En
         let name = String::from_utf8_lossy(key.strip_prefix(XATTR.as_bytes())?).replace("%3D", "=").replace("%25", "%");
         Some((Name(name.into_bytes()), Name(value.clone())))
     });
+    let device = if kind.is_device() { header.device_major()?.zip(header.device_minor()?) } else { None };
     Ok(Entry {
         kind,
         mode: if kind == Kind::Symlink { 0 } else { header.mode()? & 0o7777 },
@@ -247,7 +248,7 @@ fn entry(header: &Header, records: &BTreeMap<Vec<u8>, Vec<u8>>) -> io::Result<En
         hard_link: if is_link { linked.clone() } else { None },
         target: if kind == Kind::Symlink { linked } else { None },
         xattrs: xattrs.collect(),
-        device: header.device_major()?.zip(header.device_minor()?).filter(|_| kind.is_device()),
+        device,
         path: Name(path),
     })
 }
