@@ -122,7 +122,7 @@ impl App {
                 Ok(Box::new(MysqlEngine::new(mysql.clone(), config.sandbox.clone(), self.clock.clone())))
             }
             SourceKind::Files(files) => Ok(Box::new(FilesEngine::new(files.clone(), self.clock.clone()))),
-            other => Err(Error::configuration(format!("source kind {} is not built yet", other.name()))),
+            SourceKind::Influxdb => Err(Error::configuration("source kind influxdb is not built yet")),
         }
     }
 

@@ -234,7 +234,9 @@ mod tests {
 
     fn digest(entries: &[Entry]) -> Digest {
         let mut tree = DigestTree::new(b"r");
-        entries.iter().for_each(|entry| tree.add(entry));
+        for entry in entries {
+            tree.add(entry);
+        }
         tree.finish().unwrap().1
     }
 
@@ -249,9 +251,9 @@ mod tests {
     #[test]
     fn the_digest_tree_sees_where_a_file_is_and_everything_about_it() {
         let tree = |paths: &[(&str, Kind)]| paths.iter().map(|(path, kind)| entry(path, *kind)).collect::<Vec<_>>();
-        use Kind::{Directory, File};
-        let good = tree(&[("r", Directory), ("r/a", Directory), ("r/a/f", File), ("r/b", Directory)]);
-        let moved = tree(&[("r", Directory), ("r/a", Directory), ("r/b", Directory), ("r/b/f", File)]);
+        let (directory, file) = (Kind::Directory, Kind::File);
+        let good = tree(&[("r", directory), ("r/a", directory), ("r/a/f", file), ("r/b", directory)]);
+        let moved = tree(&[("r", directory), ("r/a", directory), ("r/b", directory), ("r/b/f", file)]);
         assert_ne!(digest(&good), digest(&moved));
         let changes: [fn(&mut Entry); 8] = [
             |e| e.mode = 0o600,
@@ -264,9 +266,9 @@ mod tests {
             |e| e.device = Some((1, 3)),
         ];
         for change in changes {
-            let mut changed = good.clone();
-            change(&mut changed[2]);
-            assert_ne!(digest(&good), digest(&changed));
+            let mut other = good.clone();
+            change(&mut other[2]);
+            assert_ne!(digest(&good), digest(&other));
         }
         assert_eq!(digest(&good), digest(&good.clone()));
     }

@@ -120,7 +120,7 @@ impl<'j> Git<'j> {
         let status = match self.ask(&["status", "--porcelain=v1", "-z", "--untracked-files=normal"])? {
             Ok(output) if output.is_empty() => "clean".to_owned(),
             Ok(output) => {
-                let changes = output.iter().filter(|byte| **byte == 0).count();
+                let changes = output.split(|byte| *byte == 0).count() - 1;
                 format!("{changes} changed, {}", &Digest::of(&output).to_string()[..16])
             }
             Err(why) => format!("unreadable: {why}"),

@@ -51,7 +51,7 @@ pub fn load(
     };
     loading.run()?;
     context.progress.finish();
-    loading.report()
+    Ok(loading.report())
 }
 
 /// The promised roots, as the archive names them.
@@ -228,7 +228,7 @@ impl Loading<'_> {
         self.place.put(entry, &mut self.archive.by_ref().take(size))
     }
 
-    fn report(mut self) -> Result<LoadReport> {
+    fn report(mut self) -> LoadReport {
         let mut warnings = Vec::new();
         if !self.powers.owners {
             warnings.push("not running as root: everything belongs to the user who restored it".to_owned());
@@ -236,7 +236,7 @@ impl Loading<'_> {
         warnings.extend(std::mem::take(&mut self.place.refused));
         let lacking = self.devices.finish("device nodes");
         warnings.extend(lacking.iter().cloned());
-        Ok(LoadReport { warnings, bytes: self.archive.position(), lacking })
+        LoadReport { warnings, bytes: self.archive.position(), lacking }
     }
 }
 

@@ -152,7 +152,7 @@ impl<'s> Packer<'s> {
         if !self.unreadable.is_empty() {
             // There will be no backup: only what else is in its way is still of interest.
             return match found.entry.kind {
-                Kind::File => found.open().map(drop).or_else(|error| self.failed(&found, error.into())),
+                Kind::File => found.open().map(drop).or_else(|error| self.failed(&found, &error.into())),
                 _ => Ok(()),
             };
         }
@@ -217,7 +217,7 @@ impl<'s> Packer<'s> {
                 match found.again() {
                     Ok(again) if again.entry.kind == Kind::File && again.entry.size <= SMALL => found = again,
                     Ok(_) | Err(Errno::STALE) => {}
-                    Err(error) => return self.failed(&found, error.into()).map(|()| None),
+                    Err(error) => return self.failed(&found, &error.into()).map(|()| None),
                 }
                 continue;
             }
@@ -228,7 +228,7 @@ impl<'s> Packer<'s> {
                         .add(|| format!("`/{}` is left out: it was replaced while it was read", found.entry.path));
                     return Ok(None);
                 }
-                Err(ReadError::Failed(error)) => return self.failed(&found, error).map(|()| None),
+                Err(ReadError::Failed(error)) => return self.failed(&found, &error).map(|()| None),
             };
             if !steady {
                 self.changed.add(|| format!("`/{}` changed while it was read", found.entry.path));
@@ -247,7 +247,7 @@ impl<'s> Packer<'s> {
     fn large(&mut self, found: &Found) -> Result<Option<Entry>> {
         let file = match found.open() {
             Ok(file) => file,
-            Err(error) => return self.failed(found, error.into()).map(|()| None),
+            Err(error) => return self.failed(found, &error.into()).map(|()| None),
         };
         let before = fstat(&file).or_failed(format!("look at {}", found.entry.path))?;
         let mut entry = found.entry.clone();
@@ -286,7 +286,7 @@ impl<'s> Packer<'s> {
     }
 
     /// A file could not be opened or read.
-    fn failed(&mut self, found: &Found, error: io::Error) -> Result<()> {
+    fn failed(&mut self, found: &Found, error: &io::Error) -> Result<()> {
         match error.raw_os_error().map(Errno::from_raw_os_error) {
             Some(Errno::NOENT) => {
                 self.vanished.add(|| format!("`/{}` vanished while it was read", found.entry.path));
@@ -296,7 +296,7 @@ impl<'s> Packer<'s> {
                 self.left_out.add(|| format!("`/{}` is left out: it was replaced while it was read", found.entry.path));
                 Ok(())
             }
-            _ => self.unreadable(&found.entry.path, &error),
+            _ => self.unreadable(&found.entry.path, error),
         }
     }
 

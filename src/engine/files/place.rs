@@ -200,10 +200,10 @@ impl Place {
     /// What cannot be set is remembered: whether it matters is for the comparison to say.
     fn attributes(&mut self, directory: &OwnedFd, entry: &Entry, name: &[u8]) {
         for (key, value) in entry.xattrs.iter().filter(|(key, _)| self.powers.may_set(&key.0)) {
-            if let Err(error) = lsetxattr(&*path_of(directory, name), &*key.0, &value.0, XattrFlags::empty()) {
-                if self.refused.len() < 20 {
-                    self.refused.insert(format!("attribute {key} could not be set: {error}"));
-                }
+            if let Err(error) = lsetxattr(&*path_of(directory, name), &*key.0, &value.0, XattrFlags::empty())
+                && self.refused.len() < 20
+            {
+                self.refused.insert(format!("attribute {key} could not be set: {error}"));
             }
         }
     }

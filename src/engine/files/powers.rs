@@ -33,7 +33,7 @@ impl Powers {
     }
 
     /// Whether the attribute `name` can be set.
-    pub fn may_set(&self, name: &[u8]) -> bool {
+    pub fn may_set(self, name: &[u8]) -> bool {
         match name {
             name if name.starts_with(b"trusted.") => self.trusted,
             name if name.starts_with(b"security.") => self.capabilities,
@@ -42,7 +42,7 @@ impl Powers {
     }
 
     /// What restoring cannot have kept of `promised` is as promised in `found`: it is not compared.
-    pub fn forgive(&self, promised: &Entry, found: &mut Entry) {
+    pub fn forgive(self, promised: &Entry, found: &mut Entry) {
         if !self.owners {
             (found.uid, found.gid) = (promised.uid, promised.gid);
         }
@@ -55,7 +55,7 @@ impl Powers {
     }
 
     /// What is not compared, for people; empty where everything is.
-    pub fn lacking(&self) -> Vec<&'static str> {
+    pub fn lacking(self) -> Vec<&'static str> {
         let all = [
             (self.owners, "owners"),
             (self.devices, "device nodes"),

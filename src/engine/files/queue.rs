@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn both_streams_end_well_only_if_everything_was_good() {
         let mut running = run(&RunContext::silent(), |sink| {
-            sink.write(&[7; 3_000_000])?;
+            sink.write(&vec![7; 3_000_000])?;
             let mut file = tempfile::tempfile().unwrap();
             file.write_all(b"index").unwrap();
             Ok((sink.finish()?, file))
@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(part.digest, Digest::of(&archive));
 
         let mut running = run::<()>(&RunContext::silent(), |sink| {
-            sink.write(&[7; 3_000_000])?;
+            sink.write(&vec![7; 3_000_000])?;
             Err(Error::failed("the reason"))
         })
         .unwrap();

@@ -137,6 +137,7 @@ impl Walk {
     }
 
     /// Open and list a directory. What is said of it is of the directory that was opened.
+    #[allow(clippy::useless_conversion)] // the type differs between architectures
     fn enter(&mut self, parent: &Arc<OwnedFd>, name: &CStr, path: &[u8]) -> Result<Option<Found>, Errno> {
         let directory = Arc::new(open_directory(&**parent, name.to_bytes())?);
         let kind = fstatfs(&*directory)?.f_type;
@@ -201,6 +202,7 @@ pub fn open_directory(parent: impl std::os::fd::AsFd, name: &[u8]) -> Result<Own
     openat(parent, name, flags, Mode::empty())
 }
 
+#[allow(clippy::useless_conversion)] // the type differs between architectures
 fn look(directory: &Arc<OwnedFd>, name: &CStr, path: &[u8]) -> Result<Found, Errno> {
     let stat = statat(&**directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
     Ok(Found {

@@ -23,7 +23,7 @@ fn tree() -> Bench {
 fn quietly(path: &Path, change: impl FnOnce(&Path)) {
     let keep = |path: &Path| {
         let stat = rustix::fs::lstat(path).unwrap();
-        let time = Timespec { tv_sec: stat.st_mtime as _, tv_nsec: stat.st_mtime_nsec as _ };
+        let time = Timespec { tv_sec: stat.st_mtime, tv_nsec: i64::try_from(stat.st_mtime_nsec).unwrap() };
         (path.to_owned(), Timestamps { last_access: time, last_modification: time })
     };
     let kept = [keep(path.parent().unwrap()), keep(path)];
@@ -84,9 +84,9 @@ fn every_kind_of_difference_is_named_with_what_was_promised_and_what_is_there() 
         assert_eq!(bench.differences(&point), "");
         let path = bench.copy().join(name);
         if path.symlink_metadata().is_ok() {
-            quietly(&path, change)
+            quietly(&path, change);
         } else {
-            change(&path)
+            change(&path);
         }
         let comparison = bench.compare(&point, &bench.restored());
         let named = format!("{}/{name}", bench.live().display());
@@ -107,7 +107,7 @@ fn a_time_that_is_a_nanosecond_off_is_a_difference() {
     bench.restore(&point);
     let stat = rustix::fs::stat(bench.copy().join("b")).unwrap();
     let nanoseconds = if stat.st_mtime_nsec == 0 { 1 } else { stat.st_mtime_nsec - 1 };
-    let time = Timespec { tv_sec: stat.st_mtime as _, tv_nsec: nanoseconds as _ };
+    let time = Timespec { tv_sec: stat.st_mtime, tv_nsec: i64::try_from(nanoseconds).unwrap() };
     let times = Timestamps { last_access: time, last_modification: time };
     rustix::fs::utimensat(CWD, bench.copy().join("b"), &times, AtFlags::empty()).unwrap();
     assert!(bench.differences(&point).contains("/b: expected mtime "), "{}", bench.differences(&point));

@@ -110,7 +110,7 @@ fn whatever_leads_outside_is_refused_and_nothing_outside_is_touched() {
         (vec![directory("r"), link("r/a", &outside), directory("r/a")], "out of order"),
         (vec![directory("r"), directory("r/b"), file("r/a")], "out of order"),
         (vec![directory("r"), hard_link("r/x", &format!("{outside}/secret"))], "absolute path"),
-        (vec![directory("r"), hard_link("r/x", &format!("r/../../live/secret"))], "`..`"),
+        (vec![directory("r"), hard_link("r/x", "r/../../live/secret")], "`..`"),
         (vec![directory("r"), hard_link("r/x", "other/secret")], "does not promise"),
         (vec![directory("r"), link("r/a", &outside), hard_link("r/x", "r/a/secret")], "through links"),
         (
