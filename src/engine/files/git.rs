@@ -68,7 +68,8 @@ pub struct Git<'j> {
 impl<'j> Git<'j> {
     /// Look at the repository at `at`.
     pub fn new(jail: &'j Jail, at: &Path) -> Self {
-        Self { jail, at: at.to_owned() }
+        // The jail knows it by this path.
+        Self { jail, at: at.canonicalize().unwrap_or_else(|_| at.to_owned()) }
     }
 
     /// Standard output, or what git said instead.
@@ -95,7 +96,7 @@ impl<'j> Git<'j> {
         }
         // Some of what git has to say about damage goes to standard output.
         let output = String::from_utf8_lossy(&ended.output);
-        let lines: Vec<&str> = output.lines().take(5).collect();
+        let lines: Vec<String> = output.lines().take(5).map(|line| format!("{line:.200}")).collect();
         let why = ended.describe(self.jail.limit());
         Ok(Err(if lines.is_empty() { why } else { format!("{why}: {}", lines.join("; ")) }))
     }

@@ -119,10 +119,7 @@ impl<P: Iterator<Item = Result<Entry>>, W: Iterator<Item = Step>> Comparing<'_, 
                     self.differs(&path, "absent".to_owned(), format!("present: it {why}"));
                 }
                 Step::Unreadable(path, error) => {
-                    let error = std::io::Error::from(error);
-                    if self.findings.problems.len() < 20 {
-                        self.findings.problems.push(format!("`/{path}`: {error}"));
-                    }
+                    self.problem(&path, &error.into());
                 }
                 Step::Vanished(_) | Step::Excluded => {}
             }
@@ -156,7 +153,7 @@ impl<P: Iterator<Item = Result<Entry>>, W: Iterator<Item = Step>> Comparing<'_, 
                 if let Some(promised) = &promised {
                     self.count(promised);
                 }
-                self.findings.problems.push(format!("read `/{path}`: {error}"));
+                self.problem(&path, &error);
                 return Ok(());
             }
         };
@@ -218,6 +215,13 @@ impl<P: Iterator<Item = Result<Entry>>, W: Iterator<Item = Step>> Comparing<'_, 
         }
         promised.hard_link = self.first_names.get(&first).cloned();
         self.first_names.entry(first).or_insert_with(|| promised.path.clone());
+    }
+
+    /// The first few say it: one is enough for nothing to be proved.
+    fn problem(&mut self, path: &Name, error: &std::io::Error) {
+        if self.findings.problems.len() < 20 {
+            self.findings.problems.push(format!("read `/{path}`: {error}"));
+        }
     }
 
     fn add(&mut self, entry: &Entry) {

@@ -17,6 +17,8 @@ use crate::run_context::{Cancel, RunContext};
 const LOOK: Duration = Duration::from_millis(20);
 /// Most output that is kept of a command whose output is asked for, in bytes.
 const OUTPUT: u64 = 64 * 1024 * 1024;
+/// Most of its last words that are kept, in bytes.
+const TAIL: usize = 2000;
 /// Most room a command has for temporary files, in bytes.
 const SCRATCH: u64 = 512 * 1024 * 1024;
 /// Where programs are looked for inside.
@@ -139,7 +141,7 @@ impl Jail {
             Some(Ok(Ok((output, 0)))) => output,
             Some(_) => return Err(Error::failed("read the output of a command: it is too long, or broke off")),
         };
-        Ok(Ended { status, output, tail: child.stderr_tail() })
+        Ok(Ended { status, output, tail: last(&child.stderr_tail()).to_owned() })
     }
 
     fn wait(&self, child: &mut OwnedChild) -> Result<Option<ExitStatus>> {
@@ -159,6 +161,12 @@ impl Jail {
     }
 }
 
+/// The end of `text`, short enough for a report.
+fn last(text: &str) -> &str {
+    let from = text.len().saturating_sub(TAIL);
+    text.char_indices().find(|(at, _)| *at >= from).map_or("", |(at, _)| &text[at..])
+}
+
 fn arguments(tree: &Path, how: Tree) -> Vec<OsString> {
     let mut all: Vec<OsString> = Vec::new();
     let mut add = |words: &[&OsStr]| all.extend(words.iter().map(|word| (*word).to_owned()));
@@ -174,10 +182,11 @@ fn arguments(tree: &Path, how: Tree) -> Vec<OsString> {
     for directory in hidden {
         add(&["--size", &scratch, "--tmpfs", directory].map(OsStr::new));
     }
+    add(&texts("--dir /tmp/home"));
     // After what hides the places it may be in.
     let bind = if how == Tree::Writable { "--bind" } else { "--ro-bind" };
     add(&[OsStr::new(bind), tree.as_os_str(), tree.as_os_str()]);
-    add(&texts("--dir /tmp/home --unshare-pid --unshare-ipc --unshare-uts --die-with-parent --new-session"));
+    add(&texts("--unshare-pid --unshare-ipc --unshare-uts --die-with-parent --new-session"));
     if rustix::process::geteuid().is_root() {
         // It reads what belongs to others, as we do; it cannot mount, trace or make devices.
         add(&texts("--cap-drop ALL --cap-add CAP_DAC_OVERRIDE"));

@@ -32,7 +32,7 @@ fn entry(path: &str, kind: Kind) -> Entry {
     Entry {
         path: Name(path.into()),
         kind,
-        mode: 0o644,
+        mode: if kind == Kind::Directory { 0o755 } else { 0o644 },
         uid: 0,
         gid: 0,
         mtime: (0, 0),
@@ -141,7 +141,7 @@ fn links_that_are_there_already_are_replaced_and_never_written_through() {
     let entries = [
         entry("r", Kind::Directory),
         entry("r/file", Kind::File),
-        Entry { mode: 0o755, ..entry("r/tree", Kind::Directory) },
+        entry("r/tree", Kind::Directory),
         entry("r/tree/secret", Kind::File),
     ];
     bench.load(&forge(&bench, &entries), &options).unwrap();
