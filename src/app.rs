@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::config::{Assertion, Config, RepositoryConfig, RepositoryKind, SourceConfig, SourceKind};
 use crate::domain::sla::Objectives;
 use crate::engine::Engine;
+use crate::engine::files::FilesEngine;
 use crate::engine::influxdb::{InfluxdbEngine, Memory};
 use crate::engine::mysql::MysqlEngine;
 use crate::error::{Error, OrFailed, Result};
@@ -131,7 +132,7 @@ impl App {
                 let staging = self.config.state_dir.join("staging").join(&config.name);
                 Ok(Box::new(InfluxdbEngine::new(influxdb.clone(), sandbox, clock, Arc::new(memory), staging)))
             }
-            SourceKind::Files => Err(Error::configuration("source kind files is not built yet")),
+            SourceKind::Files(files) => Ok(Box::new(FilesEngine::new(files.clone(), self.clock.clone()))),
         }
     }
 

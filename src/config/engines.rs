@@ -1,14 +1,16 @@
 //! The tables of the source kinds: `[source.NAME.mysql]`, `[source.NAME.influxdb]`, `[source.NAME.files]`.
 
-use std::path::PathBuf;
+use std::path::{Component, PathBuf};
 use std::time::Duration;
 
 use super::reading::{Reading, Subject};
 use super::section::{Fault, Section, Value};
-use super::{Counting, InfluxdbConfig, MysqlConfig, secret, value};
+use super::{Counting, FilesConfig, InfluxdbConfig, MysqlConfig, secret, value};
 
 const DEFAULT_PORT: u16 = 3306;
 const DEFAULT_QUERY_TIMEOUT: Duration = Duration::from_mins(1);
+/// Most time for a command in a restored tree, unless said otherwise.
+const ASSERTION_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// What `[source.NAME.mysql]` says.
 pub(super) struct Mysql {
@@ -130,14 +132,42 @@ fn http_url(value: &Value<'_>) -> Result<String, Fault> {
     }
 }
 
-/// Read the `files` table.
-pub(super) fn files(section: &Section<'_>) {
+/// Read the `files` table; meaningful only without problems.
+pub(super) fn files(section: &Section<'_>) -> FilesConfig {
     let reading = section.reading();
     if !section.has("paths") {
         section.incomplete("has no `paths`: write paths = [\"/srv/ansible\"]");
     }
-    section.list("paths", "[\"/srv/ansible\"]", |v| value::path(v, reading));
-    section.list("exclude", "[\"*.retry\"]", value::text);
+    let paths = section.list("paths", "[\"/srv/ansible\"]", |v| plain_path(v, reading)).unwrap_or_default();
+    for (index, path) in paths.iter().enumerate() {
+        if let Some(outer) = paths[..index].iter().find(|other| path.starts_with(other) || other.starts_with(path)) {
+            let (inner, outer) = if path.starts_with(outer) { (path, outer) } else { (outer, path) };
+            section.problem(
+                "paths",
+                format!("{} is inside {}: every file can be in a backup only once", inner.display(), outer.display()),
+            );
+        }
+    }
+    let exclude = section.list("exclude", "[\"*.retry\"]", glob).unwrap_or_default();
+    let assertion_timeout = section.optional("assertion_timeout", value::duration).unwrap_or(ASSERTION_TIMEOUT);
+    FilesConfig { paths, exclude, assertion_timeout }
+}
+
+/// An absolute path without `.` and `..`, which symbolic links would give another meaning.
+fn plain_path(value: &Value<'_>, reading: &Reading<'_>) -> Result<PathBuf, Fault> {
+    let path = value::path(value, reading)?;
+    if path.components().any(|part| part == Component::ParentDir) {
+        return Err(Fault::new(value, format!("must not contain `..`: {}", path.display())));
+    }
+    Ok(path.components().collect())
+}
+
+fn glob(value: &Value<'_>) -> Result<String, Fault> {
+    let pattern = value::text(value)?;
+    match globset::Glob::new(pattern) {
+        Ok(_) => Ok(pattern.to_owned()),
+        Err(error) => Err(Fault::new(value, format!("is not a pattern: {error}; write one such as \"*.retry\""))),
+    }
 }
 
 /// Databases to back up, each once; empty without the key.

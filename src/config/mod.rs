@@ -129,7 +129,7 @@ pub struct SourceConfig {
 pub enum SourceKind {
     Mysql(MysqlConfig),
     Influxdb(InfluxdbConfig),
-    Files,
+    Files(FilesConfig),
 }
 
 impl SourceKind {
@@ -138,7 +138,7 @@ impl SourceKind {
         match self {
             Self::Mysql(_) => "mysql",
             Self::Influxdb(_) => "influxdb",
-            Self::Files => "files",
+            Self::Files(_) => "files",
         }
     }
 }
@@ -194,6 +194,17 @@ pub enum Counting {
     Exact,
     /// The newest shards and a few others: for databases that are too big to be counted.
     Sampled,
+}
+
+/// `[source.NAME.files]`.
+#[derive(Debug, Clone)]
+pub struct FilesConfig {
+    /// Directories and files to back up, absolute, none inside another.
+    pub paths: Vec<PathBuf>,
+    /// Patterns of what is left out; each is a glob that compiles.
+    pub exclude: Vec<String>,
+    /// Most time that a command asked of the restored tree may take; default 10 minutes.
+    pub assertion_timeout: Duration,
 }
 
 /// `schedule = { … }`: cron expressions or `@every 15m`, validated, as written.

@@ -48,12 +48,8 @@ pub(super) fn source(
     let kind = match kind? {
         "mysql" => mysql.map(|mysql| SourceKind::Mysql(mysql.config)),
         "influxdb" => influxdb.map(|influxdb| SourceKind::Influxdb(influxdb.config)),
-        _ => files.map(|()| SourceKind::Files),
+        _ => files.map(SourceKind::Files),
     };
-    if let Some(SourceKind::Files) = kind {
-        let feature = format!("source kind `{}`", kind.as_ref().map_or("", SourceKind::name));
-        section.not_built("kind", Subject::Source(name), &feature);
-    }
     Some(SourceConfig {
         name: name.to_owned(),
         repository: repository?,

@@ -18,6 +18,7 @@ use crate::repository::{StoredFile, Streams};
 use crate::run_context::RunContext;
 use crate::sandbox::{Access, SandboxSpec};
 
+pub mod files;
 pub mod influxdb;
 pub mod mysql;
 

@@ -42,6 +42,12 @@ fn the_documented_example_is_valid_and_every_value_arrives() {
     assert_eq!(agama.assertions.len(), 1);
     assert_eq!(agama.assertions[0].name, "orders are fresh");
     assert!(matches!(&agama.assertions[0].question, Question::Sql(query) if query.starts_with("SELECT COUNT(*) > 0")));
+    let SourceKind::Files(files) = &config.sources["ansible"].kind else { panic!("ansible is of kind files") };
+    assert_eq!(
+        (files.paths.as_slice(), files.exclude.as_slice()),
+        (&["/srv/ansible".into()][..], &["*.retry".into()][..])
+    );
+    assert_eq!(files.assertion_timeout, Duration::from_mins(10));
     let command = ["ansible-playbook", "--syntax-check", "site.yml"].map(str::to_owned).to_vec();
     assert_eq!(config.sources["ansible"].assertions[0].question, Question::Command(command));
 }
@@ -63,7 +69,6 @@ fn what_is_not_built_is_named_with_its_place_and_its_owner() {
             ("-", "-", "line 25, column 1: `schedule.incremental` is not built yet"),
             ("-", "recipe", "line 53, column 1: repository kind `duplicity` is not built yet"),
             ("legacy", "-", "line 64, column 1: `dump_file` (backups made elsewhere) is not built yet"),
-            ("ansible", "-", "line 67, column 1: source kind `files` is not built yet"),
         ]
     );
     let legacy: Vec<_> = config.not_built_of("legacy").map(|feature| feature.sentence.as_str()).collect();

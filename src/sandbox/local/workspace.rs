@@ -276,8 +276,11 @@ fn wipe(directory: &Path, socket_directory: Option<&Path>) -> Result<()> {
     let own = |path: &&Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"bsla-"));
     for path in [Some(directory), socket_directory.filter(own)].into_iter().flatten() {
         match fs::remove_dir_all(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                make_removable(path).and_then(|()| fs::remove_dir_all(path))
+            }
+            other => other,
         }
         .or_inconclusive(format!("wipe sandbox {}", path.display()))
         .map_err(|e| e.hint("it holds restored data: remove it by hand"))?;
@@ -294,6 +297,18 @@ fn wipe(directory: &Path, socket_directory: Option<&Path>) -> Result<()> {
     Ok(())
 }
 
+/// A restored tree may have directories that not even their owner may empty.
+fn make_removable(directory: &Path) -> io::Result<()> {
+    fs::set_permissions(directory, Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            make_removable(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -301,6 +316,20 @@ mod tests {
 
     fn create(area: &Path, name: &str) -> Result<Workspace> {
         Workspace::create(area, name, None, &SystemClock::shared())
+    }
+
+    #[test]
+    fn a_directory_that_its_owner_may_not_write_to_is_removed_all_the_same() {
+        let area = tempfile::tempdir().unwrap();
+        let workspace = create(area.path(), "run").unwrap();
+        let inner = workspace.directory().join("tmp/inner");
+        fs::create_dir(&inner).unwrap();
+        fs::write(inner.join("file"), "").unwrap();
+        fs::set_permissions(&inner, Permissions::from_mode(0o500)).unwrap();
+        make_removable(workspace.directory()).unwrap();
+        assert_eq!(inner.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        drop(workspace);
+        assert_eq!(fs::read_dir(area.path()).unwrap().count(), 0);
     }
 
     #[test]

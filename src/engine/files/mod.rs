@@ -1,0 +1,310 @@
+//! Engine `files`: trees of files, with everything a file system knows of them, and the git repositories among them.
+//!
+//! A backup is a tar that GNU tar extracts, and an index with one line per entry. The archive is made in one walk
+//! (`pack`), restored by handles of directories that never follow a link (`load`, `place`), and proved by walking the
+//! restored tree beside the index (`inspect`). Commands that look at a tree run in a jail (`jail`).
+
+mod entry;
+mod exclude;
+mod git;
+mod inspect;
+mod jail;
+mod load;
+mod notes;
+mod pack;
+mod place;
+mod powers;
+mod promise;
+mod queue;
+mod stored;
+mod tape;
+#[cfg(test)]
+mod tests;
+mod text;
+mod walk;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+
+use self::exclude::Excludes;
+use self::git::Git;
+use self::jail::{Jail, Tree};
+use self::pack::{Meanwhile, Packed, Packer};
+use self::promise::{Promise, Repositories};
+use self::stored::IndexReader;
+use super::{Destination, Dump, Engine, Inspection, LoadOptions, LoadReport, Preflight, StoredPoint};
+use crate::clock::Clock;
+use crate::config::{Assertion, FilesConfig, Question};
+use crate::domain::drill::Check;
+use crate::domain::manifest::{
+    BackupKind, FileRole, Inventory, MANIFEST_FORMAT, Manifest, ObjectKind, RecoveryPointId, ServerIdentity,
+    StoredFileFacts,
+};
+use crate::error::{Error, Result};
+use crate::repository::{Stream, in_order};
+use crate::run_context::RunContext;
+use crate::sandbox::{Access, SandboxSpec};
+
+/// Path of the data in a backup.
+const ARCHIVE: &str = "files.tar";
+/// Path of the index in a backup.
+const INDEX: &str = "index.jsonl";
+
+/// The engine of one source.
+pub struct FilesEngine {
+    config: FilesConfig,
+    clock: Arc<dyn Clock>,
+}
+
+impl FilesEngine {
+    /// The engine of a source with this configuration.
+    pub fn new(config: FilesConfig, clock: Arc<dyn Clock>) -> Self {
+        Self { config, clock }
+    }
+
+    /// The configured paths in the order of the walk.
+    fn paths(&self) -> Vec<PathBuf> {
+        let mut paths = self.config.paths.clone();
+        paths.sort_by(|a, b| entry::order(&walk::archive_path(a), &walk::archive_path(b)));
+        paths
+    }
+
+    fn start(&self, context: &RunContext, meanwhile: Meanwhile) -> Result<Dump> {
+        let (paths, excludes) = (self.paths(), Excludes::new(&self.config.exclude)?);
+        for path in &paths {
+            walk::Walk::of_source(path, Excludes::none())
+                .map_err(|error| pack::missing_path(&path.display().to_string(), error))?;
+        }
+        context.progress.phase("backup", None);
+        let as_of = self.clock.wall();
+        let (inside, clock, limit) = (context.clone(), self.clock.clone(), self.config.assertion_timeout);
+        let running = queue::run(context, move |sink| {
+            let repositories = Repositories::before(&paths, &excludes, limit, &clock, &inside)?;
+            let (packed, index) = Packer::new(sink, &inside, meanwhile)?.pack(&paths, &excludes)?;
+            let promise = repositories.after(&packed.incomplete)?;
+            Ok(((packed, promise), index))
+        })?;
+        let streams = in_order(vec![
+            Stream { path: ARCHIVE.to_owned(), reader: running.archive },
+            Stream { path: INDEX.to_owned(), reader: running.spooled },
+        ]);
+        let (progress, exclude) = (context.progress.clone(), self.config.exclude.clone());
+        let outcome = running.outcome;
+        let finish = Box::new(move || {
+            progress.finish();
+            let outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let (packed, promise) =
+                outcome.unwrap_or_else(|| Err(Error::failed("read files: the archive was not read to its end")))?;
+            Ok(manifest(packed, promise, &exclude))
+        });
+        Ok(Dump { streams, as_of, finish })
+    }
+}
+
+impl Engine for FilesEngine {
+    fn preflight(&self) -> Result<Preflight> {
+        let mut warnings = Vec::new();
+        let (user, paths) = (rustix::process::geteuid(), self.paths());
+        let excludes = Excludes::new(&self.config.exclude)?;
+        let mut repositories = 0;
+        for path in &paths {
+            let shown = path.display().to_string();
+            let failed = |error| pack::missing_path(&shown, error);
+            let meta = path.metadata().map_err(failed)?;
+            if meta.is_dir() {
+                if path.read_dir().map_err(failed)?.next().is_none() {
+                    warnings.push(format!("{shown} is empty"));
+                }
+                repositories += git::find(path, &excludes).len();
+            } else if meta.is_file() {
+                std::fs::File::open(path).map_err(failed)?;
+            }
+            if !user.is_root() && meta.uid() != user.as_raw() {
+                warnings.push(format!("{shown} belongs to another user: only root can read and restore it as it is"));
+            }
+        }
+        if repositories > 0 && git::program().is_none() {
+            warnings.push("there is no `git`: HEAD and branches of the repositories are not promised".to_owned());
+        }
+        let summary = format!("{} path(s) with {repositories} git repositories", paths.len());
+        Ok(Preflight { summary, warnings })
+    }
+
+    fn dump(&self, context: &RunContext) -> Result<Dump> {
+        self.start(context, Box::new(|_| {}))
+    }
+
+    fn sandbox(&self, manifest: &Manifest) -> Result<SandboxSpec> {
+        let promises_git = manifest.inventory.objects.iter().any(|object| object.kind == ObjectKind::GitHead);
+        if promises_git && git::program().is_none() {
+            return Err(Error::inconclusive("look at restored git repositories: there is no `git`").hint("install git"));
+        }
+        Ok(SandboxSpec::Directory)
+    }
+
+    fn destination(&self, _spec: &SandboxSpec, access: &Access) -> Destination {
+        Destination::Directory(access.directory.clone())
+    }
+
+    fn table_name(&self, typed: &str) -> Result<String> {
+        load::normal_path(typed)
+    }
+
+    fn load(
+        &self,
+        point: &StoredPoint,
+        to: &Destination,
+        options: &LoadOptions,
+        context: &RunContext,
+    ) -> Result<LoadReport> {
+        load::load(point, directory(to)?, &self.config.paths, options, context)
+    }
+
+    fn inspect(
+        &self,
+        at: &Destination,
+        point: &StoredPoint,
+        only: &[String],
+        context: &RunContext,
+    ) -> Result<Inspection> {
+        let (directory, roots) = (directory(at)?, load::roots(&point.manifest)?);
+        let only = load::selected(only, &roots)?;
+        let total = point.manifest.settings.get("bytes").and_then(|bytes| bytes.parse().ok());
+        context.progress.phase("verify", total.filter(|_| only.is_empty()));
+        let index = IndexReader::new((point.open)(INDEX)?);
+        let mut findings = inspect::compare(directory, index, &roots, &only, context)?;
+        let mut objects = Vec::new();
+        if only.is_empty() {
+            let heads = point.manifest.inventory.objects.iter().filter(|object| object.kind == ObjectKind::GitHead);
+            for head in heads {
+                let path = head.name.as_str();
+                let restored = directory.join(path.trim_start_matches('/'));
+                if !restored.join(".git").is_dir() {
+                    continue;
+                }
+                let jail = Jail::new(&restored, Tree::ReadOnly, self.config.assertion_timeout, &self.clock, context)?;
+                let git = Git::new(&jail, &restored);
+                let state = git.state()?;
+                objects.extend(state.objects(path));
+                findings.checks.extend(git_checks(&point.manifest, path, &git, &state.status)?);
+            }
+        }
+        context.progress.finish();
+        let inventory = Inventory { tables: findings.tables, objects };
+        Ok(Inspection { inventory, problems: findings.problems, checks: findings.checks })
+    }
+
+    fn assert(&self, at: &Destination, assertion: &Assertion, context: &RunContext) -> Result<Check> {
+        let Question::Command(command) = &assertion.question else {
+            return Err(Error::configuration(format!("assertion `{}` is not a command", assertion.name)));
+        };
+        let (tree, limit) = (directory(at)?, self.config.assertion_timeout);
+        let jail = Jail::new(tree, Tree::Writable, limit, &self.clock, context)?;
+        let check = |actual: String, ok: bool| Check {
+            name: format!("assertion {}", assertion.name),
+            expected: "exit 0".to_owned(),
+            actual,
+            ok,
+        };
+        let Some(first) = self.config.paths.first() else {
+            return Ok(check("no path is configured".to_owned(), false));
+        };
+        // Of the real place: the tree may have been named through a link.
+        let real =
+            tree.canonicalize().map_err(|error| Error::failed(format!("open {}", tree.display())).because(error))?;
+        let restored = real.join(String::from_utf8_lossy(&walk::archive_path(first)).as_ref());
+        let directory = match restored.symlink_metadata() {
+            Ok(meta) if meta.is_dir() => restored.as_path(),
+            Ok(meta) if meta.is_file() => restored.parent().unwrap_or(&real),
+            _ => return Ok(check(format!("there is no {} in the restored tree", first.display()), false)),
+        };
+        let command: Vec<OsString> = command.iter().map(OsString::from).collect();
+        let ended = jail.run(directory, &command, false)?;
+        let mut actual = if ended.is_good() { "exit 0".to_owned() } else { ended.describe(limit) };
+        if !jail.has_private_network() {
+            actual.push_str(" (the kernel allows no private network)");
+        }
+        Ok(check(actual, ended.is_good()))
+    }
+}
+
+/// What held of the repository `path` at the source must hold of the restored one.
+fn git_checks(manifest: &Manifest, path: &str, git: &Git<'_>, status: &str) -> Result<Vec<Check>> {
+    let mut checks = Vec::new();
+    let promised = |what: &str| manifest.settings.get(&git::setting(what, path));
+    let mut check = |what: &str, expected: &str, actual: &str| {
+        let name = git::setting(what, path);
+        checks.push(Check { name, expected: expected.to_owned(), actual: actual.to_owned(), ok: expected == actual });
+    };
+    // What was broken at the source is not held against the backup of it.
+    if promised("fsck").is_some_and(|fsck| fsck == "clean") {
+        check("fsck", "clean", &git.fsck()?);
+    }
+    if let Some(expected) = promised("status") {
+        check("status", expected, status);
+    }
+    Ok(checks)
+}
+
+fn directory(destination: &Destination) -> Result<&Path> {
+    match destination {
+        Destination::Directory(directory) => Ok(directory),
+        _ => Err(Error::configuration("restore files: the destination is not a directory")
+            .hint("give the path of a directory")),
+    }
+}
+
+/// The manifest of a complete archive; id, times and source name are the operation's to fill in.
+fn manifest(packed: Packed, promise: Promise, exclude: &[String]) -> Manifest {
+    let epoch = chrono::DateTime::UNIX_EPOCH;
+    let file = |path: &str, role, part: queue::Part| StoredFileFacts {
+        path: path.to_owned(),
+        role,
+        bytes: part.bytes,
+        digest: part.digest,
+    };
+    let counts = packed.counts;
+    let mut settings: BTreeMap<String, String> = [
+        ("bytes", counts.bytes),
+        ("directories", counts.directories),
+        ("files", counts.files),
+        ("hard_links", counts.hard_links),
+        ("links", counts.links),
+        ("others", counts.others),
+        ("excluded", counts.excluded),
+    ]
+    .map(|(name, count)| (name.to_owned(), count.to_string()))
+    .into();
+    if !exclude.is_empty() {
+        settings.insert("exclude".to_owned(), exclude.join(", "));
+    }
+    settings.extend(promise.settings);
+    let mut tables = packed.roots;
+    tables.sort_by(|a, b| a.name.cmp(&b.name));
+    Manifest {
+        format: MANIFEST_FORMAT,
+        id: RecoveryPointId(String::new()),
+        source: String::new(),
+        engine: "files".to_owned(),
+        kind: BackupKind::Full,
+        chain_length: 0,
+        as_of: epoch,
+        finished: epoch,
+        created_by: concat!("backup-sla ", env!("CARGO_PKG_VERSION")).to_owned(),
+        server: ServerIdentity {
+            product: "files".to_owned(),
+            version: rustix::system::uname().release().to_string_lossy().into_owned(),
+            series: "1".to_owned(),
+        },
+        tool: concat!("backup-sla ", env!("CARGO_PKG_VERSION")).to_owned(),
+        settings,
+        position: None,
+        files: vec![file(ARCHIVE, FileRole::Stream, packed.archive), file(INDEX, FileRole::Facts, packed.index)],
+        inventory: Inventory { tables, objects: promise.objects },
+        segments: Vec::new(),
+        warnings: [packed.warnings, promise.warnings].concat(),
+    }
+}

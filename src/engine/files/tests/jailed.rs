@@ -1,0 +1,106 @@
+//! Commands that look at a restored tree.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::time::Duration;
+
+use super::Bench;
+use crate::config::{Assertion, Question};
+use crate::domain::drill::Check;
+use crate::engine::{Destination, Engine};
+use crate::run_context::RunContext;
+
+/// A restored tree, and what a shell script in it comes to.
+fn ask(bench: &Bench, script: &str) -> Check {
+    ask_within(bench, script, Duration::from_mins(1))
+}
+
+fn ask_within(bench: &Bench, script: &str, limit: Duration) -> Check {
+    let command = ["sh", "-c", script].map(str::to_owned).to_vec();
+    let assertion = Assertion { name: "asked".to_owned(), question: Question::Command(command) };
+    let engine = bench.engine_of(vec![bench.live()], limit);
+    engine.assert(&Destination::Directory(bench.restored()), &assertion, &RunContext::silent()).unwrap()
+}
+
+fn restored() -> Bench {
+    let bench = Bench::new();
+    bench.write("site.yml", "- hosts: all\n");
+    let point = bench.back_up();
+    bench.restore(&point);
+    bench
+}
+
+#[test]
+fn a_command_runs_in_the_restored_tree_and_its_exit_status_is_the_answer() {
+    let bench = restored();
+    let check = ask(&bench, "test -s site.yml && pwd");
+    assert_eq!((check.name.as_str(), check.expected.as_str()), ("assertion asked", "exit 0"));
+    assert!(check.ok && check.actual.starts_with("exit 0"), "{check:?}");
+    let check = ask(&bench, "echo to output; echo to error >&2; exit 3");
+    assert!(!check.ok && check.actual == "exit status: 3: to output; to error", "{check:?}");
+    let missing = Question::Command(vec!["no-such-program".to_owned()]);
+    let assertion = Assertion { name: "missing".to_owned(), question: missing };
+    let at = Destination::Directory(bench.restored());
+    let check = bench.engine().assert(&at, &assertion, &RunContext::silent()).unwrap();
+    assert!(!check.ok && check.actual.contains("not found"), "{check:?}");
+}
+
+#[test]
+fn nothing_but_the_tree_can_be_written() {
+    let bench = restored();
+    assert!(ask(&bench, "touch here && echo scratch > /tmp/x && echo scratch > $HOME/x").ok);
+    let outside = bench.directory.path().join("live/site.yml");
+    for path in [outside.to_str().unwrap(), "/etc/backup-sla-test", "/var/tmp/x", "/usr/bin/x", "/sys/x"] {
+        assert!(!ask(&bench, &format!("echo evil > {path}")).ok, "{path} was written");
+    }
+    // Only opened: on a host where this went wrong it would have an effect.
+    for path in ["/proc/sys/kernel/core_pattern", "/proc/sys/vm/drop_caches"] {
+        assert!(!ask(&bench, &format!("exec 3<>{path}")).ok, "{path} could be written");
+    }
+    assert_eq!(fs::read_to_string(&outside).unwrap(), "- hosts: all\n");
+    assert!(!ask(&bench, "mount -o remount,rw / || mount --bind /etc /tmp").ok);
+    assert!(!std::path::Path::new("/tmp/x").exists());
+}
+
+#[test]
+fn there_is_no_network_and_no_socket_of_the_host() {
+    let bench = restored();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let check = ask(&bench, &format!("exec 3<>/dev/tcp/127.0.0.1/{port}"));
+    assert!(!check.ok);
+    let check = ask(&bench, &format!("bash -c 'exec 3<>/dev/tcp/127.0.0.1/{port}'"));
+    assert!(!check.ok && check.actual.contains("refused"), "{check:?}");
+    let socket = bench.directory.path().join("socket");
+    let _listener = UnixListener::bind(&socket).unwrap();
+    assert!(!ask(&bench, &format!("test -e {}", socket.display())).ok, "what is under /tmp is hidden");
+    assert!(ask(&bench, "test -z \"$(ls -A /run)\"").ok);
+}
+
+#[test]
+fn the_environment_is_clean_and_other_processes_are_not_seen() {
+    let bench = restored();
+    let check = ask(&bench, "env | cut -d= -f1 | sort | tr '\\n' ' '; exit 1");
+    assert_eq!(check.actual.split(": ").last().unwrap().trim(), "HOME LANG PATH PWD", "{check:?}");
+    assert!(ask(&bench, "! tr '\\0' '\\n' < /proc/1/environ | grep -q CARGO").ok);
+    let pid = std::process::id();
+    assert!(
+        ask(&bench, &format!("test \"$(ls -d /proc/[0-9]* | wc -l)\" -lt 10 && ! grep -q tests /proc/{pid}/cmdline"))
+            .ok
+    );
+}
+
+#[test]
+fn a_command_that_takes_too_long_is_ended_with_everything_it_started() {
+    let bench = restored();
+    let check = ask_within(&bench, "(sleep 1000 & echo begun; sleep 1000)", Duration::from_secs(2));
+    assert!(!check.ok && check.actual == "no end within 2s: begun", "{check:?}");
+}
+
+#[test]
+fn endless_output_neither_fills_memory_nor_the_report() {
+    let bench = restored();
+    let check = ask(&bench, "yes | head -c 50000000; exit 1");
+    assert!(!check.ok && check.actual.len() < 3_000);
+}
