@@ -13,15 +13,15 @@ use crate::operations::restore::{RestoreReport, RestoreRequest, restore};
 pub struct Arguments {
     /// Source whose backup is restored
     source: String,
-    /// Where to: mysql://USER@HOST:PORT, unix:/PATH/TO/SOCKET
+    /// Where to: mysql://USER@HOST:PORT, unix:/PATH/TO/SOCKET, http://USER@HOST:PORT of an InfluxDB, or a directory
     #[arg(long, value_name = "DESTINATION")]
     to: String,
     #[command(flatten)]
     credentials: Credentials,
     #[command(flatten)]
     point: PointArguments,
-    /// Only this table; may be repeated
-    #[arg(long, value_name = "DB.TABLE")]
+    /// Only this table, or this path of a source of kind `files`; may be repeated
+    #[arg(long, value_name = "DB.TABLE", visible_alias = "path")]
     table: Vec<String>,
     /// Replace what the destination has, even if it is the source
     #[arg(long)]

@@ -12,7 +12,7 @@ use crate::operations::verify::verify;
 pub struct Arguments {
     /// Source whose manifest is compared with
     source: String,
-    /// What to compare: mysql://USER@HOST:PORT, unix:/PATH/TO/SOCKET
+    /// What to compare: mysql://USER@HOST:PORT, unix:/PATH/TO/SOCKET, http://USER@HOST:PORT of an InfluxDB, a directory
     #[arg(long, value_name = "DESTINATION")]
     against: String,
     #[command(flatten)]

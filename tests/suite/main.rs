@@ -9,6 +9,8 @@
 mod bad_input;
 mod damage;
 mod demo;
+mod engines;
+mod files;
 mod influx_support;
 mod influxdb;
 mod interop;
