@@ -77,7 +77,12 @@ fn is_plain(path: &[u8]) -> bool {
 pub fn selected(tables: &[String], roots: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
     let mut only = Vec::new();
     for table in tables {
-        let path = archive_path(Path::new(table));
+        // As reports write it, or as it is.
+        let path = Name::parse(table).map_or_else(|| table.clone().into_bytes(), |name| name.0);
+        let path = path.strip_prefix(b"/").unwrap_or(&path).to_vec();
+        if !path.is_empty() && !is_plain(&path) {
+            return Err(Error::configuration(format!("restore {table}: it is not a plain path")));
+        }
         if !roots.iter().any(|root| is_at_or_below(&path, root)) {
             let known: Vec<String> = roots.iter().map(|root| format!("/{}", Name(root.clone()))).collect();
             return Err(Error::configuration(format!("restore {table}: it is not below a path of this backup"))

@@ -365,8 +365,12 @@ struct Index {
 
 impl Index {
     fn new() -> Result<Self> {
-        let file = tempfile::tempfile().map_err(|error| {
-            Error::failed("make a temporary file for the index").because(error).hint("is TMPDIR full or missing?")
+        // /tmp may be memory, and the index of millions of files is large.
+        let place = std::env::var_os("TMPDIR").map_or_else(|| PathBuf::from("/var/tmp"), PathBuf::from);
+        let file = tempfile::tempfile_in(&place).map_err(|error| {
+            Error::failed(format!("make a temporary file for the index in {}", place.display()))
+                .because(error)
+                .hint("set TMPDIR to a directory on a disk with room")
         })?;
         Ok(Self { file: BufWriter::with_capacity(1 << 20, file), hasher: blake3::Hasher::new(), bytes: 0 })
     }

@@ -50,6 +50,12 @@ impl Repositories {
         let mut repositories = Self { found: Vec::new(), warnings: Vec::new() };
         for path in paths.iter().flat_map(|root| git::find(root, excludes)) {
             let shown = path.display();
+            if path.to_str().is_none() {
+                repositories
+                    .warnings
+                    .push(format!("git repository {shown}: its path is no text, so its HEAD is not promised"));
+                continue;
+            }
             if git::program().is_none() {
                 repositories
                     .warnings

@@ -8,6 +8,7 @@ mod jailed;
 mod parts;
 mod repositories;
 mod round_trip;
+mod whole;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

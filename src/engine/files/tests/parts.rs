@@ -1,6 +1,8 @@
 //! Restores of parts, and destinations that are not empty.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
 use super::Bench;
@@ -59,6 +61,21 @@ fn a_single_file_comes_back_and_a_path_that_is_not_in_the_backup_is_an_error() {
     assert!(error.to_string().contains("the backup has no such path"), "{error}");
     let error = bench.load(&point, &overwrite(&["/etc"])).unwrap_err();
     assert!(error.to_string().contains("not below a path of this backup"), "{error}");
+}
+
+#[test]
+fn a_name_that_is_no_text_is_asked_for_as_reports_write_it() {
+    let bench = tree();
+    let odd = OsStr::from_bytes(b"odd\xff\n");
+    fs::write(bench.live().join(odd), "odd").unwrap();
+    let point = bench.back_up();
+    let options = only(&bench, &["odd\\xff\\x0a"]);
+    bench.load(&point, &options).unwrap();
+    assert_eq!(fs::read_to_string(bench.copy().join(odd)).unwrap(), "odd");
+    assert_eq!(checks(&bench, &point, &options), [("odd\\xff\\x0a".to_owned(), true)]);
+    let hidden = only(&bench, &["\\x2e\\x2e/x"]);
+    let error = bench.load(&point, &LoadOptions { overwrite: true, ..hidden }).unwrap_err();
+    assert!(error.to_string().contains("not a plain path"), "{error}");
 }
 
 #[test]

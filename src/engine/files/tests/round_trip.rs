@@ -16,6 +16,16 @@ use super::{Bench, is_root, mode, stored};
 use crate::engine::Engine;
 use crate::engine::files::{ARCHIVE, INDEX};
 
+/// An access control list as the kernel takes it: user 1000 may read.
+fn acl() -> Vec<u8> {
+    let entries: [(u16, u16, u32); 5] =
+        [(1, 6, u32::MAX), (2, 4, 1000), (4, 4, u32::MAX), (16, 4, u32::MAX), (32, 0, u32::MAX)];
+    let bytes = entries
+        .iter()
+        .flat_map(|(tag, rights, id)| [&tag.to_le_bytes()[..], &rights.to_le_bytes(), &id.to_le_bytes()].concat());
+    2_u32.to_le_bytes().into_iter().chain(bytes).collect()
+}
+
 /// Everything that makes trees hard to keep; directories are `deep` of 200 bytes.
 fn torture(root: &Path, deep: usize) {
     let name = |bytes: &[u8]| root.join(OsStr::from_bytes(bytes));
@@ -55,6 +65,8 @@ fn torture(root: &Path, deep: usize) {
         rustix::fs::setxattr(name(b"big"), attribute, value, XattrFlags::empty()).unwrap();
     }
     rustix::fs::setxattr(name(b"more"), "user.of", b"a directory", XattrFlags::empty()).unwrap();
+    rustix::fs::setxattr(name(b"sparse"), "system.posix_acl_access", &acl(), XattrFlags::empty()).unwrap();
+    rustix::fs::setxattr(name(b"sticky"), "system.posix_acl_default", &acl(), XattrFlags::empty()).unwrap();
     for (entry, seconds, nanoseconds) in [(&b"big"[..], 1, 5), (b"empty", -5, 250_000_000), (b"more", 4_000_000_000, 0)]
     {
         let time = Timespec { tv_sec: seconds, tv_nsec: nanoseconds };
@@ -65,6 +77,11 @@ fn torture(root: &Path, deep: usize) {
         std::os::unix::fs::lchown(name(b"dangling"), Some(3_000_000), Some(4)).unwrap();
         std::os::unix::fs::chown(name(b"sticky"), Some(5), Some(6)).unwrap();
         rustix::fs::setxattr(name(b"one"), "trusted.of", b"root", XattrFlags::empty()).unwrap();
+    }
+    if Powers::of_this_process().capabilities {
+        // Version 2, effective: CAP_NET_RAW, as ping has it.
+        let value = [0x0200_0001_u32, 1 << 13, 0, 0, 0].map(u32::to_le_bytes).concat();
+        rustix::fs::setxattr(name(b" "), "security.capability", &value, XattrFlags::empty()).unwrap();
     }
     if Powers::of_this_process().devices {
         let device = rustix::fs::makedev(1, 3);
