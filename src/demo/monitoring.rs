@@ -84,7 +84,7 @@ impl Monitoring {
             if self.server.try_wait().or_failed("start the demo's InfluxDB")?.is_some() {
                 return self.server.wait_success().and(Err(Error::failed("start the demo's InfluxDB: it ended")));
             }
-            if post(self.http, "/ping", "").is_ok() {
+            if post(self.http, "/query", "q=SHOW DATABASES").is_ok() {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(50));

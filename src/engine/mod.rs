@@ -118,6 +118,15 @@ pub struct StoredPoint {
     pub open: Opener,
 }
 
+/// What is asked of an inspection.
+#[derive(Debug, Clone, Default)]
+pub struct InspectOptions {
+    /// Only these tables or paths; an engine may leave out the rest.
+    pub only: Vec<String>,
+    /// What the destination has beyond the promise was there before: a note, no difference.
+    pub may_have_more: bool,
+}
+
 /// What was found at a destination.
 #[derive(Debug, Clone, Default)]
 pub struct Inspection {
@@ -127,6 +136,8 @@ pub struct Inspection {
     pub problems: Vec<String>,
     /// What the engine itself held against the backup beyond the inventory.
     pub checks: Vec<Check>,
+    /// What is there beyond the promise and not in the inventory, where that was allowed.
+    pub more: Vec<String>,
 }
 
 /// What a load says beyond success.
@@ -161,13 +172,12 @@ pub trait Engine: Send + Sync {
         options: &LoadOptions,
         context: &RunContext,
     ) -> Result<LoadReport>;
-    /// What `at` holds of what the backup promises, and what it holds beyond in the same places. With names in `only` an
-    /// engine may leave out the rest.
+    /// What `at` holds of what the backup promises, and what it holds beyond in the same places.
     fn inspect(
         &self,
         at: &Destination,
         point: &StoredPoint,
-        only: &[String],
+        options: &InspectOptions,
         context: &RunContext,
     ) -> Result<Inspection>;
     /// Ask the operator's own question. An answer that is not "true" is a check that is not ok, not an error.

@@ -4,7 +4,7 @@ use crate::app::Source;
 use crate::domain::comparison::{Comparison, compare};
 use crate::domain::drill::Check;
 use crate::domain::manifest::{Inventory, ObjectKind};
-use crate::engine::{Destination, StoredPoint};
+use crate::engine::{Destination, InspectOptions, StoredPoint};
 use crate::error::Result;
 use crate::run_context::RunContext;
 
@@ -72,11 +72,13 @@ pub fn prove(
     scope: &Scope,
     context: &RunContext,
 ) -> Result<Proof> {
-    let inspection = source.engine.inspect(at, point, &scope.tables, context)?;
+    let options = InspectOptions { only: scope.tables.clone(), may_have_more: scope.may_have_more };
+    let inspection = source.engine.inspect(at, point, &options, context)?;
     let (promised, mut found) = (scope.of(&point.manifest.inventory), scope.of(&inspection.inventory));
-    let more = if scope.may_have_more { found.take_what_is_not_in(&promised) } else { Vec::new() };
+    let mut more = if scope.may_have_more { found.take_what_is_not_in(&promised) } else { Vec::new() };
     let mut comparison = compare(&promised, &found);
     comparison.checks.extend(inspection.checks);
+    more.extend(inspection.more);
     comparison.checks.extend(inspection.problems.into_iter().map(|problem| Check {
         name: "read restored data".to_owned(),
         expected: "everything readable".to_owned(),

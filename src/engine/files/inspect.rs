@@ -34,14 +34,17 @@ pub struct Findings {
     pub checks: Vec<Check>,
     /// What could not be read.
     pub problems: Vec<String>,
+    /// What is there beyond the promise, where that is no difference.
+    pub more: Vec<String>,
 }
 
-/// Compare the tree below `destination` with `index`; `roots` are promised, `only` of them is asked for.
+/// Compare the tree below `destination` with `index`; `roots` are promised, `only` of them is asked for, and what is there
+/// beyond them may be a difference or not.
 pub fn compare(
     destination: &Path,
     index: IndexReader,
     roots: &[Vec<u8>],
-    only: &[Vec<u8>],
+    (only, may_have_more): (&[Vec<u8>], bool),
     context: &RunContext,
 ) -> Result<Findings> {
     let steps = starts(roots, only).into_iter().map(|start| start_at(destination, &start));
@@ -57,6 +60,7 @@ pub fn compare(
         names: HashMap::new(),
         first_names: BTreeMap::new(),
         differing: 0,
+        may_have_more,
         powers: Powers::of_this_process(),
         findings: Findings::default(),
         context,
@@ -103,6 +107,8 @@ struct Comparing<'c, P: Iterator<Item = Result<Entry>>, W: Iterator<Item = Step>
     /// For files whose first name was not asked for: the one that takes its place.
     first_names: BTreeMap<Name, Name>,
     differing: u64,
+    /// What is there beyond the promise is no difference.
+    may_have_more: bool,
     powers: Powers,
     findings: Findings,
     context: &'c RunContext,
@@ -116,7 +122,11 @@ impl<P: Iterator<Item = Result<Entry>>, W: Iterator<Item = Step>> Comparing<'_, 
                 Step::Found(found) => self.found(found)?,
                 Step::LeftOut(path, why) => {
                     self.missing_before(Some(&path))?;
-                    self.differs(&path, "absent".to_owned(), format!("present: it {why}"));
+                    if self.may_have_more {
+                        self.more(&path);
+                    } else {
+                        self.differs(&path, "absent".to_owned(), format!("present: it {why}"));
+                    }
                 }
                 Step::Unreadable(path, error) => {
                     self.problem(&path, &error.into());
@@ -158,8 +168,13 @@ impl<P: Iterator<Item = Result<Entry>>, W: Iterator<Item = Step>> Comparing<'_, 
             }
         };
         let Some(mut promised) = promised else {
-            self.add(&entry);
-            self.differs(&path, "absent".to_owned(), entry.kind.name().to_owned());
+            if self.may_have_more {
+                // Not part of the digest tree: that is what was promised.
+                self.more(&path);
+            } else {
+                self.add(&entry);
+                self.differs(&path, "absent".to_owned(), entry.kind.name().to_owned());
+            }
             return Ok(());
         };
         self.count(&promised);
@@ -233,6 +248,13 @@ impl<P: Iterator<Item = Result<Entry>>, W: Iterator<Item = Step>> Comparing<'_, 
     fn count(&mut self, promised: &Entry) {
         for (path, entries, _) in &mut self.only {
             *entries += u64::from(is_at_or_below(&promised.path.0, path));
+        }
+    }
+
+    /// The first few say it.
+    fn more(&mut self, path: &Name) {
+        if self.findings.more.len() < 20 {
+            self.findings.more.push(format!("file {path}"));
         }
     }
 

@@ -35,7 +35,7 @@ use self::jail::{Jail, Tree};
 use self::pack::{Meanwhile, Packed, Packer};
 use self::promise::{Promise, Repositories};
 use self::stored::IndexReader;
-use super::{Destination, Dump, Engine, Inspection, LoadOptions, LoadReport, Preflight, StoredPoint};
+use super::{Destination, Dump, Engine, InspectOptions, Inspection, LoadOptions, LoadReport, Preflight, StoredPoint};
 use crate::clock::Clock;
 use crate::config::{Assertion, FilesConfig, Question};
 use crate::domain::drill::Check;
@@ -167,15 +167,15 @@ impl Engine for FilesEngine {
         &self,
         at: &Destination,
         point: &StoredPoint,
-        only: &[String],
+        options: &InspectOptions,
         context: &RunContext,
     ) -> Result<Inspection> {
         let (directory, roots) = (directory(at)?, load::roots(&point.manifest)?);
-        let only = load::selected(only, &roots)?;
+        let only = load::selected(&options.only, &roots)?;
         let total = point.manifest.settings.get("bytes").and_then(|bytes| bytes.parse().ok());
         context.progress.phase("verify", total.filter(|_| only.is_empty()));
         let index = IndexReader::new((point.open)(INDEX)?);
-        let mut findings = inspect::compare(directory, index, &roots, &only, context)?;
+        let mut findings = inspect::compare(directory, index, &roots, (&only, options.may_have_more), context)?;
         let mut objects = Vec::new();
         if only.is_empty() {
             let heads = point.manifest.inventory.objects.iter().filter(|object| object.kind == ObjectKind::GitHead);
@@ -194,7 +194,7 @@ impl Engine for FilesEngine {
         }
         context.progress.finish();
         let inventory = Inventory { tables: findings.tables, objects };
-        Ok(Inspection { inventory, problems: findings.problems, checks: findings.checks })
+        Ok(Inspection { inventory, problems: findings.problems, checks: findings.checks, more: findings.more })
     }
 
     fn assert(&self, at: &Destination, assertion: &Assertion, context: &RunContext) -> Result<Check> {

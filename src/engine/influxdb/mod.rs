@@ -34,7 +34,10 @@ use self::load::Loading;
 use self::survey::{Survey, creation};
 pub use self::truth::Memory;
 use self::truth::{Method, Truth};
-use super::{Destination, Dump, Engine, HttpDestination, Inspection, LoadOptions, LoadReport, Preflight, StoredPoint};
+use super::{
+    Destination, Dump, Engine, HttpDestination, InspectOptions, Inspection, LoadOptions, LoadReport, Preflight,
+    StoredPoint,
+};
 use crate::clock::Clock;
 use crate::config::{Assertion, InfluxdbConfig, Question, SandboxConfig};
 use crate::domain::digest::Digest;
@@ -193,7 +196,7 @@ impl Engine for InfluxdbEngine {
         &self,
         at: &Destination,
         point: &StoredPoint,
-        _only: &[String],
+        _options: &InspectOptions,
         context: &RunContext,
     ) -> Result<Inspection> {
         let facts = stored_facts(point)?;

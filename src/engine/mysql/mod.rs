@@ -28,7 +28,7 @@ use self::accounts::AccountSql;
 use self::connection::{Account, Session};
 use self::source::Survey;
 use self::tool::{Purpose, Tools};
-use super::{Destination, Dump, Engine, Inspection, LoadOptions, LoadReport, Preflight, StoredPoint};
+use super::{Destination, Dump, Engine, InspectOptions, Inspection, LoadOptions, LoadReport, Preflight, StoredPoint};
 use crate::clock::Clock;
 use crate::config::{Assertion, MysqlConfig, Question, SandboxConfig};
 use crate::domain::digest::Digest;
@@ -148,7 +148,7 @@ impl Engine for MysqlEngine {
         &self,
         at: &Destination,
         point: &StoredPoint,
-        _only: &[String],
+        _options: &InspectOptions,
         context: &RunContext,
     ) -> Result<Inspection> {
         let manifest = &point.manifest;

@@ -22,7 +22,7 @@ use crate::clock::SystemClock;
 use crate::config::FilesConfig;
 use crate::domain::comparison::{Comparison, compare};
 use crate::domain::manifest::{Manifest, RecoveryPointId};
-use crate::engine::{Destination, Dump, Engine, LoadOptions, LoadReport, StoredPoint};
+use crate::engine::{Destination, Dump, Engine, InspectOptions, LoadOptions, LoadReport, StoredPoint};
 use crate::error::Result;
 use crate::repository::memory::MemoryRepository;
 use crate::repository::{NewCandidate, Repository};
@@ -100,7 +100,7 @@ impl Bench {
 
     fn compare(&self, point: &StoredPoint, destination: &Path) -> Comparison {
         let at = Destination::Directory(destination.to_owned());
-        let inspection = self.engine().inspect(&at, point, &[], &RunContext::silent()).unwrap();
+        let inspection = self.engine().inspect(&at, point, &InspectOptions::default(), &RunContext::silent()).unwrap();
         assert_eq!(inspection.problems, [""; 0]);
         // In the order of a reader's interest: what differs by its own name before what follows from it.
         let mut comparison = Comparison { checks: inspection.checks, tables: Vec::new() };

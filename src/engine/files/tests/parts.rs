@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
 use super::Bench;
-use crate::engine::{Destination, Engine, LoadOptions, StoredPoint};
+use crate::engine::{Destination, Engine, InspectOptions, LoadOptions, StoredPoint};
 use crate::run_context::RunContext;
 
 fn tree() -> Bench {
@@ -27,7 +27,8 @@ fn only(bench: &Bench, names: &[&str]) -> LoadOptions {
 
 fn checks(bench: &Bench, point: &StoredPoint, options: &LoadOptions) -> Vec<(String, bool)> {
     let at = Destination::Directory(bench.restored());
-    let found = bench.engine().inspect(&at, point, &options.tables, &RunContext::silent()).unwrap();
+    let asked = InspectOptions { only: options.tables.clone(), may_have_more: false };
+    let found = bench.engine().inspect(&at, point, &asked, &RunContext::silent()).unwrap();
     assert_eq!((found.problems, found.inventory.tables), (Vec::new(), Vec::new()));
     let of_files = found.checks.into_iter().filter(|check| check.name.contains('/'));
     of_files.map(|check| (check.name.rsplit('/').next().unwrap().to_owned(), check.ok)).collect()
