@@ -43,6 +43,9 @@ pub fn fill(tree: &Path) {
     fs::write(tree.join("run.sh"), "#!/bin/sh\n").unwrap();
     fs::set_permissions(tree.join("run.sh"), fs::Permissions::from_mode(0o750)).unwrap();
     symlink("site.yml", tree.join("main.yml")).unwrap();
+    // Something that does not compress.
+    let noise = (0..40_000_u64).flat_map(|at| at.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29).to_le_bytes());
+    fs::write(tree.join("blob"), noise.collect::<Vec<u8>>()).unwrap();
     git(tree, &["init", "--quiet", "--initial-branch=main"]);
     git(tree, &["add", "--all"]);
     git(tree, &["commit", "--quiet", "-m", "one"]);
@@ -83,7 +86,8 @@ fn an_ansible_repository_is_restored_every_day_and_ansible_still_understands_it(
     fs::write(tree.join("hosts"), "web1\nweb2\n").unwrap();
     git(&tree, &["commit", "--quiet", "-am", "three"]);
     let second = world.json(&["backup"], 0);
-    assert!(second["stored_bytes"].as_u64() < first["stored_bytes"].as_u64(), "{first:#} {second:#}");
+    let stored = |report: &serde_json::Value| report["stored_bytes"].as_u64().unwrap();
+    assert!(stored(&second) * 2 < stored(&first), "{first:#} {second:#}");
     fs::write(tree.join("site.yml"), "---\n- hosts: [\n").unwrap();
     world.json(&["backup"], 0);
     let drill = world.json(&["drill"], 3);
@@ -172,7 +176,8 @@ fn an_assertion_can_neither_write_elsewhere_nor_speak_to_anybody_nor_run_for_eve
     let tree = world.path("tree");
     fill(&tree);
     world.json(&["backup"], 0);
-    let outside = world.path("outside");
+    // The jail has a /tmp of its own: writing there is no harm.
+    let outside = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("outside-{}", std::process::id()));
     let touch = format!("[\"touch\", \"{}\"]", outside.display());
     for command in [
         touch.as_str(),

@@ -231,7 +231,7 @@ impl DatabaseFacts {
                 }
             }
             if checks.len() == before && promised.digest != there.digest {
-                checks.push(check(&format!("times and extremes in {place}"), "as backed up", "different", false));
+                checks.push(check(&format!("times of points in {place}"), "as backed up", "different", false));
             }
         }
         checks

@@ -54,16 +54,14 @@ pub fn find(client: &mut Client, name: &str, promised: &DatabaseFacts, context: 
         let mut tallies = BTreeMap::new();
         let span =
             Span { database: name, policy: &window.policy, start: window.start, end: window.end, step: window.step };
-        for (measurement, known) in schema.iter().filter(|_| window.uncounted.is_empty()) {
+        for measurement in schema.keys().filter(|_| window.uncounted.is_empty()) {
             context.cancel.check()?;
             if promised.late.contains(measurement) {
                 continue;
             }
-            // The question must be the one that was asked of the source.
-            let fields = promised.measurements.get(measurement).map_or(&known.fields, |known| &known.fields.before);
             let counted = window.measurements.get(measurement);
             let moving = counted.map(|counted| counted.moving.as_slice()).unwrap_or_default();
-            let tally = count::count(client, &span, measurement, fields, moving)?;
+            let tally = count::count(client, &span, measurement, moving)?;
             let newest = promised.newest.get(&window.policy).is_some_and(|newest| newest.contains_key(measurement));
             if newest && let Some(time) = count::newest(client, &span, measurement)? {
                 let newest = found.newest.entry(window.policy.clone()).or_default();

@@ -151,9 +151,9 @@ impl Truth {
             return Ok(window);
         }
         let mut steps = BTreeMap::new();
-        for (measurement, schema) in &known.schema {
+        for measurement in known.schema.keys() {
             method.context.cancel.check()?;
-            let tally = count::count(client, &span(database, &window), measurement, &schema.fields, &[])?;
+            let tally = count::count(client, &span(database, &window), measurement, &[])?;
             if !tally.steps.is_empty() {
                 steps.insert(measurement.clone(), tally.steps.clone());
                 window.measurements.insert(measurement.clone(), Counted::new(tally, Vec::new()));
@@ -237,16 +237,15 @@ impl Truth {
             return Ok(true);
         }
         let before = self.steps.remove(&key).unwrap_or_default();
-        for (measurement, known) in schema {
-            let fields = database.measurements.get(measurement).map_or(&known.fields, |m| &m.fields.before);
+        for measurement in schema.keys() {
             let span = span(name, window);
-            let tally = count::count(client, &span, measurement, fields, &[])?;
+            let tally = count::count(client, &span, measurement, &[])?;
             let nothing = Vec::new();
             let moved = count::moved(before.get(measurement).unwrap_or(&nothing), &tally.steps);
             if moved.is_empty() {
                 continue;
             }
-            let tally = count::count(client, &span, measurement, fields, &moved)?;
+            let tally = count::count(client, &span, measurement, &moved)?;
             window.measurements.insert(measurement.clone(), Counted::new(tally, moved));
         }
         Ok(true)

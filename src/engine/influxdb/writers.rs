@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::client::{Address, Client};
 
-/// How long the server is asked to look who writes: a restore takes longer anyway.
-const LOOK: &str = "/debug/requests?seconds=2";
+/// How long the server is asked to look who writes.
+const LOOK: &str = "/debug/requests?seconds=5";
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How far the server's counter of points was, and who is writing.
@@ -19,12 +19,16 @@ pub struct Writers {
 }
 
 impl Writers {
-    /// Note the counter and begin to look. A server that does not tell has no writers that we know of.
+    /// Note the counter, and begin to look where anybody has ever written. A server that does not tell has no writers that
+    /// we know of.
     pub fn watch(client: &mut Client, address: &Address) -> Self {
         let address = address.clone();
         let look = move || Client::open(&address, TIMEOUT).map(|mut client| clients(&mut client)).unwrap_or_default();
-        let looking = std::thread::Builder::new().name("writers".to_owned()).spawn(look).ok();
-        Self { points: points(client), looking }
+        let points = points(client);
+        let looking = (points != Some(0))
+            .then(|| std::thread::Builder::new().name("writers".to_owned()).spawn(look).ok())
+            .flatten();
+        Self { points, looking }
     }
 
     /// A warning if points came since then.
