@@ -70,7 +70,7 @@ impl Kind for InfluxDb {
         vec![target.url(), "--rpc-address".to_owned(), target.rpc()]
     }
     fn spoil(&self) {
-        self.targets.last().unwrap().write("telegraf", &format!("cpu,host=h0 idle=100000 {}\n", day(1)));
+        self.targets.last().unwrap().write("telegraf", &format!("cpu,host=h9 idle=1 {}\n", day(1)));
     }
     fn stop(&mut self) {
         self.server = None;

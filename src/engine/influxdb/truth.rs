@@ -187,7 +187,7 @@ impl Truth {
                     warnings.push(format!("shard {} of {name} expired during the backup", window.shard));
                     continue;
                 };
-                if !self.settle(client, (name, database, &schema), &mut window, archive)? {
+                if !self.settle(client, (name, &schema), &mut window, archive)? {
                     warnings.push(format!(
                         "shard {} of {name} ({}) changed since it was last counted: its points are not promised this time",
                         window.shard,
@@ -219,7 +219,7 @@ impl Truth {
     fn settle(
         &mut self,
         client: &mut Client,
-        (name, database, schema): (&str, &mut DatabaseFacts, &Schema),
+        (name, schema): (&str, &Schema),
         window: &mut Window,
         archive: &ArchiveFacts,
     ) -> Result<bool> {
