@@ -44,7 +44,7 @@ pub fn fill(tree: &Path) {
     fs::set_permissions(tree.join("run.sh"), fs::Permissions::from_mode(0o750)).unwrap();
     symlink("site.yml", tree.join("main.yml")).unwrap();
     // Something that does not compress.
-    let noise = (0..40_000_u64).flat_map(|at| at.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29).to_le_bytes());
+    let noise = (0..400_000_u64).flat_map(|at| at.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29).to_le_bytes());
     fs::write(tree.join("blob"), noise.collect::<Vec<u8>>()).unwrap();
     git(tree, &["init", "--quiet", "--initial-branch=main"]);
     git(tree, &["add", "--all"]);
