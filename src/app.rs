@@ -108,7 +108,7 @@ impl App {
         Ok(Source {
             name: name.to_owned(),
             engine_name: config.kind.name(),
-            engine: self.engine(config)?,
+            engine: self.engine(config),
             repository_name: config.repository.clone(),
             repository,
             sandbox: Box::new(LocalSandbox::new(&self.config.state_dir, self.clock.clone())),
@@ -117,10 +117,10 @@ impl App {
         })
     }
 
-    fn engine(&self, config: &SourceConfig) -> Result<Box<dyn Engine>> {
+    fn engine(&self, config: &SourceConfig) -> Box<dyn Engine> {
         match &config.kind {
             SourceKind::Mysql(mysql) => {
-                Ok(Box::new(MysqlEngine::new(mysql.clone(), config.sandbox.clone(), self.clock.clone())))
+                Box::new(MysqlEngine::new(mysql.clone(), config.sandbox.clone(), self.clock.clone()))
             }
             SourceKind::Influxdb(influxdb) => {
                 let memory = LedgerMemory {
@@ -130,9 +130,9 @@ impl App {
                 };
                 let (sandbox, clock) = (config.sandbox.clone(), self.clock.clone());
                 let staging = self.config.state_dir.join("staging").join(&config.name);
-                Ok(Box::new(InfluxdbEngine::new(influxdb.clone(), sandbox, clock, Arc::new(memory), staging)))
+                Box::new(InfluxdbEngine::new(influxdb.clone(), sandbox, clock, Arc::new(memory), staging))
             }
-            SourceKind::Files(files) => Ok(Box::new(FilesEngine::new(files.clone(), self.clock.clone()))),
+            SourceKind::Files(files) => Box::new(FilesEngine::new(files.clone(), self.clock.clone())),
         }
     }
 

@@ -51,7 +51,7 @@ impl AnsibleRepository {
             path.parent().map_or(Ok(()), fs::create_dir_all)?;
             fs::write(path, text)
         };
-        let list: String = ROLES.iter().map(|role| format!("    - {role}\n")).collect();
+        let list = ROLES.map(|role| format!("    - {role}\n")).concat();
         write("site.yml", &format!("---\n- name: All servers\n  hosts: all\n  become: true\n  roles:\n{list}"))?;
         write("ansible.cfg", "[defaults]\ninventory = inventory/production.ini\nroles_path = roles\n")?;
         write("inventory/production.ini", "[web]\nweb[0:4].example.org\n\n[db]\ndb1.example.org\n")?;

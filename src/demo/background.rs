@@ -27,9 +27,9 @@ impl Background {
                 at += 1;
                 let mut left = pause;
                 while !left.is_zero() && !asked.load(Ordering::SeqCst) {
-                    let step = left.min(POLL);
-                    std::thread::sleep(step);
-                    left -= step;
+                    let nap = left.min(POLL);
+                    std::thread::sleep(nap);
+                    left -= nap;
                 }
             }
         };

@@ -94,6 +94,9 @@ fn an_ansible_repository_is_restored_every_day_and_ansible_still_understands_it(
     assert_eq!(wrong(&drill), ["assertion a"]);
 }
 
+/// Breaks something.
+type Break = fn(&Path);
+
 #[test]
 fn every_difference_in_a_restored_tree_is_named() {
     let world = world("", "");
@@ -103,7 +106,6 @@ fn every_difference_in_a_restored_tree_is_named() {
     let to = world.path("restored");
     fs::create_dir(&to).unwrap();
     let there = to.join(tree.strip_prefix("/").unwrap());
-    type Break = fn(&Path);
     let cases: [(Break, &str); 8] = [
         (|t| fs::write(t.join("hosts"), "web2\n").unwrap(), "hosts"),
         (|t| fs::remove_file(t.join("run.sh")).unwrap(), "run.sh"),

@@ -92,16 +92,17 @@ impl Influx {
 
     /// As many points a minute apart of two measurements, two hosts each, from `start` on.
     pub fn telegraf(&self, start: i64, points: i64) {
-        let mut lines = String::new();
+        let mut lines = Vec::new();
         for at in 0..points {
             let time = start + at * 60_000_000_000;
             for host in 0..2 {
                 let noise = (at * 7_919 + host * 104_729) % 1_000;
-                lines.push_str(&format!("cpu,host=h{host} idle={}.{noise},user={}i {time}\n", noise % 100, noise % 17));
-                lines.push_str(&format!("mem,host=h{host} used={noise}i,note=\"n{noise}\" {time}\n"));
+                let (idle, user) = (noise % 100, noise % 17);
+                lines.push(format!("cpu,host=h{host} idle={idle}.{noise},user={user}i {time}\n"));
+                lines.push(format!("mem,host=h{host} used={noise}i,note=\"n{noise}\" {time}\n"));
             }
         }
-        self.write("telegraf", &lines);
+        self.write("telegraf", &lines.concat());
     }
 
     /// Somebody who writes until dropped: now, in the past, new series, a new measurement.

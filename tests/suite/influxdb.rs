@@ -76,6 +76,9 @@ fn everything_of_a_server_comes_back_and_a_second_backup_costs_only_the_hot_shar
     assert!(entries(&world.path("state/staging/telegraf")).is_empty());
 }
 
+/// Breaks something.
+type Break = fn(&Influx);
+
 #[test]
 fn every_difference_in_a_restored_server_is_named() {
     let server = Influx::start();
@@ -103,7 +106,6 @@ fn every_difference_in_a_restored_server_is_named() {
     assert_eq!(verify(&target, 0)["verdict"], "passed");
 
     // What to break, and what must be told.
-    type Break = fn(&Influx);
     let cases: [(Break, &str); 7] = [
         (|t| drop(t.query("telegraf", "DROP MEASUREMENT mem")), "measurement telegraf.mem"),
         // A point of the first day, moved by some hours.

@@ -105,7 +105,7 @@ impl Client {
             Self { runtime, address: address.clone(), sender: None, timeout, version: String::new(), server_time: 0 };
         let (head, _) = client.request("GET", "/ping", String::new())?;
         let header = |name: &str| head.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        client.version = header("x-influxdb-version").unwrap_or_default().trim_start_matches('v').to_owned();
+        header("x-influxdb-version").unwrap_or_default().trim_start_matches('v').clone_into(&mut client.version);
         let date = header("date").and_then(|date| chrono::DateTime::parse_from_rfc2822(&date).ok());
         client.server_time = date.map_or(0, |date| date.timestamp());
         if client.version.is_empty() {

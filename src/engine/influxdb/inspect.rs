@@ -37,7 +37,9 @@ pub fn inspect(client: &mut Client, facts: &Facts, context: &RunContext) -> Resu
     let mut users = survey::users(client)?;
     users.retain(|user| promised(&user.name));
     // What a user may do in other databases was there before.
-    users.iter_mut().for_each(|user| user.grants.retain(|name, _| facts.databases.contains_key(name)));
+    for user in &mut users {
+        user.grants.retain(|name, _| facts.databases.contains_key(name));
+    }
     inspection.inventory.objects.extend(users.iter().map(user_object));
     Ok(inspection)
 }

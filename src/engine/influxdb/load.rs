@@ -75,7 +75,7 @@ impl Loading<'_> {
             } else {
                 self.restore_or_make(&mut client, name, database)?;
             }
-            self.finish(&mut client, name, database)?;
+            finish(&mut client, name, database)?;
             report.warnings.extend(database.subscriptions.iter().map(|subscription| {
                 format!(
                     "subscription {subscription} of {name} was not made: it would send points away; make it by hand"
@@ -161,18 +161,6 @@ impl Loading<'_> {
         Ok(file.read_at(0, length)?.to_vec())
     }
 
-    /// What the tool does not bring, and a first question to everything.
-    fn finish(&self, client: &mut Client, name: &str, facts: &DatabaseFacts) -> Result<()> {
-        // Shards answer only once they are enabled; this waits for it.
-        for policy in facts.policies.keys() {
-            client.query(name, &format!("SELECT * FROM {}./.*/ LIMIT 1", quoted(policy)))?;
-        }
-        for statement in facts.queries.values() {
-            client.query(name, statement)?;
-        }
-        Ok(())
-    }
-
     fn users(&self, client: &mut Client, facts: &Facts, options: &LoadOptions, report: &mut LoadReport) -> Result<()> {
         if facts.users.is_empty() {
             return Ok(());
@@ -236,12 +224,11 @@ impl Loading<'_> {
         }
         match (fed, restored) {
             (Ok(()), Ok(())) => Ok(()),
-            // The tool only knows that its input ended.
-            (Err(Feeding::Repository(error)), _) => Err(error.context(what())),
+            // Where the repository failed, the tool only knows that its input ended.
+            (Err(Feeding::Repository(error)), _) | (Err(Feeding::Unread(error)), Ok(())) => Err(error.context(what())),
             (_, Err(error)) => Err(error.context(what()).hint(
                 "`influxd restore` speaks to the server's backup service (`bind-address` in its configuration, usually port 8088)",
             )),
-            (Err(Feeding::Unread(error)), Ok(())) => Err(error.context(what())),
         }
     }
 
@@ -315,6 +302,18 @@ impl Loading<'_> {
         }
         Ok(())
     }
+}
+
+/// What the tool does not bring, and a first question to everything.
+fn finish(client: &mut Client, name: &str, facts: &DatabaseFacts) -> Result<()> {
+    // Shards answer only once they are enabled; this waits for it.
+    for policy in facts.policies.keys() {
+        client.query(name, &format!("SELECT * FROM {}./.*/ LIMIT 1", quoted(policy)))?;
+    }
+    for statement in facts.queries.values() {
+        client.query(name, statement)?;
+    }
+    Ok(())
 }
 
 /// A pipe opens for writing once somebody reads it.

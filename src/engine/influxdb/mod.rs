@@ -265,8 +265,7 @@ fn reach_backup_service(address: &str) -> Result<()> {
 
 fn plans(survey: &Survey, now: DateTime<Utc>) -> Vec<Plan> {
     // The server drops an expired shard when it gets to it.
-    let now = now.timestamp_nanos_opt().unwrap_or(0);
-    let soon = now + Duration::from_hours(1).as_nanos() as i64;
+    let soon = (now + Duration::from_hours(1)).timestamp_nanos_opt().unwrap_or(i64::MAX);
     let plan = |(name, database): (&String, &survey::Database)| Plan {
         database: name.clone(),
         shards: database

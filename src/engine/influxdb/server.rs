@@ -83,7 +83,7 @@ pub fn spec(manifest: &Manifest, programs: Option<&Path>, memory: u64) -> Result
 /// A password that nobody knows.
 pub fn random_password() -> SecretString {
     let bytes: [u8; 24] = rand::random();
-    SecretString::from(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+    SecretString::from(bytes.map(|byte| format!("{byte:02x}")).concat())
 }
 
 fn configuration(index: &str) -> String {

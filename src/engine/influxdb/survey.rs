@@ -143,7 +143,9 @@ pub fn survey(client: &mut Client, wanted: &[String]) -> Result<Survey> {
     }
     let mut users = users(client)?;
     // What a user may do elsewhere is no part of this backup.
-    users.iter_mut().for_each(|user| user.grants.retain(|database, _| found.contains_key(database)));
+    for user in &mut users {
+        user.grants.retain(|database, _| found.contains_key(database));
+    }
     Ok(Survey { server: identity(&client.version), databases: found, users, settings: settings(client) })
 }
 

@@ -342,7 +342,7 @@ fn a_long_state_directory_still_gets_a_socket() {
     fs::create_dir(&state).unwrap();
     let instance = provision(&state, "run1", &mariadb()).unwrap();
     assert!(instance.directory().starts_with(state.canonicalize().unwrap()));
-    let socket = instance.access().socket.to_owned();
+    let socket = instance.access().socket.clone();
     assert!(!socket.starts_with(&state));
     assert_eq!(socket.parent().unwrap().metadata().unwrap().mode() & 0o777, 0o700);
     assert_eq!(query(&*instance, "SELECT 1"), "1");
