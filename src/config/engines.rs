@@ -126,6 +126,9 @@ fn http_url(value: &Value<'_>) -> Result<String, Fault> {
     match url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")) {
         Some(rest) if !rest.is_empty() && !rest.contains(['/', '?', '#']) => {
             value::refuse_password(value, rest)?;
+            if rest.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err()) {
+                return Err(Fault::new(value, format!("has no port: write \"{url}:8086\"")));
+            }
             Ok(url.to_owned())
         }
         _ => Err(Fault::new(value, "must be a URL such as \"http://127.0.0.1:8086\"")),

@@ -1,7 +1,7 @@
 //! The demo shop as SQL for the `mariadb` or `mysql` client: MariaDB 10.5 and later, MySQL 8 and later.
 //!
 //! Deterministic: the same [`Size`] gives the same bytes. Times end at a fixed day; what is newer comes from
-//! [`super::production::Writer`].
+//! [`super::production::Production::open_shop`].
 
 use std::io::{self, Write};
 

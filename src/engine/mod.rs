@@ -136,6 +136,8 @@ pub struct Inspection {
     pub problems: Vec<String>,
     /// What the engine itself held against the backup beyond the inventory.
     pub checks: Vec<Check>,
+    /// What a reader should know of the comparison: what was not part of it.
+    pub notes: Vec<String>,
     /// What is there beyond the promise and not in the inventory, where that was allowed.
     pub more: Vec<String>,
 }

@@ -133,7 +133,8 @@ fn restore_and_prove(
                 }
                 (false, reason) => (Verdict::Failed, reason),
             };
-            let finding = Finding { verdict, reason, proof, warnings: loaded.warnings, ..Finding::default() };
+            let warnings = [loaded.warnings, proof.notes.clone()].concat();
+            let finding = Finding { verdict, reason, proof, warnings, ..Finding::default() };
             (finding, holds.then_some(rto))
         }
         Err(error) => (from_error(&blame(error, instance.as_mut()), Kind::Failed), None),

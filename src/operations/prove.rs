@@ -47,6 +47,8 @@ pub struct Proof {
     pub comparison: Comparison,
     /// What is there beyond the promise, where that is allowed.
     pub more: Vec<String>,
+    /// What a reader should know of the comparison.
+    pub notes: Vec<String>,
 }
 
 impl Proof {
@@ -90,5 +92,5 @@ pub fn prove(
             comparison.checks.push(source.engine.assert(at, assertion, context)?);
         }
     }
-    Ok(Proof { comparison, more })
+    Ok(Proof { comparison, more, notes: inspection.notes })
 }

@@ -137,6 +137,7 @@ fn bring_back(
             .map_err(|error: Error| error.context("verify what was restored"))?;
         let more = proof.more.iter().map(|name| format!("the destination also has {name}, which is not in the backup"));
         report.warnings.extend(more);
+        report.warnings.extend(proof.notes.iter().cloned());
         report.verified = Some(proof.holds());
         report.reason = proof.comparison.reason();
         report.checks = proof.comparison.checks;

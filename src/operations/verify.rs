@@ -34,7 +34,7 @@ pub fn verify(
         Err(error) => return Err(run.fail(error, Some(selected.published.manifest.id))),
     };
     let verdict = if proof.holds() { Verdict::Passed } else { Verdict::Failed };
-    let warnings = selected.warnings();
+    let warnings = [selected.warnings(), proof.notes.clone()].concat();
     let published = selected.published;
     let finding = Finding { verdict, reason: proof.comparison.reason(), proof, warnings, ..Finding::default() };
     let outcome = if verdict == Verdict::Passed { Outcome::Passed } else { Outcome::Failed };

@@ -90,6 +90,14 @@ impl Influx {
         assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
     }
 
+    /// Have everything that is in memory written to files.
+    pub fn flush(&self) {
+        let to = tempfile::tempdir().unwrap();
+        let mut command = Command::new("/usr/bin/influxd");
+        command.args(["backup", "-portable", "-host", &self.rpc()]).arg(to.path());
+        assert!(command.output().unwrap().status.success());
+    }
+
     /// As many points a minute apart of two measurements, two hosts each, from `start` on.
     pub fn telegraf(&self, start: i64, points: i64) {
         let mut lines = Vec::new();

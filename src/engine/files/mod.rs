@@ -194,7 +194,13 @@ impl Engine for FilesEngine {
         }
         context.progress.finish();
         let inventory = Inventory { tables: findings.tables, objects };
-        Ok(Inspection { inventory, problems: findings.problems, checks: findings.checks, more: findings.more })
+        Ok(Inspection {
+            inventory,
+            problems: findings.problems,
+            checks: findings.checks,
+            notes: Vec::new(),
+            more: findings.more,
+        })
     }
 
     fn assert(&self, at: &Destination, assertion: &Assertion, context: &RunContext) -> Result<Check> {

@@ -5,24 +5,25 @@
 //! repository can look one stream ahead; a shard that came to be in between follows at the end of its database.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::DirBuilder;
+use std::ffi::OsString;
 use std::io::{self, Cursor, Read};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::archive::{ArchiveFacts, ArchiveReader, ToolManifest, read_manifest};
+use super::staging::{Staged, Staging};
+use super::tool;
 use super::truth::ShardKey;
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{FileRole, StoredFileFacts};
 use crate::error::{Error, OrFailed, Result};
-use crate::process::OwnedChild;
 use crate::repository::Stream;
 use crate::run_context::RunContext;
 
+/// How messages call the tool.
+const NAME: &str = "influxd backup";
 /// What stays as it is in file names.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'-');
 
@@ -51,9 +52,12 @@ pub fn shard_name(database: &str, shard: u64) -> String {
 pub struct Plan {
     /// Name.
     pub database: String,
-    /// Shards that are known, in order, with whether its retention policy may drop it any moment.
-    pub shards: Vec<(u64, bool)>,
+    /// Shards that are known, in order.
+    pub shards: Vec<u64>,
 }
+
+/// Whether a shard that the tool did not write is missed: asked of the server when it turns out.
+pub type Missed = Arc<dyn Fn(&str, u64) -> Result<bool> + Send + Sync>;
 
 /// How the tool is run.
 #[derive(Clone)]
@@ -62,8 +66,10 @@ pub struct Tool {
     pub program: PathBuf,
     /// `HOST:PORT` of the server's backup service.
     pub rpc_address: String,
-    /// Where it writes: this source's own, not there before.
-    pub staging: PathBuf,
+    /// Where it writes.
+    pub staging: Staging,
+    /// Whether a shard that it did not write is missed.
+    pub missed: Missed,
     /// Progress, and the way to be stopped.
     pub context: RunContext,
 }
@@ -80,7 +86,7 @@ enum Slot {
 
 /// What the tool wrote of one database.
 struct Written {
-    directory: tempfile::TempDir,
+    directory: Staged,
     manifest: ToolManifest,
     manifest_text: Vec<u8>,
 }
@@ -102,19 +108,13 @@ pub struct Backup {
 }
 
 impl Backup {
-    /// Nothing runs before the first stream is read. What a killed backup left of the data goes first.
-    pub fn new(mut plans: Vec<Plan>, tool: Tool) -> Result<Arc<Self>> {
-        let what = || format!("prepare {}", tool.staging.display());
-        match std::fs::remove_dir_all(&tool.staging) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).or_failed(what()),
-            _ => {}
-        }
-        DirBuilder::new().recursive(true).mode(0o700).create(&tool.staging).or_failed(what())?;
+    /// Nothing runs before the first stream is read.
+    pub fn new(mut plans: Vec<Plan>, tool: Tool) -> Arc<Self> {
         // Streams go out in the order of their names.
         plans.sort_by_key(|plan| prefix(&plan.database));
         let slots = plans.iter().map(|_| Slot::Waiting).collect();
         let state = State { slots, abandoned: false, files: BTreeMap::new(), archives: BTreeMap::new() };
-        Ok(Arc::new(Self { plans, tool, state: Mutex::new(state), changed: Condvar::new() }))
+        Arc::new(Self { plans, tool, state: Mutex::new(state), changed: Condvar::new() })
     }
 
     /// The streams of all databases.
@@ -127,7 +127,7 @@ impl Backup {
         let database = &self.plans[at].database;
         let head = [(manifest_name(database), What::Manifest), (meta_name(database), What::Meta)];
         let shards = self.plans[at].shards.iter();
-        let shards = shards.map(|(id, expires)| (shard_name(database, *id), What::Shard(*id, *expires)));
+        let shards = shards.map(|id| (shard_name(database, *id), What::Shard(*id)));
         let known: Vec<(String, What)> = head.into_iter().chain(shards).collect();
         let backup = self.clone();
         let streams = known.into_iter().map(move |(name, what)| Ok(backup.stream(at, name, what)));
@@ -144,11 +144,11 @@ impl Backup {
             Err(error) => return vec![Err(error)],
         };
         let database = &self.plans[at].database;
-        let known = |id: u64| self.plans[at].shards.iter().any(|(known, _)| *known == id);
+        let known = |id: u64| self.plans[at].shards.contains(&id);
         let mut late: Vec<u64> =
             written.manifest.files.iter().flatten().map(|file| file.shard_id).filter(|id| !known(*id)).collect();
         late.sort_unstable();
-        late.into_iter().map(|id| Ok(self.stream(at, shard_name(database, id), What::Shard(id, false)))).collect()
+        late.into_iter().map(|id| Ok(self.stream(at, shard_name(database, id), What::Shard(id)))).collect()
     }
 
     fn stream(self: &Arc<Self>, at: usize, path: String, what: What) -> Stream {
@@ -190,19 +190,21 @@ impl Backup {
         let database = &self.plans[at].database;
         let what = || format!("back up database {database}");
         self.tool.context.cancel.check()?;
-        let private = std::fs::Permissions::from_mode(0o700);
-        let directory = tempfile::Builder::new().permissions(private).tempdir_in(&self.tool.staging);
-        let directory = directory.or_failed(what())?;
-        let mut command = Command::new(&self.tool.program);
-        command.args(["backup", "-portable", "-database", database, "-host", &self.tool.rpc_address]);
-        command.arg(directory.path()).stdin(Stdio::null()).stdout(Stdio::null());
-        let mut child = OwnedChild::spawn(command, "influxd backup")?;
-        self.tool.context.cancel.takes_down(child.killer());
-        child.wait_success().map_err(|error| {
+        let directory = self.tool.staging.make()?;
+        let words = ["backup", "-portable", "-database", database, "-host", &self.tool.rpc_address];
+        let mut words: Vec<OsString> = words.map(OsString::from).to_vec();
+        words.insert(0, self.tool.program.clone().into_os_string());
+        words.push(directory.path().as_os_str().to_owned());
+        let mut child = tool::start(NAME, &[], &words, &self.tool.context.cancel)?;
+        tool::wait(&mut child, NAME, || tool::bytes_in(directory.path())).map_err(|error| {
             if self.tool.context.cancel.is_cancelled() {
                 return Error::cancelled();
             }
-            error.context(what()).hint(
+            let error = error.context(what());
+            if error.hint_text().is_some() {
+                return error;
+            }
+            error.hint(
                 "`rpc_address` must be the server's backup service (`bind-address` in its configuration, usually port \
                  8088), and `state_dir` must have room for one database",
             )
@@ -232,7 +234,7 @@ impl Backup {
         let mut state = self.state();
         state.abandoned |= !good;
         if let Slot::Ready(written) = &state.slots[at] {
-            let known = self.plans[at].shards.iter().map(|(id, _)| *id);
+            let known = self.plans[at].shards.iter().copied();
             let all: BTreeSet<u64> =
                 written.manifest.files.iter().flatten().map(|file| file.shard_id).chain(known).collect();
             let own = prefix(&self.plans[at].database);
@@ -262,8 +264,7 @@ fn again(reason: &str, hint: Option<&str>) -> Error {
 enum What {
     Manifest,
     Meta,
-    /// Id, and whether its retention policy may have dropped it meanwhile.
-    Shard(u64, bool),
+    Shard(u64),
 }
 
 /// A stream; opened when it is first read.
@@ -279,8 +280,8 @@ struct Part {
 enum Source {
     Text(Cursor<Vec<u8>>, Digest),
     Archive(Box<ArchiveReader>),
-    /// A shard that its retention policy dropped meanwhile.
-    Expired,
+    /// A shard without points, or one that was dropped meanwhile.
+    Nothing,
 }
 
 impl Part {
@@ -300,15 +301,17 @@ impl Part {
                 let path = written.directory.path().join(name);
                 Ok(text(std::fs::read(&path).or_failed("read the tool's catalogue")?))
             }
-            What::Shard(id, may_expire) => {
+            What::Shard(id) => {
                 let mut found = written.manifest.files.iter().flatten().filter(|file| file.shard_id == id);
                 match (found.next(), found.next()) {
                     (Some(shard), None) => {
                         let reader = ArchiveReader::open(written.directory.path(), shard)?;
                         Ok(Source::Archive(Box::new(reader)))
                     }
-                    (None, _) if may_expire => Ok(Source::Expired),
-                    (None, _) => Err(self.missing(id)),
+                    (None, _) if (self.backup.tool.missed)(&self.backup.plans[self.at].database, id)? => {
+                        Err(self.missing(id))
+                    }
+                    (None, _) => Ok(Source::Nothing),
                     _ => Err(Error::failed(format!("read shard {id}: the tool wrote it twice"))),
                 }
             }
@@ -328,12 +331,12 @@ impl Part {
             Some(Source::Text(text, digest)) => (text.get_ref().len() as u64, *digest, FileRole::Description),
             Some(Source::Archive(reader)) => {
                 let facts = reader.facts().cloned().unwrap_or_default();
-                if let What::Shard(id, _) = self.what {
+                if let What::Shard(id) = self.what {
                     self.backup.state().archives.insert((database, id), facts.clone());
                 }
                 (facts.bytes, facts.digest, FileRole::Stream)
             }
-            Some(Source::Expired) | None => (0, Digest::of(b""), FileRole::Stream),
+            Some(Source::Nothing) | None => (0, Digest::of(b""), FileRole::Stream),
         };
         let facts = StoredFileFacts { path: self.path.clone(), role, bytes, digest };
         self.backup.state().files.insert(self.path.clone(), facts);
@@ -355,7 +358,7 @@ impl Read for Part {
         let read = match &mut self.inner {
             Some(Source::Text(text, _)) => text.read(buffer)?,
             Some(Source::Archive(reader)) => reader.read(buffer)?,
-            Some(Source::Expired) | None => 0,
+            Some(Source::Nothing) | None => 0,
         };
         self.backup.tool.context.progress.advance(read as u64);
         if read == 0 {

@@ -25,6 +25,7 @@ use super::answer::{Answer, Series};
 use crate::config::InfluxdbConfig;
 use crate::engine::HttpDestination;
 use crate::error::{Error, OrFailed, Result};
+use crate::run_context::Cancel;
 
 /// How long reaching the server may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -90,6 +91,9 @@ pub struct Client {
     address: Address,
     sender: Option<SendRequest<Full<Bytes>>>,
     timeout: Duration,
+    cancel: Cancel,
+    /// How long disabled shards may still be waited for, all questions together.
+    patience: Duration,
     /// As the server says it.
     pub version: String,
     /// The server's clock when it was reached, in seconds since the epoch.
@@ -97,12 +101,20 @@ pub struct Client {
 }
 
 impl Client {
-    /// Reach the server; `timeout` is for each query.
-    pub fn open(address: &Address, timeout: Duration) -> Result<Self> {
+    /// Reach the server; `timeout` is for each query, `cancel` ends the waiting between two.
+    pub fn open(address: &Address, timeout: Duration, cancel: &Cancel) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.or_failed("start the connection's runtime")?;
-        let mut client =
-            Self { runtime, address: address.clone(), sender: None, timeout, version: String::new(), server_time: 0 };
+        let mut client = Self {
+            runtime,
+            address: address.clone(),
+            sender: None,
+            timeout,
+            cancel: cancel.clone(),
+            patience: SHARD_PATIENCE,
+            version: String::new(),
+            server_time: 0,
+        };
         let (head, _) = client.request("GET", "/ping", String::new())?;
         let header = |name: &str| head.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         header("x-influxdb-version").unwrap_or_default().trim_start_matches('v').clone_into(&mut client.version);
@@ -121,12 +133,12 @@ impl Client {
 
     /// Ask one InfluxQL statement in `database` (none: of the server). Times are nanoseconds.
     pub fn query(&mut self, database: &str, statement: &str) -> Result<Vec<Series>> {
-        let mut waited = Duration::ZERO;
         loop {
+            self.cancel.check()?;
             match self.ask(database, statement) {
-                Err(error) if waited < SHARD_PATIENCE && is_passing(&error) => {
+                Err(error) if !self.patience.is_zero() && is_passing(&error) => {
                     std::thread::sleep(SHARD_POLL);
-                    waited += SHARD_POLL;
+                    self.patience = self.patience.saturating_sub(SHARD_POLL);
                 }
                 other => return other,
             }

@@ -14,6 +14,8 @@ use crate::error::{Error, Result};
 
 /// Most steps that a span is cut into.
 const MOST_STEPS: i64 = 1_500;
+/// Measurements that one question is about.
+const BATCH: usize = 50;
 const SECOND: i64 = 1_000_000_000;
 /// Lengths of a step, in seconds.
 const STEPS: [i64; 9] = [1, 10, 60, 600, 3_600, 21_600, 86_400, 604_800, 2_592_000];
@@ -33,15 +35,62 @@ pub struct Span<'a> {
     pub step: i64,
 }
 
-/// What was counted.
+/// What was counted: values per field, by start of each step that has points.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Values per field.
-    pub fields: BTreeMap<String, u64>,
-    /// Digest of all steps.
-    pub digest: Digest,
-    /// Start of each step that has points, with a short digest of it.
-    pub steps: Vec<(i64, u64)>,
+pub struct Tally(pub BTreeMap<i64, BTreeMap<String, u64>>);
+
+/// Start of each step with a short digest of it: enough to see what moved.
+pub type Steps = Vec<(i64, u64)>;
+
+impl Tally {
+    /// Whether nothing was counted.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The same without the steps that begin at `moving`.
+    #[must_use]
+    pub fn without(mut self, moving: &[i64]) -> Self {
+        self.0.retain(|start, _| !moving.contains(start));
+        self
+    }
+
+    /// Values per field, and a digest of all steps.
+    pub fn totals(&self) -> (BTreeMap<String, u64>, Digest) {
+        let mut fields: BTreeMap<String, u64> = BTreeMap::new();
+        let mut whole = blake3::Hasher::new();
+        for (start, counts) in &self.0 {
+            for (field, count) in counts {
+                *fields.entry(field.clone()).or_default() += count;
+            }
+            whole.update(&start.to_le_bytes());
+            whole.update(digest(counts).as_bytes());
+        }
+        let digest = if self.is_empty() { Digest::default() } else { Digest(*whole.finalize().as_bytes()) };
+        (fields, digest)
+    }
+
+    /// To be held against a later count.
+    pub fn steps(&self) -> Steps {
+        self.0
+            .iter()
+            .map(|(start, counts)| {
+                let mut short = [0; 8];
+                short.copy_from_slice(&digest(counts).as_bytes()[..8]);
+                (*start, u64::from_le_bytes(short))
+            })
+            .collect()
+    }
+}
+
+fn digest(counts: &BTreeMap<String, u64>) -> blake3::Hash {
+    let mut step = blake3::Hasher::new();
+    for (field, count) in counts {
+        step.update(&(field.len() as u64).to_le_bytes());
+        step.update(field.as_bytes());
+        step.update(&count.to_le_bytes());
+    }
+    step.finalize()
 }
 
 /// Length of the steps of a span: the same for every server, as it depends on the span alone.
@@ -50,8 +99,8 @@ pub fn step(start: i64, end: i64) -> i64 {
     STEPS.into_iter().find(|step| seconds / step <= MOST_STEPS).unwrap_or(STEPS[STEPS.len() - 1])
 }
 
-/// Count the points of `measurement` without the steps that begin at `moving`.
-pub fn count(client: &mut Client, span: &Span<'_>, measurement: &str, moving: &[i64]) -> Result<Tally> {
+/// Count the points of `measurement` by steps.
+pub fn count(client: &mut Client, span: &Span<'_>, measurement: &str) -> Result<Tally> {
     let statement = format!(
         "SELECT COUNT(*) FROM {}.{} WHERE time >= {} AND time < {} GROUP BY time({}s) fill(none)",
         quoted(span.policy),
@@ -63,50 +112,81 @@ pub fn count(client: &mut Client, span: &Span<'_>, measurement: &str, moving: &[
     let series = client.query(span.database, &statement)?;
     match series.as_slice() {
         [] => Ok(Tally::default()),
-        [one] => tally(one, moving),
+        [one] => tally(one),
         more => Err(Error::failed(format!("count points of {measurement}: {} answers instead of one", more.len()))),
     }
 }
 
-fn tally(series: &Series, moving: &[i64]) -> Result<Tally> {
+fn tally(series: &Series) -> Result<Tally> {
     let mut tally = Tally::default();
-    let mut whole = blake3::Hasher::new();
     for row in &series.values {
         let Some(time) = row.first().and_then(Value::as_i64) else {
             return Err(Error::failed(format!("count points of {}: a row has no time", series.name)));
         };
-        if moving.contains(&time) {
-            continue;
+        let counts = counts(series, row)?;
+        if !counts.is_empty() {
+            tally.0.insert(time, counts);
         }
-        let mut step = blake3::Hasher::new();
-        let mut any = false;
-        for (column, value) in series.columns.iter().zip(row).skip(1) {
-            // A field without a value in this step may be told as nothing or as zero.
-            if value.is_null() || value.as_u64() == Some(0) {
-                continue;
-            }
-            let Some((field, count)) = column.strip_prefix("count_").zip(value.as_u64()) else {
-                return Err(Error::failed(format!("count points of {}: `{column}` is not understood", series.name)));
-            };
-            *tally.fields.entry(field.to_owned()).or_default() += count;
-            any = true;
-            step.update(&(field.len() as u64).to_le_bytes());
-            step.update(field.as_bytes());
-            step.update(&count.to_le_bytes());
-        }
-        if any {
-            let digest = step.finalize();
-            whole.update(&time.to_le_bytes());
-            whole.update(digest.as_bytes());
-            let mut short = [0; 8];
-            short.copy_from_slice(&digest.as_bytes()[..8]);
-            tally.steps.push((time, u64::from_le_bytes(short)));
-        }
-    }
-    if !tally.steps.is_empty() {
-        tally.digest = Digest(*whole.finalize().as_bytes());
     }
     Ok(tally)
+}
+
+/// Values per field of one row; a field without a value may be told as nothing or as zero.
+fn counts(series: &Series, row: &[Value]) -> Result<BTreeMap<String, u64>> {
+    let mut counts = BTreeMap::new();
+    for (column, value) in series.columns.iter().zip(row).skip(1) {
+        if value.is_null() || value.as_u64() == Some(0) {
+            continue;
+        }
+        let Some((field, count)) = column.strip_prefix("count_").zip(value.as_u64()) else {
+            return Err(Error::failed(format!("count points of {}: `{column}` is not understood", series.name)));
+        };
+        counts.insert(field.to_owned(), count);
+    }
+    Ok(counts)
+}
+
+/// Values per field of those of `measurements` that have (or may have) any in `span`: one question for many of them.
+pub fn totals<'m>(
+    client: &mut Client,
+    span: &Span<'_>,
+    measurements: impl IntoIterator<Item = &'m String>,
+) -> Result<BTreeMap<String, BTreeMap<String, u64>>> {
+    // What cannot stand in a pattern is asked for by itself, later.
+    let (odd, names): (Vec<&String>, Vec<&String>) =
+        measurements.into_iter().partition(|name| name.contains(|c: char| c.is_control()));
+    let mut found: BTreeMap<String, BTreeMap<String, u64>> =
+        odd.into_iter().map(|name| (name.clone(), BTreeMap::new())).collect();
+    for batch in names.chunks(BATCH) {
+        let any = batch.iter().map(|name| pattern(name)).collect::<Vec<_>>().join("|");
+        let statement = format!(
+            "SELECT COUNT(*) FROM {}./^({any})$/ WHERE time >= {} AND time < {}",
+            quoted(span.policy),
+            span.start,
+            span.end
+        );
+        for series in client.query(span.database, &statement)? {
+            for row in &series.values {
+                let counts = counts(&series, row)?;
+                if !counts.is_empty() {
+                    found.insert(series.name.clone(), counts);
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// `name` as a part of a regular expression between slashes.
+fn pattern(name: &str) -> String {
+    let mut out = String::new();
+    for c in name.chars() {
+        if !c.is_alphanumeric() && c != '_' && c.is_ascii() && !c.is_ascii_control() && c != ' ' {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
 }
 
 /// Start of every step that is not the same in both.
@@ -137,26 +217,29 @@ mod tests {
         serde_json::from_str(&format!(r#"{{"name":"m","columns":{columns},"values":{rows}}}"#)).unwrap()
     }
 
+    fn read(columns: &[&str], rows: &str) -> Tally {
+        tally(&series(columns, rows)).unwrap()
+    }
+
     #[test]
     fn a_field_without_values_in_a_step_counts_as_if_it_were_not_there() {
-        let some = tally(&series(&["time", "count_a", "count_b"], "[[1,2,0],[2,1,null]]"), &[]).unwrap();
-        let alone = tally(&series(&["time", "count_a"], "[[1,2],[2,1]]"), &[]).unwrap();
-        assert_eq!(some, alone);
-        assert_eq!(alone.fields, BTreeMap::from([("a".to_owned(), 3)]));
+        let some = read(&["time", "count_a", "count_b"], "[[1,2,0],[2,1,null],[3,null,0]]");
+        assert_eq!(some, read(&["time", "count_a"], "[[1,2],[2,1]]"));
+        assert_eq!(some.totals().0, BTreeMap::from([("a".to_owned(), 3)]));
     }
 
     #[test]
     fn a_point_in_another_step_or_of_another_field_is_another_digest() {
         let columns = ["time", "count_a", "count_b"];
-        let base = tally(&series(&columns, "[[1,2,1],[2,1,3]]"), &[]).unwrap();
+        let base = read(&columns, "[[1,2,1],[2,1,3]]");
         for other in ["[[1,1,1],[2,2,3]]", "[[1,2,1],[3,1,3]]", "[[1,1,2],[2,2,2]]"] {
-            let other = tally(&series(&columns, other), &[]).unwrap();
-            assert_ne!(base.digest, other.digest);
-            assert!(!moved(&base.steps, &other.steps).is_empty());
+            let other = read(&columns, other);
+            assert_ne!(base.totals().1, other.totals().1);
+            assert!(!moved(&base.steps(), &other.steps()).is_empty());
         }
-        let without = tally(&series(&columns, "[[1,2,1],[2,1,3]]"), &[2]).unwrap();
-        assert_eq!(without, tally(&series(&columns, "[[1,2,1]]"), &[]).unwrap());
-        assert!(tally(&series(&["time", "strange"], "[[1,2]]"), &[]).is_err());
+        assert_eq!(moved(&base.steps(), &base.steps()), [0; 0]);
+        assert_eq!(base.without(&[2]), read(&columns, "[[1,2,1]]"));
+        assert!(tally(&series(&["time", "strange"], "[[1,2]]")).is_err());
     }
 
     #[test]
@@ -169,7 +252,13 @@ mod tests {
 
     #[test]
     fn a_field_that_is_named_like_a_column_is_kept_apart() {
-        let tally = tally(&series(&["time", "count_count_x"], "[[1,4]]"), &[]).unwrap();
-        assert_eq!(tally.fields, BTreeMap::from([("count_x".to_owned(), 4)]));
+        let tally = read(&["time", "count_count_x"], "[[1,4]]");
+        assert_eq!(tally.totals().0, BTreeMap::from([("count_x".to_owned(), 4)]));
+    }
+
+    #[test]
+    fn a_name_cannot_leave_its_pattern() {
+        assert_eq!(pattern("a/b.c|d$"), r"a\/b\.c\|d\$");
+        assert_eq!(pattern("größe 1_x"), "größe 1_x");
     }
 }

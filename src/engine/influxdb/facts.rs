@@ -12,6 +12,7 @@ use super::survey::{Measurement, Policy, User, shown_time};
 use crate::domain::digest::Digest;
 use crate::domain::drill::Check;
 use crate::domain::manifest::{Inventory, ObjectFacts, ObjectKind, TableFacts};
+use crate::error::{Error, Result};
 
 /// Everything that was recorded.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +38,9 @@ pub struct DatabaseFacts {
     pub measurements: BTreeMap<String, MeasurementFacts>,
     /// Measurements that came to be while the backup ran.
     pub late: BTreeSet<String>,
+    /// Retention policies and continuous queries that were made, changed or dropped while it ran: may be there or not.
+    #[serde(default)]
+    pub unsettled: BTreeSet<String>,
     /// Shards, in order of their ids.
     pub windows: Vec<Window>,
     /// Newest point (nanoseconds) by retention policy and measurement.
@@ -50,8 +54,8 @@ pub struct MeasurementFacts {
     pub tags: Growing,
     /// Field keys with their types: `idle float`.
     pub fields: Growing,
-    /// Series before and after the backup.
-    pub series: [u64; 2],
+    /// Series before and after the backup; none where they were not counted.
+    pub series: Option<[u64; 2]>,
 }
 
 /// A set that may grow while the backup runs: what is restored lies between the two.
@@ -127,7 +131,8 @@ pub struct Counted {
 impl Counted {
     /// What a tally says, without these steps.
     pub fn new(tally: Tally, moving: Vec<i64>) -> Self {
-        Self { fields: tally.fields, digest: tally.digest, moving }
+        let (fields, digest) = tally.without(&moving).totals();
+        Self { fields, digest, moving }
     }
 }
 
@@ -140,8 +145,8 @@ pub struct Found {
     pub queries: BTreeMap<String, String>,
     /// Measurements by name; those that are not promised only where they have points.
     pub schema: BTreeMap<String, Measurement>,
-    /// For each promised window in order: what was counted by measurement.
-    pub windows: Vec<BTreeMap<String, Tally>>,
+    /// For each promised window in order: what was counted by measurement, without what was moving.
+    pub windows: Vec<BTreeMap<String, Counted>>,
     /// Newest point by retention policy and measurement.
     pub newest: BTreeMap<String, BTreeMap<String, i64>>,
 }
@@ -154,11 +159,7 @@ impl DatabaseFacts {
     pub fn inventory(&self, database: &str) -> Inventory {
         let mut tables: Tables<'_> = BTreeMap::new();
         for window in self.windows.iter().filter(|window| window.uncounted.is_empty()) {
-            for (measurement, counted) in &window.measurements {
-                let table = tables.entry((&window.policy, measurement)).or_default();
-                table.0 += counted.fields.values().sum::<u64>();
-                table.1.push(&counted.digest);
-            }
+            add(&mut tables, window, &window.measurements);
         }
         let tables = tables.into_iter().map(|((policy, measurement), (rows, digests))| {
             let schema = self.measurements.get(measurement).map(|m| (&m.tags.before, &m.fields.before));
@@ -179,11 +180,7 @@ impl DatabaseFacts {
         let mut tables: Tables<'_> = BTreeMap::new();
         let mut checks = Vec::new();
         for (window, tallies) in self.windows.iter().zip(&found.windows).filter(|(w, _)| w.uncounted.is_empty()) {
-            for (measurement, tally) in tallies.iter().filter(|(_, tally)| !tally.steps.is_empty()) {
-                let table = tables.entry((&window.policy, measurement)).or_default();
-                table.0 += tally.fields.values().sum::<u64>();
-                table.1.push(&tally.digest);
-            }
+            add(&mut tables, window, tallies);
             checks.extend(self.compare_window(database, window, tallies));
         }
         let inventory_tables = tables.into_iter().map(|((policy, measurement), (rows, digests))| {
@@ -207,19 +204,22 @@ impl DatabaseFacts {
             tables: inventory_tables,
             objects: vec![object(ObjectKind::Database, qualified(&[database]), None)],
         };
-        inventory.objects.extend(found.policies.iter().map(|(name, policy)| policy_object(database, name, policy)));
-        inventory.objects.extend(found.queries.iter().map(|(name, text)| query_object(database, name, text)));
+        let settled = |name: &String| !self.unsettled.contains(name);
+        let policies = found.policies.iter().filter(|(name, _)| settled(name));
+        inventory.objects.extend(policies.map(|(name, policy)| policy_object(database, name, policy)));
+        let queries = found.queries.iter().filter(|(name, _)| settled(name));
+        inventory.objects.extend(queries.map(|(name, text)| query_object(database, name, text)));
         (inventory, checks)
     }
 
     /// Names every field of a shard that has another count, and every measurement whose points lie elsewhere.
-    fn compare_window(&self, database: &str, window: &Window, tallies: &BTreeMap<String, Tally>) -> Vec<Check> {
+    fn compare_window(&self, database: &str, window: &Window, tallies: &BTreeMap<String, Counted>) -> Vec<Check> {
         let mut checks = Vec::new();
         let names: BTreeSet<&String> = window.measurements.keys().chain(tallies.keys()).collect();
         for name in names.into_iter().filter(|name| !self.late.contains(*name)) {
-            let nothing = (Counted::default(), Tally::default());
-            let promised = window.measurements.get(name).unwrap_or(&nothing.0);
-            let there = tallies.get(name).unwrap_or(&nothing.1);
+            let nothing = Counted::default();
+            let promised = window.measurements.get(name).unwrap_or(&nothing);
+            let there = tallies.get(name).unwrap_or(&nothing);
             let place = format!("{} from {}", qualified(&[database, &window.policy, name]), window.shown());
             let fields: BTreeSet<&String> = promised.fields.keys().chain(there.fields.keys()).collect();
             let before = checks.len();
@@ -252,16 +252,44 @@ impl DatabaseFacts {
             ] {
                 checks.extend(objection.map(|actual| check(&format!("{what} {shown}"), "as backed up", actual, false)));
             }
-            let [before, after] = promised.series;
+            let Some(([before, after], series)) = promised.series.zip(there.series) else { continue };
             let expected = if before == after { before.to_string() } else { format!("{before} to {after}") };
-            let good = (before..=after).contains(&there.series);
-            checks.push(check(&format!("series of {shown}"), expected, there.series, good));
+            let good = (before..=after).contains(&series);
+            checks.push(check(&format!("series of {shown}"), expected, series, good));
         }
         checks
     }
 }
 
 impl Facts {
+    /// What is not promised although it is in the backup, one sentence each; an error where nothing of a database is.
+    pub fn reservations(&self) -> Result<Vec<String>> {
+        let mut notes = Vec::new();
+        for (name, database) in &self.databases {
+            let counted = database.windows.iter().filter(|window| window.uncounted.is_empty()).count();
+            if counted < database.windows.len() {
+                let reasons: BTreeSet<&str> =
+                    database.windows.iter().map(|w| w.uncounted.as_str()).filter(|reason| !reason.is_empty()).collect();
+                let reasons = reasons.into_iter().collect::<Vec<_>>().join(", ");
+                let all = database.windows.len();
+                if counted == 0 {
+                    let what = format!("nothing of the points of {name} was counted when it was backed up ({reasons})");
+                    return Err(Error::inconclusive(what).hint("the next backup counts what changed; drill that one"));
+                }
+                notes
+                    .push(format!("points of {name}: {counted} of {all} shards are promised and compared ({reasons})"));
+            }
+            let counts = database.windows.iter().flat_map(|window| window.measurements.values());
+            let moving: usize = counts.map(|counted| counted.moving.len()).sum();
+            if moving > 0 {
+                notes.push(format!(
+                    "points of {name}: {moving} steps of time changed while the backup ran and are not promised"
+                ));
+            }
+        }
+        Ok(notes)
+    }
+
     /// What the backup promises.
     pub fn inventory(&self) -> Inventory {
         let mut inventory = Inventory::default();
@@ -274,6 +302,15 @@ impl Facts {
         inventory.tables.sort_by(|a, b| a.name.cmp(&b.name));
         inventory.objects.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
         inventory
+    }
+}
+
+/// Add the points of one window to the tables they belong to.
+fn add<'f>(tables: &mut Tables<'f>, window: &'f Window, measurements: &'f BTreeMap<String, Counted>) {
+    for (measurement, counted) in measurements.iter().filter(|(_, counted)| !counted.fields.is_empty()) {
+        let table = tables.entry((&window.policy, measurement)).or_default();
+        table.0 += counted.fields.values().sum::<u64>();
+        table.1.push(&counted.digest);
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::client::Client;
 use super::count::{self, Span};
-use super::facts::{DatabaseFacts, Facts, Found, user_object};
+use super::facts::{Counted, DatabaseFacts, Facts, Found, Window, user_object};
 use super::survey;
 use crate::engine::{Inspection, StoredPoint};
 use crate::error::{OrFailed, Result};
@@ -12,6 +12,9 @@ use crate::run_context::RunContext;
 
 /// Name of the stored facts.
 pub const FACTS_FILE: &str = "facts.json";
+
+/// What a reader of any drill of this kind should know.
+const NOTE: &str = "InfluxDB: every value is counted by field and step of time; what it is was not read";
 
 /// The facts that were stored with a backup.
 pub fn stored_facts(point: &StoredPoint) -> Result<Facts> {
@@ -23,7 +26,8 @@ pub fn stored_facts(point: &StoredPoint) -> Result<Facts> {
 
 /// Inspect what `facts` promise.
 pub fn inspect(client: &mut Client, facts: &Facts, context: &RunContext) -> Result<Inspection> {
-    let mut inspection = Inspection::default();
+    let mut inspection = Inspection { notes: facts.reservations()?, ..Inspection::default() };
+    inspection.notes.push(NOTE.to_owned());
     let present = survey::names(&client.query("", "SHOW DATABASES")?);
     for (name, database) in facts.databases.iter().filter(|(name, _)| present.contains(name)) {
         let found = find(client, name, database, context)?;
@@ -46,35 +50,54 @@ pub fn inspect(client: &mut Client, facts: &Facts, context: &RunContext) -> Resu
 
 /// What database `name` has of what `promised` says.
 pub fn find(client: &mut Client, name: &str, promised: &DatabaseFacts, context: &RunContext) -> Result<Found> {
-    let schema = survey::schema(client, name)?;
+    let cardinalities = promised.measurements.values().any(|known| known.series.is_some());
+    let schema = survey::schema(client, name, cardinalities)?;
     let mut found = Found {
         policies: survey::policies(client, name)?,
         queries: survey::queries(client, name)?,
+        newest: newest(client, name, promised)?,
         ..Found::default()
     };
+    let names: Vec<&String> = schema.keys().filter(|name| !promised.late.contains(*name)).collect();
     for window in &promised.windows {
-        let mut tallies = BTreeMap::new();
-        let span =
-            Span { database: name, policy: &window.policy, start: window.start, end: window.end, step: window.step };
-        for measurement in schema.keys().filter(|_| window.uncounted.is_empty()) {
-            context.cancel.check()?;
-            if promised.late.contains(measurement) {
-                continue;
+        let mut counts = BTreeMap::new();
+        if window.uncounted.is_empty() {
+            let span = span(name, window);
+            // Whatever has points, promised or not.
+            let present = count::totals(client, &span, names.iter().copied())?;
+            for measurement in present.keys() {
+                context.cancel.check()?;
+                let moving = window.measurements.get(measurement).map(|counted| counted.moving.clone());
+                let tally = count::count(client, &span, measurement)?;
+                counts.insert(measurement.clone(), Counted::new(tally, moving.unwrap_or_default()));
             }
-            let counted = window.measurements.get(measurement);
-            let moving = counted.map(|counted| counted.moving.as_slice()).unwrap_or_default();
-            let tally = count::count(client, &span, measurement, moving)?;
-            let newest = promised.newest.get(&window.policy).is_some_and(|newest| newest.contains_key(measurement));
-            if newest && let Some(time) = count::newest(client, &span, measurement)? {
-                let newest = found.newest.entry(window.policy.clone()).or_default();
-                let known = newest.entry(measurement.clone()).or_insert(time);
-                *known = time.max(*known);
-            }
-            tallies.insert(measurement.clone(), tally);
         }
         context.progress.advance(1);
-        found.windows.push(tallies);
+        found.windows.push(counts);
     }
     found.schema = schema;
     Ok(found)
+}
+
+/// Newest point of every table that has one promised, in the shard where it was.
+fn newest(
+    client: &mut Client,
+    name: &str,
+    promised: &DatabaseFacts,
+) -> Result<BTreeMap<String, BTreeMap<String, i64>>> {
+    let mut found: BTreeMap<String, BTreeMap<String, i64>> = BTreeMap::new();
+    for (policy, newest) in &promised.newest {
+        for (measurement, time) in newest {
+            let holds = |window: &&Window| window.policy == *policy && (window.start..window.end).contains(time);
+            let Some(window) = promised.windows.iter().find(holds) else { continue };
+            if let Some(time) = count::newest(client, &span(name, window), measurement)? {
+                found.entry(policy.clone()).or_default().insert(measurement.clone(), time);
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn span<'a>(database: &'a str, window: &'a Window) -> Span<'a> {
+    Span { database, policy: &window.policy, start: window.start, end: window.end, step: window.step }
 }

@@ -2,12 +2,11 @@
 //! what it does not bring: continuous queries, users, grants.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use flate2::Compression;
@@ -19,14 +18,16 @@ use super::answer::quoted;
 use super::archive::{ToolManifest, ToolShard};
 use super::backup::{manifest_name, meta_name, shard_name};
 use super::client::{Address, Client};
-use super::facts::{DatabaseFacts, Facts};
-use super::inspect::{find, stored_facts};
+use super::facts::{DatabaseFacts, Facts, Window};
+use super::inspect::stored_facts;
 use super::server::random_password;
+use super::staging::{Staging, write_private};
 use super::survey::{self, creation};
+use super::tool;
 use super::writers::Writers;
+use crate::clock::Clock;
 use crate::engine::{HttpDestination, LoadOptions, LoadReport, StoredPoint};
-use crate::error::{Error, OrFailed, Result};
-use crate::process::OwnedChild;
+use crate::error::{Error, Kind, OrFailed, Result};
 use crate::repository::StoredFile;
 use crate::run_context::RunContext;
 use secrecy::ExposeSecret;
@@ -35,6 +36,8 @@ use secrecy::ExposeSecret;
 const PIECE: usize = 4 * 1024 * 1024;
 const POLL: Duration = Duration::from_millis(5);
 const TOOL_FILES: &str = "backup";
+/// How messages call the tool.
+const NAME: &str = "influxd restore";
 
 /// Where a restore goes and with what.
 pub struct Loading<'a> {
@@ -46,6 +49,10 @@ pub struct Loading<'a> {
     pub point: &'a StoredPoint,
     /// How long one question may take.
     pub timeout: Duration,
+    /// Where the tool finds its pipes.
+    pub staging: Staging,
+    /// Time.
+    pub clock: &'a dyn Clock,
     /// Progress, and the way to be stopped.
     pub context: &'a RunContext,
 }
@@ -55,7 +62,7 @@ impl Loading<'_> {
     pub fn run(&self, options: &LoadOptions) -> Result<LoadReport> {
         let facts = stored_facts(self.point)?;
         let address = Address::of_destination(self.to);
-        let mut client = Client::open(&address, self.timeout)?;
+        let mut client = Client::open(&address, self.timeout, &self.context.cancel)?;
         if self.to.fresh {
             self.make_account(&mut client)?;
         }
@@ -71,7 +78,7 @@ impl Loading<'_> {
         let mut report = LoadReport { bytes: self.point.manifest.logical_bytes(), ..LoadReport::default() };
         for (name, database) in &facts.databases {
             if taken.contains(&name) {
-                self.swap(&mut client, name, database)?;
+                self.swap(&mut client, name, database, (writers.as_ref(), &mut report))?;
             } else {
                 self.restore_or_make(&mut client, name, database)?;
             }
@@ -83,6 +90,9 @@ impl Loading<'_> {
             }));
         }
         self.context.progress.finish();
+        if !self.to.fresh {
+            report.warnings.extend(self.expiring(&facts));
+        }
         self.users(&mut client, &facts, options, &mut report)?;
         report.warnings.extend(writers.and_then(|writers| writers.seen(&mut client)));
         Ok(report)
@@ -98,41 +108,31 @@ impl Loading<'_> {
         Ok(())
     }
 
-    /// Put the backup in the place of a database: restore it beside, compare, drop, restore, drop what is beside. Until
-    /// the comparison the old one is untouched, and until the end the backup is on the server.
-    fn swap(&self, client: &mut Client, name: &str, facts: &DatabaseFacts) -> Result<()> {
-        let beside = format!("{name}_restored_{}", self.point.manifest.id);
-        let drop_beside = format!("DROP DATABASE {}", quoted(&beside));
-        client.query("", &drop_beside)?;
-        if !self.has_shards(name)? {
-            client.query("", &format!("DROP DATABASE {}", quoted(name)))?;
-            return self.restore_or_make(client, name, facts);
+    /// Policies that will drop what was just restored.
+    fn expiring(&self, facts: &Facts) -> Vec<String> {
+        let now = self.clock.wall().timestamp_nanos_opt().unwrap_or(i64::MAX);
+        let mut warnings = Vec::new();
+        for (name, database) in &facts.databases {
+            for (policy, wanted) in &database.policies {
+                let keeps = wanted.kept_nanoseconds();
+                let old = |window: &&Window| window.policy == *policy && window.end.saturating_add(keeps) < now;
+                let old = database.windows.iter().filter(old).count();
+                if old > 0 {
+                    warnings.push(format!(
+                        "{old} restored shards of {name} are older than retention policy {policy} keeps ({}): the server drops \
+                         them at its next check; to keep them: ALTER RETENTION POLICY {} ON {} DURATION INF",
+                        wanted.keeps,
+                        quoted(policy),
+                        quoted(name)
+                    ));
+                }
+            }
         }
-        self.restore(name, &beside)?;
-        let promised = DatabaseFacts { queries: std::collections::BTreeMap::new(), ..facts.clone() };
-        let found = find(client, &beside, &promised, self.context)?;
-        let (inventory, checks) = promised.compare(name, &found);
-        let wrong = crate::domain::comparison::compare(&promised.inventory(name), &inventory);
-        let bad = wrong.checks.iter().chain(&checks).find(|check| !check.ok);
-        if let Some(bad) = bad {
-            client.query("", &drop_beside)?;
-            return Err(Error::failed(format!(
-                "put the backup in the place of {name}: restored beside it, {} is {} instead of {}; {name} was not touched",
-                bad.name, bad.actual, bad.expected
-            )));
-        }
-        client.query("", &format!("DROP DATABASE {}", quoted(name)))?;
-        self.restore_or_make(client, name, facts).map_err(|error| {
-            error.hint(format!(
-                "{name} was dropped; the same data is on the server as {beside}: try again, or copy from there"
-            ))
-        })?;
-        client.query("", &drop_beside)?;
-        Ok(())
+        warnings
     }
 
     /// The tool refuses a database without shards: it is made by statements.
-    fn restore_or_make(&self, client: &mut Client, name: &str, facts: &DatabaseFacts) -> Result<()> {
+    pub(super) fn restore_or_make(&self, client: &mut Client, name: &str, facts: &DatabaseFacts) -> Result<()> {
         if self.has_shards(name)? {
             return self.restore(name, name);
         }
@@ -147,7 +147,7 @@ impl Loading<'_> {
         Ok(())
     }
 
-    fn has_shards(&self, name: &str) -> Result<bool> {
+    pub(super) fn has_shards(&self, name: &str) -> Result<bool> {
         Ok(self.tool_manifest(name)?.files.is_some_and(|files| !files.is_empty()))
     }
 
@@ -188,33 +188,30 @@ impl Loading<'_> {
     }
 
     /// Restore database `name` of the backup as `target`, which must not exist.
-    fn restore(&self, name: &str, target: &str) -> Result<()> {
+    pub(super) fn restore(&self, name: &str, target: &str) -> Result<()> {
         let what = || format!("restore database {name}");
-        let private = std::fs::Permissions::from_mode(0o700);
-        let directory = tempfile::Builder::new().prefix("backup-sla-").permissions(private).tempdir();
-        let directory = directory.or_inconclusive(what())?;
+        let directory = self.staging.make().map_err(|error| error.with_kind(Kind::Inconclusive))?;
         let shards = self.prepare(name, directory.path()).map_err(|error| error.context(what()))?;
-        let words = [self.to.enter.clone(), vec![self.program.to_string_lossy().into_owned()]].concat();
-        let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).args(["restore", "-portable", "-host", &self.to.transfer_address, "-db", name]);
+        let mut words = vec![self.program.clone().into_os_string()];
+        words.extend(["restore", "-portable", "-host", &self.to.transfer_address, "-db", name].map(OsString::from));
         if target != name {
-            command.args(["-newdb", target]);
+            words.extend(["-newdb", target].map(OsString::from));
         }
-        command.arg(directory.path()).stdin(Stdio::null()).stdout(Stdio::null());
-        let mut child = OwnedChild::spawn(command, "influxd restore")?;
-        self.context.cancel.takes_down(child.killer());
+        words.push(directory.path().as_os_str().to_owned());
+        let mut child = tool::start(NAME, &self.to.enter, &words, &self.context.cancel)?;
+        let handed = AtomicU64::new(0);
         let ended = AtomicBool::new(false);
         let killer = child.killer();
         let (fed, restored) = std::thread::scope(|scope| {
             let feeding = scope.spawn(|| {
-                let fed = self.feed(name, &shards, directory.path(), &ended);
+                let fed = self.feed(name, (&shards, directory.path()), &ended, &handed);
                 if fed.is_err() {
                     // It waits for a pipe that nobody will write to.
                     killer.kill();
                 }
                 fed
             });
-            let restored = child.wait_success();
+            let restored = tool::wait(&mut child, NAME, || handed.load(Ordering::SeqCst));
             ended.store(true, Ordering::SeqCst);
             let fed = feeding.join().unwrap_or_else(|_| Err(Feeding::Unread(Error::failed("the feeding thread died"))));
             (fed, restored)
@@ -226,6 +223,7 @@ impl Loading<'_> {
             (Ok(()), Ok(())) => Ok(()),
             // Where the repository failed, the tool only knows that its input ended.
             (Err(Feeding::Repository(error)), _) | (Err(Feeding::Unread(error)), Ok(())) => Err(error.context(what())),
+            (_, Err(error)) if error.hint_text().is_some() => Err(error.context(what())),
             (_, Err(error)) => Err(error.context(what()).hint(
                 "`influxd restore` speaks to the server's backup service (`bind-address` in its configuration, usually port 8088)",
             )),
@@ -250,7 +248,13 @@ impl Loading<'_> {
     }
 
     /// Hand over every archive. The tool reads them in an order of its own: whatever it opens gets its bytes.
-    fn feed(&self, name: &str, shards: &[ToolShard], directory: &Path, ended: &AtomicBool) -> Result<(), Feeding> {
+    fn feed(
+        &self,
+        name: &str,
+        (shards, directory): (&[ToolShard], &Path),
+        ended: &AtomicBool,
+        handed: &AtomicU64,
+    ) -> Result<(), Feeding> {
         let mut waiting: Vec<&ToolShard> = shards.iter().collect();
         while !waiting.is_empty() {
             self.context.cancel.check().map_err(Feeding::Repository)?;
@@ -264,7 +268,7 @@ impl Loading<'_> {
                 }
             }
             match opened {
-                Some((at, pipe)) => self.hand_over(name, waiting.swap_remove(at).shard_id, pipe)?,
+                Some((at, pipe)) => self.hand_over(name, waiting.swap_remove(at).shard_id, pipe, handed)?,
                 None if over => {
                     let ids = waiting.iter().map(|shard| shard.shard_id.to_string()).collect::<Vec<_>>().join(", ");
                     let what = format!("influxd restore ended well without reading shard {ids} of {name}");
@@ -276,12 +280,12 @@ impl Loading<'_> {
         Ok(())
     }
 
-    fn hand_over(&self, name: &str, shard: u64, pipe: File) -> Result<(), Feeding> {
+    fn hand_over(&self, name: &str, shard: u64, pipe: File, handed: &AtomicU64) -> Result<(), Feeding> {
         let file = (self.point.open)(&shard_name(name, shard)).map_err(Feeding::Repository)?;
         let unread = |error: Error| Feeding::Unread(error.context(format!("shard {shard} of {name}")));
         // Uncompressed: the pipe is fast, and the reader insists on the format.
         let mut encoder = GzEncoder::new(BufWriter::with_capacity(1 << 16, pipe), Compression::none());
-        self.copy(&*file, &mut encoder, unread)?;
+        self.copy(&*file, &mut encoder, handed, unread)?;
         let flushed = encoder.finish().and_then(|mut pipe| pipe.flush());
         flushed.or_failed("write to influxd restore").map_err(unread)
     }
@@ -290,6 +294,7 @@ impl Loading<'_> {
         &self,
         file: &dyn StoredFile,
         to: &mut impl Write,
+        handed: &AtomicU64,
         unread: impl Fn(Error) -> Feeding,
     ) -> Result<(), Feeding> {
         let mut offset = 0;
@@ -298,6 +303,7 @@ impl Loading<'_> {
             let piece = file.read_at(offset, PIECE).map_err(Feeding::Repository)?;
             to.write_all(&piece).or_failed("write to influxd restore").map_err(&unread)?;
             offset += piece.len() as u64;
+            handed.fetch_add(piece.len() as u64, Ordering::SeqCst);
             self.context.progress.advance(piece.len() as u64);
         }
         Ok(())
@@ -336,8 +342,4 @@ enum Feeding {
     Repository(Error),
     /// The tool did not take it.
     Unread(Error),
-}
-
-fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
-    std::fs::write(path, bytes).or_inconclusive(format!("write {}", path.display()))
 }

@@ -2,7 +2,7 @@
 //!
 //! Every backup is full: the archives of the shards are stored without compression and under names that never change, so
 //! the repository keeps only what changed. What the data must be is counted on the live server before the backup, up to
-//! a bound ([`truth`]), and asked of the restored server in the same words ([`inspect`]).
+//! a bound (`truth`), and asked of the restored server in the same words (`inspect`).
 
 mod answer;
 mod archive;
@@ -13,24 +13,29 @@ mod facts;
 mod inspect;
 mod load;
 mod server;
+mod staging;
 mod survey;
+mod swap;
+mod tool;
 mod truth;
 mod writers;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 
 use self::answer::text;
-use self::backup::{Backup, Plan, Tool};
+use self::backup::{Backup, Missed, Plan, Tool};
 use self::client::{Address, Client};
+use self::count::Span;
 use self::facts::Facts;
 use self::inspect::{FACTS_FILE, stored_facts};
 use self::load::Loading;
+use self::staging::Staging;
 use self::survey::{Survey, creation};
 pub use self::truth::Memory;
 use self::truth::{Method, Truth};
@@ -39,13 +44,13 @@ use super::{
     StoredPoint,
 };
 use crate::clock::Clock;
-use crate::config::{Assertion, InfluxdbConfig, Question, SandboxConfig};
+use crate::config::{Assertion, Counting, InfluxdbConfig, Question, SandboxConfig};
 use crate::domain::digest::Digest;
 use crate::domain::drill::Check;
 use crate::domain::manifest::{BackupKind, FileRole, MANIFEST_FORMAT, Manifest, RecoveryPointId, StoredFileFacts};
 use crate::error::{Error, OrFailed, Result};
 use crate::repository::Stream;
-use crate::run_context::RunContext;
+use crate::run_context::{Cancel, RunContext};
 use crate::sandbox::{Access, SandboxSpec};
 
 /// Statements that make users, grants and continuous queries, for people.
@@ -59,7 +64,7 @@ pub struct InfluxdbEngine {
     sandbox: SandboxConfig,
     clock: Arc<dyn Clock>,
     memory: Arc<dyn Memory>,
-    staging: PathBuf,
+    staging: Staging,
 }
 
 impl InfluxdbEngine {
@@ -72,22 +77,39 @@ impl InfluxdbEngine {
         memory: Arc<dyn Memory>,
         staging: PathBuf,
     ) -> Self {
-        Self { config, sandbox, clock, memory, staging }
+        Self { config, sandbox, clock, memory, staging: Staging::new(staging) }
     }
 
-    fn client(&self) -> Result<Client> {
-        Client::open(&Address::of_source(&self.config), self.config.query_timeout)
+    fn client(&self, cancel: &Cancel) -> Result<Client> {
+        Client::open(&Address::of_source(&self.config), self.config.query_timeout, cancel)
     }
 
-    fn client_at(&self, destination: &Destination) -> Result<Client> {
-        Client::open(&Address::of_destination(http(destination)?), self.config.query_timeout)
+    fn client_at(&self, destination: &Destination, cancel: &Cancel) -> Result<Client> {
+        Client::open(&Address::of_destination(http(destination)?), self.config.query_timeout, cancel)
+    }
+
+    /// A shard that the server still lists and that has points. One that was made ahead of its time has none.
+    fn missed(&self) -> Missed {
+        let (address, timeout) = (Address::of_source(&self.config), self.config.query_timeout);
+        Arc::new(move |database, id| {
+            let mut client = Client::open(&address, timeout, &Cancel::default())?;
+            let shards = survey::shards(&mut client, database)?;
+            let Some(shard) = shards.into_iter().find(|shard| shard.id == id) else { return Ok(false) };
+            let span = Span { database, policy: &shard.policy, start: shard.start, end: shard.end, step: 1 };
+            let names = survey::schema(&mut client, database, false)?;
+            Ok(!count::totals(&mut client, &span, names.keys())?.is_empty())
+        })
+    }
+
+    fn exact(&self) -> bool {
+        self.config.counting == Counting::Exact
     }
 }
 
 impl Engine for InfluxdbEngine {
     fn preflight(&self) -> Result<Preflight> {
-        let mut client = self.client()?;
-        let survey = survey::survey(&mut client, &self.config.databases)?;
+        let mut client = self.client(&Cancel::default())?;
+        let survey = survey::survey(&mut client, &self.config.databases, false)?;
         let (_, tool) = server::program(self.config.programs.as_deref()).map_err(needed_here)?;
         reach_backup_service(&self.config.rpc_address)?;
         let shards: usize = survey.databases.values().map(|database| database.shards.len()).sum();
@@ -96,15 +118,15 @@ impl Engine for InfluxdbEngine {
     }
 
     fn dump(&self, context: &RunContext) -> Result<Dump> {
-        let mut client = self.client()?;
+        let mut client = self.client(&context.cancel)?;
         let (program, version) = server::program(self.config.programs.as_deref()).map_err(needed_here)?;
-        let survey = survey::survey(&mut client, &self.config.databases)?;
+        let survey = survey::survey(&mut client, &self.config.databases, self.exact())?;
         // The tool itself tries for a minute.
         reach_backup_service(&self.config.rpc_address)?;
         let as_of = self.clock.wall() - SETTLED;
         let bound = as_of.timestamp_nanos_opt().ok_or_else(|| Error::failed("read the clock: it is out of range"))?;
         context.progress.phase("count", None);
-        let method = Method { bound, counting: self.config.counting, memory: self.memory.clone(), context };
+        let method = Method { bound, counting: self.config.counting, memory: self.memory.clone() };
         let began = client.server_time;
         let truth = Truth::before(&mut client, &survey, &method, began)?;
         context.progress.finish();
@@ -113,9 +135,10 @@ impl Engine for InfluxdbEngine {
             program,
             rpc_address: self.config.rpc_address.clone(),
             staging: self.staging.clone(),
+            missed: self.missed(),
             context: context.clone(),
         };
-        let backup = Backup::new(plans(&survey, as_of), tool)?;
+        let backup = Backup::new(plans(&survey), tool);
         let accounts = statements(&survey).into_bytes();
         let done = Arc::new(Mutex::new(None));
         let last = LastFile {
@@ -188,8 +211,8 @@ impl Engine for InfluxdbEngine {
     ) -> Result<LoadReport> {
         let programs = self.sandbox.programs.as_deref().or(self.config.programs.as_deref());
         let (program, _) = server::program(programs)?;
-        let loading = Loading { program, to: http(to)?, point, timeout: self.config.query_timeout, context };
-        loading.run(options)
+        let (staging, timeout) = (self.staging.clone(), self.config.query_timeout);
+        Loading { program, to: http(to)?, point, timeout, staging, clock: &*self.clock, context }.run(options)
     }
 
     fn inspect(
@@ -203,14 +226,14 @@ impl Engine for InfluxdbEngine {
         if facts.inventory() != point.manifest.inventory {
             return Err(Error::failed(format!("read {FACTS_FILE}: it is not what the manifest promises")));
         }
-        let mut client = self.client_at(at)?;
+        let mut client = self.client_at(at, &context.cancel)?;
         context.progress.phase("verify", None);
         let inspection = inspect::inspect(&mut client, &facts, context);
         context.progress.finish();
         inspection
     }
 
-    fn assert(&self, at: &Destination, assertion: &Assertion, _context: &RunContext) -> Result<Check> {
+    fn assert(&self, at: &Destination, assertion: &Assertion, context: &RunContext) -> Result<Check> {
         let Question::InfluxQl(question) = &assertion.question else {
             return Err(Error::configuration(format!("assertion `{}` is not InfluxQL", assertion.name)));
         };
@@ -218,7 +241,7 @@ impl Engine for InfluxdbEngine {
             [one] => one.as_str(),
             _ => "",
         };
-        let answer = self.client_at(at)?.query(database, question);
+        let answer = self.client_at(at, &context.cancel)?.query(database, question);
         let (actual, ok) = match answer {
             Ok(series) => judge(&series),
             Err(error) => (error.to_string(), false),
@@ -263,16 +286,10 @@ fn reach_backup_service(address: &str) -> Result<()> {
     if reached { Ok(()) } else { Err(Error::failed(what()).hint(hint)) }
 }
 
-fn plans(survey: &Survey, now: DateTime<Utc>) -> Vec<Plan> {
-    // The server drops an expired shard when it gets to it.
-    let soon = (now + Duration::from_hours(1)).timestamp_nanos_opt().unwrap_or(i64::MAX);
+fn plans(survey: &Survey) -> Vec<Plan> {
     let plan = |(name, database): (&String, &survey::Database)| Plan {
         database: name.clone(),
-        shards: database
-            .shards
-            .iter()
-            .map(|shard| (shard.id, shard.expires.is_some_and(|expires| expires < soon)))
-            .collect(),
+        shards: database.shards.iter().map(|shard| shard.id).collect(),
     };
     survey.databases.iter().map(plan).collect()
 }
@@ -330,18 +347,12 @@ fn warnings(survey: &Survey, tool: &str) -> Vec<String> {
 /// The manifest of a complete backup; id, times and source name are the operation's to fill in.
 fn manifest(survey: &Survey, tool: &str, facts: &Facts, files: Vec<StoredFileFacts>) -> Manifest {
     let mut warnings = warnings(survey, tool);
+    // Only a drill of it is not possible then, and says so.
+    warnings.extend(facts.reservations().unwrap_or_else(|error| vec![error.to_string()]));
     let windows: Vec<_> = facts.databases.values().flat_map(|database| &database.windows).collect();
     let counted = windows.iter().filter(|window| window.uncounted.is_empty()).count();
-    let reasons: BTreeSet<&str> =
-        windows.iter().map(|window| window.uncounted.as_str()).filter(|reason| !reason.is_empty()).collect();
-    let counting = if reasons.is_empty() {
-        "exact".to_owned()
-    } else {
-        let reasons = reasons.into_iter().collect::<Vec<_>>().join(", ");
-        let text = format!("{counted} of {} shards ({reasons})", windows.len());
-        warnings.push(format!("only the points of {text} were counted and are promised"));
-        text
-    };
+    let counting =
+        if counted == windows.len() { "exact".to_owned() } else { format!("{counted} of {} shards", windows.len()) };
     let mut settings: BTreeMap<String, String> = survey.settings.clone();
     settings.insert("counting".to_owned(), counting);
     let epoch = DateTime::UNIX_EPOCH;

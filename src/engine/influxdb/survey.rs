@@ -60,8 +60,8 @@ pub struct Measurement {
     pub tags: BTreeSet<String>,
     /// Field keys with their types: `idle float`.
     pub fields: BTreeSet<String>,
-    /// Series, counted in every shard.
-    pub series: u64,
+    /// Series, counted in every shard; none where they were not.
+    pub series: Option<u64>,
 }
 
 /// A shard: the points of one retention policy in one span of time.
@@ -75,8 +75,6 @@ pub struct Shard {
     pub start: i64,
     /// First nanosecond after it.
     pub end: i64,
-    /// When the retention policy drops it.
-    pub expires: Option<i64>,
 }
 
 /// A retention policy. Durations are as the server writes them; `0s` is for ever.
@@ -98,6 +96,12 @@ impl Policy {
         let keeps = if self.keeps == "0s" { "for ever" } else { &self.keeps };
         let default = if self.default { ", default" } else { "" };
         format!("keeps {keeps}, shards of {}, replication {}{default}", self.shards, self.replicas)
+    }
+
+    /// How long points are kept, in nanoseconds; the largest number for ever.
+    pub fn kept_nanoseconds(&self) -> i64 {
+        let keeps = humantime::parse_duration(&self.keeps).ok().filter(|keeps| !keeps.is_zero());
+        keeps.and_then(|keeps| i64::try_from(keeps.as_nanos()).ok()).unwrap_or(i64::MAX)
     }
 
     /// The statement that makes it, or makes an existing one like it.
@@ -134,11 +138,11 @@ impl User {
 }
 
 /// Look at the source. What the account may not see is an error that says so.
-pub fn survey(client: &mut Client, wanted: &[String]) -> Result<Survey> {
+pub fn survey(client: &mut Client, wanted: &[String], cardinalities: bool) -> Result<Survey> {
     let databases = choose(wanted, &names(&client.query("", "SHOW DATABASES")?))?;
     let mut found = BTreeMap::new();
     for name in databases {
-        let database = database(client, &name)?;
+        let database = database(client, &name, cardinalities)?;
         found.insert(name, database);
     }
     let mut users = users(client)?;
@@ -165,18 +169,18 @@ pub fn names(series: &[Series]) -> Vec<String> {
 }
 
 /// Everything about one database but its points.
-pub fn database(client: &mut Client, name: &str) -> Result<Database> {
+fn database(client: &mut Client, name: &str, cardinalities: bool) -> Result<Database> {
     Ok(Database {
         policies: policies(client, name)?,
         queries: queries(client, name)?,
         subscriptions: subscriptions(client, name)?,
         shards: shards(client, name)?,
-        schema: schema(client, name)?,
+        schema: schema(client, name, cardinalities)?,
     })
 }
 
-/// Measurements of a database.
-pub fn schema(client: &mut Client, database: &str) -> Result<Schema> {
+/// Measurements of a database; with `cardinalities`, which a giant database takes long to tell, with their series.
+pub fn schema(client: &mut Client, database: &str, cardinalities: bool) -> Result<Schema> {
     let on = quoted(database);
     let mut schema = Schema::new();
     for name in names(&client.query("", &format!("SHOW MEASUREMENTS ON {on}"))?) {
@@ -190,9 +194,14 @@ pub fn schema(client: &mut Client, database: &str) -> Result<Schema> {
         let fields = series.texts(["fieldKey", "fieldType"]).into_iter().map(|[key, kind]| format!("{key} {kind}"));
         schema.entry(series.name.clone()).or_default().fields.extend(fields);
     }
-    for series in client.query("", &format!("SHOW SERIES EXACT CARDINALITY ON {on}"))? {
-        let count = series.texts(["count"]).first().and_then(|[count]| count.parse().ok()).unwrap_or(0);
-        schema.entry(series.name.clone()).or_default().series = count;
+    if cardinalities {
+        for known in schema.values_mut() {
+            known.series = Some(0);
+        }
+        for series in client.query("", &format!("SHOW SERIES EXACT CARDINALITY ON {on}"))? {
+            let count = series.texts(["count"]).first().and_then(|[count]| count.parse().ok()).unwrap_or(0);
+            schema.entry(series.name.clone()).or_default().series = Some(count);
+        }
     }
     Ok(schema)
 }
@@ -217,27 +226,25 @@ pub fn queries(client: &mut Client, database: &str) -> Result<BTreeMap<String, S
     Ok(own.flat_map(|series| series.texts(["name", "query"])).map(|[name, query]| (name, query)).collect())
 }
 
-fn subscriptions(client: &mut Client, database: &str) -> Result<Vec<String>> {
+/// Subscriptions of a database, as people read them.
+pub fn subscriptions(client: &mut Client, database: &str) -> Result<Vec<String>> {
     let all = client.query("", "SHOW SUBSCRIPTIONS")?;
     let own = all.iter().filter(|series| series.name == database);
     let rows = own.flat_map(|series| series.texts(["retention_policy", "name", "mode", "destinations"]));
     Ok(rows.map(|[policy, name, mode, to]| format!("{name} on {policy} ({mode} {to})")).collect())
 }
 
-fn shards(client: &mut Client, database: &str) -> Result<Vec<Shard>> {
+/// Shards of a database in order of their ids.
+pub fn shards(client: &mut Client, database: &str) -> Result<Vec<Shard>> {
     let mut shards = Vec::new();
     for series in client.query("", "SHOW SHARDS")?.iter().filter(|series| series.name == database) {
-        for [id, policy, start, end, expires] in
-            series.texts(["id", "retention_policy", "start_time", "end_time", "expiry_time"])
-        {
+        for [id, policy, start, end] in series.texts(["id", "retention_policy", "start_time", "end_time"]) {
             let bad = |what: &str| Error::failed(format!("read shards of {database}: `{what}` is not understood"));
             shards.push(Shard {
                 id: id.parse().map_err(|_| bad(&id))?,
                 policy,
                 start: nanoseconds(&start).ok_or_else(|| bad(&start))?,
                 end: nanoseconds(&end).ok_or_else(|| bad(&end))?,
-                // A policy that keeps for ever gives the end again.
-                expires: nanoseconds(&expires).filter(|_| expires != end),
             });
         }
     }
@@ -308,9 +315,16 @@ pub fn creation(user: &User, password: &str) -> Vec<String> {
     let name = quoted(&user.name);
     let all = if user.admin { " WITH ALL PRIVILEGES" } else { "" };
     let mut statements = vec![format!("CREATE USER {name} WITH PASSWORD {}{all}", literal(password))];
-    statements.extend(user.grants.iter().map(|(database, privilege)| {
+    statements.extend(grants(user));
+    statements
+}
+
+/// Statements that give `user` its grants.
+pub fn grants(user: &User) -> Vec<String> {
+    let name = quoted(&user.name);
+    let grant = |(database, privilege): (&String, &String)| {
         let privilege = if privilege == "ALL PRIVILEGES" { "ALL" } else { privilege.as_str() };
         format!("GRANT {privilege} ON {} TO {name}", quoted(database))
-    }));
-    statements
+    };
+    user.grants.iter().map(grant).collect()
 }

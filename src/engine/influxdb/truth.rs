@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::archive::ArchiveFacts;
 use super::client::Client;
-use super::count::{self, Span};
+use super::count::{self, Span, Steps};
 use super::facts::{Counted, DatabaseFacts, Facts, Growing, MeasurementFacts, Window};
 use super::survey::{self, Database, Schema, Shard, Survey};
 use crate::config::Counting;
@@ -47,38 +47,42 @@ struct Remembered {
 pub struct Truth {
     facts: Facts,
     /// Steps of what was counted just now, to see what moved.
-    steps: HashMap<ShardKey, BTreeMap<String, Vec<(i64, u64)>>>,
+    steps: HashMap<ShardKey, BTreeMap<String, Steps>>,
     /// Archives for which a remembered count is true.
     remembered: HashMap<ShardKey, Digest>,
     /// Whole shards, which may be remembered.
     whole: BTreeSet<ShardKey>,
-    /// When counting began, in seconds by our clock.
+    /// Shards with points of the future only: which of them have files is known later.
+    future: Vec<(String, Shard)>,
+    /// When counting began, in seconds by the server's clock.
     began: i64,
     memory: Arc<dyn Memory>,
+    /// Whether series are counted.
+    cardinalities: bool,
 }
 
 /// How to count.
-pub struct Method<'a> {
+pub struct Method {
     /// Points are counted up to here (nanoseconds, exclusive).
     pub bound: i64,
     /// All or some.
     pub counting: Counting,
     /// What earlier backups counted.
     pub memory: Arc<dyn Memory>,
-    /// Progress, and the way to be stopped.
-    pub context: &'a RunContext,
 }
 
 impl Truth {
     /// Count what `survey` found.
-    pub fn before(client: &mut Client, survey: &Survey, method: &Method<'_>, began: i64) -> Result<Self> {
+    pub fn before(client: &mut Client, survey: &Survey, method: &Method, began: i64) -> Result<Self> {
         let mut truth = Self {
             facts: Facts { bound: method.bound, databases: BTreeMap::new(), users: survey.users.clone() },
             steps: HashMap::new(),
             remembered: HashMap::new(),
             whole: BTreeSet::new(),
+            future: Vec::new(),
             began,
             memory: method.memory.clone(),
+            cardinalities: method.counting == Counting::Exact,
         };
         for (name, database) in &survey.databases {
             let facts = truth.database(client, name, database, method)?;
@@ -92,7 +96,7 @@ impl Truth {
         client: &mut Client,
         name: &str,
         database: &Database,
-        method: &Method<'_>,
+        method: &Method,
     ) -> Result<DatabaseFacts> {
         let mut facts = DatabaseFacts {
             policies: database.policies.clone(),
@@ -105,17 +109,21 @@ impl Truth {
             let known = MeasurementFacts {
                 tags: growing(&known.tags),
                 fields: growing(&known.fields),
-                series: [known.series, known.series],
+                series: known.series.map(|series| [series, series]),
             };
             facts.measurements.insert(measurement.clone(), known);
         }
         let sample = sample(&database.shards, method);
-        for shard in database.shards.iter().filter(|shard| shard.start < method.bound) {
-            method.context.cancel.check()?;
+        for shard in &database.shards {
+            if shard.start >= method.bound {
+                self.future.push((name.to_owned(), shard.clone()));
+                continue;
+            }
             let window = self.window(client, (name, shard, sample.contains(&shard.id)), database, method)?;
             facts.windows.push(window);
         }
         facts.newest = newest(client, name, &facts)?;
+        promise_fields_with_values(&mut facts);
         Ok(facts)
     }
 
@@ -124,18 +132,10 @@ impl Truth {
         client: &mut Client,
         (database, shard, wanted): (&str, &Shard, bool),
         known: &Database,
-        method: &Method<'_>,
+        method: &Method,
     ) -> Result<Window> {
         let key = (database.to_owned(), shard.id);
-        let mut window = Window {
-            shard: shard.id,
-            policy: shard.policy.clone(),
-            start: shard.start,
-            end: shard.end.min(method.bound),
-            step: count::step(shard.start, shard.end),
-            uncounted: String::new(),
-            measurements: BTreeMap::new(),
-        };
+        let mut window = window_of(shard, method.bound);
         if shard.end <= method.bound {
             self.whole.insert(key.clone());
             let recalled = self.memory.recall(&memory_name(&key));
@@ -151,11 +151,11 @@ impl Truth {
             return Ok(window);
         }
         let mut steps = BTreeMap::new();
-        for measurement in known.schema.keys() {
-            method.context.cancel.check()?;
-            let tally = count::count(client, &span(database, &window), measurement, &[])?;
-            if !tally.steps.is_empty() {
-                steps.insert(measurement.clone(), tally.steps.clone());
+        let present = count::totals(client, &span(database, &window), known.schema.keys())?;
+        for measurement in present.keys() {
+            let tally = count::count(client, &span(database, &window), measurement)?;
+            if !tally.is_empty() {
+                steps.insert(measurement.clone(), tally.steps());
                 window.measurements.insert(measurement.clone(), Counted::new(tally, Vec::new()));
             }
         }
@@ -175,16 +175,18 @@ impl Truth {
         let mut warnings = Vec::new();
         let mut names = BTreeSet::new();
         for (name, database) in &mut facts.databases {
-            let schema = survey::schema(client, name)?;
-            let mut schema_warnings = settle_schema(name, database, &schema);
-            warnings.append(&mut schema_warnings);
+            let schema = survey::schema(client, name, self.cardinalities)?;
+            warnings.extend(settle_schema(name, database, &schema));
+            warnings.extend(settle_definitions(client, name, database)?);
             let mut windows = Vec::new();
             for mut window in std::mem::take(&mut database.windows) {
                 context.cancel.check()?;
                 let key = (name.clone(), window.shard);
-                // The retention policy dropped it while we were at work; any other loss has failed the backup already.
+                // It was dropped while we were at work, or never had points; any other loss has failed the backup already.
                 let Some(archive) = archives.get(&key) else {
-                    warnings.push(format!("shard {} of {name} expired during the backup", window.shard));
+                    if !window.measurements.is_empty() {
+                        warnings.push(format!("shard {} of {name} was dropped during the backup", window.shard));
+                    }
                     continue;
                 };
                 if !self.settle(client, (name, &schema), &mut window, archive)? {
@@ -206,8 +208,13 @@ impl Truth {
                 }
                 windows.push(window);
             }
+            for (_, shard) in self.future.iter().filter(|(of, _)| of == name) {
+                if archives.get(&(name.clone(), shard.id)).is_some_and(|archive| archive.files > 0) {
+                    let uncounted = "newer than the as-of time".to_owned();
+                    windows.push(Window { uncounted, end: shard.end, ..window_of(shard, i64::MAX) });
+                }
+            }
             database.windows = windows;
-            warnings.extend(moving(name, database));
             let again = newest(client, name, database)?;
             retain_equal(&mut database.newest, &again);
         }
@@ -224,32 +231,103 @@ impl Truth {
         archive: &ArchiveFacts,
     ) -> Result<bool> {
         let key = (name.to_owned(), window.shard);
+        if !window.uncounted.is_empty() {
+            return Ok(true);
+        }
         if let Some(digest) = self.remembered.get(&key) {
-            if *digest == archive.digest {
+            // Other files may hold the same points (a compaction), and fewer files must not pass for a change.
+            if *digest == archive.digest || self.same_totals(client, name, window, schema)? {
                 return Ok(true);
             }
             "changed since it was last counted".clone_into(&mut window.uncounted);
             window.measurements.clear();
             return Ok(false);
         }
-        // Everything in the archive is older than the count: the count is of just that.
-        if archive.newest_change < self.began || !window.uncounted.is_empty() {
+        // Nothing was written since the count; a deletion may still be in memory only.
+        if archive.newest_change < self.began && self.same_totals(client, name, window, schema)? {
             return Ok(true);
         }
         let before = self.steps.remove(&key).unwrap_or_default();
-        for measurement in schema.keys() {
-            let span = span(name, window);
-            let tally = count::count(client, &span, measurement, &[])?;
-            let nothing = Vec::new();
-            let moved = count::moved(before.get(measurement).unwrap_or(&nothing), &tally.steps);
-            if moved.is_empty() {
-                continue;
+        let present = count::totals(client, &span(name, window), schema.keys())?;
+        let names: BTreeSet<&String> = present.keys().chain(before.keys()).collect();
+        for measurement in names {
+            let tally = count::count(client, &span(name, window), measurement)?;
+            let moved = count::moved(before.get(measurement).map_or(&[], Vec::as_slice), &tally.steps());
+            // What is the same before and after was there in between. Nothing is asked again: more may come any time.
+            if !moved.is_empty() {
+                window.measurements.insert(measurement.clone(), Counted::new(tally, moved));
             }
-            let tally = count::count(client, &span, measurement, &moved)?;
-            window.measurements.insert(measurement.clone(), Counted::new(tally, moved));
         }
         Ok(true)
     }
+
+    /// Whether the live shard has as many values of every field as `window` says.
+    fn same_totals(&self, client: &mut Client, name: &str, window: &Window, schema: &Schema) -> Result<bool> {
+        let now = count::totals(client, &span(name, window), schema.keys())?;
+        let names: BTreeSet<&String> = now.keys().chain(window.measurements.keys()).collect();
+        Ok(names.into_iter().all(|measurement| {
+            let counted = window.measurements.get(measurement).map(|counted| &counted.fields);
+            now.get(measurement) == counted
+        }))
+    }
+}
+
+/// The span of a shard up to `bound`, nothing counted.
+fn window_of(shard: &Shard, bound: i64) -> Window {
+    Window {
+        shard: shard.id,
+        policy: shard.policy.clone(),
+        start: shard.start,
+        end: shard.end.min(bound),
+        step: count::step(shard.start, shard.end),
+        uncounted: String::new(),
+        measurements: BTreeMap::new(),
+    }
+}
+
+/// A field whose points were all deleted is still listed by a live server, and not by a restored one.
+fn promise_fields_with_values(facts: &mut DatabaseFacts) {
+    let mut seen: BTreeMap<&String, BTreeSet<&String>> = BTreeMap::new();
+    for (measurement, counted) in facts.windows.iter().flat_map(|window| &window.measurements) {
+        seen.entry(measurement).or_default().extend(counted.fields.keys());
+    }
+    for (measurement, known) in &mut facts.measurements {
+        let has_values = |field: &String| {
+            let name = field.rsplit_once(' ').map_or(field.as_str(), |(name, _)| name);
+            seen.get(measurement).is_some_and(|fields| fields.iter().any(|seen| *seen == name))
+        };
+        let without: BTreeSet<String> =
+            known.fields.before.iter().filter(|field| !has_values(field)).cloned().collect();
+        known.fields.before.retain(|field| !without.contains(field));
+        known.fields.came = without;
+    }
+}
+
+/// What of policies and queries is the same before and after is promised; the rest may be there or not.
+fn settle_definitions(client: &mut Client, name: &str, database: &mut DatabaseFacts) -> Result<Vec<String>> {
+    let (policies, queries) = (survey::policies(client, name)?, survey::queries(client, name)?);
+    let mut unsettled: BTreeSet<String> = BTreeSet::new();
+    unsettled.extend(
+        database
+            .policies
+            .keys()
+            .chain(policies.keys())
+            .filter(|k| database.policies.get(*k) != policies.get(*k))
+            .cloned(),
+    );
+    unsettled.extend(
+        database.queries.keys().chain(queries.keys()).filter(|k| database.queries.get(*k) != queries.get(*k)).cloned(),
+    );
+    database.policies.retain(|name, _| !unsettled.contains(name));
+    database.queries.retain(|name, _| !unsettled.contains(name));
+    let warnings = unsettled.iter().map(|definition| {
+        format!(
+            "retention policy or continuous query {definition} of {name} changed during the backup: it is not promised"
+        )
+    });
+    let warnings = warnings.collect();
+    database.unsettled = unsettled;
+    Ok(warnings)
 }
 
 fn span<'a>(database: &'a str, window: &'a Window) -> Span<'a> {
@@ -261,7 +339,7 @@ fn memory_name((database, shard): &ShardKey) -> String {
 }
 
 /// Shards to count: all, or the newest of each retention policy and others by turns.
-fn sample(shards: &[Shard], method: &Method<'_>) -> BTreeSet<u64> {
+fn sample(shards: &[Shard], method: &Method) -> BTreeSet<u64> {
     let mut newest: BTreeMap<&str, Vec<&Shard>> = BTreeMap::new();
     for shard in shards.iter().filter(|shard| shard.start < method.bound) {
         newest.entry(&shard.policy).or_default().push(shard);
@@ -323,9 +401,9 @@ fn settle_schema(name: &str, database: &mut DatabaseFacts, after: &Schema) -> Ve
     for (measurement, known) in &mut database.measurements {
         let Some(now) = after.get(measurement) else { continue };
         for (set, now) in [(&mut known.tags, &now.tags), (&mut known.fields, &now.fields)] {
-            set.came = now.difference(&set.before).cloned().collect();
+            set.came.extend(now.difference(&set.before).cloned());
         }
-        known.series = [known.series[0].min(now.series), known.series[1].max(now.series)];
+        known.series = known.series.zip(now.series).map(|([least, most], now)| [least.min(now), most.max(now)]);
     }
     let gone: Vec<String> =
         database.measurements.keys().filter(|measurement| !after.contains_key(*measurement)).cloned().collect();
@@ -341,17 +419,4 @@ fn settle_schema(name: &str, database: &mut DatabaseFacts, after: &Schema) -> Ve
     }
     database.late = after.keys().filter(|name| !database.measurements.contains_key(*name)).cloned().collect();
     warnings
-}
-
-/// One sentence where points with older times were written while the backup ran.
-fn moving(name: &str, database: &DatabaseFacts) -> Option<String> {
-    let steps: usize = database
-        .windows
-        .iter()
-        .flat_map(|window| window.measurements.values())
-        .map(|counted| counted.moving.len())
-        .sum();
-    (steps > 0).then(|| {
-        format!("points of {name} from before the backup were written or deleted while it ran: {steps} steps of time are not promised")
-    })
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::client::{Address, Client};
+use crate::run_context::Cancel;
 
 /// How long the server is asked to look who writes.
 const LOOK: &str = "/debug/requests?seconds=5";
@@ -23,7 +24,11 @@ impl Writers {
     /// we know of.
     pub fn watch(client: &mut Client, address: &Address) -> Self {
         let address = address.clone();
-        let look = move || Client::open(&address, TIMEOUT).map(|mut client| clients(&mut client)).unwrap_or_default();
+        let look = move || {
+            Client::open(&address, TIMEOUT, &Cancel::default())
+                .map(|mut client| clients(&mut client))
+                .unwrap_or_default()
+        };
         let points = points(client);
         let looking = (points != Some(0))
             .then(|| std::thread::Builder::new().name("writers".to_owned()).spawn(look).ok())
@@ -31,10 +36,15 @@ impl Writers {
         Self { points, looking }
     }
 
+    /// Points that came so far.
+    pub fn came(&self, client: &mut Client) -> u64 {
+        points(client).zip(self.points).map_or(0, |(now, before)| now.saturating_sub(before))
+    }
+
     /// A warning if points came since then.
     pub fn seen(mut self, client: &mut Client) -> Option<String> {
         let clients = self.looking.take().and_then(|looking| looking.join().ok()).unwrap_or_default();
-        let came = points(client).zip(self.points).map_or(0, |(now, before)| now.saturating_sub(before));
+        let came = self.came(client);
         if came == 0 && clients.is_empty() {
             return None;
         }
