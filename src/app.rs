@@ -132,8 +132,16 @@ impl App {
                 let staging = self.config.state_dir.join("staging").join(&config.name);
                 Box::new(InfluxdbEngine::new(influxdb.clone(), sandbox, clock, Arc::new(memory), staging))
             }
-            SourceKind::Files(files) => Box::new(FilesEngine::new(files.clone(), self.clock.clone())),
+            SourceKind::Files(files) => {
+                Box::new(FilesEngine::new(files.clone(), self.clock.clone(), self.own_places()))
+            }
         }
+    }
+
+    /// The state directory and local repositories.
+    fn own_places(&self) -> Vec<PathBuf> {
+        let local = self.config.repositories.values().map(|repository| PathBuf::from(&repository.url));
+        std::iter::once(self.config.state_dir.clone()).chain(local.filter(|place| place.is_absolute())).collect()
     }
 
     /// Take the lock of a source for `operation`: a drill that takes hours must not keep the backups away. Fails at once if another operation, of any process, holds it.

@@ -79,6 +79,10 @@ impl AnsibleRepository {
         let mut command = Command::new(&self.git);
         command.args(["-c", "user.name=Demo", "-c", "user.email=demo@example.org", "-c", "commit.gpgsign=false"]);
         command.args(["-c", "safe.directory=*", "-c", "gc.auto=0"]).args(arguments).current_dir(&self.directory);
+        // Whoever runs this may be in the middle of something in a repository of their own.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GIT_")) {
+            command.env_remove(name);
+        }
         command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
         command.stdin(Stdio::null()).stdout(Stdio::null());
         OwnedChild::spawn(command, "git")?.wait_success()

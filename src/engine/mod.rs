@@ -69,8 +69,10 @@ pub enum Destination {
     },
     /// A server that is asked over HTTP and given files through a second port.
     Http(Box<HttpDestination>),
-    /// A directory.
+    /// A directory that somebody named.
     Directory(PathBuf),
+    /// A throwaway directory of our own.
+    Sandbox(PathBuf),
 }
 
 /// A server that is asked over HTTP and given files through a second port.

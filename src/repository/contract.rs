@@ -245,7 +245,7 @@ fn streams_may_be_made_late_and_wait_for_earlier_ones(open: &Opener) {
     fn wait_for(read: &(Mutex<usize>, Condvar), turn: usize) {
         let (count, changed) = read;
         let guard = count.lock().unwrap();
-        let patience = std::time::Duration::from_secs(30);
+        let patience = std::time::Duration::from_mins(3);
         let (_guard, waited) = changed.wait_timeout_while(guard, patience, |count| *count < turn).unwrap();
         assert!(!waited.timed_out(), "waited in vain for {turn} streams to be read");
     }

@@ -23,6 +23,9 @@ fn configure(world: &World, more: &str, tail: &str) {
 
 fn git(tree: &Path, arguments: &[&str]) -> String {
     let output = Command::new("git")
+        // Whoever runs the tests may be in the middle of something in a repository of their own.
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
         .args(["-c", "user.name=T", "-c", "user.email=t@example.org", "-c", "safe.directory=*"])
         .args(arguments)
         .current_dir(tree)

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
@@ -37,7 +38,18 @@ impl Excludes {
 
     /// Whether the entry `name`, whose path below the root is `relative`, is left out.
     pub fn matches(&self, name: &[u8], relative: &[u8]) -> bool {
-        self.names.is_match(OsStr::from_bytes(name)) || self.paths.is_match(OsStr::from_bytes(relative))
+        // What git keeps is one thing: a branch may be called `build`, and nobody means that.
+        let in_git = relative.split(|byte| *byte == b'/').rev().skip(1).any(|part| part == b".git");
+        (!in_git && self.names.is_match(OsStr::from_bytes(name))) || self.paths.is_match(OsStr::from_bytes(relative))
+    }
+
+    /// Whether `relative`, a path below the root, or a directory it is in, is left out.
+    pub fn covers(&self, relative: &Path) -> bool {
+        let above = relative.ancestors().filter(|path| !path.as_os_str().is_empty());
+        above.into_iter().any(|path| {
+            let name = path.file_name().unwrap_or_default();
+            self.matches(name.as_bytes(), path.as_os_str().as_bytes())
+        })
     }
 }
 

@@ -1,5 +1,4 @@
-//! What is promised of git repositories: HEAD, branches, and, where they hold at the source, a clean `git fsck` and the same
-//! `git status`. Git runs in a jail: a repository's own configuration can make it run any program.
+//! What is promised of git repositories: HEAD, branches, and, where it holds at the source, a clean `git fsck`. Git runs in a jail: a repository's own configuration can make it run any program.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -11,7 +10,7 @@ use super::exclude::Excludes;
 use super::jail::Jail;
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{ObjectFacts, ObjectKind};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::process::find_program;
 
 /// How deep below a configured path repositories are looked for.
@@ -81,7 +80,9 @@ impl<'j> Git<'j> {
         command.push("env".into());
         command.extend(environment.map(OsString::from));
         command.push("git".into());
-        for setting in ["safe.directory=*", "core.fsmonitor=false", "core.hooksPath=/dev/null"] {
+        for setting in
+            ["safe.directory=*", "core.fsmonitor=false", "core.hooksPath=/dev/null", "fsck.skipList=/dev/null"]
+        {
             command.extend(["-c".into(), setting.into()]);
         }
         // Said outright: a damaged repository must not make git take one further up.
@@ -93,6 +94,12 @@ impl<'j> Git<'j> {
         let ended = self.jail.run(&self.at, &command, true)?;
         if ended.is_good() {
             return Ok(Ok(ended.output));
+        }
+        // No answer of git's: it ran out of time, was killed, or could not be started in there.
+        let code = ended.status.and_then(|status| status.code());
+        if code.is_none_or(|code| matches!(code, 126 | 127)) || ended.tail.starts_with("bwrap:") {
+            return Err(Error::inconclusive(format!("ask git: {}", ended.describe(self.jail.limit())))
+                .hint("git and bubblewrap must work on this host; `assertion_timeout` limits git too"));
         }
         // Some of what git has to say about damage goes to standard output.
         let output = String::from_utf8_lossy(&ended.output);
@@ -116,7 +123,10 @@ impl<'j> Git<'j> {
             (Err(why), Err(_)) => format!("unreadable: {why}"),
         };
         let refs = self.line(&["for-each-ref", "--format=%(objectname) %(refname)", "refs/heads"])?;
-        let pairs = refs.unwrap_or_default();
+        let (head, pairs) = match refs {
+            Ok(pairs) => (head, pairs),
+            Err(why) => (format!("unreadable: {why}"), String::new()),
+        };
         let branches = pairs.lines().filter_map(|line| line.split_once(' '));
         let status = match self.ask(&["status", "--porcelain=v1", "-z", "--untracked-files=normal"])? {
             Ok(output) if output.is_empty() => "clean".to_owned(),

@@ -1,8 +1,10 @@
 //! Runs a command on a tree without letting it out: bubblewrap, no network, nothing writable but (where that is asked for)
 //! the tree, no environment, no sockets of this host's services, a time limit.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -31,6 +33,15 @@ pub enum Tree {
     ReadOnly,
     /// It may change it.
     Writable,
+}
+
+/// What holds for every jail of a source.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules<'r> {
+    /// Most time that a command gets.
+    pub limit: Duration,
+    /// Directories of our own that nobody in it sees.
+    pub hidden: &'r [PathBuf],
 }
 
 /// A way to run commands on one tree.
@@ -72,14 +83,28 @@ impl Ended {
 
 impl Jail {
     /// A jail around `tree`, tried out; inconclusive where this host cannot make one.
-    pub fn new(tree: &Path, how: Tree, limit: Duration, clock: &Arc<dyn Clock>, context: &RunContext) -> Result<Self> {
+    pub fn new(
+        tree: &Path,
+        how: Tree,
+        rules: &Rules<'_>,
+        clock: &Arc<dyn Clock>,
+        context: &RunContext,
+    ) -> Result<Self> {
+        let limit = rules.limit;
         let hint = "install bubblewrap; where it is, user namespaces may be forbidden here";
         let program = find_program(None, &["bwrap"])
             .ok_or_else(|| Error::inconclusive("run a command in a jail: there is no `bwrap`").hint(hint))?;
         let tree = tree.canonicalize().or_inconclusive(format!("run a command in {}", tree.display()))?;
+        // Bound over them, it would uncover what has to stay hidden.
+        if let Some(place) =
+            ["/tmp", "/run", "/proc", "/dev", "/sys"].iter().find(|place| Path::new(place).starts_with(&tree))
+        {
+            let what = format!("run a command in a jail around {}: {place} would be in it", tree.display());
+            return Err(Error::inconclusive(what).hint("name a directory that holds nothing but what was restored"));
+        }
         let mut jail = Self {
             program,
-            arguments: arguments(&tree, how),
+            arguments: arguments(&tree, how, rules.hidden),
             private_network: true,
             limit,
             clock: clock.clone(),
@@ -161,13 +186,20 @@ impl Jail {
     }
 }
 
+/// Sockets of this host that have a path now.
+fn sockets() -> BTreeSet<PathBuf> {
+    let table = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    let paths = table.lines().filter_map(|line| line.find(" /").map(|at| PathBuf::from(&line[at + 1..])));
+    paths.filter(|path| path.symlink_metadata().is_ok_and(|meta| meta.file_type().is_socket())).collect()
+}
+
 /// The end of `text`, short enough for a report.
 fn last(text: &str) -> &str {
     let from = text.len().saturating_sub(TAIL);
     text.char_indices().find(|(at, _)| *at >= from).map_or("", |(at, _)| &text[at..])
 }
 
-fn arguments(tree: &Path, how: Tree) -> Vec<OsString> {
+fn arguments(tree: &Path, how: Tree, private: &[PathBuf]) -> Vec<OsString> {
     let mut all: Vec<OsString> = Vec::new();
     let mut add = |words: &[&OsStr]| all.extend(words.iter().map(|word| (*word).to_owned()));
     let texts = |words: &'static str| words.split(' ').map(OsStr::new).collect::<Vec<_>>();
@@ -175,12 +207,19 @@ fn arguments(tree: &Path, how: Tree) -> Vec<OsString> {
     add(&texts("--ro-bind / / --dev /dev --proc /proc --remount-ro /proc"));
     let scratch = SCRATCH.to_string();
     // Nobody's sockets: what listens there would do in the host what the command may not.
-    let mut hidden = vec!["/tmp", "/run"];
-    if Path::new("/var/run").symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
-        hidden.push("/var/run");
+    let mut hidden: Vec<PathBuf> = ["/tmp", "/run", "/dev/shm"].map(PathBuf::from).to_vec();
+    // Homes and our own places hold keys; what is a link leads to one of the others or is hidden where it leads.
+    hidden.extend(["/root", "/home", "/var/run", "/var/tmp"].map(PathBuf::from));
+    hidden.extend(private.iter().filter_map(|place| place.canonicalize().ok()));
+    hidden.retain(|place| place.symlink_metadata().is_ok_and(|meta| meta.is_dir()));
+    for directory in &hidden {
+        add(&[OsStr::new("--size"), OsStr::new(&scratch), OsStr::new("--tmpfs"), directory.as_os_str()]);
     }
-    for directory in hidden {
-        add(&["--size", &scratch, "--tmpfs", directory].map(OsStr::new));
+    for file in ["/etc/shadow", "/etc/gshadow"].map(Path::new).into_iter().filter(|file| file.is_file()) {
+        add(&[OsStr::new("--ro-bind"), OsStr::new("/dev/null"), file.as_os_str()]);
+    }
+    for socket in sockets().iter().filter(|socket| !hidden.iter().any(|place| socket.starts_with(place))) {
+        add(&[OsStr::new("--ro-bind"), OsStr::new("/dev/null"), socket.as_os_str()]);
     }
     add(&texts("--dir /tmp/home"));
     // After what hides the places it may be in.

@@ -31,7 +31,7 @@ use std::sync::{Arc, PoisonError};
 
 use self::exclude::Excludes;
 use self::git::Git;
-use self::jail::{Jail, Tree};
+use self::jail::{Jail, Rules, Tree};
 use self::pack::{Meanwhile, Packed, Packer};
 use self::promise::{Promise, Repositories};
 use self::stored::IndexReader;
@@ -57,12 +57,43 @@ const INDEX: &str = "index.jsonl";
 pub struct FilesEngine {
     config: FilesConfig,
     clock: Arc<dyn Clock>,
+    private: Vec<PathBuf>,
 }
 
 impl FilesEngine {
     /// The engine of a source with this configuration.
-    pub fn new(config: FilesConfig, clock: Arc<dyn Clock>) -> Self {
-        Self { config, clock }
+    ///
+    /// `private` are our own places: the state directory and local repositories. They are no part of a backup, and no
+    /// command in a jail sees them.
+    pub fn new(config: FilesConfig, clock: Arc<dyn Clock>, private: Vec<PathBuf>) -> Self {
+        Self { config, clock, private }
+    }
+
+    fn jail(&self, tree: &Path, how: Tree, context: &RunContext) -> Result<Jail> {
+        Jail::new(
+            tree,
+            how,
+            &Rules { limit: self.config.assertion_timeout, hidden: &self.private },
+            &self.clock,
+            context,
+        )
+    }
+
+    /// A backup of itself would grow with every backup, and hold its own key.
+    fn refuse_own_places(&self, paths: &[PathBuf], excludes: &Excludes) -> Result<()> {
+        for (own, path) in self.private.iter().flat_map(|own| paths.iter().map(move |path| (own, path))) {
+            let (Ok(own), Ok(path)) = (own.canonicalize(), path.canonicalize()) else { continue };
+            let Ok(relative) = own.strip_prefix(&path) else { continue };
+            if !excludes.covers(relative) {
+                let what = format!(
+                    "back up {}: {} is in it, where backup-sla keeps its own data",
+                    path.display(),
+                    own.display()
+                );
+                return Err(Error::failed(what).hint(format!("add \"/{}\" to `exclude`", relative.display())));
+            }
+        }
+        Ok(())
     }
 
     /// The configured paths in the order of the walk.
@@ -75,14 +106,21 @@ impl FilesEngine {
     fn start(&self, context: &RunContext, meanwhile: Meanwhile) -> Result<Dump> {
         let (paths, excludes) = (self.paths(), Excludes::new(&self.config.exclude)?);
         for path in &paths {
-            walk::Walk::of_source(path, Excludes::none())
-                .map_err(|error| pack::missing_path(&path.display().to_string(), error))?;
+            let missing = |error| pack::missing_path(&path.display().to_string(), error);
+            walk::Walk::of_source(path, Excludes::none()).map_err(missing)?;
+            if path.is_dir() && path.read_dir().map_err(missing)?.next().is_none() {
+                return Err(Error::failed(format!("back up {}: it is empty", path.display()))
+                    .hint("is its file system mounted? A directory that may be empty needs a file in it"));
+            }
         }
+        self.refuse_own_places(&paths, &excludes)?;
+        let rules = (self.config.assertion_timeout, self.private.clone());
         context.progress.phase("backup", None);
         let as_of = self.clock.wall();
-        let (inside, clock, limit) = (context.clone(), self.clock.clone(), self.config.assertion_timeout);
+        let (inside, clock) = (context.clone(), self.clock.clone());
         let running = queue::run(context, move |sink| {
-            let repositories = Repositories::before(&paths, &excludes, limit, &clock, &inside)?;
+            let rules = Rules { limit: rules.0, hidden: &rules.1 };
+            let repositories = Repositories::before(&paths, &excludes, &rules, &clock, &inside)?;
             let (packed, index) = Packer::new(sink, &inside, meanwhile)?.pack(&paths, &excludes)?;
             let promise = repositories.after(&packed.incomplete)?;
             Ok(((packed, promise), index))
@@ -146,7 +184,7 @@ impl Engine for FilesEngine {
     }
 
     fn destination(&self, _spec: &SandboxSpec, access: &Access) -> Destination {
-        Destination::Directory(access.directory.clone())
+        Destination::Sandbox(access.directory.clone())
     }
 
     fn table_name(&self, typed: &str) -> Result<String> {
@@ -185,11 +223,16 @@ impl Engine for FilesEngine {
                 if !restored.join(".git").is_dir() {
                     continue;
                 }
-                let jail = Jail::new(&restored, Tree::ReadOnly, self.config.assertion_timeout, &self.clock, context)?;
+                let jail = self.jail(&restored, Tree::ReadOnly, context).map_err(|error| {
+                    error.context(format!(
+                        "every entry was compared, {} differ; ask git",
+                        findings.checks.iter().filter(|c| !c.ok).count()
+                    ))
+                })?;
                 let git = Git::new(&jail, &restored);
                 let state = git.state()?;
                 objects.extend(state.objects(path));
-                findings.checks.extend(git_checks(&point.manifest, path, &git, &state.status)?);
+                findings.checks.extend(git_checks(&point.manifest, path, &git)?);
             }
         }
         context.progress.finish();
@@ -198,7 +241,7 @@ impl Engine for FilesEngine {
             inventory,
             problems: findings.problems,
             checks: findings.checks,
-            notes: Vec::new(),
+            notes: point.manifest.warnings.iter().map(|warning| format!("the backup said: {warning}")).collect(),
             more: findings.more,
         })
     }
@@ -208,7 +251,9 @@ impl Engine for FilesEngine {
             return Err(Error::configuration(format!("assertion `{}` is not a command", assertion.name)));
         };
         let (tree, limit) = (directory(at)?, self.config.assertion_timeout);
-        let jail = Jail::new(tree, Tree::Writable, limit, &self.clock, context)?;
+        // What somebody named may be anything, the source itself too.
+        let how = if matches!(at, Destination::Sandbox(_)) { Tree::Writable } else { Tree::ReadOnly };
+        let jail = self.jail(tree, how, context)?;
         let check = |actual: String, ok: bool| Check {
             name: format!("assertion {}", assertion.name),
             expected: "exit 0".to_owned(),
@@ -238,7 +283,7 @@ impl Engine for FilesEngine {
 }
 
 /// What held of the repository `path` at the source must hold of the restored one.
-fn git_checks(manifest: &Manifest, path: &str, git: &Git<'_>, status: &str) -> Result<Vec<Check>> {
+fn git_checks(manifest: &Manifest, path: &str, git: &Git<'_>) -> Result<Vec<Check>> {
     let mut checks = Vec::new();
     let promised = |what: &str| manifest.settings.get(&git::setting(what, path));
     let mut check = |what: &str, expected: &str, actual: &str| {
@@ -249,15 +294,12 @@ fn git_checks(manifest: &Manifest, path: &str, git: &Git<'_>, status: &str) -> R
     if promised("fsck").is_some_and(|fsck| fsck == "clean") {
         check("fsck", "clean", &git.fsck()?);
     }
-    if let Some(expected) = promised("status") {
-        check("status", expected, status);
-    }
     Ok(checks)
 }
 
 fn directory(destination: &Destination) -> Result<&Path> {
     match destination {
-        Destination::Directory(directory) => Ok(directory),
+        Destination::Directory(directory) | Destination::Sandbox(directory) => Ok(directory),
         _ => Err(Error::configuration("restore files: the destination is not a directory")
             .hint("give the path of a directory")),
     }

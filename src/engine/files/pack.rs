@@ -184,7 +184,12 @@ impl<'s> Packer<'s> {
 
     fn file(&mut self, found: Found) -> Result<Option<Entry>> {
         let (identity, names) = (found.identity, found.names);
-        if let Some((first, left)) = self.linked.get_mut(&identity).filter(|_| names > 1) {
+        // The number of a file that is gone is soon that of another one.
+        let alike = |first: &Entry| {
+            let about = |entry: &Entry| (entry.size, entry.mtime, entry.mode, entry.uid, entry.gid);
+            names > 1 && about(first) == about(&found.entry)
+        };
+        if let Some((first, left)) = self.linked.get_mut(&identity).filter(|(first, _)| alike(first)) {
             let mut entry = Entry { path: found.entry.path, ..first.clone() };
             entry.hard_link = Some(first.path.clone());
             *left -= 1;

@@ -4,21 +4,22 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chownat, fchmod, fchown,
-    fstat, ftruncate, futimens, linkat, lsetxattr, makedev, mkdirat, mknodat, openat, statat, symlinkat, unlinkat,
-    utimensat,
+    flistxattr, fremovexattr, fsetxattr, fstat, ftruncate, futimens, linkat, lsetxattr, makedev, mkdirat, mknodat,
+    openat, renameat, statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 
 use super::entry::{Entry, Kind};
 use super::powers::Powers;
-use super::walk::{open_directory, path_of};
+use super::text::Name;
+use super::walk::{XATTRS, open_directory, path_of};
 use crate::error::{Error, OrFailed, Result};
 
 /// Runs of zeros from this length on become holes, in bytes.
@@ -83,7 +84,8 @@ impl Place {
         if entry.kind == Kind::Directory {
             return self.directory(&directory, entry, &name);
         }
-        if self.overwrite {
+        // A file takes the place of what is there when it is whole, and not before.
+        if self.overwrite && (entry.kind != Kind::File || entry.hard_link.is_some()) {
             match unlinkat(&*directory, &*name, AtFlags::empty()) {
                 Err(Errno::NOENT) | Ok(()) => {}
                 // An empty directory may go, a full one is not ours to remove.
@@ -136,7 +138,12 @@ impl Place {
             Ok(()) => {}
             Err(Errno::EXIST) if self.overwrite => {
                 let there = statat(&**parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
-                if FileType::from_raw_mode(there.st_mode) != FileType::Directory {
+                let kind = FileType::from_raw_mode(there.st_mode);
+                // Whoever put it there has the files elsewhere: they would stay as they are.
+                if kind == FileType::Symlink {
+                    return Err(io::Error::other("a link stands where a directory belongs: restore to another place"));
+                }
+                if kind != FileType::Directory {
                     unlinkat(&**parent, name, AtFlags::empty())?;
                     mkdirat(&**parent, name, Mode::from_raw_mode(0o700))?;
                 }
@@ -164,13 +171,50 @@ impl Place {
 
     fn file(&mut self, directory: &OwnedFd, entry: &Entry, data: &mut dyn Read) -> io::Result<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file: File = openat(directory, entry.name(), flags, Mode::from_raw_mode(0o600))?.into();
-        write_sparse(&file, entry.size, data)?;
+        if !self.overwrite {
+            let file: File = openat(directory, entry.name(), flags, Mode::from_raw_mode(0o600))?.into();
+            return self.fill(&file, entry, data);
+        }
+        let beside = format!(".backup-sla-{}", ulid::Ulid::generate());
+        let file: File = openat(directory, beside.as_str(), flags, Mode::from_raw_mode(0o600))?.into();
+        let placed = self.fill(&file, entry, data).and_then(|()| {
+            match renameat(directory, beside.as_str(), directory, entry.name()) {
+                // An empty directory may go, a full one is not ours to remove.
+                Err(Errno::ISDIR) => {
+                    unlinkat(directory, entry.name(), AtFlags::REMOVEDIR)?;
+                    Ok(renameat(directory, beside.as_str(), directory, entry.name())?)
+                }
+                other => Ok(other?),
+            }
+        });
+        if placed.is_err() {
+            // What matters is why it is not there; the half of it is only in the way.
+            let _ = unlinkat(directory, beside.as_str(), AtFlags::empty());
+        }
+        placed
+    }
+
+    fn fill(&mut self, file: &File, entry: &Entry, data: &mut dyn Read) -> io::Result<()> {
+        write_sparse(file, entry.size, data)?;
         // Readable by others only when everything else is as it was; a change of owner takes setuid and capabilities away.
-        self.own(|| fchown(&file, Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid))))?;
-        self.attributes(directory, entry, entry.name());
-        fchmod(&file, Mode::from_raw_mode(entry.mode))?;
-        Ok(futimens(&file, &times(entry))?)
+        self.own(|| fchown(file, Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid))))?;
+        self.attributes_of(file.as_fd(), entry);
+        fchmod(file, Mode::from_raw_mode(entry.mode))?;
+        Ok(futimens(file, &times(entry))?)
+    }
+
+    /// The attributes of what is open, and no others: a directory may have given it some of its own.
+    fn attributes_of(&mut self, handle: BorrowedFd<'_>, entry: &Entry) {
+        for key in inherited(handle).iter().filter(|key| !entry.xattrs.contains_key(*key)) {
+            let _ = fremovexattr(handle, &*key.0);
+        }
+        for (key, value) in &entry.xattrs {
+            if self.powers.may_set(&key.0)
+                && let Err(error) = fsetxattr(handle, &*key.0, &value.0, XattrFlags::empty())
+            {
+                self.refuse(key, error);
+            }
+        }
     }
 
     /// Owner, mode and times of what is not opened: links, fifos, devices.
@@ -199,12 +243,18 @@ impl Place {
 
     /// What cannot be set is remembered: whether it matters is for the comparison to say.
     fn attributes(&mut self, directory: &OwnedFd, entry: &Entry, name: &[u8]) {
-        for (key, value) in entry.xattrs.iter().filter(|(key, _)| self.powers.may_set(&key.0)) {
-            if let Err(error) = lsetxattr(&*path_of(directory, name), &*key.0, &value.0, XattrFlags::empty())
-                && self.refused.len() < 20
+        for (key, value) in &entry.xattrs {
+            if self.powers.may_set(&key.0)
+                && let Err(error) = lsetxattr(&*path_of(directory, name), &*key.0, &value.0, XattrFlags::empty())
             {
-                self.refused.insert(format!("attribute {key} could not be set: {error}"));
+                self.refuse(key, error);
             }
+        }
+    }
+
+    fn refuse(&mut self, key: &Name, error: Errno) {
+        if self.refused.len() < 20 {
+            self.refused.insert(format!("attribute {key} could not be set: {error}"));
         }
     }
 
@@ -218,7 +268,7 @@ impl Place {
         let Some(entry) = &level.becomes else { return Ok(()) };
         let directory = &level.directory;
         self.own(|| fchown(directory.as_fd(), Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid))))?;
-        self.attributes(directory, entry, b".");
+        self.attributes_of(directory.as_fd(), entry);
         fchmod(directory.as_fd(), Mode::from_raw_mode(entry.mode))?;
         Ok(futimens(directory.as_fd(), &times(entry))?)
     }
@@ -236,6 +286,16 @@ impl Place {
         self.dress_directory(&top).or_failed("finish the destination")?;
         rustix::fs::syncfs(self.top()).map_err(io::Error::from).or_failed("write restored files to the disk")
     }
+}
+
+/// Names of the attributes, of the kinds that are backed up, that something open has.
+fn inherited(handle: BorrowedFd<'_>) -> Vec<Name> {
+    let mut list = Vec::with_capacity(4096);
+    if flistxattr(handle, rustix::buffer::spare_capacity(&mut list)).is_err() {
+        return Vec::new();
+    }
+    let kept = |key: &&[u8]| XATTRS.iter().any(|kept| key.starts_with(kept.as_bytes()));
+    list.split(|byte| *byte == 0).filter(kept).map(|key| Name(key.to_vec())).collect()
 }
 
 fn times(entry: &Entry) -> Timestamps {

@@ -4,11 +4,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::exclude::Excludes;
 use super::git::{self, Git, State};
-use super::jail::{Jail, Tree};
+use super::jail::{Jail, Rules, Tree};
 use crate::clock::Clock;
 use crate::domain::manifest::ObjectFacts;
 use crate::error::{Error, Kind, Result};
@@ -43,7 +42,7 @@ impl Repositories {
     pub fn before(
         paths: &[PathBuf],
         excludes: &Excludes,
-        limit: Duration,
+        rules: &Rules<'_>,
         clock: &Arc<dyn Clock>,
         context: &RunContext,
     ) -> Result<Self> {
@@ -62,7 +61,7 @@ impl Repositories {
                     .push(format!("git repository {shown}: there is no `git`, so its HEAD is not promised"));
                 continue;
             }
-            let looked = Jail::new(&path, Tree::ReadOnly, limit, clock, context)
+            let looked = Jail::new(&path, Tree::ReadOnly, rules, clock, context)
                 .and_then(|jail| Ok((Git::new(&jail, &path).state()?, jail)));
             match looked {
                 Ok((before, jail)) => repositories.found.push(Repository { path, jail, before }),
@@ -117,11 +116,14 @@ impl Repository {
             promise.warnings.push(format!("git repository {path}: git fsck says {fsck}"));
         }
         promise.settings.insert(git::setting("fsck", &path), fsck);
-        // A file that is not in the archive is a change to git.
-        let whole = !incomplete.iter().any(|root| self.path.starts_with(root));
-        if whole && after.status == self.before.status && !after.status.starts_with("unreadable") {
-            promise.settings.insert(git::setting("status", &path), after.status);
+        // For people: what git makes of the files depends on its caches and filters; that they are the same is proved by
+        // their digests.
+        if after.status != "clean" {
+            let left_out = incomplete.iter().any(|root| self.path.starts_with(root));
+            let more = if left_out { ", and something of it was left out" } else { "" };
+            promise.warnings.push(format!("git repository {path} is dirty: {}{more}", after.status));
         }
+        promise.settings.insert(git::setting("status", &path), after.status);
         Ok(())
     }
 }

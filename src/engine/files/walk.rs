@@ -19,7 +19,7 @@ use super::text::Name;
 /// How often an entry that is swapped for another while it is looked at is looked at again.
 const ATTEMPTS: usize = 3;
 /// Attributes of a file that are promised. Labels of security modules belong to the host, not to the tree.
-const XATTRS: [&str; 5] =
+pub const XATTRS: [&str; 5] =
     ["user.", "trusted.", "security.capability", "system.posix_acl_access", "system.posix_acl_default"];
 /// File systems without files of their own: proc, sysfs, devpts, cgroup (2), debugfs, tracefs, securityfs, pstore, bpf.
 const OF_THE_KERNEL: [u32; 10] = [
@@ -62,7 +62,7 @@ pub struct Found {
 }
 
 impl Found {
-    /// Open the regular file; `NotThere` where it is not the one that was found any more.
+    /// Open the regular file; `STALE` where it is not the one that was found any more.
     pub fn open(&self) -> Result<File, Errno> {
         // The file is not "read" in the sense that whoever looks at the times of last access means.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -266,7 +266,10 @@ fn xattrs(directory: &OwnedFd, name: &CStr) -> Result<BTreeMap<Name, Name>, Errn
     rustix::fs::llistxattr(&*path, rustix::buffer::spare_capacity(&mut list))?;
     let mut found = BTreeMap::new();
     for key in list.split(|byte| *byte == 0).filter(|key| XATTRS.iter().any(|kept| key.starts_with(kept.as_bytes()))) {
-        let size = rustix::fs::lgetxattr_query(&*path, key)?;
+        let size = match rustix::fs::lgetxattr_query(&*path, key) {
+            Err(Errno::NODATA) => continue,
+            size => size?,
+        };
         let mut value = Vec::with_capacity(size + 1);
         match rustix::fs::lgetxattr(&*path, key, rustix::buffer::spare_capacity(&mut value)) {
             Ok(_) => drop(found.insert(Name(key.to_vec()), Name(value))),

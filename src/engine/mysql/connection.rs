@@ -55,7 +55,7 @@ impl Account {
                 address.url
             ))
             .hint("use mysql://USER@HOST:PORT or unix:/PATH/TO/SOCKET")),
-            Destination::Directory(path) => Err(Error::configuration(format!(
+            Destination::Directory(path) | Destination::Sandbox(path) => Err(Error::configuration(format!(
                 "restore to {}: a MySQL or MariaDB backup needs a server, not a directory",
                 path.display()
             ))

@@ -137,17 +137,17 @@ fn links_that_are_there_already_are_replaced_and_never_written_through() {
     let options = LoadOptions { overwrite: true, ..LoadOptions::default() };
     fs::create_dir(bench.restored().join("r")).unwrap();
     symlink(bench.live().join("secret"), bench.restored().join("r/file")).unwrap();
-    symlink(bench.live(), bench.restored().join("r/tree")).unwrap();
-    let entries = [
-        entry("r", Kind::Directory),
-        entry("r/file", Kind::File),
-        entry("r/tree", Kind::Directory),
-        entry("r/tree/secret", Kind::File),
-    ];
-    bench.load(&forge(&bench, &entries), &options).unwrap();
+    bench.load(&forge(&bench, &[entry("r", Kind::Directory), entry("r/file", Kind::File)]), &options).unwrap();
     assert_eq!(fs::read_to_string(bench.live().join("secret")).unwrap(), "mine");
     assert_eq!(fs::read_to_string(bench.restored().join("r/file")).unwrap(), "evil");
-    assert!(bench.restored().join("r/tree").symlink_metadata().unwrap().is_dir());
+
+    // Where a directory belongs a link is somebody's way of having the files elsewhere.
+    symlink(bench.live(), bench.restored().join("r/tree")).unwrap();
+    let entries = [entry("r", Kind::Directory), entry("r/tree", Kind::Directory), entry("r/tree/secret", Kind::File)];
+    let error = bench.load(&forge(&bench, &entries), &options).unwrap_err();
+    assert!(error.to_string().contains("a link stands where a directory belongs"), "{error}");
+    assert_eq!(fs::read_to_string(bench.live().join("secret")).unwrap(), "mine");
+    assert!(bench.restored().join("r/tree").is_symlink());
 
     // On the way to a promised path, too.
     symlink(bench.live(), bench.restored().join("way")).unwrap();
@@ -160,8 +160,26 @@ fn links_that_are_there_already_are_replaced_and_never_written_through() {
 }
 
 #[test]
+fn a_file_that_cannot_be_read_from_the_repository_leaves_the_one_that_is_there() {
+    let bench = Bench::new();
+    bench.write("something", "");
+    let options = LoadOptions { overwrite: true, ..LoadOptions::default() };
+    let good = [entry("r", Kind::Directory), entry("r/a", Kind::File)];
+    let mut point = forge(&bench, &good);
+    let archive = (point.open)("files.tar").unwrap().read_at(0, 1 << 20).unwrap();
+    fs::create_dir(bench.restored().join("r")).unwrap();
+    fs::write(bench.restored().join("r/a"), "live").unwrap();
+    let short = archive.slice(..2 * BLOCK + 1);
+    point.open = Arc::new(move |_| Ok(Arc::new(Forged(short.clone()))));
+    bench.load(&point, &options).unwrap_err();
+    assert_eq!(fs::read_to_string(bench.restored().join("r/a")).unwrap(), "live");
+    assert_eq!(fs::read_dir(bench.restored().join("r")).unwrap().count(), 1);
+}
+
+#[test]
 fn a_damaged_archive_is_an_error_that_says_where() {
     let bench = Bench::new();
+    bench.write("something", "");
     let good = [entry("r", Kind::Directory), entry("r/a", Kind::File), entry("r/b", Kind::File)];
     let archive = (forge(&bench, &good).open)("files.tar").unwrap();
     let archive = archive.read_at(0, 1 << 20).unwrap();

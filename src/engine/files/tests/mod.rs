@@ -78,7 +78,7 @@ impl Bench {
 
     fn engine_of(&self, paths: Vec<PathBuf>, assertion_timeout: Duration) -> FilesEngine {
         let config = FilesConfig { paths, exclude: self.exclude.clone(), assertion_timeout };
-        FilesEngine::new(config, SystemClock::shared())
+        FilesEngine::new(config, SystemClock::shared(), Vec::new())
     }
 
     fn back_up(&self) -> StoredPoint {

@@ -10,6 +10,9 @@ use crate::engine::{Engine, StoredPoint};
 
 fn git(at: &Path, arguments: &[&str]) -> String {
     let output = Command::new("git")
+        // Whoever runs the tests may be in the middle of something in a repository of their own.
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
         .args(["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "init.defaultBranch=main"])
         .args(arguments)
         .current_dir(at)
@@ -43,7 +46,7 @@ fn head_branches_fsck_and_changes_are_promised_and_found_again() {
     let bench = repository();
     let commit = git(&bench.live().join("repo"), &["rev-parse", "HEAD"]);
     let point = bench.back_up();
-    assert_eq!(point.manifest.warnings, [""; 0]);
+    assert!(point.manifest.warnings[0].contains("is dirty: 1 changed"), "{:?}", point.manifest.warnings);
     let path = bench.live().join("repo").display().to_string();
     let objects: Vec<_> =
         point.manifest.inventory.objects.iter().map(|o| (o.kind, o.name.clone(), o.shown.clone())).collect();
@@ -55,7 +58,7 @@ fn head_branches_fsck_and_changes_are_promised_and_found_again() {
     bench.restore(&point);
     let checks = bench.compare(&point, &bench.restored()).checks;
     assert!(checks.iter().all(|check| check.ok), "{checks:?}");
-    for what in ["git head ", "git branch ", "git fsck ", "git status "] {
+    for what in ["git head ", "git branch ", "git fsck "] {
         assert!(checks.iter().any(|check| check.name.starts_with(what)), "{what}: {checks:?}");
     }
 }
@@ -119,7 +122,8 @@ fn programs_that_a_repository_names_do_not_get_out() {
     git(&repo, &["config", "filter.evil.clean", &script]);
     git(&repo, &["config", "core.fsmonitor", &script]);
     bench.write("repo/.gitattributes", "* filter=evil");
-    bench.write("repo/site.yml", "changed, so that the filter runs");
+    // As long as before: git looks inside, through the filter.
+    bench.write("repo/site.yml", "- hosts: ALL\n");
     let point = bench.back_up();
     bench.restore(&point);
     assert_eq!(bench.differences(&point), "");
@@ -127,11 +131,12 @@ fn programs_that_a_repository_names_do_not_get_out() {
 }
 
 #[test]
-fn with_something_left_out_the_changes_are_not_promised_and_an_excluded_repository_is_none() {
+fn an_excluded_repository_is_none_and_what_is_left_out_beside_one_is_said() {
     let mut bench = repository();
     bench.exclude = vec!["new.yml".to_owned()];
     let point = bench.back_up();
-    assert_eq!((setting(&point, "fsck").as_str(), setting(&point, "status").as_str()), ("clean", "nothing"));
+    assert_eq!(setting(&point, "fsck"), "clean");
+    assert!(point.manifest.warnings[0].contains("something of it was left out"), "{:?}", point.manifest.warnings);
     bench.restore(&point);
     assert_eq!(bench.differences(&point), "");
     bench.exclude = vec![".git".to_owned()];
