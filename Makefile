@@ -29,6 +29,7 @@ check: ## the gate before a change is merged: format, lints, docs, licences, uni
 	fi
 	cargo test --locked --lib
 
-bench: ## compare with the recipe, restic and mydumper on one generated database; ARGS for scripts/bench
+bench: ## compare with the recipe, restic, duplicity and mydumper on generated data; ARGS for scripts/bench
 	@scripts/setup --for bench
 	@scripts/bench $(ARGS)
+	@scripts/bench-kinds $(ARGS)

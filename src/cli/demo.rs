@@ -196,7 +196,7 @@ rpc_address = {rpc_address:?}
 databases = ["{telegraf}"]
 
 [[source.telegraf.verify.assertions]]
-name = "every host reported within the hour"
+name = "there are points of the last hour"
 influxql = "SELECT COUNT(usage_user) FROM cpu WHERE time > now() - 1h"
 
 [source.ansible]

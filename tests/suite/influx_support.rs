@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -208,4 +209,24 @@ impl World {
         assert!(ran.status == 0 || ran.stderr.contains("there is no repository"), "{ran:?}");
         ran.stdout.lines().count()
     }
+}
+
+/// A directory with an `influxd` that does what the real one does, and then `more` to what it wrote.
+pub fn meddling(world: &World, more: &str) -> String {
+    let after = "[ \"$1\" = backup ] || exit 0\nfor out; do :; done\ncd \"$out\"";
+    program(world, &format!("/usr/bin/influxd \"$@\" || exit\n{after}\n{more}"))
+}
+
+/// A directory with an `influxd` that does `first` before it takes a backup as the real one does.
+pub fn meddling_before(world: &World, first: &str) -> String {
+    program(world, &format!("if [ \"$1\" = backup ]; then\n{first}\nfi\nexec /usr/bin/influxd \"$@\""))
+}
+
+fn program(world: &World, text: &str) -> String {
+    let directory = world.path("programs");
+    fs::create_dir_all(&directory).unwrap();
+    let script = format!("#!/bin/sh\n{text}\n");
+    fs::write(directory.join("influxd"), script).unwrap();
+    fs::set_permissions(directory.join("influxd"), fs::Permissions::from_mode(0o755)).unwrap();
+    directory.display().to_string()
 }

@@ -13,6 +13,7 @@ mod engines;
 mod files;
 mod influx_support;
 mod influxdb;
+mod influxdb_moving;
 mod interop;
 mod kills;
 mod memory;

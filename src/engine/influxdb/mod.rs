@@ -13,6 +13,7 @@ mod facts;
 mod inspect;
 mod load;
 mod server;
+mod settle;
 mod staging;
 mod survey;
 mod swap;
