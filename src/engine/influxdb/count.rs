@@ -177,6 +177,15 @@ pub fn totals<'m>(
     Ok(found)
 }
 
+/// Those of `measurements` that may have points in `span`: of a few simply all, for asking them is as cheap as asking for
+/// them.
+pub fn present(client: &mut Client, span: &Span<'_>, measurements: &[&String]) -> Result<BTreeSet<String>> {
+    if measurements.len() <= BATCH {
+        return Ok(measurements.iter().map(|name| (*name).clone()).collect());
+    }
+    Ok(totals(client, span, measurements.iter().copied())?.into_keys().collect())
+}
+
 /// `name` as a part of a regular expression between slashes.
 fn pattern(name: &str) -> String {
     let mut out = String::new();

@@ -64,8 +64,7 @@ pub fn find(client: &mut Client, name: &str, promised: &DatabaseFacts, context: 
         if window.uncounted.is_empty() {
             let span = span(name, window);
             // Whatever has points, promised or not.
-            let present = count::totals(client, &span, names.iter().copied())?;
-            for measurement in present.keys() {
+            for measurement in &count::present(client, &span, &names)? {
                 context.cancel.check()?;
                 let moving = window.measurements.get(measurement).map(|counted| counted.moving.clone());
                 let tally = count::count(client, &span, measurement)?;

@@ -152,8 +152,8 @@ impl Truth {
             return Ok(window);
         }
         let mut steps = BTreeMap::new();
-        let present = count::totals(client, &span(database, &window), known.schema.keys())?;
-        for measurement in present.keys() {
+        let names: Vec<&String> = known.schema.keys().collect();
+        for measurement in &count::present(client, &span(database, &window), &names)? {
             let tally = count::count(client, &span(database, &window), measurement)?;
             if !tally.is_empty() {
                 steps.insert(measurement.clone(), tally.steps());
@@ -249,8 +249,9 @@ impl Truth {
             return Ok(true);
         }
         let before = self.steps.remove(&key).unwrap_or_default();
-        let present = count::totals(client, &span(name, window), schema.keys())?;
-        let names: BTreeSet<&String> = present.keys().chain(before.keys()).collect();
+        let names: Vec<&String> = schema.keys().collect();
+        let present = count::present(client, &span(name, window), &names)?;
+        let names: BTreeSet<&String> = present.iter().chain(before.keys()).collect();
         for measurement in names {
             let tally = count::count(client, &span(name, window), measurement)?;
             let moved = count::moved(before.get(measurement).map_or(&[], Vec::as_slice), &tally.steps());
