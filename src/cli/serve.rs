@@ -9,9 +9,9 @@ use clap::Args;
 use super::{Session, output};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::exporter::collector::RepositoryState;
 use crate::exporter::refresh::Exporter;
-use crate::exporter::web::WebServer;
+use crate::exporter::service_state::RepositoryState;
+use crate::exporter::web::{Site, WebServer};
 use crate::operations::look_at_repository;
 use crate::run_context::Cancel;
 
@@ -66,6 +66,7 @@ pub(super) fn serve(
     look_at_repositories(app, &exporter);
     app.block_on(exporter.refresh(&app.ledger))?;
     ready(server.addresses())?;
+    let site = Arc::new(Site { exporter: exporter.clone(), ledger: app.ledger.clone() });
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut waited = Duration::ZERO;
@@ -82,7 +83,7 @@ pub(super) fn serve(
         });
         app.block_on(async {
             tokio::select! {
-                () = server.run(exporter.clone(), stopped(stop)) => {}
+                () = server.run(site, stopped(stop)) => {}
                 () = exporter.keep_fresh(&app.ledger, REFRESH_INTERVAL) => {}
             }
             Ok(())

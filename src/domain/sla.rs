@@ -23,7 +23,7 @@ pub struct Objectives {
 }
 
 /// One of the promises.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Objective {
     /// Age of the newest recovery point.
     Rpo,

@@ -1,9 +1,6 @@
 //! Every metric, declared once: the collector can fill no other, and `docs/metrics.md` is checked against this table.
 //!
 //! Rules: base units; timestamps instead of ages for whatever is alerted on; what never happened is 0 and present.
-//! Left out until the feature behind them exists, because 0 would claim something: next-run timestamps and the
-//! scheduler's tick (no scheduler), `config_last_reload_success` (no reload), `pitr_gap_seconds` (no continuous
-//! archiving), `repository_check_*` (no check), progress ratios.
 
 /// How a metric behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +81,9 @@ metrics! {
     RECOVERY_POINTS Gauge "backup_sla_recovery_points" "1" ["source" "kind"]
         "Recovery points that the repository lists."
 
+    PITR_GAP Gauge "backup_sla_pitr_gap_seconds" "seconds" ["source"]
+        "Time that no increment covers between the newest full backup and the newest increment; full backups have none."
+
     BACKUPS Counter "backup_sla_backups_total" "1" ["source" "kind"]
         "Backups begun since the ledger exists."
     BACKUP_FAILURES Counter "backup_sla_backup_failures_total" "1" ["source" "kind"]
@@ -100,6 +100,8 @@ metrics! {
         "Size of the last successful backup before deduplication and compression; 0 if there was none."
     BACKUP_LAST_ADDED Gauge "backup_sla_backup_last_added_bytes" "bytes" ["source" "kind"]
         "What the last successful backup added to the repository; 0 if there was none."
+    BACKUP_NEXT_RUN Gauge "backup_sla_backup_next_run_timestamp_seconds" "seconds" ["source" "kind"]
+        "When the next scheduled backup is due, in the past if it is late; 0 without a schedule."
 
     CHAIN_LENGTH Gauge "backup_sla_chain_length" "1" ["source"]
         "Increments that a restore of the newest recovery point replays on top of its full backup."
@@ -122,6 +124,8 @@ metrics! {
         "Stages of the drill of backup_sla_drill_last_rto_seconds; 0 for a stage it did not enter."
     DRILL_RTO Summary "backup_sla_drill_rto_seconds" "seconds" ["source"]
         "RTO of passed drills: percentiles of the last 30 days (0 if there was none), sum and count since the ledger exists."
+    DRILL_NEXT_RUN Gauge "backup_sla_drill_next_run_timestamp_seconds" "seconds" ["source"]
+        "When the next scheduled drill is due, in the past if it is late; 0 without a schedule."
     VERIFICATION_CHECKS Gauge "backup_sla_verification_checks" "1" ["source"]
         "Comparisons made by the last drill that passed or failed."
     VERIFICATION_MISMATCHES Gauge "backup_sla_verification_mismatches" "1" ["source"]
@@ -131,9 +135,15 @@ metrics! {
 
     OBJECTIVE_MET Gauge "backup_sla_objective_met" "1" ["source" "objective"]
         "1 if the objective is met now: rpo, rto (last measured one), retention, drill_interval, chain_length."
+    OBJECTIVE_MET_RATIO Gauge "backup_sla_objective_met_ratio" "ratio" ["source" "objective" "window"]
+        "Share of the window, or of the time since the source was first seen, in which the objective was met."
 
     REPOSITORY_UP Gauge "backup_sla_repository_up" "1" ["repository"]
         "1 if the repository could be read when it was last tried; absent until it was."
+    REPOSITORY_CHECK_SUCCESS Gauge "backup_sla_repository_check_success" "1" ["repository"]
+        "1 if the last integrity check found nothing wrong, 0 if it did or there was none (see the timestamp)."
+    REPOSITORY_CHECK_TIMESTAMP Gauge "backup_sla_repository_check_timestamp_seconds" "seconds" ["repository"]
+        "When the last integrity check ended; 0 if there was none."
     REPOSITORY_SIZE Gauge "backup_sla_repository_size_bytes" "bytes" ["repository"]
         "Bytes the repository occupies; absent where that is not known."
     REPOSITORY_AVAILABLE Gauge "backup_sla_repository_available_bytes" "bytes" ["repository"]
@@ -143,6 +153,12 @@ metrics! {
 
     OPERATION_START Gauge "backup_sla_operation_start_timestamp_seconds" "seconds" ["source" "operation"]
         "When the oldest running operation of this kind began; 0 if none runs."
+    OPERATION_PROGRESS Gauge "backup_sla_operation_progress_ratio" "ratio" ["source" "operation"]
+        "Share of its current phase that the oldest running operation of this kind has done, as far as that can be estimated; 0 if none runs."
+    SCHEDULER_LAST_TICK Gauge "backup_sla_scheduler_last_tick_timestamp_seconds" "seconds" []
+        "When the scheduler last looked for work; 0 if this process has none."
+    CONFIG_LAST_RELOAD_SUCCESS Gauge "backup_sla_config_last_reload_success" "1" []
+        "1 if the configuration in use is the one last read, 0 if the last one read was refused."
     SANDBOXES Gauge "backup_sla_sandboxes" "1" []
         "Sandboxes that exist now, left-over ones included."
     OLDEST_SANDBOX Gauge "backup_sla_oldest_sandbox_created_timestamp_seconds" "seconds" []

@@ -3,69 +3,26 @@
 //! Everything is built anew for each scrape: no series of a removed source stays behind, and a series that exists now
 //! was there, at 0, before its first event.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Utc};
 use prometheus::proto::MetricFamily;
 
 use super::catalogue as m;
 use super::exposition::Exposition;
 use super::process_facts::ProcessFacts;
-use crate::config::{Config, SourceConfig};
+use super::refresh::View;
+use super::service_state::{Progress, RepositoryState, SchedulerState};
+use crate::config::SourceConfig;
 use crate::domain::drill::{Stage, Verdict};
+use crate::domain::history::MetRatios;
 use crate::domain::manifest::BackupKind;
+use crate::domain::schedule::Work;
 use crate::domain::sla::Objective;
-use crate::ledger::{BackupFigures, DrillFigures, LedgerSnapshot, Operation, Outcome, SourceFigures};
+use crate::ledger::{BackupFigures, DrillFigures, Operation, Outcome, SourceFigures};
 
-/// What the service knows beside the ledger.
-#[derive(Debug, Clone, Default)]
-pub struct ServiceState {
-    /// Version of the program.
-    pub version: String,
-    /// Revision of its source code.
-    pub revision: String,
-    /// By name; only what was tried.
-    pub repositories: BTreeMap<String, RepositoryState>,
-    /// Sandboxes that exist now.
-    pub sandboxes: u64,
-    /// When the oldest of them was made.
-    pub oldest_sandbox: Option<DateTime<Utc>>,
-    /// This process.
-    pub process: ProcessFacts,
-}
-
-impl ServiceState {
-    /// The state of this program before anything was tried.
-    pub fn of_this_program() -> Self {
-        Self {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            revision: option_env!("BACKUP_SLA_REVISION").unwrap_or("unknown").to_owned(),
-            process: ProcessFacts::read(),
-            ..Self::default()
-        }
-    }
-}
-
-/// What is known of a repository; what is not known is not exported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct RepositoryState {
-    /// Whether it could be read when it was last tried.
-    pub up: Option<bool>,
-    /// Whether the configured key opened it.
-    pub key_available: Option<bool>,
-    /// Bytes it occupies.
-    pub size_bytes: Option<u64>,
-    /// Bytes free where it is.
-    pub available_bytes: Option<u64>,
-}
-
-/// All samples of one scrape at `now`.
-pub fn collect(
-    config: &Config,
-    ledger: &LedgerSnapshot,
-    service: &ServiceState,
-    now: DateTime<Utc>,
-) -> Vec<MetricFamily> {
+/// All samples of one scrape.
+pub fn collect(view: &View) -> Vec<MetricFamily> {
+    let View { config, service, snapshot: ledger, met_ratios, now } = view;
+    let now = *now;
     let mut out = Exposition::default();
     let unknown = SourceFigures::default();
     for source in config.sources.values() {
@@ -74,9 +31,11 @@ pub fn collect(
         objectives(&mut out, source);
         points(&mut out, &source.name, figures, now);
         promises_kept(&mut out, source, figures, now);
+        promises_kept_so_far(&mut out, &source.name, met_ratios.get(&source.name));
         backups(&mut out, &source.name, figures);
         drills(&mut out, &source.name, &figures.drills);
-        running(&mut out, &source.name, figures);
+        next_runs(&mut out, &source.name, service.scheduler.as_ref());
+        running(&mut out, &source.name, figures, &service.running);
     }
     let retired = ledger.sources.iter().filter(|(name, _)| !config.sources.contains_key(*name));
     for (name, figures) in retired {
@@ -85,6 +44,10 @@ pub fn collect(
     for (name, repository) in service.repositories.iter().filter(|(name, _)| config.repositories.contains_key(*name)) {
         repository_state(&mut out, name, repository);
     }
+    let tick = service.scheduler.as_ref().and_then(|scheduler| scheduler.last_tick);
+    out.set(&m::SCHEDULER_LAST_TICK, &[], timestamp(tick));
+    let is_current = service.last_reload.as_ref().is_none_or(|reload| reload.error.is_none());
+    out.set(&m::CONFIG_LAST_RELOAD_SUCCESS, &[], truth(is_current));
     out.set(&m::SANDBOXES, &[], whole(service.sandboxes));
     out.set(&m::OLDEST_SANDBOX, &[], timestamp(service.oldest_sandbox));
     out.set(&m::LEDGER_LAST_READ, &[], timestamp(Some(ledger.taken)));
@@ -129,6 +92,22 @@ fn promises_kept(out: &mut Exposition, source: &SourceConfig, figures: &SourceFi
     }
 }
 
+/// What is not known counts as not met: a promise that nobody can prove was not kept.
+fn promises_kept_so_far(out: &mut Exposition, source: &str, ratios: Option<&MetRatios>) {
+    for objective in Objective::ALL {
+        let ratio = ratios.and_then(|ratios| ratios.get(&objective)).copied().unwrap_or(0.0);
+        out.set(&m::OBJECTIVE_MET_RATIO, &[source, objective.name(), "30d"], ratio);
+    }
+}
+
+fn next_runs(out: &mut Exposition, source: &str, scheduler: Option<&SchedulerState>) {
+    let next = |work| timestamp(scheduler.and_then(|it| it.next_runs.get(&(source.to_owned(), work)).copied()));
+    for (work, label) in [(Work::FullBackup, "full"), (Work::IncrementalBackup, "incremental")] {
+        out.set(&m::BACKUP_NEXT_RUN, &[source, label], next(work));
+    }
+    out.set(&m::DRILL_NEXT_RUN, &[source], next(Work::Drill));
+}
+
 fn points(out: &mut Exposition, source: &str, figures: &SourceFigures, now: DateTime<Utc>) {
     let (name, points) = ([source], &figures.points);
     out.set(&m::RECOVERY_POINT_TIMESTAMP, &name, timestamp(points.newest));
@@ -139,6 +118,7 @@ fn points(out: &mut Exposition, source: &str, figures: &SourceFigures, now: Date
     out.set(&m::CHAIN_LENGTH, &name, f64::from(points.chain_length));
     // There are only full backups yet: no increment that could fail to continue another.
     out.set(&m::CHAIN_BROKEN, &name, 0.0);
+    out.set(&m::PITR_GAP, &name, 0.0);
 }
 
 fn backups(out: &mut Exposition, source: &str, figures: &SourceFigures) {
@@ -193,11 +173,14 @@ fn verdict(outcome: Outcome) -> Verdict {
     }
 }
 
-fn running(out: &mut Exposition, source: &str, figures: &SourceFigures) {
+fn running(out: &mut Exposition, source: &str, figures: &SourceFigures, progress: &[Progress]) {
     for operation in Operation::ALL {
         let of_it = figures.running.iter().filter(|running| running.operation == operation);
         let oldest = of_it.map(|running| running.started).min();
         out.set(&m::OPERATION_START, &[source, operation.name()], timestamp(oldest));
+        let oldest = progress.iter().find(|running| running.source == source && running.operation == operation);
+        let ratio = oldest.and_then(Progress::ratio).unwrap_or(0.0);
+        out.set(&m::OPERATION_PROGRESS, &[source, operation.name()], ratio);
     }
 }
 
@@ -207,6 +190,9 @@ fn repository_state(out: &mut Exposition, name: &str, repository: &RepositorySta
         (&m::ENCRYPTION_KEY_AVAILABLE, repository.key_available.map(truth)),
         (&m::REPOSITORY_SIZE, repository.size_bytes.map(whole)),
         (&m::REPOSITORY_AVAILABLE, repository.available_bytes.map(whole)),
+        // A repository that can be read and was never checked says so: never happened is 0.
+        (&m::REPOSITORY_CHECK_SUCCESS, repository.up.map(|_| 0.0)),
+        (&m::REPOSITORY_CHECK_TIMESTAMP, repository.up.map(|_| 0.0)),
     ];
     for (metric, value) in known {
         if let Some(value) = value {

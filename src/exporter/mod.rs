@@ -7,8 +7,10 @@
 pub mod catalogue;
 pub mod collector;
 pub mod exposition;
+pub mod pages;
 pub mod process_facts;
 pub mod refresh;
+pub mod service_state;
 #[cfg(test)]
 mod tests;
 pub mod web;

@@ -1,16 +1,19 @@
 //! What the exporter serves, and how it stays young: the ledger is read in the background, never by a scrape.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Notify;
 
-use super::collector::{ServiceState, collect};
+use super::collector::collect;
 use super::exposition::encode;
 use super::process_facts::ProcessFacts;
+use super::service_state::ServiceState;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::domain::history::MetRatios;
 use crate::error::{Error, Result};
 use crate::ledger::{Ledger, LedgerSnapshot};
 
@@ -26,13 +29,37 @@ pub struct Exporter {
     live: RwLock<Live>,
 }
 
+/// What everything that is shown is made from, as it is at one moment.
+#[derive(Clone)]
+pub struct View {
+    /// Configuration in use.
+    pub config: Arc<Config>,
+    /// What the service knows beside the ledger.
+    pub service: ServiceState,
+    /// The ledger, as last read.
+    pub snapshot: Arc<LedgerSnapshot>,
+    /// By source: share of the last 30 days in which each promise was kept.
+    pub met_ratios: Arc<BTreeMap<String, MetRatios>>,
+    /// Now.
+    pub now: DateTime<Utc>,
+}
+
 struct Live {
     config: Arc<Config>,
     service: ServiceState,
     snapshot: Option<Arc<LedgerSnapshot>>,
+    met_ratios: Arc<BTreeMap<String, MetRatios>>,
     /// When the snapshot was really read; its own `taken` also moves when it was found unchanged.
     read: DateTime<Utc>,
     trouble: Option<String>,
+}
+
+impl View {
+    /// What is shown where nothing but this is known.
+    pub fn new(config: Config, snapshot: LedgerSnapshot, service: ServiceState, now: DateTime<Utc>) -> Self {
+        let (config, snapshot) = (Arc::new(config), Arc::new(snapshot));
+        Self { config, service, snapshot, met_ratios: Arc::default(), now }
+    }
 }
 
 impl Exporter {
@@ -42,6 +69,7 @@ impl Exporter {
             config,
             service: ServiceState::of_this_program(),
             snapshot: None,
+            met_ratios: Arc::default(),
             read: DateTime::UNIX_EPOCH,
             trouble: Some("the ledger has not been read yet".to_owned()),
         };
@@ -124,13 +152,22 @@ impl Exporter {
         self.look(|live| live.trouble.clone())
     }
 
+    /// Everything at this moment. Errors: the ledger was never read.
+    pub fn view(&self) -> Result<View> {
+        let now = self.clock.wall();
+        self.look(|live| {
+            let snapshot = live.snapshot.clone()?;
+            let (config, service) = (live.config.clone(), live.service.clone());
+            Some(View { config, service, snapshot, met_ratios: live.met_ratios.clone(), now })
+        })
+        .ok_or_else(|| Error::failed("look at the service: the ledger has not been read yet"))
+    }
+
     /// The exposition in text format 0.0.4. Errors: the ledger was never read.
     pub fn render(&self) -> Result<String> {
-        let (config, mut service, snapshot) =
-            self.look(|live| (live.config.clone(), live.service.clone(), live.snapshot.clone()));
-        let snapshot = snapshot.ok_or_else(|| Error::failed("render metrics: the ledger has not been read yet"))?;
-        service.process = ProcessFacts::read();
-        encode(&collect(&config, &snapshot, &service, self.clock.wall()))
+        let mut view = self.view()?;
+        view.service.process = ProcessFacts::read();
+        encode(&collect(&view))
     }
 
     // Every write leaves the data whole, so a poisoned lock says nothing about it.

@@ -22,10 +22,20 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::exposition;
+use super::pages;
 use super::refresh::Exporter;
 use crate::error::{Error, Result};
+use crate::ledger::Ledger;
 
 mod listen;
+
+/// What is served.
+pub struct Site {
+    /// Metrics, and what the pages show.
+    pub exporter: Arc<Exporter>,
+    /// History, for pages only.
+    pub ledger: Ledger,
+}
 
 /// What a client may take and use.
 #[derive(Debug, Clone, Copy)]
@@ -90,17 +100,12 @@ impl WebServer {
     }
 
     /// Serve until `shutdown` ends; then take no more connections and finish what is being answered.
-    pub async fn run(self, exporter: Arc<Exporter>, shutdown: impl Future<Output = ()>) {
+    pub async fn run(self, site: Arc<Site>, shutdown: impl Future<Output = ()>) {
         let (stop, stopped) = watch::channel(());
         let slots = Arc::new(Semaphore::new(self.limits.connections));
         let mut doors = JoinSet::new();
         for listener in self.listeners {
-            let door = Door {
-                exporter: exporter.clone(),
-                slots: slots.clone(),
-                limits: self.limits,
-                stopped: stopped.clone(),
-            };
+            let door = Door { site: site.clone(), slots: slots.clone(), limits: self.limits, stopped: stopped.clone() };
             doors.spawn(door.open(listener));
         }
         shutdown.await;
@@ -115,7 +120,7 @@ impl WebServer {
 
 /// Where connections come in: one per socket.
 struct Door {
-    exporter: Arc<Exporter>,
+    site: Arc<Site>,
     slots: Arc<Semaphore>,
     limits: Limits,
     /// Its sender is dropped when the end is asked for.
@@ -132,7 +137,7 @@ impl Door {
             };
             match accepted {
                 Ok((stream, slot)) => {
-                    tokio::spawn(serve(stream, slot, self.exporter.clone(), self.limits, self.stopped.clone()));
+                    tokio::spawn(serve(stream, slot, self.site.clone(), self.limits, self.stopped.clone()));
                 }
                 Err(error) => {
                     // Out of file descriptors, most likely: let some connections end.
@@ -156,11 +161,11 @@ impl Door {
 async fn serve(
     stream: TcpStream,
     slot: OwnedSemaphorePermit,
-    exporter: Arc<Exporter>,
+    site: Arc<Site>,
     limits: Limits,
     mut stopped: watch::Receiver<()>,
 ) {
-    let service = service_fn(move |request| answer(exporter.clone(), request));
+    let service = service_fn(move |request| answer(site.clone(), request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new()) // without it the time limit would be silently off
         .header_read_timeout(limits.header_timeout)
@@ -181,21 +186,20 @@ async fn serve(
     drop(slot);
 }
 
-async fn answer(exporter: Arc<Exporter>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(site: Arc<Site>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here\n");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return Ok(response);
     }
     Ok(match request.uri().path() {
-        "/metrics" => metrics(exporter).await,
+        "/metrics" => metrics(site.exporter.clone()).await,
         "/-/healthy" => text(StatusCode::OK, "backup-sla is healthy\n"),
-        "/-/ready" => match exporter.trouble() {
+        "/-/ready" => match site.exporter.trouble() {
             None => text(StatusCode::OK, "backup-sla is ready\n"),
             Some(trouble) => text(StatusCode::SERVICE_UNAVAILABLE, format!("backup-sla is not ready: {trouble}\n")),
         },
-        "/" => typed(StatusCode::OK, "text/html; charset=utf-8", landing_page()),
-        _ => text(StatusCode::NOT_FOUND, "not found; try / for what is here\n"),
+        path => page(&site, path, request.uri().query()).await,
     })
 }
 
@@ -205,6 +209,20 @@ async fn metrics(exporter: Arc<Exporter>) -> Response<Full<Bytes>> {
     match rendered.unwrap_or_else(|panic| Err(Error::failed("render metrics").because(panic))) {
         Ok(body) => typed(StatusCode::OK, exposition::CONTENT_TYPE, body),
         Err(error) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
+    }
+}
+
+async fn page(site: &Site, path: &str, query: Option<&str>) -> Response<Full<Bytes>> {
+    let view = match site.exporter.view() {
+        Ok(view) => view,
+        Err(error) => return text(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
+    };
+    match pages::answer(&view, &site.ledger, path, query).await {
+        Ok(Some(page)) => {
+            typed(StatusCode::from_u16(page.status).unwrap_or(StatusCode::OK), page.content_type, page.body)
+        }
+        Ok(None) => text(StatusCode::NOT_FOUND, "not found; try / for what is here\n"),
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
     }
 }
 
@@ -218,13 +236,4 @@ fn typed(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>)
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
-}
-
-fn landing_page() -> String {
-    format!(
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>backup-sla</title></head><body>\n\
-         <h1>backup-sla {}</h1>\n<ul>\n<li><a href=\"/metrics\">Metrics</a></li>\n\
-         <li><a href=\"/-/healthy\">Healthy</a></li>\n<li><a href=\"/-/ready\">Ready</a></li>\n</ul>\n</body></html>\n",
-        env!("CARGO_PKG_VERSION")
-    )
 }

@@ -6,6 +6,7 @@ use crate::clock::{Stopwatch, SystemClock};
 use crate::exporter::catalogue::{self, ALL, MetricKind};
 use crate::exporter::collector::collect;
 use crate::exporter::exposition::encode;
+use crate::exporter::refresh::View;
 use crate::ledger::LedgerSnapshot;
 
 /// Exposition of the seeded ledger; `new` is configured but never ran.
@@ -14,7 +15,7 @@ async fn exposition() -> String {
     let clock = SetClock::new();
     let ledger = seeded(dir.path(), &clock).await;
     let snapshot = ledger.snapshot().await.unwrap();
-    encode(&collect(&config(dir.path(), &["agama", "new"]), &snapshot, &service(), clock.wall())).unwrap()
+    encode(&collect(&View::new(config(dir.path(), &["agama", "new"]), snapshot, service(), clock.wall()))).unwrap()
 }
 
 fn assert_samples(text: &str, expected: &[(&str, f64)]) {
@@ -117,7 +118,7 @@ async fn an_interrupted_drill_is_inconclusive() {
     let run = ledger.begin(&drill).await.unwrap();
     ledger.finish(&run, &RunResult::new(Outcome::Interrupted, 1.0)).await.unwrap();
     let snapshot = ledger.snapshot().await.unwrap();
-    let text = encode(&collect(&config(dir.path(), &["agama"]), &snapshot, &service(), clock.wall())).unwrap();
+    let text = encode(&collect(&View::new(config(dir.path(), &["agama"]), snapshot, service(), clock.wall()))).unwrap();
     assert_samples(&text, &[(r#"backup_sla_drill_last_outcome{source="agama",outcome="inconclusive"}"#, 1.0)]);
     assert_samples(&text, &[(r#"backup_sla_drill_failures_total{source="agama"}"#, 0.0)]);
 }
@@ -131,9 +132,14 @@ async fn what_is_not_known_of_a_repository_is_not_claimed() {
         ("offsite".to_owned(), RepositoryState { up: Some(false), ..RepositoryState::default() }),
         ("removed".to_owned(), RepositoryState { up: Some(true), ..RepositoryState::default() }),
     ]);
-    let text = encode(&collect(&config(dir.path(), &[]), &snapshot, &service, snapshot.taken)).unwrap();
+    let now = snapshot.taken;
+    let text = encode(&collect(&View::new(config(dir.path(), &[]), snapshot, service, now))).unwrap();
     let lines: Vec<&str> = text.lines().filter(|line| line.contains("repository=")).collect();
-    assert_eq!(lines, [r#"backup_sla_repository_up{repository="offsite"} 0"#]);
+    let never_checked = ["check_success", "check_timestamp_seconds"];
+    let expected = std::iter::once("up").chain(never_checked);
+    let expected: Vec<String> =
+        expected.map(|name| format!(r#"backup_sla_repository_{name}{{repository="offsite"}} 0"#)).collect();
+    assert_eq!(lines, expected);
 }
 
 #[tokio::test]
@@ -194,9 +200,9 @@ async fn a_thousand_sources_are_collected_quickly() {
     let agama = snapshot.sources["agama"].clone();
     snapshot.sources = names.iter().map(|name| (name.clone(), agama.clone())).collect();
     let config = config(dir.path(), &names.iter().map(String::as_str).collect::<Vec<_>>());
-    let service = service();
+    let view = View::new(config, snapshot, service(), clock.wall());
     let watch = Stopwatch::start(&SystemClock::shared());
-    let families = collect(&config, &snapshot, &service, clock.wall());
+    let families = collect(&view);
     let collected = watch.elapsed();
     let text = encode(&families).unwrap();
     println!("1 000 sources: collected in {collected:?}, encoded after {:?}, {} bytes", watch.elapsed(), text.len());

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::collector::{RepositoryState, ServiceState};
 use super::process_facts::ProcessFacts;
+use super::service_state::{RepositoryState, ServiceState};
 use crate::clock::Clock;
 use crate::config::{
     Config, MysqlConfig, RepositoryConfig, RepositoryKind, SandboxConfig, Schedule, SourceConfig, SourceKind, Web,
@@ -96,6 +96,7 @@ pub(super) fn service() -> ServiceState {
         sandboxes: 1,
         oldest_sandbox: DateTime::from_timestamp(START, 0),
         process: ProcessFacts::read(),
+        ..ServiceState::default()
     }
 }
 

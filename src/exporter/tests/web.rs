@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::exporter::refresh::Exporter;
-use crate::exporter::web::{Limits, WebServer};
+use crate::exporter::web::{Limits, Site, WebServer};
 
 struct Served {
     address: SocketAddr,
@@ -27,7 +27,8 @@ async fn serve(listen: &str, limits: Limits) -> Served {
     let server = WebServer::bind(&[listen.to_owned()]).await.unwrap().with_limits(limits);
     let address = server.addresses()[0];
     let (stop, stopped) = oneshot::channel::<()>();
-    let server = tokio::spawn(server.run(exporter.clone(), async {
+    let site = Site { exporter: exporter.clone(), ledger: ledger.clone() };
+    let server = tokio::spawn(server.run(Arc::new(site), async {
         let _ = stopped.await;
     }));
     Served { address, stop, server, exporter, ledger, clock, _dir: dir }

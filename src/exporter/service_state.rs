@@ -1,0 +1,100 @@
+//! What the service knows beside the ledger: what runs now, what comes next, what the repositories said.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use super::process_facts::ProcessFacts;
+use crate::domain::schedule::Work;
+use crate::ledger::Operation;
+
+/// Everything that is not in the ledger. Cheap to clone: a scrape takes a copy.
+#[derive(Debug, Clone, Default)]
+pub struct ServiceState {
+    /// Version of the program.
+    pub version: String,
+    /// Revision of its source code.
+    pub revision: String,
+    /// By name; only what was tried.
+    pub repositories: BTreeMap<String, RepositoryState>,
+    /// Sandboxes that exist now.
+    pub sandboxes: u64,
+    /// When the oldest of them was made.
+    pub oldest_sandbox: Option<DateTime<Utc>>,
+    /// The scheduler; none where this process has none (`backup-sla metrics`).
+    pub scheduler: Option<SchedulerState>,
+    /// Operations of this process that run now, oldest first.
+    pub running: Vec<Progress>,
+    /// Of the configuration file; none before the first reload was asked for.
+    pub last_reload: Option<Reload>,
+    /// This process.
+    pub process: ProcessFacts,
+}
+
+/// The scheduler at its last tick.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SchedulerState {
+    /// When it last looked for work.
+    pub last_tick: Option<DateTime<Utc>>,
+    /// When each scheduled work is due next, by source; in the past where it waits for something.
+    pub next_runs: BTreeMap<(String, Work), DateTime<Utc>>,
+}
+
+/// An operation of this process that runs now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Progress {
+    /// Name of the source.
+    pub source: String,
+    /// What is done.
+    pub operation: Operation,
+    /// When it began.
+    pub started: DateTime<Utc>,
+    /// Phase it is in: `backup`, `load`, `verify`, …; empty before the first.
+    pub phase: String,
+    /// Bytes done in this phase.
+    pub done_bytes: u64,
+    /// Bytes expected in this phase; an estimate, none where there is none.
+    pub total_bytes: Option<u64>,
+}
+
+impl Progress {
+    /// Share of the phase that is done, 0–1, where that is known. An estimate that was too small stays at 1.
+    pub fn ratio(&self) -> Option<f64> {
+        let total = self.total_bytes.filter(|total| *total > 0)?;
+        Some((self.done_bytes as f64 / total as f64).min(1.0))
+    }
+}
+
+/// The last time that the configuration was read anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reload {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Why the old configuration is still in use, if it is.
+    pub error: Option<String>,
+}
+
+/// What is known of a repository; what is not known is not exported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RepositoryState {
+    /// Whether it could be read when it was last tried.
+    pub up: Option<bool>,
+    /// Whether the configured key opened it.
+    pub key_available: Option<bool>,
+    /// Bytes it occupies.
+    pub size_bytes: Option<u64>,
+    /// Bytes free where it is.
+    pub available_bytes: Option<u64>,
+}
+
+impl ServiceState {
+    /// The state of this program before anything was tried.
+    pub fn of_this_program() -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            revision: option_env!("BACKUP_SLA_REVISION").unwrap_or("unknown").to_owned(),
+            process: ProcessFacts::read(),
+            ..Self::default()
+        }
+    }
+}
