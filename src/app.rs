@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use secrecy::ExposeSecret;
 use tokio::runtime::Handle;
 
 use crate::clock::Clock;
@@ -15,7 +17,7 @@ use crate::engine::Engine;
 use crate::engine::files::FilesEngine;
 use crate::engine::influxdb::{InfluxdbEngine, Memory};
 use crate::engine::mysql::MysqlEngine;
-use crate::error::{Error, OrFailed, Result};
+use crate::error::{Error, Kind, OrFailed, Result};
 use crate::ledger::Ledger;
 use crate::repository::Repository;
 use crate::repository::restic::ResticRepository;
@@ -58,6 +60,10 @@ pub struct Source {
 #[derive(Debug)]
 pub struct SourceLock(#[allow(dead_code)] File);
 
+/// Held by the one service on a state directory; released when dropped or when the process dies.
+#[derive(Debug)]
+pub struct ServiceLock(#[allow(dead_code)] File);
+
 impl App {
     /// Open the state directory and the ledger. `runtime` runs the ledger's queries; call from outside of it.
     pub fn open(config: Config, clock: Arc<dyn Clock>, runtime: Handle) -> Result<Self> {
@@ -67,6 +73,26 @@ impl App {
         runtime.block_on(ledger.recover())?;
         let repositories =
             config.repositories.values().filter_map(|r| Some((r.name.clone(), repository(r)?))).collect();
+        Ok(Self { config, clock, ledger, runtime, repositories })
+    }
+
+    /// The same state directory, ledger and clock with another configuration. A repository that did not change stays the
+    /// one it is: operations that run hold its locks.
+    ///
+    /// Errors: something changed that takes a restart.
+    pub fn reconfigured(&self, config: Config) -> Result<Self> {
+        if config.state_dir != self.config.state_dir {
+            return Err(Error::configuration("use another `state_dir`: the service has to be restarted for that"));
+        }
+        let same = |new: &RepositoryConfig| {
+            let old = self.config.repositories.get(&new.name)?;
+            let secret = |of: &RepositoryConfig| of.password.as_ref().map(|it| it.expose_secret().to_owned());
+            let is_same = old.kind == new.kind && old.url == new.url && secret(old) == secret(new);
+            if is_same { self.repositories.get(&new.name).cloned() } else { None }
+        };
+        let wire = |new: &RepositoryConfig| Some((new.name.clone(), same(new).or_else(|| repository(new))?));
+        let repositories = config.repositories.values().filter_map(wire).collect();
+        let (clock, ledger, runtime) = (self.clock.clone(), self.ledger.clone(), self.runtime.clone());
         Ok(Self { config, clock, ledger, runtime, repositories })
     }
 
@@ -144,6 +170,27 @@ impl App {
         std::iter::once(self.config.state_dir.clone()).chain(local.filter(|place| place.is_absolute())).collect()
     }
 
+    /// Take the lock of the service: two schedulers on one state directory would do everything twice.
+    pub fn lock_service(&self) -> Result<ServiceLock> {
+        let path = self.config.state_dir.join("locks/service.lock");
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let mut file = file.or_failed(format!("open lock {}", path.display()))?;
+        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let mut holder = String::new();
+                let _ = file.read_to_string(&mut holder);
+                let what = format!("serve {}: process {} does already", self.config.state_dir.display(), holder.trim());
+                return Err(Error::failed(what).hint("end it first, or give this one a `state_dir` of its own"));
+            }
+            Err(error) => return Err(Error::failed("lock the service").because(error)),
+        }
+        file.set_len(0)
+            .and_then(|()| writeln!(file, "{}", std::process::id()))
+            .or_failed("write the service's lock")?;
+        Ok(ServiceLock(file))
+    }
+
     /// Take the lock of a source for `operation`: a drill that takes hours must not keep the backups away. Fails at once if another operation, of any process, holds it.
     pub fn lock(&self, source: &str, operation: &str) -> Result<SourceLock> {
         let path = self.config.state_dir.join("locks").join(format!("{source}.{operation}.lock"));
@@ -152,7 +199,7 @@ impl App {
         match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(SourceLock(file)),
             Err(rustix::io::Errno::WOULDBLOCK) => {
-                Err(Error::failed(format!("lock source {source}: another {operation} of it is running"))
+                Err(Error::new(Kind::Busy, format!("lock source {source}: another {operation} of it is running"))
                     .hint("wait for it to end; `backup-sla status` shows what is running"))
             }
             Err(error) => Err(Error::failed(format!("lock source {source}")).because(error)),

@@ -20,6 +20,8 @@ pub enum Kind {
     Inconclusive,
     /// The user or the service asked to stop.
     Cancelled,
+    /// Another process or thread holds what is needed; nothing was attempted, and a later attempt may succeed.
+    Busy,
 }
 
 /// An error with its object, cause and hint.
@@ -99,7 +101,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self.kind {
             Kind::Configuration => 2,
-            Kind::Failed | Kind::Cancelled => 1,
+            Kind::Failed | Kind::Cancelled | Kind::Busy => 1,
             Kind::Inconclusive => 4,
         }
     }

@@ -20,3 +20,5 @@ pub mod process;
 pub mod repository;
 pub mod run_context;
 pub mod sandbox;
+pub mod scheduler;
+pub mod service;

@@ -1,8 +1,10 @@
 //! What a running operation carries: a way to be stopped and a way to say how far it is.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
+use crate::config::format_duration;
 use crate::error::{Error, Result};
 use crate::process::Killer;
 
@@ -13,6 +15,8 @@ pub struct Cancel(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     asked: AtomicBool,
+    /// Set where it was time that ran out.
+    limit: OnceLock<Duration>,
     children: Mutex<Vec<Killer>>,
 }
 
@@ -26,9 +30,22 @@ impl Cancel {
     pub fn is_cancelled(&self) -> bool {
         self.0.asked.load(Ordering::SeqCst)
     }
-    /// Error [`crate::error::Kind::Cancelled`] once a stop was asked for.
+    /// The same because the operation took longer than `limit`: it has failed.
+    pub fn time_out(&self, limit: Duration) {
+        let _ = self.0.limit.set(limit);
+        self.cancel();
+    }
+    /// What the operation ends with once a stop was asked for.
+    pub fn error(&self) -> Error {
+        match self.0.limit.get() {
+            None => Error::cancelled(),
+            Some(limit) => Error::failed(format!("end in time: it took longer than {}", format_duration(*limit)))
+                .hint("look at what it waits for; `backup_timeout` and `drill_timeout` of the schedule are the limits"),
+        }
+    }
+    /// [`Cancel::error`] once a stop was asked for.
     pub fn check(&self) -> Result<()> {
-        if self.is_cancelled() { Err(Error::cancelled()) } else { Ok(()) }
+        if self.is_cancelled() { Err(self.error()) } else { Ok(()) }
     }
     /// Kill this child when a stop is asked for: a thread may be blocked on its output.
     pub fn takes_down(&self, child: Killer) {

@@ -4,11 +4,10 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::Args;
 
-use super::{Session, backup, drill, output, serve, status, worse};
+use super::{Session, backup, drill, output, status, worse};
 use crate::app::App;
 use crate::clock::SystemClock;
 use crate::config;
@@ -19,9 +18,7 @@ use crate::demo::shop::{self, Size};
 use crate::error::{Error, OrFailed, Result};
 use crate::operations::backup as operation;
 use crate::operations::drill::{DrillRequest, drill as run_drill};
-
-/// Time between two rounds while the demo stays.
-const ROUND: Duration = Duration::from_mins(1);
+use crate::service::{ServiceOptions, serve};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -70,7 +67,7 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
     if arguments.once {
         return Ok(code);
     }
-    stay(session, &app, &arguments.listen)?;
+    stay(session, app, file, &arguments.listen)?;
     Ok(0)
 }
 
@@ -97,31 +94,14 @@ fn round(session: &Session<'_>, app: &App) -> Result<u8> {
     Ok(code)
 }
 
-/// Serve metrics and do a round a minute until asked to stop.
-fn stay(session: &Session<'_>, app: &App, listen: &str) -> Result<()> {
-    let stop = &session.context.cancel;
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut waited = Duration::ZERO;
-            while !stop.is_cancelled() {
-                std::thread::sleep(Duration::from_millis(200));
-                waited += Duration::from_millis(200);
-                if waited >= ROUND {
-                    waited = Duration::ZERO;
-                    if let Err(error) = round(session, app) {
-                        output::error(&error);
-                    }
-                }
-            }
-        });
-        let served = serve::serve(app, &[listen.to_owned()], stop, |addresses| {
-            addresses.iter().try_for_each(|address| {
-                say(session, &format!("metrics: http://{address}/metrics — a round a minute, stop with Ctrl-C"))
-            })
-        });
-        // Whatever ended the server ends the rounds.
-        stop.cancel();
-        served
+/// Serve until asked to stop; from now on the scheduler does the rounds.
+fn stay(session: &Session<'_>, app: App, file: PathBuf, listen: &str) -> Result<()> {
+    let options = ServiceOptions { file, listen: vec![listen.to_owned()] };
+    serve(app, options, &session.context.cancel, |addresses| {
+        addresses.iter().try_for_each(|address| {
+            say(session, &format!("status page: http://{address}/ — metrics: http://{address}/metrics"))?;
+            say(session, "a backup a minute, a drill every two; stop with Ctrl-C")
+        })
     })
 }
 
@@ -172,7 +152,7 @@ drill_interval = "24h"
 kind = "mysql"
 repository = "offsite"
 sla = "standard"
-schedule = {{ full = "*/10 * * * *", drill = "30 4 * * *" }}
+schedule = {{ full = "@every 1m", drill = "@every 2m", jitter = "20s" }}
 
 [source.shop.mysql]
 socket = {socket:?}
@@ -188,7 +168,7 @@ sql = "SELECT COUNT(*) > 0 FROM shop.orders WHERE placed > UTC_TIMESTAMP() - INT
 kind = "influxdb"
 repository = "offsite"
 sla = "standard"
-schedule = {{ full = "*/10 * * * *", drill = "0 5 * * *" }}
+schedule = {{ full = "@every 1m", drill = "@every 2m", jitter = "20s" }}
 
 [source.telegraf.influxdb]
 url = {url:?}
@@ -203,7 +183,7 @@ influxql = "SELECT COUNT(usage_user) FROM cpu WHERE time > now() - 1h"
 kind = "files"
 repository = "offsite"
 sla = "standard"
-schedule = {{ full = "*/10 * * * *", drill = "0 6 * * *" }}
+schedule = {{ full = "@every 1m", drill = "@every 2m", jitter = "20s" }}
 
 [source.ansible.files]
 paths = [{ansible:?}]

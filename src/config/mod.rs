@@ -20,11 +20,11 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use crate::domain::schedule::{Timing, Work};
 use crate::domain::sla::Objectives;
 
 pub use load::{find, load, parse};
 pub use secret::read_secret_file;
-pub use value::{Timing, parse_timing};
 
 /// Resolved configuration.
 #[derive(Debug, Clone)]
@@ -35,6 +35,8 @@ pub struct Config {
     pub timezone: chrono_tz::Tz,
     /// Exporter and pages.
     pub web: Web,
+    /// Limits of the service.
+    pub scheduler: SchedulerConfig,
     /// By name.
     pub repositories: BTreeMap<String, RepositoryConfig>,
     /// By name.
@@ -207,13 +209,74 @@ pub struct FilesConfig {
     pub assertion_timeout: Duration,
 }
 
-/// `schedule = { … }`: cron expressions or `@every 15m`, validated, as written.
-#[derive(Debug, Clone, Default)]
-#[allow(missing_docs)]
+/// `schedule = { … }`.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Schedule {
-    pub full: Option<String>,
-    pub incremental: Option<String>,
-    pub drill: Option<String>,
+    /// Full backups.
+    pub full: Option<Timing>,
+    /// Incremental backups.
+    pub incremental: Option<Timing>,
+    /// Test restores.
+    pub drill: Option<Timing>,
+    /// Each run begins up to this much later, always by the same amount for the same occurrence; default 0.
+    pub jitter: Duration,
+    /// A backup that takes longer is ended and has failed; default 24 hours.
+    pub backup_timeout: Duration,
+    /// A drill that takes longer is ended; default twice the promised recovery time, at least one hour.
+    pub drill_timeout: Option<Duration>,
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Self {
+            full: None,
+            incremental: None,
+            drill: None,
+            jitter: Duration::ZERO,
+            backup_timeout: Duration::from_hours(24),
+            drill_timeout: None,
+        }
+    }
+}
+
+impl SourceConfig {
+    /// When `work` is due, if it is ever.
+    pub fn timing(&self, work: Work) -> Option<&Timing> {
+        match work {
+            Work::IncrementalBackup => self.schedule.incremental.as_ref(),
+            Work::FullBackup => self.schedule.full.as_ref(),
+            Work::Drill => self.schedule.drill.as_ref(),
+        }
+    }
+
+    /// How long `work` may take.
+    pub fn time_limit(&self, work: Work) -> Duration {
+        match work {
+            Work::IncrementalBackup | Work::FullBackup => self.schedule.backup_timeout,
+            Work::Drill => {
+                self.schedule.drill_timeout.unwrap_or((self.objectives.rto * 2).max(Duration::from_hours(1)))
+            }
+        }
+    }
+}
+
+/// `[scheduler]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchedulerConfig {
+    /// Backups at once, of all sources; default 2.
+    pub backups: u32,
+    /// Drills at once, of all sources; default 1.
+    pub drills: u32,
+    /// How often the repositories are asked what they list, beside every run; default 5 minutes.
+    pub listing_interval: Duration,
+    /// How long running operations may go on when the service is asked to end, before they are cancelled; default 30 s.
+    pub drain: Duration,
+}
+
+impl Default for SchedulerConfig {
+    fn default() -> Self {
+        Self { backups: 2, drills: 1, listing_interval: Duration::from_mins(5), drain: Duration::from_secs(30) }
+    }
 }
 
 /// `[source.NAME.sandbox]`.

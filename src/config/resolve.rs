@@ -9,7 +9,7 @@ use toml::de::DeTable;
 use super::reading::{Reading, Subject, quoted_list};
 use super::section::{Fault, Section, Value};
 use super::source::{self, Names};
-use super::{Config, RepositoryConfig, RepositoryKind, Web, secret, value};
+use super::{Config, RepositoryConfig, RepositoryKind, SchedulerConfig, Web, secret, value};
 use crate::domain::sla::Objectives;
 
 const DEFAULT_ADDRESS: &str = "[::]:10909";
@@ -21,6 +21,7 @@ pub(super) fn config(reading: &Reading<'_>, table: &DeTable<'_>) -> Config {
     let state_dir = file.optional("state_dir", |v| value::path(v, reading));
     let timezone = file.optional("timezone", value::timezone);
     let web = web(&file);
+    let scheduler = scheduler(&file);
 
     let mut repositories = BTreeMap::new();
     let mut repository_names = Vec::new();
@@ -55,6 +56,7 @@ pub(super) fn config(reading: &Reading<'_>, table: &DeTable<'_>) -> Config {
         state_dir: state_dir.unwrap_or_else(|| PathBuf::from(DEFAULT_STATE_DIR)),
         timezone: timezone.unwrap_or(chrono_tz::Tz::UTC),
         web,
+        scheduler,
         repositories,
         sources,
         not_built: Vec::new(),
@@ -68,10 +70,19 @@ fn web(file: &Section<'_>) -> Web {
         web.listen_addresses = addresses;
     }
     web.config_file = section.optional("config_file", |v| value::path(v, section.reading()));
-    if web.config_file.is_some() {
-        section.not_built("config_file", Subject::Service, "`web.config_file` (TLS and users)");
-    }
     web
+}
+
+fn scheduler(file: &Section<'_>) -> SchedulerConfig {
+    let mut scheduler = SchedulerConfig::default();
+    let Some(section) = file.table("scheduler", "[scheduler]") else { return scheduler };
+    let at_once = |v| value::integer(v, 1, 64);
+    scheduler.backups = section.optional("backups", at_once).unwrap_or(scheduler.backups);
+    scheduler.drills = section.optional("drills", at_once).unwrap_or(scheduler.drills);
+    let listing = section.optional("listing_interval", value::duration);
+    scheduler.listing_interval = listing.unwrap_or(scheduler.listing_interval);
+    scheduler.drain = section.optional("drain", value::duration).unwrap_or(scheduler.drain);
+    scheduler
 }
 
 fn repository(name: &str, section: &Section<'_>) -> Option<RepositoryConfig> {

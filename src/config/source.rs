@@ -45,6 +45,7 @@ pub(super) fn source(
     if schedule.incremental.is_some() {
         section.not_built("schedule", Subject::Service, "`schedule.incremental`");
     }
+    let objectives = sla.and_then(|sla| slas.get(sla.as_str()));
     let kind = match kind? {
         "mysql" => mysql.map(|mysql| SourceKind::Mysql(mysql.config)),
         "influxdb" => influxdb.map(|influxdb| SourceKind::Influxdb(influxdb.config)),
@@ -53,7 +54,7 @@ pub(super) fn source(
     Some(SourceConfig {
         name: name.to_owned(),
         repository: repository?,
-        objectives: slas.get(sla?.as_str())?.clone(),
+        objectives: objectives?.clone(),
         schedule,
         kind: kind?,
         sandbox,
@@ -79,10 +80,26 @@ fn schedule(source: &Section<'_>) -> Schedule {
     let full = section.optional("full", value::schedule);
     let incremental = section.optional("incremental", value::schedule);
     let drill = section.optional("drill", value::schedule);
+    let jitter = section.optional("jitter", value::duration);
+    let backup_timeout = section.optional("backup_timeout", value::duration);
+    let drill_timeout = section.optional("drill_timeout", value::duration);
     if section.has("incremental") && !section.has("full") {
         section.problem("incremental", "`incremental` needs a full backup to build on: write `full` too");
     }
-    Schedule { full, incremental, drill }
+    for timing in [&full, &incremental, &drill].into_iter().flatten() {
+        if jitter.is_some_and(|jitter| timing.shortest_gap().is_some_and(|gap| jitter >= gap)) {
+            section.problem("jitter", format!("`jitter` must be shorter than the time between two runs of `{timing}`"));
+        }
+    }
+    let usual = Schedule::default();
+    Schedule {
+        full,
+        incremental,
+        drill,
+        jitter: jitter.unwrap_or(usual.jitter),
+        backup_timeout: backup_timeout.unwrap_or(usual.backup_timeout),
+        drill_timeout,
+    }
 }
 
 fn sandbox(name: &str, source: &Section<'_>) -> SandboxConfig {

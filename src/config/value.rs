@@ -9,19 +9,17 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use chrono_tz::Tz;
-use croner::Cron;
-use croner::parser::{CronParser, Seconds, Year};
 use toml::de::DeValue;
 
 use super::reading::{Reading, nearest, quoted_list};
 use super::section::{Fault, Value};
+use crate::domain::schedule::{self, Timing};
 
 /// Longest accepted duration. It keeps "now minus retention" far from the edges of every date type.
 const LONGEST: Duration = Duration::from_hours(100 * 366 * 24);
 
 const DURATION: &str = "a duration such as \"15m\", \"24h\" or \"30d\"";
 const SIZE: &str = "a size such as \"512MiB\" or \"1GiB\"";
-const SCHEDULE: &str = "five cron fields such as \"0 2 * * *\" (minute hour day month weekday), or \"@every 15m\"";
 
 /// Non-empty text.
 pub(super) fn text<'r>(value: &'r Value<'r>) -> Result<&'r str, Fault> {
@@ -84,48 +82,9 @@ pub(super) fn size(value: &Value<'_>) -> Result<u64, Fault> {
     if bytes == 0 { Err(Fault::new(value, format!("must be more than zero: write {SIZE}"))) } else { Ok(bytes) }
 }
 
-/// A cron expression or `@every DURATION`, as written.
-pub(super) fn schedule(value: &Value<'_>) -> Result<String, Fault> {
-    let text = string(value, SCHEDULE)?.trim();
-    match parse_timing(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(message) => Err(Fault::new(value, message)),
-    }
-}
-
-/// When something runs.
-#[derive(Debug, Clone)]
-pub enum Timing {
-    /// At the minutes of a cron expression, in the configured time zone.
-    Cron(Box<Cron>),
-    /// Again and again after this time.
-    Every(Duration),
-}
-
-/// `text` as a timing: exactly five cron fields, or `@every DURATION`. The error reads "is not …: …; write …".
-pub fn parse_timing(text: &str) -> Result<Timing, String> {
-    let wrong = |why: &str| format!("is not a schedule: {text:?} ({why}); write {SCHEDULE}");
-    if let Some(rest) = text.strip_prefix("@every ") {
-        let every = humantime::parse_duration(rest.trim()).map_err(|cause| wrong(&cause.to_string()))?;
-        return match every {
-            every if every < Duration::from_secs(1) => Err(wrong("shorter than a second")),
-            every if every > LONGEST => Err(wrong("longer than a century")),
-            every => Ok(Timing::Every(every)),
-        };
-    }
-    if text.contains('@') {
-        return Err(wrong("only `@every` is known"));
-    }
-    match text.split_whitespace().count() {
-        5 => {}
-        1 => return Err(wrong("it has 1 field")),
-        fields => return Err(wrong(&format!("it has {fields} fields"))),
-    }
-    let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
-    parser.parse(text).map(|cron| Timing::Cron(Box::new(cron))).map_err(|cause| {
-        let cause = cause.to_string();
-        wrong(cause.trim_start_matches("Component error: ").trim_end_matches('.'))
-    })
+/// A cron expression or `@every DURATION`.
+pub(super) fn schedule(value: &Value<'_>) -> Result<Timing, Fault> {
+    Timing::parse(string(value, schedule::EXPECTED)?.trim()).map_err(|message| Fault::new(value, message))
 }
 
 /// A name of the IANA time zone database.
@@ -248,21 +207,6 @@ mod tests {
         #[test]
         fn no_text_makes_a_reader_panic_and_none_yields_zero(text in "\\PC{0,12}") {
             prop_assert!(parse_duration(&text).ok() != Some(Duration::ZERO));
-            let _ = parse_timing(&text);
-            let _ = parse_timing(&format!("@every {text}"));
-        }
-    }
-
-    #[test]
-    fn a_schedule_is_five_cron_fields_or_an_interval() {
-        for good in ["0 2 * * *", "*/15 * * * *", "30 4 * * MON-FRI", "0 0 1 JAN *"] {
-            assert!(matches!(parse_timing(good), Ok(Timing::Cron(_))), "{good}");
-        }
-        assert!(matches!(parse_timing("@every 15m"), Ok(Timing::Every(every)) if every.as_secs() == 900));
-        for bad in
-            ["", "0 2 * *", "0 0 2 * * *", "60 2 * * *", "a b c d e", "@daily", "@every 0s", "@every", "@every x"]
-        {
-            assert!(parse_timing(bad).is_err(), "{bad}");
         }
     }
 }

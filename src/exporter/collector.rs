@@ -175,10 +175,11 @@ fn verdict(outcome: Outcome) -> Verdict {
 
 fn running(out: &mut Exposition, source: &str, figures: &SourceFigures, progress: &[Progress]) {
     for operation in Operation::ALL {
-        let of_it = figures.running.iter().filter(|running| running.operation == operation);
-        let oldest = of_it.map(|running| running.started).min();
-        out.set(&m::OPERATION_START, &[source, operation.name()], timestamp(oldest));
+        // The ledger knows those of other processes, the service its own, sooner.
+        let recorded = figures.running.iter().filter(|running| running.operation == operation);
         let oldest = progress.iter().find(|running| running.source == source && running.operation == operation);
+        let begun = recorded.map(|running| running.started).chain(oldest.map(|running| running.started)).min();
+        out.set(&m::OPERATION_START, &[source, operation.name()], timestamp(begun));
         let ratio = oldest.and_then(Progress::ratio).unwrap_or(0.0);
         out.set(&m::OPERATION_PROGRESS, &[source, operation.name()], ratio);
     }

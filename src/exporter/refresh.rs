@@ -152,6 +152,11 @@ impl Exporter {
         self.look(|live| live.trouble.clone())
     }
 
+    /// As-of time of the newest recovery point of `source`, as last read from the ledger.
+    pub fn newest_point(&self, source: &str) -> Option<DateTime<Utc>> {
+        self.look(|live| live.snapshot.as_ref()?.sources.get(source)?.points.newest)
+    }
+
     /// Everything at this moment. Errors: the ledger was never read.
     pub fn view(&self) -> Result<View> {
         let now = self.clock.wall();

@@ -55,6 +55,8 @@ pub fn backup(app: &App, source: &Source, context: &RunContext) -> Result<Backup
         }
         // A backup is never inconclusive: there is none.
         Err(error) => {
+            // Whatever broke when we ended it is not the reason.
+            let error = if context.cancel.is_cancelled() { context.cancel.error() } else { error };
             let kind = if error.kind() == Kind::Inconclusive { Kind::Failed } else { error.kind() };
             Err(run.fail(error.with_kind(kind).context(format!("back up {}", source.name)), None))
         }
@@ -73,7 +75,7 @@ fn take(app: &App, source: &Source, context: &RunContext) -> Result<(Manifest, u
     let finished = (dump.finish)();
     let (candidate, mut manifest) = match (stored, finished) {
         (Ok(candidate), Ok(manifest)) => (candidate, manifest),
-        (Err(stored), Err(dump)) => return Err(first_cause(context, stored, dump)),
+        (Err(stored), Err(dump)) => return Err(first_cause(stored, dump)),
         (Err(error), Ok(_)) | (Ok(_), Err(error)) => return Err(error),
     };
     context.cancel.check()?;
@@ -97,10 +99,7 @@ fn take(app: &App, source: &Source, context: &RunContext) -> Result<(Manifest, u
 }
 
 /// When both sides failed: a dump that only says that the repository stopped reading is not the cause.
-fn first_cause(context: &RunContext, stored: Error, dump: Error) -> Error {
-    if context.cancel.is_cancelled() {
-        return Error::cancelled();
-    }
+fn first_cause(stored: Error, dump: Error) -> Error {
     let effect =
         dump.to_string().contains("the repository stopped reading") || dump.to_string().contains("not read to its end");
     if effect { stored } else { dump }

@@ -74,13 +74,25 @@ pub fn drill(app: &App, source: &Source, request: &DrillRequest, context: &RunCo
         Err(error) if error.kind() == Kind::Configuration => return Err(run.fail(error, None)),
         Err(error) => return conclude(app, source, run, None, from_error(&error, Kind::Failed), &stages, None),
     };
-    let (finding, rto) = match restore_and_prove(source, &point, request, &mut stages, context) {
+    let found = restore_and_prove(source, &point, request, &mut stages, context);
+    let (finding, rto) = match found {
+        Ok(found) if found.0.verdict == Verdict::Passed || !context.cancel.is_cancelled() => found,
+        // Whatever broke when we ended it is not the reason.
+        _ if context.cancel.is_cancelled() => match context.cancel.error() {
+            error if error.kind() == Kind::Cancelled => return Err(run.fail(error, Some(point.manifest.id))),
+            error => (from_error(&error, in_time(source, &stages)), None),
+        },
         Ok(found) => found,
-        Err(_) if context.cancel.is_cancelled() => return Err(run.fail(Error::cancelled(), Some(point.manifest.id))),
         Err(error) => (from_error(&error, error.kind()), None),
     };
     let finding = blemish(finding, &damaged);
     conclude(app, source, run, Some(&point.manifest), finding, &stages, rto)
+}
+
+/// What it means that a drill was ended: within the promised recovery time it was ended too early to say anything, later
+/// the promise was not kept.
+fn in_time(source: &Source, stages: &Stages) -> Kind {
+    if stages.total() > source.objectives.rto { Kind::Failed } else { Kind::Inconclusive }
 }
 
 /// A repository that cannot be read whole makes the drill red, whatever the point at hand is worth.

@@ -5,6 +5,7 @@
 
 pub mod backup;
 pub mod drill;
+pub mod observe;
 pub mod prove;
 pub mod restore;
 pub mod select;
@@ -102,7 +103,7 @@ impl<'a> Recorded<'a> {
         let outcome = match error.kind() {
             Kind::Cancelled => Outcome::Interrupted,
             Kind::Inconclusive => Outcome::Inconclusive,
-            Kind::Failed | Kind::Configuration => Outcome::Failed,
+            Kind::Failed | Kind::Configuration | Kind::Busy => Outcome::Failed,
         };
         let mut result = RunResult::new(outcome, self.seconds());
         result.reason = error.to_string();

@@ -1,12 +1,76 @@
-//! `serve`: metrics over HTTP, and a good end on SIGTERM.
+//! `serve`: the service as its users see it. Sources are of kind files, which are the quickest.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{Product, Running, Server, World, fixture, wait_for};
+
+/// A running `backup-sla serve`.
+pub struct Service {
+    process: Running,
+    pub address: String,
+    pub log: std::path::PathBuf,
+}
+
+impl Service {
+    /// Start it on a port of its own and wait until it says that it listens.
+    pub fn start(world: &World) -> Self {
+        let log = world.path("service.log");
+        let child = world
+            .command(&["serve", "--web.listen-address", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .stderr(fs::OpenOptions::new().create(true).append(true).open(&log).unwrap())
+            .spawn()
+            .unwrap();
+        let mut process = Running(child);
+        let mut line = String::new();
+        BufReader::new(process.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().trim_start_matches("listening on http://").trim_end_matches("/metrics").to_owned();
+        assert!(!address.is_empty(), "it does not start: {}", fs::read_to_string(&log).unwrap());
+        Self { process, address, log }
+    }
+
+    pub fn get(&self, path: &str) -> String {
+        get(&self.address, path)
+    }
+
+    /// Value of one series, without the prefix of our metrics.
+    pub fn value(&self, series: &str) -> f64 {
+        let metrics = self.get("/metrics");
+        let line = metrics.lines().find_map(|line| line.strip_prefix("backup_sla_")?.strip_prefix(series));
+        line.unwrap_or_else(|| panic!("no {series} in {metrics}")).trim().parse().unwrap()
+    }
+
+    pub fn wait(&self, series: &str, wanted: impl Fn(f64) -> bool) {
+        wait_for(series, || wanted(self.value(series)).then_some(()));
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.process.0), signal).unwrap();
+    }
+
+    /// Ask it to end; it has to do so well.
+    pub fn stop(mut self) {
+        self.signal(Signal::TERM);
+        let status = self.process.0.wait().unwrap();
+        assert!(status.success(), "{status}: {}", fs::read_to_string(&self.log).unwrap());
+    }
+
+    pub fn kill(mut self) {
+        self.process.0.kill().unwrap();
+        self.process.0.wait().unwrap();
+    }
+
+    pub fn said(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+}
 
 fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
@@ -16,32 +80,153 @@ fn get(address: &str, path: &str) -> String {
     answer
 }
 
+/// A world with one source, `tree`, of kind files, and this schedule.
+fn world(schedule: &str) -> World {
+    let directory = tempfile::Builder::new().prefix("bsla-").tempdir().unwrap();
+    let world = World { directory };
+    world.secret("key", "correct horse");
+    fs::create_dir(world.path("tree")).unwrap();
+    fs::write(world.path("tree/a"), "one").unwrap();
+    configure(&world, schedule, "");
+    world
+}
+
+fn configure(world: &World, schedule: &str, more: &str) {
+    world.configure_source("tree", "files", &format!("[source.tree.files]\npaths = [\"tree\"]\n{more}"));
+    let text = fs::read_to_string(world.path("config.toml")).unwrap();
+    let text = text.replace("schedule = { full = \"0 2 * * *\" }", &format!("schedule = {schedule}"));
+    // Written beside and renamed, as editors do.
+    fs::write(world.path("config.new"), text).unwrap();
+    fs::rename(world.path("config.new"), world.path("config.toml")).unwrap();
+}
+
+/// A file that takes a long time to back up and no space: holes are read as zeros, and the last byte is data.
+fn make_slow(tree: &Path) {
+    let file = fs::File::create(tree.join("slow")).unwrap();
+    file.write_at(b"x", 200 << 30).unwrap();
+}
+
+const NEVER: &str = "{ full = \"0 0 29 2 *\" }";
+
 #[test]
 fn the_service_shows_what_other_processes_did_and_ends_on_sigterm() {
     let server = Server::start(Product::MariaDb);
     server.load(&fixture("chinook.sql"));
     let world = World::new(&server, &["Chinook"], "");
-    let service = world
-        .command(&["serve", "--web.listen-address", "127.0.0.1:0"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut service = Running(service);
-    let mut line = String::new();
-    BufReader::new(service.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let address = line.trim().trim_start_matches("listening on http://").trim_end_matches("/metrics").to_owned();
-    let metrics = get(&address, "/metrics");
-    assert!(metrics.contains("backup_sla_drill_last_success_timestamp_seconds{source=\"shop\"} 0"), "{metrics}");
-    assert!(get(&address, "/-/healthy").starts_with("HTTP/1.1 200"));
-    assert!(get(&address, "/-/ready").starts_with("HTTP/1.1 200"));
+    let service = Service::start(&world);
+    assert_eq!(service.value("drill_last_success_timestamp_seconds{source=\"shop\"}"), 0.0);
+    assert!(service.get("/-/healthy").starts_with("HTTP/1.1 200"));
+    assert!(service.get("/-/ready").starts_with("HTTP/1.1 200"));
     world.backup();
     world.json(&["drill"], 0);
-    wait_for("the drill in the metrics", || {
-        get(&address, "/metrics")
-            .contains("backup_sla_drill_last_outcome{source=\"shop\",outcome=\"passed\"} 1")
-            .then_some(())
-    });
-    let _ = kill_process(Pid::from_raw(i32::try_from(service.0.id()).unwrap()).unwrap(), Signal::TERM);
-    assert!(service.0.wait().unwrap().success());
+    service.wait("drill_last_outcome{source=\"shop\",outcome=\"passed\"}", |value| value == 1.0);
+    service.stop();
+}
+
+#[test]
+fn work_begins_by_itself_and_again_and_again() {
+    let world = world("{ full = \"@every 1s\", drill = \"@every 2s\" }");
+    let service = Service::start(&world);
+    service.wait("backups_total{source=\"tree\",kind=\"full\"}", |value| value >= 3.0);
+    service.wait("drills_total{source=\"tree\"}", |value| value >= 2.0);
+    service.wait("drill_last_outcome{source=\"tree\",outcome=\"passed\"}", |value| value == 1.0);
+    assert!(service.value("backup_next_run_timestamp_seconds{source=\"tree\",kind=\"full\"}") > 0.0);
+    assert!(service.value("scheduler_last_tick_timestamp_seconds") > 0.0);
+    assert_eq!(service.value("backup_failures_total{source=\"tree\",kind=\"full\"}"), 0.0);
+    let points = service.value("recovery_points{source=\"tree\",kind=\"full\"}");
+    service.stop();
+    assert!(world.listed() as f64 >= points, "what was shown is in the repository");
+    world.assert_no_sandbox_left();
+}
+
+#[test]
+fn a_second_service_on_one_state_directory_is_refused() {
+    let world = world(NEVER);
+    let service = Service::start(&world);
+    let second = world.run(&["serve", "--web.listen-address", "127.0.0.1:0"]);
+    assert_eq!(second.status, 1, "{second:?}");
+    assert!(second.stderr.contains("does already") && second.stderr.contains("hint:"), "{second:?}");
+    service.stop();
+    Service::start(&world).stop();
+}
+
+#[test]
+fn a_changed_configuration_is_followed_and_a_bad_one_changes_nothing() {
+    let world = world(NEVER);
+    let service = Service::start(&world);
+    assert_eq!(service.value("config_last_reload_success"), 1.0);
+    let good = fs::read_to_string(world.path("config.toml")).unwrap();
+
+    fs::write(world.path("config.toml"), good.replace("rpo = ", "rpoo = ")).unwrap();
+    service.wait("config_last_reload_success", |value| value == 0.0);
+    assert_eq!(service.value("rpo_objective_seconds{source=\"tree\"}"), 86_400.0);
+    assert!(service.said().contains("did you mean `rpo`"), "{}", service.said());
+
+    fs::write(world.path("config.toml"), good.replace("state_dir = \"state\"", "state_dir = \"elsewhere\"")).unwrap();
+    service.signal(Signal::HUP);
+    wait_for("the refusal", || service.said().contains("has to be restarted").then_some(()));
+    assert_eq!(service.value("config_last_reload_success"), 0.0);
+
+    fs::write(world.path("config.toml"), good.replace("rpo = \"24h\"", "rpo = \"12h\"")).unwrap();
+    service.signal(Signal::HUP);
+    service.wait("rpo_objective_seconds{source=\"tree\"}", |value| value == 43_200.0);
+    service.wait("config_last_reload_success", |value| value == 1.0);
+
+    configure(&world, "{ full = \"@every 1s\" }", "");
+    service.wait("backups_total{source=\"tree\",kind=\"full\"}", |value| value >= 2.0);
+    service.stop();
+}
+
+#[test]
+fn a_backup_that_takes_too_long_has_failed_and_is_tried_again() {
+    let world = world("{ full = \"@every 1h\", backup_timeout = \"3s\" }");
+    make_slow(&world.path("tree"));
+    let service = Service::start(&world);
+    service.wait("operation_start_timestamp_seconds{source=\"tree\",operation=\"backup\"}", |value| value > 0.0);
+    service.wait("backup_failures_total{source=\"tree\",kind=\"full\"}", |value| value == 1.0);
+    let next = service.value("backup_next_run_timestamp_seconds{source=\"tree\",kind=\"full\"}");
+    let begun = service.value("backup_last_start_timestamp_seconds{source=\"tree\",kind=\"full\"}");
+    assert!((60.0..80.0).contains(&(next - begun)), "the second attempt is a minute later: {begun} {next}");
+    assert!(service.said().contains("it took longer than 3s"), "{}", service.said());
+    service.stop();
+    assert_eq!(world.json(&["status"], 0)["last_backup"]["outcome"], "failed");
+}
+
+#[test]
+fn sigterm_lets_what_runs_end_for_a_while_and_then_cancels_it() {
+    let world = world("{ full = \"@every 1h\" }");
+    configure(&world, "{ full = \"@every 1h\" }", "[scheduler]\ndrain = \"500ms\"\n");
+    make_slow(&world.path("tree"));
+    let service = Service::start(&world);
+    service.wait("operation_start_timestamp_seconds{source=\"tree\",operation=\"backup\"}", |value| value > 0.0);
+    service.wait("operation_progress_ratio{source=\"tree\",operation=\"backup\"}", |value| value >= 0.0);
+    service.stop();
+    let service = Service::start(&world);
+    assert_eq!(service.value("backup_failures_total{source=\"tree\",kind=\"full\"}"), 1.0);
+    assert_eq!(service.value("recovery_points{source=\"tree\",kind=\"full\"}"), 0.0);
+    service.stop();
+}
+
+#[test]
+fn a_killed_service_goes_on_where_it_was() {
+    let world = world("{ full = \"@every 1s\", drill = \"@every 1s\" }");
+    let mut before = (0.0, 0.0);
+    for _ in 0..5 {
+        let service = Service::start(&world);
+        let now = (
+            service.value("backups_total{source=\"tree\",kind=\"full\"}"),
+            service.value("drills_total{source=\"tree\"}"),
+        );
+        assert!(now >= before, "counters went back: {before:?} {now:?}");
+        service.wait("backups_total{source=\"tree\",kind=\"full\"}", |value| value > now.0);
+        before = (
+            service.value("backups_total{source=\"tree\",kind=\"full\"}"),
+            service.value("drills_total{source=\"tree\"}"),
+        );
+        service.kill();
+    }
+    let service = Service::start(&world);
+    service.wait("drill_last_outcome{source=\"tree\",outcome=\"passed\"}", |value| value == 1.0);
+    service.stop();
+    world.assert_no_sandbox_left();
 }

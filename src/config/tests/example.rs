@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
-use super::super::{Question, RepositoryKind, SourceKind};
+use super::super::{Question, RepositoryKind, Schedule, SchedulerConfig, SourceKind};
 use super::{Directory, GOOD};
+use crate::domain::schedule::{Timing, Work};
 
 const INTERFACE: &str = include_str!("interface.toml");
 
@@ -31,9 +32,9 @@ fn the_documented_example_is_valid_and_every_value_arrives() {
     assert_eq!(agama.objectives.rto, Duration::from_hours(5));
     assert_eq!(agama.objectives.retention, Duration::from_hours(30 * 24));
     assert_eq!((agama.objectives.max_chain_length, agama.objectives.objective_ratio), (100, 0.99));
-    assert_eq!(agama.schedule.full.as_deref(), Some("0 2 * * *"));
-    assert_eq!(agama.schedule.incremental.as_deref(), Some("*/15 * * * *"));
-    assert_eq!(agama.schedule.drill.as_deref(), Some("30 4 * * *"));
+    assert_eq!(written(agama.schedule.full.as_ref()), "0 2 * * *");
+    assert_eq!(written(agama.schedule.incremental.as_ref()), "*/15 * * * *");
+    assert_eq!(written(agama.schedule.drill.as_ref()), "30 4 * * *");
     let SourceKind::Mysql(mysql) = &agama.kind else { panic!("agama is of kind mysql") };
     assert_eq!(mysql.socket.as_deref(), Some(Path::new("/run/mysqld/mysqld.sock")));
     assert_eq!((mysql.user.as_str(), mysql.databases.as_slice()), ("backup", ["agama".to_owned()].as_slice()));
@@ -52,6 +53,10 @@ fn the_documented_example_is_valid_and_every_value_arrives() {
     assert_eq!(config.sources["ansible"].assertions[0].question, Question::Command(command));
 }
 
+fn written(timing: Option<&Timing>) -> String {
+    timing.map(ToString::to_string).unwrap_or_default()
+}
+
 #[test]
 fn what_is_not_built_is_named_with_its_place_and_its_owner() {
     let directory = Directory::new(&["offsite.key", "agama.pw"]);
@@ -64,7 +69,6 @@ fn what_is_not_built_is_named_with_its_place_and_its_owner() {
     assert_eq!(
         rows,
         [
-            ("-", "-", "line 6, column 1: `web.config_file` (TLS and users) is not built yet"),
             ("-", "offsite", "line 10, column 1: a restic repository at a `sftp://` url is not built yet"),
             ("-", "-", "line 25, column 1: `schedule.incremental` is not built yet"),
             ("-", "recipe", "line 53, column 1: repository kind `duplicity` is not built yet"),
@@ -88,7 +92,10 @@ fn a_minimal_file_gets_the_documented_defaults() {
     assert_eq!(config.repositories["offsite"].url, directory.path().join("store").to_str().unwrap());
     let shop = &config.sources["shop"];
     assert_eq!((shop.objectives.max_chain_length, shop.objectives.objective_ratio), (100, 0.99));
-    assert!(shop.schedule.full.is_none() && shop.schedule.incremental.is_none() && shop.schedule.drill.is_none());
+    assert_eq!(shop.schedule, Schedule::default());
+    assert_eq!(shop.time_limit(Work::FullBackup), Duration::from_hours(24));
+    assert_eq!(shop.time_limit(Work::Drill), shop.objectives.rto * 2);
+    assert_eq!(config.scheduler, SchedulerConfig::default());
     assert_eq!((shop.sandbox.kind.as_str(), shop.sandbox.memory), ("local", 1 << 30));
     assert!(shop.sandbox.programs.is_none() && shop.sandbox.image.is_none() && shop.assertions.is_empty());
     let SourceKind::Mysql(mysql) = &shop.kind else { panic!("shop is of kind mysql") };
@@ -109,7 +116,17 @@ password_env = "BACKUP_KEY"
 memory = "512MiB"
 programs = "/opt/mariadb/bin"
 [web]
-listen_addresses = [":0", "localhost:9000"]"#;
+listen_addresses = [":0", "localhost:9000"]
+[scheduler]
+backups = 3
+drills = 2
+listing_interval = "1m"
+drain = "5m"
+[source.shop.schedule]
+full = "0 2 * * *"
+jitter = "10m"
+backup_timeout = "6h"
+drill_timeout = "7h""#;
     let text = GOOD
         .replace("socket = \"/run/mysqld/mysqld.sock\"", server)
         .replace("url = \"store\"", "url = \"file:///srv/store\"");
@@ -119,7 +136,12 @@ listen_addresses = [":0", "localhost:9000"]"#;
     assert_eq!(config.web.listen_addresses, ["[::]:0", "localhost:9000"]);
     assert_eq!(config.repositories["offsite"].url, "/srv/store");
     assert_eq!(config.not_built, []);
+    let (minutes, hours) = (Duration::from_mins, Duration::from_hours);
+    let scheduler = SchedulerConfig { backups: 3, drills: 2, listing_interval: minutes(1), drain: minutes(5) };
+    assert_eq!(config.scheduler, scheduler);
     let shop = &config.sources["shop"];
+    assert_eq!((shop.schedule.jitter, shop.time_limit(Work::FullBackup)), (minutes(10), hours(6)));
+    assert_eq!(shop.time_limit(Work::Drill), hours(7));
     assert_eq!(shop.sandbox.memory, 512 << 20);
     assert_eq!(shop.sandbox.programs.as_deref(), Some(Path::new("/opt/mariadb/bin")));
     let SourceKind::Mysql(mysql) = &shop.kind else { panic!("shop is of kind mysql") };

@@ -15,7 +15,8 @@ use super::process_facts::ProcessFacts;
 use super::service_state::{RepositoryState, ServiceState};
 use crate::clock::Clock;
 use crate::config::{
-    Config, MysqlConfig, RepositoryConfig, RepositoryKind, SandboxConfig, Schedule, SourceConfig, SourceKind, Web,
+    Config, MysqlConfig, RepositoryConfig, RepositoryKind, SandboxConfig, Schedule, SchedulerConfig, SourceConfig,
+    SourceKind, Web,
 };
 use crate::domain::drill::{Check, TableResult};
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
@@ -75,6 +76,7 @@ pub(super) fn config(state_dir: &Path, sources: &[&str]) -> Config {
     Config {
         state_dir: state_dir.to_owned(),
         timezone: chrono_tz::UTC,
+        scheduler: SchedulerConfig::default(),
         web: Web { listen_addresses: vec!["127.0.0.1:0".into()], config_file: None },
         repositories: BTreeMap::from([("offsite".to_owned(), repository)]),
         sources: sources.iter().map(source).collect(),

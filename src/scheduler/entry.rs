@@ -1,0 +1,239 @@
+//! One job in the plan: when it is due next, what waits, what runs.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::job::{Ended, JobHistory, JobSpec, MOST_COUNTED, Missed, Start};
+use crate::domain::schedule::{Timing, delay_within};
+
+/// An occurrence that begins this much after its time was missed, even if it is made up for.
+const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
+/// Before the second attempt; doubled for each further one.
+const FIRST_BACKOFF: Duration = Duration::from_mins(1);
+/// Before another look at a source that somebody else works on.
+const BUSY_BACKOFF: TimeDelta = TimeDelta::seconds(15);
+
+/// Why an occurrence is late.
+pub(super) const DOWNTIME: &str = "the service did not run";
+const SUSPENDED: &str = "the host was suspended, or its clock was put forward";
+const QUEUED: &str = "it had to wait for other operations";
+
+/// A job that is due and has not begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Waiting {
+    /// The newest occurrence it stands for.
+    pub(super) scheduled: DateTime<Utc>,
+    /// When it was due; of several occurrences the first.
+    pub(super) due: DateTime<Utc>,
+    /// Not before; later than `due` after a failure.
+    pub(super) not_before: DateTime<Utc>,
+    /// Occurrences that wait and are not written down as missed.
+    unwritten: u32,
+    /// The first of them.
+    first: DateTime<Utc>,
+    /// 1 for the first attempt.
+    attempt: u32,
+}
+
+/// A job that runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Running {
+    begun: DateTime<Utc>,
+    scheduled: DateTime<Utc>,
+    attempt: u32,
+}
+
+/// One job.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) spec: JobSpec,
+    /// Occurrences up to here are dealt with.
+    cursor: DateTime<Utc>,
+    /// When the first one after it is due, with its jitter.
+    next: Option<DateTime<Utc>>,
+    pub(super) waiting: Option<Waiting>,
+    running: Option<Running>,
+    /// Runs in a row that have to be tried again.
+    failures: u32,
+    /// How long the last good run took.
+    pub(super) duration: Option<Duration>,
+    /// No longer configured: it goes when its run ends.
+    is_retired: bool,
+}
+
+impl Entry {
+    /// A job as the service finds it at its start, or in a new configuration.
+    pub(super) fn new(spec: JobSpec, history: &JobHistory, now: DateTime<Utc>) -> Self {
+        let never_begun = match &spec.timing {
+            // What never ran at an interval is due at once; what has a time of day waits for it.
+            Timing::Every(every) => now - TimeDelta::from_std(*every).unwrap_or(TimeDelta::MAX),
+            Timing::Cron(_) => history.created.unwrap_or(now),
+        };
+        let cursor = history.begun.unwrap_or(never_begun).min(now);
+        let mut entry = Self {
+            spec,
+            cursor,
+            next: None,
+            waiting: None,
+            running: None,
+            failures: history.failures,
+            duration: history.duration,
+            is_retired: false,
+        };
+        entry.move_cursor(cursor);
+        if let Some(begun) = history.begun.filter(|_| history.failures > 0) {
+            entry.try_again(begun, begun.min(now), history.failures + 1, now);
+        }
+        entry
+    }
+
+    /// Take over another specification; what waits and runs stays.
+    pub(super) fn respecify(&mut self, spec: JobSpec, now: DateTime<Utc>) {
+        self.is_retired = false;
+        let is_new_timing = self.spec.timing != spec.timing || self.spec.zone != spec.zone;
+        self.spec = spec;
+        // Occurrences of the new timing before now were never asked for.
+        self.move_cursor(if is_new_timing { now } else { self.cursor });
+    }
+
+    /// When it is going to begin: in the past if it is late.
+    pub(super) fn next_run(&self) -> Option<DateTime<Utc>> {
+        match &self.waiting {
+            Some(waiting) if waiting.attempt > 1 => Some(waiting.not_before),
+            Some(waiting) => Some(waiting.due),
+            None => self.next,
+        }
+    }
+
+    /// It is no longer configured; nothing more is due.
+    pub(super) fn retire(&mut self) {
+        (self.is_retired, self.next, self.waiting) = (true, None, None);
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        self.is_retired
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Due, and not held back after a failure.
+    pub(super) fn is_ready(&self, now: DateTime<Utc>) -> bool {
+        !self.is_running() && self.waiting.as_ref().is_some_and(|waiting| waiting.not_before <= now)
+    }
+
+    /// Take note of the occurrences that have come. What came while nobody looked is missed, and made up for once.
+    pub(super) fn look(&mut self, now: DateTime<Utc>, is_first_look: bool) -> Option<Missed> {
+        let due = self.next.filter(|due| *due <= now)?;
+        let (timing, zone) = (&self.spec.timing, self.spec.zone);
+        let first = timing.next_after(self.cursor, zone)?;
+        let last = timing.last_due(self.cursor, now, zone).unwrap_or(first);
+        let count = timing.count_due(self.cursor, last, zone, MOST_COUNTED).max(1);
+        self.move_cursor(last);
+        let is_late = now - due > TOLERANCE;
+        let reason = if is_first_look { DOWNTIME } else { SUSPENDED };
+        let missed = is_late.then(|| Missed { job: self.spec.job.clone(), first, last, count, reason });
+        let unwritten = if is_late { 0 } else { count };
+        if let Some(waiting) = &mut self.waiting {
+            waiting.scheduled = last;
+            // A failure long ago is no reason to let the next occurrence pass.
+            waiting.not_before = waiting.not_before.min(now.max(due));
+            if waiting.unwritten == 0 {
+                waiting.first = first;
+            }
+            waiting.unwritten += unwritten;
+        } else {
+            let (not_before, attempt) = (due, 1);
+            self.waiting = Some(Waiting { scheduled: last, due, not_before, unwritten, first, attempt });
+        }
+        missed
+    }
+
+    /// It begins now.
+    pub(super) fn start(&mut self, now: DateTime<Utc>) -> Option<(Start, Option<Missed>)> {
+        let waiting = self.waiting.take()?;
+        self.running = Some(Running { begun: now, scheduled: waiting.scheduled, attempt: waiting.attempt });
+        let is_late = waiting.attempt == 1 && now - waiting.due > TOLERANCE;
+        // In time, one occurrence begins and only what it swallowed was missed.
+        let count = if is_late { waiting.unwritten } else { waiting.unwritten.saturating_sub(1) };
+        let job = self.spec.job.clone();
+        let missed = (count > 0).then(|| {
+            let (first, last) = (waiting.first, waiting.scheduled);
+            Missed { job: job.clone(), first, last, count, reason: QUEUED }
+        });
+        Some((Start { job, scheduled: waiting.scheduled, attempt: waiting.attempt }, missed))
+    }
+
+    /// It ended.
+    pub(super) fn ended(&mut self, ended: Ended, now: DateTime<Utc>) {
+        let Some(run) = self.running.take() else { return };
+        match ended {
+            Ended::Done => {
+                self.failures = 0;
+                self.duration = (now - run.begun).to_std().ok();
+                // An interval is counted from begin to begin, also where it began late.
+                if matches!(self.spec.timing, Timing::Every(_)) {
+                    self.move_cursor(self.cursor.max(run.begun));
+                }
+            }
+            Ended::Again => {
+                self.failures += 1;
+                self.try_again(run.scheduled, run.begun, run.attempt + 1, now);
+            }
+            Ended::Busy => {
+                self.try_again(run.scheduled, run.begun, run.attempt, now);
+                if let Some(waiting) = &mut self.waiting {
+                    waiting.not_before = now + BUSY_BACKOFF;
+                }
+            }
+        }
+    }
+
+    /// The wall clock was put back by `by`. An interval lasts as long as it did; of a time of day that comes again the new
+    /// time is believed. (A clock that was put forward needs nothing: what it skipped is late.)
+    pub(super) fn clock_put_back(&mut self, by: TimeDelta, now: DateTime<Utc>) {
+        let latest = now + self.backoff();
+        if let Some(waiting) = &mut self.waiting {
+            waiting.not_before = waiting.not_before.min(latest);
+            waiting.due = waiting.due.min(now);
+        }
+        let cursor = match &self.spec.timing {
+            Timing::Every(_) => self.cursor - by,
+            Timing::Cron(_) => self.cursor.min(now),
+        };
+        self.move_cursor(cursor);
+    }
+
+    fn try_again(&mut self, scheduled: DateTime<Utc>, due: DateTime<Utc>, attempt: u32, now: DateTime<Utc>) {
+        let not_before = now + self.backoff();
+        if let Some(waiting) = &mut self.waiting {
+            // A new occurrence came while it ran.
+            waiting.attempt = attempt;
+            waiting.not_before = not_before;
+        } else {
+            let (unwritten, first) = (0, scheduled);
+            self.waiting = Some(Waiting { scheduled, due, not_before, unwritten, first, attempt });
+        }
+    }
+
+    /// How long to wait after the failures so far: doubled each time, and never so long that fewer than four attempts
+    /// fit into the objective.
+    fn backoff(&self) -> TimeDelta {
+        let longest = (self.spec.objective / 4).max(Duration::from_secs(5));
+        let doubled = FIRST_BACKOFF.saturating_mul(1 << self.failures.saturating_sub(1).min(16));
+        TimeDelta::from_std(doubled.min(longest)).unwrap_or(TimeDelta::MAX)
+    }
+
+    fn move_cursor(&mut self, cursor: DateTime<Utc>) {
+        self.cursor = cursor;
+        if self.is_retired {
+            return;
+        }
+        self.next = self.spec.timing.next_after(cursor, self.spec.zone).map(|occurrence| {
+            let subject = self.spec.job.to_string();
+            occurrence + TimeDelta::from_std(delay_within(self.spec.jitter, &subject, occurrence)).unwrap_or_default()
+        });
+    }
+}

@@ -1,0 +1,268 @@
+//! The scheduler: begins what is due, ends what takes too long, and says what it does.
+//!
+//! `plan` decides, purely; `entry` is one job in it; `work` knows how a job is done with an [`App`](crate::app::App);
+//! this file runs the jobs on threads of their own. A job that panics takes nothing with it. Nothing here knows a kind
+//! of source, repository or sandbox.
+
+mod entry;
+mod job;
+mod plan;
+#[cfg(test)]
+mod tests;
+mod tracker;
+mod work;
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+pub use self::job::{Ended, Job, JobHistory, JobSpec, Limits, MOST_COUNTED, Missed, Promise, Start, Step};
+pub use self::plan::Plan;
+use self::tracker::Tracker;
+pub use self::work::AppWork;
+use crate::clock::Clock;
+use crate::error::Result;
+use crate::exporter::service_state::{Progress, SchedulerState};
+use crate::ledger::Operation;
+use crate::run_context::{Cancel, RunContext};
+
+/// How often we look for work.
+const TICK: Duration = Duration::from_millis(500);
+/// The wall clock may drift this far from the monotonic one between two ticks before we call it a jump.
+const DRIFT: TimeDelta = TimeDelta::seconds(2);
+/// How long a cancelled operation may take to clean up (kill its children, wipe its sandbox).
+const CLEAN_UP: Duration = Duration::from_secs(45);
+
+/// How jobs are done. The scheduler calls it from threads of its own; [`Workplace::perform`] blocks.
+pub trait Workplace: Send + Sync {
+    /// What is configured.
+    fn specs(&self) -> Vec<JobSpec>;
+    /// How much may run at once.
+    fn limits(&self) -> Limits;
+    /// What the ledger knows of each configured job.
+    fn histories(&self) -> Result<BTreeMap<Job, JobHistory>>;
+    /// What is at stake for each configured source, as far as is known without asking anybody.
+    fn promise(&self, source: &str) -> Option<Promise>;
+    /// Do it. Everything about it is in the ledger when this returns.
+    fn perform(&self, start: &Start, context: &RunContext) -> Ended;
+    /// Write down what did not begin.
+    fn missed(&self, missed: &Missed);
+    /// How long a job may take.
+    fn time_limit(&self, job: &Job) -> Duration;
+    /// The state of the scheduler for those who watch; called at every tick.
+    fn publish(&self, scheduler: SchedulerState, running: Vec<Progress>);
+}
+
+/// Tells the scheduler something from another thread.
+#[derive(Debug, Clone)]
+pub struct Bell(Sender<Message>);
+
+impl Bell {
+    /// The configuration changed: ask for specs and limits again.
+    pub fn reconfigured(&self) {
+        // Without a scheduler there is nobody to be told.
+        let _ = self.0.send(Message::Reconfigured);
+    }
+}
+
+#[derive(Debug)]
+enum Message {
+    Ended(Job, Ended),
+    Reconfigured,
+}
+
+/// Runs jobs when they are due.
+pub struct Scheduler {
+    workplace: Arc<dyn Workplace>,
+    clock: Arc<dyn Clock>,
+    plan: Plan,
+    running: BTreeMap<Job, Running>,
+    inbox: Receiver<Message>,
+    bell: Bell,
+    /// Wall and monotonic time of the last tick.
+    last: Option<(DateTime<Utc>, Duration)>,
+}
+
+struct Running {
+    operation: Operation,
+    cancel: Cancel,
+    tracker: Arc<Tracker>,
+    begun: DateTime<Utc>,
+    begun_monotonic: Duration,
+    limit: Duration,
+}
+
+impl Scheduler {
+    /// A scheduler that knows its jobs. Errors: the ledger cannot be read.
+    pub fn new(workplace: Arc<dyn Workplace>, clock: Arc<dyn Clock>) -> Result<Self> {
+        let (sender, inbox) = channel();
+        let plan = Plan::new(workplace.limits());
+        let mut scheduler =
+            Self { workplace, clock, plan, running: BTreeMap::new(), inbox, bell: Bell(sender), last: None };
+        scheduler.reconfigure()?;
+        Ok(scheduler)
+    }
+
+    /// A way to tell it something.
+    pub fn bell(&self) -> Bell {
+        self.bell.clone()
+    }
+
+    /// Work until `stop`, then let what runs end within `drain`, then cancel it. `alive` is called at every tick.
+    /// Returns the jobs that did not even end after being cancelled.
+    pub fn run(mut self, stop: &Cancel, drain: impl Fn() -> Duration, mut alive: impl FnMut()) -> Vec<Job> {
+        while !stop.is_cancelled() {
+            self.tick();
+            alive();
+            self.wait(TICK);
+        }
+        let drain = drain();
+        tracing::info!(running = self.running.len(), ?drain, "stopping: no new operations begin");
+        if !self.wind_down(drain, &mut alive) {
+            for (job, running) in &self.running {
+                tracing::warn!("cancel {job}: it did not end within {drain:?}");
+                running.cancel.cancel();
+            }
+            self.wind_down(CLEAN_UP, &mut alive);
+        }
+        self.running.into_keys().collect()
+    }
+
+    /// Look once: take note of the time, begin what is due, end what takes too long, publish.
+    fn tick(&mut self) {
+        let (now, monotonic) = (self.clock.wall(), self.clock.monotonic());
+        self.notice_clock(now, monotonic);
+        let workplace = self.workplace.clone();
+        for step in self.plan.tick(now, |source| workplace.promise(source)) {
+            match step {
+                Step::Missed(missed) => self.workplace.missed(&missed),
+                Step::Start(start) => self.start(start, now, monotonic),
+            }
+        }
+        self.end_overdue(monotonic);
+        self.publish(now);
+    }
+
+    fn notice_clock(&mut self, now: DateTime<Utc>, monotonic: Duration) {
+        if let Some((wall_before, monotonic_before)) = self.last {
+            let passed = TimeDelta::from_std(monotonic.saturating_sub(monotonic_before)).unwrap_or_default();
+            let jump = (now - wall_before) - passed;
+            if jump.abs() > DRIFT {
+                tracing::warn!(seconds = jump.as_seconds_f64(), "the host's clock jumped");
+            }
+            if jump < -DRIFT {
+                self.plan.clock_put_back(-jump, now);
+            }
+        }
+        self.last = Some((now, monotonic));
+    }
+
+    fn start(&mut self, start: Start, begun: DateTime<Utc>, begun_monotonic: Duration) {
+        let job = start.job.clone();
+        let tracker = Arc::new(Tracker::default());
+        let context = RunContext { cancel: Cancel::default(), progress: tracker.clone() };
+        let operation = work::operation(job.work);
+        let limit = self.workplace.time_limit(&job);
+        let cancel = context.cancel.clone();
+        let running = Running { operation, cancel, tracker, begun, begun_monotonic, limit };
+        let (workplace, done) = (self.workplace.clone(), self.bell.0.clone());
+        let spawned = std::thread::Builder::new().name(job.to_string()).spawn(move || {
+            let ended = catch_unwind(AssertUnwindSafe(|| workplace.perform(&start, &context)));
+            let ended = ended.unwrap_or_else(|_| {
+                // The panic's own message is on standard error, and its run in the ledger says so.
+                tracing::error!("{} panicked: this is a bug in backup-sla", start.job);
+                Ended::Again
+            });
+            let _ = done.send(Message::Ended(start.job, ended));
+        });
+        match spawned {
+            Ok(_) => {
+                self.running.insert(job, running);
+            }
+            Err(error) => {
+                tracing::error!("begin {job}: make a thread: {error}");
+                self.plan.ended(&job, Ended::Busy, begun);
+            }
+        }
+    }
+
+    fn end_overdue(&mut self, monotonic: Duration) {
+        for (job, running) in &self.running {
+            let took = monotonic.saturating_sub(running.begun_monotonic);
+            if took > running.limit && !running.cancel.is_cancelled() {
+                tracing::error!("end {job}: it takes longer than {:?}", running.limit);
+                let (cancel, limit) = (running.cancel.clone(), running.limit);
+                // Killing and reaping its children may block; a tick must not.
+                std::thread::spawn(move || cancel.time_out(limit));
+            }
+        }
+    }
+
+    fn publish(&self, now: DateTime<Utc>) {
+        let scheduler = SchedulerState { last_tick: Some(now), next_runs: self.plan.next_runs() };
+        let mut running: Vec<Progress> = self.running.iter().map(|(job, running)| running.progress(job)).collect();
+        running.sort_by_key(|progress| progress.started);
+        self.workplace.publish(scheduler, running);
+    }
+
+    /// Sleep until something happens, `longest` at most.
+    fn wait(&mut self, longest: Duration) {
+        let mut message = self.inbox.recv_timeout(longest);
+        loop {
+            match message {
+                Ok(Message::Ended(job, ended)) => {
+                    self.running.remove(&job);
+                    self.plan.ended(&job, ended, self.clock.wall());
+                }
+                Ok(Message::Reconfigured) => {
+                    if let Err(error) = self.reconfigure() {
+                        tracing::error!(hint = error.hint_text(), "follow the new configuration: {error}");
+                    }
+                }
+                // We hold a sender ourselves: it cannot be disconnected.
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
+            }
+            message = self.inbox.recv_timeout(Duration::ZERO);
+        }
+    }
+
+    /// Wait until nothing runs, `longest` at most.
+    fn wind_down(&mut self, longest: Duration, alive: &mut impl FnMut()) -> bool {
+        let until = self.clock.monotonic() + longest;
+        while !self.running.is_empty() {
+            let left = until.saturating_sub(self.clock.monotonic());
+            if left.is_zero() {
+                return false;
+            }
+            self.wait(left.min(TICK));
+            self.publish(self.clock.wall());
+            alive();
+        }
+        true
+    }
+
+    fn reconfigure(&mut self) -> Result<()> {
+        let histories = self.workplace.histories()?;
+        let history = |job: &Job| histories.get(job).copied().unwrap_or_default();
+        self.plan.configure(self.workplace.specs(), self.workplace.limits(), self.clock.wall(), history);
+        Ok(())
+    }
+}
+
+impl Running {
+    fn progress(&self, job: &Job) -> Progress {
+        let (phase, done_bytes, total_bytes) = self.tracker.read();
+        Progress {
+            source: job.source.clone(),
+            operation: self.operation,
+            started: self.begun,
+            phase,
+            done_bytes,
+            total_bytes,
+        }
+    }
+}

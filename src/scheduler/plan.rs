@@ -1,0 +1,161 @@
+//! Which job begins when: a pure state machine. It is told the time and what ended, and answers what to begin.
+//!
+//! - One operation per source at a time. The exception: a backup begins beside a drill of its source if waiting for the
+//!   drill would break the promised RPO (a drill reads the repository and works in a sandbox; it can wait for nobody).
+//! - Backups and drills have limits of their own, so that no drill takes a backup's place. An incremental backup whose
+//!   RPO is at stake may exceed the limit, up to twice.
+//! - A drill does not begin while a backup of its source is ready. Of several backups the one whose RPO ends first goes
+//!   first, of several drills the one that has waited longest.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::entry::Entry;
+use super::job::{Ended, Job, JobHistory, JobSpec, Limits, Promise, Step};
+use crate::domain::schedule::Work;
+
+/// All jobs.
+#[derive(Debug)]
+pub struct Plan {
+    entries: BTreeMap<Job, Entry>,
+    limits: Limits,
+    has_looked: bool,
+}
+
+impl Plan {
+    /// Nothing to do.
+    pub fn new(limits: Limits) -> Self {
+        Self { entries: BTreeMap::new(), limits, has_looked: false }
+    }
+
+    /// Follow `specs` from now on. Jobs that are known keep what waits and runs; `history` is asked for the others.
+    pub fn configure(
+        &mut self,
+        specs: Vec<JobSpec>,
+        limits: Limits,
+        now: DateTime<Utc>,
+        history: impl Fn(&Job) -> JobHistory,
+    ) {
+        self.limits = limits;
+        let mut before = std::mem::take(&mut self.entries);
+        for spec in specs {
+            let job = spec.job.clone();
+            let entry = match before.remove(&job) {
+                Some(mut entry) => {
+                    entry.respecify(spec, now);
+                    entry
+                }
+                None => Entry::new(spec, &history(&job), now),
+            };
+            self.entries.insert(job, entry);
+        }
+        // What still runs holds its place until it ends.
+        for (job, mut entry) in before.into_iter().filter(|(_, entry)| entry.is_running()) {
+            entry.retire();
+            self.entries.insert(job, entry);
+        }
+    }
+
+    /// What is to be done at `now`. Started jobs count as running until [`Plan::ended`].
+    pub fn tick(&mut self, now: DateTime<Utc>, promise: impl Fn(&str) -> Option<Promise>) -> Vec<Step> {
+        let is_first_look = !std::mem::replace(&mut self.has_looked, true);
+        let mut steps: Vec<Step> =
+            self.entries.values_mut().filter_map(|entry| entry.look(now, is_first_look)).map(Step::Missed).collect();
+        let mut ready: Vec<Candidate> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.is_ready(now))
+            .map(|(job, entry)| Candidate::new(job, entry, promise(&job.source), now))
+            .collect();
+        ready.sort_by_key(Candidate::rank);
+        for candidate in ready {
+            if !self.may_start(&candidate, now) {
+                continue;
+            }
+            let started = self.entries.get_mut(&candidate.job).and_then(|entry| entry.start(now));
+            if let Some((start, missed)) = started {
+                steps.extend(missed.map(Step::Missed));
+                steps.push(Step::Start(start));
+            }
+        }
+        steps
+    }
+
+    /// A job that was started has ended.
+    pub fn ended(&mut self, job: &Job, ended: Ended, now: DateTime<Utc>) {
+        let Some(entry) = self.entries.get_mut(job) else { return };
+        entry.ended(ended, now);
+        if entry.is_retired() {
+            self.entries.remove(job);
+        }
+    }
+
+    /// The wall clock was put back by `by`, as seen from the monotonic clock.
+    pub fn clock_put_back(&mut self, by: TimeDelta, now: DateTime<Utc>) {
+        self.entries.values_mut().for_each(|entry| entry.clock_put_back(by, now));
+    }
+
+    /// When each job begins next; in the past if it is late.
+    pub fn next_runs(&self) -> BTreeMap<(String, Work), DateTime<Utc>> {
+        let next = |(job, entry): (&Job, &Entry)| Some(((job.source.clone(), job.work), entry.next_run()?));
+        self.entries.iter().filter_map(next).collect()
+    }
+
+    fn may_start(&self, candidate: &Candidate, now: DateTime<Utc>) -> bool {
+        let job = &candidate.job;
+        let count = |backups: bool| {
+            self.entries.iter().filter(|(job, entry)| job.work.is_backup() == backups && entry.is_running()).count()
+        };
+        let on_source = |backups: bool, holds: &dyn Fn(&Entry) -> bool| {
+            let works = Work::ALL.into_iter().filter(|work| work.is_backup() == backups);
+            works.filter_map(|work| self.entries.get(&Job::new(job.source.clone(), work))).any(holds)
+        };
+        let runs = |backups: bool| on_source(backups, &Entry::is_running);
+        if job.work.is_backup() {
+            let may_exceed = candidate.is_urgent && job.work == Work::IncrementalBackup;
+            let limit = if may_exceed { self.limits.backups * 2 } else { self.limits.backups };
+            count(true) < limit && !runs(true) && (candidate.is_urgent || !runs(false))
+        } else {
+            let backup_is_ready = on_source(true, &|entry| entry.is_ready(now));
+            count(false) < self.limits.drills && !runs(true) && !runs(false) && !backup_is_ready
+        }
+    }
+}
+
+/// A job that could begin.
+struct Candidate {
+    job: Job,
+    due: DateTime<Utc>,
+    /// When the promised RPO ends; none where there is nothing to lose any more, or where it is no backup.
+    deadline: Option<DateTime<Utc>>,
+    /// Waiting much longer breaks the promise.
+    is_urgent: bool,
+}
+
+impl Candidate {
+    fn new(job: &Job, entry: &Entry, promise: Option<Promise>, now: DateTime<Utc>) -> Self {
+        let due = entry.waiting.as_ref().map_or(now, |waiting| waiting.due);
+        let promise = promise.filter(|_| job.work.is_backup());
+        let delta = |duration: Duration| TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX);
+        let deadline = promise.and_then(|promise| promise.newest?.checked_add_signed(delta(promise.rpo)));
+        let is_urgent = promise.is_some_and(|promise| {
+            // Half again as long as the last time, and some room: a tenth of the RPO, half a minute at least.
+            let needed = entry.duration.unwrap_or_default().mul_f64(1.5);
+            let room = (promise.rpo / 10).max(Duration::from_secs(30));
+            deadline.is_none_or(|deadline| now + delta(needed + room) >= deadline)
+        });
+        Self { job: job.clone(), due, deadline, is_urgent }
+    }
+
+    /// Backups before drills; what has no recovery point at all first, then by the end of the RPO, then by time waited.
+    fn rank(&self) -> (Reverse<bool>, Option<DateTime<Utc>>, DateTime<Utc>, Job) {
+        (Reverse(self.job.work.is_backup()), self.deadline, self.due, self.job.clone())
+    }
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

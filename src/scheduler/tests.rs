@@ -1,0 +1,160 @@
+//! The loop: threads, time limits, panics, draining. Jobs are scripted, time is real.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, mpsc};
+
+use super::*;
+use crate::clock::SystemClock;
+use crate::domain::schedule::{Timing, Work as Task};
+
+/// Does what it was told to, and takes notes.
+struct Script {
+    jobs: Vec<(&'static str, Behaviour)>,
+    limit: Duration,
+    begun: AtomicUsize,
+    events: Mutex<mpsc::Sender<String>>,
+    published: Mutex<Vec<Vec<Progress>>>,
+}
+
+#[derive(Clone, Copy)]
+enum Behaviour {
+    Return,
+    Panic,
+    /// Until it is cancelled.
+    Hang,
+    /// Even then.
+    Ignore(Duration),
+}
+
+impl Script {
+    fn start(jobs: Vec<(&'static str, Behaviour)>, limit: Duration) -> (Arc<Self>, mpsc::Receiver<String>, Stopper) {
+        let (events, inbox) = mpsc::channel();
+        let (begun, published) = (AtomicUsize::new(0), Mutex::default());
+        let script = Arc::new(Self { jobs, limit, begun, events: Mutex::new(events), published });
+        let scheduler = Scheduler::new(script.clone(), SystemClock::shared()).unwrap();
+        let stop = Cancel::default();
+        let stopped = stop.clone();
+        let thread = std::thread::spawn(move || scheduler.run(&stopped, || Duration::from_millis(200), || {}));
+        (script, inbox, Stopper { stop, thread: Some(thread) })
+    }
+
+    fn say(&self, text: String) {
+        let _ = self.events.lock().unwrap().send(text);
+    }
+}
+
+struct Stopper {
+    stop: Cancel,
+    thread: Option<std::thread::JoinHandle<Vec<Job>>>,
+}
+
+impl Stopper {
+    fn stop(&mut self) -> Vec<Job> {
+        self.stop.cancel();
+        self.thread.take().unwrap().join().unwrap()
+    }
+}
+
+impl Workplace for Script {
+    fn specs(&self) -> Vec<JobSpec> {
+        let spec = |(name, _): &(&str, Behaviour)| JobSpec {
+            job: Job::new(*name, Task::FullBackup),
+            timing: Timing::Every(Duration::from_hours(1)),
+            zone: chrono_tz::UTC,
+            jitter: Duration::ZERO,
+            objective: Duration::from_hours(24),
+        };
+        self.jobs.iter().map(spec).collect()
+    }
+    fn limits(&self) -> Limits {
+        Limits { backups: 2, drills: 1 }
+    }
+    fn histories(&self) -> Result<BTreeMap<Job, JobHistory>> {
+        Ok(BTreeMap::new())
+    }
+    fn promise(&self, _source: &str) -> Option<Promise> {
+        None
+    }
+    fn perform(&self, start: &Start, context: &RunContext) -> Ended {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        let behaviour = self.jobs.iter().find(|(name, _)| *name == start.job.source).unwrap().1;
+        context.progress.phase("backup", Some(100));
+        context.progress.advance(40);
+        self.say(format!("{} begins", start.job.source));
+        match behaviour {
+            Behaviour::Return => {}
+            Behaviour::Panic => panic!("a bug, on purpose"),
+            Behaviour::Hang => {
+                while !context.cancel.is_cancelled() {
+                    std::thread::yield_now();
+                }
+                self.say(format!("{}: {}", start.job.source, context.cancel.error()));
+            }
+            Behaviour::Ignore(time) => std::thread::sleep(time),
+        }
+        Ended::Done
+    }
+    fn missed(&self, _missed: &Missed) {}
+    fn time_limit(&self, _job: &Job) -> Duration {
+        self.limit
+    }
+    fn publish(&self, scheduler: SchedulerState, running: Vec<Progress>) {
+        assert!(scheduler.last_tick.is_some());
+        self.published.lock().unwrap().push(running);
+    }
+}
+
+fn wait(inbox: &mpsc::Receiver<String>, wanted: &str) {
+    loop {
+        let event = inbox.recv_timeout(Duration::from_secs(20)).unwrap_or_else(|_| panic!("{wanted}: nothing came"));
+        if event == wanted {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_job_that_panics_takes_nothing_with_it() {
+    let jobs = vec![("a-bad", Behaviour::Panic), ("b-bad", Behaviour::Panic), ("c-good", Behaviour::Return)];
+    let (_script, inbox, mut scheduler) = Script::start(jobs, Duration::from_hours(1));
+    wait(&inbox, "c-good begins");
+    assert_eq!(scheduler.stop(), []);
+}
+
+#[test]
+fn a_job_that_takes_too_long_is_ended_with_the_reason() {
+    let (_script, inbox, mut scheduler) = Script::start(vec![("slow", Behaviour::Hang)], Duration::from_millis(100));
+    wait(&inbox, "slow: end in time: it took longer than 100ms");
+    assert_eq!(scheduler.stop(), []);
+}
+
+#[test]
+fn what_runs_may_end_within_the_drain_then_is_cancelled_and_nothing_new_begins() {
+    let jobs = vec![("a", Behaviour::Hang), ("b", Behaviour::Hang), ("waits", Behaviour::Return)];
+    let (script, inbox, mut scheduler) = Script::start(jobs, Duration::from_hours(1));
+    let begun: Vec<String> = (0..2).map(|_| inbox.recv_timeout(Duration::from_secs(20)).unwrap()).collect();
+    assert_eq!(begun.iter().filter(|event| event.ends_with(" begins")).count(), 2, "{begun:?}");
+    assert_eq!(scheduler.stop(), []);
+    assert_eq!(script.begun.load(Ordering::SeqCst), 2, "`waits` had no place and must not begin");
+}
+
+#[test]
+fn a_job_that_ends_by_itself_while_draining_is_not_cancelled() {
+    let short = Behaviour::Ignore(Duration::from_millis(50));
+    let (_script, inbox, mut scheduler) = Script::start(vec![("short", short)], Duration::from_hours(1));
+    wait(&inbox, "short begins");
+    assert_eq!(scheduler.stop(), []);
+}
+
+#[test]
+fn progress_is_published_while_a_job_runs() {
+    let (script, inbox, mut scheduler) = Script::start(vec![("slow", Behaviour::Hang)], Duration::from_millis(1200));
+    wait(&inbox, "slow: end in time: it took longer than 1s 200ms");
+    scheduler.stop();
+    let published = script.published.lock().unwrap();
+    let seen = published
+        .iter()
+        .flatten()
+        .any(|progress| progress.source == "slow" && progress.phase == "backup" && progress.ratio() == Some(0.4));
+    assert!(seen, "{published:?}");
+}

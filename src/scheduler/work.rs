@@ -1,0 +1,184 @@
+//! How the scheduler's jobs are done with an [`App`]: by the same operations that the command line calls.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::Workplace;
+use super::job::{Ended, Job, JobHistory, JobSpec, Limits, Missed, Promise, Start};
+use crate::app::{App, Source};
+use crate::config::SourceConfig;
+use crate::domain::drill::Verdict;
+use crate::domain::schedule::Work;
+use crate::error::{Error, Kind, Result};
+use crate::exporter::refresh::Exporter;
+use crate::exporter::service_state::{Progress, SchedulerState};
+use crate::ledger::{Operation, Outcome, Run};
+use crate::operations::backup::backup;
+use crate::operations::drill::{DrillRequest, drill};
+use crate::operations::observe::observe;
+use crate::run_context::RunContext;
+
+/// The sources of an [`App`], which another one may replace while jobs run: each ends with the one it began with.
+pub struct AppWork {
+    app: RwLock<Arc<App>>,
+    exporter: Arc<Exporter>,
+}
+
+impl AppWork {
+    /// Work on the sources of `app`, and let `exporter` know.
+    pub fn new(app: Arc<App>, exporter: Arc<Exporter>) -> Self {
+        Self { app: RwLock::new(app), exporter }
+    }
+
+    /// The sources in use.
+    pub fn app(&self) -> Arc<App> {
+        self.app.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Work on the sources of `app` from now on.
+    pub fn replace(&self, app: Arc<App>) {
+        *self.app.write().unwrap_or_else(PoisonError::into_inner) = app;
+    }
+
+    /// Read what the repository lists for `source`; what comes out is in the ledger and in the metrics.
+    pub fn observe(&self, app: &App, source: &Source) {
+        let observation = observe(app, source);
+        self.exporter.update_service(|service| observation.note_in(service));
+        self.exporter.changed();
+    }
+}
+
+impl Workplace for AppWork {
+    fn specs(&self) -> Vec<JobSpec> {
+        let app = self.app();
+        let sources =
+            app.config.sources.values().filter(|source| app.config.not_built_of(&source.name).next().is_none());
+        sources.flat_map(|source| specs(source, app.config.timezone)).collect()
+    }
+
+    fn limits(&self) -> Limits {
+        let limits = &self.app().config.scheduler;
+        Limits { backups: limits.backups as usize, drills: limits.drills as usize }
+    }
+
+    fn histories(&self) -> Result<BTreeMap<Job, JobHistory>> {
+        let app = self.app();
+        let snapshot = app.block_on(app.ledger.snapshot())?;
+        let mut histories = BTreeMap::new();
+        for spec in self.specs() {
+            let job = spec.job;
+            let runs = app.block_on(app.ledger.last_runs(&job.source, operation(job.work), 50))?;
+            let runs = runs.iter().filter(|run| run.kind == job.work.backup_kind());
+            let created = snapshot.sources.get(&job.source).and_then(|figures| figures.created);
+            let history = history(runs, created);
+            histories.insert(job, history);
+        }
+        Ok(histories)
+    }
+
+    fn promise(&self, source: &str) -> Option<Promise> {
+        let rpo = self.app().config.sources.get(source)?.objectives.rpo;
+        Some(Promise { newest: self.exporter.newest_point(source), rpo })
+    }
+
+    fn perform(&self, start: &Start, context: &RunContext) -> Ended {
+        let (app, job) = (self.app(), &start.job);
+        tracing::info!(source = %job.source, attempt = start.attempt, "{} begins", job.work);
+        let source = match app.source(&job.source) {
+            Ok(source) => source,
+            Err(error) => return judge(job, &error),
+        };
+        self.exporter.changed();
+        let ended = match job.work {
+            Work::FullBackup => backup(&app, &source, context).map(|report| {
+                let (point, seconds) = (report.recovery_point, report.duration_seconds);
+                tracing::info!(source = %job.source, %point, seconds, "{} succeeded", job.work);
+                Ended::Done
+            }),
+            Work::IncrementalBackup => Err(Error::configuration("incremental backups are not built yet")),
+            Work::Drill => drill(&app, &source, &DrillRequest::default(), context).map(|report| {
+                let (verdict, reason, rto) = (report.verdict, report.reason, report.rto_seconds);
+                match verdict {
+                    Verdict::Passed => tracing::info!(source = %job.source, rto, "drill passed"),
+                    Verdict::Failed | Verdict::Inconclusive => {
+                        tracing::error!(source = %job.source, hint = report.hint, "drill {}: {reason}", verdict.name());
+                    }
+                }
+                // The data does not become better by another look at it.
+                if verdict == Verdict::Inconclusive { Ended::Again } else { Ended::Done }
+            }),
+        };
+        self.observe(&app, &source);
+        ended.unwrap_or_else(|error| judge(job, &error))
+    }
+
+    fn missed(&self, missed: &Missed) {
+        let job = &missed.job;
+        tracing::warn!(
+            source = %job.source, first = %missed.first, last = %missed.last, count = missed.count,
+            "{} did not begin at its time: {}", job.work, missed.reason
+        );
+    }
+
+    fn time_limit(&self, job: &Job) -> Duration {
+        let app = self.app();
+        app.config.sources.get(&job.source).map_or(Duration::MAX, |source| source.time_limit(job.work))
+    }
+
+    fn publish(&self, scheduler: SchedulerState, running: Vec<Progress>) {
+        self.exporter.update_service(|service| {
+            service.scheduler = Some(scheduler);
+            service.running = running;
+        });
+    }
+}
+
+fn history<'r>(runs: impl Iterator<Item = &'r Run> + Clone, created: Option<DateTime<Utc>>) -> JobHistory {
+    let again = |run: &&Run| {
+        let outcome = run.outcome.unwrap_or(Outcome::Interrupted);
+        match run.operation {
+            Operation::Backup => !outcome.is_good(),
+            _ => matches!(outcome, Outcome::Inconclusive | Outcome::Interrupted),
+        }
+    };
+    let good = runs.clone().find(|run| run.outcome.is_some_and(Outcome::is_good));
+    JobHistory {
+        created,
+        begun: runs.clone().next().map(|run| run.started),
+        failures: u32::try_from(runs.take_while(again).count()).unwrap_or(u32::MAX),
+        duration: good.and_then(|run| Duration::try_from_secs_f64(run.duration_seconds?).ok()),
+    }
+}
+
+/// What an error means for the job; it is said here, once.
+fn judge(job: &Job, error: &Error) -> Ended {
+    if error.kind() == Kind::Busy {
+        tracing::info!(source = %job.source, "{} waits: {error}", job.work);
+        return Ended::Busy;
+    }
+    tracing::error!(source = %job.source, hint = error.hint_text(), "{} failed: {error}", job.work);
+    Ended::Again
+}
+
+/// The operation that a job is recorded as.
+pub(super) fn operation(work: Work) -> Operation {
+    if work.is_backup() { Operation::Backup } else { Operation::Drill }
+}
+
+fn specs(source: &SourceConfig, zone: chrono_tz::Tz) -> impl Iterator<Item = JobSpec> {
+    // Incremental backups have their place in the plan, and no engine makes them yet.
+    [Work::FullBackup, Work::Drill].into_iter().filter_map(move |work| {
+        let objectives = &source.objectives;
+        let objective = if work.is_backup() { objectives.rpo } else { objectives.drill_interval };
+        Some(JobSpec {
+            job: Job::new(&*source.name, work),
+            timing: source.timing(work)?.clone(),
+            zone,
+            jitter: source.schedule.jitter,
+            objective,
+        })
+    })
+}

@@ -1,0 +1,144 @@
+//! The service: scheduler, exporter and status page in one process that stays, from start to drain.
+//!
+//! Start: the only one on its state directory → leftovers of killed runs are reaped → sockets → the ledger is read and the
+//! repositories are looked at → ready. Then the scheduler works until the end is asked for: nothing new begins, what runs
+//! may end within the drain, then is cancelled and cleans up; the web server answers until the last operation has ended.
+
+mod reload;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+use self::reload::Configuration;
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::exporter::refresh::Exporter;
+use crate::exporter::web::{Site, WebServer};
+use crate::run_context::Cancel;
+use crate::scheduler::{AppWork, Job, Scheduler};
+
+/// How often the ledger is looked at for changes that other processes made.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(2);
+/// How long the first look at the repositories may keep the service from being ready.
+const FIRST_LOOK: Duration = Duration::from_secs(30);
+/// How soon a thread that waits notices that the end was asked for.
+const NOTICE: Duration = Duration::from_millis(100);
+
+/// What a service is started with.
+#[derive(Debug)]
+pub struct ServiceOptions {
+    /// The configuration file, read again when it changes.
+    pub file: PathBuf,
+    /// Addresses to listen on.
+    pub listen: Vec<String>,
+}
+
+/// Serve until `stop`; `ready` is told the addresses when everything can be answered.
+pub fn serve(
+    app: App,
+    options: ServiceOptions,
+    stop: &Cancel,
+    ready: impl FnOnce(&[SocketAddr]) -> Result<()>,
+) -> Result<()> {
+    let _only_one = app.lock_service()?;
+    for missing in &app.config.not_built {
+        tracing::warn!("{}", missing.sentence);
+    }
+    reap(&app);
+    let exporter = Exporter::new(Arc::new(app.config.clone()), app.clock.clone());
+    let server = app.block_on(WebServer::bind(&options.listen))?;
+    let addresses = server.addresses().to_vec();
+    app.block_on(exporter.refresh(&app.ledger))?;
+    let app = Arc::new(app);
+    let site = Arc::new(Site { exporter: exporter.clone(), ledger: app.ledger.clone() });
+    let work = Arc::new(AppWork::new(app.clone(), exporter.clone()));
+    let scheduler = Scheduler::new(work.clone(), app.clock.clone())?;
+    let configuration = Configuration::new(options.file, work.clone(), exporter.clone(), scheduler.bell());
+
+    let closed = Cancel::default();
+    let (looked, first_look) = channel();
+    let left = std::thread::scope(|scope| {
+        let observed = work.clone();
+        scope.spawn(move || {
+            observe_all(&observed, stop);
+            let _ = looked.send(());
+            keep_observing(&observed, stop);
+        });
+        let web = scope.spawn(|| {
+            app.block_on(async {
+                tokio::select! {
+                    () = server.run(site, asked(&closed)) => {}
+                    () = exporter.keep_fresh(&app.ledger, REFRESH_INTERVAL) => {}
+                }
+                Ok(())
+            })
+        });
+        scope.spawn(|| configuration.keep_current(stop));
+        if first_look.recv_timeout(FIRST_LOOK) == Err(RecvTimeoutError::Timeout) {
+            tracing::warn!("the repositories are slow: until they answer, the last known recovery points are shown");
+        }
+        let left = app.block_on(exporter.refresh(&app.ledger)).and_then(|()| ready(&addresses)).map(|()| {
+            let drain = || work.app().config.scheduler.drain;
+            scheduler.run(stop, drain, || {})
+        });
+        // Whatever ended the scheduler ends everything.
+        stop.cancel();
+        closed.cancel();
+        let _ = web.join();
+        left
+    })?;
+    left.first().map_or(Ok(()), |job| Err(did_not_end(job)))
+}
+
+fn did_not_end(job: &Job) -> Error {
+    Error::failed(format!("stop: {job} did not end, though it was cancelled"))
+        .hint("the next start records it as interrupted and removes its sandbox")
+}
+
+async fn asked(stop: &Cancel) {
+    while !stop.is_cancelled() {
+        tokio::time::sleep(NOTICE).await;
+    }
+}
+
+/// Sandboxes that a killed process left behind hold production data.
+fn reap(app: &App) {
+    for name in app.config.sources.keys() {
+        let reaped = app.source(name).and_then(|source| source.sandbox.reap());
+        match reaped {
+            Ok(reaped) => reaped.iter().for_each(|left| {
+                tracing::warn!(directory = %left.directory.display(), pid = left.pid, "removed leftover sandbox");
+            }),
+            Err(error) => tracing::error!(%error, "remove leftover sandboxes"),
+        }
+    }
+}
+
+/// Ask the repositories of all sources what they list: recovery points are never remembered from a success.
+fn observe_all(work: &AppWork, stop: &Cancel) {
+    let app = work.app();
+    for name in app.config.sources.keys() {
+        if stop.is_cancelled() {
+            return;
+        }
+        // A source that cannot be wired up was named at the start.
+        if let Ok(source) = app.source(name) {
+            work.observe(&app, &source);
+        }
+    }
+}
+
+fn keep_observing(work: &AppWork, stop: &Cancel) {
+    let mut waited = Duration::ZERO;
+    while !stop.is_cancelled() {
+        std::thread::sleep(NOTICE);
+        waited += NOTICE;
+        if waited >= work.app().config.scheduler.listing_interval {
+            waited = Duration::ZERO;
+            observe_all(work, stop);
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Following the configuration file: on SIGHUP, and when it changes. All of it is taken over, or nothing.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config;
+use crate::error::{OrFailed, Result};
+use crate::exporter::refresh::Exporter;
+use crate::exporter::service_state::Reload;
+use crate::run_context::Cancel;
+use crate::scheduler::{AppWork, Bell};
+
+/// How often the file is looked at. It is read when it looks the same twice: an editor may still be writing it.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The configuration file of a running service.
+pub(super) struct Configuration {
+    file: PathBuf,
+    work: Arc<AppWork>,
+    exporter: Arc<Exporter>,
+    bell: Bell,
+}
+
+/// What changes when somebody writes to a file or puts another in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Looks {
+    device: u64,
+    inode: u64,
+    size: u64,
+    changed: (i64, i64),
+}
+
+impl Looks {
+    /// None for a file that is not there: between the two steps of a replacement, say.
+    fn of(file: &Path) -> Option<Self> {
+        let facts = std::fs::metadata(file).ok()?;
+        let changed = (facts.ctime(), facts.ctime_nsec());
+        Some(Self { device: facts.dev(), inode: facts.ino(), size: facts.size(), changed })
+    }
+}
+
+impl Configuration {
+    pub(super) fn new(file: PathBuf, work: Arc<AppWork>, exporter: Arc<Exporter>, bell: Bell) -> Self {
+        Self { file, work, exporter, bell }
+    }
+
+    /// Follow the file until `stop`.
+    pub(super) fn keep_current(&self, stop: &Cancel) {
+        if let Err(error) = self.work.app().block_on(self.follow(stop)) {
+            tracing::error!("follow the configuration file: {error}; changes take a restart");
+        }
+    }
+
+    async fn follow(&self, stop: &Cancel) -> Result<()> {
+        let mut hang_up = signal(SignalKind::hangup()).or_failed("wait for SIGHUP")?;
+        let mut ticks = tokio::time::interval(LOOK);
+        let mut in_use = Looks::of(&self.file);
+        let mut seen = in_use;
+        while !stop.is_cancelled() {
+            let is_asked = tokio::select! {
+                _ = hang_up.recv() => true,
+                _ = ticks.tick() => false,
+            };
+            let looks = Looks::of(&self.file);
+            let has_settled = looks.is_some() && looks != in_use && looks == seen;
+            seen = looks;
+            if is_asked || has_settled {
+                in_use = looks;
+                tokio::task::block_in_place(|| self.reload());
+            }
+        }
+        Ok(())
+    }
+
+    /// Take over what the file says now; a file with a mistake changes nothing.
+    fn reload(&self) {
+        let before = self.work.app();
+        let loaded = config::load(&self.file).and_then(|config| before.reconfigured(config));
+        let error = match loaded {
+            Ok(app) => {
+                for missing in &app.config.not_built {
+                    tracing::warn!("{}", missing.sentence);
+                }
+                if app.config.web.listen_addresses != before.config.web.listen_addresses {
+                    tracing::warn!("`web.listen_addresses` changed: that takes a restart");
+                }
+                self.exporter.set_config(Arc::new(app.config.clone()));
+                self.work.replace(Arc::new(app));
+                self.bell.reconfigured();
+                tracing::info!(file = %self.file.display(), "configuration reloaded");
+                None
+            }
+            Err(error) => {
+                tracing::error!(hint = error.hint_text(), "reload configuration, the old one stays in use: {error}");
+                Some(error.to_string())
+            }
+        };
+        let at = before.clock.wall();
+        self.exporter.update_service(|service| service.last_reload = Some(Reload { at, error }));
+    }
+}
