@@ -18,7 +18,7 @@ use crate::engine::files::FilesEngine;
 use crate::engine::influxdb::{InfluxdbEngine, Memory};
 use crate::engine::mysql::MysqlEngine;
 use crate::error::{Error, Kind, OrFailed, Result};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Operation};
 use crate::repository::Repository;
 use crate::repository::restic::ResticRepository;
 use crate::sandbox::Sandbox;
@@ -168,6 +168,26 @@ impl App {
     fn own_places(&self) -> Vec<PathBuf> {
         let local = self.config.repositories.values().map(|repository| PathBuf::from(&repository.url));
         std::iter::once(self.config.state_dir.clone()).chain(local.filter(|place| place.is_absolute())).collect()
+    }
+
+    /// Process id of the service on this state directory, if one runs.
+    pub fn service_pid(&self) -> Result<Option<u32>> {
+        let path = self.config.state_dir.join("locks/service.lock");
+        let Ok(mut file) = File::open(&path) else { return Ok(None) };
+        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(None),
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let mut holder = String::new();
+                file.read_to_string(&mut holder).or_failed(format!("read {}", path.display()))?;
+                Ok(holder.trim().parse().ok())
+            }
+            Err(error) => Err(Error::failed("look for the service").because(error)),
+        }
+    }
+
+    /// The file by which the service is asked to cancel what it runs on a source.
+    pub fn cancel_request(&self, source: &str, operation: Operation) -> PathBuf {
+        self.config.state_dir.join("locks").join(format!("{source}.{operation}.cancel"))
     }
 
     /// Take the lock of the service: two schedulers on one state directory would do everything twice.

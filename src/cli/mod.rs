@@ -1,6 +1,7 @@
 //! The command line: one file per command. Standard output carries results only; logs and progress go to standard error.
 
 mod backup;
+mod cancel;
 mod check_config;
 mod demo;
 mod destination;
@@ -48,6 +49,8 @@ enum Command {
     Backup(backup::Arguments),
     /// Test restore now
     Drill(drill::Arguments),
+    /// End what runs on a source
+    Cancel(cancel::Arguments),
     /// The real restore
     Restore(restore::Arguments),
     /// Compare a running server with what a backup promises
@@ -143,6 +146,7 @@ pub fn run(cli: Cli, runtime: &Handle, context: RunContext) -> Result<u8> {
         Command::Serve(arguments) => serve::run(&session, &arguments),
         Command::Backup(arguments) => backup::run(&session, &arguments),
         Command::Drill(arguments) => drill::run(&session, &arguments),
+        Command::Cancel(arguments) => cancel::run(&session, &arguments),
         Command::Restore(arguments) => restore::run(&session, &arguments),
         Command::Verify(arguments) => verify::run(&session, &arguments),
         Command::List(sources) => list::run(&session, &sources),

@@ -23,12 +23,14 @@ mod process_identity;
 mod query;
 mod record;
 mod run;
+mod running;
 mod snapshot;
 mod stored;
 #[cfg(test)]
 mod tests;
 
 pub use run::{Operation, Outcome, PointRow, Run, RunId, RunReport, RunResult, RunStart};
+pub use running::LiveRun;
 pub use snapshot::{
     BackupFigures, DrillFigures, LedgerSnapshot, PointFigures, RTO_WINDOW_DAYS, RtoSummary, RunningOperation,
     SourceFigures,

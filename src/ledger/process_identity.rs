@@ -22,6 +22,11 @@ pub(super) fn is_running(identity: &str) -> bool {
     of_boot == boot() && started(Path::new("/proc"), pid).is_some_and(|now| now == start)
 }
 
+/// Process id of the process that wrote `identity`, if it still runs.
+pub(super) fn pid_of(identity: &str) -> Option<u32> {
+    if is_running(identity) { identity.split('/').nth(1)?.parse().ok() } else { None }
+}
+
 fn boot() -> String {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     id.trim().to_owned()
@@ -51,6 +56,8 @@ mod tests {
         assert!(!is_running(&format!("{own}0")), "same pid, other start time");
         assert!(!is_running(&format!("other-boot{own}")));
         assert!(!is_running(""));
+        assert_eq!(pid_of(&own), Some(std::process::id()));
+        assert_eq!(pid_of(&format!("{own}0")), None);
     }
 
     #[test]

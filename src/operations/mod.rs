@@ -4,6 +4,7 @@
 //! threads. Every run, good or bad, ends in the ledger.
 
 pub mod backup;
+pub mod cancel;
 pub mod drill;
 pub mod observe;
 pub mod prove;

@@ -51,6 +51,8 @@ pub trait Workplace: Send + Sync {
     fn perform(&self, start: &Start, context: &RunContext) -> Ended;
     /// Write down what did not begin.
     fn missed(&self, missed: &Missed);
+    /// Whether somebody asked that this job, which runs, be cancelled. Says so once.
+    fn is_unwanted(&self, job: &Job) -> bool;
     /// How long a job may take.
     fn time_limit(&self, job: &Job) -> Duration;
     /// The state of the scheduler for those who watch; called at every tick.
@@ -144,6 +146,7 @@ impl Scheduler {
             }
         }
         self.end_overdue(monotonic);
+        self.end_unwanted();
         self.publish(now);
     }
 
@@ -198,6 +201,16 @@ impl Scheduler {
                 let (cancel, limit) = (running.cancel.clone(), running.limit);
                 // Killing and reaping its children may block; a tick must not.
                 std::thread::spawn(move || cancel.time_out(limit));
+            }
+        }
+    }
+
+    fn end_unwanted(&self) {
+        for (job, running) in &self.running {
+            if !running.cancel.is_cancelled() && self.workplace.is_unwanted(job) {
+                tracing::warn!("cancel {job}: somebody asked for it");
+                let cancel = running.cancel.clone();
+                std::thread::spawn(move || cancel.cancel());
             }
         }
     }

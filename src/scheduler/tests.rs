@@ -95,6 +95,9 @@ impl Workplace for Script {
         Ended::Done
     }
     fn missed(&self, _missed: &Missed) {}
+    fn is_unwanted(&self, _job: &Job) -> bool {
+        false
+    }
     fn time_limit(&self, _job: &Job) -> Duration {
         self.limit
     }

@@ -91,7 +91,8 @@ impl Workplace for AppWork {
             Ok(source) => source,
             Err(error) => return judge(job, &error),
         };
-        self.exporter.changed();
+        // Who asked to cancel the run before this one does not mean this one.
+        self.is_unwanted(job);
         let ended = match job.work {
             Work::FullBackup => backup(&app, &source, context).map(|report| {
                 let (point, seconds) = (report.recovery_point, report.duration_seconds);
@@ -121,6 +122,12 @@ impl Workplace for AppWork {
             source = %job.source, first = %missed.first, last = %missed.last, count = missed.count,
             "{} did not begin at its time: {}", job.work, missed.reason
         );
+    }
+
+    fn is_unwanted(&self, job: &Job) -> bool {
+        let request = self.app().cancel_request(&job.source, operation(job.work));
+        // Removing it tells us that it was there, and that it was us who saw it.
+        std::fs::remove_file(request).is_ok()
     }
 
     fn time_limit(&self, job: &Job) -> Duration {
@@ -158,6 +165,10 @@ fn judge(job: &Job, error: &Error) -> Ended {
     if error.kind() == Kind::Busy {
         tracing::info!(source = %job.source, "{} waits: {error}", job.work);
         return Ended::Busy;
+    }
+    if error.kind() == Kind::Cancelled {
+        tracing::warn!(source = %job.source, "{} was cancelled", job.work);
+        return Ended::Done;
     }
     tracing::error!(source = %job.source, hint = error.hint_text(), "{} failed: {error}", job.work);
     Ended::Again

@@ -193,6 +193,30 @@ fn a_backup_that_takes_too_long_has_failed_and_is_tried_again() {
 }
 
 #[test]
+fn a_running_operation_can_be_cancelled_and_the_service_goes_on() {
+    let world = world("{ full = \"@every 1h\" }");
+    make_slow(&world.path("tree"));
+    let service = Service::start(&world);
+    service.wait("operation_start_timestamp_seconds{source=\"tree\",operation=\"backup\"}", |value| value > 0.0);
+    wait_for("the run in the ledger", || (world.run(&["cancel", "tree", "--drill"]).status == 1).then_some(()));
+    let cancelled = wait_for("a run to cancel", || {
+        let ran = world.run(&["--json", "cancel", "tree"]);
+        (ran.status == 0).then_some(ran.stdout)
+    });
+    assert!(cancelled.contains("\"operation\":\"backup\"") && cancelled.contains("interrupted"), "{cancelled}");
+    service.wait("backup_failures_total{source=\"tree\",kind=\"full\"}", |value| value == 1.0);
+    service.wait("operation_start_timestamp_seconds{source=\"tree\",operation=\"backup\"}", |value| value == 0.0);
+    let nothing = world.run(&["cancel", "tree"]);
+    assert!(nothing.status == 1 && nothing.stderr.contains("nothing runs"), "{nothing:?}");
+    service.stop();
+
+    let mut by_hand = Running(world.command(&["backup"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    wait_for("it to be cancelled", || (world.run(&["cancel", "tree", "--backup"]).status == 0).then_some(()));
+    assert_eq!(by_hand.0.wait().unwrap().code(), Some(1));
+    assert_eq!(world.listed_or_none(), 0);
+}
+
+#[test]
 fn sigterm_lets_what_runs_end_for_a_while_and_then_cancels_it() {
     let world = world("{ full = \"@every 1h\" }");
     configure(&world, "{ full = \"@every 1h\" }", "[scheduler]\ndrain = \"500ms\"\n");

@@ -1,0 +1,40 @@
+//! Who runs what now.
+
+use super::open::ledger_error;
+use super::run::{Operation, RunId};
+use super::stored::{self, column};
+use super::{Ledger, process_identity};
+use crate::error::Result;
+
+/// A run whose process is alive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveRun {
+    /// The run.
+    pub id: RunId,
+    /// What it does.
+    pub operation: Operation,
+    /// Process that runs it.
+    pub pid: u32,
+}
+
+impl Ledger {
+    /// What runs on `source` now, oldest first, by whichever process of this host.
+    pub async fn live_runs(&self, source: &str) -> Result<Vec<LiveRun>> {
+        let rows = sqlx::query(
+            "SELECT id, operation, process FROM runs WHERE source = ? AND outcome = 'running' ORDER BY begun_revision",
+        )
+        .bind(source)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|e| ledger_error("read running operations", e))?;
+        let mut live = Vec::new();
+        for row in &rows {
+            let process: String = column(row, "process")?;
+            if let Some(pid) = process_identity::pid_of(&process) {
+                let operation = stored::operation(column(row, "operation")?)?;
+                live.push(LiveRun { id: RunId(column(row, "id")?), operation, pid });
+            }
+        }
+        Ok(live)
+    }
+}
