@@ -17,6 +17,7 @@ use crate::demo::monitoring::{self, Monitoring};
 use crate::demo::production::{BACKUP_USER, Production};
 use crate::demo::shop::{self, Size};
 use crate::error::{Error, OrFailed, Result};
+use crate::exporter::web::WebOptions;
 use crate::operations::backup as operation;
 use crate::operations::drill::{DrillRequest, drill as run_drill};
 
@@ -114,10 +115,9 @@ fn stay(session: &Session<'_>, app: &App, listen: &str) -> Result<()> {
                 }
             }
         });
-        let served = serve::serve(app, &[listen.to_owned()], stop, |addresses| {
-            addresses.iter().try_for_each(|address| {
-                say(session, &format!("metrics: http://{address}/metrics — a round a minute, stop with Ctrl-C"))
-            })
+        let served = serve::serve(app, WebOptions::on(&[listen.to_owned()]), stop, |urls| {
+            urls.iter()
+                .try_for_each(|url| say(session, &format!("metrics: {url} — a round a minute, stop with Ctrl-C")))
         });
         // Whatever ended the server ends the rounds.
         stop.cancel();

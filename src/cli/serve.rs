@@ -8,10 +8,10 @@ use clap::Args;
 
 use super::{Session, output};
 use crate::app::App;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::exporter::refresh::Exporter;
 use crate::exporter::service_state::RepositoryState;
-use crate::exporter::web::{Site, WebServer};
+use crate::exporter::web::{Site, WebOptions, WebServer};
 use crate::operations::look_at_repository;
 use crate::run_context::Cancel;
 
@@ -34,38 +34,36 @@ pub struct Arguments {
 }
 
 pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
-    if arguments.config_file.is_some() {
-        return Err(Error::configuration("--web.config.file is not built yet")
-            .hint("listen on a loopback address and put a proxy in front"));
-    }
-    if arguments.telemetry_path != "/metrics" {
-        return Err(Error::configuration("--web.telemetry-path is not built yet").hint("the metrics are at /metrics"));
-    }
     let app = session.app()?;
     for warning in app.config.not_built.iter().map(|missing| &missing.sentence) {
         tracing::warn!("{warning}");
     }
     let listen =
         if arguments.listen.is_empty() { app.config.web.listen_addresses.clone() } else { arguments.listen.clone() };
-    serve(&app, &listen, &session.context.cancel, |addresses| {
-        addresses.iter().try_for_each(|address| output::line(&format!("listening on http://{address}/metrics")))
+    let options = WebOptions {
+        telemetry_path: arguments.telemetry_path.clone(),
+        config_file: arguments.config_file.clone().or_else(|| app.config.web.config_file.clone()),
+        ..WebOptions::on(&listen)
+    };
+    serve(&app, options, &session.context.cancel, |urls| {
+        urls.iter().try_for_each(|url| output::line(&format!("listening on {url}")))
     })?;
     Ok(0)
 }
 
-/// Serve metrics until `stop`; `ready` is told the addresses.
+/// Serve metrics until `stop`; `ready` is told where they are.
 pub(super) fn serve(
     app: &App,
-    listen: &[String],
+    options: WebOptions,
     stop: &Cancel,
-    ready: impl FnOnce(&[std::net::SocketAddr]) -> Result<()>,
+    ready: impl FnOnce(&[String]) -> Result<()>,
 ) -> Result<()> {
     reap(app);
     let exporter = Exporter::new(Arc::new(app.config.clone()), app.clock.clone());
-    let server = app.block_on(WebServer::bind(listen))?;
+    let server = app.block_on(WebServer::bind(options))?;
     look_at_repositories(app, &exporter);
     app.block_on(exporter.refresh(&app.ledger))?;
-    ready(server.addresses())?;
+    ready(&server.metrics_urls())?;
     let site = Arc::new(Site { exporter: exporter.clone(), ledger: app.ledger.clone() });
     std::thread::scope(|scope| {
         scope.spawn(|| {

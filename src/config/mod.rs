@@ -23,6 +23,7 @@ use secrecy::SecretString;
 use crate::domain::sla::Objectives;
 
 pub use load::{find, load, parse};
+pub(crate) use reading::nearest;
 pub use secret::read_secret_file;
 pub use value::{Timing, parse_timing};
 

@@ -68,9 +68,6 @@ fn web(file: &Section<'_>) -> Web {
         web.listen_addresses = addresses;
     }
     web.config_file = section.optional("config_file", |v| value::path(v, section.reading()));
-    if web.config_file.is_some() {
-        section.not_built("config_file", Subject::Service, "`web.config_file` (TLS and users)");
-    }
     web
 }
 

@@ -64,7 +64,6 @@ fn what_is_not_built_is_named_with_its_place_and_its_owner() {
     assert_eq!(
         rows,
         [
-            ("-", "-", "line 6, column 1: `web.config_file` (TLS and users) is not built yet"),
             ("-", "offsite", "line 10, column 1: a restic repository at a `sftp://` url is not built yet"),
             ("-", "-", "line 25, column 1: `schedule.incremental` is not built yet"),
             ("-", "recipe", "line 53, column 1: repository kind `duplicity` is not built yet"),
