@@ -26,6 +26,8 @@ use crate::domain::schedule::Work;
 pub const INTERVAL: Duration = Duration::from_secs(2);
 /// How long a form is kept ready after it was last asked for: longer than any sensible scrape interval.
 const KEPT: Duration = Duration::from_mins(5);
+/// Families that are written down at once.
+const BATCH: usize = 8;
 
 /// How a client wants the exposition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -139,8 +141,11 @@ impl Renderings {
 
 impl Kept {
     fn render(&mut self, form: Form, view: &View, edition: &Edition) {
-        let lasting = Exposition::only(form.format, |metric| !is_momentary(metric));
-        self.put(form, collect(view, lasting).into_families());
+        // A few families at a time: their text is only in memory until it is compressed.
+        for batch in 0..ALL.len().div_ceil(BATCH) {
+            let lasting = |metric: &Metric| metric.place / BATCH == batch && !is_momentary(metric);
+            self.put(form, collect(view, Exposition::only(form.format, lasting)).into_families());
+        }
         self.edition = Some(edition.clone());
         self.plans = Plans::of(view);
     }

@@ -23,7 +23,7 @@ async fn understood() -> (String, serde_json::Value) {
     let config = Arc::make_mut(&mut view.config);
     config.sources.insert(name.to_owned(), crate::config::SourceConfig { name: name.to_owned(), ..source });
     let text = collect(&view, Exposition::new(Format::OpenMetrics)).encode();
-    let mut python = Command::new("python3");
+    let mut python = Command::new("/usr/bin/python3");
     python.args(["-c", PARSER]);
     let said = pipe(python, &text);
     (text, serde_json::from_str(&said).unwrap())

@@ -6,8 +6,6 @@
 mod clients;
 mod declared;
 mod names;
-#[cfg(test)]
-mod tests;
 mod tls;
 mod yaml;
 
