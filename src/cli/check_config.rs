@@ -8,6 +8,7 @@ use crate::app::App;
 use crate::clock::SystemClock;
 use crate::config;
 use crate::error::{Error, Result};
+use crate::exporter::web::check_web_config_file;
 use crate::operations::look_at_repository;
 
 #[derive(Debug, Args)]
@@ -28,6 +29,9 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
         return Err(
             Error::configuration(sentences.join("\n")).hint("take these out, or wait for the version that has them")
         );
+    }
+    if let Some(web) = &config.web.config_file {
+        check_web_config_file(web)?;
     }
     let (sources, repositories) = (config.sources.len(), config.repositories.len());
     let mut code = 0;

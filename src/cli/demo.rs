@@ -16,6 +16,7 @@ use crate::demo::monitoring::{self, Monitoring};
 use crate::demo::production::{BACKUP_USER, Production};
 use crate::demo::shop::{self, Size};
 use crate::error::{Error, OrFailed, Result};
+use crate::exporter::web::WebOptions;
 use crate::operations::backup as operation;
 use crate::operations::drill::{DrillRequest, drill as run_drill};
 use crate::service::{ServiceOptions, serve};
@@ -96,12 +97,12 @@ fn round(session: &Session<'_>, app: &App) -> Result<u8> {
 
 /// Serve until asked to stop; from now on the scheduler does the rounds.
 fn stay(session: &Session<'_>, app: App, file: PathBuf, listen: &str) -> Result<()> {
-    let options = ServiceOptions { file, listen: vec![listen.to_owned()] };
-    serve(app, options, &session.context.cancel, |addresses| {
-        addresses.iter().try_for_each(|address| {
-            say(session, &format!("status page: http://{address}/ — metrics: http://{address}/metrics"))?;
-            say(session, "a backup a minute, a drill every two; stop with Ctrl-C")
-        })
+    let options = ServiceOptions { file, web: WebOptions::on(&[listen.to_owned()]) };
+    serve(app, options, &session.context.cancel, |urls| {
+        for url in urls {
+            say(session, &format!("status page: {} — metrics: {url}", url.trim_end_matches("metrics")))?;
+        }
+        say(session, "a backup a minute, a drill every two; stop with Ctrl-C")
     })
 }
 

@@ -7,6 +7,7 @@ use clap::Args;
 use super::{Session, output};
 use crate::config;
 use crate::error::Result;
+use crate::exporter::web::WebOptions;
 use crate::service::{ServiceOptions, serve};
 
 #[derive(Debug, Args)]
@@ -26,9 +27,14 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
     let app = session.app()?;
     let listen =
         if arguments.listen.is_empty() { app.config.web.listen_addresses.clone() } else { arguments.listen.clone() };
-    let options = ServiceOptions { file: config::find(session.config.as_deref()), listen };
-    serve(app, options, &session.context.cancel, |addresses| {
-        addresses.iter().try_for_each(|address| output::line(&format!("listening on http://{address}/metrics")))
+    let web = WebOptions {
+        telemetry_path: arguments.telemetry_path.clone(),
+        config_file: arguments.config_file.clone().or_else(|| app.config.web.config_file.clone()),
+        ..WebOptions::on(&listen)
+    };
+    let options = ServiceOptions { file: config::find(session.config.as_deref()), web };
+    serve(app, options, &session.context.cancel, |urls| {
+        urls.iter().try_for_each(|url| output::line(&format!("listening on {url}")))
     })?;
     Ok(0)
 }

@@ -24,6 +24,7 @@ use crate::domain::schedule::{Timing, Work};
 use crate::domain::sla::Objectives;
 
 pub use load::{find, load, parse};
+pub(crate) use reading::nearest;
 pub use secret::read_secret_file;
 
 /// Resolved configuration.

@@ -37,12 +37,17 @@ pub struct Metric {
     pub labels: &'static [&'static str],
     /// What it says, one sentence or two.
     pub help: &'static str,
+    /// Place in [`ALL`].
+    pub place: usize,
 }
 
 macro_rules! metrics {
     ($($symbol:ident $kind:ident $name:literal $unit:literal [$($label:literal)*] $help:literal)*) => {
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms)] // the symbols of the statics, to count them
+        enum Place { $($symbol),* }
         $(#[doc = $help] pub static $symbol: Metric = Metric {
             name: $name, kind: MetricKind::$kind, unit: $unit, labels: &[$($label),*], help: $help,
+            place: Place::$symbol as usize,
         };)*
         /// Every metric, in the order of the documentation.
         pub static ALL: &[&Metric] = &[$(&$symbol),*];

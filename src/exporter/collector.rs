@@ -4,7 +4,6 @@
 //! was there, at 0, before its first event.
 
 use chrono::{DateTime, Utc};
-use prometheus::proto::MetricFamily;
 
 use super::catalogue as m;
 use super::exposition::Exposition;
@@ -19,14 +18,15 @@ use crate::domain::schedule::Work;
 use crate::domain::sla::Objective;
 use crate::ledger::{BackupFigures, DrillFigures, Operation, Outcome, SourceFigures};
 
-/// All samples of one scrape.
-pub fn collect(view: &View) -> Vec<MetricFamily> {
+/// Write down all samples of one scrape that `out` wants.
+pub fn collect(view: &View, mut out: Exposition) -> Exposition {
     let View { config, service, snapshot: ledger, met_ratios, now } = view;
     let now = *now;
-    let mut out = Exposition::default();
     let unknown = SourceFigures::default();
     for source in config.sources.values() {
         let figures = ledger.sources.get(&source.name).unwrap_or(&unknown);
+        // A source's counters count since the ledger knows it: over restarts, not over the loss of the ledger.
+        out.counting_since(timestamp(figures.created));
         identity(&mut out, &source.name, (source.kind.name(), &source.repository), figures, false);
         objectives(&mut out, source);
         points(&mut out, &source.name, figures, now);
@@ -52,8 +52,9 @@ pub fn collect(view: &View) -> Vec<MetricFamily> {
     out.set(&m::OLDEST_SANDBOX, &[], timestamp(service.oldest_sandbox));
     out.set(&m::LEDGER_LAST_READ, &[], timestamp(Some(ledger.taken)));
     out.set(&m::BUILD_INFO, &[&service.version, &service.revision], 1.0);
+    out.counting_since(service.process.start_seconds);
     process(&mut out, &service.process);
-    out.finish()
+    out
 }
 
 const KINDS: [(BackupKind, &str); 2] = [(BackupKind::Full, "full"), (BackupKind::Incremental, "incremental")];

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Notify;
 
 use super::collector::collect;
-use super::exposition::encode;
+use super::exposition::{Exposition, Format};
 use super::process_facts::ProcessFacts;
+use super::rendering::{self, Form, Renderings};
 use super::service_state::ServiceState;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -27,6 +29,26 @@ pub struct Exporter {
     clock: Arc<dyn Clock>,
     wake: Notify,
     live: RwLock<Live>,
+    renderings: Renderings,
+    /// Something that is rendered has changed.
+    stale: Notify,
+}
+
+/// What lasts from scrape to scrape is made from one of these; two that are equal render the same.
+#[derive(Clone)]
+pub(super) struct Edition {
+    config: Arc<Config>,
+    met_ratios: Arc<BTreeMap<String, MetRatios>>,
+    revision: i64,
+    read: DateTime<Utc>,
+}
+
+impl PartialEq for Edition {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.config, &other.config)
+            && Arc::ptr_eq(&self.met_ratios, &other.met_ratios)
+            && (self.revision, self.read) == (other.revision, other.read)
+    }
 }
 
 /// What everything that is shown is made from, as it is at one moment.
@@ -73,7 +95,8 @@ impl Exporter {
             read: DateTime::UNIX_EPOCH,
             trouble: Some("the ledger has not been read yet".to_owned()),
         };
-        Arc::new(Self { clock, wake: Notify::new(), live: RwLock::new(live) })
+        let (wake, stale) = (Notify::new(), Notify::new());
+        Arc::new(Self { clock, wake, live: RwLock::new(live), renderings: Renderings::default(), stale })
     }
 
     /// Serve another configuration from now on.
@@ -159,20 +182,63 @@ impl Exporter {
 
     /// Everything at this moment. Errors: the ledger was never read.
     pub fn view(&self) -> Result<View> {
-        let now = self.clock.wall();
-        self.look(|live| {
-            let snapshot = live.snapshot.clone()?;
-            let (config, service) = (live.config.clone(), live.service.clone());
-            Some(View { config, service, snapshot, met_ratios: live.met_ratios.clone(), now })
-        })
-        .ok_or_else(|| Error::failed("look at the service: the ledger has not been read yet"))
+        self.edition().map(|(view, _)| view)
     }
 
     /// The exposition in text format 0.0.4. Errors: the ledger was never read.
     pub fn render(&self) -> Result<String> {
         let mut view = self.view()?;
         view.service.process = ProcessFacts::read();
-        encode(&collect(&view))
+        Ok(collect(&view, Exposition::new(Format::Text)).encode())
+    }
+
+    /// The exposition as a client wants it, in parts. Takes a while if the ledger has just changed and
+    /// [`Exporter::keep_rendered`] does not run: not for threads that drive connections.
+    ///
+    /// Errors: the ledger was never read.
+    pub fn scrape(&self, form: Form) -> Result<Vec<Bytes>> {
+        let (mut view, edition) = self.edition()?;
+        view.service.process = ProcessFacts::read();
+        Ok(self.renderings.serve(form, &view, &edition, self.clock.monotonic()))
+    }
+
+    /// Keep what was asked for lately ready for the next scrape, for as long as it is polled.
+    pub async fn keep_rendered(self: Arc<Self>) {
+        loop {
+            let is_due = tokio::select! {
+                () = self.stale.notified() => false,
+                () = tokio::time::sleep(rendering::INTERVAL) => true,
+            };
+            let exporter = self.clone();
+            // If it panics the next scrape does, too, and says so.
+            let _ = tokio::task::spawn_blocking(move || exporter.follow(is_due)).await;
+        }
+    }
+
+    fn follow(&self, is_due: bool) {
+        if !self.renderings.forget_unused(self.clock.monotonic()) {
+            return;
+        }
+        let Ok((view, edition)) = self.edition() else { return };
+        if is_due || self.renderings.are_behind(&edition) {
+            self.renderings.follow(&view, &edition);
+        }
+    }
+
+    fn edition(&self) -> Result<(View, Edition)> {
+        let now = self.clock.wall();
+        self.look(|live| {
+            let snapshot = live.snapshot.clone()?;
+            let (config, met_ratios) = (live.config.clone(), live.met_ratios.clone());
+            let edition = Edition {
+                config: config.clone(),
+                met_ratios: met_ratios.clone(),
+                revision: snapshot.revision,
+                read: live.read,
+            };
+            Some((View { config, service: live.service.clone(), snapshot, met_ratios, now }, edition))
+        })
+        .ok_or_else(|| Error::failed("look at the service: the ledger has not been read yet"))
     }
 
     // Every write leaves the data whole, so a poisoned lock says nothing about it.
@@ -182,5 +248,6 @@ impl Exporter {
 
     fn update(&self, write: impl FnOnce(&mut Live)) {
         write(&mut self.live.write().unwrap_or_else(PoisonError::into_inner));
+        self.stale.notify_one();
     }
 }

@@ -1,33 +1,42 @@
 //! The web server: few pages, GET and HEAD only, and nobody can hold it up: headers have a time limit and a size limit,
-//! connections have a number limit and a life span.
+//! connections have a number limit (in all and per client) and a life span, writes and handshakes have a time limit.
+//!
+//! `web` has the sockets and the limits, `connection` drives one connection, `answers` finds what is asked for, `file`
+//! is the web configuration file (TLS, users, headers, rate limit).
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::exposition;
-use super::pages;
 use super::refresh::Exporter;
-use crate::error::{Error, Result};
+use crate::clock::SystemClock;
+use crate::error::{Error, OrFailed, Result};
 use crate::ledger::Ledger;
 
+mod answers;
+mod body;
+mod connection;
+mod file;
 mod listen;
+mod negotiation;
+mod peers;
+mod rate;
+mod stall;
+mod users;
+
+pub use file::check as check_web_config_file;
+
+use answers::Answers;
+use connection::Connection;
+use file::WebFile;
+use peers::{PeerSlot, Peers};
 
 /// What is served.
 pub struct Site {
@@ -37,54 +46,96 @@ pub struct Site {
     pub ledger: Ledger,
 }
 
+/// Where is served, and how.
+#[derive(Debug)]
+pub struct WebOptions {
+    /// Addresses to listen on: `host:port`; `[::]:port` or `:port` is every address of both families.
+    pub listen: Vec<String>,
+    /// Sockets that listen already: inherited by socket activation.
+    pub sockets: Vec<std::net::TcpListener>,
+    /// Where the metrics are.
+    pub telemetry_path: String,
+    /// The web configuration file; none for plain HTTP for everybody.
+    pub config_file: Option<PathBuf>,
+}
+
+impl WebOptions {
+    /// The usual options for these addresses.
+    pub fn on(listen: &[String]) -> Self {
+        let telemetry_path = "/metrics".to_owned();
+        Self { listen: listen.to_vec(), sockets: Vec::new(), telemetry_path, config_file: None }
+    }
+}
+
 /// What a client may take and use.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// From the first byte of a connection, or the end of an answer, to the end of the next request's headers.
+    /// From the first byte of a connection, or the end of an answer, to the end of the next request's headers; also for
+    /// a TLS handshake, and for the first request over HTTP/2.
     pub header_timeout: Duration,
+    /// How long a write waits for the client to take something.
+    pub write_timeout: Duration,
     /// Life span of a connection; what is being answered then gets `drain` more.
     pub lifetime: Duration,
     /// How long running answers may take after the end was asked for.
     pub drain: Duration,
     /// Connections at once; others wait in the kernel's queue.
     pub connections: usize,
+    /// Connections of one client at once; more are closed.
+    pub connections_per_client: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             header_timeout: Duration::from_secs(5),
+            write_timeout: Duration::from_secs(10),
             lifetime: Duration::from_mins(1),
             drain: Duration::from_secs(10),
-            connections: 64,
+            connections: 128,
+            connections_per_client: 32,
         }
     }
 }
 
-/// Most bytes of a request's head.
-const HEAD_BYTES: usize = 16 * 1024;
-/// Most header lines of a request.
-const HEADER_LINES: usize = 64;
-
 /// A web server that has its sockets but does not serve yet.
-#[derive(Debug)]
 pub struct WebServer {
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
+    telemetry_path: String,
+    file: Option<Arc<WebFile>>,
     limits: Limits,
 }
 
+impl std::fmt::Debug for WebServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WebServer").field("addresses", &self.addresses).finish_non_exhaustive()
+    }
+}
+
 impl WebServer {
-    /// Take every address of `listen` (`host:port`; `[::]:port` or `:port` is every address of both families).
+    /// Take every address and socket, and read the web configuration file.
     ///
-    /// Errors: an address is not one, or is in use.
-    pub async fn bind(listen: &[String]) -> Result<Self> {
+    /// Errors: an address is not one or is in use; the telemetry path is a page's; the file has mistakes.
+    pub async fn bind(options: WebOptions) -> Result<Self> {
+        answers::check_telemetry_path(&options.telemetry_path)?;
+        let file = match options.config_file {
+            None => None,
+            Some(path) => Some(Arc::new(WebFile::open(path, SystemClock::shared())?)),
+        };
         let mut listeners = Vec::new();
-        for address in listen {
+        for socket in options.sockets {
+            socket.set_nonblocking(true).or_failed("use inherited socket")?;
+            listeners.push(TcpListener::from_std(socket).or_failed("use inherited socket")?);
+        }
+        for address in &options.listen {
             listeners.extend(listen::bind(address).await?);
         }
+        if listeners.is_empty() {
+            return Err(Error::configuration("listen: there is no address").hint("write `[web] listen_addresses`"));
+        }
         let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
-        Ok(Self { listeners, addresses, limits: Limits::default() })
+        Ok(Self { listeners, addresses, telemetry_path: options.telemetry_path, file, limits: Limits::default() })
     }
 
     /// Use other limits than the usual ones.
@@ -99,16 +150,34 @@ impl WebServer {
         &self.addresses
     }
 
+    /// Where the metrics are: a URL for every address.
+    pub fn metrics_urls(&self) -> Vec<String> {
+        let has_tls = self.file.as_ref().is_some_and(|file| file.settings().tls.is_some());
+        let scheme = if has_tls { "https" } else { "http" };
+        self.addresses.iter().map(|address| format!("{scheme}://{address}{}", self.telemetry_path)).collect()
+    }
+
     /// Serve until `shutdown` ends; then take no more connections and finish what is being answered.
     pub async fn run(self, site: Arc<Site>, shutdown: impl Future<Output = ()>) {
         let (stop, stopped) = watch::channel(());
         let slots = Arc::new(Semaphore::new(self.limits.connections));
+        let peers = Peers::new(self.limits.connections_per_client);
+        let answers = Arc::new(Answers::new(site.clone(), self.telemetry_path, self.file));
         let mut doors = JoinSet::new();
         for listener in self.listeners {
-            let door = Door { site: site.clone(), slots: slots.clone(), limits: self.limits, stopped: stopped.clone() };
+            let door = Door {
+                answers: answers.clone(),
+                slots: slots.clone(),
+                peers: peers.clone(),
+                limits: self.limits,
+                stopped: stopped.clone(),
+            };
             doors.spawn(door.open(listener));
         }
-        shutdown.await;
+        tokio::select! {
+            () = shutdown => {}
+            () = site.exporter.clone().keep_rendered() => {}
+        }
         drop(stop);
         // The sockets are closed before the drain, so that nobody connects in vain.
         doors.join_all().await;
@@ -120,8 +189,9 @@ impl WebServer {
 
 /// Where connections come in: one per socket.
 struct Door {
-    site: Arc<Site>,
+    answers: Arc<Answers>,
     slots: Arc<Semaphore>,
+    peers: Arc<Peers>,
     limits: Limits,
     /// Its sender is dropped when the end is asked for.
     stopped: watch::Receiver<()>,
@@ -136,9 +206,16 @@ impl Door {
                 accepted = self.accept(&listener) => accepted,
             };
             match accepted {
-                Ok((stream, slot)) => {
-                    tokio::spawn(serve(stream, slot, self.site.clone(), self.limits, self.stopped.clone()));
+                Ok((stream, slot, Some(peer))) => {
+                    let (answers, limits) = (self.answers.clone(), self.limits);
+                    let connection = Connection { answers, limits, stopped: self.stopped.clone() };
+                    tokio::spawn(async move {
+                        connection.serve(stream).await;
+                        drop((slot, peer));
+                    });
                 }
+                // Closed without a word: whoever has this many connections open does not read another.
+                Ok((_, _, None)) => {}
                 Err(error) => {
                     // Out of file descriptors, most likely: let some connections end.
                     tracing::warn!("accept connection: {error}");
@@ -149,91 +226,12 @@ impl Door {
     }
 
     /// A slot first, then a connection: who gets no slot stays in the kernel's queue.
-    async fn accept(&mut self, listener: &TcpListener) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    async fn accept(
+        &mut self,
+        listener: &TcpListener,
+    ) -> io::Result<(TcpStream, OwnedSemaphorePermit, Option<PeerSlot>)> {
         let slot = self.slots.clone().acquire_owned().await.map_err(io::Error::other)?;
-        let (stream, _) = listener.accept().await?;
-        Ok((stream, slot))
+        let (stream, address) = listener.accept().await?;
+        Ok((stream, slot, self.peers.admit(address)))
     }
-}
-
-/// Serve one connection. It ends at the latest after its life span and the drain, so that a client that reads slowly,
-/// or not at all, cannot keep its slot.
-async fn serve(
-    stream: TcpStream,
-    slot: OwnedSemaphorePermit,
-    site: Arc<Site>,
-    limits: Limits,
-    mut stopped: watch::Receiver<()>,
-) {
-    let service = service_fn(move |request| answer(site.clone(), request));
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new()) // without it the time limit would be silently off
-        .header_read_timeout(limits.header_timeout)
-        .max_headers(HEADER_LINES)
-        .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        // Errors are the client's doing (it went away, was too slow, sent nonsense): nothing to report.
-        _ = connection.as_mut() => true,
-        _ = stopped.changed() => false,
-        () = tokio::time::sleep(limits.lifetime) => false,
-    };
-    if !ended {
-        connection.as_mut().graceful_shutdown();
-        let _ = tokio::time::timeout(limits.drain, connection).await;
-    }
-    drop(slot);
-}
-
-async fn answer(site: Arc<Site>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here\n");
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return Ok(response);
-    }
-    Ok(match request.uri().path() {
-        "/metrics" => metrics(site.exporter.clone()).await,
-        "/-/healthy" => text(StatusCode::OK, "backup-sla is healthy\n"),
-        "/-/ready" => match site.exporter.trouble() {
-            None => text(StatusCode::OK, "backup-sla is ready\n"),
-            Some(trouble) => text(StatusCode::SERVICE_UNAVAILABLE, format!("backup-sla is not ready: {trouble}\n")),
-        },
-        path => page(&site, path, request.uri().query()).await,
-    })
-}
-
-async fn metrics(exporter: Arc<Exporter>) -> Response<Full<Bytes>> {
-    // Thousands of sources take a while to write down: not on a thread that drives connections.
-    let rendered = tokio::task::spawn_blocking(move || exporter.render()).await;
-    match rendered.unwrap_or_else(|panic| Err(Error::failed("render metrics").because(panic))) {
-        Ok(body) => typed(StatusCode::OK, exposition::CONTENT_TYPE, body),
-        Err(error) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
-    }
-}
-
-async fn page(site: &Site, path: &str, query: Option<&str>) -> Response<Full<Bytes>> {
-    let view = match site.exporter.view() {
-        Ok(view) => view,
-        Err(error) => return text(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
-    };
-    match pages::answer(&view, &site.ledger, path, query).await {
-        Ok(Some(page)) => {
-            typed(StatusCode::from_u16(page.status).unwrap_or(StatusCode::OK), page.content_type, page.body)
-        }
-        Ok(None) => text(StatusCode::NOT_FOUND, "not found; try / for what is here\n"),
-        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
-    }
-}
-
-fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
-    typed(status, "text/plain; charset=utf-8", body)
-}
-
-fn typed(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body.into()));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }

@@ -6,7 +6,6 @@
 
 mod reload;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -16,7 +15,7 @@ use self::reload::Configuration;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::exporter::refresh::Exporter;
-use crate::exporter::web::{Site, WebServer};
+use crate::exporter::web::{Site, WebOptions, WebServer};
 use crate::run_context::Cancel;
 use crate::scheduler::{AppWork, Job, Scheduler};
 
@@ -32,16 +31,16 @@ const NOTICE: Duration = Duration::from_millis(100);
 pub struct ServiceOptions {
     /// The configuration file, read again when it changes.
     pub file: PathBuf,
-    /// Addresses to listen on.
-    pub listen: Vec<String>,
+    /// Where and how exporter and pages are served.
+    pub web: WebOptions,
 }
 
-/// Serve until `stop`; `ready` is told the addresses when everything can be answered.
+/// Serve until `stop`; `ready` is told where the metrics are when everything can be answered.
 pub fn serve(
     app: App,
     options: ServiceOptions,
     stop: &Cancel,
-    ready: impl FnOnce(&[SocketAddr]) -> Result<()>,
+    ready: impl FnOnce(&[String]) -> Result<()>,
 ) -> Result<()> {
     let _only_one = app.lock_service()?;
     for missing in &app.config.not_built {
@@ -49,8 +48,8 @@ pub fn serve(
     }
     reap(&app);
     let exporter = Exporter::new(Arc::new(app.config.clone()), app.clock.clone());
-    let server = app.block_on(WebServer::bind(&options.listen))?;
-    let addresses = server.addresses().to_vec();
+    let server = app.block_on(WebServer::bind(options.web))?;
+    let urls = server.metrics_urls();
     app.block_on(exporter.refresh(&app.ledger))?;
     let app = Arc::new(app);
     let site = Arc::new(Site { exporter: exporter.clone(), ledger: app.ledger.clone() });
@@ -80,7 +79,7 @@ pub fn serve(
         if first_look.recv_timeout(FIRST_LOOK) == Err(RecvTimeoutError::Timeout) {
             tracing::warn!("the repositories are slow: until they answer, the last known recovery points are shown");
         }
-        let left = app.block_on(exporter.refresh(&app.ledger)).and_then(|()| ready(&addresses)).map(|()| {
+        let left = app.block_on(exporter.refresh(&app.ledger)).and_then(|()| ready(&urls)).map(|()| {
             let drain = || work.app().config.scheduler.drain;
             scheduler.run(stop, drain, || {})
         });

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::support::{Product, Server, World, fixture};
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
@@ -17,7 +17,7 @@ fn openssl(directory: &Path, arguments: &str) {
 }
 
 /// A CA, a certificate of it for 127.0.0.1, and a CA that signed nothing.
-fn certificates(directory: &Path) {
+pub fn certificates(directory: &Path) {
     let new = "req -x509 -newkey rsa:2048 -nodes -days 2";
     openssl(directory, &format!("{new} -subj /CN=ours -keyout ca.key -out ca.pem"));
     openssl(directory, &format!("{new} -subj /CN=stranger -keyout other.key -out other.pem"));

@@ -5,17 +5,25 @@ use super::*;
 use crate::clock::{Stopwatch, SystemClock};
 use crate::exporter::catalogue::{self, ALL, MetricKind};
 use crate::exporter::collector::collect;
-use crate::exporter::exposition::encode;
+use crate::exporter::exposition::{Exposition, Format};
 use crate::exporter::refresh::View;
 use crate::ledger::LedgerSnapshot;
 
-/// Exposition of the seeded ledger; `new` is configured but never ran.
-async fn exposition() -> String {
+/// The seeded ledger; `new` is configured but never ran.
+pub(super) async fn seeded_view() -> View {
     let dir = tempfile::tempdir().unwrap();
     let clock = SetClock::new();
     let ledger = seeded(dir.path(), &clock).await;
     let snapshot = ledger.snapshot().await.unwrap();
-    encode(&collect(&View::new(config(dir.path(), &["agama", "new"]), snapshot, service(), clock.wall()))).unwrap()
+    View::new(config(dir.path(), &["agama", "new"]), snapshot, service(), clock.wall())
+}
+
+fn text_of(view: &View) -> String {
+    collect(view, Exposition::new(Format::Text)).encode()
+}
+
+async fn exposition() -> String {
+    text_of(&seeded_view().await)
 }
 
 fn assert_samples(text: &str, expected: &[(&str, f64)]) {
@@ -58,7 +66,7 @@ async fn what_happened_is_exported() {
         (r#"drill_stage_duration_seconds{source="agama",stage="load"}"#, 80.0),
         (r#"drill_stage_duration_seconds{source="agama",stage="replay"}"#, 0.0),
         (r#"drill_rto_seconds{source="agama",quantile="0.95"}"#, 80.5),
-        (r#"drill_rto_seconds{source="agama",quantile="1"}"#, 80.5),
+        (r#"drill_rto_seconds{source="agama",quantile="1.0"}"#, 80.5),
         (r#"drill_rto_seconds_sum{source="agama"}"#, 80.5),
         (r#"drill_rto_seconds_count{source="agama"}"#, 1.0),
         (r#"verification_checks{source="agama"}"#, 2.0),
@@ -118,7 +126,7 @@ async fn an_interrupted_drill_is_inconclusive() {
     let run = ledger.begin(&drill).await.unwrap();
     ledger.finish(&run, &RunResult::new(Outcome::Interrupted, 1.0)).await.unwrap();
     let snapshot = ledger.snapshot().await.unwrap();
-    let text = encode(&collect(&View::new(config(dir.path(), &["agama"]), snapshot, service(), clock.wall()))).unwrap();
+    let text = text_of(&View::new(config(dir.path(), &["agama"]), snapshot, service(), clock.wall()));
     assert_samples(&text, &[(r#"backup_sla_drill_last_outcome{source="agama",outcome="inconclusive"}"#, 1.0)]);
     assert_samples(&text, &[(r#"backup_sla_drill_failures_total{source="agama"}"#, 0.0)]);
 }
@@ -133,7 +141,7 @@ async fn what_is_not_known_of_a_repository_is_not_claimed() {
         ("removed".to_owned(), RepositoryState { up: Some(true), ..RepositoryState::default() }),
     ]);
     let now = snapshot.taken;
-    let text = encode(&collect(&View::new(config(dir.path(), &[]), snapshot, service, now))).unwrap();
+    let text = text_of(&View::new(config(dir.path(), &[]), snapshot, service, now));
     let lines: Vec<&str> = text.lines().filter(|line| line.contains("repository=")).collect();
     let never_checked = ["check_success", "check_timestamp_seconds"];
     let expected = std::iter::once("up").chain(never_checked);
@@ -142,20 +150,25 @@ async fn what_is_not_known_of_a_repository_is_not_claimed() {
     assert_eq!(lines, expected);
 }
 
+/// Give `text` to a program; what it says.
+pub(super) fn pipe(mut program: Command, text: &str) -> String {
+    let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let text = text.to_owned();
+    let writer = std::thread::spawn(move || stdin.write_all(text.as_bytes()));
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success(), "{program:?}: {}: {said}", output.status);
+    writer.join().unwrap().unwrap();
+    said
+}
+
 #[tokio::test]
 async fn promtool_finds_nothing_to_complain_about() {
-    let text = exposition().await;
-    let mut promtool = Command::new("promtool")
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("promtool is needed (Debian package `prometheus`)");
-    promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-    let output = promtool.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    assert!(output.status.success() && said.is_empty(), "{}: {said}", output.status);
+    // Debian package `prometheus`.
+    let mut promtool = Command::new("promtool");
+    promtool.args(["check", "metrics"]);
+    assert_eq!(pipe(promtool, &exposition().await), "");
 }
 
 #[tokio::test]
@@ -202,10 +215,8 @@ async fn a_thousand_sources_are_collected_quickly() {
     let config = config(dir.path(), &names.iter().map(String::as_str).collect::<Vec<_>>());
     let view = View::new(config, snapshot, service(), clock.wall());
     let watch = Stopwatch::start(&SystemClock::shared());
-    let families = collect(&view);
-    let collected = watch.elapsed();
-    let text = encode(&families).unwrap();
-    println!("1 000 sources: collected in {collected:?}, encoded after {:?}, {} bytes", watch.elapsed(), text.len());
+    let text = text_of(&view);
+    println!("1 000 sources: written down in {:?}, {} bytes", watch.elapsed(), text.len());
     assert!(text.lines().filter(|line| line.starts_with("backup_sla_drills_total{")).count() == 1000);
     assert!(watch.elapsed() < Duration::from_secs(5));
 }

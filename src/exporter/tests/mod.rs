@@ -1,7 +1,10 @@
 //! The exporter over real ledgers and real sockets.
 
 mod exposition;
+mod openmetrics;
+mod rendering;
 mod web;
+mod web_file;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -27,13 +30,13 @@ use crate::ledger::{Ledger, Operation, Outcome, PointRow, RunResult, RunStart};
 pub(super) const START: i64 = 1_790_000_000;
 
 /// A clock that stands still until it is told otherwise.
-pub(super) struct SetClock(AtomicI64);
+pub(in crate::exporter) struct SetClock(AtomicI64);
 
 impl SetClock {
-    pub(super) fn new() -> Arc<Self> {
+    pub(in crate::exporter) fn new() -> Arc<Self> {
         Arc::new(Self(AtomicI64::new(START)))
     }
-    pub(super) fn advance(&self, seconds: i64) {
+    pub(in crate::exporter) fn advance(&self, seconds: i64) {
         self.0.fetch_add(seconds, Ordering::SeqCst);
     }
 }

@@ -7,24 +7,28 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::exporter::refresh::Exporter;
-use crate::exporter::web::{Limits, Site, WebServer};
+use crate::exporter::web::{Limits, Site, WebOptions, WebServer};
 
-struct Served {
-    address: SocketAddr,
+pub(super) struct Served {
+    pub(super) address: SocketAddr,
     stop: oneshot::Sender<()>,
     server: JoinHandle<()>,
-    exporter: Arc<Exporter>,
-    ledger: Ledger,
-    clock: Arc<SetClock>,
+    pub(super) exporter: Arc<Exporter>,
+    pub(super) ledger: Ledger,
+    pub(super) clock: Arc<SetClock>,
     _dir: tempfile::TempDir,
 }
 
 async fn serve(listen: &str, limits: Limits) -> Served {
+    serve_with(WebOptions::on(&[listen.to_owned()]), limits).await
+}
+
+pub(super) async fn serve_with(options: WebOptions, limits: Limits) -> Served {
     let dir = tempfile::tempdir().unwrap();
     let clock = SetClock::new();
     let ledger = seeded(dir.path(), &clock).await;
     let exporter = Exporter::new(Arc::new(config(dir.path(), &["agama", "new"])), clock.clone());
-    let server = WebServer::bind(&[listen.to_owned()]).await.unwrap().with_limits(limits);
+    let server = WebServer::bind(options).await.unwrap().with_limits(limits);
     let address = server.addresses()[0];
     let (stop, stopped) = oneshot::channel::<()>();
     let site = Site { exporter: exporter.clone(), ledger: ledger.clone() };
@@ -35,7 +39,7 @@ async fn serve(listen: &str, limits: Limits) -> Served {
 }
 
 /// Send `request` as it is; everything that comes back until the server closes.
-async fn exchange(address: SocketAddr, request: &str) -> String {
+pub(super) async fn exchange(address: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
@@ -43,7 +47,7 @@ async fn exchange(address: SocketAddr, request: &str) -> String {
     String::from_utf8(answer).unwrap()
 }
 
-async fn get(address: SocketAddr, path: &str) -> String {
+pub(super) async fn get(address: SocketAddr, path: &str) -> String {
     exchange(address, &format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).await
 }
 
@@ -183,17 +187,17 @@ async fn every_address_serves_both_families() {
     let served = serve("[::]:0", Limits::default()).await;
     let port = served.address.port();
     assert!(get(([127, 0, 0, 1], port).into(), "/-/healthy").await.starts_with("HTTP/1.1 200 "));
-    let short = WebServer::bind(&[":0".to_owned()]).await.unwrap();
+    let short = WebServer::bind(WebOptions::on(&[":0".to_owned()])).await.unwrap();
     assert!(short.addresses()[0].ip().is_unspecified());
 }
 
 #[tokio::test]
 async fn an_address_in_use_or_unreadable_is_a_clear_error() {
     let served = serve("127.0.0.1:0", Limits::default()).await;
-    let error = WebServer::bind(&[served.address.to_string()]).await.unwrap_err();
+    let error = WebServer::bind(WebOptions::on(&[served.address.to_string()])).await.unwrap_err();
     assert!(error.to_string().starts_with(&format!("listen on `{}`", served.address)), "{error}");
     assert!(error.hint_text().unwrap().contains("listen_addresses"));
-    let error = WebServer::bind(&["nonsense".to_owned()]).await.unwrap_err();
+    let error = WebServer::bind(WebOptions::on(&["nonsense".to_owned()])).await.unwrap_err();
     assert_eq!(error.exit_code(), 2, "{error}");
 }
 
@@ -210,4 +214,66 @@ async fn shutdown_closes_the_door_at_once_and_ends_idle_connections() {
     assert!(TcpStream::connect(served.address).await.is_err());
     let mut rest = Vec::new();
     idle.read_to_end(&mut rest).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_client_cannot_take_all_connections() {
+    let limits = Limits { connections: 8, connections_per_client: 4, ..Limits::default() };
+    let served = serve("127.0.0.1:0", limits).await;
+    let mut greedy = Vec::new();
+    for _ in 0..20 {
+        greedy.push(TcpStream::connect(served.address).await.unwrap());
+    }
+    // Those above the limit are closed at once, the others wait for a request.
+    let mut closed = 0;
+    for stream in &mut greedy[4..] {
+        let ended = tokio::time::timeout(Duration::from_secs(20), stream.read(&mut [0; 1])).await;
+        closed += usize::from(!matches!(ended, Ok(Ok(1..))));
+    }
+    assert_eq!(closed, 16);
+    let other = tokio::net::TcpSocket::new_v4().unwrap();
+    other.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut other = other.connect(served.address).await.unwrap();
+    other.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    other.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[tokio::test]
+async fn metrics_are_where_they_were_put_and_nowhere_else() {
+    let options = WebOptions { telemetry_path: "/figures".into(), ..WebOptions::on(&["127.0.0.1:0".to_owned()]) };
+    let served = serve_with(options, Limits::default()).await;
+    served.exporter.refresh(&served.ledger).await.unwrap();
+    assert!(get(served.address, "/figures").await.contains("backup_sla_drills_total"));
+    assert!(get(served.address, "/metrics").await.starts_with("HTTP/1.1 404 "));
+    for wrong in ["metrics", "/", "/-/healthy", "/-", "/api/v1/x", "/sources/a", "/a b", "/a?b", ""] {
+        let options = WebOptions { telemetry_path: wrong.into(), ..WebOptions::on(&["127.0.0.1:0".to_owned()]) };
+        let error = WebServer::bind(options).await.unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{wrong}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn sockets_that_listen_already_are_served_and_at_least_one_is_needed() {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let served = serve_with(WebOptions { sockets: vec![socket], ..WebOptions::on(&[]) }, Limits::default()).await;
+    assert_eq!(served.address, address);
+    assert!(get(address, "/-/healthy").await.starts_with("HTTP/1.1 200 "));
+    assert_eq!(WebServer::bind(WebOptions::on(&[])).await.unwrap_err().exit_code(), 2);
+}
+
+#[tokio::test]
+async fn the_body_of_a_request_is_not_waited_for() {
+    let served = serve("127.0.0.1:0", Limits::default()).await;
+    for framing in ["Content-Length: 1000000000000", "Transfer-Encoding: chunked"] {
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        let request = format!("GET /-/healthy HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let ended = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await;
+        ended.expect("the connection is closed instead of reading on").unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 200 "), "{framing}");
+    }
 }

@@ -1,0 +1,161 @@
+//! From a request to its answer: rate limit, users, then the page. Every path goes this way.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER, VARY,
+    WWW_AUTHENTICATE,
+};
+use hyper::http::request;
+use hyper::{Method, Response, StatusCode};
+
+use super::Site;
+use super::body::Parts;
+use super::file::{Settings, WebFile};
+use super::negotiation;
+use super::users::Verdict;
+use crate::error::{Error, Result};
+use crate::exporter::pages;
+
+/// Paths of other pages: what begins with one of these cannot be where the metrics are.
+const PAGES: [&str; 4] = ["/-", "/api", "/sources", "/favicon.ico"];
+
+/// Is `path` one where the metrics can be?
+pub(super) fn check_telemetry_path(path: &str) -> Result<()> {
+    let wrong = |why: &str| {
+        Err(Error::configuration(format!("use `{path}` as telemetry path: {why}"))
+            .hint("write a path such as `/metrics`"))
+    };
+    if !path.starts_with('/') {
+        return wrong("it does not begin with `/`");
+    }
+    if !path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte)) {
+        return wrong("it has characters other than letters, digits, `/`, `-`, `.`, `_` and `~`");
+    }
+    let is_page = |page: &&str| path.strip_prefix(*page).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if path == "/" || PAGES.iter().any(|page| is_page(&page)) {
+        return wrong("there is a page of that name");
+    }
+    Ok(())
+}
+
+/// Everything that answers are made from.
+pub(super) struct Answers {
+    site: Arc<Site>,
+    telemetry_path: String,
+    file: Option<Arc<WebFile>>,
+    open_to_all: Arc<Settings>,
+}
+
+impl Answers {
+    pub(super) fn new(site: Arc<Site>, telemetry_path: String, file: Option<Arc<WebFile>>) -> Self {
+        Self { site, telemetry_path, file, open_to_all: Arc::new(Settings::open_to_all()) }
+    }
+
+    /// What is in use now; without a web configuration file nothing is read.
+    pub(super) async fn settings(&self) -> Arc<Settings> {
+        let Some(file) = self.file.clone() else { return self.open_to_all.clone() };
+        // Should reading panic, nobody is served: better than to serve anybody.
+        match tokio::task::spawn_blocking(move || file.settings()).await {
+            Ok(settings) => settings,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+
+    /// Answer a request.
+    pub(super) async fn answer(&self, request: &request::Parts) -> Response<Parts> {
+        let settings = self.settings().await;
+        let mut response = self.admit(&settings, request).await;
+        for (name, value) in &settings.headers {
+            response.headers_mut().insert(name, value.clone());
+        }
+        if request.method == Method::HEAD {
+            let length = response.body().length();
+            response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+            *response.body_mut() = Parts::default();
+        }
+        response
+    }
+
+    async fn admit(&self, settings: &Settings, request: &request::Parts) -> Response<Parts> {
+        if settings.bucket.as_ref().is_some_and(|bucket| !bucket.admits()) {
+            return text(StatusCode::TOO_MANY_REQUESTS, "too many requests\n");
+        }
+        match settings.users.judge(request.headers.get(hyper::header::AUTHORIZATION)).await {
+            Verdict::Admitted => self.find(request).await,
+            Verdict::Refused => {
+                let mut response = text(StatusCode::UNAUTHORIZED, "user and password are needed\n");
+                let challenge = HeaderValue::from_static("Basic realm=\"backup-sla\", charset=\"UTF-8\"");
+                response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+                response
+            }
+            Verdict::Busy => {
+                let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "too many passwords are being checked\n");
+                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+                response
+            }
+        }
+    }
+
+    async fn find(&self, request: &request::Parts) -> Response<Parts> {
+        if !matches!(request.method, Method::GET | Method::HEAD) {
+            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here\n");
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return response;
+        }
+        match request.uri.path() {
+            path if path == self.telemetry_path => self.metrics(request).await,
+            "/-/healthy" => text(StatusCode::OK, "backup-sla is healthy\n"),
+            "/-/ready" => match self.site.exporter.trouble() {
+                None => text(StatusCode::OK, "backup-sla is ready\n"),
+                Some(trouble) => text(StatusCode::SERVICE_UNAVAILABLE, format!("backup-sla is not ready: {trouble}\n")),
+            },
+            path => self.page(path, request.uri.query()).await,
+        }
+    }
+
+    async fn metrics(&self, request: &request::Parts) -> Response<Parts> {
+        let form = negotiation::form(&request.headers);
+        let exporter = self.site.exporter.clone();
+        // Thousands of sources take a while to write down: not on a thread that drives connections.
+        let rendered = tokio::task::spawn_blocking(move || exporter.scrape(form)).await;
+        match rendered.unwrap_or_else(|panic| Err(Error::failed("render metrics").because(panic))) {
+            Ok(parts) => {
+                let mut response = typed(StatusCode::OK, form.format.content_type(), parts);
+                response.headers_mut().insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+                if form.gzip {
+                    response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+                }
+                response
+            }
+            Err(error) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
+        }
+    }
+
+    async fn page(&self, path: &str, query: Option<&str>) -> Response<Parts> {
+        let view = match self.site.exporter.view() {
+            Ok(view) => view,
+            Err(error) => return text(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
+        };
+        match pages::answer(&view, &self.site.ledger, path, query).await {
+            Ok(Some(page)) => {
+                typed(StatusCode::from_u16(page.status).unwrap_or(StatusCode::OK), page.content_type, [page.body])
+            }
+            Ok(None) => text(StatusCode::NOT_FOUND, "not found; try / for what is here\n"),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+        }
+    }
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Parts> {
+    typed(status, "text/plain; charset=utf-8", [body.into()])
+}
+
+fn typed(status: StatusCode, content_type: &'static str, parts: impl IntoIterator<Item = Bytes>) -> Response<Parts> {
+    let mut response = Response::new(Parts::new(parts));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
