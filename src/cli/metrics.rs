@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use super::Session;
-use super::serve::look_at_repositories;
 use crate::error::{OrFailed, Result};
 use crate::exporter::refresh::Exporter;
+use crate::operations::observe::observe_all;
 
 pub fn run(session: &Session<'_>) -> Result<u8> {
     use std::io::Write;
     let app = session.app()?;
     let exporter = Exporter::new(Arc::new(app.config.clone()), app.clock.clone());
-    look_at_repositories(&app, &exporter);
+    let seen = observe_all(&app);
+    exporter.update_service(|service| seen.show(service));
     app.block_on(exporter.refresh(&app.ledger))?;
     let text = exporter.render()?;
     std::io::stdout().write_all(text.as_bytes()).or_failed("write to standard output")?;

@@ -1,6 +1,5 @@
 //! `backup-sla serve`: the exporter. The scheduler joins it later.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +9,8 @@ use super::{Session, output};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::exporter::refresh::Exporter;
-use crate::exporter::service_state::RepositoryState;
 use crate::exporter::web::{Site, WebServer};
-use crate::operations::look_at_repository;
+use crate::operations::observe::observe_all;
 use crate::run_context::Cancel;
 
 /// How often the repositories are asked what they list.
@@ -63,7 +61,8 @@ pub(super) fn serve(
     reap(app);
     let exporter = Exporter::new(Arc::new(app.config.clone()), app.clock.clone());
     let server = app.block_on(WebServer::bind(listen))?;
-    look_at_repositories(app, &exporter);
+    let seen = observe_all(app);
+    exporter.update_service(|service| seen.show(service));
     app.block_on(exporter.refresh(&app.ledger))?;
     ready(server.addresses())?;
     let site = Arc::new(Site { exporter: exporter.clone(), ledger: app.ledger.clone() });
@@ -76,7 +75,8 @@ pub(super) fn serve(
                 waited += tick;
                 if waited >= LISTING_INTERVAL {
                     waited = Duration::ZERO;
-                    look_at_repositories(app, &exporter);
+                    let seen = observe_all(app);
+                    exporter.update_service(|service| seen.show(service));
                     exporter.changed();
                 }
             }
@@ -108,31 +108,4 @@ fn reap(app: &App) {
             Err(error) => tracing::error!(%error, "remove leftover sandboxes"),
         }
     }
-}
-
-/// Ask every repository what it lists: recovery points are never remembered from a success, they are read.
-pub(super) fn look_at_repositories(app: &App, exporter: &Exporter) {
-    let mut states: BTreeMap<String, RepositoryState> = BTreeMap::new();
-    for name in app.config.sources.keys() {
-        let Ok(source) = app.source(name) else { continue };
-        let seen = app.block_on(app.ledger.ensure_source(name, source.engine_name, &source.repository_name));
-        if let Err(error) = seen {
-            tracing::error!(source = %name, "record source: {error}");
-        }
-        let opened = match look_at_repository(app, &source) {
-            // Before the first backup there is nothing to be up or down.
-            Ok(None) => continue,
-            Ok(Some(mut listing)) => listing.damaged.pop().map_or(Ok(()), Err),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = &opened {
-            tracing::error!(source = %name, hint = error.hint_text(), "look at repository: {error}");
-        }
-        let state = states
-            .entry(source.repository_name.clone())
-            .or_insert(RepositoryState { up: Some(true), ..RepositoryState::default() });
-        state.up = state.up.map(|up| up && opened.is_ok());
-        state.key_available = Some(opened.is_ok() || state.key_available == Some(true));
-    }
-    exporter.update_service(|service| service.repositories = states);
 }

@@ -50,6 +50,7 @@ pub fn collect(view: &View) -> Vec<MetricFamily> {
     out.set(&m::CONFIG_LAST_RELOAD_SUCCESS, &[], truth(is_current));
     out.set(&m::SANDBOXES, &[], whole(service.sandboxes));
     out.set(&m::OLDEST_SANDBOX, &[], timestamp(service.oldest_sandbox));
+    out.set(&m::LEDGER_CREATED, &[], timestamp(Some(ledger.created)));
     out.set(&m::LEDGER_LAST_READ, &[], timestamp(Some(ledger.taken)));
     out.set(&m::BUILD_INFO, &[&service.version, &service.revision], 1.0);
     process(&mut out, &service.process);
@@ -181,6 +182,10 @@ fn running(out: &mut Exposition, source: &str, figures: &SourceFigures, progress
         let oldest = progress.iter().find(|running| running.source == source && running.operation == operation);
         let ratio = oldest.and_then(Progress::ratio).unwrap_or(0.0);
         out.set(&m::OPERATION_PROGRESS, &[source, operation.name()], ratio);
+    }
+    for operation in [Operation::Backup, Operation::Drill] {
+        let missed = figures.missed.get(&operation).copied().unwrap_or(0);
+        out.set(&m::MISSED_RUNS, &[source, operation.name()], whole(missed));
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod catalogue;
 pub mod collector;
 pub mod exposition;
+mod kept_promises;
 pub mod pages;
 pub mod process_facts;
 pub mod refresh;

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use super::collector::collect;
 use super::exposition::encode;
+use super::kept_promises::KeptPromises;
 use super::process_facts::ProcessFacts;
 use super::service_state::ServiceState;
 use crate::clock::Clock;
@@ -26,6 +27,8 @@ const LONGEST_USE: TimeDelta = TimeDelta::seconds(60);
 pub struct Exporter {
     clock: Arc<dyn Clock>,
     wake: Notify,
+    /// Only for whoever reads the ledger; never held by a scrape.
+    kept: tokio::sync::Mutex<KeptPromises>,
     live: RwLock<Live>,
 }
 
@@ -73,7 +76,7 @@ impl Exporter {
             read: DateTime::UNIX_EPOCH,
             trouble: Some("the ledger has not been read yet".to_owned()),
         };
-        Arc::new(Self { clock, wake: Notify::new(), live: RwLock::new(live) })
+        Arc::new(Self { clock, wake: Notify::new(), kept: tokio::sync::Mutex::default(), live: RwLock::new(live) })
     }
 
     /// Serve another configuration from now on.
@@ -117,7 +120,9 @@ impl Exporter {
             return Ok(());
         }
         let snapshot = Arc::new(ledger.snapshot().await?);
+        let met_ratios = Arc::new(self.kept.lock().await.ratios(ledger, &snapshot).await?);
         self.update(|live| {
+            live.met_ratios = met_ratios;
             live.read = snapshot.taken;
             live.snapshot = Some(snapshot);
         });
