@@ -1,15 +1,20 @@
 //! `backup-sla status [SOURCE…]`: promised against measured.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::output;
 use super::{Session, Sources};
 use crate::app::App;
+use crate::domain::history::MetRatios;
 use crate::domain::sla::{self, Objective, Objectives};
 use crate::error::Result;
-use crate::ledger::{LedgerSnapshot, Run, SourceFigures};
-use crate::operations::refresh_points;
+use crate::exporter::refresh::{Exporter, View};
+use crate::ledger::{Run, SourceFigures};
+use crate::operations::{know, refresh_points};
 
 /// Promised and measured figures of one source; seconds throughout. What never happened is null, and not met.
 #[derive(Debug, Serialize)]
@@ -22,6 +27,12 @@ struct Line {
     objectives: Promised,
     measured: Measured,
     met: Met,
+    /// Share of the last 30 days, or of the time since the source was first seen, in which each objective was met.
+    met_ratio_30d: BTreeMap<&'static str, f64>,
+    /// When the ledger began: nothing is known of drills and runs before.
+    history_since: DateTime<Utc>,
+    /// Whether there are recovery points from before: the history that belonged to them was lost.
+    history_is_partial: bool,
     running: Vec<String>,
     last_backup: Option<Ended>,
     last_drill: Option<Ended>,
@@ -76,14 +87,21 @@ pub fn run(session: &Session<'_>, arguments: &Sources) -> Result<u8> {
 pub fn show(app: &App, names: &[String], json: bool) -> Result<u8> {
     let mut problems = Vec::new();
     for name in names {
-        problems.push(match app.source(name).and_then(|source| refresh_points(app, &source)) {
-            Ok(listing) => listing.damaged.first().map(ToString::to_string),
-            Err(error) => Some(error.to_string()),
-        });
+        problems.push(
+            match app.source(name).and_then(|source| {
+                know(app, &source)?;
+                refresh_points(app, &source)
+            }) {
+                Ok(listing) => listing.damaged.first().map(ToString::to_string),
+                Err(error) => Some(error.to_string()),
+            },
+        );
     }
-    let snapshot = app.block_on(app.ledger.snapshot())?;
-    let lines: Vec<Line> =
-        names.iter().zip(problems).map(|(name, problem)| line(app, &snapshot, name, problem)).collect();
+    // The same way as the metrics, so that both say the same.
+    let exporter = Exporter::new(Arc::new(app.config.clone()), app.clock.clone());
+    app.block_on(exporter.refresh(&app.ledger))?;
+    let view = exporter.view()?;
+    let lines: Vec<Line> = names.iter().zip(problems).map(|(name, problem)| line(&view, name, problem)).collect();
     if json {
         lines.iter().try_for_each(output::json)?;
     } else {
@@ -92,11 +110,12 @@ pub fn show(app: &App, names: &[String], json: bool) -> Result<u8> {
     Ok(u8::from(lines.iter().any(|line| line.problem.is_some())))
 }
 
-fn line(app: &App, snapshot: &LedgerSnapshot, name: &str, problem: Option<String>) -> Line {
-    let config = &app.config.sources[name];
+fn line(view: &View, name: &str, problem: Option<String>) -> Line {
+    let View { config, snapshot, met_ratios, now, .. } = view;
+    let config = &config.sources[name];
     let nothing = SourceFigures::default();
     let figures = snapshot.sources.get(name).unwrap_or(&nothing);
-    let now = app.clock.wall();
+    let now = *now;
     let age = |time: Option<DateTime<Utc>>| time.map(|time| (now - time).as_seconds_f64());
     let measured = Measured {
         recovery_points: figures.points.by_kind.values().sum(),
@@ -115,6 +134,9 @@ fn line(app: &App, snapshot: &LedgerSnapshot, name: &str, problem: Option<String
         kind: config.kind.name().to_owned(),
         met: met(objectives, &figures.measured(), now),
         objectives: promised(objectives),
+        met_ratio_30d: ratios(met_ratios.get(name)),
+        history_since: snapshot.created,
+        history_is_partial: snapshot.is_history_partial(name),
         measured,
         problem,
         running: figures.running.iter().map(|run| run.operation.name().to_owned()).collect(),
@@ -142,6 +164,12 @@ fn met(objectives: &Objectives, measured: &sla::Measured, now: DateTime<Utc>) ->
         drill_interval: met(Objective::DrillInterval),
         max_chain_length: met(Objective::ChainLength),
     }
+}
+
+/// What is not known counts as not met.
+fn ratios(known: Option<&MetRatios>) -> BTreeMap<&'static str, f64> {
+    let ratio = |objective| known.and_then(|known| known.get(&objective)).copied().unwrap_or(0.0);
+    Objective::ALL.into_iter().map(|objective| (objective.name(), ratio(objective))).collect()
 }
 
 fn ended(run: &Run) -> Ended {
@@ -194,6 +222,13 @@ fn print(lines: &[Line]) -> Result<()> {
             if !ended.reason.is_empty() {
                 output::line(&format!("{}: last {what} {}: {}", line.source, ended.outcome, ended.reason))?;
             }
+        }
+        if line.history_is_partial {
+            let since = output::time(line.history_since);
+            output::line(&format!(
+                "{}: the ledger began {since}; what was known of earlier runs is lost",
+                line.source
+            ))?;
         }
         if let Some(problem) = &line.problem {
             output::line(&format!("{}: the repository is in trouble: {problem}", line.source))?;

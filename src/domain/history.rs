@@ -1,8 +1,290 @@
 //! How much of the time a promise was kept.
+//!
+//! The rule is the one that holds for a single moment, [`Objectives::are_met`]; here it is asked at every moment of the past.
+//! Between two moments at which something changes its answer cannot change, so it is asked once per such segment. The
+//! state of the service plays no part: while nobody looked the data was as safe as its recovery points were young, so
+//! downtime counts as met until a promise ran out and as not met from then on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use super::sla::Objective;
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::sla::{CLOCK_SKEW, Measured, Objective, Objectives};
 
 /// Share of the window in which each objective was met, 0–1. An objective of which nothing can be said is missing.
 pub type MetRatios = BTreeMap<Objective, f64>;
+
+/// Days over which the share is taken.
+pub const WINDOW_DAYS: i64 = 30;
+
+/// Objectives as they were in force from some time on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Promise {
+    /// When they were first seen to be in force.
+    pub since: DateTime<Utc>,
+    /// What was promised.
+    pub objectives: Objectives,
+}
+
+/// A recovery point for as long as it could be restored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lifetime {
+    /// As-of time of its data.
+    pub as_of: DateTime<Utc>,
+    /// Increments on top of the full.
+    pub chain_length: u32,
+    /// From when on it could be restored.
+    pub available: DateTime<Utc>,
+    /// When it was found to be gone, if it was.
+    pub gone: Option<DateTime<Utc>>,
+}
+
+/// The result of a drill, as far as a promise is about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Drilled {
+    /// When it ended.
+    pub ended: DateTime<Utc>,
+    /// Whether it passed.
+    pub passed: bool,
+    /// The recovery time it measured, if it measured one.
+    pub rto_seconds: Option<f64>,
+}
+
+/// What happened to one source, as far as it is known.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Facts {
+    /// When the source was first seen.
+    pub created: DateTime<Utc>,
+    /// In the order in which they came into force; the first one counts for the time before it too.
+    pub promises: Vec<Promise>,
+    /// In any order.
+    pub points: Vec<Lifetime>,
+    /// In the order in which their results were written, the last ones before the time in question included.
+    pub drills: Vec<Drilled>,
+}
+
+/// When which promises were, and, if nothing else happens, will be kept. Far smaller than the facts it is made from: only
+/// changes of an answer are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Timeline {
+    spans: Vec<Span>,
+}
+
+/// Answers that hold from `start` until the start of the next span; the last ones hold for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Span {
+    /// Microseconds since 1970 UTC.
+    start: i64,
+    /// One bit per objective, in the order of [`Objective::ALL`].
+    met: u8,
+}
+
+impl Timeline {
+    /// The answers from `from` on, as the facts known at `now` have it. Empty where nothing was ever promised.
+    pub fn of(facts: &Facts, from: DateTime<Utc>, now: DateTime<Utc>) -> Self {
+        let Some(first) = facts.promises.first() else { return Self::default() };
+        let mut state = State {
+            promised: &first.objectives,
+            measured: Measured { created: Some(facts.created), ..Measured::default() },
+            points: BTreeSet::new(),
+        };
+        let from = from.timestamp_micros();
+        let mut spans: Vec<Span> = Vec::new();
+        let changes = changes(facts, from, now.timestamp_micros());
+        let mut rest = changes.as_slice();
+        while let Some(change) = rest.first() {
+            let at = change.at;
+            let together = rest.partition_point(|change| change.at == at);
+            rest[..together].iter().for_each(|change| state.apply(facts, change.what));
+            rest = &rest[together..];
+            if at >= from {
+                let met = state.met(at);
+                if spans.last().is_none_or(|span| span.met != met) {
+                    spans.push(Span { start: at, met });
+                }
+            }
+        }
+        spans.shrink_to_fit();
+        Self { spans }
+    }
+
+    /// Whether `objective` was met at a moment; none before the timeline begins.
+    pub fn is_met(&self, objective: Objective, at: DateTime<Utc>) -> Option<bool> {
+        let after = self.spans.partition_point(|span| span.start <= at.timestamp_micros());
+        after.checked_sub(1).map(|last| self.spans[last].met & bit(objective) != 0)
+    }
+
+    /// Share of the time from `from` to `to` in which each objective was met; nothing where that is no time or where the
+    /// timeline does not reach back so far.
+    pub fn ratios(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> MetRatios {
+        let (from, to) = (from.timestamp_micros(), to.timestamp_micros());
+        if from >= to || self.spans.first().is_none_or(|first| first.start > from) {
+            return MetRatios::new();
+        }
+        let mut met = Objective::ALL.map(|objective| (objective, 0));
+        for (at, span) in self.spans.iter().enumerate() {
+            let end = self.spans.get(at + 1).map_or(to, |next| next.start.min(to));
+            let length = (end - span.start.max(from)).max(0);
+            for (objective, sum) in &mut met {
+                if span.met & bit(*objective) != 0 {
+                    *sum += length;
+                }
+            }
+        }
+        met.into_iter().map(|(objective, sum)| (objective, sum as f64 / (to - from) as f64)).collect()
+    }
+
+    /// The same over the last [`WINDOW_DAYS`] days before `now`, or since the source was `created`.
+    pub fn recent_ratios(&self, created: DateTime<Utc>, now: DateTime<Utc>) -> MetRatios {
+        self.ratios(window_start(now).max(created), now)
+    }
+}
+
+/// When the window that ends at `now` begins.
+pub fn window_start(now: DateTime<Utc>) -> DateTime<Utc> {
+    now - TimeDelta::days(WINDOW_DAYS)
+}
+
+fn bit(objective: Objective) -> u8 {
+    1 << objective as u8
+}
+
+/// A moment at which an answer may change.
+#[derive(Clone, Copy)]
+struct Change {
+    at: i64,
+    what: What,
+}
+
+/// What changes; the number is a place in the facts. In the order in which changes of one moment are applied.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum What {
+    Promised(usize),
+    Appears(usize),
+    Goes(usize),
+    Drilled(usize),
+    /// Something has become too old, or is no longer in the future.
+    Ages,
+}
+
+struct State<'f> {
+    promised: &'f Objectives,
+    measured: Measured,
+    /// As-of time, chain length and place of the points that can be restored. Of two newest points with one time the one
+    /// that is worse to restore comes last, and that is the one that counts.
+    points: BTreeSet<(i64, u32, usize)>,
+}
+
+impl<'f> State<'f> {
+    fn apply(&mut self, facts: &'f Facts, what: What) {
+        let entry = |at: usize| {
+            let point = &facts.points[at];
+            (point.as_of.timestamp_micros(), point.chain_length, at)
+        };
+        match what {
+            What::Promised(at) => self.promised = &facts.promises[at].objectives,
+            What::Appears(at) => {
+                self.points.insert(entry(at));
+            }
+            What::Goes(at) => {
+                self.points.remove(&entry(at));
+            }
+            What::Drilled(at) => {
+                let drill = &facts.drills[at];
+                if drill.passed {
+                    self.measured.last_passed_drill = Some(drill.ended);
+                }
+                self.measured.rto_seconds = drill.rto_seconds.or(self.measured.rto_seconds);
+            }
+            What::Ages => {}
+        }
+        let time = |place: Option<&(i64, u32, usize)>| place.map(|(_, _, at)| facts.points[*at].as_of);
+        let newest = self.points.last();
+        self.measured.newest = time(newest);
+        self.measured.chain_length = newest.map_or(0, |(_, length, _)| *length);
+        self.measured.oldest = time(self.points.first());
+    }
+
+    fn met(&self, at: i64) -> u8 {
+        let Some(now) = DateTime::from_timestamp_micros(at) else { return 0 };
+        let met = Objective::ALL.into_iter().filter(|it| self.promised.are_met(*it, &self.measured, now));
+        met.fold(0, |mask, objective| mask | bit(objective))
+    }
+}
+
+/// Every moment at which an answer may change, in order. `from` is one of them.
+fn changes(facts: &Facts, from: i64, now: i64) -> Vec<Change> {
+    let mut out = vec![Change { at: from, what: What::Ages }];
+    let promised = known_from(facts.promises.iter().map(|promise| promise.since), now);
+    for (at, since) in promised.iter().enumerate() {
+        out.push(Change { at: *since, what: What::Promised(at) });
+    }
+    let drilled = known_from(facts.drills.iter().map(|drill| drill.ended), now);
+    for (at, known) in drilled.iter().enumerate() {
+        out.push(Change { at: *known, what: What::Drilled(at) });
+    }
+    for (at, point) in facts.points.iter().enumerate() {
+        // What is known now has happened, whatever a clock said then.
+        let available = point.available.timestamp_micros().min(now);
+        let gone = point.gone.map(|gone| gone.timestamp_micros().min(now));
+        if gone.is_some_and(|gone| gone <= available) {
+            continue;
+        }
+        out.push(Change { at: available, what: What::Appears(at) });
+        out.extend(gone.map(|at_end| Change { at: at_end, what: What::Goes(at) }));
+    }
+    for (at, promise) in facts.promises.iter().enumerate() {
+        let begins = if at == 0 { i64::MIN } else { promised[at] };
+        let ends = promised.get(at + 1).copied().unwrap_or(i64::MAX);
+        let ages = ages(facts, &promise.objectives);
+        out.extend(
+            ages.filter(|at| *at > from && (begins..ends).contains(at)).map(|at| Change { at, what: What::Ages }),
+        );
+    }
+    // Of one moment, results and promises keep the order in which they were written.
+    out.sort_by_key(|change| (change.at, change.what));
+    out
+}
+
+/// When something becomes too old under these objectives, or old enough. A limit is still within the promise, so it is
+/// broken a microsecond later: that is the grain of all times here.
+fn ages(facts: &Facts, objectives: &Objectives) -> impl Iterator<Item = i64> {
+    let limits = |time: DateTime<Utc>, limit: Duration| {
+        let time = time.timestamp_micros();
+        [time.saturating_sub(SKEW_MICROS), time.saturating_add(micros(limit)).saturating_add(1)]
+    };
+    let (rpo, retention, interval) = (objectives.rpo, objectives.retention, objectives.drill_interval);
+    let of_points = facts.points.iter().flat_map(move |point| {
+        let reaches_back = point.as_of.timestamp_micros().saturating_add(micros(retention));
+        limits(point.as_of, rpo).into_iter().chain([reaches_back])
+    });
+    let of_drills =
+        facts.drills.iter().filter(|drill| drill.passed).flat_map(move |drill| limits(drill.ended, interval));
+    of_points.chain(of_drills).chain(limits(facts.created, retention))
+}
+
+#[allow(clippy::cast_possible_truncation)] // a small constant
+const SKEW_MICROS: i64 = (CLOCK_SKEW * 1e6) as i64;
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// From when on each of these was known: at its own time, or earlier where something that was written after it, or `now`,
+/// is dated earlier; then a clock had run ahead.
+fn known_from(recorded: impl DoubleEndedIterator<Item = DateTime<Utc>>, now: i64) -> Vec<i64> {
+    let mut latest = now;
+    let mut known: Vec<i64> = recorded
+        .rev()
+        .map(|time| {
+            latest = latest.min(time.timestamp_micros());
+            latest
+        })
+        .collect();
+    known.reverse();
+    known
+}
+
+#[cfg(test)]
+mod tests;

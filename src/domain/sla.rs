@@ -71,7 +71,7 @@ pub struct Measured {
 }
 
 /// Clocks of different machines may differ by this much, in seconds.
-const CLOCK_SKEW: f64 = 300.0;
+pub(super) const CLOCK_SKEW: f64 = 300.0;
 
 impl Objectives {
     /// Whether a promise is kept now. What never happened keeps no promise.

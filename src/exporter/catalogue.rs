@@ -58,7 +58,7 @@ metrics! {
     SOURCE_INFO Gauge "backup_sla_source_info" "1" ["source" "kind" "repository"]
         "Always 1; what the source is and where its backups are kept."
     SOURCE_CREATED Gauge "backup_sla_source_created_timestamp_seconds" "seconds" ["source"]
-        "When the ledger first heard of the source; 0 if it never did."
+        "When the ledger first heard of the source, or the time of its oldest recovery point if that is older; 0 if never."
     SOURCE_RETIRED Gauge "backup_sla_source_retired" "1" ["source"]
         "1 if the source is no longer configured; then only its info, creation and recovery points are exported."
 
@@ -160,6 +160,8 @@ metrics! {
         "When the oldest running operation of this kind began; 0 if none runs."
     OPERATION_PROGRESS Gauge "backup_sla_operation_progress_ratio" "ratio" ["source" "operation"]
         "Share of its current phase that the oldest running operation of this kind has done, as far as that can be estimated; 0 if none runs."
+    MISSED_RUNS Counter "backup_sla_missed_runs_total" "1" ["source" "operation"]
+        "Scheduled runs that did not begin because the service was down or they could not start, since the ledger exists."
     SCHEDULER_LAST_TICK Gauge "backup_sla_scheduler_last_tick_timestamp_seconds" "seconds" []
         "When the scheduler last looked for work; 0 if this process has none."
     CONFIG_LAST_RELOAD_SUCCESS Gauge "backup_sla_config_last_reload_success" "1" []
@@ -168,6 +170,8 @@ metrics! {
         "Sandboxes that exist now, left-over ones included."
     OLDEST_SANDBOX Gauge "backup_sla_oldest_sandbox_created_timestamp_seconds" "seconds" []
         "When the oldest existing sandbox was made; 0 if there is none."
+    LEDGER_CREATED Gauge "backup_sla_ledger_created_timestamp_seconds" "seconds" []
+        "When the ledger began: counters count from then. If a source's oldest recovery point is older, history was lost."
     LEDGER_LAST_READ Gauge "backup_sla_ledger_last_read_timestamp_seconds" "seconds" []
         "When the figures of this exposition were last read from the ledger."
     BUILD_INFO Gauge "backup_sla_build_info" "1" ["version" "revision"]

@@ -23,10 +23,10 @@ pub fn collect(view: &View, mut out: Exposition) -> Exposition {
     let View { config, service, snapshot: ledger, met_ratios, now } = view;
     let now = *now;
     let unknown = SourceFigures::default();
+    // Over restarts, not over the loss of the ledger.
+    out.counting_since(timestamp(Some(ledger.created)));
     for source in config.sources.values() {
         let figures = ledger.sources.get(&source.name).unwrap_or(&unknown);
-        // A source's counters count since the ledger knows it: over restarts, not over the loss of the ledger.
-        out.counting_since(timestamp(figures.created));
         identity(&mut out, &source.name, (source.kind.name(), &source.repository), figures, false);
         objectives(&mut out, source);
         points(&mut out, &source.name, figures, now);
@@ -50,6 +50,7 @@ pub fn collect(view: &View, mut out: Exposition) -> Exposition {
     out.set(&m::CONFIG_LAST_RELOAD_SUCCESS, &[], truth(is_current));
     out.set(&m::SANDBOXES, &[], whole(service.sandboxes));
     out.set(&m::OLDEST_SANDBOX, &[], timestamp(service.oldest_sandbox));
+    out.set(&m::LEDGER_CREATED, &[], timestamp(Some(ledger.created)));
     out.set(&m::LEDGER_LAST_READ, &[], timestamp(Some(ledger.taken)));
     out.set(&m::BUILD_INFO, &[&service.version, &service.revision], 1.0);
     out.counting_since(service.process.start_seconds);
@@ -183,6 +184,10 @@ fn running(out: &mut Exposition, source: &str, figures: &SourceFigures, progress
         out.set(&m::OPERATION_START, &[source, operation.name()], timestamp(begun));
         let ratio = oldest.and_then(Progress::ratio).unwrap_or(0.0);
         out.set(&m::OPERATION_PROGRESS, &[source, operation.name()], ratio);
+    }
+    for operation in [Operation::Backup, Operation::Drill] {
+        let missed = figures.missed.get(&operation).copied().unwrap_or(0);
+        out.set(&m::MISSED_RUNS, &[source, operation.name()], whole(missed));
     }
 }
 

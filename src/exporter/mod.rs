@@ -8,6 +8,7 @@ pub mod catalogue;
 pub mod collector;
 pub mod exposition;
 mod gzip;
+mod kept_promises;
 pub mod pages;
 pub mod process_facts;
 pub mod refresh;

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use super::collector::collect;
 use super::exposition::{Exposition, Format};
+use super::kept_promises::KeptPromises;
 use super::process_facts::ProcessFacts;
 use super::rendering::{self, Form, Renderings};
 use super::service_state::ServiceState;
@@ -28,6 +29,8 @@ const LONGEST_USE: TimeDelta = TimeDelta::seconds(60);
 pub struct Exporter {
     clock: Arc<dyn Clock>,
     wake: Notify,
+    /// Only for whoever reads the ledger; never held by a scrape.
+    kept: tokio::sync::Mutex<KeptPromises>,
     live: RwLock<Live>,
     renderings: Renderings,
     /// Something that is rendered has changed.
@@ -96,7 +99,8 @@ impl Exporter {
             trouble: Some("the ledger has not been read yet".to_owned()),
         };
         let (wake, stale) = (Notify::new(), Notify::new());
-        Arc::new(Self { clock, wake, live: RwLock::new(live), renderings: Renderings::default(), stale })
+        let (kept, renderings) = (tokio::sync::Mutex::default(), Renderings::default());
+        Arc::new(Self { clock, wake, kept, live: RwLock::new(live), renderings, stale })
     }
 
     /// Serve another configuration from now on.
@@ -140,7 +144,9 @@ impl Exporter {
             return Ok(());
         }
         let snapshot = Arc::new(ledger.snapshot().await?);
+        let met_ratios = Arc::new(self.kept.lock().await.ratios(ledger, &snapshot).await?);
         self.update(|live| {
+            live.met_ratios = met_ratios;
             live.read = snapshot.taken;
             live.snapshot = Some(snapshot);
         });

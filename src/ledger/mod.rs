@@ -1,7 +1,8 @@
 //! The ledger: durable local history of every run, in an embedded SQLite file. Metrics and `status` are rendered from it.
 //!
 //! Losing it loses history, never backups: the recovery points in it are what the repository last listed, and are
-//! replaced at every listing. The ledger knows nothing of engines, repositories or sandboxes; callers tell it what
+//! replaced at every listing. When this ledger began is part of it ([`LedgerSnapshot::created`]), so that whoever shows
+//! its figures can say how far back they reach. The ledger knows nothing of engines, repositories or sandboxes; callers tell it what
 //! happened in the words of [`crate::domain`].
 //!
 //! Portability: many workers will share one PostgreSQL or MySQL later. So the schema has text identifiers, BIGINT
@@ -17,9 +18,14 @@ use sqlx::SqlitePool;
 
 use crate::clock::Clock;
 
+mod facts;
+mod last_runs;
 mod memory;
+mod missed;
 mod open;
+mod points;
 mod process_identity;
+mod promises;
 mod query;
 mod record;
 mod run;
@@ -29,6 +35,9 @@ mod stored;
 #[cfg(test)]
 mod tests;
 
+pub use last_runs::LastRuns;
+pub use missed::MissedRuns;
+pub use points::Reconciled;
 pub use run::{Operation, Outcome, PointRow, Run, RunId, RunReport, RunResult, RunStart};
 pub use running::LiveRun;
 pub use snapshot::{

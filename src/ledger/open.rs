@@ -12,7 +12,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
-use super::{FILE_NAME, Ledger, process_identity};
+use super::{FILE_NAME, Ledger, process_identity, stored};
 use crate::clock::Clock;
 use crate::error::{Error, OrFailed, Result};
 
@@ -36,8 +36,29 @@ impl Ledger {
         let pool = connect(&file).await.map_err(|e| e.context(format!("open ledger `{}`", file.display())))?;
         drop(lock);
         let ledger = Self { pool, clock, process: process_identity::own().into() };
+        ledger.begin_ledger().await?;
         ledger.recover().await?;
         Ok(ledger)
+    }
+
+    /// Write when this ledger began, once.
+    async fn begin_ledger(&self) -> Result<()> {
+        let failed = |e| ledger_error("date ledger", e);
+        let dates = "SELECT COUNT(*) FROM ledger_origin";
+        let known: i64 = sqlx::query_scalar(dates).fetch_one(&self.pool).await.map_err(failed)?;
+        if known > 0 {
+            return Ok(());
+        }
+        let mut tx = self.write().await?;
+        let known: i64 = sqlx::query_scalar(dates).fetch_one(&mut *tx).await.map_err(failed)?;
+        if known == 0 {
+            sqlx::query("INSERT INTO ledger_origin (created_at) VALUES (?)")
+                .bind(stored::micros(self.clock.wall()))
+                .execute(&mut *tx)
+                .await
+                .map_err(failed)?;
+        }
+        tx.commit().await.map_err(failed)
     }
 
     /// A transaction that will write. SQLite has to know at its begin: a reader that becomes a writer fails at once

@@ -1,4 +1,4 @@
-//! Writing: runs that begin and end, sources, and what the repository lists.
+//! Writing: runs that begin and end, and sources.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,13 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use ulid::Ulid;
 
 use super::open::ledger_error;
-use super::run::{Outcome, PointRow, RunId, RunResult, RunStart};
+use super::run::{Operation, Outcome, RunId, RunResult, RunStart};
 use super::{Ledger, process_identity, stored};
 use crate::domain::drill::Check;
 use crate::error::{Error, Result};
 
 /// Rows per INSERT statement: six columns each stay far below every product's limit of bound values.
-const ROWS_PER_INSERT: usize = 1000;
+pub(super) const ROWS_PER_INSERT: usize = 1000;
 
 const INSERT_RUN: &str = "INSERT INTO runs (id, source, operation, kind, outcome, reason, process, started_at, \
      begun_revision, over_rto, logical_bytes, added_bytes, row_count, chain_length, check_count, mismatch_count, \
@@ -64,6 +64,15 @@ impl Ledger {
         insert_checks(&mut tx, run, &result.checks).await?;
         insert_tables(&mut tx, run, result).await?;
         insert_details(&mut tx, run, &result.details).await?;
+        sqlx::query(
+            "UPDATE sources SET facts_revision = ? WHERE name IN (SELECT source FROM runs WHERE id = ? AND operation = ?)",
+        )
+        .bind(revision)
+        .bind(&run.0)
+        .bind(Operation::Drill.name())
+        .execute(&mut *tx)
+        .await
+        .map_err(|e| ledger_error("record result of run", e))?;
         tx.commit().await.map_err(|e| ledger_error("record result of run", e))
     }
 
@@ -128,54 +137,9 @@ impl Ledger {
         next_revision(&mut tx).await?;
         tx.commit().await.map_err(failed)
     }
-
-    /// Replace the remembered recovery points of a source by what the repository lists now. A point that vanished is
-    /// forgotten; the drills that were run on it stay.
-    pub async fn reconcile_points(&self, source: &str, points: &[PointRow]) -> Result<()> {
-        let failed = |e| ledger_error("record recovery points", e);
-        let mut listed: Vec<&PointRow> = points.iter().collect();
-        listed.sort_by(|a, b| a.id.cmp(&b.id));
-        listed.dedup_by(|a, b| a.id == b.id);
-        let mut remembered = self.points(source).await?;
-        remembered.sort_by(|a, b| a.id.cmp(&b.id));
-        if remembered.iter().map(stored_form).eq(listed.iter().map(|point| stored_form(point))) {
-            return Ok(());
-        }
-        let mut tx = self.write().await?;
-        sqlx::query("DELETE FROM points WHERE source = ?").bind(source).execute(&mut *tx).await.map_err(failed)?;
-        for chunk in listed.chunks(ROWS_PER_INSERT) {
-            let mut insert = QueryBuilder::<Sqlite>::new(
-                "INSERT INTO points (source, id, kind, as_of, finished, chain_length, logical_bytes, stored_bytes, \
-                 row_count) ",
-            );
-            insert.push_values(chunk, |mut row, point| {
-                let (id, kind, numbers) = stored_form(point);
-                row.push_bind(source.to_owned()).push_bind(id.to_owned()).push_bind(kind);
-                for number in numbers {
-                    row.push_bind(number);
-                }
-            });
-            insert.build().execute(&mut *tx).await.map_err(failed)?;
-        }
-        next_revision(&mut tx).await?;
-        tx.commit().await.map_err(failed)
-    }
 }
 
-/// A point as its columns have it: times lose what is below a microsecond.
-fn stored_form(point: &PointRow) -> (&str, &'static str, [i64; 6]) {
-    let numbers = [
-        stored::micros(point.as_of),
-        stored::micros(point.finished),
-        i64::from(point.chain_length),
-        stored::whole(point.logical_bytes),
-        stored::whole(point.stored_bytes),
-        stored::whole(point.rows),
-    ];
-    (&point.id.0, stored::kind_name(Some(point.kind)), numbers)
-}
-
-async fn next_revision(tx: &mut SqliteConnection) -> Result<i64> {
+pub(super) async fn next_revision(tx: &mut SqliteConnection) -> Result<i64> {
     let failed = |e| ledger_error("count ledger revision", e);
     sqlx::query("UPDATE ledger_revision SET revision = revision + 1").execute(&mut *tx).await.map_err(failed)?;
     sqlx::query_scalar("SELECT revision FROM ledger_revision").fetch_one(tx).await.map_err(failed)

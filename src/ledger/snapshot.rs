@@ -25,6 +25,8 @@ pub const RTO_WINDOW_DAYS: i64 = 30;
 pub struct LedgerSnapshot {
     /// When it was read.
     pub taken: DateTime<Utc>,
+    /// When the ledger began: counters count from then, and of drills before nothing is known.
+    pub created: DateTime<Utc>,
     /// [`Ledger::revision`] it was read at.
     pub revision: i64,
     /// By name; every source the ledger ever heard of.
@@ -38,8 +40,10 @@ pub struct SourceFigures {
     pub kind: String,
     /// Name of its repository; empty where only runs are known.
     pub repository: String,
-    /// When the ledger first heard of it.
+    /// When the ledger first heard of it, or the as-of time of the oldest recovery point it ever had if that is older.
     pub created: Option<DateTime<Utc>>,
+    /// [`Ledger::revision`] at which its points, drills or promises last changed ([`Ledger::facts`]).
+    pub facts_revision: i64,
     /// What the repository last listed.
     pub points: PointFigures,
     /// Backups by kind; a kind that never ran is missing.
@@ -50,6 +54,15 @@ pub struct SourceFigures {
     pub drills: DrillFigures,
     /// What runs now, oldest first.
     pub running: Vec<RunningOperation>,
+    /// Scheduled runs that did not begin, ever; an operation that never missed one is missing.
+    pub missed: BTreeMap<Operation, u64>,
+}
+
+impl LedgerSnapshot {
+    /// Whether recovery points of a source are older than this ledger: there was another one, and its history is lost.
+    pub fn is_history_partial(&self, source: &str) -> bool {
+        self.sources.get(source).and_then(|figures| figures.points.oldest).is_some_and(|oldest| oldest < self.created)
+    }
 }
 
 impl SourceFigures {
@@ -159,7 +172,7 @@ impl RtoSummary {
 }
 
 /// Values in one `IN` list, far below every product's limit.
-const VALUES_PER_QUERY: usize = 1000;
+pub(super) const VALUES_PER_QUERY: usize = 1000;
 
 type Sources = BTreeMap<String, SourceFigures>;
 
@@ -171,6 +184,8 @@ impl Ledger {
         let failed = |e| ledger_error("read ledger", e);
         let revision =
             sqlx::query_scalar("SELECT revision FROM ledger_revision").fetch_one(&mut *tx).await.map_err(failed)?;
+        let created = sqlx::query_scalar("SELECT created_at FROM ledger_origin").fetch_one(&mut *tx).await;
+        let created = stored::time(created.map_err(failed)?)?;
         let mut sources = Sources::new();
         read_sources(&mut tx, &mut sources).await?;
         read_points(&mut tx, &mut sources).await?;
@@ -179,8 +194,9 @@ impl Ledger {
         read_last_runs(&mut tx, &mut sources, &last).await?;
         read_rto_window(&mut tx, &mut sources, taken).await?;
         read_running(&mut tx, &mut sources).await?;
+        read_missed(&mut tx, &mut sources).await?;
         tx.commit().await.map_err(failed)?;
-        Ok(LedgerSnapshot { taken, revision, sources })
+        Ok(LedgerSnapshot { taken, created, revision, sources })
     }
 }
 
@@ -193,7 +209,7 @@ async fn fetch(tx: &mut SqliteConnection, mut query: QueryBuilder<Sqlite>) -> Re
 }
 
 /// `(?, ?, …)` with these values.
-fn push_list<T>(query: &mut QueryBuilder<Sqlite>, values: &[T])
+pub(super) fn push_list<T>(query: &mut QueryBuilder<Sqlite>, values: &[T])
 where
     T: Clone + for<'q> sqlx::Encode<'q, Sqlite> + sqlx::Type<Sqlite>,
 {
@@ -206,11 +222,12 @@ where
 }
 
 async fn read_sources(tx: &mut SqliteConnection, sources: &mut Sources) -> Result<()> {
-    for row in rows(tx, "SELECT name, kind, repository, created_at FROM sources").await? {
+    for row in rows(tx, "SELECT name, kind, repository, created_at, facts_revision FROM sources").await? {
         let figures = sources.entry(column(&row, "name")?).or_default();
         figures.kind = column(&row, "kind")?;
         figures.repository = column(&row, "repository")?;
         figures.created = Some(stored::time(column(&row, "created_at")?)?);
+        figures.facts_revision = column(&row, "facts_revision")?;
     }
     Ok(())
 }
@@ -382,6 +399,16 @@ async fn read_running(tx: &mut SqliteConnection, sources: &mut Sources) -> Resul
             operation: stored::operation(column(&row, "operation")?)?,
             started: stored::time(column(&row, "started_at")?)?,
         });
+    }
+    Ok(())
+}
+
+async fn read_missed(tx: &mut SqliteConnection, sources: &mut Sources) -> Result<()> {
+    // Rows and not a sum: what a sum is made of differs from product to product.
+    for row in rows(tx, "SELECT source, operation, missed FROM missed_runs").await? {
+        let figures = sources.entry(column(&row, "source")?).or_default();
+        let missed = figures.missed.entry(stored::operation(column(&row, "operation")?)?).or_default();
+        *missed += stored::count(column(&row, "missed")?);
     }
     Ok(())
 }

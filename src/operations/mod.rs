@@ -28,10 +28,28 @@ fn new_id() -> String {
 /// Read what the repository lists for a source and let the ledger know: truth is in the repository. What cannot be read
 /// there is no recovery point.
 pub fn refresh_points(app: &App, source: &Source) -> Result<Listing> {
+    let begun = app.block_on(app.ledger.revision())?;
     let listing = source.repository.listing(Some(&source.name))?;
     let rows: Vec<PointRow> = listing.points.iter().map(point_row).collect();
-    app.block_on(app.ledger.reconcile_points(&source.name, &rows))?;
+    let changed = app.block_on(app.ledger.reconcile_listing(&source.name, &rows, begun))?;
+    if changed.older_than_ledger > 0 {
+        tracing::warn!(
+            source = %source.name,
+            "the ledger is younger than {} recovery points that the repository lists: what was known of earlier drills and \
+             runs is lost, counters began at 0",
+            changed.older_than_ledger
+        );
+    }
+    if changed.gone > 0 {
+        tracing::info!(source = %source.name, "{} recovery points are no longer in the repository", changed.gone);
+    }
     Ok(listing)
+}
+
+/// Let the ledger know the source and what is promised of it now.
+pub fn know(app: &App, source: &Source) -> Result<()> {
+    app.block_on(app.ledger.ensure_source(&source.name, source.engine_name, &source.repository_name))?;
+    app.block_on(app.ledger.record_promises(&source.name, &source.objectives))
 }
 
 /// Make ready to write to the repository, and create it only for its very first backup: a place that was in use and is
@@ -77,6 +95,7 @@ fn point_row(published: &Published) -> PointRow {
 /// A run that is being recorded.
 struct Recorded<'a> {
     app: &'a App,
+    operation: Operation,
     id: RunId,
     watch: Stopwatch,
     finished: bool,
@@ -84,10 +103,10 @@ struct Recorded<'a> {
 
 impl<'a> Recorded<'a> {
     fn begin(app: &'a App, source: &Source, operation: Operation, kind: Option<BackupKind>) -> Result<Self> {
-        app.block_on(app.ledger.ensure_source(&source.name, source.engine_name, &source.repository_name))?;
+        know(app, source)?;
         let start = RunStart { source: source.name.clone(), operation, kind };
         let id = app.block_on(app.ledger.begin(&start))?;
-        Ok(Self { app, id, watch: Stopwatch::start(&app.clock), finished: false })
+        Ok(Self { app, operation, id, watch: Stopwatch::start(&app.clock), finished: false })
     }
 
     fn seconds(&self) -> f64 {
@@ -120,11 +139,28 @@ impl<'a> Recorded<'a> {
 impl Drop for Recorded<'_> {
     fn drop(&mut self) {
         if !self.finished {
-            let mut result = RunResult::new(Outcome::Interrupted, self.seconds());
-            "the operation ended without a result".clone_into(&mut result.reason);
+            let result = if std::thread::panicking() {
+                let doing = match self.operation {
+                    Operation::Backup => "backing up",
+                    Operation::Drill => "drilling",
+                    Operation::Restore => "restoring",
+                    Operation::Verify => "verifying",
+                };
+                RunResult {
+                    reason: format!("the program panicked while {doing} (a bug)"),
+                    hint: Some("report it with what the log says at this time".to_owned()),
+                    ..RunResult::new(Outcome::Failed, self.seconds())
+                }
+            } else {
+                let reason = "the operation ended without a result".to_owned();
+                RunResult { reason, ..RunResult::new(Outcome::Interrupted, self.seconds()) }
+            };
             if let Err(error) = self.app.block_on(self.app.ledger.finish(&self.id, &result)) {
                 tracing::error!(%error, "record interrupted run");
             }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -91,6 +91,15 @@ pub struct Listing {
     pub damaged: Vec<Error>,
 }
 
+/// Room for backups, in bytes; none where that is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Space {
+    /// What the repository takes.
+    pub occupied: Option<u64>,
+    /// What is free where it is.
+    pub available: Option<u64>,
+}
+
 /// Random access to one stored file. Safe to share between threads.
 pub trait StoredFile: Send + Sync {
     /// Length in bytes.
@@ -123,6 +132,10 @@ pub trait Repository: Send + Sync {
     fn list(&self, source: Option<&str>) -> Result<Vec<Published>> {
         let mut listing = self.listing(source)?;
         if listing.damaged.is_empty() { Ok(listing.points) } else { Err(listing.damaged.swap_remove(0)) }
+    }
+    /// How much room it takes and has; cheap enough to be asked every few minutes. Optional.
+    fn space(&self) -> Result<Space> {
+        Ok(Space::default())
     }
     /// Open a stored file of a published backup.
     fn open(&self, source: &str, point: &RecoveryPointId, path: &str) -> Result<Arc<dyn StoredFile>>;

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 
 use crate::error::Result;
@@ -120,6 +121,8 @@ pub trait Sandbox: Send + Sync {
     fn provision(&self, spec: &SandboxSpec, run: &str, context: &RunContext) -> Result<Box<dyn Instance>>;
     /// Stop and wipe what earlier processes left behind; instances of live processes are left alone.
     fn reap(&self) -> Result<Vec<Reaped>>;
+    /// When each instance that exists now was made, whoever made it and whether anybody still uses it.
+    fn existing(&self) -> Result<Vec<DateTime<Utc>>>;
 }
 
 /// A throwaway instance. Dropping it destroys it too, but only [`Instance::destroy`] can report a failure.

@@ -15,7 +15,7 @@ use crate::domain::schedule::Work;
 use crate::error::{Error, Kind, Result};
 use crate::exporter::refresh::Exporter;
 use crate::exporter::service_state::{Progress, SchedulerState};
-use crate::ledger::{Operation, Outcome, Run};
+use crate::ledger::{LastRuns, MissedRuns, Operation, Outcome};
 use crate::operations::backup::backup;
 use crate::operations::drill::{DrillRequest, drill};
 use crate::operations::observe::observe;
@@ -45,8 +45,13 @@ impl AppWork {
 
     /// Read what the repository lists for `source`; what comes out is in the ledger and in the metrics.
     pub fn observe(&self, app: &App, source: &Source) {
-        let observation = observe(app, source);
-        self.exporter.update_service(|service| observation.note_in(service));
+        let state = observe(app, source).state;
+        if state.up.is_some() {
+            let repository = source.repository_name.clone();
+            self.exporter.update_service(|service| {
+                service.repositories.insert(repository, state);
+            });
+        }
         self.exporter.changed();
     }
 }
@@ -66,17 +71,16 @@ impl Workplace for AppWork {
 
     fn histories(&self) -> Result<BTreeMap<Job, JobHistory>> {
         let app = self.app();
-        let snapshot = app.block_on(app.ledger.snapshot())?;
-        let mut histories = BTreeMap::new();
-        for spec in self.specs() {
+        let runs = app.block_on(app.ledger.last_runs_by_work())?;
+        let snapshot = self.exporter.view()?.snapshot;
+        let history = |spec: JobSpec| {
             let job = spec.job;
-            let runs = app.block_on(app.ledger.last_runs(&job.source, operation(job.work), 50))?;
-            let runs = runs.iter().filter(|run| run.kind == job.work.backup_kind());
+            let runs = runs.get(&(job.source.clone(), job.work));
             let created = snapshot.sources.get(&job.source).and_then(|figures| figures.created);
-            let history = history(runs, created);
-            histories.insert(job, history);
-        }
-        Ok(histories)
+            let history = history(job.work, runs, created);
+            (job, history)
+        };
+        Ok(self.specs().into_iter().map(history).collect())
     }
 
     fn promise(&self, source: &str) -> Option<Promise> {
@@ -117,11 +121,23 @@ impl Workplace for AppWork {
     }
 
     fn missed(&self, missed: &Missed) {
-        let job = &missed.job;
+        let (app, job) = (self.app(), &missed.job);
         tracing::warn!(
             source = %job.source, first = %missed.first, last = %missed.last, count = missed.count,
             "{} did not begin at its time: {}", job.work, missed.reason
         );
+        let record = MissedRuns {
+            source: job.source.clone(),
+            operation: operation(job.work),
+            kind: job.work.backup_kind(),
+            first: missed.first,
+            last: missed.last,
+            count: missed.count,
+            reason: missed.reason.to_owned(),
+        };
+        if let Err(error) = app.block_on(app.ledger.record_missed(&record)) {
+            tracing::error!(hint = error.hint_text(), "record missed {job}: {error}");
+        }
     }
 
     fn is_unwanted(&self, job: &Job) -> bool {
@@ -143,20 +159,21 @@ impl Workplace for AppWork {
     }
 }
 
-fn history<'r>(runs: impl Iterator<Item = &'r Run> + Clone, created: Option<DateTime<Utc>>) -> JobHistory {
-    let again = |run: &&Run| {
-        let outcome = run.outcome.unwrap_or(Outcome::Interrupted);
-        match run.operation {
-            Operation::Backup => !outcome.is_good(),
-            _ => matches!(outcome, Outcome::Inconclusive | Outcome::Interrupted),
-        }
+/// What the plan has to know of the runs of one work.
+fn history(work: Work, runs: Option<&LastRuns>, created: Option<DateTime<Utc>>) -> JobHistory {
+    let Some(runs) = runs else { return JobHistory { created, ..JobHistory::default() } };
+    let again = match runs.outcome {
+        // The data of a drill that failed does not become better by another look at it.
+        Some(Outcome::Failed) => work.is_backup(),
+        Some(outcome) => !outcome.is_good(),
+        // Another process is at it.
+        None => false,
     };
-    let good = runs.clone().find(|run| run.outcome.is_some_and(Outcome::is_good));
     JobHistory {
         created,
-        begun: runs.clone().next().map(|run| run.started),
-        failures: u32::try_from(runs.take_while(again).count()).unwrap_or(u32::MAX),
-        duration: good.and_then(|run| Duration::try_from_secs_f64(run.duration_seconds?).ok()),
+        begun: runs.started,
+        failures: if again { u32::try_from(runs.failures_in_a_row).unwrap_or(u32::MAX).max(1) } else { 0 },
+        duration: runs.last_good_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
     }
 }
 

@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::exporter::refresh::Exporter;
 use crate::exporter::web::{Site, WebOptions, WebServer};
+use crate::operations::observe::{count_sandboxes, observe_all};
 use crate::run_context::Cancel;
 use crate::scheduler::{AppWork, Job, Scheduler};
 
@@ -23,6 +24,8 @@ use crate::scheduler::{AppWork, Job, Scheduler};
 const REFRESH_INTERVAL: Duration = Duration::from_secs(2);
 /// How long the first look at the repositories may keep the service from being ready.
 const FIRST_LOOK: Duration = Duration::from_secs(30);
+/// How often the sandboxes are counted.
+const CENSUS_INTERVAL: Duration = Duration::from_secs(2);
 /// How soon a thread that waits notices that the end was asked for.
 const NOTICE: Duration = Duration::from_millis(100);
 
@@ -60,11 +63,11 @@ pub fn serve(
     let closed = Cancel::default();
     let (looked, first_look) = channel();
     let left = std::thread::scope(|scope| {
-        let observed = work.clone();
+        let (observed, shown) = (work.clone(), exporter.clone());
         scope.spawn(move || {
-            observe_all(&observed, stop);
+            look_at_everything(&observed, &shown);
             let _ = looked.send(());
-            keep_observing(&observed, stop);
+            keep_looking(&observed, &shown, stop);
         });
         let web = scope.spawn(|| {
             app.block_on(async {
@@ -117,27 +120,28 @@ fn reap(app: &App) {
 }
 
 /// Ask the repositories of all sources what they list: recovery points are never remembered from a success.
-fn observe_all(work: &AppWork, stop: &Cancel) {
-    let app = work.app();
-    for name in app.config.sources.keys() {
-        if stop.is_cancelled() {
-            return;
-        }
-        // A source that cannot be wired up was named at the start.
-        if let Ok(source) = app.source(name) {
-            work.observe(&app, &source);
-        }
-    }
+fn look_at_everything(work: &AppWork, exporter: &Exporter) {
+    let seen = observe_all(&work.app());
+    exporter.update_service(|service| seen.show(service));
+    exporter.changed();
 }
 
-fn keep_observing(work: &AppWork, stop: &Cancel) {
-    let mut waited = Duration::ZERO;
+/// The same every now and then, and the sandboxes more often: what runs makes and destroys them.
+fn keep_looking(work: &AppWork, exporter: &Exporter, stop: &Cancel) {
+    let (mut since_listing, mut since_census) = (Duration::ZERO, Duration::ZERO);
     while !stop.is_cancelled() {
         std::thread::sleep(NOTICE);
-        waited += NOTICE;
-        if waited >= work.app().config.scheduler.listing_interval {
-            waited = Duration::ZERO;
-            observe_all(work, stop);
+        since_listing += NOTICE;
+        since_census += NOTICE;
+        if since_listing >= work.app().config.scheduler.listing_interval {
+            since_listing = Duration::ZERO;
+            look_at_everything(work, exporter);
+        } else if since_census >= CENSUS_INTERVAL {
+            since_census = Duration::ZERO;
+            // Trouble is said with every listing.
+            if let Ok(sandboxes) = count_sandboxes(&work.app()) {
+                exporter.update_service(|service| sandboxes.show(service));
+            }
         }
     }
 }

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::app::App;
 use crate::config;
 use crate::error::{OrFailed, Result};
 use crate::exporter::refresh::Exporter;
 use crate::exporter::service_state::Reload;
+use crate::operations::know;
 use crate::run_context::Cancel;
 use crate::scheduler::{AppWork, Bell};
 
@@ -88,6 +90,7 @@ impl Configuration {
                 if app.config.web.listen_addresses != before.config.web.listen_addresses {
                     tracing::warn!("`web.listen_addresses` changed: that takes a restart");
                 }
+                record_promises(&app);
                 self.exporter.set_config(Arc::new(app.config.clone()));
                 self.work.replace(Arc::new(app));
                 self.bell.reconfigured();
@@ -101,5 +104,14 @@ impl Configuration {
         };
         let at = before.clock.wall();
         self.exporter.update_service(|service| service.last_reload = Some(Reload { at, error }));
+    }
+}
+
+/// What was promised until now and what is from now on: the past is judged by what was promised then.
+fn record_promises(app: &App) {
+    for name in app.config.sources.keys() {
+        if let Err(error) = app.source(name).and_then(|source| know(app, &source)) {
+            tracing::error!(source = %name, hint = error.hint_text(), "record what is promised: {error}");
+        }
     }
 }

@@ -17,6 +17,7 @@ mod influxdb;
 mod influxdb_moving;
 mod interop;
 mod kills;
+mod ledger_truth;
 mod memory;
 mod mysql;
 mod network;

@@ -40,7 +40,10 @@ async fn what_happened_is_exported() {
     let text = exposition().await;
     let expected = [
         (r#"source_info{source="agama",kind="mysql",repository="offsite"}"#, 1.0),
-        (r#"source_created_timestamp_seconds{source="agama"}"#, start),
+        (r#"source_created_timestamp_seconds{source="agama"}"#, start - 108_000.0),
+        (r#"missed_runs_total{source="agama",operation="backup"}"#, 0.0),
+        (r#"missed_runs_total{source="agama",operation="drill"}"#, 3.0),
+        ("ledger_created_timestamp_seconds", start),
         (r#"source_retired{source="agama"}"#, 0.0),
         (r#"rpo_objective_seconds{source="agama"}"#, 86_400.0),
         (r#"slo_objective_ratio{source="agama"}"#, 0.99),
@@ -109,7 +112,7 @@ async fn a_source_that_is_no_longer_configured_stays_visible_but_makes_no_promis
         of_gone,
         [
             r#"backup_sla_source_info{source="gone",kind="influxdb",repository="old"} 1"#,
-            r#"backup_sla_source_created_timestamp_seconds{source="gone"} 1790000000"#,
+            r#"backup_sla_source_created_timestamp_seconds{source="gone"} 1789892000"#,
             r#"backup_sla_source_retired{source="gone"} 1"#,
             r#"backup_sla_recovery_points{source="gone",kind="full"} 1"#,
             r#"backup_sla_recovery_points{source="gone",kind="incremental"} 0"#,
@@ -134,7 +137,8 @@ async fn an_interrupted_drill_is_inconclusive() {
 #[tokio::test]
 async fn what_is_not_known_of_a_repository_is_not_claimed() {
     let dir = tempfile::tempdir().unwrap();
-    let snapshot = LedgerSnapshot { taken: SetClock::new().wall(), revision: 0, sources: BTreeMap::new() };
+    let now = SetClock::new().wall();
+    let snapshot = LedgerSnapshot { taken: now, created: now, revision: 0, sources: BTreeMap::new() };
     let mut service = service();
     service.repositories = BTreeMap::from([
         ("offsite".to_owned(), RepositoryState { up: Some(false), ..RepositoryState::default() }),

@@ -1,6 +1,7 @@
 //! The exporter over real ledgers and real sockets.
 
 mod exposition;
+mod kept_promises;
 mod openmetrics;
 mod rendering;
 mod web;
@@ -24,7 +25,7 @@ use crate::config::{
 use crate::domain::drill::{Check, TableResult};
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
 use crate::domain::sla::Objectives;
-use crate::ledger::{Ledger, Operation, Outcome, PointRow, RunResult, RunStart};
+use crate::ledger::{Ledger, MissedRuns, Operation, Outcome, PointRow, RunResult, RunStart};
 
 /// 2026-09-21 14:13:20 UTC.
 pub(super) const START: i64 = 1_790_000_000;
@@ -155,6 +156,10 @@ pub(super) async fn seeded(dir: &Path, clock: &Arc<SetClock>) -> Ledger {
     };
     let run = ledger.begin(&start(Operation::Drill, None)).await.unwrap();
     ledger.finish(&run, &failed).await.unwrap();
+    let (first, last) = (clock.wall() - TimeDelta::days(3), clock.wall() - TimeDelta::days(1));
+    let (source, reason) = ("agama".to_owned(), "the service was down".to_owned());
+    let missed = MissedRuns { source, operation: Operation::Drill, kind: None, first, last, count: 3, reason };
+    ledger.record_missed(&missed).await.unwrap();
     clock.advance(400);
     ledger.begin(&start(Operation::Restore, None)).await.unwrap();
     ledger

@@ -2,6 +2,7 @@
 
 mod durability;
 mod figures;
+mod history;
 mod portability;
 
 use std::path::Path;

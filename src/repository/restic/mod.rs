@@ -14,6 +14,7 @@ mod publication;
 mod seal;
 mod session;
 mod setup;
+mod space;
 mod stored_file;
 #[cfg(test)]
 mod tests;
@@ -29,8 +30,9 @@ use self::candidate::Stored;
 use self::catalogue::Found;
 use self::session::Session;
 pub use self::setup::ResticOptions;
+use self::space::Measured;
 use super::admission::{check_manifest, check_new};
-use super::{Candidate, Listing, NewCandidate, Repository, StoredFile};
+use super::{Candidate, Listing, NewCandidate, Repository, Space, StoredFile};
 use crate::domain::manifest::{Manifest, RecoveryPointId};
 use crate::error::{Error, Result};
 
@@ -39,6 +41,7 @@ pub struct ResticRepository {
     files: Arc<LocalBackend>,
     session: Session,
     options: ResticOptions,
+    measured: Measured,
 }
 
 impl ResticRepository {
@@ -56,7 +59,12 @@ impl ResticRepository {
     }
 
     fn through(files: Arc<LocalBackend>, backend: Arc<dyn WriteBackend>, password: SecretString) -> Self {
-        Self { files, session: Session::new(backend, password), options: ResticOptions::default() }
+        Self {
+            files,
+            session: Session::new(backend, password),
+            options: ResticOptions::default(),
+            measured: Measured::default(),
+        }
     }
 
     fn check_unused(&self, source: &str, id: &RecoveryPointId) -> Result<()> {
@@ -104,6 +112,10 @@ impl Repository for ResticRepository {
 
     fn listing(&self, source: Option<&str>) -> Result<Listing> {
         catalogue::list(&self.session, source)
+    }
+
+    fn space(&self) -> Result<Space> {
+        self.measured.space(self.files.root())
     }
 
     fn open(&self, source: &str, point: &RecoveryPointId, path: &str) -> Result<Arc<dyn StoredFile>> {

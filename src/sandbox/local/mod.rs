@@ -30,6 +30,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use self::account::Account;
 use self::launch::{Limits, last_words, launch};
 use self::namespace::Loopback;
@@ -159,6 +161,12 @@ impl Sandbox for LocalSandbox {
             }
         }
         failure.map_or(Ok(reaped), Err)
+    }
+
+    fn existing(&self) -> Result<Vec<DateTime<Utc>>> {
+        let areas = area::all(&self.state_dir);
+        let made: Vec<_> = areas.iter().map(|area| workspace::existing(area)).collect::<Result<_>>()?;
+        Ok(made.concat())
     }
 }
 

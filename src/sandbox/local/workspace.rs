@@ -238,6 +238,30 @@ pub(super) fn abandoned(area: &Path) -> Result<Vec<Abandoned>> {
     Ok(found)
 }
 
+/// When each instance in `area` was made: by its record, or by its directory where that has none (any more).
+pub(super) fn existing(area: &Path) -> Result<Vec<DateTime<Utc>>> {
+    let what = || format!("count sandboxes in {}", area.display());
+    let entries = match fs::read_dir(area) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.or_failed(what())?,
+    };
+    let mut made = Vec::new();
+    for entry in entries {
+        let path = entry.or_failed(what())?.path();
+        // What is not there any more was removed in between.
+        let Ok(facts) = path.symlink_metadata() else { continue };
+        if facts.is_dir() {
+            let record = fs::read(record_path(&path)).ok();
+            let record = record.and_then(|text| serde_json::from_slice::<Record>(&text).ok());
+            made.push(match record {
+                Some(record) => record.created,
+                None => facts.modified().or_failed(what())?.into(),
+            });
+        }
+    }
+    Ok(made)
+}
+
 /// A record can outlive its directory if its process is killed between the two removals.
 fn sweep_record(path: &Path) {
     let name = path.to_string_lossy();

@@ -1,0 +1,176 @@
+use proptest::prelude::*;
+
+use super::*;
+
+/// Seconds after an arbitrary beginning.
+fn at(seconds: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_790_000_000 + seconds, 0).unwrap()
+}
+
+fn objectives(rpo: u64, rto: u64, retention: u64, interval: u64, chain: u32) -> Objectives {
+    let seconds = Duration::from_secs;
+    Objectives {
+        rpo: seconds(rpo),
+        rto: seconds(rto),
+        retention: seconds(retention),
+        drill_interval: seconds(interval),
+        max_chain_length: chain,
+        objective_ratio: 0.99,
+    }
+}
+
+/// What was known at a moment, found without any cleverness.
+fn moment(facts: &Facts, now: DateTime<Utc>, at: DateTime<Utc>) -> (Objectives, Measured) {
+    let known = |times: Vec<DateTime<Utc>>, place: usize| times[place..].iter().fold(now, |a, b| a.min(*b)) <= at;
+    let since: Vec<_> = facts.promises.iter().map(|it| it.since).collect();
+    let ended: Vec<_> = facts.drills.iter().map(|it| it.ended).collect();
+    let promised = (0..since.len()).rev().find(|place| known(since.clone(), *place)).unwrap_or(0);
+    let drills: Vec<&Drilled> =
+        (0..ended.len()).filter(|place| known(ended.clone(), *place)).map(|place| &facts.drills[place]).collect();
+    let points: Vec<&Lifetime> = facts
+        .points
+        .iter()
+        .filter(|it| it.available.min(now) <= at && it.gone.is_none_or(|gone| gone.min(now) > at))
+        .collect();
+    let newest = points.iter().map(|it| it.as_of).max();
+    let measured = Measured {
+        created: Some(facts.created),
+        newest,
+        oldest: points.iter().map(|it| it.as_of).min(),
+        rto_seconds: drills.iter().rev().find_map(|it| it.rto_seconds),
+        last_passed_drill: drills.iter().rev().find(|it| it.passed).map(|it| it.ended),
+        chain_length: points.iter().filter(|it| Some(it.as_of) == newest).map(|it| it.chain_length).max().unwrap_or(0),
+    };
+    (facts.promises[promised].objectives.clone(), measured)
+}
+
+const SPAN: i64 = 3000;
+
+fn some_facts() -> impl Strategy<Value = Facts> {
+    let objectives = (0..900_u64, 0..30_u64, 0..1500_u64, 0..900_u64, 0..4_u32)
+        .prop_map(|(rpo, rto, retention, interval, chain)| objectives(rpo, rto, retention, interval, chain));
+    let promise =
+        (-SPAN..SPAN * 2, objectives).prop_map(|(since, objectives)| Promise { since: at(since), objectives });
+    let point = (-SPAN..SPAN + 700, -400..400_i64, prop::option::of(0..SPAN), 0..5_u32).prop_map(
+        |(as_of, delay, life, chain_length)| Lifetime {
+            as_of: at(as_of),
+            chain_length,
+            available: at(as_of + delay),
+            gone: life.map(|life| at(as_of + delay + life)),
+        },
+    );
+    let drill = (-SPAN..SPAN + 700, any::<bool>(), prop::option::of(0..60_u32))
+        .prop_map(|(ended, passed, rto)| Drilled { ended: at(ended), passed, rto_seconds: rto.map(f64::from) });
+    (
+        -SPAN..SPAN,
+        prop::collection::vec(promise, 1..4),
+        prop::collection::vec(point, 0..12),
+        prop::collection::vec(drill, 0..8),
+    )
+        .prop_map(|(created, promises, points, drills)| Facts { created: at(created), promises, points, drills })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn every_second_has_the_answer_of_the_rule_for_one_moment(facts in some_facts(), now in 0..SPAN) {
+        let timeline = Timeline::of(&facts, at(0), at(now));
+        let mut met = Objective::ALL.map(|_| 0);
+        for second in 0..now {
+            let (promised, measured) = moment(&facts, at(now), at(second));
+            for (objective, sum) in Objective::ALL.into_iter().zip(&mut met) {
+                let expected = promised.are_met(objective, &measured, at(second));
+                prop_assert_eq!(timeline.is_met(objective, at(second)), Some(expected), "{:?} at {}", objective, second);
+                *sum += i64::from(expected);
+            }
+        }
+        let ratios = timeline.ratios(at(0), at(now));
+        for (objective, seconds) in Objective::ALL.into_iter().zip(met) {
+            // All times are whole seconds, but a limit belongs to the promise: it is broken a microsecond later, which a
+            // count of seconds rounds up by one per change at most.
+            let Some(ratio) = ratios.get(&objective) else { prop_assert_eq!(now, 0); continue };
+            let counted = seconds as f64 / now as f64;
+            prop_assert!((ratio - counted).abs() <= 60.0 / now as f64, "{objective:?}: {ratio}, counted {counted}");
+        }
+    }
+
+    #[test]
+    fn the_future_of_a_timeline_is_what_a_later_look_at_the_same_facts_finds(facts in some_facts(), later in 0..SPAN) {
+        // Only what has happened by then.
+        let facts = Facts {
+            promises: facts.promises.into_iter().map(|it| Promise { since: it.since.min(at(0)), ..it }).collect(),
+            drills: facts.drills.into_iter().map(|it| Drilled { ended: it.ended.min(at(0)), ..it }).collect(),
+            points: facts.points.into_iter().filter(|it| it.available.max(it.gone.unwrap_or(it.available)) <= at(0)).collect(),
+            ..facts
+        };
+        let (early, late) = (Timeline::of(&facts, at(-100), at(0)), Timeline::of(&facts, at(-100), at(later)));
+        prop_assert_eq!(early, late);
+    }
+}
+
+fn healthy() -> Facts {
+    let hour = 3600;
+    Facts {
+        created: at(0),
+        promises: vec![Promise { since: at(0), objectives: objectives(7200, 600, 86_400, 86_400, 5) }],
+        points: (0..10)
+            .map(|n| Lifetime { as_of: at(n * hour), chain_length: 0, available: at(n * hour + 60), gone: None })
+            .collect(),
+        drills: vec![Drilled { ended: at(hour), passed: true, rto_seconds: Some(300.0) }],
+    }
+}
+
+#[test]
+fn downtime_counts_as_met_until_the_newest_point_is_too_old_and_as_not_met_from_then_on() {
+    let facts = healthy();
+    // The last point is of hour 9 and good until hour 11; nothing came until hour 20.
+    let timeline = Timeline::of(&facts, at(0), at(20 * 3600));
+    let ratio = timeline.recent_ratios(facts.created, at(20 * 3600))[&Objective::Rpo];
+    let expected = (11.0 * 3600.0 - 60.0) / (20.0 * 3600.0);
+    assert!((ratio - expected).abs() < 1e-6, "{ratio} is not {expected}");
+    assert_eq!(timeline.is_met(Objective::Rpo, at(11 * 3600)), Some(true), "the limit belongs to the promise");
+    assert_eq!(timeline.is_met(Objective::Rpo, at(11 * 3600) + TimeDelta::microseconds(1)), Some(false));
+}
+
+#[test]
+fn a_failed_drill_renews_nothing_but_its_recovery_time_counts() {
+    let mut facts = healthy();
+    facts.drills.push(Drilled { ended: at(7200), passed: false, rto_seconds: Some(700.0) });
+    let timeline = Timeline::of(&facts, at(0), at(30 * 3600));
+    assert_eq!(timeline.is_met(Objective::Rto, at(7199)), Some(true));
+    assert_eq!(timeline.is_met(Objective::Rto, at(7200)), Some(false));
+    assert_eq!(timeline.is_met(Objective::DrillInterval, at(25 * 3600)), Some(true));
+    assert_eq!(timeline.is_met(Objective::DrillInterval, at(25 * 3600 + 1)), Some(false));
+}
+
+#[test]
+fn each_time_is_judged_by_the_promise_of_that_time() {
+    let mut facts = healthy();
+    facts.promises.push(Promise { since: at(5 * 3600), objectives: objectives(600, 600, 86_400, 86_400, 5) });
+    let timeline = Timeline::of(&facts, at(0), at(9 * 3600));
+    assert_eq!(timeline.is_met(Objective::Rpo, at(4 * 3600 + 1800)), Some(true));
+    assert_eq!(timeline.is_met(Objective::Rpo, at(5 * 3600 + 1800)), Some(false));
+}
+
+#[test]
+fn a_window_begins_no_earlier_than_the_source_and_without_a_promise_nothing_is_said() {
+    let facts = healthy();
+    let now = at(40 * 86_400);
+    let timeline = Timeline::of(&facts, window_start(now), now);
+    assert!(timeline.recent_ratios(facts.created, now)[&Objective::Rpo].abs() < f64::EPSILON);
+    assert_eq!(timeline.ratios(at(0), now), MetRatios::new(), "it does not reach back so far");
+    assert_eq!(timeline.recent_ratios(now, now), MetRatios::new());
+    let unpromised = Facts { promises: Vec::new(), ..facts };
+    assert_eq!(Timeline::of(&unpromised, at(0), now).recent_ratios(at(0), now), MetRatios::new());
+}
+
+#[test]
+fn a_month_of_hourly_points_that_are_all_in_time_needs_only_a_few_spans() {
+    let mut facts = healthy();
+    facts.points = (0..720)
+        .map(|n| Lifetime { as_of: at(n * 3600), chain_length: 0, available: at(n * 3600 + 60), gone: None })
+        .collect();
+    let timeline = Timeline::of(&facts, at(0), at(720 * 3600));
+    assert!(timeline.spans.len() < 10, "{:?}", timeline.spans);
+}

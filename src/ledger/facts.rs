@@ -1,0 +1,91 @@
+//! What the history of promises is made from, read for one source at a time.
+
+use chrono::{DateTime, Utc};
+use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
+
+use super::open::ledger_error;
+use super::stored::{self, column};
+use super::{Ledger, promises};
+use crate::domain::history::{Drilled, Facts, Lifetime};
+use crate::error::Result;
+
+impl Ledger {
+    /// Everything that decides whether the promises of `source` were kept from `from` on. None for a source that the
+    /// ledger never heard of.
+    pub async fn facts(&self, source: &str, from: DateTime<Utc>) -> Result<Option<Facts>> {
+        let mut tx = self.read().await?;
+        let created: Option<i64> = sqlx::query_scalar("SELECT created_at FROM sources WHERE name = ?")
+            .bind(source)
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(failed)?;
+        let Some(created) = created else { return Ok(None) };
+        let promised = sqlx::query("SELECT * FROM promises WHERE source = ? ORDER BY revision")
+            .bind(source)
+            .fetch_all(&mut *tx)
+            .await
+            .map_err(failed)?;
+        let points = sqlx::query(
+            "SELECT as_of, chain_length, available_at, gone_at FROM point_lifetimes \
+             WHERE source = ? AND (gone_at IS NULL OR gone_at > ?)",
+        )
+        .bind(source)
+        .bind(stored::micros(from))
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(failed)?;
+        Ok(Some(Facts {
+            created: stored::time(created)?,
+            promises: promised.iter().map(promises::promise).collect::<Result<_>>()?,
+            points: points.iter().map(lifetime).collect::<Result<_>>()?,
+            drills: drills(&mut tx, source, from).await?,
+        }))
+    }
+}
+
+fn failed(error: sqlx::Error) -> crate::error::Error {
+    ledger_error("read history", error)
+}
+
+fn lifetime(row: &SqliteRow) -> Result<Lifetime> {
+    Ok(Lifetime {
+        as_of: stored::time(column(row, "as_of")?)?,
+        chain_length: stored::chain_length(column(row, "chain_length")?),
+        available: stored::time(column(row, "available_at")?)?,
+        gone: stored::optional_time(column(row, "gone_at")?)?,
+    })
+}
+
+/// The drills since `from`, and before it back to the last that passed and the last that measured a recovery time.
+async fn drills(tx: &mut SqliteConnection, source: &str, from: DateTime<Utc>) -> Result<Vec<Drilled>> {
+    let before = sqlx::query(
+        "SELECT MAX(CASE WHEN outcome = 'passed' THEN ended_revision END) AS passed, \
+         MAX(CASE WHEN rto_seconds IS NOT NULL THEN ended_revision END) AS measured \
+         FROM runs WHERE source = ? AND operation = 'drill' AND ended_at < ?",
+    )
+    .bind(source)
+    .bind(stored::micros(from))
+    .fetch_one(&mut *tx)
+    .await
+    .map_err(failed)?;
+    let (passed, measured): (Option<i64>, Option<i64>) = (column(&before, "passed")?, column(&before, "measured")?);
+    let first = match (passed, measured) {
+        (Some(passed), Some(measured)) => passed.min(measured),
+        (passed, measured) => passed.or(measured).unwrap_or(0),
+    };
+    let rows = sqlx::query(
+        "SELECT ended_at, outcome, rto_seconds FROM runs WHERE source = ? AND operation = 'drill' \
+         AND ended_revision >= ? AND (outcome = 'passed' OR rto_seconds IS NOT NULL) ORDER BY ended_revision",
+    )
+    .bind(source)
+    .bind(first)
+    .fetch_all(tx)
+    .await
+    .map_err(failed)?;
+    let drilled = |row| {
+        let passed = column::<&str>(row, "outcome")? == super::Outcome::Passed.name();
+        Ok(Drilled { ended: stored::time(column(row, "ended_at")?)?, passed, rto_seconds: column(row, "rto_seconds")? })
+    };
+    rows.iter().map(drilled).collect()
+}

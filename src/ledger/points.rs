@@ -1,0 +1,211 @@
+//! Recovery points: what the repository lists now, and from when until when each one that it ever listed was there.
+//!
+//! A point counts as available from the time at which its manifest says that it was published, not from when it was
+//! first seen: it could have been restored although nobody looked, and that is what is promised. The manifest is signed
+//! into the repository, so after the loss of a ledger the lifetimes of all points that are left are known again. Only
+//! where we saw it before its own time (its writer's clock is ahead) or where it had been gone in between does the time
+//! count at which it was seen. When a point went away is only known to have been before the listing that missed it, and
+//! the listing is what counts: between the two nothing else said that it could not be restored.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+
+use super::Ledger;
+use super::open::ledger_error;
+use super::record::{ROWS_PER_INSERT, next_revision};
+use super::run::PointRow;
+use super::stored::{self, column};
+use crate::error::Result;
+
+/// Days for which points that are gone are remembered: a year and a month, for reports.
+pub const GONE_POINTS_DAYS: i64 = 400;
+
+/// What a listing changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reconciled {
+    /// Points that were not known before.
+    pub appeared: u64,
+    /// Points that are gone.
+    pub gone: u64,
+    /// Of those that appeared, the ones that were published before this ledger began: there was another one.
+    pub older_than_ledger: u64,
+}
+
+/// A remembered point of one source that is there, or that went away while the listing was made.
+struct Known {
+    gone_revision: Option<i64>,
+    seen_revision: i64,
+}
+
+impl Ledger {
+    /// Replace the remembered recovery points of a source by what the repository lists now. The drills that were run on
+    /// a point that vanished stay, and so does its lifetime.
+    pub async fn reconcile_points(&self, source: &str, points: &[PointRow]) -> Result<Reconciled> {
+        let now = self.revision().await?;
+        self.reconcile_listing(source, points, now).await
+    }
+
+    /// The same with a listing that was begun at [`Ledger::revision`] `begun`. What others found out in the meantime is
+    /// newer than this listing and stays.
+    pub async fn reconcile_listing(&self, source: &str, points: &[PointRow], begun: i64) -> Result<Reconciled> {
+        let mut listed: BTreeMap<&str, &PointRow> = points.iter().map(|point| (point.id.0.as_str(), point)).collect();
+        let remembered = self.points(source).await?;
+        let same =
+            |point: &PointRow| listed.get(point.id.0.as_str()).is_some_and(|it| stored_form(it) == stored_form(point));
+        if remembered.len() == listed.len() && remembered.iter().all(same) {
+            return Ok(Reconciled::default());
+        }
+        let now = self.clock.wall();
+        let mut tx = self.write().await?;
+        let revision = next_revision(&mut tx).await?;
+        let remembered = read_points(&mut tx, source).await?;
+        let known = read_lifetimes(&mut tx, source, begun).await?;
+        listed.retain(|id, _| known.get(*id).is_none_or(|known| known.gone_revision.is_none()));
+        for point in &remembered {
+            let id = point.id.0.as_str();
+            if known.get(id).is_some_and(|known| known.seen_revision > begun && known.gone_revision.is_none()) {
+                listed.entry(id).or_insert(point);
+            }
+        }
+        let before: BTreeSet<&str> = remembered.iter().map(|point| point.id.0.as_str()).collect();
+        let gone: Vec<&str> = before.iter().copied().filter(|id| !listed.contains_key(id)).collect();
+        let appeared: Vec<&PointRow> =
+            listed.values().copied().filter(|it| !before.contains(it.id.0.as_str())).collect();
+        end_lifetimes(&mut tx, source, &gone, (now, revision)).await?;
+        begin_lifetimes(&mut tx, source, &appeared, (now, revision)).await?;
+        let listed: Vec<&PointRow> = listed.into_values().collect();
+        replace_points(&mut tx, source, &listed).await?;
+        note_facts(&mut tx, source, &listed, revision).await?;
+        let older = older_than_ledger(&mut tx, &appeared).await?;
+        tx.commit().await.map_err(failed)?;
+        Ok(Reconciled { appeared: appeared.len() as u64, gone: gone.len() as u64, older_than_ledger: older })
+    }
+}
+
+fn failed(error: sqlx::Error) -> crate::error::Error {
+    ledger_error("record recovery points", error)
+}
+
+async fn read_points(tx: &mut SqliteConnection, source: &str) -> Result<Vec<PointRow>> {
+    let rows = sqlx::query("SELECT * FROM points WHERE source = ?").bind(source).fetch_all(tx).await.map_err(failed)?;
+    rows.iter().map(stored::point).collect()
+}
+
+/// By id: the points that are there, and those that went away after `begun`.
+async fn read_lifetimes(tx: &mut SqliteConnection, source: &str, begun: i64) -> Result<BTreeMap<String, Known>> {
+    let rows = sqlx::query(
+        "SELECT id, seen_revision, gone_revision FROM point_lifetimes \
+         WHERE source = ? AND (gone_at IS NULL OR gone_revision > ?) ORDER BY seen_revision",
+    )
+    .bind(source)
+    .bind(begun)
+    .fetch_all(tx)
+    .await
+    .map_err(failed)?;
+    let known = |row| {
+        let (seen_revision, gone_revision) = (column(row, "seen_revision")?, column(row, "gone_revision")?);
+        Ok((column(row, "id")?, Known { gone_revision, seen_revision }))
+    };
+    rows.iter().map(known).collect()
+}
+
+async fn end_lifetimes(
+    tx: &mut SqliteConnection,
+    source: &str,
+    gone: &[&str],
+    (now, revision): (DateTime<Utc>, i64),
+) -> Result<()> {
+    for id in gone {
+        let end =
+            "UPDATE point_lifetimes SET gone_at = ?, gone_revision = ? WHERE source = ? AND id = ? AND gone_at IS NULL";
+        let end = sqlx::query(end).bind(stored::micros(now)).bind(revision).bind(source).bind(*id);
+        end.execute(&mut *tx).await.map_err(failed)?;
+    }
+    let forget = sqlx::query("DELETE FROM point_lifetimes WHERE source = ? AND gone_at < ?")
+        .bind(source)
+        .bind(stored::micros(now - TimeDelta::days(GONE_POINTS_DAYS)));
+    forget.execute(tx).await.map_err(failed)?;
+    Ok(())
+}
+
+async fn begin_lifetimes(
+    tx: &mut SqliteConnection,
+    source: &str,
+    appeared: &[&PointRow],
+    (now, revision): (DateTime<Utc>, i64),
+) -> Result<()> {
+    for chunk in appeared.chunks(ROWS_PER_INSERT) {
+        let mut came_back = BTreeSet::new();
+        for point in chunk {
+            let before = sqlx::query_scalar("SELECT COUNT(*) FROM point_lifetimes WHERE source = ? AND id = ?");
+            let before: i64 = before.bind(source).bind(&point.id.0).fetch_one(&mut *tx).await.map_err(failed)?;
+            if before > 0 {
+                came_back.insert(&point.id);
+            }
+        }
+        let mut insert = QueryBuilder::<Sqlite>::new(
+            "INSERT INTO point_lifetimes (source, id, seen_revision, as_of, finished, chain_length, available_at, \
+             first_seen) ",
+        );
+        insert.push_values(chunk, |mut row, point| {
+            let available = if came_back.contains(&point.id) { now } else { point.finished.min(now) };
+            row.push_bind(source.to_owned()).push_bind(point.id.0.clone()).push_bind(revision);
+            row.push_bind(stored::micros(point.as_of)).push_bind(stored::micros(point.finished));
+            row.push_bind(i64::from(point.chain_length));
+            row.push_bind(stored::micros(available)).push_bind(stored::micros(now));
+        });
+        insert.build().execute(&mut *tx).await.map_err(failed)?;
+    }
+    Ok(())
+}
+
+async fn replace_points(tx: &mut SqliteConnection, source: &str, listed: &[&PointRow]) -> Result<()> {
+    sqlx::query("DELETE FROM points WHERE source = ?").bind(source).execute(&mut *tx).await.map_err(failed)?;
+    for chunk in listed.chunks(ROWS_PER_INSERT) {
+        let mut insert = QueryBuilder::<Sqlite>::new(
+            "INSERT INTO points (source, id, kind, as_of, finished, chain_length, logical_bytes, stored_bytes, \
+             row_count) ",
+        );
+        insert.push_values(chunk, |mut row, point| {
+            let (id, kind, numbers) = stored_form(point);
+            row.push_bind(source.to_owned()).push_bind(id.to_owned()).push_bind(kind);
+            for number in numbers {
+                row.push_bind(number);
+            }
+        });
+        insert.build().execute(&mut *tx).await.map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// The history of promises changed; and a source is at least as old as its data, whatever this ledger remembers: the loss
+/// of a ledger must not make it young again, for a young source is excused from keeping old points.
+async fn note_facts(tx: &mut SqliteConnection, source: &str, listed: &[&PointRow], revision: i64) -> Result<()> {
+    let note = sqlx::query("UPDATE sources SET facts_revision = ? WHERE name = ?").bind(revision).bind(source);
+    note.execute(&mut *tx).await.map_err(failed)?;
+    if let Some(oldest) = listed.iter().map(|point| stored::micros(point.as_of)).min() {
+        let older = "UPDATE sources SET created_at = ? WHERE name = ? AND created_at > ?";
+        sqlx::query(older).bind(oldest).bind(source).bind(oldest).execute(tx).await.map_err(failed)?;
+    }
+    Ok(())
+}
+
+async fn older_than_ledger(tx: &mut SqliteConnection, appeared: &[&PointRow]) -> Result<u64> {
+    let origin: i64 = sqlx::query_scalar("SELECT created_at FROM ledger_origin").fetch_one(tx).await.map_err(failed)?;
+    Ok(appeared.iter().filter(|point| stored::micros(point.finished) < origin).count() as u64)
+}
+
+/// A point as its columns have it: times lose what is below a microsecond.
+fn stored_form(point: &PointRow) -> (&str, &'static str, [i64; 6]) {
+    let numbers = [
+        stored::micros(point.as_of),
+        stored::micros(point.finished),
+        i64::from(point.chain_length),
+        stored::whole(point.logical_bytes),
+        stored::whole(point.stored_bytes),
+        stored::whole(point.rows),
+    ];
+    (&point.id.0, stored::kind_name(Some(point.kind)), numbers)
+}

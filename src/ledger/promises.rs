@@ -1,0 +1,80 @@
+//! What was promised, and since when: a time is judged by the promise of that time, not by today's.
+
+use std::time::Duration;
+
+use sqlx::sqlite::SqliteRow;
+
+use super::Ledger;
+use super::open::ledger_error;
+use super::record::next_revision;
+use super::stored::{self, column};
+use crate::domain::history::Promise;
+use crate::domain::sla::Objectives;
+use crate::error::Result;
+
+const NEWEST: &str = "SELECT * FROM promises WHERE source = ? ORDER BY revision DESC LIMIT 1";
+
+impl Ledger {
+    /// Remember that these objectives are in force for `source` from now on. Writes nothing where they are already.
+    pub async fn record_promises(&self, source: &str, objectives: &Objectives) -> Result<()> {
+        let failed = |e| ledger_error("record promises", e);
+        // Looked for without the write lock first: nearly always there is nothing to do.
+        let known = sqlx::query(NEWEST).bind(source).fetch_optional(&self.pool).await.map_err(failed)?;
+        if is_promised(known.as_ref(), objectives)? {
+            return Ok(());
+        }
+        let mut tx = self.write().await?;
+        let known = sqlx::query(NEWEST).bind(source).fetch_optional(&mut *tx).await.map_err(failed)?;
+        if is_promised(known.as_ref(), objectives)? {
+            return Ok(());
+        }
+        let revision = next_revision(&mut tx).await?;
+        let mut insert = sqlx::query(
+            "INSERT INTO promises (source, revision, since, rpo, rto, retention, drill_interval, max_chain_length, \
+             objective_ratio) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(source)
+        .bind(revision)
+        .bind(stored::micros(self.clock.wall()));
+        let (numbers, ratio) = stored_form(objectives);
+        for number in numbers {
+            insert = insert.bind(number);
+        }
+        insert.bind(ratio).execute(&mut *tx).await.map_err(failed)?;
+        let note = sqlx::query("UPDATE sources SET facts_revision = ? WHERE name = ?").bind(revision).bind(source);
+        note.execute(&mut *tx).await.map_err(failed)?;
+        tx.commit().await.map_err(failed)
+    }
+}
+
+fn is_promised(newest: Option<&SqliteRow>, objectives: &Objectives) -> Result<bool> {
+    let Some(newest) = newest else { return Ok(false) };
+    Ok(stored_form(&promise(newest)?.objectives) == stored_form(objectives))
+}
+
+/// A row of `promises`.
+pub(super) fn promise(row: &SqliteRow) -> Result<Promise> {
+    let duration = |name| Ok(Duration::from_micros(stored::count(column(row, name)?)));
+    let objectives = Objectives {
+        rpo: duration("rpo")?,
+        rto: duration("rto")?,
+        retention: duration("retention")?,
+        drill_interval: duration("drill_interval")?,
+        max_chain_length: stored::chain_length(column(row, "max_chain_length")?),
+        objective_ratio: column(row, "objective_ratio")?,
+    };
+    Ok(Promise { since: stored::time(column(row, "since")?)?, objectives })
+}
+
+/// Objectives as their columns have them.
+fn stored_form(objectives: &Objectives) -> ([i64; 5], f64) {
+    let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+    let numbers = [
+        micros(objectives.rpo),
+        micros(objectives.rto),
+        micros(objectives.retention),
+        micros(objectives.drill_interval),
+        i64::from(objectives.max_chain_length),
+    ];
+    (numbers, objectives.objective_ratio)
+}

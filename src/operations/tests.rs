@@ -1,0 +1,76 @@
+//! What all operations have in common, over a real ledger and a real repository.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use tokio::runtime::Runtime;
+
+use super::observe::{Sandboxes, observe, observe_all};
+use super::*;
+use crate::clock::SystemClock;
+use crate::config::parse;
+
+const CONFIG: &str = include_str!("../../tests/fixtures/one-tree.toml");
+
+fn app(dir: &Path, key: &str, runtime: &Runtime) -> App {
+    fs::write(dir.join("key"), key).unwrap();
+    fs::set_permissions(dir.join("key"), fs::Permissions::from_mode(0o600)).unwrap();
+    let config = parse(CONFIG, &dir.join("config.toml")).unwrap();
+    App::open(config, SystemClock::shared(), runtime.handle().clone()).unwrap()
+}
+
+#[test]
+fn a_run_that_panics_is_recorded_as_failed_and_one_that_is_dropped_as_interrupted() {
+    let (dir, runtime) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap());
+    let app = app(dir.path(), "correct horse", &runtime);
+    let source = app.source("ansible").unwrap();
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        let _run = Recorded::begin(&app, &source, Operation::Drill, None).unwrap();
+        panic!("a bug of this test");
+    }));
+    assert!(panicked.is_err());
+    drop(Recorded::begin(&app, &source, Operation::Backup, Some(BackupKind::Full)).unwrap());
+    let last = |operation| app.block_on(app.ledger.last_runs("ansible", operation, 1)).unwrap().remove(0);
+    let drill = last(Operation::Drill);
+    assert_eq!(drill.outcome, Some(Outcome::Failed));
+    assert_eq!(drill.reason, "the program panicked while drilling (a bug)");
+    assert!(drill.hint.is_some() && drill.duration_seconds.is_some());
+    assert_eq!(last(Operation::Backup).outcome, Some(Outcome::Interrupted));
+}
+
+#[test]
+fn what_is_seen_of_a_repository_is_whether_it_can_be_read_and_what_room_it_has() {
+    let (dir, runtime) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap());
+    let first = app(dir.path(), "correct horse", &runtime);
+    let seen = observe_all(&first);
+    assert!(seen.repositories.is_empty(), "before the first backup there is nothing to be up or down: {seen:?}");
+    let source = first.source("ansible").unwrap();
+    source.repository.prepare().unwrap();
+    let state = observe_all(&first).repositories["local"];
+    assert_eq!((state.up, state.key_available), (Some(true), Some(true)));
+    assert!(state.size_bytes.unwrap() > 0 && state.available_bytes.unwrap() > 0, "{state:?}");
+    let one = observe(&first, &source);
+    assert_eq!((one.state.up, one.state.size_bytes), (state.up, state.size_bytes));
+    assert_eq!(one.listing.unwrap().points.len(), 0);
+
+    let other = app(dir.path(), "another key", &runtime);
+    let seen = observe(&other, &other.source("ansible").unwrap());
+    assert_eq!((seen.state.up, seen.state.key_available), (Some(false), Some(false)));
+    assert!(seen.trouble.is_some() && seen.listing.is_none());
+}
+
+#[test]
+fn every_sandbox_that_exists_is_counted_whoever_left_it() {
+    let (dir, runtime) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap());
+    let app = app(dir.path(), "correct horse", &runtime);
+    assert_eq!(observe_all(&app).sandboxes, Some(Sandboxes::default()));
+    let area = dir.path().join("state/sandboxes");
+    fs::create_dir_all(area.join("without-record")).unwrap();
+    fs::create_dir(area.join("old")).unwrap();
+    let record = r#"{"created": "2020-01-02T03:04:05Z", "owner": {"pid": 1, "started": null}, "server": null, "socket_directory": null}"#;
+    fs::write(area.join("old.json"), record).unwrap();
+    let seen = observe_all(&app).sandboxes.unwrap();
+    assert_eq!((seen.count, seen.oldest.unwrap().timestamp()), (2, 1_577_934_245));
+}
