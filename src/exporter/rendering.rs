@@ -158,7 +158,12 @@ impl Kept {
             if place.as_ref().is_some_and(|old| old.digest == digest) {
                 continue;
             }
-            let content = if form.gzip { Content::Gzip(Piece::new(&text)) } else { Content::Plain(text.into()) };
+            let content = if form.gzip {
+                Content::Gzip(Piece::new(&text))
+            } else {
+                // Without the room that was left for more.
+                Content::Plain(text.into_boxed_str().into_boxed_bytes().into())
+            };
             *place = Some(KeptPiece { digest, content });
         }
     }

@@ -65,7 +65,7 @@ fn request(numbers: &mut Numbers) -> (Vec<u8>, Manner) {
         4 => b"GET /\0 HTTP/1.1\r\nHost: \0\r\nX\0: y\r\n\r\n".to_vec(),
         5 => format!("{good}Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n{}", long(numbers)).into_bytes(),
         6 => format!("{good}Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n-1\r\n").into_bytes(),
-        7 => format!("POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n").into_bytes(),
+        7 => b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n".to_vec(),
         8 => format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000\r\n\r\n{}", long(numbers)).into_bytes(),
         9 => format!("{good}\r\n").repeat(usize::try_from(numbers.below(50)).unwrap()).into_bytes(),
         10 => [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), numbers.bytes(2000)].concat(),

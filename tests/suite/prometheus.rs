@@ -75,7 +75,7 @@ fn eavesdrop(server: &str) -> (String, Arc<Mutex<Vec<u8>>>) {
     let (ears, server) = (heard.clone(), server.to_owned());
     let pass = |mut from: TcpStream, mut to: TcpStream, ears: Arc<Mutex<Vec<u8>>>| {
         std::thread::spawn(move || {
-            let mut room = [0; 65536];
+            let mut room = [0; 8192];
             while let Ok(read @ 1..) = from.read(&mut room) {
                 ears.lock().unwrap().extend(&room[..read.min(2000)]);
                 if to.write_all(&room[..read]).is_err() {

@@ -8,13 +8,13 @@ use crate::exporter::collector::collect;
 use crate::exporter::exposition::{Exposition, Format};
 
 /// Prints what the parser of the Python client library (Debian package `python3-prometheus-client`) understood.
-const PARSER: &str = r#"
+const PARSER: &str = r"
 import json, sys
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 families = text_string_to_metric_families(sys.stdin.read())
 print(json.dumps([[f.name, f.type, f.unit, f.documentation, [[s.name, s.labels, s.value] for s in f.samples]]
                   for f in families]))
-"#;
+";
 
 async fn understood() -> (String, serde_json::Value) {
     let mut view = seeded_view().await;

@@ -95,7 +95,7 @@ fn scraped(exporter: &Exporter, form: Form) -> String {
     text
 }
 
-fn value(text: &str, series: &str) -> f64 {
+fn value(text: &str, series: &str) -> i64 {
     let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("no {series} in\n{text}")).parse().unwrap()
 }
@@ -129,7 +129,7 @@ async fn a_scrape_right_after_a_change_of_the_ledger_or_the_configuration_shows_
     exported.ledger.begin(&drill).await.unwrap();
     exported.exporter.refresh(&exported.ledger).await.unwrap();
     for form in FORMS {
-        assert_eq!(value(&scraped(&exported.exporter, form), "backup_sla_drills_total{source=\"agama\"}"), 3.0);
+        assert_eq!(value(&scraped(&exported.exporter, form), "backup_sla_drills_total{source=\"agama\"}"), 3);
     }
     exported.exporter.set_config(Arc::new(config(Path::new("/none"), &["agama"])));
     for form in FORMS {
@@ -148,13 +148,10 @@ async fn ages_and_ticks_move_although_nothing_else_does() {
             service.scheduler = Some(SchedulerState { last_tick: Some(now), ..SchedulerState::default() });
         });
         let text = scraped(&exported.exporter, form);
-        let now = now.timestamp() as f64;
+        let now = now.timestamp();
         assert_eq!(value(&text, "backup_sla_scheduler_last_tick_timestamp_seconds"), now);
-        assert_eq!(
-            value(&text, "backup_sla_recovery_point_age_seconds{source=\"agama\"}"),
-            now - START as f64 + 3600.0
-        );
-        assert_eq!(value(&text, "backup_sla_ledger_last_read_timestamp_seconds"), START as f64 + 600.0);
+        assert_eq!(value(&text, "backup_sla_recovery_point_age_seconds{source=\"agama\"}"), now - START + 3600);
+        assert_eq!(value(&text, "backup_sla_ledger_last_read_timestamp_seconds"), START + 600);
     }
 }
 
@@ -162,7 +159,7 @@ async fn ages_and_ticks_move_although_nothing_else_does() {
 async fn due_times_follow_in_the_background() {
     let exported = exported().await;
     let series = "backup_sla_drill_next_run_timestamp_seconds{source=\"agama\"}";
-    assert_eq!(value(&scraped(&exported.exporter, FORMS[1]), series), 0.0);
+    assert_eq!(value(&scraped(&exported.exporter, FORMS[1]), series), 0);
     let due = exported.clock.wall();
     exported.exporter.update_service(|service| {
         let next_runs = BTreeMap::from([(("agama".to_owned(), Work::Drill), due)]);
@@ -170,7 +167,7 @@ async fn due_times_follow_in_the_background() {
     });
     let background = tokio::spawn(exported.exporter.clone().keep_rendered());
     let seen = async {
-        while value(&scraped(&exported.exporter, FORMS[1]), series) == 0.0 {
+        while value(&scraped(&exported.exporter, FORMS[1]), series) == 0 {
             tokio::task::yield_now().await;
         }
     };

@@ -9,6 +9,7 @@ use hyper::header::{
 };
 use hyper::http::request;
 use hyper::{Method, Response, StatusCode};
+use tokio::sync::Semaphore;
 
 use super::Site;
 use super::body::Parts;
@@ -20,6 +21,9 @@ use crate::exporter::pages;
 
 /// Paths of other pages: what begins with one of these cannot be where the metrics are.
 const PAGES: [&str; 4] = ["/-", "/api", "/sources", "/favicon.ico"];
+
+/// Scrapes that are rendered at once.
+const RENDERED_AT_ONCE: usize = 2;
 
 /// Is `path` one where the metrics can be?
 pub(super) fn check_telemetry_path(path: &str) -> Result<()> {
@@ -34,7 +38,7 @@ pub(super) fn check_telemetry_path(path: &str) -> Result<()> {
         return wrong("it has characters other than letters, digits, `/`, `-`, `.`, `_` and `~`");
     }
     let is_page = |page: &&str| path.strip_prefix(*page).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    if path == "/" || PAGES.iter().any(|page| is_page(&page)) {
+    if path == "/" || PAGES.iter().any(is_page) {
         return wrong("there is a page of that name");
     }
     Ok(())
@@ -46,11 +50,19 @@ pub(super) struct Answers {
     telemetry_path: String,
     file: Option<Arc<WebFile>>,
     open_to_all: Arc<Settings>,
+    /// Scrapes that are rendered at once: more would only share the processors, and each thread keeps memory of its own.
+    rendering: Semaphore,
 }
 
 impl Answers {
     pub(super) fn new(site: Arc<Site>, telemetry_path: String, file: Option<Arc<WebFile>>) -> Self {
-        Self { site, telemetry_path, file, open_to_all: Arc::new(Settings::open_to_all()) }
+        Self {
+            site,
+            telemetry_path,
+            file,
+            open_to_all: Arc::new(Settings::open_to_all()),
+            rendering: Semaphore::new(RENDERED_AT_ONCE),
+        }
     }
 
     /// What is in use now; without a web configuration file nothing is read.
@@ -118,6 +130,7 @@ impl Answers {
     async fn metrics(&self, request: &request::Parts) -> Response<Parts> {
         let form = negotiation::form(&request.headers);
         let exporter = self.site.exporter.clone();
+        let _turn = self.rendering.acquire().await;
         // Thousands of sources take a while to write down: not on a thread that drives connections.
         let rendered = tokio::task::spawn_blocking(move || exporter.scrape(form)).await;
         match rendered.unwrap_or_else(|panic| Err(Error::failed("render metrics").because(panic))) {

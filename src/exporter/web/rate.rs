@@ -34,7 +34,7 @@ impl Bucket {
         // One number, written in one step: a poisoned lock says nothing about it.
         let mut full = self.full.lock().unwrap_or_else(PoisonError::into_inner);
         let then = (*full).max(now) + self.rate.interval;
-        let admits = then - now <= self.rate.interval.saturating_mul(self.rate.burst);
+        let admits = then.saturating_sub(now) <= self.rate.interval.saturating_mul(self.rate.burst);
         if admits {
             *full = then;
         }

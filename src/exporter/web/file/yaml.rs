@@ -129,13 +129,11 @@ impl<'y, 't> Section<'y, 't> {
     /// `true` or `false`.
     pub(super) fn boolean(&self, key: &str, mistakes: &mut Mistakes) -> Option<bool> {
         let node = self.node(key)?;
-        match &node.data {
-            YamlData::Value(Scalar::Boolean(value)) => Some(*value),
-            _ => {
-                mistakes.at(node, &format!("`{key}` must be `true` or `false`"));
-                None
-            }
+        if let YamlData::Value(Scalar::Boolean(value)) = &node.data {
+            return Some(*value);
         }
+        mistakes.at(node, &format!("`{key}` must be `true` or `false`"));
+        None
     }
 
     /// A list of strings with the place of each; none if there is no such key.
