@@ -20,3 +20,4 @@ pub mod process;
 pub mod repository;
 pub mod run_context;
 pub mod sandbox;
+pub mod status;

@@ -1,70 +1,12 @@
 //! `backup-sla status [SOURCE…]`: promised against measured.
 
-use chrono::{DateTime, Utc};
-use serde::Serialize;
-
 use super::output;
 use super::{Session, Sources};
 use crate::app::App;
-use crate::domain::sla::{self, Objective, Objectives};
 use crate::error::Result;
-use crate::ledger::{LedgerSnapshot, Run, SourceFigures};
+use crate::ledger::{LedgerSnapshot, SourceFigures};
 use crate::operations::refresh_points;
-
-/// Promised and measured figures of one source; seconds throughout. What never happened is null, and not met.
-#[derive(Debug, Serialize)]
-struct Line {
-    source: String,
-    kind: String,
-    /// What is wrong with the repository; where it could not be asked, the figures are the last known ones.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    problem: Option<String>,
-    objectives: Promised,
-    measured: Measured,
-    met: Met,
-    running: Vec<String>,
-    last_backup: Option<Ended>,
-    last_drill: Option<Ended>,
-}
-
-#[derive(Debug, Serialize)]
-struct Promised {
-    rpo_seconds: f64,
-    rto_seconds: f64,
-    retention_seconds: f64,
-    drill_interval_seconds: f64,
-    max_chain_length: u32,
-}
-
-#[derive(Debug, Serialize)]
-struct Measured {
-    recovery_points: u64,
-    recovery_point_time: Option<DateTime<Utc>>,
-    rpo_seconds: Option<f64>,
-    verified_recovery_point_time: Option<DateTime<Utc>>,
-    verified_rpo_seconds: Option<f64>,
-    oldest_recovery_point_time: Option<DateTime<Utc>>,
-    rto_seconds: Option<f64>,
-    last_passed_drill_time: Option<DateTime<Utc>>,
-    chain_length: u32,
-}
-
-#[allow(clippy::struct_excessive_bools)] // one per objective
-#[derive(Debug, Serialize)]
-struct Met {
-    rpo: bool,
-    rto: bool,
-    retention: bool,
-    drill_interval: bool,
-    max_chain_length: bool,
-}
-
-#[derive(Debug, Serialize)]
-struct Ended {
-    outcome: String,
-    time: Option<DateTime<Utc>>,
-    reason: String,
-}
+use crate::status::SourceStatus;
 
 pub fn run(session: &Session<'_>, arguments: &Sources) -> Result<u8> {
     let app = session.app()?;
@@ -82,7 +24,7 @@ pub fn show(app: &App, names: &[String], json: bool) -> Result<u8> {
         });
     }
     let snapshot = app.block_on(app.ledger.snapshot())?;
-    let lines: Vec<Line> =
+    let lines: Vec<SourceStatus> =
         names.iter().zip(problems).map(|(name, problem)| line(app, &snapshot, name, problem)).collect();
     if json {
         lines.iter().try_for_each(output::json)?;
@@ -92,64 +34,13 @@ pub fn show(app: &App, names: &[String], json: bool) -> Result<u8> {
     Ok(u8::from(lines.iter().any(|line| line.problem.is_some())))
 }
 
-fn line(app: &App, snapshot: &LedgerSnapshot, name: &str, problem: Option<String>) -> Line {
-    let config = &app.config.sources[name];
+fn line(app: &App, snapshot: &LedgerSnapshot, name: &str, problem: Option<String>) -> SourceStatus {
     let nothing = SourceFigures::default();
     let figures = snapshot.sources.get(name).unwrap_or(&nothing);
-    let now = app.clock.wall();
-    let age = |time: Option<DateTime<Utc>>| time.map(|time| (now - time).as_seconds_f64());
-    let measured = Measured {
-        recovery_points: figures.points.by_kind.values().sum(),
-        recovery_point_time: figures.points.newest,
-        rpo_seconds: age(figures.points.newest),
-        verified_recovery_point_time: figures.points.newest_verified,
-        verified_rpo_seconds: age(figures.points.newest_verified),
-        oldest_recovery_point_time: figures.points.oldest,
-        rto_seconds: figures.drills.last_measured.as_ref().and_then(|run| run.rto_seconds),
-        last_passed_drill_time: figures.drills.last_passed.as_ref().and_then(|run| run.ended),
-        chain_length: figures.points.chain_length,
-    };
-    let objectives = &config.objectives;
-    Line {
-        source: name.to_owned(),
-        kind: config.kind.name().to_owned(),
-        met: met(objectives, &figures.measured(), now),
-        objectives: promised(objectives),
-        measured,
-        problem,
-        running: figures.running.iter().map(|run| run.operation.name().to_owned()).collect(),
-        last_backup: figures.last_backup.as_ref().map(ended),
-        last_drill: figures.drills.last.as_ref().map(ended),
-    }
+    SourceStatus::new(&app.config.sources[name], figures, app.clock.wall()).with_problem(problem)
 }
 
-fn promised(objectives: &Objectives) -> Promised {
-    Promised {
-        rpo_seconds: objectives.rpo.as_secs_f64(),
-        rto_seconds: objectives.rto.as_secs_f64(),
-        retention_seconds: objectives.retention.as_secs_f64(),
-        drill_interval_seconds: objectives.drill_interval.as_secs_f64(),
-        max_chain_length: objectives.max_chain_length,
-    }
-}
-
-fn met(objectives: &Objectives, measured: &sla::Measured, now: DateTime<Utc>) -> Met {
-    let met = |objective| objectives.are_met(objective, measured, now);
-    Met {
-        rpo: met(Objective::Rpo),
-        rto: met(Objective::Rto),
-        retention: met(Objective::Retention),
-        drill_interval: met(Objective::DrillInterval),
-        max_chain_length: met(Objective::ChainLength),
-    }
-}
-
-fn ended(run: &Run) -> Ended {
-    let outcome = run.outcome.map_or("running", crate::ledger::Outcome::name);
-    Ended { outcome: outcome.to_owned(), time: run.ended, reason: run.reason.clone() }
-}
-
-fn print(lines: &[Line]) -> Result<()> {
+fn print(lines: &[SourceStatus]) -> Result<()> {
     let mut table = output::table(&["SOURCE", "OBJECTIVE", "PROMISED", "MEASURED", ""]);
     let shown = |seconds: Option<f64>| seconds.map_or("never".to_owned(), output::duration);
     for line in lines {

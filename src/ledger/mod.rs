@@ -17,6 +17,7 @@ use sqlx::SqlitePool;
 
 use crate::clock::Clock;
 
+pub mod history;
 mod memory;
 mod open;
 mod process_identity;

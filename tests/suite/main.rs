@@ -19,6 +19,7 @@ mod kills;
 mod memory;
 mod mysql;
 mod network;
+mod pages;
 mod privileges;
 mod round_trip;
 mod rules;
