@@ -141,7 +141,7 @@ fn table(view: &View, sources: &[Judged], query: &Query) -> Markup {
                 table.cards.fleet role="table" {
                     caption.hidden { "Promised against measured per source, worst first" }
                     thead role="rowgroup" { tr role="row" {
-                        @for heading in ["Source", "RPO", "RTO", "Drill passed", "Retention", "Chain", "Kept, 30 days", "Last backup", "Last drill", "Next"] {
+                        @for heading in ["Source", "RPO", "RTO", "Since drill", "Retention", "Chain", "Kept, 30 days", "Last backup", "Last drill", "Next"] {
                             th scope="col" role="columnheader" { (heading) }
                         }
                     } }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
-use super::words::{age, duration, percent, rfc3339, state, unsure};
+use super::words::{duration, percent, rfc3339, state, unsure};
 use crate::domain::history::MetRatios;
 use crate::domain::sla::Objective;
 use crate::status::{Kept, SourceStatus, kept};
@@ -14,7 +14,7 @@ pub(super) struct Fact {
     pub name: &'static str,
     /// What it means.
     pub meaning: &'static str,
-    /// `24h`, `every 24h`.
+    /// The largest that was promised; of retention, the smallest.
     pub promised: String,
     /// `3h 5m`, `never`.
     pub measured: String,
@@ -45,9 +45,9 @@ pub(super) fn fact(status: &SourceStatus, objective: Objective, now: DateTime<Ut
         ),
         Objective::DrillInterval => (
             "Drill",
-            "Time since a test restore last passed",
-            format!("every {}", duration(promised.drill_interval_seconds)),
-            measured.last_passed_drill_time.map_or("never".to_owned(), |time| age(time, now)),
+            "Time since a drill last passed",
+            duration(promised.drill_interval_seconds),
+            old(measured.last_passed_drill_time.map(|time| whole_minutes((now - time).as_seconds_f64()))),
             measured.last_passed_drill_time,
         ),
         Objective::Retention => (
@@ -60,7 +60,7 @@ pub(super) fn fact(status: &SourceStatus, objective: Objective, now: DateTime<Ut
         Objective::ChainLength => (
             "Chain",
             "Increments that a restore replays on top of a full backup",
-            format!("at most {}", promised.max_chain_length),
+            promised.max_chain_length.to_string(),
             if measured.recovery_points == 0 { "none".to_owned() } else { measured.chain_length.to_string() },
             None,
         ),
@@ -76,7 +76,7 @@ fn whole_minutes(seconds: f64) -> f64 {
 pub(super) fn cell(fact: &Fact) -> Markup {
     html! {
         td role="cell" data-label=(fact.name) {
-            span.figure { (fact.measured) } " " span.muted { "/ " (fact.promised) }
+            span.pair { span.figure { (fact.measured) } span.muted { " / " (fact.promised) } }
             (state(fact.met, "met", "not met"))
         }
     }

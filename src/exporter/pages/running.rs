@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
-use super::words::{duration, percent, size, source_address, time};
+use super::words::{duration, elapsed, percent, size, source_address, time};
 use crate::status::RunningNow;
 
 /// Most operations that are shown.
@@ -42,7 +42,7 @@ fn row(source: &str, run: &RunningNow, base: &str, now: DateTime<Utc>) -> Markup
             div.numbers {
                 span data-field="ratio" { @if let Some(ratio) = run.ratio { (percent(ratio)) } }
                 span data-field="bytes" { (bytes(run)) }
-                span { "for " span data-field="elapsed" { (duration(run.elapsed_seconds.floor())) } }
+                span { "for " span data-field="elapsed" { (elapsed(run.elapsed_seconds)) } }
                 span data-field="estimate" { (estimate(run)) }
                 span.muted { "since " (time(run.started, now)) }
             }
@@ -65,7 +65,7 @@ fn estimate(run: &RunningNow) -> String {
         Some(last) if last >= run.elapsed_seconds => {
             format!(
                 "about {} left (the last one took {})",
-                duration((last - run.elapsed_seconds).ceil()),
+                elapsed((last - run.elapsed_seconds).ceil()),
                 duration(last)
             )
         }

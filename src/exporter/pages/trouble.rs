@@ -95,7 +95,16 @@ pub(super) fn of_source(view: &View, status: &SourceStatus) -> Vec<Trouble> {
         let (reason, hint) = (run.reason.clone(), run.hint.clone());
         all.push(Trouble { reason, hint, command, ..Trouble::new(what, run.ended) });
     }
+    say_commands_once(&mut all);
     all
+}
+
+/// What mends several troubles is typed once, after the last of them.
+fn say_commands_once(troubles: &mut [Trouble]) {
+    for at in 1..troubles.len() {
+        let (before, rest) = troubles.split_at_mut(at);
+        before.iter_mut().filter(|it| it.command == rest[0].command).for_each(|it| it.command = None);
+    }
 }
 
 /// `failed`, `was inconclusive`, `was interrupted`.
@@ -141,8 +150,10 @@ fn broken(view: &View, status: &SourceStatus, figures: &SourceFigures, objective
         }
         Objective::DrillInterval => {
             let what = match measured.last_passed_drill_time {
-                Some(_) => format!("Drill: one last passed {}, promised is {}", fact.measured, fact.promised),
-                None => format!("Drill: none has ever passed, promised is one {}", fact.promised),
+                Some(_) => {
+                    format!("Drill: none has passed for {}, promised is one every {}", fact.measured, fact.promised)
+                }
+                None => format!("Drill: none has ever passed, promised is one every {}", fact.promised),
             };
             let since = after(measured.last_passed_drill_time, promised.drill_interval_seconds).or(figures.created);
             Trouble { command: Some(program(view, &["drill", name])), ..Trouble::new(what, since) }
@@ -153,7 +164,7 @@ fn broken(view: &View, status: &SourceStatus, figures: &SourceFigures, objective
         }
         Objective::ChainLength => {
             let (have, promised) = (&fact.measured, &fact.promised);
-            Trouble::new(format!("Chain: a restore replays {have} increments, promised are {promised}"), None)
+            Trouble::new(format!("Chain: a restore replays {have} increments, promised are at most {promised}"), None)
         }
     })
 }
@@ -164,8 +175,10 @@ pub(super) fn list(troubles: &[Trouble], now: DateTime<Utc>) -> Markup {
         ul.troubles {
             @for trouble in troubles {
                 li {
-                    p.what-is-wrong { (trouble.what) }
-                    @if let Some(since) = trouble.since { p.since { "since " (time(since, now)) } }
+                    p.what-is-wrong {
+                        (trouble.what)
+                        @if let Some(since) = trouble.since { " " span.since { "since " (time(since, now)) } }
+                    }
                     @if !trouble.reason.is_empty() { p.reason { (trouble.reason) } }
                     @if let Some(hint) = &trouble.hint { p.hint { span.label { "Hint " } (hint) } }
                     @if let Some(command) = &trouble.command { (super::restore::block(command)) }

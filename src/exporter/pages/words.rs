@@ -38,6 +38,11 @@ pub(super) fn duration(seconds: f64) -> String {
     }
 }
 
+/// A duration in whole seconds, as the script of the page counts them.
+pub(super) fn elapsed(seconds: f64) -> String {
+    if seconds < 60.0 { format!("{:.0} s", seconds.floor()) } else { duration(seconds.floor()) }
+}
+
 /// The seconds between two times.
 pub(super) fn seconds(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
     (to - from).as_seconds_f64()
