@@ -270,7 +270,8 @@ async fn stages(tx: &mut SqliteConnection, runs: &[Run]) -> Result<BTreeMap<Stri
     if runs.is_empty() {
         return Ok(by_run);
     }
-    let mut query = QueryBuilder::<Sqlite>::new("SELECT run_id, name, seconds FROM run_stages WHERE run_id IN (");
+    let mut query = QueryBuilder::<Sqlite>::new("SELECT run_id, name, seconds FROM run_stages WHERE run_id IN ");
+    query.push("(");
     let mut list = query.separated(", ");
     for run in runs {
         list.push_bind(run.id.0.clone());

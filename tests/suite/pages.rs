@@ -51,7 +51,7 @@ const LOW_CONTRAST: &str = r"(() => {
 
 fn assert_accessible(browser: &mut Browser, address: &str) {
     let names = browser.accessible_names();
-    let named = [
+    let must_have = [
         "link",
         "button",
         "searchbox",
@@ -67,7 +67,7 @@ fn assert_accessible(browser: &mut Browser, address: &str) {
         "RootWebArea",
     ];
     for (role, name) in &names {
-        assert!(!named.contains(&role.as_str()) || !name.trim().is_empty(), "{address}: a {role} has no name");
+        assert!(!must_have.contains(&role.as_str()) || !name.trim().is_empty(), "{address}: a {role} has no name");
     }
     let count = |wanted: &str| names.iter().filter(|(role, _)| role == wanted).count();
     assert_eq!((count("main"), count("banner"), count("contentinfo")), (1, 1, 1), "{address}: {names:?}");

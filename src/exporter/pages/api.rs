@@ -52,7 +52,8 @@ struct Entry {
 
 #[derive(Serialize)]
 struct Repository<'a> {
-    repository: &'a str,
+    #[serde(rename = "repository")]
+    name: &'a str,
     up: Option<bool>,
     key_available: Option<bool>,
     size_bytes: Option<u64>,
@@ -96,7 +97,7 @@ pub(super) async fn status(view: &View, ledger: &Ledger, query: &Query) -> Resul
 fn repository<'a>(view: &View, name: &'a str) -> Repository<'a> {
     let RepositoryState { up, key_available, size_bytes, available_bytes } =
         view.service.repositories.get(name).copied().unwrap_or_default();
-    Repository { repository: name, up, key_available, size_bytes, available_bytes }
+    Repository { name, up, key_available, size_bytes, available_bytes }
 }
 
 fn entry(view: &View, source: &SourceConfig) -> Entry {
@@ -132,7 +133,7 @@ struct History<'a> {
 #[derive(Serialize)]
 struct Point<'a> {
     #[serde(flatten)]
-    point: &'a PointRow,
+    row: &'a PointRow,
     /// `passed`, `failed`; null before the first drill with a verdict.
     verdict: Option<&'static str>,
     drilled: Option<DateTime<Utc>>,
@@ -199,7 +200,7 @@ pub(super) async fn source(view: &View, ledger: &Ledger, name: &str) -> Result<P
 
 fn history_of<'a>(history: &'a SourceHistory, conclusive: Option<(&'a Run, &'a Verification)>) -> History<'a> {
     let point = |state: &'a PointState| Point {
-        point: &state.point,
+        row: &state.point,
         verdict: state.verdict.map(|(passed, _)| if passed { "passed" } else { "failed" }),
         drilled: state.verdict.map(|(_, at)| at),
     };

@@ -1,7 +1,7 @@
 //! Plots as inline SVG: axes, units, a title and a description for those who do not see them. Nothing here knows what is
 //! plotted.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
 use super::words::{count, duration, seconds, size};
@@ -130,12 +130,12 @@ const COLUMNS: usize = 700;
 pub(super) fn curve(plot: &Plot, corners: &[(DateTime<Utc>, f64)]) -> Markup {
     let points = thinned(corners.iter().map(|(time, value)| (plot.x(*time), plot.y(*value))).collect());
     let (Some(first), Some(last)) = (points.first(), points.last()) else { return html! {} };
-    let line: String = points.iter().map(|(x, y)| format!("{} {} ", one(*x), one(*y))).collect();
+    let line = points.iter().map(|(x, y)| format!("{} {}", one(*x), one(*y))).collect::<Vec<_>>().join(" ");
     let floor = one(plot.y(0.0));
-    let area = format!("M{} {floor} L{line}L{} {floor}Z", one(first.0), one(last.0));
+    let area = format!("M{} {floor}L{line}L{} {floor}Z", one(first.0), one(last.0));
     html! {
         path.area d=(area) {}
-        path.curve d={ "M" (line.trim_end()) } {}
+        path.curve d={ "M" (line) } {}
     }
 }
 
@@ -162,7 +162,7 @@ fn label(value: f64, unit: Unit) -> String {
     let whole = value.round() as u64;
     match unit {
         Unit::Seconds if value == 0.0 => "0".to_owned(),
-        Unit::Seconds if value < 60.0 && value >= 1.0 => format!("{value} s"),
+        Unit::Seconds if (1.0..60.0).contains(&value) => format!("{value} s"),
         Unit::Seconds => duration(value),
         Unit::Bytes if whole == 0 => "0".to_owned(),
         Unit::Bytes => size(whole).replace(".0 ", " "),
@@ -206,10 +206,7 @@ fn step(max: f64, unit: Unit) -> f64 {
     };
     match unit {
         Unit::Seconds => TIMES.into_iter().find(|step| *step >= wanted).unwrap_or_else(|| decimal(wanted, 1.0)),
-        Unit::Bytes => {
-            let power = 1024.0_f64.powf((wanted.max(1.0).ln() / 1024.0_f64.ln()).floor());
-            decimal(wanted / power, 1.0) * power
-        }
+        Unit::Bytes => wanted.max(1.0).log2().ceil().exp2(),
         Unit::Count => decimal(wanted, 1.0),
     }
 }
@@ -226,7 +223,7 @@ fn time_ticks(from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<(DateTime<Utc>, Str
     let mut ticks = Vec::new();
     while let Some(time) = DateTime::from_timestamp(at, 0).filter(|time| *time < to) {
         // A name at the very edge would be cut off.
-        if to - time > TimeDelta::seconds(seconds(from, to) as i64 / 30) && time - from > (to - from) / 30 {
+        if to - time > (to - from) / 30 && time - from > (to - from) / 30 {
             ticks.push((time, time.format(if every < 24 { "%m-%d %H:%M" } else { "%m-%d" }).to_string()));
         }
         at += period;
@@ -236,6 +233,8 @@ fn time_ticks(from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<(DateTime<Utc>, Str
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
+
     use super::*;
 
     #[test]
@@ -251,7 +250,7 @@ mod tests {
         assert_eq!(top(0.0, Unit::Seconds, None), "1 ms");
         assert_eq!(top(3_000_000.0, Unit::Bytes, None), "3 MiB");
         assert_eq!(top(7.0, Unit::Count, Some(20.0)), "20");
-        assert_eq!(top(f64::MAX / 1e10, Unit::Seconds, None).len() > 3, true);
+        assert!(!top(f64::MAX / 1e10, Unit::Seconds, None).is_empty(), "what is absurd is drawn, not refused");
     }
 
     #[test]

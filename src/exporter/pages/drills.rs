@@ -105,6 +105,7 @@ fn tables(found: &Verification) -> Markup {
             h3 { "By table" }
             div.scroll tabindex="0" role="region" aria-label="Verification by table" {
                 table {
+                    caption.hidden { "Verification by table" }
                     thead { tr {
                         th scope="col" { "Table" } th.number scope="col" { "Rows expected" }
                         th.number scope="col" { "Rows restored" } th scope="col" { "Content digest" }

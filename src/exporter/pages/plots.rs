@@ -42,7 +42,7 @@ pub(super) fn rpo(scene: &Scene<'_>) -> Markup {
     plot.finding =
         format!("Largest {}, now {}; promised at most {}.", duration(tooth.largest()), duration(*now), duration(limit));
     let table = html! {
-        table {
+        table aria-labelledby="rpo-title" {
             thead { tr { th scope="col" { "Day" } th.number scope="col" { "Largest age" } th.number scope="col" { "New points" } } }
             tbody { @for day in tooth.days() {
                 tr {
@@ -70,15 +70,12 @@ pub(super) fn rto(scene: &Scene<'_>) -> Markup {
     plot.finding = match measured.len() {
         0 => format!("{}, none measured one.", counted(drills.len(), "drill")),
         _ => format!(
-            "Longest {} of {}; promised at most {}.",
+            "Longest {} of {}; promised at most {}. {without} measured none.",
             duration(largest),
             counted(measured.len(), "drill"),
             duration(limit)
         ),
     };
-    if without > 0 && !measured.is_empty() {
-        plot.finding.push_str(&format!(" {} measured none.", counted(without, "drill")));
-    }
     let marks = html! {
         @for drill in drills.iter().rev() {
             @let x = plot.x(drill.run.ended.unwrap_or(drill.run.started));
@@ -87,7 +84,7 @@ pub(super) fn rto(scene: &Scene<'_>) -> Markup {
         }
     };
     let table = html! {
-        table {
+        table aria-labelledby="rto-title" {
             thead { tr { th scope="col" { "Ended" } th scope="col" { "Verdict" } th.number scope="col" { "RTO" } } }
             tbody { @for drill in drills {
                 tr {
@@ -175,9 +172,9 @@ fn steps(plot: &Plot, samples: &[&BackupSample], value: fn(&BackupSample) -> u64
 fn bars(plot: &Plot, samples: &[&BackupSample], value: fn(&BackupSample) -> u64) -> Markup {
     let floor = plot.y(0.0);
     let places: Vec<(f64, f64)> = samples.iter().map(|it| (plot.x(it.ended), plot.y(value(it) as f64))).collect();
-    let columns = places.chunk_by(|a, b| a.0.floor() == b.0.floor());
+    let columns = places.chunk_by(|a, b| (a.0 - b.0).abs() < 1.0);
     let highest = columns.filter_map(|column| column.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1)));
-    let path: String = highest.map(|(x, y)| format!("M{x:.1} {floor:.1}V{y:.1}")).collect();
+    let path = highest.map(|(x, y)| format!("M{x:.1} {floor:.1}V{y:.1}")).collect::<Vec<_>>().concat();
     html! { path.curve d=(path) {} }
 }
 
@@ -186,7 +183,7 @@ const TABLE_ROWS: usize = 100;
 
 fn table_of(samples: &[&BackupSample]) -> Markup {
     html! {
-        table {
+        table aria-label="Backups" {
             thead { tr {
                 th scope="col" { "Published" } th scope="col" { "Kind" } th.number scope="col" { "Size" }
                 th.number scope="col" { "Added" } th.number scope="col" { "Chain" }
@@ -274,7 +271,7 @@ fn class(stage: &str) -> String {
 
 fn stage_table(drills: &[&DrillSample], entered: &[Stage]) -> Markup {
     html! {
-        table {
+        table aria-labelledby="stages-title" {
             thead { tr {
                 th scope="col" { "Ended" } th scope="col" { "Verdict" }
                 @for stage in entered { th.number scope="col" { (stage) } }

@@ -121,8 +121,9 @@ impl Browser {
     pub fn complaints(&mut self, base: &str) -> Vec<String> {
         self.evaluate("0"); // what happened before this is there now
         let complaint = |event: &Value| match event["method"].as_str()? {
-            "Runtime.exceptionThrown" | "Log.entryAdded" => Some(event["params"].to_string()),
-            "Runtime.consoleAPICalled" => Some(event["params"].to_string()),
+            "Runtime.exceptionThrown" | "Log.entryAdded" | "Runtime.consoleAPICalled" => {
+                Some(event["params"].to_string())
+            }
             "Network.requestWillBeSent" => {
                 let address = event["params"]["request"]["url"].as_str().unwrap();
                 (!address.starts_with(base)).then(|| format!("request to {address}"))

@@ -1,6 +1,9 @@
 //! A fleet with 35 days behind it, in a real ledger, shown by the real pages over a socket.
+// The figures are made up: what they lose when they are rounded does not matter.
+#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -84,7 +87,7 @@ impl Fleet {
         let ledger = runtime.block_on(fill(directory.path(), &clock));
         let snapshot = runtime.block_on(ledger.snapshot()).unwrap();
         let config = config::parse(&configuration(), &directory.path().join("config.toml")).unwrap();
-        let mut view = View::new(config, snapshot, service(directory.path()), now());
+        let mut view = View::new(config, snapshot, service(), now());
         view.met_ratios = Arc::new(ratios());
         let view = Arc::new(Mutex::new(view));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -124,9 +127,9 @@ fn serve(stream: TcpStream, view: &Mutex<View>, ledger: &Ledger, handle: &tokio:
     };
     let mut head = format!("HTTP/1.1 {} X\r\ncontent-type: {}\r\n", page.status, page.content_type);
     for (name, value) in &page.headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        write!(head, "{name}: {value}\r\n").unwrap();
     }
-    head.push_str(&format!("content-length: {}\r\nconnection: close\r\n\r\n", page.body.len()));
+    write!(head, "content-length: {}\r\nconnection: close\r\n\r\n", page.body.len()).unwrap();
     stream.write_all(head.as_bytes()).ok()?;
     stream.write_all(&page.body).ok()
 }
@@ -146,16 +149,17 @@ fn configuration() -> String {
             _ => "paths = [\"/srv/files\"]",
         };
         let repository = if kind == "files" { "vault" } else { "offsite" };
-        text.push_str(&format!(
+        write!(
+            text,
             "[source.{name}]\nkind = \"{kind}\"\nrepository = \"{repository}\"\nsla = \"{sla}\"\n\
              schedule = {{ full = \"0 2 * * *\", drill = \"30 4 * * *\" }}\n[source.{name}.{kind}]\n{table}\n"
-        ));
+        )
+        .unwrap();
     }
     text
 }
 
-fn service(directory: &Path) -> ServiceState {
-    let _ = directory;
+fn service() -> ServiceState {
     let repository = |size: u64, free: u64| RepositoryState {
         up: Some(true),
         key_available: Some(true),
@@ -260,9 +264,7 @@ impl History<'_> {
             let at = midnight + TimeDelta::minutes(120 + self.seed / 150);
             let grows = 1.0 + 0.3 * (1.0 - f64::from(i32::try_from(day).unwrap()) / 34.0);
             let bytes = (1.9e9 * grows * (0.9 + 0.02 * noise(self.seed + day))) as u64;
-            if self.fate == Fate::BackupsFail && day < 2 {
-                self.broken_backup(at).await;
-            } else if self.fate == Fate::BackupsFail && day == 9 {
+            if self.fate == Fate::BackupsFail && matches!(day, 0 | 1 | 9) {
                 self.broken_backup(at).await;
             } else {
                 let full = point("a1", BackupKind::Full, at, bytes, 0);
