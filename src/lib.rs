@@ -22,3 +22,4 @@ pub mod run_context;
 pub mod sandbox;
 pub mod scheduler;
 pub mod service;
+pub mod status;

@@ -10,71 +10,23 @@ use super::output;
 use super::{Session, Sources};
 use crate::app::App;
 use crate::domain::history::MetRatios;
-use crate::domain::sla::{self, Objective, Objectives};
+use crate::domain::sla::Objective;
 use crate::error::Result;
 use crate::exporter::refresh::{Exporter, View};
-use crate::ledger::{Run, SourceFigures};
 use crate::operations::{know, refresh_points};
+use crate::status::{self, SourceStatus};
 
-/// Promised and measured figures of one source; seconds throughout. What never happened is null, and not met.
+/// One source, with what the ledger says of the past.
 #[derive(Debug, Serialize)]
 struct Line {
-    source: String,
-    kind: String,
-    /// What is wrong with the repository; where it could not be asked, the figures are the last known ones.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    problem: Option<String>,
-    objectives: Promised,
-    measured: Measured,
-    met: Met,
+    #[serde(flatten)]
+    now: SourceStatus,
     /// Share of the last 30 days, or of the time since the source was first seen, in which each objective was met.
     met_ratio_30d: BTreeMap<&'static str, f64>,
     /// When the ledger began: nothing is known of drills and runs before.
     history_since: DateTime<Utc>,
     /// Whether there are recovery points from before: the history that belonged to them was lost.
     history_is_partial: bool,
-    running: Vec<String>,
-    last_backup: Option<Ended>,
-    last_drill: Option<Ended>,
-}
-
-#[derive(Debug, Serialize)]
-struct Promised {
-    rpo_seconds: f64,
-    rto_seconds: f64,
-    retention_seconds: f64,
-    drill_interval_seconds: f64,
-    max_chain_length: u32,
-}
-
-#[derive(Debug, Serialize)]
-struct Measured {
-    recovery_points: u64,
-    recovery_point_time: Option<DateTime<Utc>>,
-    rpo_seconds: Option<f64>,
-    verified_recovery_point_time: Option<DateTime<Utc>>,
-    verified_rpo_seconds: Option<f64>,
-    oldest_recovery_point_time: Option<DateTime<Utc>>,
-    rto_seconds: Option<f64>,
-    last_passed_drill_time: Option<DateTime<Utc>>,
-    chain_length: u32,
-}
-
-#[allow(clippy::struct_excessive_bools)] // one per objective
-#[derive(Debug, Serialize)]
-struct Met {
-    rpo: bool,
-    rto: bool,
-    retention: bool,
-    drill_interval: bool,
-    max_chain_length: bool,
-}
-
-#[derive(Debug, Serialize)]
-struct Ended {
-    outcome: String,
-    time: Option<DateTime<Utc>>,
-    reason: String,
 }
 
 pub fn run(session: &Session<'_>, arguments: &Sources) -> Result<u8> {
@@ -85,17 +37,17 @@ pub fn run(session: &Session<'_>, arguments: &Sources) -> Result<u8> {
 
 /// Ask the repositories and print promised against measured.
 pub fn show(app: &App, names: &[String], json: bool) -> Result<u8> {
+    let ask = |name: &String| {
+        let source = app.source(name)?;
+        know(app, &source)?;
+        refresh_points(app, &source)
+    };
     let mut problems = Vec::new();
     for name in names {
-        problems.push(
-            match app.source(name).and_then(|source| {
-                know(app, &source)?;
-                refresh_points(app, &source)
-            }) {
-                Ok(listing) => listing.damaged.first().map(ToString::to_string),
-                Err(error) => Some(error.to_string()),
-            },
-        );
+        problems.push(match ask(name) {
+            Ok(listing) => listing.damaged.first().map(ToString::to_string),
+            Err(error) => Some(error.to_string()),
+        });
     }
     // The same way as the metrics, so that both say the same.
     let exporter = Exporter::new(Arc::new(app.config.clone()), app.clock.clone());
@@ -107,62 +59,15 @@ pub fn show(app: &App, names: &[String], json: bool) -> Result<u8> {
     } else {
         print(&lines)?;
     }
-    Ok(u8::from(lines.iter().any(|line| line.problem.is_some())))
+    Ok(u8::from(lines.iter().any(|line| line.now.problem.is_some())))
 }
 
 fn line(view: &View, name: &str, problem: Option<String>) -> Line {
-    let View { config, snapshot, met_ratios, now, .. } = view;
-    let config = &config.sources[name];
-    let nothing = SourceFigures::default();
-    let figures = snapshot.sources.get(name).unwrap_or(&nothing);
-    let now = *now;
-    let age = |time: Option<DateTime<Utc>>| time.map(|time| (now - time).as_seconds_f64());
-    let measured = Measured {
-        recovery_points: figures.points.by_kind.values().sum(),
-        recovery_point_time: figures.points.newest,
-        rpo_seconds: age(figures.points.newest),
-        verified_recovery_point_time: figures.points.newest_verified,
-        verified_rpo_seconds: age(figures.points.newest_verified),
-        oldest_recovery_point_time: figures.points.oldest,
-        rto_seconds: figures.drills.last_measured.as_ref().and_then(|run| run.rto_seconds),
-        last_passed_drill_time: figures.drills.last_passed.as_ref().and_then(|run| run.ended),
-        chain_length: figures.points.chain_length,
-    };
-    let objectives = &config.objectives;
     Line {
-        source: name.to_owned(),
-        kind: config.kind.name().to_owned(),
-        met: met(objectives, &figures.measured(), now),
-        objectives: promised(objectives),
-        met_ratio_30d: ratios(met_ratios.get(name)),
-        history_since: snapshot.created,
-        history_is_partial: snapshot.is_history_partial(name),
-        measured,
-        problem,
-        running: figures.running.iter().map(|run| run.operation.name().to_owned()).collect(),
-        last_backup: figures.last_backup.as_ref().map(ended),
-        last_drill: figures.drills.last.as_ref().map(ended),
-    }
-}
-
-fn promised(objectives: &Objectives) -> Promised {
-    Promised {
-        rpo_seconds: objectives.rpo.as_secs_f64(),
-        rto_seconds: objectives.rto.as_secs_f64(),
-        retention_seconds: objectives.retention.as_secs_f64(),
-        drill_interval_seconds: objectives.drill_interval.as_secs_f64(),
-        max_chain_length: objectives.max_chain_length,
-    }
-}
-
-fn met(objectives: &Objectives, measured: &sla::Measured, now: DateTime<Utc>) -> Met {
-    let met = |objective| objectives.are_met(objective, measured, now);
-    Met {
-        rpo: met(Objective::Rpo),
-        rto: met(Objective::Rto),
-        retention: met(Objective::Retention),
-        drill_interval: met(Objective::DrillInterval),
-        max_chain_length: met(Objective::ChainLength),
+        now: status::of(view, &view.config.sources[name]).with_problem(problem),
+        met_ratio_30d: ratios(view.met_ratios.get(name)),
+        history_since: view.snapshot.created,
+        history_is_partial: view.snapshot.is_history_partial(name),
     }
 }
 
@@ -172,15 +77,10 @@ fn ratios(known: Option<&MetRatios>) -> BTreeMap<&'static str, f64> {
     Objective::ALL.into_iter().map(|objective| (objective.name(), ratio(objective))).collect()
 }
 
-fn ended(run: &Run) -> Ended {
-    let outcome = run.outcome.map_or("running", crate::ledger::Outcome::name);
-    Ended { outcome: outcome.to_owned(), time: run.ended, reason: run.reason.clone() }
-}
-
 fn print(lines: &[Line]) -> Result<()> {
     let mut table = output::table(&["SOURCE", "OBJECTIVE", "PROMISED", "MEASURED", ""]);
     let shown = |seconds: Option<f64>| seconds.map_or("never".to_owned(), output::duration);
-    for line in lines {
+    for Line { now: line, .. } in lines {
         let (promised, measured, met) = (&line.objectives, &line.measured, &line.met);
         let drilled =
             measured.last_passed_drill_time.map_or("never".to_owned(), |t| format!("last passed {}", output::time(t)));
@@ -216,19 +116,16 @@ fn print(lines: &[Line]) -> Result<()> {
         }
     }
     output::line(&table.to_string())?;
-    for line in lines {
+    for Line { now: line, history_since, history_is_partial, .. } in lines {
         let ends = [("backup", &line.last_backup), ("drill", &line.last_drill)];
         for (what, ended) in ends.iter().filter_map(|(what, ended)| Some((what, ended.as_ref()?))) {
             if !ended.reason.is_empty() {
                 output::line(&format!("{}: last {what} {}: {}", line.source, ended.outcome, ended.reason))?;
             }
         }
-        if line.history_is_partial {
-            let since = output::time(line.history_since);
-            output::line(&format!(
-                "{}: the ledger began {since}; what was known of earlier runs is lost",
-                line.source
-            ))?;
+        if *history_is_partial {
+            let (name, since) = (&line.source, output::time(*history_since));
+            output::line(&format!("{name}: the ledger began {since}; what was known of earlier runs is lost"))?;
         }
         if let Some(problem) = &line.problem {
             output::line(&format!("{}: the repository is in trouble: {problem}", line.source))?;

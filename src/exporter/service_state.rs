@@ -1,6 +1,7 @@
 //! What the service knows beside the ledger: what runs now, what comes next, what the repositories said.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 
@@ -15,6 +16,8 @@ pub struct ServiceState {
     pub version: String,
     /// Revision of its source code.
     pub revision: String,
+    /// The configuration file in use, where this process was told; pages put it into the commands they show.
+    pub config_file: Option<PathBuf>,
     /// By name; only what was tried.
     pub repositories: BTreeMap<String, RepositoryState>,
     /// Sandboxes that exist now.

@@ -19,6 +19,7 @@ use sqlx::SqlitePool;
 use crate::clock::Clock;
 
 mod facts;
+pub mod history;
 mod last_runs;
 mod memory;
 mod missed;

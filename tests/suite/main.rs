@@ -5,6 +5,8 @@
 // Tests may look at the clock: they measure the program from outside.
 #![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods, clippy::duration_suboptimal_units)]
 #![allow(clippy::needless_pass_by_value)]
+// Values of metrics that are whole numbers are compared as such.
+#![allow(clippy::float_cmp)]
 
 mod bad_input;
 mod damage;
@@ -21,6 +23,7 @@ mod ledger_truth;
 mod memory;
 mod mysql;
 mod network;
+mod pages;
 mod privileges;
 mod prometheus;
 mod round_trip;

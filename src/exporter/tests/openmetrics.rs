@@ -68,7 +68,10 @@ async fn counters_say_since_when_they_count_if_that_is_known() {
     assert_eq!(value(&families, "backup_sla_drill_rto_seconds_count", &agama), Some(1.0));
     // The ledger does not know this source yet.
     assert_eq!(value(&families, "backup_sla_drills_total", &serde_json::json!({"source": "new"})), Some(0.0));
-    assert_eq!(value(&families, "backup_sla_drills_created", &serde_json::json!({"source": "new"})), None);
+    assert_eq!(
+        value(&families, "backup_sla_drills_created", &serde_json::json!({"source": "new"})),
+        Some(START as f64)
+    );
     let started = value(&families, "process_start_time_seconds", &serde_json::json!({}));
     assert_eq!(value(&families, "process_cpu_seconds_created", &serde_json::json!({})), started);
     assert!(!text.contains("_total_created"));

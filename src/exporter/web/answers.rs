@@ -153,7 +153,14 @@ impl Answers {
         };
         match pages::answer(&view, &self.site.ledger, path, query).await {
             Ok(Some(page)) => {
-                typed(StatusCode::from_u16(page.status).unwrap_or(StatusCode::OK), page.content_type, [page.body])
+                let status = StatusCode::from_u16(page.status).unwrap_or(StatusCode::OK);
+                let mut response = typed(status, page.content_type, [page.body]);
+                for (name, value) in page.headers {
+                    if let Ok(value) = HeaderValue::try_from(value) {
+                        response.headers_mut().insert(name, value);
+                    }
+                }
+                response
             }
             Ok(None) => text(StatusCode::NOT_FOUND, "not found; try / for what is here\n"),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),

@@ -1,0 +1,139 @@
+//! One promise of one source, in words.
+
+use chrono::{DateTime, Utc};
+use maud::{Markup, html};
+
+use super::words::{duration, percent, rfc3339, state, unsure};
+use crate::domain::history::MetRatios;
+use crate::domain::sla::Objective;
+use crate::status::{Kept, SourceStatus, kept};
+
+/// A promise and what was measured of it.
+pub(super) struct Fact {
+    /// Heading of its column.
+    pub name: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+    /// The largest that was promised; of retention, the smallest.
+    pub promised: String,
+    /// `3h 5m`, `never`.
+    pub measured: String,
+    /// Kept now?
+    pub met: bool,
+    /// What it rests on: a time.
+    pub at: Option<DateTime<Utc>>,
+}
+
+/// The promise `objective` of a source.
+pub(super) fn fact(status: &SourceStatus, objective: Objective, now: DateTime<Utc>) -> Fact {
+    let (promised, measured) = (&status.objectives, &status.measured);
+    let old = |seconds: Option<f64>| seconds.map_or("never".to_owned(), duration);
+    let (name, meaning, promised, measured, at) = match objective {
+        Objective::Rpo => (
+            "RPO",
+            "Age of the newest recovery point",
+            duration(promised.rpo_seconds),
+            old(measured.rpo_seconds.map(whole_minutes)),
+            measured.recovery_point_time,
+        ),
+        Objective::Rto => (
+            "RTO",
+            "Recovery time that the last drill measured",
+            duration(promised.rto_seconds),
+            old(measured.rto_seconds),
+            None,
+        ),
+        Objective::DrillInterval => (
+            "Drill",
+            "Time since a drill last passed",
+            duration(promised.drill_interval_seconds),
+            old(measured.last_passed_drill_time.map(|time| whole_minutes((now - time).as_seconds_f64()))),
+            measured.last_passed_drill_time,
+        ),
+        Objective::Retention => (
+            "Retention",
+            "How far back recovery points reach",
+            duration(promised.retention_seconds),
+            old(measured.oldest_recovery_point_time.map(|time| whole_minutes((now - time).as_seconds_f64()))),
+            measured.oldest_recovery_point_time,
+        ),
+        Objective::ChainLength => (
+            "Chain",
+            "Increments that a restore replays on top of a full backup",
+            promised.max_chain_length.to_string(),
+            if measured.recovery_points == 0 { "none".to_owned() } else { measured.chain_length.to_string() },
+            None,
+        ),
+    };
+    Fact { name, meaning, promised, measured, met: status.is_met(objective), at }
+}
+
+fn whole_minutes(seconds: f64) -> f64 {
+    if seconds < 60.0 { seconds } else { (seconds / 60.0).floor() * 60.0 }
+}
+
+/// The cell of a promise in the fleet's table.
+pub(super) fn cell(fact: &Fact) -> Markup {
+    html! {
+        td role="cell" data-label=(fact.name) {
+            span.pair { span.figure { (fact.measured) } span.muted { " / " (fact.promised) } }
+            (state(fact.met, "met", "not met"))
+        }
+    }
+}
+
+/// The share of the last 30 days in which the promises were kept.
+pub(super) fn share(status: &SourceStatus, ratios: Option<&MetRatios>) -> Markup {
+    let promised = status.objectives.objective_ratio;
+    html! {
+        @match kept(ratios, promised) {
+            Kept::Enough(share) => { span.figure { (percent(share)) } " " (state(true, "kept", "")) }
+            Kept::TooLittle(share) => { span.figure { (percent(share)) } " " (state(false, "", "too little")) }
+            Kept::Unknown => (unsure("unknown")),
+        }
+    }
+}
+
+/// The share of one promise.
+fn share_of(status: &SourceStatus, ratios: Option<&MetRatios>, objective: Objective) -> Markup {
+    let promised = status.objectives.objective_ratio;
+    html! {
+        @match ratios.and_then(|ratios| ratios.get(&objective)) {
+            Some(share) => { (percent(*share)) " " (state(*share >= promised, "kept", "too little")) }
+            None => (unsure("unknown")),
+        }
+    }
+}
+
+/// Every promise of a source, one per row.
+pub(super) fn table(status: &SourceStatus, ratios: Option<&MetRatios>, now: DateTime<Utc>) -> Markup {
+    html! {
+        table.cards role="table" {
+            caption.hidden { "Promised against measured" }
+            thead role="rowgroup" { tr role="row" {
+                th scope="col" role="columnheader" { "Objective" }
+                th scope="col" role="columnheader" { "Promised" }
+                th scope="col" role="columnheader" { "Measured" }
+                th scope="col" role="columnheader" { "Now" }
+                th scope="col" role="columnheader" {
+                    "Last 30 days, promised " (percent(status.objectives.objective_ratio))
+                }
+            } }
+            tbody role="rowgroup" {
+                @for objective in Objective::ALL {
+                    @let fact = fact(status, objective, now);
+                    tr role="row" {
+                        th scope="row" role="rowheader" { (fact.name) span.below { (fact.meaning) } }
+                        td role="cell" data-label="Promised" { (fact.promised) }
+                        td role="cell" data-label="Measured" {
+                            span.figure { (fact.measured) }
+                            @if let Some(at) = fact.at { time.below datetime=(rfc3339(at)) { (rfc3339(at)) } }
+                        }
+                        td role="cell" data-label="Now" { (state(fact.met, "met", "not met")) }
+                        td role="cell" data-label="Last 30 days" { (share_of(status, ratios, objective)) }
+                    }
+                }
+            }
+        }
+    }
+}

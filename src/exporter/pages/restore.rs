@@ -1,0 +1,123 @@
+//! What to type to get the data back: exact commands, quoted for a shell.
+
+use std::path::Path;
+
+use maud::{Markup, html};
+
+use super::words::{rfc3339, time};
+use crate::config::{SourceConfig, SourceKind};
+use crate::exporter::refresh::View;
+use crate::ledger::PointRow;
+use crate::ledger::history::SourceHistory;
+
+/// Where the program looks for its configuration by itself.
+const USUAL_CONFIGURATION: &str = "/etc/backup-sla/config.toml";
+
+/// One word of a shell command.
+pub(super) fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./:@%+=,-".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// `backup-sla`, with the configuration in use, and `arguments`.
+pub(super) fn program(view: &View, arguments: &[&str]) -> String {
+    let mut words = vec!["backup-sla".to_owned()];
+    if let Some(file) = view.service.config_file.as_deref().filter(|file| *file != Path::new(USUAL_CONFIGURATION)) {
+        words.extend(["--config".to_owned(), quoted(&file.to_string_lossy())]);
+    }
+    words.extend(arguments.iter().map(|argument| quoted(argument)));
+    words.join(" ")
+}
+
+/// A command to copy.
+pub(super) fn block(command: &str) -> Markup {
+    // The frame scrolls, so it must be reachable with the keyboard.
+    html! { div.command { pre tabindex="0" role="group" aria-label="Command" { code { (command) } } } }
+}
+
+/// What stands for the destination, by kind, and what to put there.
+fn destination(config: &SourceConfig) -> (&'static str, &'static str) {
+    match &config.kind {
+        SourceKind::Mysql(_) => (
+            "mysql://root@NEW-HOST:3306",
+            "Put a new, empty server in place of NEW-HOST; unix:/PATH/TO/SOCKET works too. The account's password comes \
+             with --password-file FILE. One table only: --table DB.TABLE.",
+        ),
+        SourceKind::Influxdb(_) => (
+            "http://NEW-HOST:8086",
+            "Put a new, empty InfluxDB in place of NEW-HOST; its backup service is expected on port 8088 \
+             (--rpc-address HOST:PORT for another).",
+        ),
+        SourceKind::Files(_) => (
+            "/PATH/TO/AN/EMPTY/DIRECTORY",
+            "Put an empty directory there; the tree appears in it under its full path. One path only: --path PATH.",
+        ),
+    }
+}
+
+/// How to restore, test and verify a source.
+pub(super) fn section(view: &View, config: &SourceConfig, history: &SourceHistory) -> Markup {
+    let name = config.name.as_str();
+    let (to, note) = destination(config);
+    let newest = history.points.first().map(|state| &state.point);
+    let restore = |more: &[&str]| program(view, &[&["restore", name, "--to", to], more].concat());
+    let is_same = newest.zip(history.newest_verified.as_ref()).is_some_and(|(a, b)| a.id == b.id);
+    html! {
+        section aria-labelledby="restore" {
+            h2 id="restore" { "Restore" }
+            @if let Some(newest) = newest {
+                p { (note) " A destination that is not empty is refused unless you add --overwrite." }
+                @match &history.newest_verified {
+                    Some(point) => (step(view, "The newest state that a drill has proved", point, &restore(&["--recovery-point", &point.id.0]))),
+                    None => p.bad-text { "No drill has passed on any of the recovery points: none of them is proved." },
+                }
+                @if !is_same {
+                    (step(view, "The newest state, not proved by a drill", newest, &restore(&["--recovery-point", &newest.id.0])))
+                }
+                h3 { "The state at a time" }
+                p.muted { "The newest recovery point that is not newer than it; put a time just before the damage." }
+                (block(&restore(&["--at", &rfc3339(newest.as_of)])))
+                h3 { "Other things to type" }
+                p.muted { "Test restore into a sandbox, now." }
+                (block(&program(view, &["drill", name])))
+                p.muted { "Compare what was restored, by whatever means, with what the backup promises." }
+                (block(&program(view, &["verify", name, "--against", to])))
+                p.muted { "Ask the repository for all recovery points." }
+                (block(&program(view, &["list", name])))
+            } @else {
+                p.bad-text { "There is no recovery point: nothing can be restored." }
+                p.muted { "Back up now." }
+                (block(&program(view, &["backup", name])))
+            }
+        }
+    }
+}
+
+fn step(view: &View, title: &str, point: &PointRow, command: &str) -> Markup {
+    html! {
+        h3 { (title) }
+        p.muted { (point.kind) " of " (time(point.as_of, view.now)) }
+        (block(command))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_reads_every_word_as_it_was_meant() {
+        let words =
+            ["plain-1.2:/@x", "", "two words", "it's", "$(reboot)", "`x`", "a\nb", "ü*?", "\\", "\"q\"", "-x;y"];
+        for word in words {
+            let script = format!("printf %s {}", quoted(word));
+            let output = std::process::Command::new("sh").arg("-c").arg(&script).output().unwrap();
+            assert_eq!(String::from_utf8_lossy(&output.stdout), *word, "{script}");
+        }
+        assert_eq!(quoted("agama"), "agama");
+    }
+}

@@ -1,0 +1,199 @@
+//! What is wrong now, since when, why, and what to type.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use maud::{Markup, html};
+
+use super::objectives;
+use super::restore::program;
+use super::words::{source_address, time};
+use crate::domain::sla::Objective;
+use crate::error::Error;
+use crate::exporter::refresh::View;
+use crate::ledger::{Operation, Outcome, Run, SourceFigures};
+use crate::status::SourceStatus;
+
+/// A scheduler that was not heard of for longer has stalled: the age the alert uses.
+const STALLED: TimeDelta = TimeDelta::seconds(300);
+/// A ledger that was not read for longer makes every figure old.
+const UNREAD: TimeDelta = TimeDelta::seconds(60);
+/// Most sources whose troubles are written out.
+pub(super) const SOURCES: usize = 20;
+
+/// Something that is wrong.
+pub(super) struct Trouble {
+    /// One sentence.
+    pub what: String,
+    /// Since when, where that is known.
+    pub since: Option<DateTime<Utc>>,
+    /// What the failed run or the service said; empty where there is nothing to add.
+    pub reason: String,
+    /// What to try.
+    pub hint: Option<String>,
+    /// What to type.
+    pub command: Option<String>,
+}
+
+impl Trouble {
+    fn new(what: impl Into<String>, since: Option<DateTime<Utc>>) -> Self {
+        Self { what: what.into(), since, reason: String::new(), hint: None, command: None }
+    }
+
+    /// A ledger that cannot be read.
+    pub(super) fn of_ledger(error: &Error) -> Self {
+        let hint = error.hint_text().map(str::to_owned);
+        Self {
+            reason: error.to_string(),
+            hint,
+            ..Self::new("The ledger cannot be read: what is shown is what was known before", None)
+        }
+    }
+}
+
+/// What is wrong with the service itself and with its repositories.
+pub(super) fn of_service(view: &View) -> Vec<Trouble> {
+    let mut all = Vec::new();
+    let known = view.config.repositories.keys();
+    for (name, state) in known.filter_map(|name| Some((name, view.service.repositories.get(name)?))) {
+        if state.key_available == Some(false) {
+            let hint = "check its password_file; a key kept elsewhere opens it too".to_owned();
+            let what = format!("The configured key does not open repository {name}");
+            all.push(Trouble { hint: Some(hint), ..Trouble::new(what, None) });
+        } else if state.up == Some(false) {
+            let hint = "the service's log says why; backups, drills and restores of its sources fail until it is back";
+            let what = format!("Repository {name} could not be read when it was last tried");
+            all.push(Trouble { hint: Some(hint.to_owned()), ..Trouble::new(what, None) });
+        }
+    }
+    if let Some(scheduler) = &view.service.scheduler
+        && scheduler.last_tick.is_none_or(|tick| view.now - tick > STALLED)
+    {
+        let hint = "no backup and no drill starts by itself: look at the service's log and restart it".to_owned();
+        all.push(Trouble { hint: Some(hint), ..Trouble::new("The scheduler has stalled", scheduler.last_tick) });
+    }
+    if let Some((reload, error)) = view.service.last_reload.as_ref().and_then(|it| Some((it, it.error.clone()?))) {
+        let mut trouble = Trouble::new("The changed configuration is not in use: the old one is", Some(reload.at));
+        (trouble.reason, trouble.command) = (error, Some(program(view, &["check-config"])));
+        all.push(trouble);
+    }
+    if view.now - view.snapshot.taken > UNREAD {
+        all.push(Trouble::new("The ledger has not been read lately: figures are old", Some(view.snapshot.taken)));
+    }
+    all
+}
+
+/// What is wrong with a source: promises that are not kept, then last runs that did not end well.
+pub(super) fn of_source(view: &View, status: &SourceStatus) -> Vec<Trouble> {
+    let nothing = SourceFigures::default();
+    let figures = view.snapshot.sources.get(&status.source).unwrap_or(&nothing);
+    let mut all: Vec<Trouble> =
+        status.broken().into_iter().filter_map(|objective| broken(view, status, figures, objective)).collect();
+    let name = status.source.as_str();
+    for (run, again) in [(figures.last_backup.as_ref(), "backup"), (figures.drills.last.as_ref(), "drill")] {
+        let Some(run) = run.filter(|run| run.outcome.is_some_and(|outcome| !outcome.is_good())) else { continue };
+        let what = format!("The last {} {}", run.operation, ended_how(run));
+        let command = Some(program(view, &[again, name]));
+        let (reason, hint) = (run.reason.clone(), run.hint.clone());
+        all.push(Trouble { reason, hint, command, ..Trouble::new(what, run.ended) });
+    }
+    say_commands_once(&mut all);
+    all
+}
+
+/// What mends several troubles is typed once, after the last of them.
+fn say_commands_once(troubles: &mut [Trouble]) {
+    for at in 1..troubles.len() {
+        let (before, rest) = troubles.split_at_mut(at);
+        before.iter_mut().filter(|it| it.command == rest[0].command).for_each(|it| it.command = None);
+    }
+}
+
+/// `failed`, `was inconclusive`, `was interrupted`.
+pub(super) fn ended_how(run: &Run) -> &'static str {
+    match (run.outcome, run.operation) {
+        (Some(Outcome::Failed), Operation::Drill) => "failed: the backup does not restore as promised",
+        (Some(Outcome::Failed), _) => "failed",
+        (Some(Outcome::Inconclusive), _) => "was inconclusive: it could not be carried out",
+        (Some(Outcome::Interrupted), _) => "was interrupted",
+        (Some(Outcome::Succeeded | Outcome::Passed), _) => "ended well",
+        (None, _) => "is running",
+    }
+}
+
+fn broken(view: &View, status: &SourceStatus, figures: &SourceFigures, objective: Objective) -> Option<Trouble> {
+    let (measured, promised) = (&status.measured, &status.objectives);
+    let after = |time: Option<DateTime<Utc>>, seconds: f64| {
+        let late = std::time::Duration::try_from_secs_f64(seconds).ok().and_then(|it| TimeDelta::from_std(it).ok());
+        time.zip(late).and_then(|(time, late)| time.checked_add_signed(late))
+    };
+    let fact = objectives::fact(status, objective, view.now);
+    let name = status.source.as_str();
+    let never = measured.recovery_points == 0;
+    Some(match objective {
+        Objective::Rpo if never => {
+            let command = Some(program(view, &["backup", name]));
+            Trouble { command, ..Trouble::new("There is no recovery point: nothing can be restored", figures.created) }
+        }
+        // Said once.
+        Objective::Retention | Objective::ChainLength if never => return None,
+        Objective::Rpo => {
+            let what =
+                format!("RPO: the newest recovery point is {} old, promised is {}", fact.measured, fact.promised);
+            let since = after(measured.recovery_point_time, promised.rpo_seconds);
+            Trouble { command: Some(program(view, &["backup", name])), ..Trouble::new(what, since) }
+        }
+        Objective::Rto if measured.rto_seconds.is_none() => {
+            Trouble::new("RTO: no drill has measured a recovery time yet", figures.created)
+        }
+        Objective::Rto => {
+            let what = format!("RTO: the last drill took {} to restore, promised is {}", fact.measured, fact.promised);
+            Trouble::new(what, figures.drills.last_measured.as_ref().and_then(|run| run.ended))
+        }
+        Objective::DrillInterval => {
+            let what = match measured.last_passed_drill_time {
+                Some(_) => {
+                    format!("Drill: none has passed for {}, promised is one every {}", fact.measured, fact.promised)
+                }
+                None => format!("Drill: none has ever passed, promised is one every {}", fact.promised),
+            };
+            let since = after(measured.last_passed_drill_time, promised.drill_interval_seconds).or(figures.created);
+            Trouble { command: Some(program(view, &["drill", name])), ..Trouble::new(what, since) }
+        }
+        Objective::Retention => {
+            let (have, promised) = (&fact.measured, &fact.promised);
+            Trouble::new(format!("Retention: recovery points reach back {have}, promised is {promised}"), None)
+        }
+        Objective::ChainLength => {
+            let (have, promised) = (&fact.measured, &fact.promised);
+            Trouble::new(format!("Chain: a restore replays {have} increments, promised are at most {promised}"), None)
+        }
+    })
+}
+
+/// Troubles as a list.
+pub(super) fn list(troubles: &[Trouble], now: DateTime<Utc>) -> Markup {
+    html! {
+        ul.troubles {
+            @for trouble in troubles {
+                li {
+                    p.what-is-wrong {
+                        (trouble.what)
+                        @if let Some(since) = trouble.since { " " span.since { "since " (time(since, now)) } }
+                    }
+                    @if !trouble.reason.is_empty() { p.reason { (trouble.reason) } }
+                    @if let Some(hint) = &trouble.hint { p.hint { span.label { "Hint " } (hint) } }
+                    @if let Some(command) = &trouble.command { (super::restore::block(command)) }
+                }
+            }
+        }
+    }
+}
+
+/// Troubles of one source under its name.
+pub(super) fn entry(status: &SourceStatus, troubles: &[Trouble], now: DateTime<Utc>) -> Markup {
+    html! {
+        article.trouble {
+            h3 { a href=(source_address("", &status.source)) { (status.source) } }
+            (list(troubles, now))
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! How figures and times look on a page.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use maud::{Markup, html};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// What stays as it is in an address.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
+
+/// Where the page of a source is, from a page that is `base` away from the root.
+pub(super) fn source_address(base: &str, name: &str) -> String {
+    format!("{base}sources/{}", utf8_percent_encode(name, PLAIN))
+}
+
+/// `85 ms`, `2.4 s`, `3m 20s`, `30h 5m`, `12d 3h`: two units at most.
+pub(super) fn duration(seconds: f64) -> String {
+    if seconds < 0.0 {
+        return format!("−{}", duration(-seconds));
+    }
+    if seconds < 0.9995 {
+        return format!("{:.0} ms", seconds * 1000.0);
+    }
+    if seconds < 59.95 {
+        return format!("{seconds:.1} s");
+    }
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // positive, and the cast saturates
+    let whole = seconds.round() as u64;
+    let (minutes, hours) = (whole / 60, whole / 3600);
+    let two = |large: u64, unit: &str, small: u64, small_unit: &str| match small {
+        0 => format!("{large}{unit}"),
+        small => format!("{large}{unit} {small}{small_unit}"),
+    };
+    // Promises are written in hours up to two days.
+    match whole {
+        0..3600 => two(minutes, "m", whole % 60, "s"),
+        3600..172_800 => two(hours, "h", minutes % 60, "m"),
+        _ => two(hours / 24, "d", hours % 24, "h"),
+    }
+}
+
+/// A duration in whole seconds, as the script of the page counts them.
+pub(super) fn elapsed(seconds: f64) -> String {
+    if seconds < 60.0 { format!("{:.0} s", seconds.floor()) } else { duration(seconds.floor()) }
+}
+
+/// The seconds between two times.
+pub(super) fn seconds(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
+    (to - from).as_seconds_f64()
+}
+
+/// `1.5 GiB`.
+pub(super) fn size(bytes: u64) -> String {
+    bytesize::ByteSize(bytes).display().iec().to_string()
+}
+
+/// `1 234 567`, with spaces that do not break.
+pub(super) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push('\u{202f}');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `3 sources`, `1 source`.
+pub(super) fn counted(number: usize, noun: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{} {noun}{ending}", count(number as u64))
+}
+
+/// `99.2 %`, rounded down: a share that is not enough must not look as if it were.
+pub(super) fn percent(ratio: f64) -> String {
+    let tenths = (ratio * 1000.0 + 1e-9).floor();
+    if (tenths % 10.0) == 0.0 { format!("{:.0} %", tenths / 10.0) } else { format!("{:.1} %", tenths / 10.0) }
+}
+
+/// RFC 3339, UTC, whole seconds.
+pub(super) fn rfc3339(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// `3h 5m ago`; `in 4m` for what is to come.
+pub(super) fn age(time: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    // Seconds after the minute are noise in an age.
+    let seconds = seconds(time, now).round();
+    match seconds.abs() {
+        0.0..1.0 => "now".to_owned(),
+        _ if seconds > 0.0 => format!("{} ago", rough(seconds)),
+        _ => format!("in {}", rough(-seconds)),
+    }
+}
+
+/// A duration to the minute.
+fn rough(seconds: f64) -> String {
+    if seconds < 60.0 { format!("{seconds:.0}s") } else { duration((seconds / 60.0).floor() * 60.0) }
+}
+
+/// A time with its age behind it.
+pub(super) fn time(time: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
+    html! {
+        time datetime=(rfc3339(time)) { (rfc3339(time)) } " " span.muted { "(" (age(time, now)) ")" }
+    }
+}
+
+/// An age with its time below it, for narrow columns.
+pub(super) fn time_below(time: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
+    html! { (age(time, now)) " " time.below datetime=(rfc3339(time)) { (rfc3339(time)) } }
+}
+
+/// Whether something holds, in a word and a sign.
+pub(super) fn state(is_good: bool, good: &str, bad: &str) -> Markup {
+    let (class, sign, word) = if is_good { ("good", "✓", good) } else { ("bad", "✗", bad) };
+    html! { span class={ "state " (class) } { span aria-hidden="true" { (sign) " " } (word) } }
+}
+
+/// What nobody knows, or what says nothing about the data.
+pub(super) fn unsure(word: &str) -> Markup {
+    html! { span.state.unsure { span aria-hidden="true" { "? " } (word) } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_read_well() {
+        let cases = [
+            (0.0123, "12 ms"),
+            (12.34, "12.3 s"),
+            (59.97, "1m"),
+            (200.0, "3m 20s"),
+            (86_400.0, "24h"),
+            (108_300.0, "30h 5m"),
+            (30.0 * 86_400.0, "30d"),
+            (-60.0, "−1m"),
+        ];
+        for (seconds, text) in cases {
+            assert_eq!(duration(seconds), text);
+        }
+        assert_eq!(duration(f64::MAX), "213503982334601d 7h");
+        assert_eq!(percent(0.9899), "98.9 %");
+        assert_eq!(percent(0.99), "99 %");
+        assert_eq!(percent(1.0), "100 %");
+        assert_eq!(count(1_234_567), "1\u{202f}234\u{202f}567");
+        assert_eq!(counted(1, "source"), "1 source");
+        assert_eq!(source_address("../", "a/b <é>."), "../sources/a%2Fb%20%3C%C3%A9%3E%2E");
+        let now = DateTime::UNIX_EPOCH + chrono::TimeDelta::hours(100);
+        assert_eq!(age(now, now), "now");
+        assert_eq!(age(now - chrono::TimeDelta::seconds(3_725), now), "1h 2m ago");
+        assert_eq!(age(now + chrono::TimeDelta::seconds(40), now), "in 40s");
+    }
+}

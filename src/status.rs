@@ -1,0 +1,310 @@
+//! Promised against measured, per source: what `status` prints, `/api/v1/status` answers and the status page shows.
+//!
+//! Pure: everything comes from what was read already. It knows nothing of HTTP, HTML or terminals. The JSON form is an
+//! interface (docs/status-api.md): fields are added, never changed.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::config::SourceConfig;
+use crate::domain::history::MetRatios;
+use crate::domain::schedule::Work;
+use crate::domain::sla::{self, Objective, Objectives};
+use crate::exporter::refresh::View;
+use crate::exporter::service_state::Progress;
+use crate::ledger::{Operation, Outcome, Run, SourceFigures};
+
+/// Promised and measured figures of one source; seconds throughout. What never happened is null, and not met.
+#[derive(Debug, Clone, Serialize)]
+pub struct SourceStatus {
+    /// Name in the configuration.
+    pub source: String,
+    /// `mysql`, `influxdb`, `files`.
+    pub kind: String,
+    /// Name of its repository.
+    pub repository: String,
+    /// What is wrong with the repository; where it could not be asked, the figures are the last known ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// What was promised.
+    pub objectives: Promised,
+    /// What is.
+    pub measured: Measured,
+    /// Whether each promise is kept now.
+    pub met: Met,
+    /// Names of the operations that run now.
+    pub running: Vec<String>,
+    /// The backup whose result was written last.
+    pub last_backup: Option<Ended>,
+    /// The drill whose result was written last.
+    pub last_drill: Option<Ended>,
+}
+
+/// The objectives as numbers.
+#[allow(missing_docs)] // as in `Objectives`
+#[derive(Debug, Clone, Serialize)]
+pub struct Promised {
+    pub rpo_seconds: f64,
+    pub rto_seconds: f64,
+    pub retention_seconds: f64,
+    pub drill_interval_seconds: f64,
+    pub max_chain_length: u32,
+    pub objective_ratio: f64,
+}
+
+/// What promises are held against, and a little more.
+#[derive(Debug, Clone, Serialize)]
+pub struct Measured {
+    /// Points that the repository lists.
+    pub recovery_points: u64,
+    /// As-of time of the newest.
+    pub recovery_point_time: Option<DateTime<Utc>>,
+    /// Its age.
+    pub rpo_seconds: Option<f64>,
+    /// As-of time of the newest that a drill passed on.
+    pub verified_recovery_point_time: Option<DateTime<Utc>>,
+    /// Its age.
+    pub verified_rpo_seconds: Option<f64>,
+    /// As-of time of the oldest.
+    pub oldest_recovery_point_time: Option<DateTime<Utc>>,
+    /// Of the last drill that measured one.
+    pub rto_seconds: Option<f64>,
+    /// When a drill last passed.
+    pub last_passed_drill_time: Option<DateTime<Utc>>,
+    /// Increments that a restore of the newest point replays.
+    pub chain_length: u32,
+}
+
+/// Whether each promise is kept now.
+#[allow(missing_docs)] // as in `Objective`
+#[allow(clippy::struct_excessive_bools)] // one per objective
+#[derive(Debug, Clone, Serialize)]
+pub struct Met {
+    pub rpo: bool,
+    pub rto: bool,
+    pub retention: bool,
+    pub drill_interval: bool,
+    pub max_chain_length: bool,
+}
+
+/// A run that has ended.
+#[derive(Debug, Clone, Serialize)]
+pub struct Ended {
+    /// `succeeded`, `failed`, `passed`, `inconclusive`, `interrupted`.
+    pub outcome: String,
+    /// When its result was written.
+    pub time: Option<DateTime<Utc>>,
+    /// Why it did not end well; empty where it did.
+    pub reason: String,
+    /// What to try, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl SourceStatus {
+    /// The status of a configured source.
+    pub fn new(config: &SourceConfig, figures: &SourceFigures, now: DateTime<Utc>) -> Self {
+        Self {
+            source: config.name.clone(),
+            kind: config.kind.name().to_owned(),
+            repository: config.repository.clone(),
+            problem: None,
+            objectives: promised(&config.objectives),
+            measured: measured(figures, now),
+            met: met(&config.objectives, &figures.measured(), now),
+            running: figures.running.iter().map(|run| run.operation.name().to_owned()).collect(),
+            last_backup: figures.last_backup.as_ref().map(ended),
+            last_drill: figures.drills.last.as_ref().map(ended),
+        }
+    }
+
+    /// The same, with what is wrong with its repository.
+    #[must_use]
+    pub fn with_problem(mut self, problem: Option<String>) -> Self {
+        self.problem = problem;
+        self
+    }
+
+    /// Whether a promise is kept now.
+    pub fn is_met(&self, objective: Objective) -> bool {
+        match objective {
+            Objective::Rpo => self.met.rpo,
+            Objective::Rto => self.met.rto,
+            Objective::Retention => self.met.retention,
+            Objective::DrillInterval => self.met.drill_interval,
+            Objective::ChainLength => self.met.max_chain_length,
+        }
+    }
+
+    /// The promises that are not kept now.
+    pub fn broken(&self) -> Vec<Objective> {
+        Objective::ALL.into_iter().filter(|objective| !self.is_met(*objective)).collect()
+    }
+}
+
+fn measured(figures: &SourceFigures, now: DateTime<Utc>) -> Measured {
+    let age = |time: Option<DateTime<Utc>>| time.map(|time| (now - time).as_seconds_f64());
+    Measured {
+        recovery_points: figures.points.by_kind.values().sum(),
+        recovery_point_time: figures.points.newest,
+        rpo_seconds: age(figures.points.newest),
+        verified_recovery_point_time: figures.points.newest_verified,
+        verified_rpo_seconds: age(figures.points.newest_verified),
+        oldest_recovery_point_time: figures.points.oldest,
+        rto_seconds: figures.drills.last_measured.as_ref().and_then(|run| run.rto_seconds),
+        last_passed_drill_time: figures.drills.last_passed.as_ref().and_then(|run| run.ended),
+        chain_length: figures.points.chain_length,
+    }
+}
+
+fn promised(objectives: &Objectives) -> Promised {
+    Promised {
+        rpo_seconds: objectives.rpo.as_secs_f64(),
+        rto_seconds: objectives.rto.as_secs_f64(),
+        retention_seconds: objectives.retention.as_secs_f64(),
+        drill_interval_seconds: objectives.drill_interval.as_secs_f64(),
+        max_chain_length: objectives.max_chain_length,
+        objective_ratio: objectives.objective_ratio,
+    }
+}
+
+fn met(objectives: &Objectives, measured: &sla::Measured, now: DateTime<Utc>) -> Met {
+    let met = |objective| objectives.are_met(objective, measured, now);
+    Met {
+        rpo: met(Objective::Rpo),
+        rto: met(Objective::Rto),
+        retention: met(Objective::Retention),
+        drill_interval: met(Objective::DrillInterval),
+        max_chain_length: met(Objective::ChainLength),
+    }
+}
+
+fn ended(run: &Run) -> Ended {
+    let outcome = run.outcome.map_or("running", Outcome::name);
+    Ended { outcome: outcome.to_owned(), time: run.ended, reason: run.reason.clone(), hint: run.hint.clone() }
+}
+
+/// Whether the promises of a source were kept over the last 30 days.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Kept {
+    /// Every promise for at least the promised share of the time; this is the smallest share.
+    Enough(f64),
+    /// At least one for less than that; this is the smallest share.
+    TooLittle(f64),
+    /// Of at least one promise nothing is known, and no other was kept too little.
+    Unknown,
+}
+
+/// The share of the last 30 days against the promised share.
+pub fn kept(ratios: Option<&MetRatios>, promised: f64) -> Kept {
+    let known = |objective: &Objective| ratios.and_then(|ratios| ratios.get(objective)).copied();
+    let shares: Vec<f64> = Objective::ALL.iter().filter_map(known).collect();
+    let worst = shares.iter().copied().fold(1.0, f64::min);
+    if worst < promised {
+        Kept::TooLittle(worst)
+    } else if shares.len() == Objective::ALL.len() {
+        Kept::Enough(worst)
+    } else {
+        Kept::Unknown
+    }
+}
+
+/// An operation that runs now, and how far it is.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunningNow {
+    /// What is done.
+    pub operation: Operation,
+    /// When it began.
+    pub started: DateTime<Utc>,
+    /// Since then.
+    pub elapsed_seconds: f64,
+    /// Phase it is in; null where another process runs it, or before the first.
+    pub phase: Option<String>,
+    /// Bytes done in this phase.
+    pub done_bytes: Option<u64>,
+    /// Bytes expected in this phase; an estimate.
+    pub total_bytes: Option<u64>,
+    /// Share of the phase that is done, 0–1.
+    pub ratio: Option<f64>,
+    /// How long the last good run of this operation took.
+    pub last_duration_seconds: Option<f64>,
+}
+
+/// What runs on a source now, oldest first: the runs of every process that the ledger knows, with the progress of those
+/// that are ours.
+pub fn running(view: &View, source: &str) -> Vec<RunningNow> {
+    let figures = view.snapshot.sources.get(source);
+    let recorded = figures.map(|figures| figures.running.as_slice()).unwrap_or_default();
+    let mut ours: Vec<&Progress> = view.service.running.iter().filter(|progress| progress.source == source).collect();
+    let mut all = Vec::new();
+    for run in recorded {
+        // One operation at a time on a source: a run of ours with this name is this run.
+        let at = ours.iter().position(|progress| progress.operation == run.operation);
+        let progress = at.map(|at| ours.remove(at));
+        all.push((run.operation, run.started, progress));
+    }
+    // Begun since the ledger was read.
+    all.extend(ours.into_iter().map(|progress| (progress.operation, progress.started, Some(progress))));
+    all.sort_by_key(|(_, started, _)| *started);
+    let running = |(operation, started, progress): (Operation, DateTime<Utc>, Option<&Progress>)| RunningNow {
+        operation,
+        started,
+        elapsed_seconds: (view.now - started).as_seconds_f64().max(0.0),
+        phase: progress.map(|progress| progress.phase.clone()).filter(|phase| !phase.is_empty()),
+        done_bytes: progress.map(|progress| progress.done_bytes),
+        total_bytes: progress.and_then(|progress| progress.total_bytes),
+        ratio: progress.and_then(Progress::ratio),
+        last_duration_seconds: figures.and_then(|figures| last_duration(figures, operation)),
+    };
+    all.into_iter().map(running).collect()
+}
+
+fn last_duration(figures: &SourceFigures, operation: Operation) -> Option<f64> {
+    let run = match operation {
+        Operation::Backup => {
+            let successes = figures.backups.values().filter_map(|backups| backups.last_success.as_ref());
+            successes.max_by_key(|run| run.ended)
+        }
+        Operation::Drill => figures.drills.last_passed.as_ref(),
+        Operation::Restore | Operation::Verify => None,
+    };
+    run.and_then(|run| run.duration_seconds)
+}
+
+/// When each scheduled work of a source is due next, by the work's name; what is not scheduled is missing.
+pub fn next_runs(view: &View, source: &str) -> BTreeMap<Work, DateTime<Utc>> {
+    let Some(scheduler) = &view.service.scheduler else { return BTreeMap::new() };
+    let due = |work| Some((work, *scheduler.next_runs.get(&(source.to_owned(), work))?));
+    Work::ALL.into_iter().filter_map(due).collect()
+}
+
+/// The status of every configured source, by name.
+pub fn all(view: &View) -> Vec<SourceStatus> {
+    view.config.sources.values().map(|config| of(view, config)).collect()
+}
+
+/// The status of one configured source.
+pub fn of(view: &View, config: &SourceConfig) -> SourceStatus {
+    let nothing = SourceFigures::default();
+    let figures = view.snapshot.sources.get(&config.name).unwrap_or(&nothing);
+    let state = view.service.repositories.get(&config.repository);
+    let is_down = state.is_some_and(|state| state.up == Some(false));
+    let problem = is_down.then(|| format!("repository {} could not be read when it was last tried", config.repository));
+    SourceStatus::new(config, figures, view.now).with_problem(problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_that_nobody_knows_is_not_taken_for_kept() {
+        let ratios = |shares: &[f64]| -> MetRatios { Objective::ALL.into_iter().zip(shares.iter().copied()).collect() };
+        assert_eq!(kept(None, 0.99), Kept::Unknown);
+        assert_eq!(kept(Some(&ratios(&[1.0, 1.0, 1.0, 1.0])), 0.99), Kept::Unknown);
+        assert_eq!(kept(Some(&ratios(&[1.0, 0.99, 1.0, 1.0, 1.0])), 0.99), Kept::Enough(0.99));
+        assert_eq!(kept(Some(&ratios(&[0.5])), 0.99), Kept::TooLittle(0.5));
+    }
+}

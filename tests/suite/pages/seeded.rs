@@ -1,0 +1,404 @@
+//! A fleet with 35 days behind it, in a real ledger, shown by the real pages over a socket.
+// The figures are made up: what they lose when they are rounded does not matter.
+#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use backup_sla::clock::Clock;
+use backup_sla::config;
+use backup_sla::domain::drill::{Check, TableResult};
+use backup_sla::domain::manifest::{BackupKind, RecoveryPointId};
+use backup_sla::domain::schedule::Work;
+use backup_sla::domain::sla::Objective;
+use backup_sla::exporter::pages;
+use backup_sla::exporter::refresh::View;
+use backup_sla::exporter::service_state::{Progress, RepositoryState, SchedulerState, ServiceState};
+use backup_sla::ledger::{Ledger, Operation, Outcome, PointRow, RunResult, RunStart};
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// A clock that goes where it is put.
+struct SetClock(AtomicI64);
+
+impl SetClock {
+    fn set(&self, time: DateTime<Utc>) {
+        self.0.store(time.timestamp_micros(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for SetClock {
+    fn wall(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp_micros(self.0.load(Ordering::SeqCst)).unwrap()
+    }
+    fn monotonic(&self) -> Duration {
+        Duration::from_micros(self.0.load(Ordering::SeqCst).unsigned_abs())
+    }
+}
+
+/// 2026-09-21 14:13:20 UTC.
+fn now() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_790_000_000, 0).unwrap()
+}
+
+/// Sources: name, kind, and what goes wrong.
+const FLEET: [(&str, &str, Fate); 12] = [
+    ("agama", "mysql", Fate::DrillFails),
+    ("billing", "mysql", Fate::BackupsFail),
+    ("telegraf", "influxdb", Fate::Good),
+    ("ansible", "files", Fate::Good),
+    ("wiki", "mysql", Fate::Good),
+    ("tickets", "mysql", Fate::NoSandbox),
+    ("sensors", "influxdb", Fate::Good),
+    ("dns-zones", "files", Fate::Good),
+    ("crm", "mysql", Fate::Good),
+    ("mail-config", "files", Fate::Good),
+    ("warehouse", "mysql", Fate::Good),
+    ("new-shop", "mysql", Fate::NothingYet),
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Good,
+    DrillFails,
+    BackupsFail,
+    NoSandbox,
+    NothingYet,
+}
+
+pub struct Fleet {
+    pub address: String,
+    view: Arc<Mutex<View>>,
+    runtime: tokio::runtime::Runtime,
+    ledger: Ledger,
+    _directory: tempfile::TempDir,
+}
+
+impl Fleet {
+    pub fn start() -> Self {
+        let directory = tempfile::Builder::new().prefix("bsla-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let clock = Arc::new(SetClock(AtomicI64::new(0)));
+        let ledger = runtime.block_on(fill(directory.path(), &clock));
+        let snapshot = runtime.block_on(ledger.snapshot()).unwrap();
+        let config = config::parse(&configuration(), &directory.path().join("config.toml")).unwrap();
+        let mut view = View::new(config, snapshot, service(), now());
+        view.met_ratios = Arc::new(ratios());
+        let view = Arc::new(Mutex::new(view));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}/", listener.local_addr().unwrap());
+        let (served, of, handle) = (view.clone(), ledger.clone(), runtime.handle().clone());
+        // Ends with the test's process.
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (view, ledger, handle) = (served.clone(), of.clone(), handle.clone());
+                std::thread::spawn(move || serve(stream, &view, &ledger, &handle));
+            }
+        });
+        Self { address, view, runtime, ledger, _directory: directory }
+    }
+
+    /// Change what is shown.
+    pub fn change(&self, change: impl FnOnce(&mut View)) {
+        change(&mut self.view.lock().unwrap());
+    }
+
+    pub fn break_ledger(&self) {
+        self.runtime.block_on(self.ledger.clone().close());
+    }
+}
+
+fn serve(stream: TcpStream, view: &Mutex<View>, ledger: &Ledger, handle: &tokio::runtime::Handle) -> Option<()> {
+    let mut lines = BufReader::new(stream.try_clone().ok()?).lines();
+    let request = lines.next()?.ok()?;
+    while !lines.next()?.ok()?.is_empty() {}
+    let target = request.split(' ').nth(1)?;
+    let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+    let view = view.lock().unwrap().clone();
+    let page = handle.block_on(pages::answer(&view, ledger, path, query)).unwrap();
+    let mut stream = stream;
+    let Some(page) = page else {
+        return stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").ok();
+    };
+    let mut head = format!("HTTP/1.1 {} X\r\ncontent-type: {}\r\n", page.status, page.content_type);
+    for (name, value) in &page.headers {
+        write!(head, "{name}: {value}\r\n").unwrap();
+    }
+    write!(head, "content-length: {}\r\nconnection: close\r\n\r\n", page.body.len()).unwrap();
+    stream.write_all(head.as_bytes()).ok()?;
+    stream.write_all(&page.body).ok()
+}
+
+fn configuration() -> String {
+    let mut text = String::from(
+        "state_dir = \"state\"\n[repository.offsite]\nkind = \"restic\"\nurl = \"/srv/backup\"\npassword_env = \"PATH\"\n\
+         [repository.vault]\nkind = \"restic\"\nurl = \"/srv/vault\"\npassword_env = \"PATH\"\n\
+         [sla.standard]\nrpo = \"24h\"\nrto = \"5h\"\nretention = \"30d\"\ndrill_interval = \"30h\"\n\
+         [sla.hourly]\nrpo = \"90m\"\nrto = \"15m\"\nretention = \"30d\"\ndrill_interval = \"30h\"\nmax_chain_length = 24\n",
+    );
+    for (name, kind, _) in FLEET {
+        let sla = if name == "agama" { "hourly" } else { "standard" };
+        let table = match kind {
+            "mysql" => "user = \"backup\"\nsocket = \"/run/mysqld/mysqld.sock\"",
+            "influxdb" => "url = \"http://127.0.0.1:8086\"\nrpc_address = \"127.0.0.1:8088\"",
+            _ => "paths = [\"/srv/files\"]",
+        };
+        let repository = if kind == "files" { "vault" } else { "offsite" };
+        write!(
+            text,
+            "[source.{name}]\nkind = \"{kind}\"\nrepository = \"{repository}\"\nsla = \"{sla}\"\n\
+             schedule = {{ full = \"0 2 * * *\", drill = \"30 4 * * *\" }}\n[source.{name}.{kind}]\n{table}\n"
+        )
+        .unwrap();
+    }
+    text
+}
+
+fn service() -> ServiceState {
+    let repository = |size: u64, free: u64| RepositoryState {
+        up: Some(true),
+        key_available: Some(true),
+        size_bytes: Some(size),
+        available_bytes: Some(free),
+    };
+    let mut next_runs = BTreeMap::new();
+    for (at, (name, ..)) in FLEET.iter().enumerate() {
+        let minutes = i64::try_from(at).unwrap() * 7;
+        next_runs.insert(((*name).to_owned(), Work::FullBackup), now() + TimeDelta::minutes(706 + minutes));
+        next_runs.insert(((*name).to_owned(), Work::Drill), now() + TimeDelta::minutes(856 + minutes));
+    }
+    next_runs.insert(("agama".to_owned(), Work::IncrementalBackup), now() + TimeDelta::minutes(12));
+    let progress = Progress {
+        source: "warehouse".to_owned(),
+        operation: Operation::Drill,
+        started: now() - TimeDelta::seconds(224),
+        phase: "load".to_owned(),
+        done_bytes: 1_400_000_000,
+        total_bytes: Some(3_300_000_000),
+    };
+    ServiceState {
+        config_file: Some("/srv/backup-sla/fleet.toml".into()),
+        repositories: BTreeMap::from([
+            ("offsite".to_owned(), repository(812_000_000_000, 2_400_000_000_000)),
+            ("vault".to_owned(), repository(3_100_000_000, 2_400_000_000_000)),
+        ]),
+        scheduler: Some(SchedulerState { last_tick: Some(now() - TimeDelta::seconds(1)), next_runs }),
+        running: vec![progress],
+        version: "0.1.0".to_owned(),
+        ..ServiceState::default()
+    }
+}
+
+fn ratios() -> BTreeMap<String, BTreeMap<Objective, f64>> {
+    let of = |fate: Fate| -> Option<BTreeMap<Objective, f64>> {
+        let share = |objective| match (fate, objective) {
+            (Fate::BackupsFail, Objective::Rpo) => 0.934,
+            (Fate::DrillFails, Objective::DrillInterval) => 0.9911,
+            (Fate::NoSandbox, Objective::DrillInterval) => 0.962,
+            _ => 1.0,
+        };
+        let known = fate != Fate::NothingYet;
+        known.then(|| Objective::ALL.into_iter().map(|objective| (objective, share(objective))).collect())
+    };
+    FLEET.iter().filter_map(|(name, _, fate)| Some(((*name).to_owned(), of(*fate)?))).collect()
+}
+
+/// Noise without randomness: 0–1.
+fn noise(seed: i64) -> f64 {
+    let mixed = (seed.unsigned_abs() + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    ((mixed ^ (mixed >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 40) as f64 / f64::from(1 << 24)
+}
+
+async fn fill(directory: &Path, clock: &Arc<SetClock>) -> Ledger {
+    clock.set(now() - TimeDelta::days(35));
+    let ledger = Ledger::open(directory, clock.clone()).await.unwrap();
+    ledger.ensure_source("legacy-forum", "mysql", "offsite").await.unwrap();
+    ledger
+        .reconcile_points("legacy-forum", &[point("f0", BackupKind::Full, clock.wall(), 9_000_000, 0)])
+        .await
+        .unwrap();
+    for (at, (name, kind, fate)) in FLEET.iter().enumerate() {
+        clock.set(now() - TimeDelta::days(if *fate == Fate::NothingYet { 0 } else { 35 }));
+        ledger.ensure_source(name, kind, if *kind == "files" { "vault" } else { "offsite" }).await.unwrap();
+        if *fate != Fate::NothingYet {
+            let seed = i64::try_from(at).unwrap() * 1000;
+            History { ledger: &ledger, clock, name, kind, fate: *fate, seed }.write().await;
+        }
+    }
+    clock.set(now() - TimeDelta::seconds(224));
+    let start = RunStart { source: "warehouse".into(), operation: Operation::Drill, kind: None };
+    ledger.begin(&start).await.unwrap();
+    clock.set(now() - TimeDelta::seconds(31));
+    let start = RunStart { source: "agama".into(), operation: Operation::Backup, kind: Some(BackupKind::Incremental) };
+    ledger.begin(&start).await.unwrap();
+    clock.set(now());
+    ledger
+}
+
+fn point(id: &str, kind: BackupKind, as_of: DateTime<Utc>, bytes: u64, chain_length: u32) -> PointRow {
+    let id = RecoveryPointId(format!("{id}{:024x}", as_of.timestamp_micros()));
+    let (finished, stored_bytes) = (as_of + TimeDelta::seconds(95), bytes / 31);
+    PointRow { id, kind, as_of, finished, chain_length, logical_bytes: bytes, stored_bytes, rows: bytes / 130 }
+}
+
+struct History<'a> {
+    ledger: &'a Ledger,
+    clock: &'a SetClock,
+    name: &'a str,
+    kind: &'a str,
+    fate: Fate,
+    seed: i64,
+}
+
+impl History<'_> {
+    async fn write(&self) {
+        let days = if self.name == "agama" || self.fate != Fate::Good { 34 } else { 32 };
+        let mut points = Vec::new();
+        for day in (0..days).rev() {
+            let midnight = now() - TimeDelta::days(day) - TimeDelta::seconds(now().timestamp() % 86_400);
+            let at = midnight + TimeDelta::minutes(120 + self.seed / 150);
+            let grows = 1.0 + 0.3 * (1.0 - f64::from(i32::try_from(day).unwrap()) / 34.0);
+            let bytes = (1.9e9 * grows * (0.9 + 0.02 * noise(self.seed + day))) as u64;
+            if self.fate == Fate::BackupsFail && matches!(day, 0 | 1 | 9) {
+                self.broken_backup(at).await;
+            } else {
+                let full = point("a1", BackupKind::Full, at, bytes, 0);
+                self.backup(&full).await;
+                points.push(full);
+            }
+            if self.name == "agama" && day < 9 {
+                let last = if day == 0 { 12 } else { 22 };
+                for hour in (1..=last).filter(|hour| !(day == 3 && (9..12).contains(hour))) {
+                    let at = at + TimeDelta::hours(hour) + TimeDelta::minutes(3);
+                    let more = (bytes / 90) as f64 * (0.4 + noise(self.seed + day * 24 + hour));
+                    let chain = u32::try_from(hour).unwrap();
+                    let point = point("a2", BackupKind::Incremental, at, more as u64, chain);
+                    self.backup(&point).await;
+                    points.push(point);
+                }
+            }
+            let drilled = points.iter().rev().find(|point| point.kind == BackupKind::Full).unwrap().clone();
+            if !(self.name == "warehouse" && day == 0) {
+                self.drill(day, midnight + TimeDelta::minutes(270 + self.seed / 150), &drilled).await;
+            }
+        }
+        self.ledger.reconcile_points(self.name, &points).await.unwrap();
+    }
+
+    async fn backup(&self, point: &PointRow) {
+        let begins = RunStart { source: self.name.into(), operation: Operation::Backup, kind: Some(point.kind) };
+        self.clock.set(point.as_of);
+        let run = self.ledger.begin(&begins).await.unwrap();
+        self.clock.set(point.finished);
+        let result = RunResult {
+            recovery_point: Some(point.id.clone()),
+            recovery_point_time: Some(point.as_of),
+            logical_bytes: point.logical_bytes,
+            added_bytes: point.stored_bytes,
+            chain_length: point.chain_length,
+            ..RunResult::new(Outcome::Succeeded, 95.0)
+        };
+        self.ledger.finish(&run, &result).await.unwrap();
+    }
+
+    async fn broken_backup(&self, at: DateTime<Utc>) {
+        let begins = RunStart { source: self.name.into(), operation: Operation::Backup, kind: Some(BackupKind::Full) };
+        self.clock.set(at);
+        let run = self.ledger.begin(&begins).await.unwrap();
+        self.clock.set(at + TimeDelta::seconds(4));
+        let result = RunResult {
+            reason: "dump database billing: mariadb-dump ended with status 2: Got error 1045: Access denied for user \
+                     'backup'@'localhost' (using password: YES)"
+                .into(),
+            hint: Some("check the account and its password_file; docs/mysql-privileges.md lists what it needs".into()),
+            ..RunResult::new(Outcome::Failed, 4.0)
+        };
+        self.ledger.finish(&run, &result).await.unwrap();
+    }
+
+    async fn drill(&self, day: i64, at: DateTime<Utc>, point: &PointRow) {
+        let begins = RunStart { source: self.name.into(), operation: Operation::Drill, kind: None };
+        self.clock.set(at);
+        let run = self.ledger.begin(&begins).await.unwrap();
+        let load = 100.0 + 60.0 * noise(self.seed + day * 7) + if day == 12 { 140.0 } else { 0.0 };
+        let stages = [("select", 0.8), ("provision", 4.2), ("load", load), ("verify", 31.0 + 9.0 * noise(day))];
+        let stages: Vec<(String, f64)> = stages.into_iter().map(|(name, seconds)| (name.to_owned(), seconds)).collect();
+        let rto: f64 = stages.iter().map(|(_, seconds)| seconds).sum();
+        self.clock.set(at + TimeDelta::seconds(rto as i64 + 3));
+        let outcome = match (self.fate, day) {
+            (Fate::DrillFails, 0) => Outcome::Failed,
+            (Fate::NoSandbox, 0 | 1) => Outcome::Inconclusive,
+            _ => Outcome::Passed,
+        };
+        let mut result = RunResult {
+            recovery_point: Some(point.id.clone()),
+            recovery_point_time: Some(point.as_of),
+            rto_seconds: Some(rto),
+            stages,
+            checks: self.checks(outcome),
+            tables: self.tables(outcome),
+            ..RunResult::new(outcome, rto + 3.0)
+        };
+        match outcome {
+            Outcome::Failed => {
+                (result.rto_seconds, result.reason) =
+                    (None, "2 of 14 checks do not agree, the first: rows agama.orders".into());
+                result.hint = Some(
+                    "see the checks that disagree; `drill --keep-on-failure` leaves the sandbox to look into".into(),
+                );
+            }
+            Outcome::Inconclusive => {
+                (result.rto_seconds, result.stages) = (None, vec![("select".into(), 0.7), ("provision".into(), 3.0)]);
+                (result.checks, result.tables) = (Vec::new(), Vec::new());
+                result.reason = "start sandbox: there is no mysqld of series 8.4 on this host".into();
+                result.hint =
+                    Some("install the server's package, or set `programs` in [source.tickets.sandbox]".into());
+            }
+            _ => {}
+        }
+        self.ledger.finish(&run, &result).await.unwrap();
+    }
+
+    fn names(&self) -> Vec<String> {
+        let names: &[&str] = match self.kind {
+            "mysql" => &["customers", "order_items", "orders", "products", "stock", "suppliers"],
+            "influxdb" => &["cpu", "disk", "mem", "net"],
+            _ => &["srv/files"],
+        };
+        names
+            .iter()
+            .map(|name| if self.kind == "files" { (*name).to_owned() } else { format!("{}.{name}", self.name) })
+            .collect()
+    }
+
+    fn checks(&self, outcome: Outcome) -> Vec<Check> {
+        let check = |name: String, expected: &str, actual: &str| Check {
+            ok: expected == actual,
+            name,
+            expected: expected.into(),
+            actual: actual.into(),
+        };
+        let mut checks = Vec::new();
+        for name in self.names() {
+            let lost = outcome == Outcome::Failed && name == "agama.orders";
+            checks.push(check(format!("rows {name}"), "184023", if lost { "184019" } else { "184023" }));
+            let digest = "blake3:5f0c6a9b1e7d44c2";
+            checks.push(check(format!("digest {name}"), digest, if lost { "blake3:c19e02f7ab5530d8" } else { digest }));
+        }
+        checks
+    }
+
+    fn tables(&self, outcome: Outcome) -> Vec<TableResult> {
+        let table = |name: String| {
+            let lost = outcome == Outcome::Failed && name == "agama.orders";
+            let rows_restored = if lost { 184_019 } else { 184_023 };
+            TableResult { name, rows_expected: 184_023, rows_restored, digest_ok: !lost }
+        };
+        self.names().into_iter().map(table).collect()
+    }
+}
