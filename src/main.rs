@@ -1,12 +1,11 @@
 //! The `backup-sla` program: parse, start logging, run one command, turn the result into an exit status.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use backup_sla::cli::{self, Cli};
+use backup_sla::logging::{self, Level};
 use backup_sla::run_context::RunContext;
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -16,7 +15,7 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::from(error.use_stderr()) * 2);
         }
     };
-    start_logging(if cli::stays(&cli) { "info" } else { "warn" });
+    logging::start(cli.log, if cli::stays(&cli) { Level::Info } else { Level::Warn });
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
@@ -33,16 +32,6 @@ fn main() -> ExitCode {
     });
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     ExitCode::from(code)
-}
-
-fn start_logging(default: &str) {
-    let filter = EnvFilter::try_from_env("BACKUP_SLA_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
 }
 
 /// The first signal ends the run through its clean-up; a second one ends it at once.

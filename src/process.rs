@@ -4,6 +4,7 @@
 //! group is killed when the leader is reaped, never later (the number could then belong to somebody else).
 
 use std::collections::VecDeque;
+use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -26,6 +27,19 @@ const TAIL_LINES: usize = 40;
 const STDERR_LINE_BYTES: u64 = 2_000;
 /// How long the end of stderr is waited for once the child is gone: a process that left the group may hold it open.
 const STDERR_GRACE: Duration = Duration::from_secs(1);
+
+/// A command that sees of our environment only what any program may: no password that the configuration takes from a
+/// variable, no option of a client program, nothing of the service manager.
+pub fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear();
+    for name in ["PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command
+}
 
 /// Find a program: in `directory` if given, else in `PATH` and the usual system directories. The first of `names` wins.
 /// Relative entries of `PATH` are passed over: what runs must not depend on the working directory.

@@ -25,7 +25,7 @@ use crate::service::{ServiceOptions, serve};
 pub struct Arguments {
     /// One round, then exit with the verdict's status
     #[arg(long)]
-    once: bool,
+    pub once: bool,
     /// Where the world is made; must be new or empty, and is kept [default: a temporary directory that is removed]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,

@@ -24,6 +24,7 @@ use crate::app::App;
 use crate::clock::SystemClock;
 use crate::config;
 use crate::error::{Error, Result};
+use crate::logging::LogOptions;
 use crate::operations::select::Selection;
 use crate::run_context::RunContext;
 
@@ -37,6 +38,9 @@ pub struct Cli {
     /// Results as JSON, one object per line
     #[arg(long, global = true)]
     json: bool,
+    /// How and how much is logged.
+    #[command(flatten)]
+    pub log: LogOptions,
     #[command(subcommand)]
     command: Command,
 }
@@ -130,7 +134,11 @@ impl Session<'_> {
 
 /// Whether logs below warnings are wanted by default: for commands that stay.
 pub fn stays(cli: &Cli) -> bool {
-    matches!(cli.command, Command::Serve(_))
+    match &cli.command {
+        Command::Serve(_) => true,
+        Command::Demo(arguments) => !arguments.once,
+        _ => false,
+    }
 }
 
 /// Say what went wrong and what to try.

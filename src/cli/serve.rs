@@ -9,6 +9,7 @@ use crate::config;
 use crate::error::Result;
 use crate::exporter::web::WebOptions;
 use crate::service::{ServiceOptions, serve};
+use crate::systemd;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -25,11 +26,17 @@ pub struct Arguments {
 
 pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
     let app = session.app()?;
-    let listen =
-        if arguments.listen.is_empty() { app.config.web.listen_addresses.clone() } else { arguments.listen.clone() };
+    let sockets = systemd::sockets()?;
+    let listen = match (arguments.listen.is_empty(), sockets.is_empty()) {
+        (false, _) => arguments.listen.clone(),
+        (true, true) => app.config.web.listen_addresses.clone(),
+        // The service manager listens for us.
+        (true, false) => Vec::new(),
+    };
     let web = WebOptions {
         telemetry_path: arguments.telemetry_path.clone(),
         config_file: arguments.config_file.clone().or_else(|| app.config.web.config_file.clone()),
+        sockets,
         ..WebOptions::on(&listen)
     };
     let options = ServiceOptions { file: config::find(session.config.as_deref()), web };

@@ -77,6 +77,8 @@ struct Live {
     /// When the snapshot was really read; its own `taken` also moves when it was found unchanged.
     read: DateTime<Utc>,
     trouble: Option<String>,
+    /// When the ledger was last looked at, well or not, on the monotonic clock.
+    looked: Duration,
 }
 
 impl View {
@@ -97,6 +99,7 @@ impl Exporter {
             met_ratios: Arc::default(),
             read: DateTime::UNIX_EPOCH,
             trouble: Some("the ledger has not been read yet".to_owned()),
+            looked: clock.monotonic(),
         };
         let (wake, stale) = (Notify::new(), Notify::new());
         let (kept, renderings) = (tokio::sync::Mutex::default(), Renderings::default());
@@ -122,7 +125,11 @@ impl Exporter {
     /// alerts), but the service is not ready.
     pub async fn refresh(&self, ledger: &Ledger) -> Result<()> {
         let result = self.read(ledger).await;
-        self.update(|live| live.trouble = result.as_ref().err().map(ToString::to_string));
+        let looked = self.clock.monotonic();
+        self.update(|live| {
+            live.trouble = result.as_ref().err().map(ToString::to_string);
+            live.looked = looked;
+        });
         result
     }
 
@@ -174,6 +181,11 @@ impl Exporter {
             }
             was_in_trouble = result.is_err();
         }
+    }
+
+    /// How long nobody has looked at the ledger; grows only if what keeps us fresh hangs.
+    pub fn idle(&self) -> Duration {
+        self.clock.monotonic().saturating_sub(self.look(|live| live.looked))
     }
 
     /// Why the service is not ready, if it is not. Whether the SLA is met is not asked here.

@@ -5,7 +5,7 @@
 //! ([`is_momentary`]) are written anew for every scrape; the others when what they are made from has changed, in the
 //! background, for the forms that were asked for lately. A piece whose text did not change stays compressed.
 //! What is served is always made from the newest figures of the ledger: a scrape that comes before the background has
-//! followed a change waits for it. Only due times and progress of running operations may lag, by [`INTERVAL`].
+//! followed a change waits for it. Only due times, and begin and progress of running operations, may lag, by [`INTERVAL`].
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};

@@ -35,7 +35,7 @@ const TICK: Duration = Duration::from_millis(500);
 /// The wall clock may drift this far from the monotonic one between two ticks before we call it a jump.
 const DRIFT: TimeDelta = TimeDelta::seconds(2);
 /// How long a cancelled operation may take to clean up (kill its children, wipe its sandbox).
-const CLEAN_UP: Duration = Duration::from_secs(45);
+pub const CLEAN_UP: Duration = Duration::from_secs(45);
 
 /// How jobs are done. The scheduler calls it from threads of its own; [`Workplace::perform`] blocks.
 pub trait Workplace: Send + Sync {

@@ -18,12 +18,17 @@ use crate::exporter::refresh::Exporter;
 use crate::exporter::web::{Site, WebOptions, WebServer};
 use crate::operations::observe::{count_sandboxes, observe_all};
 use crate::run_context::Cancel;
-use crate::scheduler::{AppWork, Job, Scheduler};
+use crate::scheduler::{AppWork, CLEAN_UP, Job, Scheduler};
+use crate::systemd::Notifier;
 
 /// How often the ledger is looked at for changes that other processes made.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(2);
 /// How long the first look at the repositories may keep the service from being ready.
 const FIRST_LOOK: Duration = Duration::from_secs(30);
+/// A look at the ledger that takes longer hangs.
+const LONGEST_REFRESH: Duration = Duration::from_mins(2);
+/// What the web server may take to end, after everything else.
+const MARGIN: Duration = Duration::from_secs(15);
 /// How often the sandboxes are counted.
 const CENSUS_INTERVAL: Duration = Duration::from_secs(2);
 /// How soon a thread that waits notices that the end was asked for.
@@ -58,7 +63,14 @@ pub fn serve(
     let site = Arc::new(Site { exporter: exporter.clone(), ledger: app.ledger.clone() });
     let work = Arc::new(AppWork::new(app.clone(), exporter.clone()));
     let scheduler = Scheduler::new(work.clone(), app.clock.clone())?;
-    let configuration = Configuration::new(options.file, work.clone(), exporter.clone(), scheduler.bell());
+    let notifier = Notifier::from_environment();
+    let configuration = Configuration {
+        file: options.file,
+        work: work.clone(),
+        exporter: exporter.clone(),
+        bell: scheduler.bell(),
+        notifier: notifier.clone(),
+    };
 
     let closed = Cancel::default();
     let (looked, first_look) = channel();
@@ -84,7 +96,17 @@ pub fn serve(
         }
         let left = app.block_on(exporter.refresh(&app.ledger)).and_then(|()| ready(&urls)).map(|()| {
             let drain = || work.app().config.scheduler.drain;
-            scheduler.run(stop, drain, || {})
+            let (mut heartbeat, mut is_ending) = (notifier.heartbeat(), false);
+            notifier.ready();
+            scheduler.run(stop, drain, || {
+                // Both loops have to go round: a scheduler whose results nobody reads is not alive.
+                if exporter.idle() < LONGEST_REFRESH {
+                    heartbeat.beat(&app.clock);
+                }
+                if stop.is_cancelled() && !std::mem::replace(&mut is_ending, true) {
+                    notifier.stopping(drain() + CLEAN_UP + MARGIN);
+                }
+            })
         });
         // Whatever ended the scheduler ends everything.
         stop.cancel();

@@ -15,16 +15,18 @@ use crate::exporter::service_state::Reload;
 use crate::operations::know;
 use crate::run_context::Cancel;
 use crate::scheduler::{AppWork, Bell};
+use crate::systemd::Notifier;
 
 /// How often the file is looked at. It is read when it looks the same twice: an editor may still be writing it.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The configuration file of a running service.
 pub(super) struct Configuration {
-    file: PathBuf,
-    work: Arc<AppWork>,
-    exporter: Arc<Exporter>,
-    bell: Bell,
+    pub(super) file: PathBuf,
+    pub(super) work: Arc<AppWork>,
+    pub(super) exporter: Arc<Exporter>,
+    pub(super) bell: Bell,
+    pub(super) notifier: Notifier,
 }
 
 /// What changes when somebody writes to a file or puts another in its place.
@@ -46,10 +48,6 @@ impl Looks {
 }
 
 impl Configuration {
-    pub(super) fn new(file: PathBuf, work: Arc<AppWork>, exporter: Arc<Exporter>, bell: Bell) -> Self {
-        Self { file, work, exporter, bell }
-    }
-
     /// Follow the file until `stop`.
     pub(super) fn keep_current(&self, stop: &Cancel) {
         if let Err(error) = self.work.app().block_on(self.follow(stop)) {
@@ -80,6 +78,7 @@ impl Configuration {
 
     /// Take over what the file says now; a file with a mistake changes nothing.
     fn reload(&self) {
+        self.notifier.reloading();
         let before = self.work.app();
         let loaded = config::load(&self.file).and_then(|config| before.reconfigured(config));
         let error = match loaded {
@@ -104,6 +103,7 @@ impl Configuration {
         };
         let at = before.clock.wall();
         self.exporter.update_service(|service| service.last_reload = Some(Reload { at, error }));
+        self.notifier.ready();
     }
 }
 

@@ -4,14 +4,14 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use secrecy::SecretString;
 
 use super::survey::identity;
 use crate::domain::manifest::Manifest;
 use crate::error::{Error, OrFailed, Result};
-use crate::process::find_program;
+use crate::process::{self, find_program};
 use crate::sandbox::{Network, ServerSpec};
 
 /// Account of the drill: accounts of the backup are restored as well.
@@ -30,7 +30,7 @@ pub fn program(directory: Option<&Path>) -> Result<(PathBuf, String)> {
         Error::inconclusive("find the program `influxd`")
             .hint("install the server package of the source's series (Debian: influxdb), or set `programs`")
     })?;
-    let output = Command::new(&program).arg("version").stdin(Stdio::null()).output();
+    let output = process::command(&program).arg("version").stdin(Stdio::null()).output();
     let output = output.or_inconclusive(format!("run {} version", program.display()))?;
     let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     let version = said.split_whitespace().nth(1).unwrap_or_default().trim_start_matches('v').to_owned();

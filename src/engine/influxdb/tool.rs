@@ -2,11 +2,11 @@
 
 use std::ffi::OsString;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use crate::error::{Error, OrFailed, Result};
-use crate::process::{OwnedChild, find_program};
+use crate::process::{self, OwnedChild, find_program};
 use crate::run_context::Cancel;
 
 /// How long the tool may make no progress: a server that was stopped, a firewall that drops what it gets.
@@ -21,7 +21,7 @@ pub fn start(name: &str, enter: &[String], words: &[OsString], cancel: &Cancel) 
         all.extend([setpriv.into_os_string(), "--pdeathsig".into(), "KILL".into(), "--".into()]);
     }
     all.extend_from_slice(words);
-    let mut command = Command::new(&all[0]);
+    let mut command = process::command(&all[0]);
     command.args(&all[1..]).stdin(Stdio::null()).stdout(Stdio::null());
     let child = OwnedChild::spawn(command, name)?;
     cancel.takes_down(child.killer());

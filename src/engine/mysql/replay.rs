@@ -2,12 +2,12 @@
 //! `--force`), takes no commands from the data (`--binary-mode` turns them off), and keeps comments in routine bodies.
 
 use std::io::Write;
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{ChildStdin, Stdio};
 
 use super::connection::Account;
 use super::tool::Tools;
 use crate::error::{Error, Kind, OrFailed, Result};
-use crate::process::OwnedChild;
+use crate::process::{self, OwnedChild};
 use crate::repository::StoredFile;
 use crate::run_context::{Cancel, RunContext};
 
@@ -30,7 +30,7 @@ impl Replay {
     /// Start a session at `account`.
     pub fn start(tools: &Tools, account: &Account, cancel: &Cancel) -> Result<Self> {
         let options = account.option_file_on_disk()?;
-        let mut command = Command::new(&tools.client);
+        let mut command = process::command(&tools.client);
         command
             .arg(format!("--defaults-file={}", options.path().display()))
             .args(account.tls_arguments(tools.product()))
@@ -42,7 +42,6 @@ impl Replay {
                 "--max-allowed-packet=1G",
             ])
             .env("LC_ALL", "C")
-            .env_remove("MYSQL_PWD")
             .stdin(Stdio::piped())
             .stdout(Stdio::null());
         let mut child = OwnedChild::spawn(command, "database client")?;

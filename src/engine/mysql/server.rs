@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use super::accounts::DRILL_ACCOUNT;
 use super::connection::series;
 use super::source::AUTHENTICATION_LIBRARIES;
 use crate::domain::manifest::Manifest;
 use crate::error::{Error, OrFailed, Result};
-use crate::process::find_program;
+use crate::process::{self, find_program};
 use crate::sandbox::{Network, ServerSpec, Template};
 
 /// Statements that the server runs when it starts.
@@ -153,7 +153,7 @@ fn template(
 }
 
 fn version_of(program: &Path) -> Result<String> {
-    let output = Command::new(program).args(["--no-defaults", "--version"]).stdin(Stdio::null()).output();
+    let output = process::command(program).args(["--no-defaults", "--version"]).stdin(Stdio::null()).output();
     let output = output.or_inconclusive(format!("run {} --version", program.display()))?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

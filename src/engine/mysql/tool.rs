@@ -2,13 +2,13 @@
 //! options, because what is compared are the texts they print.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use super::connection::{Account, series};
 use crate::domain::manifest::ServerIdentity;
 use crate::error::{Error, OrFailed, Result};
-use crate::process::{ChildOutput, OwnedChild, find_program};
+use crate::process::{self, ChildOutput, OwnedChild, find_program};
 use crate::run_context::Cancel;
 
 /// A dump that waits for a lock waits for a day by default, in silence, and others may wait behind it.
@@ -59,7 +59,7 @@ impl Tools {
             })
         };
         let (dump, client) = (find(&dump)?, find(&client)?);
-        let output = Command::new(&dump).arg("--version").stdin(Stdio::null()).output();
+        let output = process::command(&dump).arg("--version").stdin(Stdio::null()).output();
         let output = output.or_failed(format!("run {} --version", dump.display()))?;
         let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         if version.contains("MariaDB") != maria {
@@ -90,7 +90,7 @@ impl Tools {
         purpose: Purpose,
         cancel: &Cancel,
     ) -> Result<ChildOutput> {
-        let mut command = Command::new(&self.dump);
+        let mut command = process::command(&self.dump);
         command
             .arg("--defaults-file=/dev/stdin")
             .args(account.tls_arguments(&self.product))
@@ -99,7 +99,6 @@ impl Tools {
             .arg("--")
             .args(databases)
             .env("LC_ALL", "C")
-            .env_remove("MYSQL_PWD")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         let mut child = OwnedChild::spawn(command, "dump client")?;
