@@ -1,11 +1,13 @@
-//! Samples written down as they are collected, family by family, in the text format or in OpenMetrics.
+//! Samples by family, in the types of the `prometheus` crate, and how they are written.
 //!
-//! Both formats have the same samples under the same names; OpenMetrics adds units and the time since which a counter
-//! counts. Knows the catalogue, not where values come from.
+//! The text format is the crate's own encoder; OpenMetrics, which it lacks, is [`openmetrics`](super::openmetrics).
+//! Knows the catalogue, not where values come from.
 
-use std::fmt::Write;
+use prometheus::proto::{self, MetricFamily};
+use prometheus::{Encoder, TextEncoder};
 
 use super::catalogue::{ALL, Metric, MetricKind};
+use super::openmetrics;
 
 /// How samples are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,8 +43,16 @@ pub struct Exposition {
     /// By place in the catalogue: is this metric wanted?
     wanted: Vec<bool>,
     /// By place in the catalogue.
-    families: Vec<String>,
+    families: Vec<Samples>,
     counting_since: f64,
+}
+
+/// Samples of one metric.
+#[derive(Debug, Default)]
+struct Samples {
+    metrics: Vec<proto::Metric>,
+    /// For each sample that counts: since when, in seconds since 1970 UTC; 0 where that is not known.
+    since: Vec<f64>,
 }
 
 /// A metric with its samples, ready to be sent.
@@ -57,12 +67,14 @@ pub struct Family {
 impl Exposition {
     /// An exposition of all metrics.
     pub fn new(format: Format) -> Self {
-        Self { format, wanted: vec![true; ALL.len()], families: vec![String::new(); ALL.len()], counting_since: 0.0 }
+        Self::only(format, |_| true)
     }
 
     /// An exposition that takes only the samples of the metrics that `wanted` names and ignores the others.
     pub fn only(format: Format, wanted: impl Fn(&Metric) -> bool) -> Self {
-        Self { wanted: ALL.iter().map(|metric| wanted(metric)).collect(), ..Self::new(format) }
+        let wanted = ALL.iter().map(|metric| wanted(metric)).collect();
+        let families = std::iter::repeat_with(Samples::default).take(ALL.len()).collect();
+        Self { format, wanted, families, counting_since: 0.0 }
     }
 
     /// Counters and summaries that follow count since this time, in seconds since 1970 UTC; 0 where that is not known.
@@ -72,12 +84,18 @@ impl Exposition {
 
     /// Add one sample of a gauge or counter; `labels` are the values in the order of the declaration.
     pub fn set(&mut self, metric: &'static Metric, labels: &[&str], value: f64) {
-        let since = self.created(metric);
-        let Some(out) = self.family(metric) else { return };
-        sample(out, metric, "", labels, None, value);
-        if let Some(since) = since {
-            sample(out, metric, "_created", labels, None, since);
-        }
+        self.add(metric, labels, |sample| match metric.kind {
+            MetricKind::Counter => {
+                let mut counter = proto::Counter::default();
+                counter.set_value(value);
+                sample.set_counter(counter);
+            }
+            MetricKind::Gauge | MetricKind::Summary => {
+                let mut gauge = proto::Gauge::default();
+                gauge.set_value(value);
+                sample.set_gauge(gauge);
+            }
+        });
     }
 
     /// Add one summary; `quantiles` are pairs of quantile (0–1) and value.
@@ -90,153 +108,78 @@ impl Exposition {
         count: u64,
     ) {
         debug_assert_eq!(metric.kind, MetricKind::Summary, "{}", metric.name);
-        let since = self.created(metric);
-        let Some(out) = self.family(metric) else { return };
-        for (quantile, value) in quantiles {
-            sample(out, metric, "", labels, Some(*quantile), *value);
-        }
-        sample(out, metric, "_sum", labels, None, sum);
-        sample(out, metric, "_count", labels, None, count as f64);
-        if let Some(since) = since {
-            sample(out, metric, "_created", labels, None, since);
-        }
+        self.add(metric, labels, |sample| {
+            let quantile = |(quantile, value): &(f64, f64)| {
+                let mut pair = proto::Quantile::default();
+                pair.set_quantile(*quantile);
+                pair.set_value(*value);
+                pair
+            };
+            let mut summary = proto::Summary::default();
+            summary.set_quantile(quantiles.iter().map(quantile).collect());
+            summary.set_sample_sum(sum);
+            summary.set_sample_count(count);
+            sample.set_summary(summary);
+        });
     }
 
-    fn created(&self, metric: &Metric) -> Option<f64> {
-        let counts = metric.kind != MetricKind::Gauge && self.format == Format::OpenMetrics;
-        (counts && self.counting_since > 0.0).then_some(self.counting_since)
-    }
-
-    /// Where samples of `metric` go; its description is written before the first.
-    fn family(&mut self, metric: &'static Metric) -> Option<&mut String> {
+    fn add(&mut self, metric: &'static Metric, labels: &[&str], fill: impl FnOnce(&mut proto::Metric)) {
+        debug_assert_eq!(metric.labels.len(), labels.len(), "labels of {}", metric.name);
         if !self.wanted[metric.place] {
-            return None;
+            return;
         }
-        let out = &mut self.families[metric.place];
-        if out.is_empty() {
-            describe(out, metric, self.format);
+        let pair = |(name, value): (&&str, &&str)| {
+            let mut pair = proto::LabelPair::default();
+            pair.set_name((*name).to_owned());
+            pair.set_value((*value).to_owned());
+            pair
+        };
+        let mut sample = proto::Metric::from_label(metric.labels.iter().zip(labels).map(pair).collect());
+        fill(&mut sample);
+        let family = &mut self.families[metric.place];
+        family.metrics.push(sample);
+        if metric.kind != MetricKind::Gauge {
+            family.since.push(self.counting_since);
         }
-        Some(out)
     }
 
     /// The wanted metrics in the order of the catalogue, those without samples too.
     pub fn into_families(self) -> impl Iterator<Item = Family> {
-        let all = ALL.iter().zip(self.families).zip(self.wanted);
-        all.filter(|(_, wanted)| *wanted).map(|((metric, text), _)| Family { metric, text })
+        let format = self.format;
+        let all = ALL.iter().zip(self.families).zip(self.wanted).filter(|(_, wanted)| *wanted);
+        all.map(move |((metric, samples), _)| Family { metric, text: write(metric, samples, format) })
     }
 
     /// The whole document.
     pub fn encode(self) -> String {
         let end = self.format.end();
-        self.families.concat() + end
+        self.into_families().map(|family| family.text).collect::<String>() + end
     }
 }
 
-/// Name without the suffix that samples of a counter have.
-fn family_name(metric: &Metric) -> &'static str {
-    metric.name.strip_suffix("_total").filter(|_| metric.kind == MetricKind::Counter).unwrap_or(metric.name)
-}
-
-fn describe(out: &mut String, metric: &Metric, format: Format) {
-    let (name, kind) = match format {
-        Format::Text => (metric.name, metric.kind.name()),
-        Format::OpenMetrics => (family_name(metric), metric.kind.name()),
-    };
-    let _ = write!(out, "# HELP {name} ");
+fn write(metric: &'static Metric, samples: Samples, format: Format) -> String {
+    let mut text = String::new();
+    if samples.metrics.is_empty() {
+        return text;
+    }
+    let mut family = MetricFamily::default();
+    family.set_name(metric.name.to_owned());
+    family.set_help(metric.help.to_owned());
+    family.set_field_type(match metric.kind {
+        MetricKind::Gauge => proto::MetricType::GAUGE,
+        MetricKind::Counter => proto::MetricType::COUNTER,
+        MetricKind::Summary => proto::MetricType::SUMMARY,
+    });
+    family.set_metric(samples.metrics);
     match format {
-        Format::Text => escape(out, metric.help, &['\\', '\n']),
-        Format::OpenMetrics => escape(out, metric.help, &['\\', '\n', '"']),
-    }
-    let _ = write!(out, "\n# TYPE {name} {kind}\n");
-    if format == Format::OpenMetrics && metric.unit != "1" {
-        let _ = writeln!(out, "# UNIT {name} {}", metric.unit);
-    }
-}
-
-fn sample(out: &mut String, metric: &Metric, suffix: &str, labels: &[&str], quantile: Option<f64>, value: f64) {
-    debug_assert_eq!(metric.labels.len(), labels.len(), "labels of {}", metric.name);
-    out.push_str(if suffix == "_created" { family_name(metric) } else { metric.name });
-    out.push_str(suffix);
-    let mut before = '{';
-    for (name, text) in metric.labels.iter().zip(labels) {
-        out.push(before);
-        before = ',';
-        out.push_str(name);
-        out.push_str("=\"");
-        escape(out, text, &['\\', '\n', '"']);
-        out.push('"');
-    }
-    if let Some(quantile) = quantile {
-        // OpenMetrics and Prometheus 3 write 1 as 1.0: the series has the same name wherever it is read.
-        let _ = write!(out, "{before}quantile=\"{quantile:?}\"");
-        before = ',';
-    }
-    out.push_str(if before == ',' { "} " } else { " " });
-    number(out, value);
-    out.push('\n');
-}
-
-fn escape(out: &mut String, text: &str, special: &[char]) {
-    if !text.contains(special) {
-        out.push_str(text);
-        return;
-    }
-    for character in text.chars() {
-        match character {
-            '\n' => out.push_str("\\n"),
-            _ if special.contains(&character) => out.extend(['\\', character]),
-            _ => out.push(character),
+        Format::OpenMetrics => openmetrics::write(&mut text, &family, metric.unit, &samples.since),
+        Format::Text => {
+            let mut bytes = Vec::new();
+            // It fails for families without a name or samples and for writers that fail; this is none of them.
+            let written = TextEncoder::new().encode(&[family], &mut bytes);
+            debug_assert!(written.is_ok(), "{}: {written:?}", metric.name);
+            text = String::from_utf8(bytes).unwrap_or_default();
         }
     }
-}
-
-/// Largest whole number below which every whole number is a float of its own.
-const EXACT: f64 = 9_007_199_254_740_992.0;
-
-fn number(out: &mut String, value: f64) {
-    let _ = if value.is_nan() {
-        write!(out, "NaN")
-    } else if value.is_infinite() {
-        write!(out, "{}Inf", if value > 0.0 { '+' } else { '-' })
-    } else if value.fract() == 0.0 && value.abs() < EXACT {
-        // Most values are whole, and whole numbers are written ten times as fast.
-        #[allow(clippy::cast_possible_truncation)] // it is whole and fits
-        let whole = value as i64;
-        write!(out, "{whole}")
-    } else {
-        write!(out, "{value}")
-    };
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn written(value: f64) -> String {
-        let mut out = String::new();
-        number(&mut out, value);
-        out
-    }
-
-    #[test]
-    fn numbers_are_spelt_as_both_formats_want_them() {
-        assert_eq!(written(f64::INFINITY), "+Inf");
-        assert_eq!(written(f64::NEG_INFINITY), "-Inf");
-        assert_eq!(written(f64::NAN), "NaN");
-        assert_eq!(written(1_790_000_000.25), "1790000000.25");
-        assert_eq!(written(-0.5), "-0.5");
-        for value in [0.0, 1.0, -3.0, 123_456_789_012.0, 1e15, 1e300, 2.5e-7] {
-            assert_eq!(written(value).parse::<f64>(), Ok(value));
-        }
-    }
-
-    #[test]
-    fn labels_and_help_are_escaped_as_each_format_wants() {
-        let mut out = String::new();
-        escape(&mut out, "a\\b\"c\nd", &['\\', '\n', '"']);
-        assert_eq!(out, r#"a\\b\"c\nd"#);
-        out.clear();
-        escape(&mut out, "a\\b\"c\nd", &['\\', '\n']);
-        assert_eq!(out, r#"a\\b"c\nd"#);
-    }
+    text
 }

@@ -9,6 +9,7 @@ pub mod collector;
 pub mod exposition;
 mod gzip;
 mod kept_promises;
+mod openmetrics;
 pub mod pages;
 pub mod process_facts;
 pub mod refresh;

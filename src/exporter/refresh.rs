@@ -239,7 +239,7 @@ impl Exporter {
         }
         let Ok((view, edition)) = self.edition() else { return };
         if is_due || self.renderings.are_behind(&edition) {
-            self.renderings.follow(&view, &edition);
+            self.renderings.follow(&view, &edition, self.clock.monotonic());
         }
     }
 

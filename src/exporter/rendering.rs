@@ -5,7 +5,8 @@
 //! ([`is_momentary`]) are written anew for every scrape; the others when what they are made from has changed, in the
 //! background, for the forms that were asked for lately. A piece whose text did not change stays compressed.
 //! What is served is always made from the newest figures of the ledger: a scrape that comes before the background has
-//! followed a change waits for it. Only due times, and begin and progress of running operations, may lag, by [`INTERVAL`].
+//! followed a change waits for it. What may lag, by [`INTERVAL`], is due times, begin and progress of running operations,
+//! and whether promises are met where nothing but time has passed ([`is_timed`]).
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -43,7 +44,6 @@ pub struct Form {
 pub fn is_momentary(metric: &Metric) -> bool {
     [
         &m::RECOVERY_POINT_AGE,
-        &m::OBJECTIVE_MET,
         &m::REPOSITORY_UP,
         &m::REPOSITORY_CHECK_SUCCESS,
         &m::REPOSITORY_CHECK_TIMESTAMP,
@@ -61,6 +61,11 @@ pub fn is_momentary(metric: &Metric) -> bool {
         || metric.name.starts_with("process_")
 }
 
+/// Does a value of this metric change as time passes, and is too much to be written for every scrape?
+pub fn is_timed(metric: &Metric) -> bool {
+    metric.place == m::OBJECTIVE_MET.place
+}
+
 /// The forms that were asked for lately.
 #[derive(Default)]
 pub(super) struct Renderings {
@@ -74,6 +79,8 @@ struct Kept {
     asked: Duration,
     edition: Option<Edition>,
     plans: Plans,
+    /// When what changes as time passes was last written, on the monotonic clock.
+    timed: Duration,
     /// By place in the catalogue.
     pieces: Vec<Option<KeptPiece>>,
 }
@@ -109,7 +116,9 @@ impl Renderings {
         let mut kept = lock(&kept);
         kept.asked = now;
         if kept.edition.as_ref() != Some(edition) {
-            kept.render(form, view, edition);
+            kept.render(form, view, edition, now);
+        } else if now.saturating_sub(kept.timed) > INTERVAL {
+            kept.write_timed(form, view, now);
         }
         kept.put(form, collect(view, Exposition::only(form.format, is_momentary)).into_families());
         kept.assemble(form)
@@ -128,19 +137,21 @@ impl Renderings {
     }
 
     /// Bring what is kept up to `view`.
-    pub(super) fn follow(&self, view: &View, edition: &Edition) {
+    pub(super) fn follow(&self, view: &View, edition: &Edition, now: Duration) {
         let all: Vec<_> = lock(&self.kept).iter().map(|(form, kept)| (*form, kept.clone())).collect();
         for (form, kept) in all {
             let mut kept = lock(&kept);
             if kept.edition.as_ref() != Some(edition) || kept.plans != Plans::of(view) {
-                kept.render(form, view, edition);
+                kept.render(form, view, edition, now);
+            } else {
+                kept.write_timed(form, view, now);
             }
         }
     }
 }
 
 impl Kept {
-    fn render(&mut self, form: Form, view: &View, edition: &Edition) {
+    fn render(&mut self, form: Form, view: &View, edition: &Edition, now: Duration) {
         // A few families at a time: their text is only in memory until it is compressed.
         for batch in 0..ALL.len().div_ceil(BATCH) {
             let lasting = |metric: &Metric| metric.place / BATCH == batch && !is_momentary(metric);
@@ -148,6 +159,12 @@ impl Kept {
         }
         self.edition = Some(edition.clone());
         self.plans = Plans::of(view);
+        self.timed = now;
+    }
+
+    fn write_timed(&mut self, form: Form, view: &View, now: Duration) {
+        self.put(form, collect(view, Exposition::only(form.format, is_timed)).into_families());
+        self.timed = now;
     }
 
     fn put(&mut self, form: Form, families: impl Iterator<Item = Family>) {

@@ -69,7 +69,7 @@ async fn what_happened_is_exported() {
         (r#"drill_stage_duration_seconds{source="agama",stage="load"}"#, 80.0),
         (r#"drill_stage_duration_seconds{source="agama",stage="replay"}"#, 0.0),
         (r#"drill_rto_seconds{source="agama",quantile="0.95"}"#, 80.5),
-        (r#"drill_rto_seconds{source="agama",quantile="1.0"}"#, 80.5),
+        (r#"drill_rto_seconds{source="agama",quantile="1"}"#, 80.5),
         (r#"drill_rto_seconds_sum{source="agama"}"#, 80.5),
         (r#"drill_rto_seconds_count{source="agama"}"#, 1.0),
         (r#"verification_checks{source="agama"}"#, 2.0),

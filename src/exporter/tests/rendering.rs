@@ -9,7 +9,7 @@ use crate::exporter::catalogue as m;
 use crate::exporter::collector::collect;
 use crate::exporter::exposition::{Exposition, Family, Format};
 use crate::exporter::refresh::{Exporter, View};
-use crate::exporter::rendering::{Form, is_momentary};
+use crate::exporter::rendering::{Form, INTERVAL, is_momentary, is_timed};
 use crate::exporter::service_state::{Progress, Reload, SchedulerState};
 
 const FORMS: [Form; 4] = [
@@ -34,7 +34,8 @@ async fn every_metric_that_depends_on_the_moment_is_written_for_every_scrape() {
     let view = seeded_view().await;
     for days in [1, 40, 400] {
         let later = View { now: view.now + TimeDelta::days(days), ..view.clone() };
-        let kept: Vec<_> = differing(&view, &later).into_iter().filter(|metric| !is_momentary(metric)).collect();
+        let lasting = |metric: &&m::Metric| !is_momentary(metric) && !is_timed(metric);
+        let kept: Vec<_> = differing(&view, &later).into_iter().filter(lasting).collect();
         assert_eq!(kept, Vec::<&m::Metric>::new());
     }
 }
@@ -67,6 +68,20 @@ async fn of_what_the_service_knows_only_due_times_and_what_runs_may_lag() {
     assert!(differing.len() > 12, "{differing:?}");
     let lagging = differing.into_iter().filter(|metric| !is_momentary(metric) && !may_lag.contains(metric));
     assert_eq!(lagging.collect::<Vec<_>>(), Vec::<&m::Metric>::new());
+}
+
+#[tokio::test]
+async fn a_promise_that_breaks_as_time_passes_is_shown_broken_within_the_interval() {
+    let exported = exported().await;
+    let series = r#"backup_sla_objective_met{source="agama",objective="rpo"}"#;
+    for form in FORMS {
+        assert!(value(&scraped(&exported.exporter, form), series) > 0);
+    }
+    exported.clock.advance(86_400);
+    assert!(Duration::from_hours(24) > INTERVAL);
+    for form in FORMS {
+        assert!(value(&scraped(&exported.exporter, form), series) < 1);
+    }
 }
 
 struct Exported {
