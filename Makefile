@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench
+.PHONY: help demo test check bench deb
 
 # Rust may be installed for this user without being in PATH.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -28,6 +28,10 @@ check: ## the gate before a change is merged: format, lints, docs, licences, uni
 		echo '!!! cargo install --locked cargo-deny' >&2; \
 	fi
 	cargo test --locked --lib
+
+deb: ## the Debian package, in target/debian
+	@scripts/setup --for deb
+	@.cache/cargo-tools/bin/cargo-deb --locked
 
 bench: ## compare with the recipe, restic, duplicity and mydumper on generated data; ARGS for scripts/bench
 	@scripts/setup --for bench

@@ -122,6 +122,7 @@ impl Scheduler {
             alive();
             self.wait(TICK);
         }
+        alive();
         let drain = drain();
         tracing::info!(running = self.running.len(), ?drain, "stopping: no new operations begin");
         if !self.wind_down(drain, &mut alive) {

@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{Product, Running, Server, World, entries, wait_for};
 
-fn big_server() -> Server {
+pub fn big_server() -> Server {
     let server = Server::start(Product::MariaDb);
     server.sql(
         "CREATE DATABASE d; USE d; CREATE TABLE d.t (id INT PRIMARY KEY, a VARCHAR(200), b VARCHAR(200), KEY (a)); \

@@ -81,7 +81,7 @@ pub fn get(address: &str, path: &str) -> String {
 }
 
 /// A world with one source, `tree`, of kind files, and this schedule.
-fn world(schedule: &str) -> World {
+pub fn world(schedule: &str) -> World {
     let directory = tempfile::Builder::new().prefix("bsla-").tempdir().unwrap();
     let world = World { directory };
     world.secret("key", "correct horse");

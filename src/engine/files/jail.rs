@@ -17,6 +17,8 @@ use crate::run_context::{Cancel, RunContext};
 
 /// How often the child is looked at.
 const LOOK: Duration = Duration::from_millis(20);
+/// How often a jail is made anew where it could not be made.
+const ATTEMPTS: u32 = 3;
 /// Most output that is kept of a command whose output is asked for, in bytes.
 const OUTPUT: u64 = 64 * 1024 * 1024;
 /// Most of its last words that are kept, in bytes.
@@ -47,7 +49,9 @@ pub struct Rules<'r> {
 /// A way to run commands on one tree.
 pub struct Jail {
     program: PathBuf,
-    arguments: Vec<OsString>,
+    tree: PathBuf,
+    how: Tree,
+    hidden: Vec<PathBuf>,
     private_network: bool,
     limit: Duration,
     clock: Arc<dyn Clock>,
@@ -69,6 +73,11 @@ impl Ended {
     /// Whether it exited with 0.
     pub fn is_good(&self) -> bool {
         self.status.is_some_and(|status| status.success())
+    }
+
+    /// The jail could not be made, so nothing ran in it: something that it was to hide had gone meanwhile, for example.
+    pub fn never_began(&self) -> bool {
+        !self.is_good() && self.tail.starts_with("bwrap:")
     }
 
     /// `exit status: 3: last lines`, or that its time was up.
@@ -104,7 +113,9 @@ impl Jail {
         }
         let mut jail = Self {
             program,
-            arguments: arguments(&tree, how, rules.hidden),
+            tree: tree.clone(),
+            how,
+            hidden: rules.hidden.to_vec(),
             private_network: true,
             limit,
             clock: clock.clone(),
@@ -135,8 +146,20 @@ impl Jail {
 
     /// Run `command` in the directory `at`; its standard output is kept apart only where that is asked for.
     pub fn run(&self, at: &Path, command: &[OsString], keep_output: bool) -> Result<Ended> {
+        let mut ended = self.try_once(at, command, keep_output)?;
+        for _ in 1..ATTEMPTS {
+            if !ended.never_began() {
+                break;
+            }
+            ended = self.try_once(at, command, keep_output)?;
+        }
+        Ok(ended)
+    }
+
+    fn try_once(&self, at: &Path, command: &[OsString], keep_output: bool) -> Result<Ended> {
         let mut program = Command::new(&self.program);
-        program.args(&self.arguments);
+        // Anew each time: sockets of this host come and go.
+        program.args(arguments(&self.tree, self.how, &self.hidden));
         if self.private_network {
             program.arg("--unshare-net");
         }

@@ -66,7 +66,6 @@ async fn counters_say_since_when_they_count_if_that_is_known() {
     let agama = serde_json::json!({"source": "agama"});
     assert_eq!(value(&families, "backup_sla_drill_rto_seconds_created", &agama), Some(START as f64));
     assert_eq!(value(&families, "backup_sla_drill_rto_seconds_count", &agama), Some(1.0));
-    // The ledger does not know this source yet.
     assert_eq!(value(&families, "backup_sla_drills_total", &serde_json::json!({"source": "new"})), Some(0.0));
     assert_eq!(
         value(&families, "backup_sla_drills_created", &serde_json::json!({"source": "new"})),
@@ -92,5 +91,10 @@ async fn both_formats_have_the_same_samples() {
         let lines = text.lines().filter(|line| !line.starts_with('#') && !line.contains("_created{"));
         lines.filter(|line| !line.starts_with("process_cpu_seconds_created")).map(str::to_owned).collect::<Vec<_>>()
     };
-    assert_eq!(samples(Format::Text), samples(Format::OpenMetrics));
+    // Each format spells the largest quantile in its own way.
+    let open: Vec<String> =
+        samples(Format::OpenMetrics).iter().map(|line| line.replace("quantile=\"1.0\"", "quantile=\"1\"")).collect();
+    let text = samples(Format::Text);
+    let differing: Vec<_> = text.iter().zip(&open).filter(|(text, open)| text != open).collect();
+    assert_eq!((differing, text.len()), (Vec::new(), open.len()));
 }

@@ -1,0 +1,127 @@
+//! Logs: their formats, and that no password is ever in them, in a command line or in the environment of a child.
+
+use std::fs;
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::kills::big_server;
+use crate::support::{Running, World, entries};
+
+const KEY: &str = "repository-Zq81-key";
+const PASSWORD: &str = "database-Vx92-password";
+
+/// A world whose passwords are like nothing else.
+fn world() -> (crate::support::Server, World) {
+    let server = big_server();
+    server.sql(&format!(
+        "CREATE USER dba@localhost IDENTIFIED BY '{PASSWORD}'; GRANT ALL ON *.* TO dba@localhost WITH GRANT OPTION"
+    ));
+    let world = World::new(&server, &["d"], "");
+    world.secret("key", KEY);
+    configure(&world, "dba");
+    (server, world)
+}
+
+fn configure(world: &World, user: &str) {
+    let text = fs::read_to_string(world.path("config.toml")).unwrap();
+    let text = text.replace("user = \"root\"", &format!("user = \"{user}\"\npassword_env = \"DATABASE_PASSWORD\""));
+    fs::write(world.path("config.toml"), text).unwrap();
+}
+
+fn run(world: &World, arguments: &[&str], password: &str, filter: &str) -> (i32, String) {
+    let mut command = world.command(arguments);
+    command.env("DATABASE_PASSWORD", password).env("BACKUP_SLA_LOG", filter);
+    let ran = crate::support::finish(command);
+    (ran.status, ran.stdout + &ran.stderr)
+}
+
+fn assert_silent(text: &str, what: &str) {
+    for secret in [KEY, PASSWORD] {
+        assert!(!text.contains(secret), "{what} shows {secret}");
+    }
+}
+
+#[test]
+fn no_password_is_in_any_output_however_much_is_logged() {
+    let (server, world) = world();
+    for format in ["human", "json"] {
+        let with = |arguments: &[&'static str]| [&["--log.format", format], arguments].concat();
+        for (arguments, password, status) in [
+            (with(&["check-config", "--connect"]), PASSWORD, 0),
+            (with(&["backup"]), PASSWORD, 0),
+            (with(&["drill"]), PASSWORD, 0),
+            (with(&["status"]), PASSWORD, 0),
+            (with(&["metrics"]), PASSWORD, 0),
+            (with(&["--json", "list"]), PASSWORD, 0),
+            (with(&["backup"]), "database-Vx92-password-wrong", 1),
+        ] {
+            let (code, text) = run(&world, &arguments, password, "trace");
+            assert_eq!(code, status, "{arguments:?}: {text:.2000}");
+            assert_silent(&text, &format!("{arguments:?}"));
+        }
+    }
+    drop(server);
+    let (code, text) = run(&world, &["backup"], PASSWORD, "trace");
+    assert_eq!(code, 1);
+    assert_silent(&text, "a backup of a server that is gone");
+    world.secret("key", "repository-Zq81-key-wrong");
+    let (code, text) = run(&world, &["--log.format=json", "list"], PASSWORD, "trace");
+    assert_eq!(code, 1);
+    assert_silent(&text, "a wrong key");
+}
+
+#[test]
+fn no_password_is_in_the_command_line_or_environment_of_a_child() {
+    let (_server, world) = world();
+    for arguments in [["backup"], ["drill"]] {
+        let mut command = world.command(&arguments);
+        command.env("DATABASE_PASSWORD", PASSWORD).env("NOTIFY_SOCKET", "/nonexistent");
+        let mut run = Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        let mut seen = 0;
+        while run.0.try_wait().unwrap().is_none() {
+            for path in entries("/proc".as_ref()) {
+                let read = |name: &str| fs::read(path.join(name)).unwrap_or_default();
+                let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+                let parent =
+                    text(read("stat")).rsplit_once(") ").and_then(|(_, after)| after.split(' ').nth(1)?.parse().ok());
+                let line = text(read("cmdline"));
+                // Between fork and exec a child still is us.
+                if parent == Some(run.0.id()) && !line.contains("backup-sla") {
+                    let environment = text(read("environ"));
+                    seen += usize::from(!environment.is_empty());
+                    assert_silent(&(line.clone() + &environment), &line);
+                    assert!(!environment.contains("NOTIFY_SOCKET"), "{line}: {environment}");
+                }
+            }
+        }
+        assert!(run.0.wait().unwrap().success());
+        assert!(seen > 0, "no child of {arguments:?} was seen");
+    }
+}
+
+#[test]
+fn json_logs_are_one_object_a_line_with_time_level_message_and_hint() {
+    let (_server, world) = world();
+    let mut command = world.command(&["--log.format", "json", "--log.level", "info", "serve"]);
+    command.env("DATABASE_PASSWORD", PASSWORD).args(["--web.listen-address", "127.0.0.1:0"]);
+    let text = fs::read_to_string(world.path("config.toml")).unwrap();
+    let broken = text.replace("full = \"0 2 * * *\"", "full = \"@every 1h\"");
+    fs::write(world.path("config.toml"), broken).unwrap();
+    let mut service = Running(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    let lines = std::io::BufRead::lines(std::io::BufReader::new(service.0.stderr.take().unwrap()));
+    let mut messages = Vec::new();
+    for line in lines {
+        let line = line.unwrap();
+        let event: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let time = event["timestamp"].as_str().unwrap();
+        assert!(time.ends_with('Z') && time.parse::<chrono::DateTime<chrono::Utc>>().is_ok(), "{line}");
+        assert!(event["level"].is_string() && event["message"].is_string(), "{line}");
+        messages.push(event["message"].as_str().unwrap().to_owned());
+        if messages.iter().any(|message| message == "full backup succeeded") {
+            assert_eq!(event["source"], "shop");
+            break;
+        }
+    }
+    assert!(messages.iter().any(|message| message == "full backup begins"), "{messages:?}");
+}

@@ -1,0 +1,31 @@
+//! The Debian package: built by `cargo deb`, installed, upgraded and purged by `dpkg` in a throwaway copy of this host.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::support::{PROGRAM, Ran, finish, fixture};
+
+fn cargo_deb() -> PathBuf {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/cargo-tools/bin/cargo-deb");
+    assert!(program.exists(), "{} is missing: run scripts/setup --for test", program.display());
+    program
+}
+
+#[test]
+fn the_package_is_installed_serves_keeps_settings_and_leaves_no_data_to_chance() {
+    assert!(rustix::process::geteuid().is_root(), "installing a package takes root: run the suite as root");
+    let directory = tempfile::tempdir().unwrap();
+    let package = directory.path().join("backup-sla.deb");
+    // The program of this build: what is tested is the packaging, and a release build takes minutes.
+    let target = Path::new(PROGRAM).parent().unwrap().parent().unwrap();
+    let mut build = Command::new(cargo_deb());
+    build.args(["--no-build", "--profile", "dev", "--no-strip", "--fast", "--output"]).arg(&package);
+    build.current_dir(env!("CARGO_MANIFEST_DIR")).env("CARGO_TARGET_DIR", target).stdin(Stdio::null());
+    let ran = Ran::of(build.output().unwrap());
+    assert_eq!(ran.status, 0, "{ran:?}");
+    let mut install = Command::new("unshare");
+    install.args(["--mount", "--propagation", "private", "--"]);
+    install.arg("sh").arg(fixture("installed.sh")).arg(&package).stdin(Stdio::null());
+    let installed = finish(install);
+    assert!(installed.status == 0 && installed.stdout.ends_with("installed.sh: done\n"), "{installed:?}");
+}
