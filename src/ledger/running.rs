@@ -18,6 +18,13 @@ pub struct LiveRun {
 }
 
 impl Ledger {
+    /// As if the process that runs what runs now had been killed.
+    #[cfg(test)]
+    pub(crate) async fn disown_running(&self) -> Result<()> {
+        let gone = sqlx::query("UPDATE runs SET process = 'gone/1/1' WHERE outcome = 'running'");
+        gone.execute(&self.pool).await.map(|_| ()).map_err(|e| ledger_error("disown running operations", e))
+    }
+
     /// What runs on `source` now, oldest first, by whichever process of this host.
     pub async fn live_runs(&self, source: &str) -> Result<Vec<LiveRun>> {
         let rows = sqlx::query(

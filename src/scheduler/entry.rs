@@ -160,10 +160,21 @@ impl Entry {
         let count = if is_late { waiting.unwritten } else { waiting.unwritten.saturating_sub(1) };
         let job = self.spec.job.clone();
         let missed = (count > 0).then(|| {
-            let (first, last) = (waiting.first, waiting.scheduled);
+            let (first, scheduled) = (waiting.first, waiting.scheduled);
+            let last = if is_late { scheduled } else { self.one_before(scheduled, first) };
             Missed { job: job.clone(), first, last, count, reason: QUEUED }
         });
         Some((Start { job, scheduled: waiting.scheduled, attempt: waiting.attempt }, missed))
+    }
+
+    /// The occurrence before `scheduled`, not before `first`.
+    fn one_before(&self, scheduled: DateTime<Utc>, first: DateTime<Utc>) -> DateTime<Utc> {
+        let second = TimeDelta::seconds(1);
+        let before = match &self.spec.timing {
+            Timing::Every(every) => Some(scheduled - TimeDelta::from_std(*every).unwrap_or_default()),
+            cron @ Timing::Cron(_) => cron.last_due(first - second, scheduled - second, self.spec.zone),
+        };
+        before.map_or(first, |before| before.max(first))
     }
 
     /// It ended.

@@ -8,6 +8,8 @@ mod entry;
 mod job;
 mod plan;
 #[cfg(test)]
+mod soak;
+#[cfg(test)]
 mod tests;
 mod tracker;
 mod work;

@@ -160,7 +160,7 @@ impl Workplace for AppWork {
 }
 
 /// What the plan has to know of the runs of one work.
-fn history(work: Work, runs: Option<&LastRuns>, created: Option<DateTime<Utc>>) -> JobHistory {
+pub(super) fn history(work: Work, runs: Option<&LastRuns>, created: Option<DateTime<Utc>>) -> JobHistory {
     let Some(runs) = runs else { return JobHistory { created, ..JobHistory::default() } };
     let again = match runs.outcome {
         // The data of a drill that failed does not become better by another look at it.
@@ -196,7 +196,7 @@ pub(super) fn operation(work: Work) -> Operation {
     if work.is_backup() { Operation::Backup } else { Operation::Drill }
 }
 
-fn specs(source: &SourceConfig, zone: chrono_tz::Tz) -> impl Iterator<Item = JobSpec> {
+pub(super) fn specs(source: &SourceConfig, zone: chrono_tz::Tz) -> impl Iterator<Item = JobSpec> {
     // Incremental backups have their place in the plan, and no engine makes them yet.
     [Work::FullBackup, Work::Drill].into_iter().filter_map(move |work| {
         let objectives = &source.objectives;
