@@ -20,6 +20,9 @@ pub struct Notifier {
 }
 
 impl Notifier {
+    /// How long the manager waits for the end, or for the next word of it.
+    pub const EXTENSION: Duration = Duration::from_mins(2);
+
     /// As the environment says: `NOTIFY_SOCKET`, `WATCHDOG_USEC`, `WATCHDOG_PID`.
     pub fn from_environment() -> Self {
         Self { watchdog: sd_notify::watchdog_enabled() }
@@ -38,9 +41,9 @@ impl Notifier {
         }
     }
 
-    /// The end was asked for, and may take this long.
-    pub fn stopping(&self, longest: Duration) {
-        let longest = u32::try_from(longest.as_micros()).unwrap_or(u32::MAX);
+    /// The end was asked for; it takes [`Notifier::EXTENSION`] at most, or says so again.
+    pub fn stopping(&self) {
+        let longest = u32::try_from(Self::EXTENSION.as_micros()).unwrap_or(u32::MAX);
         tell(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(longest)]);
     }
 

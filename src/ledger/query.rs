@@ -47,8 +47,7 @@ impl Ledger {
     /// Whether anything was ever stored in this repository, by any source.
     pub async fn has_backups_in(&self, repository: &str) -> Result<bool> {
         let runs: i64 = sqlx::query_scalar(
-            "SELECT COUNT(*) FROM runs r JOIN sources s ON s.name = r.source \
-             WHERE s.repository = ? AND r.operation = 'backup' AND r.outcome = 'succeeded'",
+            "SELECT COUNT(*) FROM runs WHERE repository = ? AND operation = 'backup' AND outcome = 'succeeded'",
         )
         .bind(repository)
         .fetch_one(&self.pool)

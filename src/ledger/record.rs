@@ -17,7 +17,8 @@ pub(super) const ROWS_PER_INSERT: usize = 1000;
 
 const INSERT_RUN: &str = "INSERT INTO runs (id, source, operation, kind, outcome, reason, process, started_at, \
      begun_revision, over_rto, logical_bytes, added_bytes, row_count, chain_length, check_count, mismatch_count, \
-     verified_rows) VALUES (?, ?, ?, ?, ?, '', ?, ?, ?, 0, 0, 0, 0, 0, 0, 0, 0)";
+     verified_rows, repository) VALUES (?, ?, ?, ?, ?, '', ?, ?, ?, 0, 0, 0, 0, 0, 0, 0, 0, \
+     COALESCE((SELECT repository FROM sources WHERE name = ?), ''))";
 
 const FINISH_RUN: &str = "UPDATE runs SET outcome = ?, reason = ?, hint = ?, ended_at = ?, ended_revision = ?, \
      recovery_point = ?, recovery_point_time = ?, duration_seconds = ?, rto_seconds = ?, over_rto = ?, \
@@ -41,6 +42,7 @@ impl Ledger {
             .bind(&*self.process)
             .bind(stored::micros(now))
             .bind(revision)
+            .bind(&start.source)
             .execute(&mut *tx)
             .await
             .map_err(|e| ledger_error("record begin of run", e))?;
@@ -135,7 +137,12 @@ impl Ledger {
         };
         statement.execute(&mut *tx).await.map_err(failed)?;
         next_revision(&mut tx).await?;
-        tx.commit().await.map_err(failed)
+        tx.commit().await.map_err(failed)?;
+        if known.is_some_and(|(_, old_repository)| old_repository != repository) {
+            // What it has elsewhere is no longer what its repository lists.
+            self.reconcile_points(source, &[]).await?;
+        }
+        Ok(())
     }
 }
 

@@ -404,8 +404,9 @@ async fn read_running(tx: &mut SqliteConnection, sources: &mut Sources) -> Resul
 }
 
 async fn read_missed(tx: &mut SqliteConnection, sources: &mut Sources) -> Result<()> {
-    // Rows and not a sum: what a sum is made of differs from product to product.
-    for row in rows(tx, "SELECT source, operation, missed FROM missed_runs").await? {
+    let missed =
+        "SELECT source, operation, CAST(SUM(missed) AS BIGINT) AS missed FROM missed_runs GROUP BY source, operation";
+    for row in rows(tx, missed).await? {
         let figures = sources.entry(column(&row, "source")?).or_default();
         let missed = figures.missed.entry(stored::operation(column(&row, "operation")?)?).or_default();
         *missed += stored::count(column(&row, "missed")?);

@@ -13,6 +13,8 @@ pub mod select;
 mod stages;
 pub mod verify;
 
+use std::time::Duration;
+
 use crate::app::{App, Source};
 use crate::clock::Stopwatch;
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
@@ -92,6 +94,10 @@ fn point_row(published: &Published) -> PointRow {
     }
 }
 
+/// How often a result is offered to a ledger that does not take it, and how long is waited in between.
+const RESULT_ATTEMPTS: u32 = 60;
+const RESULT_PAUSE: Duration = Duration::from_secs(5);
+
 /// A run that is being recorded.
 struct Recorded<'a> {
     app: &'a App,
@@ -113,9 +119,18 @@ impl<'a> Recorded<'a> {
         self.watch.elapsed().as_secs_f64()
     }
 
+    /// Write the result. A ledger that cannot take it now is asked again for a while: a result that is lost would be a run that
+    /// never ended.
     fn finish(mut self, result: &RunResult) -> Result<()> {
         self.finished = true;
-        self.app.block_on(self.app.ledger.finish(&self.id, result))
+        let mut written = self.app.block_on(self.app.ledger.finish(&self.id, result));
+        for _ in 0..RESULT_ATTEMPTS {
+            let Err(error) = &written else { break };
+            tracing::error!(run = %self.id, hint = error.hint_text(), "write a result, and try again: {error}");
+            std::thread::sleep(RESULT_PAUSE);
+            written = self.app.block_on(self.app.ledger.finish(&self.id, result));
+        }
+        written
     }
 
     /// Record the failure and give it back; what went wrong matters more than a ledger that cannot take it.

@@ -37,7 +37,7 @@ const TICK: Duration = Duration::from_millis(500);
 /// The wall clock may drift this far from the monotonic one between two ticks before we call it a jump.
 const DRIFT: TimeDelta = TimeDelta::seconds(2);
 /// How long a cancelled operation may take to clean up (kill its children, wipe its sandbox).
-pub const CLEAN_UP: Duration = Duration::from_secs(45);
+const CLEAN_UP: Duration = Duration::from_secs(45);
 
 /// How jobs are done. The scheduler calls it from threads of its own; [`Workplace::perform`] blocks.
 pub trait Workplace: Send + Sync {
@@ -142,11 +142,16 @@ impl Scheduler {
         let (now, monotonic) = (self.clock.wall(), self.clock.monotonic());
         self.notice_clock(now, monotonic);
         let workplace = self.workplace.clone();
+        let mut missed = Vec::new();
         for step in self.plan.tick(now, |source| workplace.promise(source)) {
             match step {
-                Step::Missed(missed) => self.workplace.missed(&missed),
+                Step::Missed(one) => missed.push(one),
                 Step::Start(start) => self.start(start, now, monotonic),
             }
+        }
+        if !missed.is_empty() {
+            // Writing waits for the ledger; a tick must not.
+            std::thread::spawn(move || missed.iter().for_each(|missed| workplace.missed(missed)));
         }
         self.end_overdue(monotonic);
         self.end_unwanted();
@@ -169,6 +174,8 @@ impl Scheduler {
 
     fn start(&mut self, start: Start, begun: DateTime<Utc>, begun_monotonic: Duration) {
         let job = start.job.clone();
+        // Who asked to cancel the run before this one does not mean this one.
+        self.workplace.is_unwanted(&job);
         let tracker = Arc::new(Tracker::default());
         let context = RunContext { cancel: Cancel::default(), progress: tracker.clone() };
         let operation = work::operation(job.work);

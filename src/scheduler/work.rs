@@ -95,8 +95,6 @@ impl Workplace for AppWork {
             Ok(source) => source,
             Err(error) => return judge(job, &error),
         };
-        // Who asked to cancel the run before this one does not mean this one.
-        self.is_unwanted(job);
         let ended = match job.work {
             Work::FullBackup => backup(&app, &source, context).map(|report| {
                 let (point, seconds) = (report.recovery_point, report.duration_seconds);
@@ -116,8 +114,12 @@ impl Workplace for AppWork {
                 if verdict == Verdict::Inconclusive { Ended::Again } else { Ended::Done }
             }),
         };
-        self.observe(&app, &source);
-        ended.unwrap_or_else(|error| judge(job, &error))
+        let ended = ended.unwrap_or_else(|error| judge(job, &error));
+        // Who has the source looks at its repository when it is done.
+        if ended != Ended::Busy {
+            self.observe(&app, &source);
+        }
+        ended
     }
 
     fn missed(&self, missed: &Missed) {

@@ -4,21 +4,22 @@
 //! repositories are looked at → ready. Then the scheduler works until the end is asked for: nothing new begins, what runs
 //! may end within the drain, then is cancelled and cleans up; the web server answers until the last operation has ended.
 
+mod looking;
 mod reload;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use self::reload::Configuration;
 use crate::app::App;
+use crate::clock::Stopwatch;
 use crate::error::{Error, Result};
 use crate::exporter::refresh::Exporter;
 use crate::exporter::web::{Site, WebOptions, WebServer};
-use crate::operations::observe::{count_sandboxes, observe_all};
 use crate::run_context::Cancel;
-use crate::scheduler::{AppWork, CLEAN_UP, Job, Scheduler};
+use crate::scheduler::{AppWork, Job, Scheduler};
 use crate::systemd::Notifier;
 
 /// How often the ledger is looked at for changes that other processes made.
@@ -27,10 +28,6 @@ const REFRESH_INTERVAL: Duration = Duration::from_secs(2);
 const FIRST_LOOK: Duration = Duration::from_secs(30);
 /// A look at the ledger that takes longer hangs.
 const LONGEST_REFRESH: Duration = Duration::from_mins(2);
-/// What the web server may take to end, after everything else.
-const MARGIN: Duration = Duration::from_secs(15);
-/// How often the sandboxes are counted.
-const CENSUS_INTERVAL: Duration = Duration::from_secs(2);
 /// How soon a thread that waits notices that the end was asked for.
 const NOTICE: Duration = Duration::from_millis(100);
 
@@ -73,14 +70,8 @@ pub fn serve(
     };
 
     let closed = Cancel::default();
-    let (looked, first_look) = channel();
+    let first_look = looking::begin(&work, &exporter, stop);
     let left = std::thread::scope(|scope| {
-        let (observed, shown) = (work.clone(), exporter.clone());
-        scope.spawn(move || {
-            look_at_everything(&observed, &shown);
-            let _ = looked.send(());
-            keep_looking(&observed, &shown, stop);
-        });
         let web = scope.spawn(|| {
             app.block_on(async {
                 tokio::select! {
@@ -90,21 +81,24 @@ pub fn serve(
                 Ok(())
             })
         });
-        scope.spawn(|| configuration.keep_current(stop));
-        if first_look.recv_timeout(FIRST_LOOK) == Err(RecvTimeoutError::Timeout) {
+        if !wait_for_first_look(&first_look, stop) {
             tracing::warn!("the repositories are slow: until they answer, the last known recovery points are shown");
         }
         let left = app.block_on(exporter.refresh(&app.ledger)).and_then(|()| ready(&urls)).map(|()| {
             let drain = || work.app().config.scheduler.drain;
-            let (mut heartbeat, mut is_ending) = (notifier.heartbeat(), false);
+            let mut heartbeat = notifier.heartbeat();
+            let mut said: Option<Stopwatch> = None;
+            scope.spawn(|| configuration.keep_current(stop));
             notifier.ready();
             scheduler.run(stop, drain, || {
                 // Both loops have to go round: a scheduler whose results nobody reads is not alive.
                 if exporter.idle() < LONGEST_REFRESH {
                     heartbeat.beat(&app.clock);
                 }
-                if stop.is_cancelled() && !std::mem::replace(&mut is_ending, true) {
-                    notifier.stopping(drain() + CLEAN_UP + MARGIN);
+                let is_due = said.as_ref().is_none_or(|said| said.elapsed() > Notifier::EXTENSION / 4);
+                if stop.is_cancelled() && is_due {
+                    notifier.stopping();
+                    said = Some(Stopwatch::start(&app.clock));
                 }
             })
         });
@@ -141,29 +135,15 @@ fn reap(app: &App) {
     }
 }
 
-/// Ask the repositories of all sources what they list: recovery points are never remembered from a success.
-fn look_at_everything(work: &AppWork, exporter: &Exporter) {
-    let seen = observe_all(&work.app());
-    exporter.update_service(|service| seen.show(service));
-    exporter.changed();
-}
-
-/// The same every now and then, and the sandboxes more often: what runs makes and destroys them.
-fn keep_looking(work: &AppWork, exporter: &Exporter, stop: &Cancel) {
-    let (mut since_listing, mut since_census) = (Duration::ZERO, Duration::ZERO);
-    while !stop.is_cancelled() {
-        std::thread::sleep(NOTICE);
-        since_listing += NOTICE;
-        since_census += NOTICE;
-        if since_listing >= work.app().config.scheduler.listing_interval {
-            since_listing = Duration::ZERO;
-            look_at_everything(work, exporter);
-        } else if since_census >= CENSUS_INTERVAL {
-            since_census = Duration::ZERO;
-            // Trouble is said with every listing.
-            if let Ok(sandboxes) = count_sandboxes(&work.app()) {
-                exporter.update_service(|service| sandboxes.show(service));
-            }
+/// Whether everything was looked at once; not waited for longer than is sensible.
+fn wait_for_first_look(first_look: &Receiver<()>, stop: &Cancel) -> bool {
+    let mut waited = Duration::ZERO;
+    while waited < FIRST_LOOK && !stop.is_cancelled() {
+        match first_look.recv_timeout(NOTICE) {
+            Ok(()) => return true,
+            Err(RecvTimeoutError::Timeout) => waited += NOTICE,
+            Err(RecvTimeoutError::Disconnected) => return false,
         }
     }
+    false
 }

@@ -56,3 +56,8 @@ CREATE TABLE missed_runs (
     recorded_at BIGINT       NOT NULL,
     PRIMARY KEY (source, operation, kind, first_at)
 );
+
+-- Where a run's backup is: a source may move to another repository.
+ALTER TABLE runs ADD COLUMN repository VARCHAR(190) NOT NULL DEFAULT '';
+
+UPDATE runs SET repository = COALESCE((SELECT s.repository FROM sources s WHERE s.name = runs.source), '');
