@@ -60,7 +60,7 @@ async fn pages_are_served_and_metrics_come_from_the_snapshot() {
     let metrics = get(served.address, "/metrics").await;
     assert!(metrics.contains("content-type: text/plain; version=0.0.4"), "{metrics}");
     assert!(metrics.contains("\nbackup_sla_drills_total{source=\"agama\"} 2\n"), "{metrics}");
-    assert!(get(served.address, "/").await.contains("<a href=\"/metrics\">"));
+    assert!(get(served.address, "/").await.contains("<a href=\"metrics\">"));
     assert!(get(served.address, "/secret").await.starts_with("HTTP/1.1 404 "));
     let ignored = get(served.address, "/metrics?name[]=up").await;
     assert!(ignored.starts_with("HTTP/1.1 200 "), "a query string is no other page");
