@@ -34,6 +34,13 @@ pub struct SourceStatus {
     pub measured: Measured,
     /// Whether each promise is kept now.
     pub met: Met,
+    /// Share of the last 30 days, or of the time since the source was first seen, in which each objective was met; null where
+    /// nothing is known.
+    pub met_ratio_30d: BTreeMap<&'static str, Option<f64>>,
+    /// When the ledger began: nothing is known of drills and runs before.
+    pub history_since: DateTime<Utc>,
+    /// Whether there are recovery points from before: the history that belonged to them was lost.
+    pub history_is_partial: bool,
     /// Names of the operations that run now.
     pub running: Vec<String>,
     /// The backup whose result was written last.
@@ -104,22 +111,6 @@ pub struct Ended {
 }
 
 impl SourceStatus {
-    /// The status of a configured source.
-    pub fn new(config: &SourceConfig, figures: &SourceFigures, now: DateTime<Utc>) -> Self {
-        Self {
-            source: config.name.clone(),
-            kind: config.kind.name().to_owned(),
-            repository: config.repository.clone(),
-            problem: None,
-            objectives: promised(&config.objectives),
-            measured: measured(figures, now),
-            met: met(&config.objectives, &figures.measured(), now),
-            running: figures.running.iter().map(|run| run.operation.name().to_owned()).collect(),
-            last_backup: figures.last_backup.as_ref().map(ended),
-            last_drill: figures.drills.last.as_ref().map(ended),
-        }
-    }
-
     /// The same, with what is wrong with its repository.
     #[must_use]
     pub fn with_problem(mut self, problem: Option<String>) -> Self {
@@ -291,8 +282,23 @@ pub fn of(view: &View, config: &SourceConfig) -> SourceStatus {
     let figures = view.snapshot.sources.get(&config.name).unwrap_or(&nothing);
     let state = view.service.repositories.get(&config.repository);
     let is_down = state.is_some_and(|state| state.up == Some(false));
-    let problem = is_down.then(|| format!("repository {} could not be read when it was last tried", config.repository));
-    SourceStatus::new(config, figures, view.now).with_problem(problem)
+    let ratios = view.met_ratios.get(&config.name);
+    let ratio = |objective: Objective| ratios.and_then(|ratios| ratios.get(&objective)).copied();
+    SourceStatus {
+        source: config.name.clone(),
+        kind: config.kind.name().to_owned(),
+        repository: config.repository.clone(),
+        problem: is_down.then(|| format!("repository {} could not be read when it was last tried", config.repository)),
+        objectives: promised(&config.objectives),
+        measured: measured(figures, view.now),
+        met: met(&config.objectives, &figures.measured(), view.now),
+        met_ratio_30d: Objective::ALL.into_iter().map(|objective| (objective.name(), ratio(objective))).collect(),
+        history_since: view.snapshot.created,
+        history_is_partial: view.snapshot.is_history_partial(&config.name),
+        running: figures.running.iter().map(|run| run.operation.name().to_owned()).collect(),
+        last_backup: figures.last_backup.as_ref().map(ended),
+        last_drill: figures.drills.last.as_ref().map(ended),
+    }
 }
 
 #[cfg(test)]

@@ -1,33 +1,14 @@
 //! `backup-sla status [SOURCE…]`: promised against measured.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-
-use chrono::{DateTime, Utc};
-use serde::Serialize;
 
 use super::output;
 use super::{Session, Sources};
 use crate::app::App;
-use crate::domain::history::MetRatios;
-use crate::domain::sla::Objective;
 use crate::error::Result;
 use crate::exporter::refresh::{Exporter, View};
 use crate::operations::{know, refresh_points};
 use crate::status::{self, SourceStatus};
-
-/// One source, with what the ledger says of the past.
-#[derive(Debug, Serialize)]
-struct Line {
-    #[serde(flatten)]
-    now: SourceStatus,
-    /// Share of the last 30 days, or of the time since the source was first seen, in which each objective was met.
-    met_ratio_30d: BTreeMap<&'static str, f64>,
-    /// When the ledger began: nothing is known of drills and runs before.
-    history_since: DateTime<Utc>,
-    /// Whether there are recovery points from before: the history that belonged to them was lost.
-    history_is_partial: bool,
-}
 
 pub fn run(session: &Session<'_>, arguments: &Sources) -> Result<u8> {
     let app = session.app()?;
@@ -53,34 +34,24 @@ pub fn show(app: &App, names: &[String], json: bool) -> Result<u8> {
     let exporter = Exporter::new(Arc::new(app.config.clone()), app.clock.clone());
     app.block_on(exporter.refresh(&app.ledger))?;
     let view = exporter.view()?;
-    let lines: Vec<Line> = names.iter().zip(problems).map(|(name, problem)| line(&view, name, problem)).collect();
+    let lines: Vec<SourceStatus> =
+        names.iter().zip(problems).map(|(name, problem)| line(&view, name, problem)).collect();
     if json {
         lines.iter().try_for_each(output::json)?;
     } else {
         print(&lines)?;
     }
-    Ok(u8::from(lines.iter().any(|line| line.now.problem.is_some())))
+    Ok(u8::from(lines.iter().any(|line| line.problem.is_some())))
 }
 
-fn line(view: &View, name: &str, problem: Option<String>) -> Line {
-    Line {
-        now: status::of(view, &view.config.sources[name]).with_problem(problem),
-        met_ratio_30d: ratios(view.met_ratios.get(name)),
-        history_since: view.snapshot.created,
-        history_is_partial: view.snapshot.is_history_partial(name),
-    }
+fn line(view: &View, name: &str, problem: Option<String>) -> SourceStatus {
+    status::of(view, &view.config.sources[name]).with_problem(problem)
 }
 
-/// What is not known counts as not met.
-fn ratios(known: Option<&MetRatios>) -> BTreeMap<&'static str, f64> {
-    let ratio = |objective| known.and_then(|known| known.get(&objective)).copied().unwrap_or(0.0);
-    Objective::ALL.into_iter().map(|objective| (objective.name(), ratio(objective))).collect()
-}
-
-fn print(lines: &[Line]) -> Result<()> {
+fn print(lines: &[SourceStatus]) -> Result<()> {
     let mut table = output::table(&["SOURCE", "OBJECTIVE", "PROMISED", "MEASURED", ""]);
     let shown = |seconds: Option<f64>| seconds.map_or("never".to_owned(), output::duration);
-    for Line { now: line, .. } in lines {
+    for line in lines {
         let (promised, measured, met) = (&line.objectives, &line.measured, &line.met);
         let drilled =
             measured.last_passed_drill_time.map_or("never".to_owned(), |t| format!("last passed {}", output::time(t)));
@@ -116,15 +87,15 @@ fn print(lines: &[Line]) -> Result<()> {
         }
     }
     output::line(&table.to_string())?;
-    for Line { now: line, history_since, history_is_partial, .. } in lines {
+    for line in lines {
         let ends = [("backup", &line.last_backup), ("drill", &line.last_drill)];
         for (what, ended) in ends.iter().filter_map(|(what, ended)| Some((what, ended.as_ref()?))) {
             if !ended.reason.is_empty() {
                 output::line(&format!("{}: last {what} {}: {}", line.source, ended.outcome, ended.reason))?;
             }
         }
-        if *history_is_partial {
-            let (name, since) = (&line.source, output::time(*history_since));
+        if line.history_is_partial {
+            let (name, since) = (&line.source, output::time(line.history_since));
             output::line(&format!("{name}: the ledger began {since}; what was known of earlier runs is lost"))?;
         }
         if let Some(problem) = &line.problem {

@@ -154,6 +154,7 @@ fn the_pages_of_the_service_tell_a_browser_what_really_happened() {
     browser.open(&page);
     let command = browser.text("#restore ~ .command code");
     let to = world.path("restored");
+    std::fs::create_dir(&to).unwrap();
     let directory = Path::new(PROGRAM).parent().unwrap().to_string_lossy().into_owned();
     let ran = Command::new("sh")
         .args(["-c", &command.replace("/PATH/TO/AN/EMPTY/DIRECTORY", &to.to_string_lossy())])

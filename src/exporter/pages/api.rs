@@ -10,7 +10,6 @@ use super::query::Query;
 use crate::config::SourceConfig;
 use crate::domain::drill::{Check, TableResult};
 use crate::domain::schedule::Work;
-use crate::domain::sla::Objective;
 use crate::error::Result;
 use crate::exporter::refresh::View;
 use crate::exporter::service_state::RepositoryState;
@@ -46,8 +45,6 @@ struct Entry {
     status: SourceStatus,
     next_runs: BTreeMap<Work, DateTime<Utc>>,
     progress: Vec<RunningNow>,
-    /// Every objective; null where nothing is known.
-    met_ratios: BTreeMap<&'static str, Option<f64>>,
 }
 
 #[derive(Serialize)]
@@ -101,13 +98,10 @@ fn repository<'a>(view: &View, name: &'a str) -> Repository<'a> {
 }
 
 fn entry(view: &View, source: &SourceConfig) -> Entry {
-    let ratios = view.met_ratios.get(&source.name);
-    let ratio = |objective: Objective| ratios.and_then(|ratios| ratios.get(&objective)).copied();
     Entry {
         status: status::of(view, source),
         next_runs: status::next_runs(view, &source.name),
         progress: status::running(view, &source.name),
-        met_ratios: Objective::ALL.into_iter().map(|objective| (objective.name(), ratio(objective))).collect(),
     }
 }
 

@@ -7,6 +7,7 @@ use super::charts::{Plot, Unit, curve, one};
 use super::sawtooth::{Published, Sawtooth};
 use super::words::{count, counted, duration, rfc3339, size};
 use crate::domain::drill::Stage;
+use crate::domain::manifest::BackupKind;
 use crate::domain::sla::Objectives;
 use crate::ledger::Outcome;
 use crate::ledger::history::{BackupSample, DrillSample, SourceHistory};
@@ -120,41 +121,42 @@ fn mark(outcome: Option<Outcome>, x: f64, y: f64) -> Markup {
     }
 }
 
-/// Size of each backup, what it added, and the length of the chain.
+/// Size of the full backups, what each backup added, and the length of the chain.
 pub(super) fn sizes(scene: &Scene<'_>) -> Markup {
-    let samples: Vec<&BackupSample> = scene.history.backups.iter().filter(|it| it.ended >= scene.from).collect();
-    let titles = [
-        "Size of each backup before compression",
-        "Added to the repository by each backup",
-        "Chain length after each backup",
-    ];
-    let Some(last) = samples.last() else {
-        return html! { @for title in titles { (nothing(title, "No backup succeeded in this time.")) } };
-    };
-    let bytes = |value: u64| size(value);
-    let increments = |value: u64| counted(usize::try_from(value).unwrap_or(usize::MAX), "increment");
-    let table = table_of(&samples);
-    let series = |id, title: &str, unit, limit, value: fn(&BackupSample) -> u64, shown: &dyn Fn(u64) -> String| {
-        let largest = samples.iter().map(|it| value(it)).max().unwrap_or(0);
-        let mut plot = scene.plot(id, title, unit, largest as f64, limit);
-        plot.finding = format!("Largest {}, last {}.", shown(largest), shown(value(last)));
-        let marks = if unit == Unit::Count || id == "size" {
-            steps(&plot, &samples, value)
-        } else {
-            bars(&plot, &samples, value)
-        };
-        plot.figure(&marks, &table)
-    };
+    let all: Vec<&BackupSample> = scene.history.backups.iter().filter(|it| it.ended >= scene.from).collect();
+    let fulls: Vec<&BackupSample> = all.iter().copied().filter(|it| it.kind == BackupKind::Full).collect();
     let limit = f64::from(scene.objectives.max_chain_length);
+    let chain = |value: u64| counted(usize::try_from(value).unwrap_or(usize::MAX), "increment");
+    let size_plot = scene.plot("size", "Size of each full backup before compression", Unit::Bytes, 0.0, None);
+    let added_plot = scene.plot("added", "Added to the repository by each backup", Unit::Bytes, 0.0, None);
+    let chain_plot = scene.plot("chain", "Chain length after each backup", Unit::Count, 0.0, Some(limit));
     html! {
-        (series("size", titles[0], Unit::Bytes, None, |it| it.logical_bytes, &bytes))
-        (series("added", titles[1], Unit::Bytes, None, |it| it.added_bytes, &bytes))
-        (series("chain", titles[2], Unit::Count, Some(limit), |it| u64::from(it.chain_length), &increments))
+        (of_backups(size_plot, &fulls, |it| it.logical_bytes, size, steps))
+        (of_backups(added_plot, &all, |it| it.added_bytes, size, bars))
+        (of_backups(chain_plot, &all, |it| u64::from(it.chain_length), chain, steps))
     }
 }
 
+/// A figure of a backup.
+type Figure = fn(&BackupSample) -> u64;
+
+/// A plot with one figure of each backup, drawn by `draw` and written by `shown`.
+fn of_backups(
+    mut plot: Plot,
+    samples: &[&BackupSample],
+    value: Figure,
+    shown: fn(u64) -> String,
+    draw: fn(&Plot, &[&BackupSample], Figure) -> Markup,
+) -> Markup {
+    let Some(last) = samples.last() else { return nothing(&plot.title, "No backup succeeded in this time.") };
+    let largest = samples.iter().map(|it| value(it)).max().unwrap_or(0);
+    plot.max = largest as f64;
+    plot.finding = format!("Largest {}, last {}.", shown(largest), shown(value(last)));
+    plot.figure(&draw(&plot, samples, value), &table_of(samples))
+}
+
 /// What holds until the next backup.
-fn steps(plot: &Plot, samples: &[&BackupSample], value: fn(&BackupSample) -> u64) -> Markup {
+fn steps(plot: &Plot, samples: &[&BackupSample], value: Figure) -> Markup {
     let mut corners: Vec<(DateTime<Utc>, f64)> = Vec::new();
     for sample in samples {
         if let Some((_, before)) = corners.last().copied() {
@@ -169,7 +171,7 @@ fn steps(plot: &Plot, samples: &[&BackupSample], value: fn(&BackupSample) -> u64
 }
 
 /// One line per backup; of many in one column the largest.
-fn bars(plot: &Plot, samples: &[&BackupSample], value: fn(&BackupSample) -> u64) -> Markup {
+fn bars(plot: &Plot, samples: &[&BackupSample], value: Figure) -> Markup {
     let floor = plot.y(0.0);
     let places: Vec<(f64, f64)> = samples.iter().map(|it| (plot.x(it.ended), plot.y(value(it) as f64))).collect();
     let columns = places.chunk_by(|a, b| (a.0 - b.0).abs() < 1.0);

@@ -54,7 +54,7 @@ fn destination(config: &SourceConfig) -> (&'static str, &'static str) {
         ),
         SourceKind::Files(_) => (
             "/PATH/TO/AN/EMPTY/DIRECTORY",
-            "Put an empty directory there; the tree appears in it under its full path. One path only: --path PATH.",
+            "Put a directory that exists and is empty there; the tree appears in it under its full path. One path only: --path PATH.",
         ),
     }
 }

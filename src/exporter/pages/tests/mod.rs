@@ -222,7 +222,7 @@ async fn the_api_answers_what_is_documented_and_null_for_what_nobody_knows() {
         "last_drill",
         "measured",
         "met",
-        "met_ratios",
+        "met_ratio_30d",
         "next_runs",
         "objectives",
         "progress",
@@ -232,7 +232,7 @@ async fn the_api_answers_what_is_documented_and_null_for_what_nobody_knows() {
     ];
     assert_eq!(keys(agama), documented);
     assert_eq!(
-        (&agama["met"]["rpo"], &agama["met_ratios"]["rpo"]),
+        (&agama["met"]["rpo"], &agama["met_ratio_30d"]["rpo"]),
         (&serde_json::json!(true), &serde_json::Value::Null)
     );
     assert_eq!((&agama["running"][0], &agama["progress"][0]["operation"]), (&"restore".into(), &"restore".into()));
