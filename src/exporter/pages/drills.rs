@@ -43,7 +43,7 @@ fn row(run: &Run, now: DateTime<Utc>) -> Markup {
                 @match &run.recovery_point { Some(id) => span.id { (short(&id.0)) }, None => span.muted { "none" } }
                 @if let Some(as_of) = run.recovery_point_time { " " span { (time_below(as_of, now)) } }
             }
-            td role="cell" data-label="Reason" { span.reason { (run.reason) } }
+            td.empty[run.reason.is_empty()] role="cell" data-label="Reason" { span.reason { (run.reason) } }
         }
     }
 }

@@ -174,7 +174,9 @@ fn steps(plot: &Plot, samples: &[&BackupSample], value: Figure) -> Markup {
 fn bars(plot: &Plot, samples: &[&BackupSample], value: Figure) -> Markup {
     let floor = plot.y(0.0);
     let places: Vec<(f64, f64)> = samples.iter().map(|it| (plot.x(it.ended), plot.y(value(it) as f64))).collect();
-    let columns = places.chunk_by(|a, b| (a.0 - b.0).abs() < 1.0);
+    #[allow(clippy::cast_possible_truncation)] // within the drawing
+    let column = |place: &(f64, f64)| place.0 as i64;
+    let columns = places.chunk_by(|a, b| column(a) == column(b));
     let highest = columns.filter_map(|column| column.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1)));
     let path = highest.map(|(x, y)| format!("M{x:.1} {floor:.1}V{y:.1}")).collect::<Vec<_>>().concat();
     html! { path.curve d=(path) {} }
