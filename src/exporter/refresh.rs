@@ -134,6 +134,7 @@ impl Exporter {
     }
 
     async fn read(&self, ledger: &Ledger) -> Result<()> {
+        ledger.check_place()?;
         // A run of another process that was killed would look as if it ran for ever.
         ledger.recover().await?;
         let revision = ledger.revision().await?;

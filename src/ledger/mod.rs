@@ -55,4 +55,6 @@ pub struct Ledger {
     pool: SqlitePool,
     clock: Arc<dyn Clock>,
     process: Arc<str>,
+    /// The file, and which one it was when it was opened.
+    place: Arc<(std::path::PathBuf, Option<(u64, u64)>)>,
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +35,8 @@ impl Ledger {
         let lock = tokio::task::spawn_blocking(move || prepare(&directory)).await.or_failed("prepare ledger")??;
         let pool = connect(&file).await.map_err(|e| e.context(format!("open ledger `{}`", file.display())))?;
         drop(lock);
-        let ledger = Self { pool, clock, process: process_identity::own().into() };
+        let place = Arc::new((file.clone(), identity(&file)));
+        let ledger = Self { pool, clock, process: process_identity::own().into(), place };
         ledger.begin_ledger().await?;
         ledger.recover().await?;
         Ok(ledger)
@@ -61,6 +62,16 @@ impl Ledger {
         tx.commit().await.map_err(failed)
     }
 
+    /// Errors: the file was removed or replaced since it was opened. Then what is written goes nowhere.
+    pub fn check_place(&self) -> Result<()> {
+        let (file, opened) = &*self.place;
+        if opened.is_some() && identity(file) == *opened {
+            return Ok(());
+        }
+        let what = format!("use ledger `{}`: it was removed or replaced while it was open", file.display());
+        Err(Error::failed(what).hint("restart the service: it makes a new one from what the repositories list"))
+    }
+
     /// A transaction that will write. SQLite has to know at its begin: a reader that becomes a writer fails at once
     /// where another wrote in between, instead of waiting.
     pub(super) async fn write(&self) -> Result<Transaction<'static, Sqlite>> {
@@ -76,6 +87,11 @@ impl Ledger {
     pub async fn close(self) {
         self.pool.close().await;
     }
+}
+
+/// Device and number of a file; none if it is not there.
+fn identity(file: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(file).ok().map(|facts| (facts.dev(), facts.ino()))
 }
 
 async fn connect(file: &Path) -> Result<SqlitePool> {

@@ -40,8 +40,8 @@ pub(super) struct Waiting {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Running {
     begun: DateTime<Utc>,
-    scheduled: DateTime<Utc>,
-    attempt: u32,
+    /// What it was before it began.
+    from: Waiting,
 }
 
 /// One job.
@@ -154,7 +154,7 @@ impl Entry {
     /// It begins now.
     pub(super) fn start(&mut self, now: DateTime<Utc>) -> Option<(Start, Option<Missed>)> {
         let waiting = self.waiting.take()?;
-        self.running = Some(Running { begun: now, scheduled: waiting.scheduled, attempt: waiting.attempt });
+        self.running = Some(Running { begun: now, from: waiting.clone() });
         let is_late = waiting.attempt == 1 && now - waiting.due > TOLERANCE;
         // In time, one occurrence begins and only what it swallowed was missed.
         let count = if is_late { waiting.unwritten } else { waiting.unwritten.saturating_sub(1) };
@@ -191,13 +191,16 @@ impl Entry {
             }
             Ended::Again => {
                 self.failures += 1;
-                self.try_again(run.scheduled, run.begun, run.attempt + 1, now);
+                self.try_again(run.from.scheduled, run.begun, run.from.attempt + 1, now);
             }
             Ended::Busy => {
-                self.try_again(run.scheduled, run.begun, run.attempt, now);
-                if let Some(waiting) = &mut self.waiting {
-                    waiting.not_before = now + BUSY_BACKOFF;
+                let mut from = run.from;
+                if let Some(newer) = self.waiting.take() {
+                    from.scheduled = newer.scheduled;
+                    from.unwritten += newer.unwritten;
                 }
+                from.not_before = now + BUSY_BACKOFF;
+                self.waiting = Some(from);
             }
         }
     }

@@ -167,6 +167,23 @@ fn a_source_that_somebody_else_works_on_is_looked_at_again_and_that_is_no_attemp
 }
 
 #[test]
+fn what_waits_long_for_somebody_else_is_told_as_missed() {
+    let job = Job::new("a", Work::FullBackup);
+    let mut plan = plan(vec![spec("a", Work::FullBackup, "0 2 * * *")], "01:59:00", |_| begun("00:00:00"));
+    let mut now = at("02:00:00");
+    while now < at("04:00:00") {
+        let steps = plan.tick(now, calm);
+        if !starts(&steps).is_empty() {
+            plan.ended(&job, Ended::Busy, now);
+        }
+        now += TimeDelta::seconds(15);
+    }
+    let steps = plan.tick(at("04:00:00"), calm);
+    let [missed] = missed(&steps)[..] else { panic!("{steps:?}") };
+    assert_eq!((missed.first, missed.last, missed.count), (at("02:00:00"), at("02:00:00"), 1));
+}
+
+#[test]
 fn one_operation_per_source_and_the_backup_first() {
     let specs = vec![spec("a", Work::FullBackup, "0 2 * * *"), spec("a", Work::Drill, "0 2 * * *")];
     let mut plan = plan(specs, "01:59:00", |_| begun("00:00:00"));

@@ -53,6 +53,8 @@ pub fn serve(
     }
     reap(&app);
     let exporter = Exporter::new(Arc::new(app.config.clone()), app.clock.clone());
+    let shown = std::path::absolute(&options.file).unwrap_or_else(|_| options.file.clone());
+    exporter.update_service(|service| service.config_file = Some(shown));
     let server = app.block_on(WebServer::bind(options.web))?;
     let urls = server.metrics_urls();
     app.block_on(exporter.refresh(&app.ledger))?;

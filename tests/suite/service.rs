@@ -47,8 +47,15 @@ impl Service {
         line.unwrap_or_else(|| panic!("no {series} in {metrics}")).trim().parse().unwrap()
     }
 
+    /// The same; none if there is no such series.
+    fn try_value(&self, series: &str) -> Option<f64> {
+        let metrics = self.get("/metrics");
+        let line = metrics.lines().find_map(|line| line.strip_prefix("backup_sla_")?.strip_prefix(series));
+        line.map(|line| line.trim().parse().unwrap())
+    }
+
     pub fn wait(&self, series: &str, wanted: impl Fn(f64) -> bool) {
-        wait_for(series, || wanted(self.value(series)).then_some(()));
+        wait_for(series, || self.try_value(series).is_some_and(&wanted).then_some(()));
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -214,6 +221,40 @@ fn a_running_operation_can_be_cancelled_and_the_service_goes_on() {
     wait_for("it to be cancelled", || (world.run(&["cancel", "tree", "--backup"]).status == 0).then_some(()));
     assert_eq!(by_hand.0.wait().unwrap().code(), Some(1));
     assert_eq!(world.listed_or_none(), 0);
+}
+
+#[test]
+fn an_old_request_to_cancel_means_no_later_run_and_a_source_may_move_to_another_repository() {
+    let world = world("{ full = \"@every 1s\" }");
+    let service = Service::start(&world);
+    service.wait("backups_total{source=\"tree\",kind=\"full\"}", |value| value >= 1.0);
+    for _ in 0..3 {
+        let begun = service.value("backups_total{source=\"tree\",kind=\"full\"}");
+        fs::write(world.path("state/locks/tree.backup.cancel"), "old").unwrap();
+        service.wait("backups_total{source=\"tree\",kind=\"full\"}", |value| value > begun + 1.0);
+    }
+    let text = fs::read_to_string(world.path("config.toml")).unwrap();
+    let other = "[repository.other]\nkind = \"restic\"\nurl = \"elsewhere\"\npassword_file = \"key\"\n";
+    let text = text.replace("[sla.standard]", &format!("{other}[sla.standard]"));
+    fs::write(world.path("config.toml"), text.replace("repository = \"local\"", "repository = \"other\"")).unwrap();
+    service.signal(Signal::HUP);
+    service.wait("source_info{source=\"tree\",kind=\"files\",repository=\"other\"}", |value| value == 1.0);
+    service.wait("repository_up{repository=\"other\"}", |value| value == 1.0);
+    service.wait("recovery_points{source=\"tree\",kind=\"full\"}", |value| value >= 1.0);
+    service.stop();
+    assert!(world.path("elsewhere/snapshots").is_dir());
+}
+
+#[test]
+fn a_file_system_that_hangs_keeps_the_service_from_neither_starting_nor_ending() {
+    let world = world(NEVER);
+    fs::create_dir(world.path("repo")).unwrap();
+    // Opening it waits for a writer that never comes.
+    let made = std::process::Command::new("mkfifo").arg(world.path("repo/config")).status().unwrap();
+    assert!(made.success());
+    let service = Service::start(&world);
+    assert!(service.said().contains("the repositories are slow"), "{}", service.said());
+    service.stop();
 }
 
 #[test]

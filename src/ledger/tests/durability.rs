@@ -220,3 +220,42 @@ async fn a_full_file_system_is_named_and_leaves_nothing_half_written() {
     let report = ledger.run_report(&run).await.unwrap();
     assert_eq!((report.run.outcome, report.checks.len()), (None, 0));
 }
+
+#[tokio::test]
+async fn a_connection_whose_transaction_the_database_ended_is_not_used_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path(), SetClock::new()).await.unwrap();
+    for _ in 0..8 {
+        // What SQLite does by itself where its disk is full.
+        let mut write = ledger.write().await.unwrap();
+        sqlx::query("ROLLBACK").execute(&mut *write).await.unwrap();
+        drop(write);
+    }
+    ledger.ensure_source("agama", "mysql", "offsite").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_ledger_that_was_removed_or_replaced_while_it_was_open_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path(), SetClock::new()).await.unwrap();
+    ledger.check_place().unwrap();
+    std::fs::rename(dir.path().join(FILE_NAME), dir.path().join("moved")).unwrap();
+    assert!(ledger.check_place().unwrap_err().to_string().contains("removed or replaced"));
+    std::fs::write(dir.path().join(FILE_NAME), "another").unwrap();
+    assert!(ledger.check_place().is_err());
+}
+
+#[tokio::test]
+async fn a_source_that_moved_to_another_repository_has_nothing_there_yet_and_the_old_one_is_still_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path(), SetClock::new()).await.unwrap();
+    ledger.ensure_source("agama", "mysql", "old").await.unwrap();
+    let start = RunStart { source: "agama".into(), operation: Operation::Backup, kind: Some(BackupKind::Full) };
+    let run = ledger.begin(&start).await.unwrap();
+    ledger.finish(&run, &RunResult::new(Outcome::Succeeded, 1.0)).await.unwrap();
+    ledger.reconcile_points("agama", &[point("p", &SetClock::new(), 0)]).await.unwrap();
+    ledger.ensure_source("agama", "mysql", "new").await.unwrap();
+    assert!(ledger.has_backups_in("old").await.unwrap());
+    assert!(!ledger.has_backups_in("new").await.unwrap());
+    assert_eq!(ledger.points("agama").await.unwrap(), []);
+}
