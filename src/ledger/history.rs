@@ -18,7 +18,7 @@ use crate::error::Result;
 /// Most recovery points, the newest.
 pub const POINTS: usize = 50;
 /// Most backups of each kind within the time asked for, the newest: one every quarter of an hour for a month.
-pub const BACKUPS: usize = 3000;
+pub const BACKUPS: usize = 10_000;
 /// Most drills, the newest.
 pub const DRILLS: usize = 60;
 /// Most runs of each operation and outcome that did not end well, the newest.
@@ -218,7 +218,12 @@ const SAMPLE_BEFORE: &str = "SELECT kind, recovery_point_time, ended_at, logical
 async fn backups(tx: &mut SqliteConnection, source: &str, since: DateTime<Utc>) -> Result<Vec<BackupSample>> {
     let mut samples = Vec::new();
     for kind in [BackupKind::Full, BackupKind::Incremental] {
+        let before = samples.len();
         for (statement, rows) in [(SAMPLE, BACKUPS), (SAMPLE_BEFORE, 1)] {
+            // Joined to what is beyond the limit, the one before would make a gap that never was.
+            if samples.len() - before >= BACKUPS {
+                break;
+            }
             let rows = sqlx::query(statement)
                 .bind(source)
                 .bind(stored::kind_name(Some(kind)))

@@ -28,6 +28,8 @@ pub struct LastRuns {
     pub failures_in_a_row: u64,
     /// How long the last good one took.
     pub last_good_seconds: Option<f64>,
+    /// Up to when what did not begin is written down.
+    pub missed_until: Option<DateTime<Utc>>,
 }
 
 const NEWEST: &str = "SELECT r.source AS source, r.operation AS operation, r.kind AS kind, \
@@ -56,6 +58,12 @@ impl Ledger {
         }
         for row in sqlx::query(FAILURES).fetch_all(&mut *tx).await.map_err(failed)? {
             out.entry(key(&row)?).or_default().failures_in_a_row = stored::count(column(&row, "failures")?);
+        }
+        let missed =
+            "SELECT source, operation, kind, MAX(last_at) AS last_at FROM missed_runs GROUP BY source, operation, kind";
+        for row in sqlx::query(missed).fetch_all(&mut *tx).await.map_err(failed)? {
+            let until = stored::optional_time(column(&row, "last_at")?)?;
+            out.entry(key(&row)?).or_default().missed_until = until;
         }
         revisions.sort_unstable();
         revisions.dedup();

@@ -17,6 +17,8 @@ use crate::domain::manifest::BackupKind;
 use crate::domain::sla::Measured;
 use crate::error::Result;
 
+/// How far the as-of time of a backup may lie before its begin: data settles first.
+const AS_OF_LAG: TimeDelta = TimeDelta::minutes(1);
 /// Days over which the RTO percentiles are taken.
 pub const RTO_WINDOW_DAYS: i64 = 30;
 
@@ -61,7 +63,9 @@ pub struct SourceFigures {
 impl LedgerSnapshot {
     /// Whether recovery points of a source are older than this ledger: there was another one, and its history is lost.
     pub fn is_history_partial(&self, source: &str) -> bool {
-        self.sources.get(source).and_then(|figures| figures.points.oldest).is_some_and(|oldest| oldest < self.created)
+        // The as-of time of a first backup may lie a little before the ledger that recorded it.
+        let before = self.created - AS_OF_LAG;
+        self.sources.get(source).and_then(|figures| figures.points.oldest).is_some_and(|oldest| oldest < before)
     }
 }
 
@@ -404,9 +408,8 @@ async fn read_running(tx: &mut SqliteConnection, sources: &mut Sources) -> Resul
 }
 
 async fn read_missed(tx: &mut SqliteConnection, sources: &mut Sources) -> Result<()> {
-    let missed =
-        "SELECT source, operation, CAST(SUM(missed) AS BIGINT) AS missed FROM missed_runs GROUP BY source, operation";
-    for row in rows(tx, missed).await? {
+    // Rows and not a sum: what a sum is made of differs from product to product.
+    for row in rows(tx, "SELECT source, operation, missed FROM missed_runs").await? {
         let figures = sources.entry(column(&row, "source")?).or_default();
         let missed = figures.missed.entry(stored::operation(column(&row, "operation")?)?).or_default();
         *missed += stored::count(column(&row, "missed")?);

@@ -105,7 +105,9 @@ fn look(app: &App, source: &Source) -> Observation {
             seen.listing = Some(listing);
         }
         Err(error) => {
-            seen.state.key_available = Some(false);
+            // Where there is nothing to open, no key was refused.
+            let is_there = source.repository.exists().unwrap_or(false);
+            seen.state.key_available = is_there.then_some(false);
             seen.trouble = Some(error);
         }
     }

@@ -30,8 +30,9 @@ pub(super) struct Waiting {
     pub(super) not_before: DateTime<Utc>,
     /// Occurrences that wait and are not written down as missed.
     unwritten: u32,
-    /// The first of them.
+    /// The first of them, and when it was due.
     first: DateTime<Utc>,
+    unwritten_since: DateTime<Utc>,
     /// 1 for the first attempt.
     attempt: u32,
 }
@@ -58,6 +59,8 @@ pub(super) struct Entry {
     failures: u32,
     /// How long the last good run took.
     pub(super) duration: Option<Duration>,
+    /// Occurrences up to here that did not begin are written down, by the service before this one.
+    told_until: Option<DateTime<Utc>>,
     /// No longer configured: it goes when its run ends.
     is_retired: bool,
 }
@@ -79,6 +82,7 @@ impl Entry {
             running: None,
             failures: history.failures,
             duration: history.duration,
+            told_until: history.missed_until,
             is_retired: false,
         };
         entry.move_cursor(cursor);
@@ -90,8 +94,9 @@ impl Entry {
 
     /// Take over another specification; what waits and runs stays.
     pub(super) fn respecify(&mut self, spec: JobSpec, now: DateTime<Utc>) {
-        self.is_retired = false;
-        let is_new_timing = self.spec.timing != spec.timing || self.spec.zone != spec.zone;
+        // What came while it was not configured was never asked for.
+        let was_retired = std::mem::replace(&mut self.is_retired, false);
+        let is_new_timing = was_retired || self.spec.timing != spec.timing || self.spec.zone != spec.zone;
         self.spec = spec;
         // Occurrences of the new timing before now were never asked for.
         self.move_cursor(if is_new_timing { now } else { self.cursor });
@@ -128,34 +133,37 @@ impl Entry {
     pub(super) fn look(&mut self, now: DateTime<Utc>, is_first_look: bool) -> Option<Missed> {
         let due = self.next.filter(|due| *due <= now)?;
         let (timing, zone) = (&self.spec.timing, self.spec.zone);
-        let first = timing.next_after(self.cursor, zone)?;
-        let last = timing.last_due(self.cursor, now, zone).unwrap_or(first);
-        let count = timing.count_due(self.cursor, last, zone, MOST_COUNTED).max(1);
+        let untold = self.told_until.map_or(self.cursor, |told| told.max(self.cursor));
+        let first = timing.next_after(untold, zone)?;
+        let last = timing.last_due(self.cursor, now, zone).or_else(|| timing.next_after(self.cursor, zone))?;
+        // What is made up for now may be written down already.
+        let count = timing.count_due(untold, last, zone, MOST_COUNTED);
         self.move_cursor(last);
         let is_late = now - due > TOLERANCE;
         let reason = if is_first_look { DOWNTIME } else { SUSPENDED };
-        let missed = is_late.then(|| Missed { job: self.spec.job.clone(), first, last, count, reason });
+        let missed = (is_late && count > 0).then(|| Missed { job: self.spec.job.clone(), first, last, count, reason });
         let unwritten = if is_late { 0 } else { count };
         if let Some(waiting) = &mut self.waiting {
             waiting.scheduled = last;
             // A failure long ago is no reason to let the next occurrence pass.
             waiting.not_before = waiting.not_before.min(now.max(due));
             if waiting.unwritten == 0 {
-                waiting.first = first;
+                (waiting.first, waiting.unwritten_since) = (first, due);
             }
             waiting.unwritten += unwritten;
         } else {
             let (not_before, attempt) = (due, 1);
-            self.waiting = Some(Waiting { scheduled: last, due, not_before, unwritten, first, attempt });
+            let unwritten_since = due;
+            self.waiting =
+                Some(Waiting { scheduled: last, due, not_before, unwritten, first, unwritten_since, attempt });
         }
         missed
     }
 
     /// It begins now.
     pub(super) fn start(&mut self, now: DateTime<Utc>) -> Option<(Start, Option<Missed>)> {
-        let waiting = self.waiting.take()?;
-        self.running = Some(Running { begun: now, from: waiting.clone() });
-        let is_late = waiting.attempt == 1 && now - waiting.due > TOLERANCE;
+        let mut waiting = self.waiting.take()?;
+        let is_late = now - waiting.unwritten_since > TOLERANCE;
         // In time, one occurrence begins and only what it swallowed was missed.
         let count = if is_late { waiting.unwritten } else { waiting.unwritten.saturating_sub(1) };
         let job = self.spec.job.clone();
@@ -164,7 +172,12 @@ impl Entry {
             let last = if is_late { scheduled } else { self.one_before(scheduled, first) };
             Missed { job: job.clone(), first, last, count, reason: QUEUED }
         });
-        Some((Start { job, scheduled: waiting.scheduled, attempt: waiting.attempt }, missed))
+        let start = Start { job, scheduled: waiting.scheduled, attempt: waiting.attempt };
+        // Told once, also if it has to wait again.
+        waiting.unwritten -= count;
+        waiting.first = waiting.scheduled;
+        self.running = Some(Running { begun: now, from: waiting });
+        Some((start, missed))
     }
 
     /// The occurrence before `scheduled`, not before `first`.
@@ -197,6 +210,9 @@ impl Entry {
                 let mut from = run.from;
                 if let Some(newer) = self.waiting.take() {
                     from.scheduled = newer.scheduled;
+                    if from.unwritten == 0 {
+                        (from.first, from.unwritten_since) = (newer.first, newer.unwritten_since);
+                    }
                     from.unwritten += newer.unwritten;
                 }
                 from.not_before = now + BUSY_BACKOFF;
@@ -227,8 +243,8 @@ impl Entry {
             waiting.attempt = attempt;
             waiting.not_before = not_before;
         } else {
-            let (unwritten, first) = (0, scheduled);
-            self.waiting = Some(Waiting { scheduled, due, not_before, unwritten, first, attempt });
+            let (unwritten, first, unwritten_since) = (0, scheduled, due);
+            self.waiting = Some(Waiting { scheduled, due, not_before, unwritten, first, unwritten_since, attempt });
         }
     }
 

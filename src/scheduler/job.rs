@@ -56,6 +56,8 @@ pub struct JobHistory {
     pub failures: u32,
     /// How long its last good run took.
     pub duration: Option<Duration>,
+    /// Up to when its missed occurrences are written down.
+    pub missed_until: Option<DateTime<Utc>>,
 }
 
 /// What is at stake for a source.

@@ -170,17 +170,42 @@ fn a_source_that_somebody_else_works_on_is_looked_at_again_and_that_is_no_attemp
 fn what_waits_long_for_somebody_else_is_told_as_missed() {
     let job = Job::new("a", Work::FullBackup);
     let mut plan = plan(vec![spec("a", Work::FullBackup, "0 2 * * *")], "01:59:00", |_| begun("00:00:00"));
-    let mut now = at("02:00:00");
+    let (mut now, mut told) = (at("02:00:00"), Vec::new());
     while now < at("04:00:00") {
         let steps = plan.tick(now, calm);
         if !starts(&steps).is_empty() {
             plan.ended(&job, Ended::Busy, now);
         }
+        told.extend(missed(&steps).into_iter().cloned());
         now += TimeDelta::seconds(15);
     }
-    let steps = plan.tick(at("04:00:00"), calm);
-    let [missed] = missed(&steps)[..] else { panic!("{steps:?}") };
+    let [missed] = &told[..] else { panic!("{told:?}") };
     assert_eq!((missed.first, missed.last, missed.count), (at("02:00:00"), at("02:00:00"), 1));
+    assert_eq!(plan.next_runs()[&("a".to_owned(), Work::FullBackup)], at("02:00:00"), "it is overdue, and looks so");
+}
+
+#[test]
+fn an_occurrence_that_waited_behind_a_failed_run_is_told_as_missed() {
+    let job = Job::new("a", Work::FullBackup);
+    let mut plan = plan(vec![spec("a", Work::FullBackup, "0 */4 * * *")], "03:59:00", |_| begun("00:00:00"));
+    plan.tick(at("04:00:00"), calm);
+    plan.tick(at("08:00:00"), calm);
+    plan.ended(&job, Ended::Again, at("11:00:00"));
+    let steps = plan.tick(at("11:01:00"), calm);
+    assert_eq!(starts(&steps), ["full backup of a #2"]);
+    let [missed] = missed(&steps)[..] else { panic!("{steps:?}") };
+    assert_eq!((missed.first, missed.last, missed.count), (at("08:00:00"), at("08:00:00"), 1));
+}
+
+#[test]
+fn nothing_is_missed_while_a_source_is_not_configured() {
+    let a = spec("a", Work::FullBackup, "0 */4 * * *");
+    let mut plan = plan(vec![a.clone()], "03:59:00", |_| begun("00:00:00"));
+    plan.tick(at("04:00:00"), calm);
+    plan.configure(Vec::new(), LIMITS, at("04:10:00"), |_| JobHistory::default());
+    plan.tick(at("12:30:00"), calm);
+    plan.configure(vec![a], LIMITS, at("13:00:00"), |_| JobHistory::default());
+    assert_eq!(plan.tick(at("13:00:01"), calm), []);
 }
 
 #[test]

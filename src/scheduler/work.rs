@@ -175,6 +175,7 @@ pub(super) fn history(work: Work, runs: Option<&LastRuns>, created: Option<DateT
         created,
         begun: runs.started,
         failures: if again { u32::try_from(runs.failures_in_a_row).unwrap_or(u32::MAX).max(1) } else { 0 },
+        missed_until: runs.missed_until,
         duration: runs.last_good_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use maud::{Markup, html};
 
 use super::words::{rfc3339, time};
@@ -60,6 +61,11 @@ fn destination(config: &SourceConfig) -> (&'static str, &'static str) {
 }
 
 /// How to restore, test and verify a source.
+/// Times are written in whole seconds: the point has to be not newer than what is written.
+fn whole_second_after(time: DateTime<Utc>) -> DateTime<Utc> {
+    if time.timestamp_subsec_nanos() == 0 { time } else { time.trunc_subsecs(0) + TimeDelta::seconds(1) }
+}
+
 pub(super) fn section(view: &View, config: &SourceConfig, history: &SourceHistory) -> Markup {
     let name = config.name.as_str();
     let (to, note) = destination(config);
@@ -76,11 +82,15 @@ pub(super) fn section(view: &View, config: &SourceConfig, history: &SourceHistor
                     None => p.bad-text { "No drill has passed on any of the recovery points: none of them is proved." },
                 }
                 @if !is_same {
-                    (step(view, "The newest state, not proved by a drill", newest, &restore(&["--recovery-point", &newest.id.0])))
+                    @let title = match history.points.first().and_then(|state| state.verdict.as_ref()) {
+                        Some((false, _)) => "The newest state: a drill FAILED on it",
+                        _ => "The newest state, not proved by a drill",
+                    };
+                    (step(view, title, newest, &restore(&["--recovery-point", &newest.id.0])))
                 }
                 h3 { "The state at a time" }
                 p.muted { "The newest recovery point that is not newer than it; put a time just before the damage." }
-                (block(&restore(&["--at", &rfc3339(newest.as_of)])))
+                (block(&restore(&["--at", &rfc3339(whole_second_after(newest.as_of))])))
                 h3 { "Other things to type" }
                 p.muted { "Test restore into a sandbox, now." }
                 (block(&program(view, &["drill", name])))

@@ -53,12 +53,14 @@
     || !document.getSelection().isCollapsed;
   const renew = async () => {
     const answer = await fetch(location.href, { cache: 'no-store', signal: AbortSignal.timeout(10000) });
-    const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html').getElementById('main');
+    const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
+    const fresh = page.getElementById('main');
     if (!fresh) throw new Error(`HTTP ${answer.status}`);
     const old = byId('main');
     for (const one of old.querySelectorAll('details[open][id]')) fresh.querySelector(`#${CSS.escape(one.id)}`)?.setAttribute('open', '');
     old.replaceWith(fresh);
     renewed = Date.now();
+    byId('updated').replaceWith(page.getElementById('updated'));
     news('');
     addCopyButtons();
   };
@@ -89,11 +91,10 @@
       const run = runs.get(row.dataset.run);
       if (run) show(row, run);
     }
-    const time = `${status.time.slice(0, 19)}Z`;
-    byId('updated').dateTime = time;
-    byId('updated').textContent = time;
-    byId('live').textContent = ' · live';
-    document.body.classList.remove('stale');
+    // What runs is as young as this answer; the rest is as old as the header says.
+    const isHeld = Date.now() - renewed > 2 * WHOLE;
+    byId('live').textContent = isHeld ? ' · not renewed while something on the page is in use' : ' · live';
+    document.body.classList.toggle('stale', isHeld);
   };
   const keepPolling = async () => {
     if (!document.hidden) {

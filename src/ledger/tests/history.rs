@@ -215,6 +215,7 @@ async fn the_last_runs_of_each_work_say_how_it_went_and_how_often_it_failed_sinc
         ended: now,
         failures_in_a_row: 2,
         last_good_seconds: Some(7.5),
+        missed_until: None,
     };
     assert_eq!(of(Work::FullBackup), full);
     let incremental = of(Work::IncrementalBackup);

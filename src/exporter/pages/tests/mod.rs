@@ -217,6 +217,8 @@ async fn the_api_answers_what_is_documented_and_null_for_what_nobody_knows() {
     assert_eq!(keys(&status), documented);
     let agama = &status["sources"][0];
     let documented = [
+        "history_is_partial",
+        "history_since",
         "kind",
         "last_backup",
         "last_drill",
