@@ -1,6 +1,6 @@
 //! Samples by family, in the types of the `prometheus` crate, and how they are written.
 //!
-//! The text format is the crate's own encoder; OpenMetrics, which it lacks, is [`openmetrics`](super::openmetrics).
+//! The text format is the crate's own encoder; OpenMetrics, which it lacks, is `openmetrics`.
 //! Knows the catalogue, not where values come from.
 
 use prometheus::proto::{self, MetricFamily};

@@ -111,7 +111,7 @@ async fn a_source_page_gives_the_commands_and_the_evidence() {
         &[
             &format!("{program} restore agama --to mysql://root@NEW-HOST:3306 --recovery-point old<"),
             &format!("{program} restore agama --to mysql://root@NEW-HOST:3306 --recovery-point new<"),
-            "not proved by a drill",
+            "a drill FAILED on it",
             " --at 2026-09-21T13:13:20Z<",
             &format!("{program} drill agama<"),
             &format!("{program} verify agama --against mysql://root@NEW-HOST:3306<"),
