@@ -17,8 +17,6 @@ use crate::domain::manifest::BackupKind;
 use crate::domain::sla::Measured;
 use crate::error::Result;
 
-/// How far the as-of time of a backup may lie before its begin: data settles first.
-const AS_OF_LAG: TimeDelta = TimeDelta::minutes(1);
 /// Days over which the RTO percentiles are taken.
 pub const RTO_WINDOW_DAYS: i64 = 30;
 
@@ -63,9 +61,7 @@ pub struct SourceFigures {
 impl LedgerSnapshot {
     /// Whether recovery points of a source are older than this ledger: there was another one, and its history is lost.
     pub fn is_history_partial(&self, source: &str) -> bool {
-        // The as-of time of a first backup may lie a little before the ledger that recorded it.
-        let before = self.created - AS_OF_LAG;
-        self.sources.get(source).and_then(|figures| figures.points.oldest).is_some_and(|oldest| oldest < before)
+        self.sources.get(source).and_then(|figures| figures.points.oldest).is_some_and(|oldest| oldest < self.created)
     }
 }
 
