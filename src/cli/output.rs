@@ -22,13 +22,9 @@ pub fn line(text: &str) -> Result<()> {
     }
 }
 
-/// Say what went wrong and what to try, in one paragraph.
-#[allow(clippy::print_stderr)]
+/// Say what went wrong and what to try.
 pub fn error(error: &Error) {
-    eprintln!("error: {error}");
-    if let Some(hint) = error.hint_text() {
-        eprintln!("hint: {hint}");
-    }
+    crate::logging::report(error);
 }
 
 /// A table without lines, easy to read and to cut.

@@ -3,8 +3,11 @@
 use std::fs;
 use std::process::Stdio;
 
+use base64::prelude::{BASE64_STANDARD, Engine};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use crate::influx_support::{Influx, day};
 use crate::kills::big_server;
 use crate::support::{Running, World, entries};
 
@@ -69,6 +72,78 @@ fn no_password_is_in_any_output_however_much_is_logged() {
     let (code, text) = run(&world, &["--log.format=json", "list"], PASSWORD, "trace");
     assert_eq!(code, 1);
     assert_silent(&text, "a wrong key");
+    let text = fs::read_to_string(world.path("config.toml")).unwrap();
+    fs::write(world.path("config.toml"), text.replace("rpo =", &format!("password = \"{KEY}\"\nrpo ="))).unwrap();
+    for format in ["--log.format=json", "--log.format=human"] {
+        let (code, text) = run(&world, &[format, "check-config"], PASSWORD, "trace");
+        assert_eq!(code, 2, "{text}");
+        assert_silent(&text, "a configuration with a password in it");
+    }
+}
+
+/// What `serve` says until it has said `last`, then to its end.
+fn serve(world: &World, format: &str, last: &str) -> String {
+    let mut command = world.command(&["--log.format", format, "--log.level=debug", "serve"]);
+    command.args(["--web.listen-address", "127.0.0.1:0"]).env("DATABASE_PASSWORD", PASSWORD);
+    let mut service = Running(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    let mut text = String::new();
+    for line in std::io::BufRead::lines(std::io::BufReader::new(service.0.stderr.take().unwrap())) {
+        text += &(line.unwrap() + "\n");
+        if text.contains(last) {
+            let _ = kill_process(Pid::from_child(&service.0), Signal::TERM);
+        }
+    }
+    let _ = service.0.wait();
+    assert!(text.contains(last), "{text}");
+    text
+}
+
+#[test]
+fn the_service_logs_no_password_whether_it_succeeds_or_not() {
+    let (server, world) = world();
+    let text = fs::read_to_string(world.path("config.toml")).unwrap();
+    fs::write(world.path("config.toml"), text.replace("full = \"0 2 * * *\"", "full = \"@every 1h\"")).unwrap();
+    assert_silent(&serve(&world, "human", "full backup succeeded"), "a service");
+    server.sql("DROP USER dba@localhost");
+    fs::remove_dir_all(world.path("state")).unwrap();
+    assert_silent(&serve(&world, "json", "full backup failed"), "a service that is refused");
+}
+
+#[test]
+fn no_password_of_influxdb_is_in_any_output() {
+    const USER: &str = "influx-Kw47-password";
+    let server = Influx::start_with("auth-enabled = true\n");
+    server.query("", &format!("CREATE USER admin WITH PASSWORD '{USER}' WITH ALL PRIVILEGES"));
+    let server = server.with_credentials("admin", USER);
+    server.query("", "CREATE DATABASE telegraf");
+    server.telegraf(day(1), 20);
+    let world = crate::influx_support::world(&server, "user = \"admin\"\npassword_file = \"pw\"\n", "");
+    world.secret("key", KEY);
+    for (password, status) in [(USER, 0), ("influx-Kw47-password-wrong", 1)] {
+        world.secret("pw", password);
+        for arguments in [["check-config", "--connect"], ["--log.format=json", "backup"]] {
+            let (code, text) = run(&world, &arguments, PASSWORD, "trace");
+            assert_eq!(code, status, "{arguments:?}: {text:.2000}");
+            assert_silent(&text, &format!("{arguments:?}"));
+            assert!(!text.contains(USER), "{arguments:?} shows the password");
+            assert!(
+                !text.contains(&BASE64_STANDARD.encode(format!("admin:{password}"))),
+                "{arguments:?} shows the header"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_ends_a_command_is_a_json_line_too_where_logs_are() {
+    let mut command = std::process::Command::new(crate::support::PROGRAM);
+    command.args(["--config", "/nonexistent.toml", "--log.format=json", "serve"]);
+    let ran = crate::support::finish(command);
+    assert_eq!(ran.status, 2);
+    let event: Value = serde_json::from_str(&ran.stderr).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
+    assert_eq!(event["level"], "ERROR");
+    assert!(event["message"].as_str().unwrap().starts_with("read configuration /nonexistent.toml"), "{event}");
+    assert!(event["hint"].as_str().unwrap().contains("--config"), "{event}");
 }
 
 #[test]

@@ -23,9 +23,20 @@ fn the_package_is_installed_serves_keeps_settings_and_leaves_no_data_to_chance()
     build.current_dir(env!("CARGO_MANIFEST_DIR")).env("CARGO_TARGET_DIR", target).stdin(Stdio::null());
     let ran = Ran::of(build.output().unwrap());
     assert_eq!(ran.status, 0, "{ran:?}");
+    assert_no_complaint_of_lintian(&package);
     let mut install = Command::new("unshare");
     install.args(["--mount", "--propagation", "private", "--"]);
     install.arg("sh").arg(fixture("installed.sh")).arg(&package).stdin(Stdio::null());
     let installed = finish(install);
     assert!(installed.status == 0 && installed.stdout.ends_with("installed.sh: done\n"), "{installed:?}");
+}
+
+/// Of what Debian's own checker calls an error or a warning, only what is known and has a reason is left.
+fn assert_no_complaint_of_lintian(package: &Path) {
+    let mut check = Command::new("lintian");
+    // The program of a release is stripped; pages of a manual are not built: `--help` and docs/ say all.
+    check.args(["--fail-on", "error,warning", "--suppress-tags", "unstripped-binary-or-object,no-manual-page"]);
+    let said = check.arg(package).stdin(Stdio::null()).output().expect("lintian is needed (scripts/setup --for test)");
+    let said = Ran::of(said);
+    assert!(said.status == 0 && said.stdout.is_empty(), "{said:?}");
 }
