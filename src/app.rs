@@ -143,6 +143,11 @@ impl App {
         })
     }
 
+    /// All sources of the configuration that this version can work with.
+    pub fn built_sources(&self) -> impl Iterator<Item = Source> + '_ {
+        self.config.sources.keys().filter_map(|name| self.source(name).ok())
+    }
+
     fn engine(&self, config: &SourceConfig) -> Box<dyn Engine> {
         match &config.kind {
             SourceKind::Mysql(mysql) => {

@@ -20,7 +20,7 @@ pub fn run(session: &Session<'_>, arguments: &Sources) -> Result<u8> {
 pub fn show(app: &App, names: &[String], json: bool) -> Result<u8> {
     let ask = |name: &String| {
         let source = app.source(name)?;
-        know(app, &source)?;
+        know(app, &[&source])?;
         refresh_points(app, &source)
     };
     let mut problems = Vec::new();

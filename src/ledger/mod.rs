@@ -32,6 +32,7 @@ mod record;
 mod run;
 mod running;
 mod snapshot;
+mod sources;
 mod stored;
 #[cfg(test)]
 mod tests;
@@ -45,6 +46,7 @@ pub use snapshot::{
     BackupFigures, DrillFigures, LedgerSnapshot, PointFigures, RTO_WINDOW_DAYS, RtoSummary, RunningOperation,
     SourceFigures,
 };
+pub use sources::KnownSource;
 
 /// File name of the ledger inside the state directory.
 pub const FILE_NAME: &str = "ledger.sqlite";

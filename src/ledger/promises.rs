@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
 use super::Ledger;
@@ -10,41 +12,58 @@ use super::record::next_revision;
 use super::stored::{self, column};
 use crate::domain::history::Promise;
 use crate::domain::sla::Objectives;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 const NEWEST: &str = "SELECT * FROM promises WHERE source = ? ORDER BY revision DESC LIMIT 1";
 
 impl Ledger {
     /// Remember that these objectives are in force for `source` from now on. Writes nothing where they are already.
     pub async fn record_promises(&self, source: &str, objectives: &Objectives) -> Result<()> {
-        let failed = |e| ledger_error("record promises", e);
         // Looked for without the write lock first: nearly always there is nothing to do.
-        let known = sqlx::query(NEWEST).bind(source).fetch_optional(&self.pool).await.map_err(failed)?;
+        let known = newest(&mut *self.read().await?, source).await?;
         if is_promised(known.as_ref(), objectives)? {
             return Ok(());
         }
         let mut tx = self.write().await?;
-        let known = sqlx::query(NEWEST).bind(source).fetch_optional(&mut *tx).await.map_err(failed)?;
-        if is_promised(known.as_ref(), objectives)? {
-            return Ok(());
-        }
-        let revision = next_revision(&mut tx).await?;
-        let mut insert = sqlx::query(
-            "INSERT INTO promises (source, revision, since, rpo, rto, retention, drill_interval, max_chain_length, \
-             objective_ratio) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )
-        .bind(source)
-        .bind(revision)
-        .bind(stored::micros(self.clock.wall()));
-        let (numbers, ratio) = stored_form(objectives);
-        for number in numbers {
-            insert = insert.bind(number);
-        }
-        insert.bind(ratio).execute(&mut *tx).await.map_err(failed)?;
-        let note = sqlx::query("UPDATE sources SET facts_revision = ? WHERE name = ?").bind(revision).bind(source);
-        note.execute(&mut *tx).await.map_err(failed)?;
+        promise_from_now(&mut tx, source, objectives, self.clock.wall()).await?;
         tx.commit().await.map_err(failed)
     }
+}
+
+fn failed(error: sqlx::Error) -> Error {
+    ledger_error("record promises", error)
+}
+
+async fn newest(tx: &mut SqliteConnection, source: &str) -> Result<Option<SqliteRow>> {
+    sqlx::query(NEWEST).bind(source).fetch_optional(tx).await.map_err(failed)
+}
+
+/// Write down a promise that is not the one in force. Whether there was something to write.
+pub(super) async fn promise_from_now(
+    tx: &mut SqliteConnection,
+    source: &str,
+    objectives: &Objectives,
+    now: DateTime<Utc>,
+) -> Result<bool> {
+    if is_promised(newest(&mut *tx, source).await?.as_ref(), objectives)? {
+        return Ok(false);
+    }
+    let revision = next_revision(tx).await?;
+    let mut insert = sqlx::query(
+        "INSERT INTO promises (source, revision, since, rpo, rto, retention, drill_interval, max_chain_length, \
+         objective_ratio) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(source)
+    .bind(revision)
+    .bind(stored::micros(now));
+    let (numbers, ratio) = stored_form(objectives);
+    for number in numbers {
+        insert = insert.bind(number);
+    }
+    insert.bind(ratio).execute(&mut *tx).await.map_err(failed)?;
+    let note = sqlx::query("UPDATE sources SET facts_revision = ? WHERE name = ?").bind(revision).bind(source);
+    note.execute(&mut *tx).await.map_err(failed)?;
+    Ok(true)
 }
 
 fn is_promised(newest: Option<&SqliteRow>, objectives: &Objectives) -> Result<bool> {

@@ -113,37 +113,6 @@ impl Ledger {
         tx.commit().await.map_err(|e| ledger_error("record interrupted run", e))?;
         Ok(gone)
     }
-
-    /// Remember a source; the time of the first call stays. A changed kind or repository replaces the old one.
-    pub async fn ensure_source(&self, source: &str, kind: &str, repository: &str) -> Result<()> {
-        let failed = |e| ledger_error("record source", e);
-        let mut tx = self.write().await?;
-        let known: Option<(String, String)> = sqlx::query_as("SELECT kind, repository FROM sources WHERE name = ?")
-            .bind(source)
-            .fetch_optional(&mut *tx)
-            .await
-            .map_err(failed)?;
-        let statement = match &known {
-            Some((old_kind, old_repository)) if old_kind == kind && old_repository == repository => return Ok(()),
-            Some(_) => sqlx::query("UPDATE sources SET kind = ?, repository = ? WHERE name = ?")
-                .bind(kind)
-                .bind(repository)
-                .bind(source),
-            None => sqlx::query("INSERT INTO sources (name, kind, repository, created_at) VALUES (?, ?, ?, ?)")
-                .bind(source)
-                .bind(kind)
-                .bind(repository)
-                .bind(stored::micros(self.clock.wall())),
-        };
-        statement.execute(&mut *tx).await.map_err(failed)?;
-        next_revision(&mut tx).await?;
-        tx.commit().await.map_err(failed)?;
-        if known.is_some_and(|(_, old_repository)| old_repository != repository) {
-            // What it has elsewhere is no longer what its repository lists.
-            self.reconcile_points(source, &[]).await?;
-        }
-        Ok(())
-    }
 }
 
 pub(super) async fn next_revision(tx: &mut SqliteConnection) -> Result<i64> {

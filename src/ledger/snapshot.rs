@@ -61,7 +61,8 @@ pub struct SourceFigures {
 impl LedgerSnapshot {
     /// Whether recovery points of a source are older than this ledger: there was another one, and its history is lost.
     pub fn is_history_partial(&self, source: &str) -> bool {
-        self.sources.get(source).and_then(|figures| figures.points.oldest).is_some_and(|oldest| oldest < self.created)
+        let first = |figures: &SourceFigures| figures.points.first_finished;
+        self.sources.get(source).and_then(first).is_some_and(|finished| finished < self.created)
     }
 }
 
@@ -88,6 +89,8 @@ pub struct PointFigures {
     pub newest: Option<DateTime<Utc>>,
     /// As-of time of the oldest.
     pub oldest: Option<DateTime<Utc>>,
+    /// When the first of them was published; its as-of time is earlier.
+    pub first_finished: Option<DateTime<Utc>>,
     /// As-of time of the newest whose newest verdict is `passed`.
     pub newest_verified: Option<DateTime<Utc>>,
     /// Increments that a restore of the newest replays.
@@ -233,7 +236,7 @@ async fn read_sources(tx: &mut SqliteConnection, sources: &mut Sources) -> Resul
 }
 
 async fn read_points(tx: &mut SqliteConnection, sources: &mut Sources) -> Result<()> {
-    let by_kind = "SELECT source, kind, COUNT(*) AS listed, MIN(as_of) AS oldest, MAX(as_of) AS newest \
+    let by_kind = "SELECT source, kind, COUNT(*) AS listed, MIN(as_of) AS oldest, MIN(finished) AS finished, MAX(as_of) AS newest \
          FROM points GROUP BY source, kind";
     for row in rows(tx, by_kind).await? {
         let points = &mut sources.entry(column(&row, "source")?).or_default().points;
@@ -242,6 +245,8 @@ async fn read_points(tx: &mut SqliteConnection, sources: &mut Sources) -> Result
         }
         let (oldest, newest) = (stored::time(column(&row, "oldest")?)?, stored::time(column(&row, "newest")?)?);
         points.oldest = Some(points.oldest.map_or(oldest, |known| known.min(oldest)));
+        let finished = stored::time(column(&row, "finished")?)?;
+        points.first_finished = Some(points.first_finished.map_or(finished, |known| known.min(finished)));
         points.newest = points.newest.max(Some(newest));
     }
     let newest = "SELECT p.source AS source, p.chain_length AS chain_length FROM points p \

@@ -13,14 +13,15 @@ pub mod select;
 mod stages;
 pub mod verify;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::app::{App, Source};
 use crate::clock::Stopwatch;
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
 use crate::error::{Error, Kind, Result};
-use crate::ledger::{Operation, Outcome, PointRow, RunId, RunResult, RunStart};
-use crate::repository::{Listing, Published};
+use crate::ledger::{KnownSource, Operation, Outcome, PointRow, RunId, RunResult, RunStart};
+use crate::repository::{Listing, Published, Repository};
 
 /// A name for a recovery point or a sandbox: sorts by time, unique, lower case.
 fn new_id() -> String {
@@ -33,7 +34,26 @@ pub fn refresh_points(app: &App, source: &Source) -> Result<Listing> {
     let begun = app.block_on(app.ledger.revision())?;
     let listing = source.repository.listing(Some(&source.name))?;
     let rows: Vec<PointRow> = listing.points.iter().map(point_row).collect();
-    let changed = app.block_on(app.ledger.reconcile_listing(&source.name, &rows, begun))?;
+    reconcile(app, source, &rows, begun)?;
+    Ok(listing)
+}
+
+/// The same for all sources of one repository, which is asked once.
+fn refresh_points_of(app: &App, sources: &[&Source], repository: &dyn Repository) -> Result<Listing> {
+    let begun = app.block_on(app.ledger.revision())?;
+    let listing = repository.listing(None)?;
+    let mut rows: BTreeMap<&str, Vec<PointRow>> = BTreeMap::new();
+    for published in &listing.points {
+        rows.entry(&published.manifest.source).or_default().push(point_row(published));
+    }
+    for source in sources {
+        reconcile(app, source, rows.get(source.name.as_str()).map_or(&[], Vec::as_slice), begun)?;
+    }
+    Ok(listing)
+}
+
+fn reconcile(app: &App, source: &Source, rows: &[PointRow], begun: i64) -> Result<()> {
+    let changed = app.block_on(app.ledger.reconcile_listing(&source.name, rows, begun))?;
     if changed.older_than_ledger > 0 {
         tracing::warn!(
             source = %source.name,
@@ -45,13 +65,21 @@ pub fn refresh_points(app: &App, source: &Source) -> Result<Listing> {
     if changed.gone > 0 {
         tracing::info!(source = %source.name, "{} recovery points are no longer in the repository", changed.gone);
     }
-    Ok(listing)
+    Ok(())
 }
 
-/// Let the ledger know the source and what is promised of it now.
-pub fn know(app: &App, source: &Source) -> Result<()> {
-    app.block_on(app.ledger.ensure_source(&source.name, source.engine_name, &source.repository_name))?;
-    app.block_on(app.ledger.record_promises(&source.name, &source.objectives))
+/// Let the ledger know sources and what is promised of them now.
+pub fn know(app: &App, sources: &[&Source]) -> Result<()> {
+    let known: Vec<KnownSource<'_>> = sources
+        .iter()
+        .map(|source| KnownSource {
+            name: &source.name,
+            kind: source.engine_name,
+            repository: &source.repository_name,
+            objectives: &source.objectives,
+        })
+        .collect();
+    app.block_on(app.ledger.know(&known))
 }
 
 /// Make ready to write to the repository, and create it only for its very first backup: a place that was in use and is
@@ -69,11 +97,16 @@ pub fn prepare_repository(app: &App, source: &Source) -> Result<()> {
 
 /// Look at the repository without changing anything. None where there is none, as it should be before its first backup.
 pub fn look_at_repository(app: &App, source: &Source) -> Result<Option<Listing>> {
-    if !source.repository.exists()? && !was_used(app, source)? {
+    if !is_expected(app, source)? {
         return Ok(None);
     }
     source.repository.open_existing()?;
     refresh_points(app, source).map(Some)
+}
+
+/// Whether there is a repository, or there should be one.
+fn is_expected(app: &App, source: &Source) -> Result<bool> {
+    Ok(source.repository.exists()? || was_used(app, source)?)
 }
 
 fn was_used(app: &App, source: &Source) -> Result<bool> {
@@ -109,7 +142,7 @@ struct Recorded<'a> {
 
 impl<'a> Recorded<'a> {
     fn begin(app: &'a App, source: &Source, operation: Operation, kind: Option<BackupKind>) -> Result<Self> {
-        know(app, source)?;
+        know(app, &[source])?;
         let start = RunStart { source: source.name.clone(), operation, kind };
         let id = app.block_on(app.ledger.begin(&start))?;
         Ok(Self { app, operation, id, watch: Stopwatch::start(&app.clock), finished: false })

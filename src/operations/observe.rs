@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
-use super::{know, look_at_repository};
+use super::{is_expected, know, look_at_repository, refresh_points_of};
 use crate::app::{App, Source};
 use crate::error::{Error, Result};
 use crate::exporter::service_state::{RepositoryState, ServiceState};
@@ -67,22 +67,23 @@ impl Sandboxes {
     }
 }
 
-/// [`observe`] all sources, and count the sandboxes.
+/// [`observe`] all sources, each repository once, and count the sandboxes.
 pub fn observe_all(app: &App) -> Census {
-    let mut repositories: BTreeMap<String, RepositoryState> = BTreeMap::new();
-    for source in app.config.sources.keys().filter_map(|name| app.source(name).ok()) {
-        let seen = look(app, &source);
-        if seen.state.up.is_none() {
-            continue;
+    let sources: Vec<Source> = app.built_sources().collect();
+    if let Err(error) = know(app, &sources.iter().collect::<Vec<_>>()) {
+        tracing::error!(hint = error.hint_text(), "record sources: {error}");
+    }
+    let mut sharing: BTreeMap<&str, Vec<&Source>> = BTreeMap::new();
+    for source in &sources {
+        sharing.entry(&source.repository_name).or_default().push(source);
+    }
+    let mut repositories = BTreeMap::new();
+    for (name, sources) in sharing {
+        let mut state = judge(sources[0], look_at_all(app, &sources)).state;
+        if state.up.is_some() {
+            measure(sources[0], &mut state);
+            repositories.insert(name.to_owned(), state);
         }
-        let state = repositories.entry(source.repository_name.clone()).or_insert_with(|| {
-            let mut state = seen.state;
-            measure(&source, &mut state);
-            state
-        });
-        // It is up if every source can read its part, and the key is there if it opened it for anyone.
-        state.up = state.up.min(seen.state.up);
-        state.key_available = state.key_available.max(seen.state.key_available);
     }
     let sandboxes = count_sandboxes(app).map_err(|error| {
         tracing::error!(hint = error.hint_text(), "count sandboxes: {error}");
@@ -90,12 +91,27 @@ pub fn observe_all(app: &App) -> Census {
     Census { repositories, sandboxes: sandboxes.ok() }
 }
 
+/// [`look_at_repository`] for all sources of one repository at once.
+fn look_at_all(app: &App, sources: &[&Source]) -> Result<Option<Listing>> {
+    let source = sources[0];
+    if !is_expected(app, source)? {
+        return Ok(None);
+    }
+    source.repository.open_existing()?;
+    refresh_points_of(app, sources, &*source.repository).map(Some)
+}
+
 fn look(app: &App, source: &Source) -> Observation {
-    if let Err(error) = know(app, source) {
+    if let Err(error) = know(app, &[source]) {
         tracing::error!(source = %source.name, hint = error.hint_text(), "record source: {error}");
     }
+    judge(source, look_at_repository(app, source))
+}
+
+/// What a look at the repository of `source` says of its state.
+fn judge(source: &Source, looked: Result<Option<Listing>>) -> Observation {
     let mut seen = Observation { state: RepositoryState::default(), listing: None, trouble: None };
-    match look_at_repository(app, source) {
+    match looked {
         // Before the first backup there is nothing to be up or down.
         Ok(None) => return seen,
         Ok(Some(mut listing)) => {
@@ -113,7 +129,8 @@ fn look(app: &App, source: &Source) -> Observation {
     }
     seen.state.up = Some(seen.trouble.is_none());
     if let Some(error) = &seen.trouble {
-        tracing::error!(source = %source.name, hint = error.hint_text(), "look at repository: {error}");
+        let repository = &source.repository_name;
+        tracing::error!(%repository, hint = error.hint_text(), "look at repository: {error}");
     }
     seen
 }
@@ -132,7 +149,7 @@ fn measure(source: &Source, state: &mut RepositoryState) {
 pub fn count_sandboxes(app: &App) -> Result<Sandboxes> {
     let mut all = Sandboxes::default();
     let mut asked = BTreeSet::new();
-    for source in app.config.sources.keys().filter_map(|name| app.source(name).ok()) {
+    for source in app.built_sources() {
         if asked.insert(source.sandbox.kind()) {
             for made in source.sandbox.existing()? {
                 all.count += 1;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::app::App;
+use crate::app::{App, Source};
 use crate::config;
 use crate::error::{OrFailed, Result};
 use crate::exporter::refresh::Exporter;
@@ -109,9 +109,8 @@ impl Configuration {
 
 /// What was promised until now and what is from now on: the past is judged by what was promised then.
 fn record_promises(app: &App) {
-    for name in app.config.sources.keys() {
-        if let Err(error) = app.source(name).and_then(|source| know(app, &source)) {
-            tracing::error!(source = %name, hint = error.hint_text(), "record what is promised: {error}");
-        }
+    let sources: Vec<Source> = app.built_sources().collect();
+    if let Err(error) = know(app, &sources.iter().collect::<Vec<_>>()) {
+        tracing::error!(hint = error.hint_text(), "record what is promised: {error}");
     }
 }

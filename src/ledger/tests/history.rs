@@ -74,6 +74,11 @@ async fn a_new_ledger_knows_from_the_manifests_how_long_points_were_there_and_ho
     clock.advance(10);
     ledger.ensure_source("agama", "mysql", "onsite").await.unwrap();
     assert!(!ledger.snapshot().await.unwrap().is_history_partial("agama"));
+    // Published now; its as-of time is a little before that, as with every backup, and before this ledger began.
+    let mut ours = point("own", &clock, 30);
+    ours.finished = clock.wall();
+    ledger.reconcile_points("agama", std::slice::from_ref(&ours)).await.unwrap();
+    assert!(!ledger.snapshot().await.unwrap().is_history_partial("agama"), "nothing is lost");
     let oldest = point("a", &clock, 90_000);
     ledger.reconcile_points("agama", &[oldest.clone(), point("b", &clock, 100)]).await.unwrap();
     let snapshot = ledger.snapshot().await.unwrap();
