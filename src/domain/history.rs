@@ -12,6 +12,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::sla::{CLOCK_SKEW, Measured, Objective, Objectives};
 
+mod achieved;
+
+pub use achieved::{Achieved, Standing};
+
 /// Share of the window in which each objective was met, 0–1. An objective of which nothing can be said is missing.
 pub type MetRatios = BTreeMap<Objective, f64>;
 
@@ -62,6 +66,15 @@ pub struct Facts {
     pub points: Vec<Lifetime>,
     /// In the order in which their results were written, the last ones before the time in question included.
     pub drills: Vec<Drilled>,
+}
+
+/// A time in which an objective was not met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Breach {
+    /// Its first moment.
+    pub start: DateTime<Utc>,
+    /// The first moment at which it was met again; none if it was not.
+    pub end: Option<DateTime<Utc>>,
 }
 
 /// When which promises were, and, if nothing else happens, will be kept. Far smaller than the facts it is made from: only
@@ -133,6 +146,27 @@ impl Timeline {
             }
         }
         met.into_iter().map(|(objective, sum)| (objective, sum as f64 / (to - from) as f64)).collect()
+    }
+
+    /// When `objective` was not met between `from` and `to`, in order: beginning and end, and no end where it was still not
+    /// met at `to`. Nothing where the timeline does not reach back so far.
+    pub fn breaches(&self, objective: Objective, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<Breach> {
+        let mut out: Vec<Breach> = Vec::new();
+        for (at, span) in self.spans.iter().enumerate().filter(|(_, span)| span.met & bit(objective) == 0) {
+            let end = self.spans.get(at + 1).map_or(i64::MAX, |next| next.start);
+            let (start, end) = (span.start.max(from.timestamp_micros()), (end < to.timestamp_micros()).then_some(end));
+            if start >= end.unwrap_or(to.timestamp_micros()) {
+                continue;
+            }
+            let time = DateTime::from_timestamp_micros;
+            let (Some(start), end) = (time(start), end.and_then(time)) else { continue };
+            match out.last_mut() {
+                // Another objective changed in between.
+                Some(last) if last.end == Some(start) => last.end = end,
+                _ => out.push(Breach { start, end }),
+            }
+        }
+        out
     }
 
     /// The same over the last [`WINDOW_DAYS`] days before `now`, or since the source was `created`.

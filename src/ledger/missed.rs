@@ -9,6 +9,7 @@ use super::Ledger;
 use super::open::ledger_error;
 use super::record::next_revision;
 use super::run::Operation;
+use super::seals::seal_missed;
 use super::stored::{self, column};
 use crate::domain::manifest::BackupKind;
 use crate::error::Result;
@@ -39,6 +40,7 @@ impl Ledger {
         let failed = |e| ledger_error("record missed runs", e);
         let (operation, kind) = (missed.operation.name(), stored::kind_name(missed.kind));
         let first = stored::micros(missed.first);
+        let now = self.clock.wall();
         let mut tx = self.write().await?;
         let known: Option<i64> = sqlx::query_scalar(
             "SELECT missed FROM missed_runs WHERE source = ? AND operation = ? AND kind = ? AND first_at = ?",
@@ -65,13 +67,14 @@ impl Ledger {
             .bind(stored::micros(missed.last))
             .bind(i64::from(missed.count))
             .bind(&missed.reason)
-            .bind(stored::micros(self.clock.wall()))
+            .bind(stored::micros(now))
             .bind(&missed.source)
             .bind(operation)
             .bind(kind)
             .bind(first);
         statement.execute(&mut *tx).await.map_err(failed)?;
         next_revision(&mut tx).await?;
+        seal_missed(&mut tx, &missed.source, (operation, kind, first), now).await?;
         tx.commit().await.map_err(failed)
     }
 

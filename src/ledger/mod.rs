@@ -31,6 +31,7 @@ mod query;
 mod record;
 mod run;
 mod running;
+mod seals;
 mod snapshot;
 mod sources;
 mod stored;
@@ -42,6 +43,7 @@ pub use missed::MissedRuns;
 pub use points::Reconciled;
 pub use run::{Operation, Outcome, PointRow, Run, RunId, RunReport, RunResult, RunStart};
 pub use running::LiveRun;
+pub use seals::{ChainHead, SealFault, Sealed};
 pub use snapshot::{
     BackupFigures, DrillFigures, LedgerSnapshot, PointFigures, RTO_WINDOW_DAYS, RtoSummary, RunningOperation,
     SourceFigures,

@@ -38,6 +38,7 @@ impl Ledger {
         let place = Arc::new((file.clone(), identity(&file)));
         let ledger = Self { pool, clock, process: process_identity::own().into(), place };
         ledger.begin_ledger().await?;
+        ledger.seal_what_is_there().await?;
         ledger.recover().await?;
         Ok(ledger)
     }

@@ -16,6 +16,7 @@ use super::Ledger;
 use super::open::ledger_error;
 use super::record::{ROWS_PER_INSERT, next_revision};
 use super::run::PointRow;
+use super::seals::{forget_points, seal_points, seal_source};
 use super::stored::{self, column};
 use crate::error::Result;
 
@@ -77,7 +78,8 @@ impl Ledger {
         begin_lifetimes(&mut tx, source, &appeared, (now, revision)).await?;
         let listed: Vec<&PointRow> = listed.into_values().collect();
         replace_points(&mut tx, source, &listed).await?;
-        note_facts(&mut tx, source, &listed, revision).await?;
+        seal_points(&mut tx, source, revision, now).await?;
+        note_facts(&mut tx, source, &listed, (now, revision)).await?;
         let older = older_than_ledger(&mut tx, &appeared).await?;
         tx.commit().await.map_err(failed)?;
         Ok(Reconciled { appeared: appeared.len() as u64, gone: gone.len() as u64, older_than_ledger: older })
@@ -123,9 +125,9 @@ async fn end_lifetimes(
         let end = sqlx::query(end).bind(stored::micros(now)).bind(revision).bind(source).bind(*id);
         end.execute(&mut *tx).await.map_err(failed)?;
     }
-    let forget = sqlx::query("DELETE FROM point_lifetimes WHERE source = ? AND gone_at < ?")
-        .bind(source)
-        .bind(stored::micros(now - TimeDelta::days(GONE_POINTS_DAYS)));
+    let before = stored::micros(now - TimeDelta::days(GONE_POINTS_DAYS));
+    forget_points(tx, source, before, now).await?;
+    let forget = sqlx::query("DELETE FROM point_lifetimes WHERE source = ? AND gone_at < ?").bind(source).bind(before);
     forget.execute(tx).await.map_err(failed)?;
     Ok(())
 }
@@ -182,12 +184,20 @@ async fn replace_points(tx: &mut SqliteConnection, source: &str, listed: &[&Poin
 
 /// The history of promises changed; and a source is at least as old as its data, whatever this ledger remembers: the loss
 /// of a ledger must not make it young again, for a young source is excused from keeping old points.
-async fn note_facts(tx: &mut SqliteConnection, source: &str, listed: &[&PointRow], revision: i64) -> Result<()> {
+async fn note_facts(
+    tx: &mut SqliteConnection,
+    source: &str,
+    listed: &[&PointRow],
+    (now, revision): (DateTime<Utc>, i64),
+) -> Result<()> {
     let note = sqlx::query("UPDATE sources SET facts_revision = ? WHERE name = ?").bind(revision).bind(source);
     note.execute(&mut *tx).await.map_err(failed)?;
     if let Some(oldest) = listed.iter().map(|point| stored::micros(point.as_of)).min() {
         let older = "UPDATE sources SET created_at = ? WHERE name = ? AND created_at > ?";
-        sqlx::query(older).bind(oldest).bind(source).bind(oldest).execute(tx).await.map_err(failed)?;
+        let older = sqlx::query(older).bind(oldest).bind(source).bind(oldest);
+        if older.execute(&mut *tx).await.map_err(failed)?.rows_affected() > 0 {
+            seal_source(tx, source, now).await?;
+        }
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use sqlx::sqlite::SqliteRow;
 use super::Ledger;
 use super::open::ledger_error;
 use super::record::next_revision;
+use super::seals::seal_promise;
 use super::stored::{self, column};
 use crate::domain::history::Promise;
 use crate::domain::sla::Objectives;
@@ -63,6 +64,7 @@ pub(super) async fn promise_from_now(
     insert.bind(ratio).execute(&mut *tx).await.map_err(failed)?;
     let note = sqlx::query("UPDATE sources SET facts_revision = ? WHERE name = ?").bind(revision).bind(source);
     note.execute(&mut *tx).await.map_err(failed)?;
+    seal_promise(tx, source, revision, now).await?;
     Ok(true)
 }
 

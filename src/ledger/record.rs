@@ -8,6 +8,7 @@ use ulid::Ulid;
 
 use super::open::ledger_error;
 use super::run::{Operation, Outcome, RunId, RunResult, RunStart};
+use super::seals::seal_runs;
 use super::{Ledger, process_identity, stored};
 use crate::domain::drill::Check;
 use crate::error::{Error, Result};
@@ -75,6 +76,7 @@ impl Ledger {
         .execute(&mut *tx)
         .await
         .map_err(|e| ledger_error("record result of run", e))?;
+        seal_runs(&mut tx, std::slice::from_ref(run), now).await?;
         tx.commit().await.map_err(|e| ledger_error("record result of run", e))
     }
 
@@ -110,6 +112,7 @@ impl Ledger {
             .await
             .map_err(|e| ledger_error("record interrupted run", e))?;
         }
+        seal_runs(&mut tx, &gone, now).await?;
         tx.commit().await.map_err(|e| ledger_error("record interrupted run", e))?;
         Ok(gone)
     }

@@ -6,6 +6,7 @@ use sqlx::SqliteConnection;
 use super::open::ledger_error;
 use super::promises::promise_from_now;
 use super::record::next_revision;
+use super::seals::seal_source;
 use super::{Ledger, stored};
 use crate::domain::sla::Objectives;
 use crate::error::{Error, Result};
@@ -90,7 +91,9 @@ async fn ensure(
         .await
         .map_err(failed)?;
     let (statement, change) = match &known {
-        Some((old_kind, old_repository)) if old_kind == kind && old_repository == repository => return Ok(Change::None),
+        Some((old_kind, old_repository)) if old_kind == kind && old_repository == repository => {
+            return Ok(Change::None);
+        }
         Some((_, old_repository)) => (
             sqlx::query("UPDATE sources SET kind = ?, repository = ? WHERE name = ?")
                 .bind(kind)
@@ -109,5 +112,6 @@ async fn ensure(
     };
     statement.execute(&mut *tx).await.map_err(failed)?;
     next_revision(tx).await?;
+    seal_source(tx, source, now).await?;
     Ok(change)
 }

@@ -174,3 +174,30 @@ fn a_month_of_hourly_points_that_are_all_in_time_needs_only_a_few_spans() {
     let timeline = Timeline::of(&facts, at(0), at(720 * 3600));
     assert!(timeline.spans.len() < 10, "{:?}", timeline.spans);
 }
+
+#[test]
+fn a_breach_is_one_span_whatever_else_changes_in_it_and_has_no_end_while_it_lasts() {
+    let mut facts = healthy();
+    // In the middle of the time without a young point a drill is too slow, and then too old.
+    facts.drills.push(Drilled { ended: at(15 * 3600), passed: false, rto_seconds: Some(900.0) });
+    facts.points.push(Lifetime { as_of: at(20 * 3600), chain_length: 0, available: at(20 * 3600), gone: None });
+    let timeline = Timeline::of(&facts, at(0), at(40 * 3600));
+    let rpo = timeline.breaches(Objective::Rpo, at(0), at(40 * 3600));
+    let micro = TimeDelta::microseconds(1);
+    assert_eq!(
+        rpo,
+        [
+            Breach { start: at(0), end: Some(at(60)) },
+            Breach { start: at(11 * 3600) + micro, end: Some(at(20 * 3600)) },
+            Breach { start: at(22 * 3600) + micro, end: None }
+        ]
+    );
+    assert_eq!(timeline.breaches(Objective::Rpo, at(12 * 3600), at(13 * 3600)), [Breach {
+        start: at(12 * 3600),
+        end: None
+    }]);
+    assert_eq!(timeline.breaches(Objective::Rpo, at(3600), at(2 * 3600)), []);
+    let all: f64 = rpo.iter().map(|it| (it.end.unwrap_or(at(40 * 3600)) - it.start).as_seconds_f64()).sum();
+    let ratio = timeline.ratios(at(0), at(40 * 3600))[&Objective::Rpo];
+    assert!((ratio - (1.0 - all / (40.0 * 3600.0))).abs() < 1e-9, "the breaches are what is missing of the share");
+}

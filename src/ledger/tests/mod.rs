@@ -4,6 +4,7 @@ mod durability;
 mod figures;
 mod history;
 mod portability;
+mod seals;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -34,7 +34,11 @@ const BANNED: [&str; 21] = [
 fn sources() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ledger");
     let files = |dir: &Path| std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
-    files(&root).into_iter().chain(files(&root.join("migrations"))).filter(|path| path.is_file()).collect()
+    [root.clone(), root.join("migrations"), root.join("seals")]
+        .iter()
+        .flat_map(|dir| files(dir))
+        .filter(|path| path.is_file())
+        .collect()
 }
 
 /// The SQL in a file: the whole of a migration, the string literals that start with a statement's word elsewhere.

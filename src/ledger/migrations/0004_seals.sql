@@ -1,0 +1,11 @@
+-- What was written, in the order in which it was written: one entry per record and change, each bound to the one before.
+-- Nothing here is ever changed or removed. docs/evidence.md says how the digests are made.
+CREATE TABLE seals (
+    position  BIGINT       NOT NULL,
+    subject   VARCHAR(16)  NOT NULL,
+    name      VARCHAR(700) NOT NULL,
+    content   VARCHAR(64)  NOT NULL,
+    sealed_at BIGINT       NOT NULL,
+    seal      VARCHAR(64)  NOT NULL,
+    PRIMARY KEY (position)
+);

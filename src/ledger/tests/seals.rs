@@ -1,0 +1,154 @@
+//! The past cannot be changed without being found out.
+
+use super::*;
+use crate::domain::sla::Objectives;
+use crate::ledger::points::GONE_POINTS_DAYS;
+use crate::ledger::{ChainHead, KnownSource, MissedRuns};
+
+const OBJECTIVES: Objectives = Objectives {
+    rpo: Duration::from_hours(24),
+    rto: Duration::from_hours(5),
+    retention: Duration::from_hours(720),
+    drill_interval: Duration::from_hours(24),
+    max_chain_length: 9,
+    objective_ratio: 0.99,
+};
+
+/// A ledger in which something of every kind was written.
+async fn busy(dir: &Path, clock: &Arc<SetClock>) -> Ledger {
+    let ledger = open(dir, clock).await;
+    let source = KnownSource { name: "agama", kind: "mysql", repository: "offsite", objectives: &OBJECTIVES };
+    ledger.know(&[source, KnownSource { name: "shop", ..source }]).await.unwrap();
+    for second in 0..3 {
+        clock.advance(100);
+        ran(&ledger, backup("agama"), RunResult::new(Outcome::Succeeded, 2.5)).await;
+        ran(&ledger, drill("agama"), passed("p", 0.1 + f64::from(second))).await;
+    }
+    let stages = vec![("provision".to_owned(), 0.25), ("load".to_owned(), 1.0 / 3.0)];
+    let said = "no \"room\"\n".into();
+    let details = [("server".to_owned(), "10.11".to_owned())].into();
+    let drilled = RunResult { reason: said, stages, tables: vec![table("shop.users")], details, ..failed("p") };
+    ran(&ledger, drill("agama"), drilled).await;
+    ledger.reconcile_points("agama", &[point("p", clock, 50), point("q", clock, 20)]).await.unwrap();
+    clock.advance(100);
+    ledger.reconcile_points("agama", &[point("q", clock, 20)]).await.unwrap();
+    let missed = MissedRuns {
+        source: "agama".into(),
+        operation: Operation::Backup,
+        kind: Some(BackupKind::Full),
+        first: clock.wall(),
+        last: clock.wall(),
+        count: 1,
+        reason: "the service was down".into(),
+    };
+    ledger.record_missed(&missed).await.unwrap();
+    ledger.record_missed(&MissedRuns { count: 2, ..missed }).await.unwrap();
+    ledger
+}
+
+async fn faults(ledger: &Ledger, known: &[ChainHead]) -> Vec<String> {
+    let found = ledger.verify_seals(known).await.unwrap();
+    assert_eq!(found.is_whole(), found.faults.is_empty());
+    found.faults.into_iter().map(|fault| fault.what).collect()
+}
+
+async fn tamper(ledger: &Ledger, statement: &'static str) {
+    let done = sqlx::query(statement).execute(&ledger.pool).await.unwrap();
+    assert!(done.rows_affected() > 0, "{statement} changed nothing");
+}
+
+#[tokio::test]
+async fn what_is_written_as_it_should_be_is_whole() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+    let ledger = busy(dir.path(), &clock).await;
+    assert_eq!(faults(&ledger, &[]).await, Vec::<String>::new());
+    let head = ledger.seal_head().await.unwrap();
+    assert!(head.position > 10 && head.seal.len() == 64, "{head:?}");
+    // A run that is taken for interrupted and reports after all, one that still runs, and points that are forgotten.
+    let run = ledger.begin(&drill("agama")).await.unwrap();
+    sqlx::query("UPDATE runs SET process = 'gone' WHERE id = ?").bind(&run.0).execute(&ledger.pool).await.unwrap();
+    assert_eq!(ledger.recover().await.unwrap(), std::slice::from_ref(&run));
+    ledger.finish(&run, &RunResult::new(Outcome::Inconclusive, 3.0)).await.unwrap();
+    ledger.begin(&backup("agama")).await.unwrap();
+    clock.advance((GONE_POINTS_DAYS + 1) * 86_400);
+    ledger.reconcile_points("agama", &[]).await.unwrap();
+    assert_eq!(faults(&ledger, &[head]).await, Vec::<String>::new());
+    let left: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM point_lifetimes").fetch_one(&ledger.pool).await.unwrap();
+    assert_eq!(left, 1, "the one that went away long ago is forgotten");
+}
+
+#[tokio::test]
+async fn every_change_of_the_past_is_found_and_named() {
+    let cases = [
+        ("UPDATE runs SET outcome = 'passed' WHERE outcome = 'failed'", "run "),
+        ("UPDATE runs SET rto_seconds = 0.05 WHERE rto_seconds > 2", "run "),
+        ("UPDATE runs SET reason = '' WHERE reason <> ''", "run "),
+        ("UPDATE run_stages SET seconds = 0.01 WHERE position = 0", "run "),
+        ("UPDATE run_checks SET ok = 1 - ok", "run "),
+        ("UPDATE run_tables SET rows_restored = 5", "run "),
+        ("DELETE FROM runs WHERE outcome = 'failed'", "was removed"),
+        (
+            "INSERT INTO runs SELECT 'forged', source, operation, kind, outcome, reason, hint, process, started_at, ended_at, \
+             begun_revision + 100000, ended_revision + 100000, recovery_point, recovery_point_time, duration_seconds, \
+             rto_seconds, over_rto, logical_bytes, added_bytes, row_count, chain_length, check_count, mismatch_count, \
+             verified_rows, repository FROM runs WHERE outcome = 'failed'",
+            "run forged was added",
+        ),
+        ("DELETE FROM missed_runs", "missed runs agama/backup/full"),
+        ("UPDATE missed_runs SET missed = 1", "missed runs agama/backup/full"),
+        ("UPDATE promises SET rpo = rpo * 2 WHERE source = 'agama'", "objectives agama/"),
+        ("UPDATE point_lifetimes SET as_of = as_of + 1 WHERE gone_at IS NULL", "recovery point agama/q"),
+        ("UPDATE point_lifetimes SET gone_at = NULL WHERE id = 'p'", "recovery point agama/p"),
+        ("UPDATE sources SET created_at = created_at + 1 WHERE name = 'shop'", "source shop"),
+        ("DELETE FROM seals WHERE position = 4", "entries 4 to 4 of the chain are missing"),
+        ("UPDATE seals SET sealed_at = sealed_at + 1 WHERE position = 5", "entry 5 of the chain was changed"),
+    ];
+    for (statement, expected) in cases {
+        let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+        let ledger = busy(dir.path(), &clock).await;
+        tamper(&ledger, statement).await;
+        let found = faults(&ledger, &[]).await;
+        assert!(found.iter().any(|fault| fault.contains(expected)), "{statement}: {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_chain_that_was_cut_or_made_anew_does_not_have_what_was_written_down_elsewhere() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+    let ledger = busy(dir.path(), &clock).await;
+    let head = ledger.seal_head().await.unwrap();
+    tamper(&ledger, "DELETE FROM seals").await;
+    tamper(&ledger, "UPDATE runs SET outcome = 'passed' WHERE outcome = 'failed'").await;
+    ledger.clone().close().await;
+    clock.advance(1);
+    let ledger = open(dir.path(), &clock).await;
+    assert_eq!(faults(&ledger, &[]).await, Vec::<String>::new(), "by itself the new chain is whole");
+    let found = faults(&ledger, std::slice::from_ref(&head)).await;
+    assert!(found[0].contains("chain"), "{found:?}");
+    // All that was written lately, and its seals.
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = busy(dir.path(), &clock).await;
+    let head = ledger.seal_head().await.unwrap();
+    let last = "DELETE FROM seals WHERE position = (SELECT MAX(position) FROM seals)";
+    tamper(&ledger, last).await;
+    tamper(&ledger, last).await;
+    tamper(&ledger, "DELETE FROM missed_runs").await;
+    assert_eq!(faults(&ledger, &[]).await, Vec::<String>::new());
+    let found = faults(&ledger, &[head]).await;
+    assert!(found.len() == 1 && found[0].contains("was there once"), "{found:?}");
+}
+
+#[tokio::test]
+async fn what_an_older_version_wrote_is_sealed_once() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+    let ledger = busy(dir.path(), &clock).await;
+    tamper(&ledger, "DELETE FROM seals").await;
+    ledger.close().await;
+    let ledger = open(dir.path(), &clock).await;
+    assert_eq!(faults(&ledger, &[]).await, Vec::<String>::new());
+    assert!(ledger.seal_head().await.unwrap().position > 10);
+    tamper(&ledger, "DELETE FROM seals WHERE subject = 'run' AND position = (SELECT MAX(position) FROM seals WHERE subject = 'run')").await;
+    ledger.close().await;
+    let ledger = open(dir.path(), &clock).await;
+    assert!(!faults(&ledger, &[]).await.is_empty(), "a seal that is missing is not made again");
+}
