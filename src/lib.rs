@@ -18,6 +18,7 @@ pub mod ledger;
 pub mod logging;
 pub mod operations;
 pub mod process;
+pub mod report;
 pub mod repository;
 pub mod run_context;
 pub mod sandbox;

@@ -10,6 +10,7 @@ mod list;
 mod metrics;
 mod output;
 mod progress;
+mod report;
 mod restore;
 mod serve;
 mod status;
@@ -76,8 +77,8 @@ enum Command {
     Check(Later),
     /// Retention, unpublished leftovers, prune
     Maintain(Later),
-    /// The SLA report
-    Report(Later),
+    /// The SLA report on a month, and whether one is still true
+    Report(report::Arguments),
 }
 
 /// Arguments of a command that this version does not have.
@@ -165,7 +166,7 @@ pub fn run(cli: Cli, runtime: &Handle, context: RunContext) -> Result<u8> {
         Command::DemoData(arguments) => demo::data(&arguments),
         Command::Check(_) => not_built("check"),
         Command::Maintain(_) => not_built("maintain"),
-        Command::Report(_) => not_built("report"),
+        Command::Report(arguments) => report::run(&session, &arguments),
     }
 }
 

@@ -22,6 +22,11 @@ pub fn line(text: &str) -> Result<()> {
     }
 }
 
+/// Print text that ends with its own newline.
+pub fn text(text: &str) -> Result<()> {
+    line(text.strip_suffix('\n').unwrap_or(text))
+}
+
 /// Say what went wrong and what to try.
 pub fn error(error: &Error) {
     crate::logging::report(error);

@@ -233,9 +233,21 @@ fn conclude(
     result.stages = stages.rows();
     result.checks.clone_from(&report.checks);
     result.tables.clone_from(&report.tables);
-    result.details.clone_from(&report.sandbox);
+    result.details = versions(&report.sandbox, manifest);
     run.finish(&result)?;
     Ok(report)
+}
+
+/// What the restored instance was, and what made the backup.
+fn versions(sandbox: &BTreeMap<String, String>, manifest: Option<&Manifest>) -> BTreeMap<String, String> {
+    let mut versions = sandbox.clone();
+    versions.insert("drilled_by".to_owned(), concat!("backup-sla ", env!("CARGO_PKG_VERSION")).to_owned());
+    if let Some(manifest) = manifest {
+        let server = format!("{} {}", manifest.server.product, manifest.server.version);
+        versions.insert("backed_up_server".to_owned(), server.trim().to_owned());
+        versions.insert("backed_up_with".to_owned(), manifest.tool.clone());
+    }
+    versions
 }
 
 /// The JSON of INTERFACE.

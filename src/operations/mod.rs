@@ -8,6 +8,7 @@ pub mod cancel;
 pub mod drill;
 pub mod observe;
 pub mod prove;
+pub mod report;
 pub mod restore;
 pub mod select;
 mod stages;

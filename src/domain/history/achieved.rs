@@ -50,7 +50,8 @@ impl Facts {
     pub fn achieved(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Achieved {
         let mut moments: Vec<DateTime<Utc>> = vec![from, to];
         for point in &self.points {
-            moments.extend([Some(point.available), point.gone].into_iter().flatten().filter(|at| (from..to).contains(at)));
+            moments
+                .extend([Some(point.available), point.gone].into_iter().flatten().filter(|at| (from..to).contains(at)));
         }
         moments.sort();
         moments.dedup();
@@ -108,7 +109,10 @@ mod tests {
         let facts = facts(&[(0, 1, None), (24, 25, Some(30))]);
         assert_eq!(facts.achieved(at(25), at(31)).worst_age, Some(TimeDelta::hours(31)));
         assert_eq!(facts.standing(at(29)).newest, Some(at(24)));
-        assert_eq!(facts.standing(at(30)), Standing { newest: Some(at(0)), oldest: Some(at(0)), chain_length: 0, points: 1 });
+        assert_eq!(
+            facts.standing(at(30)),
+            Standing { newest: Some(at(0)), oldest: Some(at(0)), chain_length: 0, points: 1 }
+        );
         let early = facts.achieved(at(-5), at(1));
         assert_eq!((early.worst_age, early.without), (None, TimeDelta::hours(6)));
     }

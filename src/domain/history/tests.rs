@@ -192,10 +192,10 @@ fn a_breach_is_one_span_whatever_else_changes_in_it_and_has_no_end_while_it_last
             Breach { start: at(22 * 3600) + micro, end: None }
         ]
     );
-    assert_eq!(timeline.breaches(Objective::Rpo, at(12 * 3600), at(13 * 3600)), [Breach {
-        start: at(12 * 3600),
-        end: None
-    }]);
+    assert_eq!(
+        timeline.breaches(Objective::Rpo, at(12 * 3600), at(13 * 3600)),
+        [Breach { start: at(12 * 3600), end: None }]
+    );
     assert_eq!(timeline.breaches(Objective::Rpo, at(3600), at(2 * 3600)), []);
     let all: f64 = rpo.iter().map(|it| (it.end.unwrap_or(at(40 * 3600)) - it.start).as_seconds_f64()).sum();
     let ratio = timeline.ratios(at(0), at(40 * 3600))[&Objective::Rpo];

@@ -19,7 +19,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod trouble;
-mod words;
+pub(crate) mod words;
 
 use bytes::Bytes;
 use maud::Markup;

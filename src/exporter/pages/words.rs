@@ -13,7 +13,7 @@ pub(super) fn source_address(base: &str, name: &str) -> String {
 }
 
 /// `85 ms`, `2.4 s`, `3m 20s`, `30h 5m`, `12d 3h`: two units at most.
-pub(super) fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     if seconds < 0.0 {
         return format!("−{}", duration(-seconds));
     }
@@ -49,12 +49,12 @@ pub(super) fn seconds(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
 }
 
 /// `1.5 GiB`.
-pub(super) fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     bytesize::ByteSize(bytes).display().iec().to_string()
 }
 
 /// `1 234 567`, with spaces that do not break.
-pub(super) fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -67,19 +67,19 @@ pub(super) fn count(number: u64) -> String {
 }
 
 /// `3 sources`, `1 source`.
-pub(super) fn counted(number: usize, noun: &str) -> String {
+pub(crate) fn counted(number: usize, noun: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
     format!("{} {noun}{ending}", count(number as u64))
 }
 
 /// `99.2 %`, rounded down: a share that is not enough must not look as if it were.
-pub(super) fn percent(ratio: f64) -> String {
+pub(crate) fn percent(ratio: f64) -> String {
     let tenths = (ratio * 1000.0 + 1e-9).floor();
     if (tenths % 10.0) == 0.0 { format!("{:.0} %", tenths / 10.0) } else { format!("{:.1} %", tenths / 10.0) }
 }
 
 /// RFC 3339, UTC, whole seconds.
-pub(super) fn rfc3339(time: DateTime<Utc>) -> String {
+pub(crate) fn rfc3339(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 

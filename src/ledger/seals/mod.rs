@@ -188,7 +188,9 @@ pub(super) async fn forget_points(
 ) -> Result<()> {
     let old = "SELECT * FROM point_lifetimes WHERE source = ? AND gone_at < ?";
     let mut entries = records::fetch(tx, Subject::Point, sqlx::query(old).bind(source).bind(before)).await?;
-    entries.iter_mut().for_each(|entry| FORGOTTEN.clone_into(&mut entry.content));
+    for entry in &mut entries {
+        FORGOTTEN.clone_into(&mut entry.content);
+    }
     append(tx, &entries, now).await
 }
 

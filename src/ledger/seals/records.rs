@@ -215,13 +215,10 @@ async fn parts_of(
 }
 
 fn values(columns: Columns, row: &SqliteRow) -> Result<Vec<Value>> {
-    let value = |(name, kind): &(&'static str, Type)| {
-        Ok(match kind {
-            Text => row.try_get::<Option<String>, _>(*name).map(Value::from),
-            Whole => row.try_get::<Option<i64>, _>(*name).map(Value::from),
-            Real => row.try_get::<Option<f64>, _>(*name).map(Value::from),
-        }
-        .map_err(failed)?)
+    let value = |(name, kind): &(&'static str, Type)| match kind {
+        Text => row.try_get::<Option<String>, _>(*name).map(Value::from).map_err(failed),
+        Whole => row.try_get::<Option<i64>, _>(*name).map(Value::from).map_err(failed),
+        Real => row.try_get::<Option<f64>, _>(*name).map(Value::from).map_err(failed),
     };
     columns.iter().map(value).collect()
 }

@@ -1,0 +1,226 @@
+//! `backup-sla report [SOURCE…] [--month YYYY-MM] [--format md|html|json] [--output FILE [--sign KEY]]` and
+//! `backup-sla report verify FILE [--key KEY]`.
+
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde::Serialize;
+
+use super::{Session, output};
+use crate::error::{Error, Result};
+use crate::ledger::{ChainHead, Sealed};
+use crate::operations::report::report;
+use crate::report::signature::{SigningKey, VerifyingKey};
+use crate::report::{Month, SlaReport, html, markdown, named_head};
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Option<ReportCommand>,
+    /// Sources to report on [default: all that the ledger knows]
+    #[arg(value_name = "SOURCE")]
+    sources: Vec<String>,
+    /// Month to report on, in the time zone of the configuration [default: the last that has ended]
+    #[arg(long, value_name = "YYYY-MM")]
+    month: Option<String>,
+    /// Form of the report [default: md; json with --json]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Write it to this file [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Sign the file with this private key (Ed25519, PEM); the signature is written to FILE.sig
+    #[arg(long, value_name = "KEY", requires = "output")]
+    sign: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum ReportCommand {
+    /// Check the signature of a report, and that the ledger still is what the report was made from
+    Verify(VerifyArguments),
+}
+
+#[derive(Debug, Args)]
+struct VerifyArguments {
+    /// The report, in any form
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Public key of whoever signed it (Ed25519, PEM)
+    #[arg(long, value_name = "KEY")]
+    key: Option<PathBuf>,
+    /// The signature [default: FILE.sig]
+    #[arg(long, value_name = "FILE", requires = "key")]
+    signature: Option<PathBuf>,
+    /// Do not look at the ledger: for whoever has the report and no more
+    #[arg(long, requires = "key")]
+    signature_only: bool,
+}
+
+/// Form of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Markdown
+    Md,
+    /// One page, to be printed
+    Html,
+    /// For programs
+    Json,
+}
+
+pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
+    match &arguments.command {
+        Some(ReportCommand::Verify(arguments)) => verify(session, arguments),
+        None => make(session, arguments),
+    }
+}
+
+fn make(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
+    // A key that cannot be used is said before anything is written.
+    let key = arguments.sign.as_deref().map(SigningKey::read).transpose()?;
+    let app = session.app()?;
+    let month = match &arguments.month {
+        Some(month) => Month::parse(month)?,
+        None => Month::last(app.clock.wall(), app.config.timezone),
+    };
+    let made = report(&app, month, &arguments.sources)?;
+    let format = arguments.format.unwrap_or(if session.json { Format::Json } else { Format::Md });
+    let text = render(&made, format)?;
+    match &arguments.output {
+        None => output::text(&text)?,
+        Some(file) => {
+            if let Some(key) = key {
+                // Signature first: a report without one looks unsigned, a signature without its report is nothing.
+                write(&beside(file), &key.sign(text.as_bytes()))?;
+            }
+            write(file, text.as_bytes())?;
+        }
+    }
+    if made.evidence.is_whole {
+        return Ok(0);
+    }
+    let first = made.evidence.faults.first().map_or("", |fault| &fault.what);
+    let what = format!(
+        "rely on the ledger: {} of its records are not as they were written: {first}",
+        made.evidence.fault_count
+    );
+    Err(Error::failed(what)
+        .hint("the report names them; compare the ledger with a copy of it, and with earlier signed reports"))
+}
+
+fn render(report: &SlaReport, format: Format) -> Result<String> {
+    Ok(match format {
+        Format::Md => markdown::render(report),
+        Format::Html => html::render(report),
+        Format::Json => {
+            #[derive(Serialize)]
+            struct WithLine<'a> {
+                #[serde(flatten)]
+                report: &'a SlaReport,
+                evidence_line: String,
+            }
+            let evidence_line = crate::report::evidence_line(&report.evidence.head);
+            let json = serde_json::to_string_pretty(&WithLine { report, evidence_line });
+            json.map_err(|e| Error::failed("write report as JSON").because(e))? + "\n"
+        }
+    })
+}
+
+/// `FILE.sig`.
+fn beside(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".sig");
+    name.into()
+}
+
+/// Write a file whole or not at all.
+fn write(file: &Path, content: &[u8]) -> Result<()> {
+    let failed = |e: std::io::Error| {
+        Error::failed(format!("write `{}`", file.display()))
+            .because(e)
+            .hint("is the directory there, and may it be written?")
+    };
+    let directory = file.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let readable = std::fs::Permissions::from_mode(0o644);
+    let mut beside = tempfile::Builder::new().permissions(readable).tempfile_in(directory).map_err(failed)?;
+    beside.write_all(content).and_then(|()| beside.as_file().sync_all()).map_err(failed)?;
+    beside.persist(file).map_err(|e| failed(e.error))?;
+    Ok(())
+}
+
+/// What `report verify` found.
+#[derive(Debug, Serialize)]
+struct Verified {
+    /// Whether the signature fits; none where no key was given.
+    signature_is_good: Option<bool>,
+    /// The end of the chain that the report names.
+    named: Option<ChainHead>,
+    /// What the ledger says; none where it was not asked.
+    ledger: Option<Sealed>,
+}
+
+impl Verified {
+    fn is_good(&self) -> bool {
+        self.signature_is_good != Some(false)
+            && self.ledger.as_ref().is_none_or(|it| self.named.is_some() && it.is_whole())
+    }
+}
+
+fn verify(session: &Session<'_>, arguments: &VerifyArguments) -> Result<u8> {
+    let shown = arguments.file.display();
+    let report = std::fs::read(&arguments.file)
+        .map_err(|e| Error::configuration(format!("read report `{shown}`")).because(e))?;
+    let signature_is_good = arguments.key.as_deref().map(|key| check_signature(arguments, key, &report)).transpose()?;
+    let named = named_head(&String::from_utf8_lossy(&report));
+    let ledger = if arguments.signature_only {
+        None
+    } else {
+        let app = session.app().map_err(|error| {
+            error.hint("whoever has no ledger checks the signature alone: `--key KEY --signature-only`")
+        })?;
+        let known: Vec<ChainHead> = named.clone().into_iter().collect();
+        Some(app.block_on(app.ledger.verify_seals(&known))?)
+    };
+    let verified = Verified { signature_is_good, named, ledger };
+    if session.json {
+        output::json(&verified)?;
+    } else {
+        tell(&verified)?;
+    }
+    Ok(u8::from(!verified.is_good()))
+}
+
+fn check_signature(arguments: &VerifyArguments, key: &Path, report: &[u8]) -> Result<bool> {
+    let key = VerifyingKey::read(key)?;
+    let file = arguments.signature.clone().unwrap_or_else(|| beside(&arguments.file));
+    let signature = std::fs::read(&file).map_err(|e| {
+        let hint = "`backup-sla report --output FILE --sign KEY` writes it beside the report";
+        Error::configuration(format!("read signature `{}`", file.display())).because(e).hint(hint)
+    })?;
+    Ok(key.has_signed(report, &signature))
+}
+
+fn tell(verified: &Verified) -> Result<()> {
+    output::line(match verified.signature_is_good {
+        Some(true) => "signature: good",
+        Some(false) => "signature: BAD: the report is not what was signed, or was signed with another key",
+        None => "signature: not checked, no key was given",
+    })?;
+    let Some(ledger) = &verified.ledger else { return output::line("ledger: not looked at") };
+    match &verified.named {
+        None => {
+            output::line(
+                "ledger: the report names no entry of a ledger: it is not a report of backup-sla, or was cut",
+            )?;
+        }
+        Some(named) if ledger.is_whole() => output::line(&format!(
+            "ledger: whole; {} entries, entry {} is the one that the report names",
+            output::count(ledger.head.position),
+            output::count(named.position)
+        ))?,
+        Some(_) => output::line(&format!("ledger: NOT as it was written, {}:", output::count(ledger.fault_count)))?,
+    }
+    ledger.faults.iter().try_for_each(|fault| output::line(&format!("  {}", fault.what)))
+}

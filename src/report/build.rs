@@ -1,0 +1,225 @@
+//! From records to a report: a pure function.
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono_tz::Tz;
+
+use super::month::midnight;
+use super::reasons::Records;
+use super::{
+    BackupCount, BreachReport, DrillDays, DrillReport, Failure, ObjectiveReport, Promised, Reached, SourceReport,
+};
+use crate::domain::history::{Breach, Facts, MetRatios, Promise, Timeline};
+use crate::domain::manifest::BackupKind;
+use crate::domain::sla::Objective;
+use crate::ledger::{MissedRuns, Operation, Outcome, ReportedRun, Run};
+
+/// Everything that is known of one source.
+#[derive(Debug, Clone)]
+pub struct SourceRecords {
+    /// Its name.
+    pub source: String,
+    /// Its kind.
+    pub kind: String,
+    /// Where its backups are kept.
+    pub repository: String,
+    /// Whether the configuration has it.
+    pub is_configured: bool,
+    /// What its promises are judged by.
+    pub facts: Facts,
+    /// Backups and drills that have ended, in the order in which they began, from [`look_back`] on.
+    pub runs: Vec<Run>,
+    /// Of those, the drills of the month.
+    pub drills: Vec<ReportedRun>,
+    /// Runs that did not begin.
+    pub missed: Vec<MissedRuns>,
+}
+
+/// The time that a report is about.
+#[derive(Debug, Clone, Copy)]
+pub struct Period {
+    /// First moment.
+    pub from: DateTime<Utc>,
+    /// The first moment after it, `now` at the latest.
+    pub until: DateTime<Utc>,
+    /// When the report is made.
+    pub now: DateTime<Utc>,
+    /// What a day is.
+    pub timezone: Tz,
+}
+
+/// From when on runs are needed: what did not work shortly before is the reason of what is broken now.
+pub fn look_back(from: DateTime<Utc>) -> DateTime<Utc> {
+    from - TimeDelta::days(31)
+}
+
+/// The report on one source; none where it was not known yet.
+pub fn source(records: SourceRecords, period: Period) -> Option<SourceReport> {
+    let from = period.from.max(records.facts.created);
+    if from >= period.until {
+        return None;
+    }
+    let judged = Period { from, ..period };
+    let SourceRecords { facts, runs, missed, .. } = &records;
+    let in_time = |time: DateTime<Utc>| (from..period.until).contains(&time);
+    let of_month: Vec<&Run> = runs.iter().filter(|run| in_time(run.started)).collect();
+    let backups: Vec<&Run> = of_month.iter().copied().filter(|run| run.operation == Operation::Backup).collect();
+    Some(SourceReport {
+        from,
+        promised: promised(&facts.promises, judged),
+        objectives: objectives(&records, judged),
+        achieved: reached(facts, &records.drills, judged),
+        days: drill_days(&of_month, judged),
+        backups: [BackupKind::Full, BackupKind::Incremental].into_iter().filter_map(|it| count(&backups, it)).collect(),
+        backup_failures: backups.iter().filter(|run| run.is_bad()).map(|run| failure(run)).collect(),
+        drills: records.drills.iter().map(drill).collect(),
+        missed: missed.iter().filter(|it| it.last >= from && it.first < period.until).cloned().collect(),
+        source: records.source,
+        kind: records.kind,
+        repository: records.repository,
+        is_configured: records.is_configured,
+    })
+}
+
+/// The promises that were in force at some moment of the time.
+fn promised(promises: &[Promise], period: Period) -> Vec<Promised> {
+    let ends = |at: usize| promises.get(at + 1).map_or(period.until, |next| next.since);
+    let in_force =
+        |(at, promise): &(usize, &Promise)| ends(*at) > period.from && (*at == 0 || promise.since < period.until);
+    promises.iter().enumerate().filter(in_force).map(|(_, promise)| shown(promise)).collect()
+}
+
+fn shown(promise: &Promise) -> Promised {
+    let objectives = &promise.objectives;
+    Promised {
+        since: promise.since,
+        rpo_seconds: objectives.rpo.as_secs_f64(),
+        rto_seconds: objectives.rto.as_secs_f64(),
+        retention_seconds: objectives.retention.as_secs_f64(),
+        drill_interval_seconds: objectives.drill_interval.as_secs_f64(),
+        max_chain_length: objectives.max_chain_length,
+        objective_ratio: objectives.objective_ratio,
+    }
+}
+
+fn objectives(records: &SourceRecords, period: Period) -> Vec<ObjectiveReport> {
+    let facts = &records.facts;
+    let timeline = Timeline::of(facts, period.from, period.now);
+    let ratios = timeline.ratios(period.from, period.until);
+    let last = facts.promises.iter().rfind(|promise| promise.since < period.until).or(facts.promises.first());
+    let Some(target) = last.map(|promise| promise.objectives.objective_ratio) else { return Vec::new() };
+    let known = Records { facts, runs: &records.runs, missed: &records.missed, until: period.until };
+    let one = |objective: Objective| {
+        let breaches = timeline.breaches(objective, period.from, period.until);
+        one_objective(objective, (&ratios, target), breaches, &known)
+    };
+    Objective::ALL.into_iter().map(one).collect()
+}
+
+fn one_objective(
+    objective: Objective,
+    (ratios, target_ratio): (&MetRatios, f64),
+    breaches: Vec<Breach>,
+    known: &Records<'_>,
+) -> ObjectiveReport {
+    let met_ratio = ratios.get(&objective).copied();
+    let breach = |breach: Breach| BreachReport {
+        start: breach.start,
+        end: breach.end,
+        seconds: (breach.end.unwrap_or(known.until) - breach.start).as_seconds_f64(),
+        reason: known.why(objective, &breach),
+    };
+    ObjectiveReport {
+        objective: objective.name(),
+        met_ratio,
+        target_ratio,
+        is_kept: met_ratio.map(|ratio| ratio >= target_ratio),
+        breaches: breaches.into_iter().map(breach).collect(),
+    }
+}
+
+fn reached(facts: &Facts, drills: &[ReportedRun], period: Period) -> Reached {
+    let achieved = facts.achieved(period.from, period.until);
+    let standing = facts.standing(period.until);
+    let mut measured: Vec<f64> = drills.iter().filter_map(|drill| drill.run.rto_seconds).collect();
+    measured.sort_by(f64::total_cmp);
+    Reached {
+        rpo_worst_seconds: achieved.worst_age.map(TimeDelta::as_seconds_f64),
+        rpo_worst_at: achieved.worst_at,
+        without_recovery_point_seconds: achieved.without.as_seconds_f64(),
+        rto_drills: measured.len(),
+        rto_p50_seconds: percentile(&measured, 50),
+        rto_p95_seconds: percentile(&measured, 95),
+        rto_max_seconds: measured.last().copied(),
+        recovery_points: standing.points,
+        oldest_recovery_point: standing.oldest,
+        newest_recovery_point: standing.newest,
+    }
+}
+
+/// The smallest of `sorted` that at least `percent` of a hundred do not exceed (nearest rank): always a value that was
+/// really measured.
+pub(super) fn percentile(sorted: &[f64], percent: usize) -> Option<f64> {
+    let rank = (sorted.len() * percent).div_ceil(100).max(1);
+    sorted.get(rank - 1).copied()
+}
+
+/// A day counts once it is over; one that is not, only if a drill passed on it already.
+fn drill_days(runs: &[&Run], period: Period) -> DrillDays {
+    let day_of = |time: DateTime<Utc>| time.with_timezone(&period.timezone).date_naive();
+    let passed: std::collections::BTreeSet<NaiveDate> = runs
+        .iter()
+        .filter(|run| run.is_drill() && run.outcome == Some(Outcome::Passed))
+        .filter_map(|run| run.ended.map(day_of))
+        .collect();
+    let first = day_of(period.from);
+    let days = first.iter_days().take_while(|day| midnight(*day, period.timezone) < period.until);
+    let is_over = |day: &NaiveDate| {
+        day.succ_opt().is_some_and(|next| midnight(next, period.timezone) <= period.until)
+            && midnight(*day, period.timezone) >= period.from
+    };
+    let days: Vec<NaiveDate> = days.filter(|day| is_over(day) || passed.contains(day)).collect();
+    let without: Vec<NaiveDate> = days.iter().copied().filter(|day| !passed.contains(day)).collect();
+    DrillDays { days: days.len(), with_passed_drill: days.len() - without.len(), without }
+}
+
+fn count(backups: &[&Run], kind: BackupKind) -> Option<BackupCount> {
+    let of_kind: Vec<&&Run> = backups.iter().filter(|run| run.kind == Some(kind)).collect();
+    let failed = of_kind.iter().filter(|run| run.is_bad()).count();
+    (!of_kind.is_empty()).then(|| BackupCount {
+        kind,
+        succeeded: (of_kind.len() - failed) as u64,
+        failed: failed as u64,
+        added_bytes: of_kind.iter().map(|run| run.added_bytes).sum(),
+    })
+}
+
+fn failure(run: &Run) -> Failure {
+    Failure {
+        run: run.id.0.clone(),
+        kind: run.kind,
+        started: run.started,
+        ended: run.ended,
+        outcome: run.outcome.map_or("running", Outcome::name),
+        reason: run.reason.clone(),
+        hint: run.hint.clone(),
+    }
+}
+
+fn drill(reported: &ReportedRun) -> DrillReport {
+    let run = &reported.run;
+    DrillReport {
+        run: run.id.0.clone(),
+        started: run.started,
+        ended: run.ended,
+        recovery_point: run.recovery_point.as_ref().map(|point| point.0.clone()),
+        recovery_point_time: run.recovery_point_time,
+        verdict: run.outcome.map_or("running", Outcome::name),
+        reason: run.reason.clone(),
+        rto_seconds: run.rto_seconds,
+        is_over_rto: run.over_rto,
+        checks: run.checks,
+        mismatches: run.mismatches,
+        tables: reported.tables,
+        sandbox: reported.details.clone(),
+    }
+}

@@ -1,0 +1,317 @@
+//! The report as Markdown.
+
+use std::fmt::Write as _;
+
+use super::{DrillReport, ObjectiveReport, Promised, SlaReport, SourceReport, evidence_line};
+use crate::exporter::pages::words::{count, counted, duration, percent, rfc3339, size};
+
+/// All of it.
+pub fn render(report: &SlaReport) -> String {
+    let mut out = String::new();
+    write(&mut out, report).unwrap_or_else(|_| unreachable!("a string takes everything"));
+    out
+}
+
+fn write(out: &mut String, report: &SlaReport) -> std::fmt::Result {
+    writeln!(out, "# Backup SLA report {}\n", report.month)?;
+    writeln!(
+        out,
+        "From {} to {} ({}), {}. Times are UTC, durations measured. Made at {} by backup-sla {}.\n",
+        rfc3339(report.from),
+        rfc3339(report.until),
+        report.timezone,
+        if report.is_complete { "the whole month" } else { "**the month is not over**" },
+        rfc3339(report.generated),
+        text(&report.version),
+    )?;
+    writeln!(out, "**{} of {} kept every promise.**\n", report.kept(), counted(report.sources.len(), "source"))?;
+    summary(out, report)?;
+    evidence(out, report)?;
+    report.sources.iter().try_for_each(|source| one_source(out, source))
+}
+
+fn summary(out: &mut String, report: &SlaReport) -> std::fmt::Result {
+    writeln!(
+        out,
+        "| Source | RPO met | RTO met | Retention met | Daily drill met | Chain met | Drills passed | Kept |"
+    )?;
+    writeln!(out, "|---|---:|---:|---:|---:|---:|---:|---|")?;
+    for source in &report.sources {
+        write!(out, "| {} |", text(&source.source))?;
+        for objective in &source.objectives {
+            write!(out, " {} |", share(objective))?;
+        }
+        let passed = source.drills.iter().filter(|drill| drill.verdict == "passed").count();
+        let kept = if source.is_kept() { "yes" } else { "**no**" };
+        writeln!(out, " {passed} of {} | {kept} |", source.drills.len())?;
+    }
+    writeln!(out)
+}
+
+fn evidence(out: &mut String, report: &SlaReport) -> std::fmt::Result {
+    let evidence = &report.evidence;
+    writeln!(out, "## Evidence\n")?;
+    writeln!(
+        out,
+        "The ledger began {}; failures, misses and drills before that are not known to it. Its records are sealed in a \
+         chain of {} entries. `backup-sla report verify` finds out whether they are still as they were:\n",
+        rfc3339(evidence.ledger_began),
+        count(evidence.head.position)
+    )?;
+    writeln!(out, "    {}\n", evidence_line(&evidence.head))?;
+    if evidence.is_whole {
+        return writeln!(out, "Every record was as it had been written when this report was made.\n");
+    }
+    writeln!(
+        out,
+        "**{} not as it had been written. Do not rely on this report.**\n",
+        counted_records(evidence.fault_count)
+    )?;
+    evidence.faults.iter().try_for_each(|fault| writeln!(out, "- {}", text(&fault.what)))?;
+    writeln!(out)
+}
+
+fn counted_records(number: u64) -> String {
+    if number == 1 { "1 record was".to_owned() } else { format!("{} records were", count(number)) }
+}
+
+fn one_source(out: &mut String, source: &SourceReport) -> std::fmt::Result {
+    writeln!(out, "## {}\n", text(&source.source))?;
+    let retired = if source.is_configured { "" } else { "; no longer configured" };
+    writeln!(
+        out,
+        "{}, kept in {}{retired}. Judged from {}.\n",
+        source.kind,
+        text(&source.repository),
+        rfc3339(source.from)
+    )?;
+    for promised in &source.promised {
+        writeln!(out, "- Promised since {}: {}", rfc3339(promised.since), promise(promised))?;
+    }
+    writeln!(out, "\n| Objective | Promised | Achieved | Met | Needed | Kept |\n|---|---|---|---:|---:|---|")?;
+    for objective in &source.objectives {
+        let kept = match objective.is_kept {
+            Some(true) => "yes",
+            Some(false) => "**no**",
+            None => "unknown",
+        };
+        let (promised, achieved) = both(objective.objective, source);
+        let needed = percent(objective.target_ratio);
+        writeln!(
+            out,
+            "| {} | {promised} | {achieved} | {} | {needed} | {kept} |",
+            title(objective.objective),
+            share(objective)
+        )?;
+    }
+    writeln!(
+        out,
+        "\nA drill passed on {} of {}{}.\n",
+        source.days.with_passed_drill,
+        counted(source.days.days, "day"),
+        days_without(source)
+    )?;
+    breaches(out, source)?;
+    backups(out, source)?;
+    drills(out, source)?;
+    missed(out, source)
+}
+
+fn breaches(out: &mut String, source: &SourceReport) -> std::fmt::Result {
+    writeln!(out, "### Breaches\n")?;
+    if source.objectives.iter().all(|objective| objective.breaches.is_empty()) {
+        return writeln!(out, "None.\n");
+    }
+    writeln!(out, "| Objective | From | To | Lasted | Reason |\n|---|---|---|---:|---|")?;
+    for objective in &source.objectives {
+        for breach in &objective.breaches {
+            let end = breach.end.map_or_else(|| "not met at the end".to_owned(), rfc3339);
+            let (start, lasted, reason) = (rfc3339(breach.start), duration(breach.seconds), text(&breach.reason));
+            writeln!(out, "| {} | {start} | {end} | {lasted} | {reason} |", title(objective.objective))?;
+        }
+    }
+    writeln!(out)
+}
+
+fn backups(out: &mut String, source: &SourceReport) -> std::fmt::Result {
+    writeln!(out, "### Backups\n")?;
+    if source.backups.is_empty() {
+        writeln!(out, "None.\n")?;
+    }
+    for backups in &source.backups {
+        let kind = backups.kind;
+        let (good, bad) = (count(backups.succeeded), count(backups.failed));
+        writeln!(
+            out,
+            "- {kind}: {good} published, {bad} failed; the repository grew by {}",
+            size(backups.added_bytes)
+        )?;
+    }
+    if !source.backup_failures.is_empty() {
+        writeln!(out, "\n| Backup | Began | Outcome | Reason |\n|---|---|---|---|")?;
+    }
+    for failure in &source.backup_failures {
+        let (run, began, reason) = (text(&failure.run), rfc3339(failure.started), text(&failure.reason));
+        writeln!(out, "| {run} | {began} | {} | {reason} |", failure.outcome)?;
+    }
+    writeln!(out)
+}
+
+fn drills(out: &mut String, source: &SourceReport) -> std::fmt::Result {
+    writeln!(out, "### Drills\n")?;
+    if source.drills.is_empty() {
+        return writeln!(out, "None.\n");
+    }
+    writeln!(
+        out,
+        "| Drill | Ended | Recovery point | Its time | Verdict | RTO | Checks | Tables | Rows restored of expected | Sandbox |"
+    )?;
+    writeln!(out, "|---|---|---|---|---|---:|---:|---:|---:|---|")?;
+    source.drills.iter().try_for_each(|drill| one_drill(out, drill))?;
+    writeln!(out)
+}
+
+fn one_drill(out: &mut String, drill: &DrillReport) -> std::fmt::Result {
+    let verdict = match drill.reason.as_str() {
+        "" => drill.verdict.to_owned(),
+        reason => format!("{}: {}", drill.verdict, text(reason)),
+    };
+    let rto = drill.rto_seconds.map_or_else(|| "–".to_owned(), duration);
+    let over = if drill.is_over_rto { " (over)" } else { "" };
+    let rows = format!("{} of {}", count(drill.tables.rows_restored), count(drill.tables.rows_expected));
+    writeln!(
+        out,
+        "| {} | {} | {} | {} | {verdict} | {rto}{over} | {} of {} | {} | {rows} | {} |",
+        text(&drill.run),
+        drill.ended.map_or_else(|| "–".to_owned(), rfc3339),
+        drill.recovery_point.as_deref().map_or_else(|| "–".to_owned(), text),
+        drill.recovery_point_time.map_or_else(|| "–".to_owned(), rfc3339),
+        count(drill.checks - drill.mismatches.min(drill.checks)),
+        count(drill.checks),
+        count(drill.tables.tables),
+        text(&sandbox(drill)),
+    )
+}
+
+fn missed(out: &mut String, source: &SourceReport) -> std::fmt::Result {
+    writeln!(out, "### Scheduled runs that did not begin\n")?;
+    if source.missed.is_empty() {
+        return writeln!(out, "None.\n");
+    }
+    writeln!(out, "| Run | First due | Last due | How many | Why |\n|---|---|---|---:|---|")?;
+    for missed in &source.missed {
+        let what = missed
+            .kind
+            .map_or_else(|| missed.operation.name().to_owned(), |kind| format!("{kind} {}", missed.operation));
+        let (first, last) = (rfc3339(missed.first), rfc3339(missed.last));
+        writeln!(out, "| {what} | {first} | {last} | {} | {} |", missed.count, text(&missed.reason))?;
+    }
+    writeln!(out)
+}
+
+/// What versions a drill was made with.
+pub(super) fn sandbox(drill: &DrillReport) -> String {
+    let setting = |(name, value): (&String, &String)| format!("{name} {value}");
+    drill.sandbox.iter().map(setting).collect::<Vec<_>>().join(", ")
+}
+
+/// Of a source: what was promised last and what was reached.
+pub(super) fn both(objective: &str, source: &SourceReport) -> (String, String) {
+    let reached = &source.achieved;
+    let unknown = || "unknown".to_owned();
+    let promised = source.promised.last();
+    let of = |seconds: fn(&Promised) -> f64| promised.map_or_else(unknown, |it| duration(seconds(it)));
+    match objective {
+        "rpo" => (of(|it| it.rpo_seconds), worst_rpo(source)),
+        "rto" => {
+            let of_drills = match (reached.rto_p50_seconds, reached.rto_p95_seconds, reached.rto_max_seconds) {
+                (Some(p50), Some(p95), Some(max)) => format!(
+                    "p50 {}, p95 {}, max {} ({})",
+                    duration(p50),
+                    duration(p95),
+                    duration(max),
+                    counted(reached.rto_drills, "drill")
+                ),
+                _ => "not measured".to_owned(),
+            };
+            (of(|it| it.rto_seconds), of_drills)
+        }
+        "retention" => {
+            let back = reached.oldest_recovery_point.map_or_else(
+                || "no recovery point at the end".to_owned(),
+                |oldest| format!("{} back to {}", counted(reached.recovery_points, "recovery point"), rfc3339(oldest)),
+            );
+            (of(|it| it.retention_seconds), back)
+        }
+        "drill_interval" => {
+            let passed = source.drills.iter().filter(|drill| drill.verdict == "passed").count();
+            (
+                of(|it| it.drill_interval_seconds),
+                format!("{} of {} passed", passed, counted(source.drills.len(), "drill")),
+            )
+        }
+        _ => (promised.map_or_else(unknown, |it| counted(it.max_chain_length as usize, "increment")), "–".to_owned()),
+    }
+}
+
+fn worst_rpo(source: &SourceReport) -> String {
+    let reached = &source.achieved;
+    let mut said = match (reached.rpo_worst_seconds, reached.rpo_worst_at) {
+        (Some(worst), Some(at)) => format!("at worst {} (at {})", duration(worst), rfc3339(at)),
+        _ => "no recovery point".to_owned(),
+    };
+    if reached.without_recovery_point_seconds > 0.0 && reached.rpo_worst_seconds.is_some() {
+        let _ = write!(said, "; none at all for {}", duration(reached.without_recovery_point_seconds));
+    }
+    said
+}
+
+/// `, not on 2026-10-04`.
+pub(super) fn days_without(source: &SourceReport) -> String {
+    let without: Vec<String> = source.days.without.iter().map(ToString::to_string).collect();
+    if without.is_empty() { String::new() } else { format!("; not on {}", without.join(", ")) }
+}
+
+/// All objectives in one line.
+pub(super) fn promise(promised: &Promised) -> String {
+    format!(
+        "recovery point at most {} old, recovery within {}, kept for {}, a passed drill every {}, at most {}, {} of the time",
+        duration(promised.rpo_seconds),
+        duration(promised.rto_seconds),
+        duration(promised.retention_seconds),
+        duration(promised.drill_interval_seconds),
+        counted(promised.max_chain_length as usize, "increment"),
+        percent(promised.objective_ratio),
+    )
+}
+
+/// `99.8 %`.
+pub(super) fn share(objective: &ObjectiveReport) -> String {
+    objective.met_ratio.map_or_else(|| "unknown".to_owned(), percent)
+}
+
+/// An objective for people.
+pub(super) fn title(objective: &str) -> &'static str {
+    match objective {
+        "rpo" => "Recovery point (RPO)",
+        "rto" => "Recovery time (RTO)",
+        "retention" => "Retention",
+        "drill_interval" => "Test restore",
+        _ => "Chain length",
+    }
+}
+
+/// Text of others, on one line and without meaning to Markdown or HTML.
+fn text(said: &str) -> String {
+    let mut out = String::new();
+    for c in said.chars() {
+        match c {
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '#' | '!' => out.extend(['\\', c]),
+            '<' => out.push_str("&lt;"),
+            '&' => out.push_str("&amp;"),
+            c if c.is_whitespace() || c.is_control() => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}

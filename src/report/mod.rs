@@ -1,0 +1,255 @@
+//! The SLA report on a month: what was promised, what was reached, every breach with its reason, every drill, and how the
+//! reader can tell that nothing of it was changed afterwards.
+//!
+//! [`build`] is a pure function from the records of the ledger; [`markdown`] and [`html`] only show what it found. A report
+//! never says more than the ledger knows: time before a source was first seen is not part of it, and a share of which
+//! nothing can be said is missing, not 100 %.
+
+pub mod build;
+pub mod html;
+pub mod markdown;
+mod month;
+mod reasons;
+pub mod signature;
+#[cfg(test)]
+mod tests;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::Serialize;
+
+use crate::domain::manifest::BackupKind;
+use crate::ledger::{ChainHead, MissedRuns, SealFault, TableTotals};
+
+pub use month::Month;
+
+/// The report on one month. Times are RFC 3339 UTC, durations seconds, shares 0–1.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SlaReport {
+    /// `2026-10`.
+    pub month: String,
+    /// In which time zone the month begins and ends.
+    pub timezone: String,
+    /// Its first moment.
+    pub from: DateTime<Utc>,
+    /// Its end, or the time of the report if that was earlier.
+    pub until: DateTime<Utc>,
+    /// Whether the month had ended.
+    pub is_complete: bool,
+    /// When the report was made.
+    pub generated: DateTime<Utc>,
+    /// By which version of backup-sla.
+    pub version: String,
+    /// Whether the records are as they were written.
+    pub evidence: Evidence,
+    /// By name.
+    pub sources: Vec<SourceReport>,
+}
+
+/// What the report rests on.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Evidence {
+    /// When the ledger began; drills, failures and misses before that are unknown.
+    pub ledger_began: DateTime<Utc>,
+    /// The end of its chain of seals.
+    pub head: ChainHead,
+    /// Whether every record is as it was written.
+    pub is_whole: bool,
+    /// What is not, the first hundred of it.
+    pub faults: Vec<SealFault>,
+    /// How much is not.
+    pub fault_count: u64,
+}
+
+/// One source.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SourceReport {
+    /// Its name.
+    pub source: String,
+    /// Its kind.
+    pub kind: String,
+    /// Where its backups were kept last.
+    pub repository: String,
+    /// Whether the configuration still has it.
+    pub is_configured: bool,
+    /// From when on it is judged: the month, or since it was first seen.
+    pub from: DateTime<Utc>,
+    /// What was promised, in the order in which it came into force.
+    pub promised: Vec<Promised>,
+    /// Each objective.
+    pub objectives: Vec<ObjectiveReport>,
+    /// What was reached.
+    pub achieved: Reached,
+    /// On which days a drill passed.
+    pub days: DrillDays,
+    /// Backups by kind.
+    pub backups: Vec<BackupCount>,
+    /// Backups that did not end well.
+    pub backup_failures: Vec<Failure>,
+    /// Every drill that has ended.
+    pub drills: Vec<DrillReport>,
+    /// Scheduled runs that did not begin.
+    pub missed: Vec<MissedRuns>,
+}
+
+/// Objectives that were in force.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[allow(missing_docs)] // the objectives, as everywhere
+pub struct Promised {
+    /// Since when; the first ones count for the time before it too.
+    pub since: DateTime<Utc>,
+    pub rpo_seconds: f64,
+    pub rto_seconds: f64,
+    pub retention_seconds: f64,
+    pub drill_interval_seconds: f64,
+    pub max_chain_length: u32,
+    pub objective_ratio: f64,
+}
+
+/// How one objective was kept.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ObjectiveReport {
+    /// Its name in metrics.
+    pub objective: &'static str,
+    /// Share of the time in which it was met; none where nothing can be said.
+    pub met_ratio: Option<f64>,
+    /// The share that was promised last.
+    pub target_ratio: f64,
+    /// Whether the one is at least the other.
+    pub is_kept: Option<bool>,
+    /// When it was not met.
+    pub breaches: Vec<BreachReport>,
+}
+
+/// A time in which an objective was not met.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BreachReport {
+    /// Its first moment, within the time of the report.
+    pub start: DateTime<Utc>,
+    /// When it was met again; none where it was not by the end.
+    pub end: Option<DateTime<Utc>>,
+    /// How long it lasted within the time of the report.
+    pub seconds: f64,
+    /// Why, as far as the records say.
+    pub reason: String,
+}
+
+/// What was reached.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Reached {
+    /// The largest age of the newest recovery point.
+    pub rpo_worst_seconds: Option<f64>,
+    /// When it was that old.
+    pub rpo_worst_at: Option<DateTime<Utc>>,
+    /// For how long there was no recovery point at all.
+    pub without_recovery_point_seconds: f64,
+    /// Drills that measured a recovery time.
+    pub rto_drills: usize,
+    /// Their median recovery time.
+    pub rto_p50_seconds: Option<f64>,
+    /// The recovery time that 95 of 100 did not exceed.
+    pub rto_p95_seconds: Option<f64>,
+    /// The longest.
+    pub rto_max_seconds: Option<f64>,
+    /// Recovery points at the end.
+    pub recovery_points: usize,
+    /// As-of time of the oldest of them.
+    pub oldest_recovery_point: Option<DateTime<Utc>>,
+    /// As-of time of the newest of them.
+    pub newest_recovery_point: Option<DateTime<Utc>>,
+}
+
+/// On which days, in the time zone of the report, a drill passed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DrillDays {
+    /// Days that are over, or on which a drill passed already.
+    pub days: usize,
+    /// Of those, the ones on which a drill passed.
+    pub with_passed_drill: usize,
+    /// The others.
+    pub without: Vec<NaiveDate>,
+}
+
+/// Backups of one kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BackupCount {
+    /// Full or incremental.
+    pub kind: BackupKind,
+    /// Published ones.
+    pub succeeded: u64,
+    /// The others.
+    pub failed: u64,
+    /// Bytes that the repository grew by.
+    pub added_bytes: u64,
+}
+
+/// A backup that did not end well.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[allow(missing_docs)] // as in the ledger
+pub struct Failure {
+    pub run: String,
+    pub kind: Option<BackupKind>,
+    pub started: DateTime<Utc>,
+    pub ended: Option<DateTime<Utc>>,
+    pub outcome: &'static str,
+    pub reason: String,
+    pub hint: Option<String>,
+}
+
+/// A drill.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DrillReport {
+    /// Name of its run.
+    pub run: String,
+    /// When it began.
+    pub started: DateTime<Utc>,
+    /// When its result was written.
+    pub ended: Option<DateTime<Utc>>,
+    /// What was restored.
+    pub recovery_point: Option<String>,
+    /// The as-of time of that.
+    pub recovery_point_time: Option<DateTime<Utc>>,
+    /// `passed`, `failed`, `inconclusive`, or `interrupted`.
+    pub verdict: &'static str,
+    /// Why it did not pass.
+    pub reason: String,
+    /// The measured recovery time.
+    pub rto_seconds: Option<f64>,
+    /// Whether that was more than was promised then.
+    pub is_over_rto: bool,
+    /// Comparisons made.
+    pub checks: u64,
+    /// Comparisons that did not agree.
+    pub mismatches: u64,
+    /// Tables and rows.
+    pub tables: TableTotals,
+    /// Versions and settings of the sandbox.
+    pub sandbox: std::collections::BTreeMap<String, String>,
+}
+
+impl SlaReport {
+    /// How many sources kept all their promises; one of which something is unknown does not count.
+    pub fn kept(&self) -> usize {
+        self.sources.iter().filter(|source| source.is_kept()).count()
+    }
+}
+
+impl SourceReport {
+    /// Whether every promise is known to have been kept.
+    pub fn is_kept(&self) -> bool {
+        self.objectives.iter().all(|objective| objective.is_kept == Some(true))
+    }
+}
+
+/// One line that every form of the report has, for `report verify` to find.
+pub fn evidence_line(head: &ChainHead) -> String {
+    format!("ledger-seal {} {}", head.position, if head.seal.is_empty() { "-" } else { &head.seal })
+}
+
+/// The end of the chain that a report names, in whatever form it is.
+pub fn named_head(report: &str) -> Option<ChainHead> {
+    let (_, rest) = report.split_once("ledger-seal ")?;
+    let mut words = rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+    let (position, seal) = (words.next()?.parse().ok()?, words.next()?);
+    let is_seal = seal.len() == 64 && seal.bytes().all(|b| b.is_ascii_hexdigit());
+    (is_seal || seal == "-").then(|| ChainHead { position, seal: seal.trim_matches('-').to_owned() })
+}

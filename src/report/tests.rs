@@ -1,0 +1,278 @@
+//! Reports on histories made for the purpose.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+
+use super::build::{Period, SourceRecords, percentile, source};
+use super::*;
+use crate::domain::history::{Drilled, Facts, Lifetime, Promise};
+use crate::domain::manifest::RecoveryPointId;
+use crate::domain::sla::Objectives;
+use crate::ledger::{Operation, Outcome, ReportedRun, Run, RunId, TableTotals};
+
+fn at(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap()
+}
+
+fn october() -> Period {
+    let (from, end) = Month::parse("2026-10").unwrap().bounds(Tz::UTC);
+    Period { from, until: end, now: at("2026-11-03T00:00:00Z"), timezone: Tz::UTC }
+}
+
+fn run(operation: Operation, started: DateTime<Utc>, outcome: Outcome, reason: &str) -> Run {
+    Run {
+        id: RunId(format!("{}-{}", operation.name(), started.timestamp())),
+        source: "agama".into(),
+        operation,
+        kind: (operation == Operation::Backup).then_some(BackupKind::Full),
+        outcome: Some(outcome),
+        reason: reason.into(),
+        hint: None,
+        started,
+        ended: Some(started + TimeDelta::minutes(20)),
+        recovery_point: Some(RecoveryPointId("01point".into())),
+        recovery_point_time: Some(started),
+        duration_seconds: Some(1200.0),
+        rto_seconds: (operation == Operation::Drill).then_some(600.0),
+        over_rto: false,
+        logical_bytes: 1000,
+        added_bytes: 10,
+        rows: 5,
+        chain_length: 0,
+        checks: 7,
+        mismatches: 0,
+        verified_rows: 5,
+        ended_revision: Some(started.timestamp()),
+    }
+}
+
+/// A backup every day at 02:00, a drill at 04:30, from 20 September to the end of October.
+fn records() -> SourceRecords {
+    let day = |n: i64| at("2026-09-20T00:00:00Z") + TimeDelta::days(n);
+    let backups = (0..42).map(|n| run(Operation::Backup, day(n) + TimeDelta::hours(2), Outcome::Succeeded, ""));
+    let drills = (0..42).map(|n| run(Operation::Drill, day(n) + TimeDelta::minutes(270), Outcome::Passed, ""));
+    let objectives = Objectives {
+        rpo: Duration::from_hours(26),
+        rto: Duration::from_hours(1),
+        retention: Duration::from_hours(24 * 30),
+        drill_interval: Duration::from_hours(26),
+        max_chain_length: 5,
+        objective_ratio: 0.99,
+    };
+    let mut records = SourceRecords {
+        source: "agama".into(),
+        kind: "mysql".into(),
+        repository: "offsite".into(),
+        is_configured: true,
+        facts: Facts {
+            created: day(0) + TimeDelta::hours(2),
+            promises: vec![Promise { since: day(0), objectives }],
+            points: Vec::new(),
+            drills: Vec::new(),
+        },
+        runs: backups.chain(drills).collect(),
+        drills: Vec::new(),
+        missed: Vec::new(),
+    };
+    settle(&mut records);
+    records
+}
+
+/// Let the facts follow from the runs.
+fn settle(records: &mut SourceRecords) {
+    records.runs.sort_by_key(|run| run.started);
+    let good = |run: &&Run| run.operation == Operation::Backup && run.outcome == Some(Outcome::Succeeded);
+    let life = |run: &Run| Lifetime { as_of: run.started, chain_length: 0, available: run.ended.unwrap(), gone: None };
+    records.facts.points = records.runs.iter().filter(good).map(life).collect();
+    let drilled = |run: &Run| Drilled {
+        ended: run.ended.unwrap(),
+        passed: run.outcome == Some(Outcome::Passed),
+        rto_seconds: run.rto_seconds,
+    };
+    records.facts.drills = records.runs.iter().filter(|run| run.is_drill()).map(drilled).collect();
+    let of_month = |run: &&Run| run.is_drill() && run.started >= october().from;
+    let reported = |run: &Run| ReportedRun {
+        run: run.clone(),
+        details: BTreeMap::from([("server".to_owned(), "MariaDB 10.11".to_owned())]),
+        tables: TableTotals { tables: 2, rows_expected: 5, rows_restored: 5 },
+    };
+    records.drills = records.runs.iter().filter(of_month).map(reported).collect();
+}
+
+fn of<'a>(report: &'a SourceReport, objective: &str) -> &'a ObjectiveReport {
+    report.objectives.iter().find(|it| it.objective == objective).unwrap()
+}
+
+#[test]
+fn a_month_in_which_everything_went_well_is_kept_whole() {
+    let report = source(records(), october()).unwrap();
+    assert!(report.is_kept(), "{:?}", report.objectives);
+    assert!(report.objectives.iter().all(|it| it.met_ratio == Some(1.0) && it.breaches.is_empty()));
+    assert_eq!((report.days.days, report.days.with_passed_drill), (31, 31));
+    assert_eq!(report.drills.len(), 31);
+    assert_eq!(report.backups, [BackupCount { kind: BackupKind::Full, succeeded: 31, failed: 0, added_bytes: 310 }]);
+    assert_eq!(report.achieved.rpo_worst_seconds, Some(24.0 * 3600.0 + 1200.0));
+    assert_eq!(report.achieved.rto_p95_seconds, Some(600.0));
+}
+
+#[test]
+fn every_breach_has_its_begin_its_end_and_the_runs_that_explain_it() {
+    let mut records = records();
+    let third = at("2026-10-03T02:00:00Z");
+    let broken = records.runs.iter_mut().find(|run| run.started == third).unwrap();
+    (broken.outcome, broken.reason) = (Some(Outcome::Failed), "access denied".into());
+    let slow = records.runs.iter_mut().find(|run| run.started == at("2026-10-10T04:30:00Z")).unwrap();
+    slow.rto_seconds = Some(4000.0);
+    let gone = at("2026-10-20T04:30:00Z");
+    records.runs.retain(|run| run.started != gone);
+    records.missed.push(MissedRuns {
+        source: "agama".into(),
+        operation: Operation::Drill,
+        kind: None,
+        first: gone,
+        last: gone,
+        count: 1,
+        reason: "the service was not running".into(),
+    });
+    settle(&mut records);
+    let report = source(records, october()).unwrap();
+
+    let rpo = &of(&report, "rpo").breaches;
+    assert_eq!(rpo.len(), 1);
+    assert_eq!(rpo[0].start, at("2026-10-03T04:00:00.000001Z"), "the point of the second is good for 26 hours");
+    assert_eq!(rpo[0].end, Some(at("2026-10-04T02:20:00Z")));
+    assert!(rpo[0].reason.contains("was of 2026-10-02T02:00:00Z"), "{}", rpo[0].reason);
+    assert!(
+        rpo[0].reason.contains("1 backup failed, the first at 2026-10-03T02:00:00Z: access denied"),
+        "{}",
+        rpo[0].reason
+    );
+
+    let rto = &of(&report, "rto").breaches;
+    assert_eq!((rto.len(), rto[0].end), (1, Some(at("2026-10-11T04:50:00Z"))));
+    assert!(rto[0].reason.contains("took 1h 6m"), "{}", rto[0].reason);
+    assert_eq!(of(&report, "rto").is_kept, Some(false));
+
+    let drill = &of(&report, "drill_interval").breaches;
+    assert_eq!(drill.len(), 1);
+    assert!(drill[0].reason.contains("1 scheduled drill did not begin"), "{}", drill[0].reason);
+    assert!(drill[0].reason.contains("the service was not running"), "{}", drill[0].reason);
+    assert_eq!(report.days.without, ["2026-10-20".parse().unwrap()]);
+    assert_eq!(report.missed.len(), 1);
+    assert_eq!(report.backup_failures.len(), 1);
+}
+
+#[test]
+fn a_source_is_judged_from_when_it_was_known_and_a_month_that_is_not_over_to_now() {
+    let mut records = records();
+    records.facts.created = at("2026-10-11T02:00:00Z");
+    let early = Period { until: at("2026-10-05T00:00:00Z"), ..october() };
+    assert!(source(records.clone(), early).is_none());
+    records.runs.retain(|run| run.started >= at("2026-10-11T02:00:00Z"));
+    settle(&mut records);
+    let now = at("2026-10-21T03:00:00Z");
+    records.runs.retain(|run| run.started < now);
+    settle(&mut records);
+    let report = source(records, Period { until: now, now, ..october() }).unwrap();
+    assert_eq!(report.from, at("2026-10-11T02:00:00Z"));
+    // The eleventh began before the source did, and the twenty-first is not over.
+    assert_eq!(report.days.days, 10, "{:?}", report.days);
+    let before_first = &of(&report, "rpo").breaches;
+    assert!(
+        before_first.len() == 1 && before_first[0].reason.contains("there was no recovery point"),
+        "{before_first:?}"
+    );
+    assert!(report.achieved.without_recovery_point_seconds > 0.0);
+}
+
+#[test]
+fn what_still_lasts_has_no_end_and_what_nobody_promised_is_not_judged() {
+    let mut records = records();
+    records.runs.retain(|run| run.operation == Operation::Drill || run.started < at("2026-10-25T00:00:00Z"));
+    settle(&mut records);
+    let report = source(records.clone(), october()).unwrap();
+    let last = of(&report, "rpo").breaches.last().unwrap();
+    assert_eq!(last.end, None);
+    assert!(last.reason.contains("no backup ended or was missed in that time"), "{}", last.reason);
+    records.facts.promises.clear();
+    let report = source(records, october()).unwrap();
+    assert!(report.objectives.is_empty() && report.promised.is_empty());
+}
+
+#[test]
+fn percentiles_are_values_that_were_measured() {
+    assert_eq!(percentile(&[], 50), None);
+    assert_eq!(percentile(&[3.0], 95), Some(3.0));
+    let hundred: Vec<f64> = (1..=100).map(f64::from).collect();
+    assert_eq!((percentile(&hundred, 50), percentile(&hundred, 95)), (Some(50.0), Some(95.0)));
+    assert_eq!(percentile(&[1.0, 2.0, 3.0], 95), Some(3.0));
+}
+
+#[test]
+fn months_begin_and_end_where_the_time_zone_has_its_midnights() {
+    let berlin: Tz = "Europe/Berlin".parse().unwrap();
+    let (from, end) = Month::parse("2026-10").unwrap().bounds(berlin);
+    assert_eq!((from, end), (at("2026-09-30T22:00:00Z"), at("2026-10-31T23:00:00Z")));
+    assert_eq!(Month::last(at("2027-01-01T00:30:00Z"), Tz::UTC).to_string(), "2026-12");
+    assert_eq!(Month::last(at("2026-10-31T23:30:00Z"), berlin).to_string(), "2026-10");
+    // There, clocks are put forward at midnight of the first day.
+    let beirut: Tz = "Asia/Beirut".parse().unwrap();
+    assert_eq!(month::midnight("2026-03-29".parse().unwrap(), beirut), at("2026-03-28T22:00:00Z"));
+    for bad in ["", "2026", "2026-13", "2026-1", "10-2026", "2026-10-01", "2026/10", "二026-1"] {
+        assert!(Month::parse(bad).is_err(), "{bad}");
+    }
+}
+
+fn whole(sources: Vec<SourceReport>) -> SlaReport {
+    let period = october();
+    SlaReport {
+        month: "2026-10".into(),
+        timezone: "UTC".into(),
+        from: period.from,
+        until: period.until,
+        is_complete: true,
+        generated: period.now,
+        version: "0".into(),
+        evidence: Evidence {
+            ledger_began: period.from,
+            head: ChainHead { position: 12, seal: "ab".repeat(32) },
+            is_whole: true,
+            faults: Vec::new(),
+            fault_count: 0,
+        },
+        sources,
+    }
+}
+
+#[test]
+fn what_others_said_has_no_meaning_in_any_form() {
+    let mut records = records();
+    let hostile = "<script>alert(1)</script> | [x](http://evil) `a`\n# Title";
+    let broken = records.runs.iter_mut().find(|run| run.started == at("2026-10-03T02:00:00Z")).unwrap();
+    (broken.outcome, broken.reason) = (Some(Outcome::Failed), hostile.into());
+    settle(&mut records);
+    let report = whole(vec![source(records, october()).unwrap()]);
+    let (page, text) = (html::render(&report), markdown::render(&report));
+    assert!(!page.contains("<script>") && page.contains("&lt;script&gt;"));
+    assert!(!text.contains("<script>") && !text.contains("\n# Title") && !text.contains(" | [x]"), "{text}");
+    assert!(page.contains("agama"));
+}
+
+#[test]
+fn every_form_names_the_end_of_the_chain() {
+    let report = whole(Vec::new());
+    for form in [html::render(&report), markdown::render(&report)] {
+        assert_eq!(named_head(&form), Some(report.evidence.head.clone()));
+    }
+    assert_eq!(
+        named_head("{\"evidence_line\": \"ledger-seal 0 -\"}"),
+        Some(ChainHead { position: 0, seal: String::new() })
+    );
+    for bad in ["", "ledger-seal", "ledger-seal x y", "ledger-seal 12 abcdef", "ledger-seal 99999999999999999999999 -"]
+    {
+        assert_eq!(named_head(bad), None, "{bad}");
+    }
+}
