@@ -216,6 +216,17 @@ impl App {
         Ok(ServiceLock(file))
     }
 
+    /// Whether a service runs on this state directory.
+    pub fn is_served(&self) -> Result<bool> {
+        let path = self.config.state_dir.join("locks/service.lock");
+        let Ok(file) = std::fs::File::open(&path) else { return Ok(false) };
+        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(false),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
+            Err(error) => Err(Error::failed(format!("look at lock {}", path.display())).because(error)),
+        }
+    }
+
     /// Take the lock of a source for `operation`: a drill that takes hours must not keep the backups away. Fails at once if another operation, of any process, holds it.
     pub fn lock(&self, source: &str, operation: &str) -> Result<SourceLock> {
         let path = self.config.state_dir.join("locks").join(format!("{source}.{operation}.lock"));

@@ -14,6 +14,7 @@ mod report;
 mod restore;
 mod serve;
 mod status;
+mod test_page;
 mod verify;
 
 use std::path::PathBuf;
@@ -66,6 +67,8 @@ enum Command {
     Status(Sources),
     /// The metrics once, to standard output
     Metrics,
+    /// Raise an alert for a test, and say that its page arrived
+    TestPage(test_page::Arguments),
     /// Validate the configuration
     CheckConfig(check_config::Arguments),
     /// A complete world with generated data: server, backups, drills, metrics
@@ -161,6 +164,7 @@ pub fn run(cli: Cli, runtime: &Handle, context: RunContext) -> Result<u8> {
         Command::List(sources) => list::run(&session, &sources),
         Command::Status(sources) => status::run(&session, &sources),
         Command::Metrics => metrics::run(&session),
+        Command::TestPage(arguments) => test_page::run(&session, &arguments),
         Command::CheckConfig(arguments) => check_config::run(&session, &arguments),
         Command::Demo(arguments) => demo::run(&session, &arguments),
         Command::DemoData(arguments) => demo::data(&arguments),

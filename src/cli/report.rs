@@ -122,7 +122,7 @@ fn render(report: &SlaReport, format: Format) -> Result<String> {
                 evidence_line: String,
             }
             let evidence_line = crate::report::evidence_line(&report.evidence.head);
-            let json = serde_json::to_string_pretty(&WithLine { report, evidence_line });
+            let json = serde_json::to_string(&WithLine { report, evidence_line });
             json.map_err(|e| Error::failed("write report as JSON").because(e))? + "\n"
         }
     })

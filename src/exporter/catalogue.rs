@@ -170,6 +170,12 @@ metrics! {
         "Sandboxes that exist now, left-over ones included."
     OLDEST_SANDBOX Gauge "backup_sla_oldest_sandbox_created_timestamp_seconds" "seconds" []
         "When the oldest existing sandbox was made; 0 if there is none."
+    TEST_PAGE_CODE Gauge "backup_sla_test_page_code" "1" []
+        "Code that confirms the test page that is raised now; 0 if none is."
+    TEST_PAGE_RAISED Gauge "backup_sla_test_page_raised_timestamp_seconds" "seconds" []
+        "When a test page was last raised; 0 if never."
+    TEST_PAGE_CONFIRMED Gauge "backup_sla_test_page_confirmed_timestamp_seconds" "seconds" []
+        "When a test page was last proved to have arrived; 0 if never."
     LEDGER_CREATED Gauge "backup_sla_ledger_created_timestamp_seconds" "seconds" []
         "When the ledger began: counters count from then. If a source's oldest recovery point is older, history was lost."
     LEDGER_LAST_READ Gauge "backup_sla_ledger_last_read_timestamp_seconds" "seconds" []

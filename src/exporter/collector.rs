@@ -50,6 +50,11 @@ pub fn collect(view: &View, mut out: Exposition) -> Exposition {
     out.set(&m::CONFIG_LAST_RELOAD_SUCCESS, &[], truth(is_current));
     out.set(&m::SANDBOXES, &[], whole(service.sandboxes));
     out.set(&m::OLDEST_SANDBOX, &[], timestamp(service.oldest_sandbox));
+    let last = ledger.test_pages.last.as_ref();
+    let raised = last.filter(|page| page.is_raised(now));
+    out.set(&m::TEST_PAGE_CODE, &[], raised.map_or(0.0, |page| f64::from(page.code)));
+    out.set(&m::TEST_PAGE_RAISED, &[], timestamp(last.map(|page| page.raised)));
+    out.set(&m::TEST_PAGE_CONFIRMED, &[], timestamp(ledger.test_pages.last_confirmed));
     out.set(&m::LEDGER_CREATED, &[], timestamp(Some(ledger.created)));
     out.set(&m::LEDGER_LAST_READ, &[], timestamp(Some(ledger.taken)));
     out.set(&m::BUILD_INFO, &[&service.version, &service.revision], 1.0);

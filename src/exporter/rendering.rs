@@ -55,6 +55,7 @@ pub fn is_momentary(metric: &Metric) -> bool {
         &m::SANDBOXES,
         &m::OLDEST_SANDBOX,
         &m::LEDGER_LAST_READ,
+        &m::TEST_PAGE_CODE,
     ]
     .iter()
     .any(|one| one.place == metric.place)

@@ -6,7 +6,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -206,16 +206,16 @@ impl Door {
                 accepted = self.accept(&listener) => accepted,
             };
             match accepted {
-                Ok((stream, slot, Some(peer))) => {
+                Ok((stream, address, slot, Some(peer))) => {
                     let (answers, limits) = (self.answers.clone(), self.limits);
-                    let connection = Connection { answers, limits, stopped: self.stopped.clone() };
+                    let connection = Connection { answers, peer: address, limits, stopped: self.stopped.clone() };
                     tokio::spawn(async move {
                         connection.serve(stream).await;
                         drop((slot, peer));
                     });
                 }
                 // Closed without a word: whoever has this many connections open does not read another.
-                Ok((_, _, None)) => {}
+                Ok((_, _, _, None)) => {}
                 Err(error) => {
                     // Out of file descriptors, most likely: let some connections end.
                     tracing::warn!("accept connection: {error}");
@@ -229,9 +229,9 @@ impl Door {
     async fn accept(
         &mut self,
         listener: &TcpListener,
-    ) -> io::Result<(TcpStream, OwnedSemaphorePermit, Option<PeerSlot>)> {
+    ) -> io::Result<(TcpStream, IpAddr, OwnedSemaphorePermit, Option<PeerSlot>)> {
         let slot = self.slots.clone().acquire_owned().await.map_err(io::Error::other)?;
         let (stream, address) = listener.accept().await?;
-        Ok((stream, slot, self.peers.admit(address)))
+        Ok((stream, address.ip().to_canonical(), slot, self.peers.admit(address)))
     }
 }

@@ -36,6 +36,7 @@ mod seals;
 mod snapshot;
 mod sources;
 mod stored;
+mod test_pages;
 #[cfg(test)]
 mod tests;
 
@@ -51,6 +52,7 @@ pub use snapshot::{
     SourceFigures,
 };
 pub use sources::KnownSource;
+pub use test_pages::{TestPage, TestPages};
 
 /// File name of the ledger inside the state directory.
 pub const FILE_NAME: &str = "ledger.sqlite";

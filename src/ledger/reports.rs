@@ -89,6 +89,7 @@ impl Ledger {
 
 fn of_runs(statement: &'static str, runs: &[Run]) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::<Sqlite>::new(statement);
+    query.push("(");
     let mut list = query.separated(", ");
     for run in runs {
         list.push_bind(run.id.0.clone());
@@ -102,7 +103,7 @@ async fn read_details(
     runs: &[Run],
     details: &mut BTreeMap<String, BTreeMap<String, String>>,
 ) -> Result<()> {
-    let mut query = of_runs("SELECT run_id, name, content FROM run_details WHERE run_id IN (", runs);
+    let mut query = of_runs("SELECT run_id, name, content FROM run_details WHERE run_id IN ", runs);
     for row in query.build().fetch_all(tx).await.map_err(failed)? {
         details.entry(column(&row, "run_id")?).or_default().insert(column(&row, "name")?, column(&row, "content")?);
     }
@@ -114,7 +115,7 @@ async fn read_tables(
     runs: &[Run],
     tables: &mut BTreeMap<String, TableTotals>,
 ) -> Result<()> {
-    let mut query = of_runs("SELECT run_id, rows_expected, rows_restored FROM run_tables WHERE run_id IN (", runs);
+    let mut query = of_runs("SELECT run_id, rows_expected, rows_restored FROM run_tables WHERE run_id IN ", runs);
     for row in query.build().fetch_all(tx).await.map_err(failed)? {
         let totals = tables.entry(column(&row, "run_id")?).or_default();
         totals.tables += 1;

@@ -13,6 +13,7 @@ use super::Ledger;
 use super::open::ledger_error;
 use super::run::{Operation, Outcome, Run, RunId};
 use super::stored::{self, column};
+use super::test_pages::{TestPages, read_test_pages};
 use crate::domain::manifest::BackupKind;
 use crate::domain::sla::Measured;
 use crate::error::Result;
@@ -29,6 +30,8 @@ pub struct LedgerSnapshot {
     pub created: DateTime<Utc>,
     /// [`Ledger::revision`] it was read at.
     pub revision: i64,
+    /// Pages that were raised for a test.
+    pub test_pages: TestPages,
     /// By name; every source the ledger ever heard of.
     pub sources: BTreeMap<String, SourceFigures>,
 }
@@ -198,8 +201,9 @@ impl Ledger {
         read_rto_window(&mut tx, &mut sources, taken).await?;
         read_running(&mut tx, &mut sources).await?;
         read_missed(&mut tx, &mut sources).await?;
+        let test_pages = read_test_pages(&mut tx).await?;
         tx.commit().await.map_err(failed)?;
-        Ok(LedgerSnapshot { taken, created, revision, sources })
+        Ok(LedgerSnapshot { taken, created, revision, test_pages, sources })
     }
 }
 

@@ -45,6 +45,7 @@ pub fn report(app: &App, month: Month, sources: &[String]) -> Result<SlaReport> 
         generated: now,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         evidence: evidence(sealed, app.block_on(app.ledger.began())?),
+        test_pages: app.block_on(app.ledger.test_pages_between(from, period.until))?,
         sources: reports,
     })
 }

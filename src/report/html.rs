@@ -2,7 +2,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::markdown::{both, days_without, promise, sandbox, share, title};
+use super::markdown::{both, days_without, promise, sandbox, share, test_page, title};
 use super::{DrillReport, SlaReport, SourceReport, evidence_line};
 use crate::exporter::pages::words::{count, counted, duration, percent, rfc3339, size};
 
@@ -33,6 +33,7 @@ pub fn render(report: &SlaReport) -> String {
                     }
                     (summary(report))
                     (evidence(report))
+                    (test_pages(report))
                     @for source in &report.sources { (one_source(source)) }
                 }
             }
@@ -90,6 +91,14 @@ fn evidence(report: &SlaReport) -> Markup {
             p.verdict.bad { (count(evidence.fault_count)) " records were not as they had been written. Do not rely on this report." }
             ul { @for fault in &evidence.faults { li { (fault.what) } } }
         }
+    }
+}
+
+fn test_pages(report: &SlaReport) -> Markup {
+    html! {
+        h2 { "Test pages" }
+        @if report.test_pages.is_empty() { p { "None was raised: nobody tried whether an alert reaches a person." } }
+        ul { @for page in &report.test_pages { li { (test_page(page)) } } }
     }
 }
 

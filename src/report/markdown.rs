@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::{DrillReport, ObjectiveReport, Promised, SlaReport, SourceReport, evidence_line};
 use crate::exporter::pages::words::{count, counted, duration, percent, rfc3339, size};
+use crate::ledger::TestPage;
 
 /// All of it.
 pub fn render(report: &SlaReport) -> String {
@@ -27,7 +28,31 @@ fn write(out: &mut String, report: &SlaReport) -> std::fmt::Result {
     writeln!(out, "**{} of {} kept every promise.**\n", report.kept(), counted(report.sources.len(), "source"))?;
     summary(out, report)?;
     evidence(out, report)?;
+    test_pages(out, report)?;
     report.sources.iter().try_for_each(|source| one_source(out, source))
+}
+
+fn test_pages(out: &mut String, report: &SlaReport) -> std::fmt::Result {
+    writeln!(out, "## Test pages\n")?;
+    if report.test_pages.is_empty() {
+        return writeln!(out, "None was raised: nobody tried whether an alert reaches a person.\n");
+    }
+    report.test_pages.iter().try_for_each(|page| writeln!(out, "- {}", test_page(page)))?;
+    writeln!(out)
+}
+
+/// What became of a test page.
+pub(super) fn test_page(page: &TestPage) -> String {
+    let raised = rfc3339(page.raised);
+    match page.confirmed {
+        Some(confirmed) => {
+            format!(
+                "Raised {raised}: arrived, confirmed after {}",
+                duration((confirmed - page.raised).as_seconds_f64())
+            )
+        }
+        None => format!("Raised {raised}: not confirmed"),
+    }
 }
 
 fn summary(out: &mut String, report: &SlaReport) -> std::fmt::Result {

@@ -18,7 +18,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
 use crate::domain::manifest::BackupKind;
-use crate::ledger::{ChainHead, MissedRuns, SealFault, TableTotals};
+use crate::ledger::{ChainHead, MissedRuns, SealFault, TableTotals, TestPage};
 
 pub use month::Month;
 
@@ -41,6 +41,8 @@ pub struct SlaReport {
     pub version: String,
     /// Whether the records are as they were written.
     pub evidence: Evidence,
+    /// Pages that were raised for a test, and when they were proved to have arrived.
+    pub test_pages: Vec<TestPage>,
     /// By name.
     pub sources: Vec<SourceReport>,
 }

@@ -243,6 +243,7 @@ fn whole(sources: Vec<SourceReport>) -> SlaReport {
             faults: Vec::new(),
             fault_count: 0,
         },
+        test_pages: Vec::new(),
         sources,
     }
 }

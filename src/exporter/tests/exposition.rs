@@ -7,7 +7,7 @@ use crate::exporter::catalogue::{self, ALL, MetricKind};
 use crate::exporter::collector::collect;
 use crate::exporter::exposition::{Exposition, Format};
 use crate::exporter::refresh::View;
-use crate::ledger::LedgerSnapshot;
+use crate::ledger::{LedgerSnapshot, TestPages};
 
 /// The seeded ledger; `new` is configured but never ran.
 pub(super) async fn seeded_view() -> View {
@@ -138,7 +138,13 @@ async fn an_interrupted_drill_is_inconclusive() {
 async fn what_is_not_known_of_a_repository_is_not_claimed() {
     let dir = tempfile::tempdir().unwrap();
     let now = SetClock::new().wall();
-    let snapshot = LedgerSnapshot { taken: now, created: now, revision: 0, sources: BTreeMap::new() };
+    let snapshot = LedgerSnapshot {
+        taken: now,
+        created: now,
+        revision: 0,
+        test_pages: TestPages::default(),
+        sources: BTreeMap::new(),
+    };
     let mut service = service();
     service.repositories = BTreeMap::from([
         ("offsite".to_owned(), RepositoryState { up: Some(false), ..RepositoryState::default() }),

@@ -1,11 +1,13 @@
 //! From a request to its answer: rate limit, users, then the page. Every path goes this way.
 
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER, VARY,
-    WWW_AUTHENTICATE,
+    ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, FORWARDED, HeaderValue, ORIGIN, RETRY_AFTER,
+    VARY, VIA, WWW_AUTHENTICATE,
 };
 use hyper::http::request;
 use hyper::{Method, Response, StatusCode};
@@ -21,6 +23,15 @@ use crate::exporter::pages;
 
 /// Paths of other pages: what begins with one of these cannot be where the metrics are.
 const PAGES: [&str; 4] = ["/-", "/api", "/sources", "/favicon.ico"];
+
+/// Where a test page is raised.
+const TEST_PAGE: &str = "/-/test-page";
+/// How long it is raised if nobody confirms it.
+const TEST_PAGE_LASTS: Duration = Duration::from_mins(15);
+
+/// Who asks, in the extensions of a request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(pub(super) IpAddr);
 
 /// Scrapes that are rendered at once.
 const RENDERED_AT_ONCE: usize = 2;
@@ -111,6 +122,9 @@ impl Answers {
     }
 
     async fn find(&self, request: &request::Parts) -> Response<Parts> {
+        if request.uri.path() == TEST_PAGE && request.method == Method::POST {
+            return self.raise_test_page(request).await;
+        }
         if !matches!(request.method, Method::GET | Method::HEAD) {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here\n");
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -124,6 +138,24 @@ impl Answers {
                 Some(trouble) => text(StatusCode::SERVICE_UNAVAILABLE, format!("backup-sla is not ready: {trouble}\n")),
             },
             path => self.page(path, request.uri.query()).await,
+        }
+    }
+
+    /// The one thing that is not only looked at: for whoever is on this machine, and for no page of a browser.
+    async fn raise_test_page(&self, request: &request::Parts) -> Response<Parts> {
+        let is_from_here = request.extensions.get::<Peer>().is_some_and(|peer| peer.0.is_loopback());
+        let is_passed_on = [FORWARDED, ORIGIN, VIA].iter().any(|name| request.headers.contains_key(name))
+            || request.headers.contains_key("x-forwarded-for");
+        if !is_from_here || is_passed_on {
+            let why = "a test page is raised from this machine itself, by curl or `backup-sla test-page`\n";
+            return text(StatusCode::FORBIDDEN, why);
+        }
+        match self.site.ledger.raise_test_page(TEST_PAGE_LASTS).await {
+            Ok(_) => {
+                self.site.exporter.changed();
+                text(StatusCode::ACCEPTED, "test page raised: whoever gets it types the command that is in it\n")
+            }
+            Err(error) => text(StatusCode::CONFLICT, format!("{error}\n")),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +20,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::Limits;
-use super::answers::Answers;
+use super::answers::{Answers, Peer};
 use super::body::Parts;
 use super::stall::Unstalled;
 
@@ -37,6 +38,8 @@ const PING_INTERVAL: Duration = Duration::from_secs(15);
 /// What a connection needs.
 pub(super) struct Connection {
     pub(super) answers: Arc<Answers>,
+    /// Who is at the other end.
+    pub(super) peer: IpAddr,
     pub(super) limits: Limits,
     /// Its sender is dropped when the end is asked for.
     pub(super) stopped: watch::Receiver<()>,
@@ -61,8 +64,8 @@ impl Connection {
     }
 
     async fn http1(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let answers = self.answers.clone();
-        let service = service_fn(move |request| answer(answers.clone(), request));
+        let (answers, peer) = (self.answers.clone(), Peer(self.peer));
+        let service = service_fn(move |request| answer(answers.clone(), peer, request));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new()) // without it the time limit would be silently off
             .header_read_timeout(self.limits.header_timeout)
@@ -73,12 +76,12 @@ impl Connection {
     }
 
     async fn http2(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let answers = self.answers.clone();
+        let (answers, peer) = (self.answers.clone(), Peer(self.peer));
         let has_asked = Arc::new(AtomicBool::new(false));
         let asks = has_asked.clone();
         let service = service_fn(move |request| {
             asks.store(true, Ordering::Relaxed);
-            answer(answers.clone(), request)
+            answer(answers.clone(), peer, request)
         });
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -115,8 +118,9 @@ impl Connection {
     }
 }
 
-async fn answer(answers: Arc<Answers>, request: Request<Incoming>) -> Result<Response<Parts>, Infallible> {
+async fn answer(answers: Arc<Answers>, peer: Peer, request: Request<Incoming>) -> Result<Response<Parts>, Infallible> {
     // The body is dropped unread: hyper reads no more of it than has come already.
-    let (head, _) = request.into_parts();
+    let (mut head, _) = request.into_parts();
+    head.extensions.insert(peer);
     Ok(answers.answer(&head).await)
 }

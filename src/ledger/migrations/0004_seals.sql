@@ -1,5 +1,5 @@
 -- What was written, in the order in which it was written: one entry per record and change, each bound to the one before.
--- Nothing here is ever changed or removed. docs/evidence.md says how the digests are made.
+-- Nothing here is ever changed or removed. docs/report.md says how the digests are made.
 CREATE TABLE seals (
     position  BIGINT       NOT NULL,
     subject   VARCHAR(16)  NOT NULL,

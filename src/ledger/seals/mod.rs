@@ -34,10 +34,12 @@ pub(super) enum Subject {
     Promise,
     /// From when until when a recovery point could be restored.
     Point,
+    /// A page that was raised for a test.
+    TestPage,
 }
 
 impl Subject {
-    const ALL: [Self; 5] = [Self::Run, Self::Missed, Self::Source, Self::Promise, Self::Point];
+    const ALL: [Self; 6] = [Self::Run, Self::Missed, Self::Source, Self::Promise, Self::Point, Self::TestPage];
 
     fn name(self) -> &'static str {
         match self {
@@ -46,6 +48,7 @@ impl Subject {
             Self::Source => "source",
             Self::Promise => "promise",
             Self::Point => "point",
+            Self::TestPage => "test_page",
         }
     }
 
@@ -57,6 +60,7 @@ impl Subject {
             Self::Source => "source",
             Self::Promise => "objectives",
             Self::Point => "recovery point",
+            Self::TestPage => "test page",
         }
     }
 }
@@ -176,6 +180,13 @@ pub(super) async fn seal_points(
          UNION ALL SELECT * FROM point_lifetimes WHERE source = ? AND gone_revision = ? AND seen_revision <> ?";
     let query = sqlx::query(changed).bind(source).bind(revision).bind(source).bind(revision).bind(revision);
     let entries = records::fetch(tx, Subject::Point, query).await?;
+    append(tx, &entries, now).await
+}
+
+/// Seal a test page.
+pub(super) async fn seal_test_page(tx: &mut SqliteConnection, revision: i64, now: DateTime<Utc>) -> Result<()> {
+    let query = sqlx::query("SELECT * FROM test_pages WHERE revision = ?").bind(revision);
+    let entries = records::fetch(tx, Subject::TestPage, query).await?;
     append(tx, &entries, now).await
 }
 

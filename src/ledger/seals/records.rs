@@ -92,6 +92,9 @@ const POINT: Columns = &[
     ("gone_revision", Whole),
 ];
 
+const TEST_PAGE: Columns =
+    &[("revision", Whole), ("code", Whole), ("raised_at", Whole), ("ends_at", Whole), ("confirmed_at", Whole)];
+
 const STAGE: Columns = &[("name", Text), ("seconds", Real)];
 const CHECK: Columns = &[("name", Text), ("expected", Text), ("actual", Text), ("ok", Whole)];
 const TABLE: Columns = &[("name", Text), ("rows_expected", Whole), ("rows_restored", Whole), ("digest_ok", Whole)];
@@ -99,10 +102,10 @@ const DETAIL: Columns = &[("name", Text), ("content", Text)];
 
 /// What belongs to a run, in the order of the canonical form.
 const PARTS: [(&str, Columns); 4] = [
-    ("SELECT * FROM run_stages WHERE run_id IN (", STAGE),
-    ("SELECT * FROM run_checks WHERE run_id IN (", CHECK),
-    ("SELECT * FROM run_tables WHERE run_id IN (", TABLE),
-    ("SELECT * FROM run_details WHERE run_id IN (", DETAIL),
+    ("SELECT * FROM run_stages WHERE run_id IN ", STAGE),
+    ("SELECT * FROM run_checks WHERE run_id IN ", CHECK),
+    ("SELECT * FROM run_tables WHERE run_id IN ", TABLE),
+    ("SELECT * FROM run_details WHERE run_id IN ", DETAIL),
 ];
 
 impl Subject {
@@ -113,13 +116,14 @@ impl Subject {
             Self::Source => SOURCE,
             Self::Promise => PROMISE,
             Self::Point => POINT,
+            Self::TestPage => TEST_PAGE,
         }
     }
 
     /// How many of the first columns say which record it is. For missed runs and points those do.
     fn identity(self) -> usize {
         match self {
-            Self::Run | Self::Source => 1,
+            Self::Run | Self::Source | Self::TestPage => 1,
             Self::Promise => 2,
             Self::Point => 3,
             Self::Missed => 4,
@@ -133,6 +137,7 @@ impl Subject {
             Self::Missed => "SELECT * FROM missed_runs ORDER BY source, operation, kind, first_at LIMIT ? OFFSET ?",
             Self::Source => "SELECT * FROM sources ORDER BY name LIMIT ? OFFSET ?",
             Self::Promise => "SELECT * FROM promises ORDER BY source, revision LIMIT ? OFFSET ?",
+            Self::TestPage => "SELECT * FROM test_pages ORDER BY revision LIMIT ? OFFSET ?",
             Self::Point => "SELECT * FROM point_lifetimes ORDER BY source, id, seen_revision LIMIT ? OFFSET ?",
         }
     }
@@ -203,6 +208,7 @@ async fn parts_of(
         return Ok(by_run);
     }
     let mut query = QueryBuilder::<Sqlite>::new(statement);
+    query.push("(");
     let mut list = query.separated(", ");
     for run in runs {
         list.push_bind(run.clone());

@@ -490,7 +490,8 @@ const CRON: [(&str, Work, &str, i64); 6] = [
 ];
 
 /// Exported, and not what this model is about: the service itself, repositories, what there are only full backups of.
-const ELSEWHERE: [&str; 16] = [
+const ELSEWHERE: [&str; 17] = [
+    "backup_sla_test_page_",
     "process_",
     "backup_sla_build_info",
     "backup_sla_repository_",

@@ -145,17 +145,28 @@ impl Browser {
     /// The whole page as a picture.
     pub fn picture(&mut self, name: &str) -> PathBuf {
         let shot = self.call("Page.captureScreenshot", json!({"format": "png", "captureBeyondViewport": true}));
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pictures");
-        std::fs::create_dir_all(&directory).unwrap();
-        let path = directory.join(format!("{name}.png"));
-        let coded = shot["data"].as_str().unwrap();
-        let mut decode = Command::new("base64").arg("-d").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut input = decode.stdin.take().unwrap();
-        let coded = coded.to_owned();
-        let feed = std::thread::spawn(move || input.write_all(coded.as_bytes()));
-        let output = decode.wait_with_output().unwrap();
-        feed.join().unwrap().unwrap();
-        std::fs::write(&path, output.stdout).unwrap();
-        path
+        keep(&format!("{name}.png"), &shot)
     }
+
+    /// Print the page on paper; the file.
+    pub fn print(&mut self, name: &str) -> PathBuf {
+        let printed = self.call("Page.printToPDF", json!({"preferCSSPageSize": true, "printBackground": true}));
+        keep(&format!("{name}.pdf"), &printed)
+    }
+}
+
+/// Keep what the browser sent, for people to look at.
+fn keep(name: &str, sent: &Value) -> PathBuf {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pictures");
+    std::fs::create_dir_all(&directory).unwrap();
+    let path = directory.join(name);
+    let coded = sent["data"].as_str().unwrap();
+    let mut decode = Command::new("base64").arg("-d").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = decode.stdin.take().unwrap();
+    let coded = coded.to_owned();
+    let feed = std::thread::spawn(move || input.write_all(coded.as_bytes()));
+    let output = decode.wait_with_output().unwrap();
+    feed.join().unwrap().unwrap();
+    std::fs::write(&path, output.stdout).unwrap();
+    path
 }

@@ -1,0 +1,94 @@
+//! `backup-sla test-page [--for 15m] [--wait]`, `--confirm CODE`, `--withdraw`: does a page reach a person?
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use clap::Args;
+
+use super::{Session, output};
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::ledger::TestPage;
+
+/// How often `--wait` looks.
+const LOOK: Duration = Duration::from_millis(500);
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").args(["confirm", "withdraw"]))]
+pub struct Arguments {
+    /// The page arrived: this code is in it
+    #[arg(long, value_name = "CODE")]
+    confirm: Option<u32>,
+    /// End the one that is raised
+    #[arg(long)]
+    withdraw: bool,
+    /// How long it is raised if nobody confirms it
+    #[arg(long = "for", value_name = "DURATION", default_value = "15m", value_parser = humantime::parse_duration, conflicts_with = "what")]
+    lasting: Duration,
+    /// Wait until it is confirmed or ends
+    #[arg(long, conflicts_with = "what")]
+    wait: bool,
+}
+
+pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
+    let app = session.app()?;
+    if let Some(code) = arguments.confirm {
+        let page = app.block_on(app.ledger.confirm_test_page(code))?;
+        return tell(session, &page);
+    }
+    if arguments.withdraw {
+        let page = app.block_on(app.ledger.withdraw_test_page())?;
+        let page = page.ok_or_else(|| Error::failed("withdraw test page: none is raised"))?;
+        return tell(session, &page);
+    }
+    raise(session, &app, arguments)
+}
+
+fn raise(session: &Session<'_>, app: &App, arguments: &Arguments) -> Result<u8> {
+    if !app.is_served()? {
+        let what = "raise test page: no service runs on this state directory, so nobody would tell Prometheus";
+        return Err(Error::failed(what).hint("start `backup-sla serve` first"));
+    }
+    let page = app.block_on(app.ledger.raise_test_page(arguments.lasting))?;
+    if !arguments.wait {
+        return tell(session, &page);
+    }
+    if !session.json {
+        output::line(&sentence(&page))?;
+    }
+    loop {
+        let pages = app.block_on(app.ledger.test_pages())?;
+        let ours = pages.last.filter(|last| last.raised == page.raised).unwrap_or_else(|| page.clone());
+        if !ours.is_raised(app.clock.wall()) {
+            tell(session, &ours)?;
+            return Ok(u8::from(ours.confirmed.is_none()));
+        }
+        if session.context.cancel.is_cancelled() {
+            return Ok(1);
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+fn tell(session: &Session<'_>, page: &TestPage) -> Result<u8> {
+    let told = if session.json { output::json(page) } else { output::line(&sentence(page)) };
+    told.map(|()| 0)
+}
+
+fn sentence(page: &TestPage) -> String {
+    let after = |end: DateTime<Utc>| output::duration((end - page.raised).as_seconds_f64());
+    match page.confirmed {
+        Some(confirmed) => {
+            format!(
+                "the page that was raised at {} arrived: confirmed after {}",
+                output::time(page.raised),
+                after(confirmed)
+            )
+        }
+        None => format!(
+            "test page raised at {}, until {}: whoever gets it types the command that is in it",
+            output::time(page.raised),
+            output::time(page.ends)
+        ),
+    }
+}

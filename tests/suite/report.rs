@@ -1,0 +1,202 @@
+//! The SLA report: made from real runs, signed with OpenSSL's keys, checked with and without us, printed by a real browser.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use chrono::Utc;
+use serde_json::Value;
+
+use crate::files::{fill, world};
+use crate::pages::browser::Browser;
+use crate::support::{World, finish};
+
+/// A world in which two backups and two drills were run, and one backup failed.
+fn lived_in() -> World {
+    let world = world("", "");
+    fill(&world.path("tree"));
+    for _ in 0..2 {
+        world.json(&["backup"], 0);
+        world.json(&["drill"], 0);
+    }
+    fs::rename(world.path("tree"), world.path("elsewhere")).unwrap();
+    assert_eq!(world.run(&["backup"]).status, 1);
+    fs::rename(world.path("elsewhere"), world.path("tree")).unwrap();
+    world
+}
+
+fn month() -> String {
+    Utc::now().format("%Y-%m").to_string()
+}
+
+fn openssl(world: &World, arguments: &[&str]) -> bool {
+    let output = Command::new("openssl").args(arguments).current_dir(world.directory.path()).output().unwrap();
+    output.status.success()
+}
+
+fn keys(world: &World, name: &str) {
+    assert!(openssl(world, &["genpkey", "-algorithm", "ed25519", "-out", &format!("{name}.key")]));
+    assert!(openssl(world, &["pkey", "-in", &format!("{name}.key"), "-pubout", "-out", &format!("{name}.pub")]));
+    assert!(
+        finish({
+            let mut command = Command::new("chmod");
+            command.arg("600").arg(world.path(&format!("{name}.key")));
+            command
+        })
+        .status
+            == 0
+    );
+}
+
+/// Change the ledger as somebody would who wants the past to have been better.
+fn tamper(world: &World, statement: &str) {
+    let script = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); n = db.execute(sys.argv[2]).rowcount; \
+                  db.commit(); sys.exit(0 if n > 0 else 1)";
+    let ledger = world.path("state/ledger.sqlite");
+    let done = Command::new("python3").args(["-c", script]).arg(ledger).arg(statement).status().unwrap();
+    assert!(done.success(), "{statement} changed nothing");
+}
+
+fn report_json(world: &World) -> Value {
+    let ran = world.run(&["--json", "report", "--month", &month()]);
+    assert_eq!(ran.status, 0, "{ran:?}");
+    serde_json::from_str(&ran.stdout).unwrap()
+}
+
+#[test]
+fn a_report_says_what_was_run_in_every_form() {
+    let world = lived_in();
+    let report = report_json(&world);
+    assert_eq!((&report["is_complete"], &report["evidence"]["is_whole"]), (&Value::from(false), &Value::from(true)));
+    let source = &report["sources"][0];
+    assert_eq!(source["source"], "ansible");
+    assert_eq!(source["drills"].as_array().unwrap().len(), 2);
+    let drill = &source["drills"][0];
+    assert_eq!(drill["verdict"], "passed", "{drill}");
+    assert!(drill["recovery_point"].as_str().unwrap().len() > 10 && drill["rto_seconds"].as_f64().unwrap() > 0.0);
+    assert!(drill["tables"]["rows_expected"].as_u64().unwrap() > 5, "{drill}");
+    assert_eq!(drill["tables"]["rows_expected"], drill["tables"]["rows_restored"]);
+    assert!(drill["sandbox"]["drilled_by"].as_str().unwrap().starts_with("backup-sla "), "{drill}");
+    assert_eq!(source["backups"][0]["succeeded"], 2);
+    assert_eq!(source["backup_failures"].as_array().unwrap().len(), 1);
+    let chain = |it: &Value| {
+        it["objectives"].as_array().unwrap().iter().any(|it| it["objective"] == "rpo" && it["met_ratio"].is_f64())
+    };
+    assert!(chain(source), "{source}");
+
+    let text = world.run(&["report", "--month", &month(), "ansible"]);
+    assert_eq!(text.status, 0, "{text:?}");
+    for said in [
+        "# Backup SLA report",
+        "## ansible",
+        "Recovery time (RTO)",
+        "### Drills",
+        "ledger-seal ",
+        "the month is not over",
+    ] {
+        assert!(text.stdout.contains(said), "no {said:?} in {}", text.stdout);
+    }
+    for (arguments, status, said) in [
+        (vec!["report", "--month", "2999-01"], 2, "has not begun"),
+        (vec!["report", "--month", "october"], 2, "YYYY-MM"),
+        (vec!["report", "nobody", "--month", "2026-10"], 2, "nobody"),
+        (vec!["report", "--sign", "x.key"], 2, "--output"),
+    ] {
+        let ran = world.run(&arguments);
+        assert!(ran.status == status && ran.stderr.contains(said), "{arguments:?}: {ran:?}");
+    }
+    let before = world.run(&["report", "--month", "2020-01"]);
+    assert!(before.status == 0 && before.stdout.contains("0 of 0 sources"), "{before:?}");
+}
+
+#[test]
+fn a_signed_report_is_good_until_it_or_the_past_is_changed() {
+    let world = lived_in();
+    keys(&world, "report");
+    keys(&world, "stranger");
+    let path = |name: &str| world.path(name).display().to_string();
+    for format in ["md", "html", "json"] {
+        let file = path(&format!("report.{format}"));
+        let (month, key) = (month(), path("report.key"));
+        let made = world.run(&["report", "--month", &month, "--format", format, "--output", &file, "--sign", &key]);
+        assert_eq!(made.status, 0, "{made:?}");
+        // The reader needs nothing of ours.
+        let (signature, public) = (format!("{file}.sig"), path("report.pub"));
+        let arguments =
+            ["pkeyutl", "-verify", "-pubin", "-inkey", &public, "-rawin", "-in", &file, "-sigfile", &signature];
+        assert!(openssl(&world, &arguments), "{format}");
+        let verified = world.run(&["report", "verify", &file, "--key", &public]);
+        assert!(verified.status == 0 && verified.stdout.contains("signature: good"), "{verified:?}");
+        assert!(verified.stdout.contains("ledger: whole"), "{verified:?}");
+        let stranger = world.run(&["report", "verify", &file, "--key", &path("stranger.pub"), "--signature-only"]);
+        assert!(stranger.status == 1 && stranger.stdout.contains("BAD"), "{stranger:?}");
+    }
+    let (file, public) = (path("report.md"), path("report.pub"));
+    let edited = fs::read_to_string(&file).unwrap().replacen("passed", "Passed", 1);
+    fs::write(path("edited.md"), edited).unwrap();
+    fs::copy(path("report.md.sig"), path("edited.md.sig")).unwrap();
+    let verified = world.run(&["report", "verify", &path("edited.md"), "--key", &public]);
+    assert!(verified.status == 1 && verified.stdout.contains("BAD"), "{verified:?}");
+
+    // New runs change nothing of the past.
+    world.json(&["drill"], 0);
+    assert_eq!(world.run(&["report", "verify", &file, "--key", &public]).status, 0);
+    tamper(&world, "UPDATE runs SET outcome = 'succeeded', reason = '' WHERE outcome = 'failed'");
+    let verified = world.run(&["report", "verify", &file, "--key", &public]);
+    assert!(verified.status == 1 && verified.stdout.contains("was changed after it was written"), "{verified:?}");
+    let again = world.run(&["report", "--month", &month()]);
+    assert!(again.status == 1 && again.stdout.contains("Do not rely on this report"), "{again:?}");
+    assert!(again.stderr.contains("not as they were written"), "{again:?}");
+    // Whoever makes the chain anew has another one than the one that was signed.
+    tamper(&world, "DELETE FROM seals");
+    assert_eq!(world.run(&["report", "--month", &month()]).status, 0);
+    let verified = world.run(&["report", "verify", &file, "--key", &public]);
+    assert!(verified.status == 1 && verified.stdout.contains("written down elsewhere"), "{verified:?}");
+}
+
+#[test]
+fn keys_that_are_none_are_refused_before_anything_is_written() {
+    let world = lived_in();
+    keys(&world, "report");
+    let path = |name: &str| world.path(name).display().to_string();
+    fs::write(path("empty.key"), "").unwrap();
+    world.secret("empty.key", "");
+    assert!(openssl(&world, &["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024", "-out", "rsa.key"]));
+    assert!(openssl(&world, &["pkey", "-in", "rsa.key", "-pubout", "-out", "rsa.pub"]));
+    world.secret("rsa.key", &fs::read_to_string(path("rsa.key")).unwrap());
+    fs::copy(path("report.key"), path("open.key")).unwrap();
+    fs::set_permissions(path("open.key"), std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let output = path("report.md");
+    for key in ["empty.key", "rsa.key", "open.key", "report.pub", "nothing.key"] {
+        let ran = world.run(&["report", "--month", &month(), "--output", &output, "--sign", &path(key)]);
+        assert!(ran.status == 2 && ran.stderr.contains("read private key"), "{key}: {ran:?}");
+        assert!(!Path::new(&output).exists(), "{key}");
+    }
+    assert_eq!(world.run(&["report", "--month", &month(), "--output", &output]).status, 0);
+    for key in ["rsa.pub", "report.key", "nothing.pub"] {
+        let ran = world.run(&["report", "verify", &output, "--key", &path(key)]);
+        assert!(ran.status == 2 && ran.stderr.contains("public key"), "{key}: {ran:?}");
+    }
+    let unsigned = world.run(&["report", "verify", &output, "--key", &path("report.pub")]);
+    assert!(unsigned.status == 2 && unsigned.stderr.contains("read signature"), "{unsigned:?}");
+    let unchecked = world.run(&["report", "verify", &output]);
+    assert!(unchecked.status == 0 && unchecked.stdout.contains("signature: not checked"), "{unchecked:?}");
+    fs::write(path("other.md"), "# Something else\n").unwrap();
+    let other = world.run(&["report", "verify", &path("other.md")]);
+    assert!(other.status == 1 && other.stdout.contains("names no entry of a ledger"), "{other:?}");
+}
+
+#[test]
+fn a_browser_prints_the_report_on_paper() {
+    let world = lived_in();
+    let file = world.path("report.html");
+    let made = world.run(&["report", "--month", &month(), "--format", "html", "--output", &file.display().to_string()]);
+    assert_eq!(made.status, 0, "{made:?}");
+    let mut browser = Browser::start();
+    browser.open(&format!("file://{}", file.display()));
+    browser.picture("report");
+    let printed = fs::read(browser.print("report")).unwrap();
+    assert!(printed.starts_with(b"%PDF-") && printed.len() > 10_000, "{} bytes", printed.len());
+    let pages = printed.windows(12).filter(|it| it.starts_with(b"/Type /Page") && !it.ends_with(b"s")).count();
+    assert!(pages >= 2, "the summary and the source are on pages of their own: {pages}");
+}
