@@ -1,0 +1,164 @@
+//! A page for whoever is woken up by an alert. What it tells them to type exists.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::fs;
+use std::process::Command;
+
+use super::promql::parse;
+use super::rule_files::alerts;
+use super::structure::{NOT_YET_EXPORTED, assert_known};
+use super::{content, path, promtools, text};
+use crate::support::{PROGRAM, entries, finish};
+
+/// Commands that are named and that the program does not have yet. A test fails as soon as it has one of them: take it off the
+/// list then.
+const NOT_YET_BUILT: [&str; 1] = ["test-page"];
+
+const HEADINGS: [&str; 4] = ["## Meaning", "## Impact", "## Diagnosis", "## Mitigation"];
+
+/// By alert.
+fn pages() -> BTreeMap<String, String> {
+    let mut pages = BTreeMap::new();
+    for file in entries(&path("docs/runbooks")) {
+        let name = file.file_name().unwrap().to_str().unwrap().strip_suffix(".md").unwrap().to_owned();
+        pages.insert(name, fs::read_to_string(&file).unwrap());
+    }
+    pages
+}
+
+/// Code blocks of one language.
+pub fn blocks(document: &str, language: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for part in document.split(&format!("```{language}\n")).skip(1) {
+        found.push(part.split("```").next().unwrap().to_owned());
+    }
+    found
+}
+
+#[test]
+fn every_alert_has_a_runbook_and_every_runbook_an_alert() {
+    let alerts: BTreeSet<String> = alerts().into_iter().map(|alert| alert.name).collect();
+    assert_eq!(pages().into_keys().collect::<BTreeSet<_>>(), alerts);
+}
+
+#[test]
+fn runbooks_say_meaning_impact_diagnosis_and_mitigation() {
+    for (name, page) in pages() {
+        assert!(page.starts_with(&format!("# {name}\n")), "{name}");
+        let headings: Vec<&str> = page.lines().filter(|line| line.starts_with("## ")).collect();
+        assert_eq!(headings, HEADINGS, "{name}");
+        for section in page.split("\n## ").skip(1) {
+            assert!(section.len() > 60, "{name}: this says nothing: {section}");
+        }
+        let diagnosis = page.split("## Diagnosis").nth(1).unwrap().split("## Mitigation").next().unwrap();
+        assert!(diagnosis.contains("```sh") || diagnosis.contains("```promql"), "{name}: nothing to type or to ask");
+    }
+}
+
+#[test]
+fn no_two_runbooks_share_a_paragraph() {
+    let mut seen: BTreeMap<String, String> = BTreeMap::new();
+    for (name, page) in pages() {
+        let prose = page.split("\n\n").filter(|paragraph| paragraph.len() > 80 && !paragraph.contains("```"));
+        for paragraph in prose.map(str::to_owned) {
+            if let Some(other) = seen.insert(paragraph.clone(), name.clone()) {
+                panic!("{name} repeats {other}: {paragraph}");
+            }
+        }
+    }
+}
+
+#[test]
+fn links_of_runbooks_lead_somewhere() {
+    for (name, page) in pages() {
+        for target in page.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let document = text(&format!("docs/runbooks/{file}"));
+            let slug =
+                |line: &str| line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-").replace('?', "");
+            let has_anchor = document.lines().any(|line| line.starts_with('#') && slug(line) == anchor);
+            assert!(anchor.is_empty() || has_anchor, "{name}: {target}");
+        }
+    }
+}
+
+#[test]
+fn questions_to_prometheus_are_valid_and_name_what_is_exported() {
+    let mut rules = String::from("groups:\n- name: runbooks\n  rules:\n");
+    for (name, page) in pages() {
+        for (at, question) in blocks(&page, "promql").iter().enumerate() {
+            assert_known(&parse(question), &name);
+            let question = question.replace('\n', " ");
+            writeln!(rules, "  - record: runbook:{name}:{at}\n    expr: {}", serde_json::json!(question)).unwrap();
+        }
+        // In the prose, too.
+        let words = page.split(|letter: char| !(letter.is_alphanumeric() || "_:".contains(letter)));
+        for word in words.filter(|word| word.starts_with("backup_sla_") && !word.ends_with('_')) {
+            assert_known(&parse(word), &name);
+        }
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("rules.yml");
+    fs::write(&file, rules).unwrap();
+    for promtool in promtools() {
+        content(&promtool, &["check", "rules"], std::slice::from_ref(&file));
+    }
+    let all: String = pages().into_values().chain(alerts().into_iter().map(|alert| alert.expression)).collect();
+    for name in NOT_YET_EXPORTED {
+        assert!(all.contains(name), "{name} is named nowhere: take it off the list NOT_YET_EXPORTED");
+    }
+}
+
+/// Commands of ours that a text tells somebody to type: in code, at the beginning or behind another command.
+fn commands(text: &str) -> Vec<String> {
+    let spans = text.split('`').skip(1).step_by(2).map(str::to_owned);
+    let lines = blocks(text, "sh").into_iter().flat_map(|block| block.lines().map(str::to_owned).collect::<Vec<_>>());
+    let pieces = spans
+        .chain(lines)
+        .flat_map(|code| code.split(['|', ';', '&', '\n']).map(|piece| piece.trim().to_owned()).collect::<Vec<_>>());
+    pieces.filter_map(|piece| piece.strip_prefix("backup-sla ").map(str::to_owned)).collect()
+}
+
+#[test]
+fn commands_of_runbooks_and_alerts_exist() {
+    let mut texts = pages();
+    for alert in alerts() {
+        texts.insert(format!("description of {}", alert.name), alert.annotation("description").to_owned());
+    }
+    texts.insert("README".to_owned(), text("alerts/README.md"));
+    let mut wanted: BTreeMap<String, BTreeSet<(String, String)>> = BTreeMap::new();
+    for (place, text) in texts {
+        for command in commands(&text) {
+            let mut words = command.split_whitespace();
+            let verb = words.next().unwrap().to_owned();
+            let options = wanted.entry(verb).or_default();
+            options.insert((place.clone(), String::new()));
+            options.extend(words.filter(|word| word.starts_with("--")).map(|word| (place.clone(), word.to_owned())));
+        }
+    }
+    for verb in ["status", "list", "backup", "drill", "check-config"] {
+        assert!(wanted.contains_key(verb), "the commands were not found: {wanted:?}");
+    }
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(PROGRAM);
+        command.args(["--config", "/nonexistent"]).args(arguments);
+        finish(command)
+    };
+    for (verb, options) in wanted {
+        let help = run(&[&verb, "--help"]);
+        if NOT_YET_BUILT.contains(&verb.as_str()) {
+            assert_ne!(help.status, 0, "`{verb}` is built now: take it off the list NOT_YET_BUILT");
+            continue;
+        }
+        assert_eq!(help.status, 0, "there is no `backup-sla {verb}`: {options:?}");
+        // Without a configuration none of them does anything.
+        assert!(!run(&[&verb]).stderr.contains("not built"), "`backup-sla {verb}` is not built: {options:?}");
+        for (place, option) in options.into_iter().filter(|(_, option)| !option.is_empty()) {
+            assert!(
+                help.stdout.contains(&format!("{option} ")) || help.stdout.contains(&format!("{option}\n")),
+                "{place}: `backup-sla {verb}` has no {option}"
+            );
+        }
+    }
+}
