@@ -27,7 +27,7 @@ pub struct Arguments {
     #[arg(long, value_name = "YYYY-MM")]
     month: Option<String>,
     /// Form of the report [default: md; json with --json]
-    #[arg(long, value_enum)]
+    #[arg(id = "report_format", long = "format", value_enum)]
     format: Option<Format>,
     /// Write it to this file [default: standard output]
     #[arg(long, value_name = "FILE")]

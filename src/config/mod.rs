@@ -25,7 +25,7 @@ use crate::domain::sla::Objectives;
 
 pub use load::{find, load, parse};
 pub(crate) use reading::nearest;
-pub use secret::read_secret_file;
+pub use secret::{read_private_file, read_secret_file};
 
 /// Resolved configuration.
 #[derive(Debug, Clone)]

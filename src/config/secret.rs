@@ -57,8 +57,24 @@ pub fn read_secret_file(path: &Path) -> Result<SecretString, crate::error::Error
     read(path).map_err(|why| crate::error::Error::configuration(format!("read password file: it {why}")))
 }
 
+/// Content of a file that only its owner can read, of any number of lines: a private key.
+pub fn read_private_file(path: &Path) -> Result<SecretString, crate::error::Error> {
+    let failed = |why: String| crate::error::Error::configuration(format!("read private file: it {why}"));
+    let mut content = String::new();
+    match open_private(path).map_err(failed)?.take(LONGEST).read_to_string(&mut content) {
+        Ok(_) => Ok(content.into()),
+        Err(cause) => Err(failed(format!("names {}, which cannot be read: {cause}", path.display()))),
+    }
+}
+
 /// Content of the password file at `path` without its last newline; the error continues "`password_file` …".
 fn read(path: &Path) -> Result<SecretString, String> {
+    let file = open_private(path)?;
+    read_line(file).map_err(|why| format!("names {}, which {why}: {ONE_LINE}", path.display()))
+}
+
+/// A file that nobody but its owner, us or root, can read; the error continues "`password_file` …".
+fn open_private(path: &Path) -> Result<File, String> {
     let shown = path.display();
     let refuse = |why: &str, instead: &str| format!("names {shown}, which {why}: {instead}");
     let failed = |cause: std::io::Error| match cause.kind() {
@@ -86,7 +102,7 @@ fn read(path: &Path) -> Result<SecretString, String> {
         let why = format!("belongs to user {owner}, neither to us ({us}) nor to root");
         return Err(refuse(&why, &format!("chown {us} {shown}")));
     }
-    read_line(file).map_err(|why| refuse(&why, ONE_LINE))
+    Ok(file)
 }
 
 /// The single line of `file`.

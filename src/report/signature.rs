@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 use x509_cert::der::Decode;
 use x509_cert::spki::{ObjectIdentifier, SubjectPublicKeyInfoRef};
 
-use crate::config::read_secret_file;
+use crate::config::read_private_file;
 use crate::error::{Error, Result};
 
 /// The algorithm of the key, in a public key file.
@@ -27,7 +27,7 @@ impl SigningKey {
     pub fn read(file: &Path) -> Result<Self> {
         let shown = file.display();
         let no_key = |why: &str| Error::configuration(format!("read private key `{shown}`: {why}")).hint(MAKE_PRIVATE);
-        let pem = read_secret_file(file).map_err(|error| error.context(format!("read private key `{shown}`")))?;
+        let pem = read_private_file(file).map_err(|error| error.context(format!("read private key `{shown}`")))?;
         let key = PrivatePkcs8KeyDer::from_pem_slice(pem.expose_secret().as_bytes())
             .map_err(|_| no_key("it is not a PEM file with a private key without password"))?;
         Ed25519KeyPair::from_pkcs8_maybe_unchecked(key.secret_pkcs8_der())

@@ -3,7 +3,7 @@
 
 mod cases;
 mod promql;
-mod routing;
+pub mod routing;
 mod rule_files;
 mod runbooks;
 mod structure;

@@ -26,6 +26,7 @@ mod memory;
 mod mysql;
 mod network;
 mod packaging;
+mod paged;
 mod pages;
 mod privileges;
 mod prometheus;

@@ -13,7 +13,7 @@ use crate::network::free_port;
 use crate::serving::{Service, TLS, get, secured};
 use crate::support::{Running, wait_for};
 
-fn of_debian_12() -> PathBuf {
+pub fn of_debian_12() -> PathBuf {
     "/usr/bin/prometheus".into()
 }
 
@@ -21,14 +21,15 @@ fn of_debian_unstable() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/prometheus-root/prometheus")
 }
 
-struct Prometheus {
+pub struct Prometheus {
     _process: Running,
     address: String,
     directory: tempfile::TempDir,
 }
 
 impl Prometheus {
-    fn start(program: &Path, scrape_configs: &str) -> Self {
+    /// `scrape_configs` may go on with other parts of the configuration.
+    pub fn start(program: &Path, scrape_configs: &str) -> Self {
         assert!(program.exists(), "{} is missing: run scripts/setup --for test", program.display());
         let directory = tempfile::Builder::new().prefix("bsla-").tempdir().unwrap();
         let (config, log) = (directory.path().join("prometheus.yml"), directory.path().join("log"));

@@ -97,6 +97,7 @@ pub struct Server {
     pub socket: PathBuf,
     child: Child,
     directory: tempfile::TempDir,
+    extra: Vec<String>,
 }
 
 impl Server {
@@ -111,38 +112,32 @@ impl Server {
         let copied = Command::new("cp").arg("-a").arg(product.template().join("data")).arg(&data).status().unwrap();
         assert!(copied.success());
         hand_to_server(directory.path());
-        let (socket, log) = (directory.path().join("s"), directory.path().join("log"));
-        let mut command = as_server(&product.program("server").to_string_lossy());
-        command
-            .arg("--no-defaults")
-            .arg(format!("--datadir={}", data.display()))
-            .arg(format!("--socket={}", socket.display()))
-            .arg(format!("--pid-file={}/pid", directory.path().display()))
-            .args(["--log-bin=binlog", "--server-id=1", "--binlog-format=ROW", "--max-allowed-packet=1G"])
-            .args(["--innodb-flush-log-at-trx-commit=0", "--sync-binlog=0"])
-            .arg("--lock-wait-timeout=120")
-            .args(extra)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(&log).unwrap());
-        if !extra.iter().any(|argument| argument.starts_with("--port")) {
-            command.arg("--skip-networking");
-        }
-        match product {
-            Product::MariaDb => command.arg("--innodb-log-file-size=8M"),
-            Product::MySql => command.args(["--mysqlx=OFF", "--secure-file-priv=NULL"]),
-        };
-        let child = command.spawn().unwrap();
-        let mut server = Self { product, socket, child, directory };
-        server.wait(&log);
+        let socket = directory.path().join("s");
+        let extra: Vec<String> = extra.iter().map(ToString::to_string).collect();
+        let child = launch(product, directory.path(), &extra);
+        let mut server = Self { product, socket, child, directory, extra };
+        server.wait();
         server
     }
 
-    fn wait(&mut self, log: &Path) {
+    /// End it without a word, as a crash does.
+    pub fn stop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Start it again on its data.
+    pub fn start_again(&mut self) {
+        self.child = launch(self.product, self.directory.path(), &self.extra);
+        self.wait();
+    }
+
+    fn wait(&mut self) {
+        let log = self.directory.path().join("log");
         let deadline = Instant::now() + Duration::from_secs(60);
         while !self.try_sql("SELECT 1").status.success() {
             let ended = self.child.try_wait().unwrap();
-            let log = fs::read_to_string(log).unwrap_or_default();
+            let log = fs::read_to_string(&log).unwrap_or_default();
             assert!(ended.is_none() && Instant::now() < deadline, "server does not start: {log}");
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -184,6 +179,30 @@ impl Server {
     pub fn destination(&self) -> String {
         format!("unix:{}", self.socket.display())
     }
+}
+
+fn launch(product: Product, directory: &Path, extra: &[String]) -> Child {
+    let mut command = as_server(&product.program("server").to_string_lossy());
+    command
+        .arg("--no-defaults")
+        .arg(format!("--datadir={}/data", directory.display()))
+        .arg(format!("--socket={}/s", directory.display()))
+        .arg(format!("--pid-file={}/pid", directory.display()))
+        .args(["--log-bin=binlog", "--server-id=1", "--binlog-format=ROW", "--max-allowed-packet=1G"])
+        .args(["--innodb-flush-log-at-trx-commit=0", "--sync-binlog=0"])
+        .arg("--lock-wait-timeout=120")
+        .args(extra)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(fs::File::create(directory.join("log")).unwrap());
+    if !extra.iter().any(|argument| argument.starts_with("--port")) {
+        command.arg("--skip-networking");
+    }
+    match product {
+        Product::MariaDb => command.arg("--innodb-log-file-size=8M"),
+        Product::MySql => command.args(["--mysqlx=OFF", "--secure-file-priv=NULL"]),
+    };
+    command.spawn().unwrap()
 }
 
 impl Drop for Server {

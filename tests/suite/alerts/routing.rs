@@ -1,6 +1,6 @@
 //! The sample for Alertmanager: amtool, and a real Alertmanager that is given alerts and sends to a receiver of ours.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -44,7 +44,7 @@ fn critical_alerts_page_warnings_make_tickets_and_the_watchdog_goes_to_its_switc
 
 /// What a receiver was sent, by its path.
 #[derive(Clone, Default)]
-struct Inbox(Arc<Mutex<Vec<(String, Value)>>>);
+pub struct Inbox(Arc<Mutex<Vec<(String, Value)>>>);
 
 impl Inbox {
     /// Listen on loopback; the address.
@@ -76,6 +76,24 @@ impl Inbox {
         let _ = client.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     }
 
+    /// The newest state of every alert that a receiver was sent: `firing RpoBreached shop`, `-` where there is no source.
+    pub fn last_told(&self, receiver: &str) -> BTreeSet<String> {
+        let inbox = self.0.lock().unwrap();
+        let sent = inbox.iter().filter(|(to, _)| to == receiver);
+        let alerts = sent.flat_map(|(_, notification)| notification["alerts"].as_array().unwrap());
+        let newest: BTreeMap<String, &str> =
+            alerts.map(|alert| (named(&alert["labels"]), alert["status"].as_str().unwrap())).collect();
+        newest.into_iter().map(|(alert, status)| format!("{status} {alert}")).collect()
+    }
+
+    /// What was said of an alert the last time.
+    pub fn text(&self, name: &str, source: &str) -> String {
+        let inbox = self.0.lock().unwrap();
+        let mut alerts = inbox.iter().flat_map(|(_, notification)| notification["alerts"].as_array().unwrap());
+        let of_it = alerts.rfind(|alert| named(&alert["labels"]) == format!("{name} {source}"));
+        of_it.unwrap_or_else(|| panic!("nothing was said of {name} {source}"))["annotations"].to_string()
+    }
+
     /// `status alertname place` of every alert that a receiver was sent.
     fn of(&self, receiver: &str) -> BTreeSet<String> {
         let inbox = self.0.lock().unwrap();
@@ -85,6 +103,12 @@ impl Inbox {
     }
 }
 
+/// Name and source of an alert.
+fn named(labels: &Value) -> String {
+    let name = labels["alertname"].as_str().unwrap().trim_start_matches("BackupSla");
+    format!("{name} {}", labels["source"].as_str().unwrap_or("-"))
+}
+
 /// Name and place of an alert; labels that it lacks are `-`.
 fn shown(labels: &Value) -> String {
     let label = |name: &str| labels[name].as_str().unwrap_or("-").to_owned();
@@ -92,16 +116,16 @@ fn shown(labels: &Value) -> String {
     [name, label("job"), label("instance"), label("source")].join(" ")
 }
 
-struct Alertmanager {
+pub struct Alertmanager {
     _process: Running,
     _directory: tempfile::TempDir,
-    address: String,
-    inbox: Inbox,
+    pub address: String,
+    pub inbox: Inbox,
 }
 
 impl Alertmanager {
     /// With routes and inhibition of the sample; only what it waits for is shorter, and receivers are ours.
-    fn start() -> Self {
+    pub fn start() -> Self {
         let program = Path::new("/usr/bin/prometheus-alertmanager");
         assert!(program.exists(), "prometheus-alertmanager is missing: run scripts/setup --for test");
         let (inbox, ours) = Inbox::open();
