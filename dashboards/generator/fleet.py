@@ -174,7 +174,7 @@ def exporters():
     # `up` of everything else in this Prometheus matches `.+`, too: only what has told us its version is ours.
     ours = f"on (job, instance) last_over_time({q.of_service('build_info')}[$__range])"
     memory = (f"process_resident_memory_bytes{{{q.SERVICE}}} and on (job, instance) {q.of_service('build_info')}")
-    missed = f"round(sum by (job, instance) (increase({q.of_service('missed_runs_total')}[$__range])))"
+    missed = f"round(sum by (job, instance) (increase({q.of_source('missed_runs_total')}[$__range])))"
     return table(
         "Exporters",
         "The services themselves. One that is down stays listed for as long as the chosen time has data of it. A test page "

@@ -10,6 +10,7 @@
 
 mod bad_input;
 mod damage;
+mod dashboards;
 mod demo;
 mod engines;
 mod files;

@@ -1,6 +1,6 @@
 //! The status page in a real browser: over the real service with real backups and drills, and over a fleet with a history.
 
-mod browser;
+pub mod browser;
 mod seeded;
 
 use std::io::{BufRead, BufReader, Read, Write};
