@@ -62,7 +62,7 @@ def first_glance():
             ])),
         (4, stat(
             "Least error budget left", "Of the time in which a promise may be broken in 30 days, the share that is left, "
-            "of the source and promise that has the least. Below 0 it is overspent.",
+            "of the source and promise that has the least. Below 0 it is overspent, -100 % is twice the budget or worse.",
             [target(f"bottomk(1, {q.BUDGET_LEFT})", "{{source}}: {{objective}}", instant=True)], unit="percentunit",
             named=True, decimals=0, thresholds=OF_BUDGET, noValue="no source")),
     ]
@@ -88,11 +88,11 @@ def alerts():
             Column("Alert", label="alertname"),
             Column("Source", label="source", width=120, links=TO_SOURCE),
             Column("Repository", label="repository", width=100),
-            Column("Since", f"max by {row} ({since}) * 1000", width=125, unit="dateTimeFromNow"),
+            Column("Since", f"max by {row} ({since}) * 1000", width=140, unit="dateTimeFromNow"),
             Column("instance", label="instance", hidden=True),
             Column("job", label="job", hidden=True),
         ],
-        sort=("Severity", True),
+        sort=[("Severity", True)],
         empty="Not even the watchdog: are the alert rules loaded?",
     )
 
@@ -107,12 +107,12 @@ def sources():
             Column("Source", label="source", width=150, links=TO_SOURCE),
             Column("Kind", label="kind", width=80),
             Column("Broken promises", q.PROMISES_BROKEN, width=125, cell=FILLED,
-                   mappings=values(_0=("none", GOOD)) + from_value(1, BAD)),
+                   mappings=values(_0=("none", "transparent")) + from_value(1, BAD)),
             Column("RPO", q.RPO_SHARE, cell=GAUGE, unit="percentunit", decimals=0, min=0, max=1,
                    color={"mode": "thresholds"}, thresholds=OF_OBJECTIVE),
             Column("Recovery point", q.milliseconds(q.of_source("recovery_point_timestamp_seconds")), width=125,
                    unit="dateTimeFromNow", cell=COLORED, mappings=values(_0=("none", BAD))),
-            Column("Verified one", q.milliseconds(q.of_source("verified_recovery_point_timestamp_seconds")), width=120,
+            Column("Verified point", q.milliseconds(q.of_source("verified_recovery_point_timestamp_seconds")), width=120,
                    unit="dateTimeFromNow", cell=COLORED, mappings=values(_0=("none", BAD))),
             Column("RTO", q.of_objective(q.of_source("drill_last_rto_seconds"), "rto_objective_seconds"), cell=GAUGE,
                    unit="percentunit", decimals=0, min=0, max=1, color={"mode": "thresholds"}, thresholds=OF_OBJECTIVE,
@@ -130,7 +130,7 @@ def sources():
             Column("job", label="job", hidden=True),
             Column("instance", label="instance", hidden=True),
         ],
-        sort=("RPO", True),
+        sort=[("Broken promises", True), ("RPO", True)],
         empty="no exporter",
     )
 
@@ -162,7 +162,7 @@ def repositories():
             Column("job", label="job", hidden=True),
             Column("instance", label="instance", hidden=True),
         ],
-        sort=("Repository", False),
+        sort=[("Repository", False)],
         empty="no repository was tried yet",
     )
 
@@ -201,7 +201,7 @@ def exporters():
             Column("build", f"max by (job, instance, version) ({q.of_service('build_info')})", dropped=True),
             Column("job", label="job", hidden=True),
         ],
-        sort=("Instance", False),
+        sort=[("Instance", False)],
         empty="no exporter",
     )
 
@@ -243,11 +243,11 @@ def dashboard():
         rows=[
             (4, first_glance()),
             (8, [(10, alerts()), (14, rpo)]),
-            (11, [(24, sources())]),
+            (12, [(24, sources())]),
             (8, [(14, drills), (10, worst)]),
             "Repositories",
-            (6, [(15, repositories()), (9, room)]),
+            (5, [(15, repositories()), (9, room)]),
             "Service",
-            (5, [(24, exporters())]),
+            (4, [(24, exporters())]),
         ],
     )

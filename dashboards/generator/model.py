@@ -118,10 +118,10 @@ def bars(title, description, targets, *, unit, **more):
     return panel("bargauge", title, description, targets, options, unit=unit, **more)
 
 
-def graph(title, description, targets, *, unit, line="linear", fill=8, stacked=False, bar=False, limit=False, **more):
+def graph(title, description, targets, *, unit, line="linear", fill=8, stacked=False, limit=False, **more):
     """Lines over time. `line`: `linear` or `stepAfter`; `limit`: thresholds are drawn as dashed lines."""
     custom = {
-        "drawStyle": "bars" if bar else "line",
+        "drawStyle": "line",
         "lineInterpolation": line,
         "lineWidth": 2,
         "lineStyle": {"fill": "solid"},
@@ -195,14 +195,14 @@ GAUGE = {"type": "gauge", "mode": "basic", "valueDisplayMode": "color"}
 
 
 def table(title, description, columns, *, sort, empty="", **more):
-    """One row for each set of labels that the queries of all `columns` share; `sort`: column and whether descending."""
+    """One row for each set of labels that the queries of all `columns` share; `sort`: columns and whether descending."""
     queries = [column for column in columns if column.query]
     targets = [target(column.query, table=True) for column in queries]
     options = {
         "showHeader": True,
         "cellHeight": "sm",
         "footer": {"show": False, "reducer": ["sum"], "countRows": False, "fields": ""},
-        "sortBy": [{"displayName": sort[0], "desc": sort[1]}],
+        "sortBy": [{"displayName": name, "desc": descending} for name, descending in sort],
     }
     custom = {"align": "auto", "cellOptions": {"type": "auto"}, "inspect": False, "filterable": False}
     overrides = [column.override() for column in columns if column.override()]
@@ -285,7 +285,8 @@ def annotation(name, expr, text, color, *, tags="", value_is_time=False, enable=
 
 
 def place(rows):
-    """Panels of the whole grid from rows of `(height, [(width, panel), …])`; a string is the title of a group."""
+    """Panels of the whole grid from rows of `(height, [(width, panel), …])`; instead of a panel there may be a column of
+    `(height, panel)`, and instead of a row the title of a group."""
     placed, top = [], 0
     for row in rows:
         if isinstance(row, str):
@@ -294,10 +295,12 @@ def place(rows):
             continue
         height, panels = row
         left = 0
-        for width, one in panels:
-            placed.append({**one, "gridPos": at(left, top, width, height)})
+        for width, column in panels:
+            under = top
+            for high, one in column if isinstance(column, list) else [(height, column)]:
+                placed.append({**one, "gridPos": at(left, under, width, high)})
+                under += high
             left += width
-        assert left == 24, f"{[one['title'] for _, one in panels]} are {left} wide"
         top += height
     return [{"id": number, **one} for number, one in enumerate(placed, 1)]
 

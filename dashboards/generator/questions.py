@@ -62,12 +62,12 @@ DRILL_OUTCOME = " + ".join(
 
 PROMISES_BROKEN = f"sum by {ONE} ({of_source('objective_met')} == bool 0)"
 
-# Of the time in which a promise may be broken, the share that is left; below 0 it is overspent. A promise of "always"
-# has no budget: a moment's breach overspends it without end.
+# Of the time in which a promise may be broken, the share that is left; below 0 it is overspent, -1 stands for twice the
+# budget and everything worse. A promise of "always" has no budget.
 MET_RATIO = of_source("objective_met_ratio", 'window="30d"')
 BUDGET_LEFT = (
-    f"({MET_RATIO} - on {ONE} group_left () {of_source('slo_objective_ratio')})"
-    f" / on {ONE} group_left () (1 - clamp_max({of_source('slo_objective_ratio')}, 0.999999))"
+    f"clamp_min(({MET_RATIO} - on {ONE} group_left () {of_source('slo_objective_ratio')})"
+    f" / on {ONE} group_left () (1 - clamp_max({of_source('slo_objective_ratio')}, 0.999999)), -1)"
 )
 
 DRILLS_BEGUN = f"increase({of_source('drills_total')}[$__range])"

@@ -7,6 +7,10 @@ from .model import (
     annotation, bars, dashboard as make, fixed, from_value, graph, override, stat, states, steps, target, values, variable,
 )
 
+OBJECTIVES = {
+    "rpo": "RPO", "rto": "RTO", "retention": "Retention", "drill_interval": "Drill interval", "chain_length": "Chain length",
+}
+STAGES = {"select": PLAIN, "provision": "yellow", "load": CALM, "replay": "purple", "start": RISK, "verify": GOOD}
 DASHED = {"fill": "dash", "dash": [8, 6]}
 DOTTED = {"fill": "dot", "dash": [1, 5]}
 
@@ -45,24 +49,24 @@ def first_glance():
             "Broken promises", "Promises that are not kept now, of RPO, RTO, retention, drill interval and chain length.",
             [target(f"sum({q.PROMISES_BROKEN})", "broken", instant=True)], unit="none", background=True,
             mappings=values(_0=("none", GOOD)) + from_value(1, BAD), noValue="unknown")),
-        (5, with_share(
+        (4, with_share(
             "RPO", "Age of the newest recovery point (of the data in it, not of the backup's end), and its share of the "
             "objective: what would be lost now.",
             (f"max({q.UNPROTECTED_SECONDS})", "would be lost"), q.RPO_SHARE, noValue="unknown")),
-        (5, with_share(
+        (4, with_share(
             "RTO", "How long the last drill took from the decision to restore to the last verified answer, and its share "
             "of the objective.",
             (f"max({q.of_source('drill_last_rto_seconds')} > 0)", "measured"), q.RTO_SHARE, noValue="never measured")),
-        (5, with_share(
+        (4, with_share(
             "RTO forecast", "Expected recovery time if the newest recovery point were restored now, from past drills and "
             "the sizes of today.",
             (f"max({q.of_source('forecast_rto_seconds')} > 0)", "expected"), q.FORECAST_SHARE, noValue="no forecast yet")),
-        (3, stat(
+        (5, stat(
             "Last drill", "Verdict of the last test restore, and when one last passed.",
             outcome, unit="dateTimeFromNow", named=True, mappings=NEVER, overrides=[
                 override("byFrameRefID", "A", unit="none", mappings=OUTCOMES),
             ], noValue="unknown")),
-        (3, stat(
+        (4, stat(
             "Next", "When the next backup and the next drill are due.",
             due, unit="dateTimeFromNow", named=True, noValue="not scheduled")),
     ]
@@ -71,14 +75,12 @@ def first_glance():
 def rpo():
     return graph(
         "RPO", "Age of the newest recovery point over time: it grows until the next backup, and must stay below the dashed "
-        "objective. The dotted line is the age of the newest one that a drill has proved.",
+        "objective.",
         [
             target(q.age(q.of_source("recovery_point_timestamp_seconds")), "{{source}}: age of the newest recovery point"),
             target(q.of_source("rpo_objective_seconds"), "{{source}}: objective"),
-            target(q.age(q.of_source("verified_recovery_point_timestamp_seconds")), "{{source}}: of the newest verified one"),
         ],
-        unit="s", fill=15,
-        overrides=[promised("B"), thin("C", "purple")])
+        unit="s", fill=15, overrides=[promised("B")])
 
 
 def budget():
@@ -86,7 +88,8 @@ def budget():
         "Error budget left", "Of the time in which each promise may be broken in 30 days, the share that is left. Empty: "
         "broken for as long as the promise allows, or longer.",
         [target(f"min by (objective) ({q.BUDGET_LEFT})", "{{objective}}", instant=True)],
-        unit="percentunit", min=0, max=1, decimals=0, thresholds=OF_BUDGET)
+        unit="percentunit", min=0, max=1, decimals=0, thresholds=OF_BUDGET,
+        overrides=[override("byName", objective, displayName=name) for objective, name in OBJECTIVES.items()])
 
 
 def rto():
@@ -113,19 +116,35 @@ def stages():
     return graph(
         "Stages of the drills", "Where the recovery time of the last drill went; with several sources chosen, their sum.",
         [target(f"sum by (stage) ({q.of_source('drill_stage_duration_seconds')})", "{{stage}}")],
-        unit="s", line="stepAfter", fill=70, stacked=True)
+        unit="s", line="stepAfter", fill=60, stacked=True,
+        overrides=[override("byName", stage, color=fixed(color)) for stage, color in STAGES.items()])
+
+
+def of_each_kind(metric):
+    """A metric of backups, increments against an axis of their own: they are much smaller."""
+    targets = [
+        target(f"{q.of_source(metric, labels)} > 0", "{{source}}: {{kind}}")
+        for labels in ('kind="full"', 'kind="incremental"')
+    ]
+    overrides = [
+        override("byFrameRefID", "A", color=fixed(CALM)),
+        override("byFrameRefID", "B", color=fixed("purple"), custom__axisPlacement="right"),
+    ]
+    return {"targets": targets, "unit": "bytes", "line": "stepAfter", "overrides": overrides}
 
 
 def sizes():
     return graph(
-        "Sizes", "Size of the last successful backup before deduplication and compression, and what it really added to the "
-        "repository, by kind.",
-        [
-            target(f"{q.of_source('backup_last_size_bytes')} > 0", "{{source}}: {{kind}}"),
-            target(f"{q.of_source('backup_last_added_bytes')} > 0", "{{source}}: {{kind}}, added"),
-        ],
-        unit="bytes", line="stepAfter", fill=0,
-        overrides=[override("byFrameRefID", "B", custom__fillOpacity=30, custom__lineWidth=1)])
+        "Size of backups", "Size of the last successful backup before deduplication and compression; increments on the "
+        "right.",
+        **of_each_kind("backup_last_size_bytes"))
+
+
+def added():
+    return graph(
+        "Added to the repository", "What the last successful backup really added after deduplication and compression; "
+        "increments on the right.",
+        **of_each_kind("backup_last_added_bytes"))
 
 
 def chain():
@@ -158,9 +177,26 @@ def verification():
         ])
 
 
-def verdicts():
+def proofs():
+    return graph(
+        "Proofs", "Time since a drill last passed, against the promised interval, and the age of the newest recovery point "
+        "that a drill has proved.",
+        [
+            target(q.age(q.of_source("drill_last_success_timestamp_seconds")), "{{source}}: since a passed drill"),
+            target(q.of_source("drill_interval_objective_seconds"), "{{source}}: objective"),
+            target(q.age(q.of_source("verified_recovery_point_timestamp_seconds")), "{{source}}: verified point"),
+        ],
+        unit="s", fill=15, overrides=[override("byFrameRefID", "A", color=fixed(GOOD)), promised("B"), thin("C", "purple")])
+
+
+def last_runs():
     return states(
-        "Verdicts", "Outcome of the last drill, over time.", [target(q.DRILL_OUTCOME, "{{source}}")], OUTCOMES)
+        "Last runs", "How the last backup and the last drill ended, over time.",
+        [
+            target(f"1 + ({q.of_source('backup_last_run_success')} == bool 0)", "{{source}}: backup"),
+            target(q.DRILL_OUTCOME, "{{source}}: drill"),
+        ],
+        values(_0=("none yet", RISK), _1=("good", GOOD), _2=("failed", BAD), _3=("inconclusive", RISK)))
 
 
 def runs():
@@ -200,12 +236,14 @@ def annotations():
         ended("backup_last_success_timestamp_seconds", f'kind="{kind}"') for kind in ("full", "incremental"))
     failing = f"({q.of_source('backup_last_run_success')} == bool 0) == 1"
     return [
-        annotation("Full backups", full, "{{source}}", CALM, tags="source", value_is_time=True),
-        annotation("Increments", increments, "{{source}}", "semi-dark-blue", tags="source",
-                   value_is_time=True, enable=False),
-        annotation("Passed drills", ended("drill_last_success_timestamp_seconds"), "{{source}}", GOOD, tags="source", value_is_time=True),
         annotation("Failed drill", f"{q.drill_outcome('failed')} == 1", "{{source}}", BAD, tags="source"),
         annotation("Failing backups", failing, "{{source}}", RISK, tags="source"),
+        # Good news, a mark a day or more: whoever wants them switches them on.
+        annotation("Full backups", full, "{{source}}", CALM, tags="source", value_is_time=True, enable=False),
+        annotation("Increments", increments, "{{source}}", "semi-dark-blue", tags="source",
+                   value_is_time=True, enable=False),
+        annotation("Passed drills", ended("drill_last_success_timestamp_seconds"), "{{source}}", GOOD, tags="source",
+                   value_is_time=True, enable=False),
     ]
 
 
@@ -222,11 +260,11 @@ def dashboard():
         annotations=annotations(),
         rows=[
             (4, first_glance()),
-            (9, [(17, rpo()), (7, budget())]),
+            (9, [(17, rpo()), (7, [(6, budget()), (3, runs())])]),
             (9, [(15, rto()), (9, stages())]),
             "Backups and recovery points",
-            (8, [(8, sizes()), (8, chain()), (8, window())]),
-            "Drills and runs",
-            (7, [(7, verification()), (6, verdicts()), (5, runs()), (6, points())]),
+            (8, [(6, sizes()), (6, added()), (6, points()), (6, window())]),
+            "Chain and drills",
+            (8, [(6, chain()), (6, proofs()), (6, verification()), (6, last_runs())]),
         ],
     )

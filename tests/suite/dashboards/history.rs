@@ -14,7 +14,7 @@ use backup_sla::exporter::refresh::Exporter;
 use backup_sla::exporter::service_state::{RepositoryState, SchedulerState, ServiceState};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::life::Life;
+use super::life::{Life, NEWCOMER, NEWCOMER_HOURS};
 
 const DAYS: i64 = 31;
 /// How far scrapes are apart. Prometheus must look back further than this (`--query.lookback-delta`).
@@ -25,12 +25,17 @@ const TARGET: &str = "job=\"backup-sla\",instance=\"backup-1:10909\"";
 /// Everything that is exported until `end`, into `file`.
 pub async fn write(directory: &Path, config: Config, end: DateTime<Utc>, file: &Path) {
     let mut life = Life::begin(directory, config.clone(), end).await;
-    let exporter = Exporter::new(Arc::new(config), life.clock.clone());
+    let mut early = config.clone();
+    early.sources.remove(NEWCOMER);
+    let exporter = Exporter::new(Arc::new(early), life.clock.clone());
     let mut out = BufWriter::new(File::create(file).unwrap());
     let steps = i32::try_from(TimeDelta::days(DAYS).num_seconds() / STEP.num_seconds()).unwrap();
     for step in 0..=steps {
         let now = end - STEP * (steps - step);
         life.go_on_until(now).await;
+        if now >= end - TimeDelta::hours(NEWCOMER_HOURS) {
+            exporter.set_config(Arc::new(config.clone()));
+        }
         let next_runs = life.next_runs();
         exporter.update_service(|service| {
             show(service, f64::from(step) / f64::from(steps), end);
@@ -72,7 +77,7 @@ fn show(service: &mut ServiceState, done: f64, end: DateTime<Utc>) {
 /// Blocks of a Prometheus database in `data` from what was written.
 pub fn import(promtool: &Path, file: &Path, data: &Path) {
     let output = Command::new(promtool)
-        .args(["tsdb", "create-blocks-from", "--max-block-duration=31d", "openmetrics"])
+        .args(["tsdb", "create-blocks-from", "--max-block-duration=744h", "openmetrics"])
         .args([file, data])
         .output()
         .unwrap();

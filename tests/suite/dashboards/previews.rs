@@ -71,7 +71,7 @@ fn the_dashboards_are_drawn_from_a_month_of_history() {
             name,
         ]);
         assert!(is_drawn, "{said}");
-        browser.look(1600, "dark");
+        browser.look(1440, "dark");
         browser.open(&format!("file://{}", page.display()));
         let empty =
             browser.evaluate("[...document.querySelectorAll('.panel[data-empty]')].map((p) => p.dataset.title)");
