@@ -50,11 +50,11 @@ def values(**named):
 
 def from_value(lowest, color):
     """A colour for `lowest` and everything above it; the number is shown as it is."""
-    return [{"type": "range", "options": {"from": lowest, "to": None, "result": {"color": color, "index": 9}}}]
+    return [{"type": "range", "options": {"from": lowest, "to": None, "result": {"color": color, "index": 1}}}]
 
 
 def override(matcher, name, **properties):
-    """What differs for some fields: `matcher` is `byName`, `byRegexp` or `byFrameRefID`. `__` in a key stands for a dot."""
+    """What differs for some fields: `matcher` is `byName` or `byFrameRefID`. `__` in a key stands for a dot."""
     listed = [{"id": key.replace("__", "."), "value": value} for key, value in properties.items()]
     return {"matcher": {"id": matcher, "options": name}, "properties": listed}
 

@@ -6,7 +6,8 @@ from .drawing import escape, nothing
 from .values import COLORS, Field, of_unit
 
 GRID, FAINT = "rgba(204,204,220,.09)", "#9a9aa8"
-LEGEND = 24
+# Room for what is written below a time axis.
+AXIS = 22
 # Axis steps: for durations those that people count in.
 DURATIONS = (1, 5, 10, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600, 7200, 10800, 14400, 21600, 43200, 86400, 172800, 432000,
              604800, 1209600)
@@ -56,17 +57,31 @@ def times(prometheus, left, right):
     return axis, marks
 
 
-def legend(entries, width, top):
-    """Names with their colours, cut where the line is full."""
-    parts, left = [], 8.0
-    for name, color in entries:
-        need = len(name) * 6.5 + 32
-        if left + need > width:
-            break
-        parts.append(f'<rect x="{left:.0f}" y="{top + 9:.0f}" width="14" height="4" rx="2" fill="{color}"/>'
-                     f'<text x="{left + 19:.0f}" y="{top + 15:.0f}" class="legend">{escape(name)}</text>')
-        left += need
-    return "".join(parts)
+class Legend:
+    """Names with their colours below a plot, in as many lines as they need, but not more than two."""
+
+    LINE = 22
+
+    def __init__(self, entries, place):
+        self.lines, left = [[]], 8.0
+        for name, color in entries:
+            need = len(name) * 6.3 + 32
+            if left + need > place.width and self.lines[-1]:
+                self.lines.append([])
+                left = 8.0
+            self.lines[-1].append((left, name, color))
+            left += need
+        self.lines = self.lines[:2]
+        self.top = place.height - self.LINE * len(self.lines)
+
+    def draw(self):
+        parts = []
+        for line, entries in enumerate(self.lines):
+            y = self.top + line * self.LINE
+            for left, name, color in entries:
+                parts.append(f'<rect x="{left:.0f}" y="{y + 9:.0f}" width="14" height="4" rx="2" fill="{color}"/>'
+                             f'<text x="{left + 19:.0f}" y="{y + 15:.0f}" class="legend">{escape(name)}</text>')
+        return "".join(parts)
 
 
 def timeseries(panel, found, place, now, prometheus, marks):
@@ -78,12 +93,12 @@ def timeseries(panel, found, place, now, prometheus, marks):
             lines.append(Line(field.get("displayName") or name, field, series.samples, len(lines)))
     if not lines:
         return nothing(panel, place)
-    plot = Plot(panel, lines, place, now, prometheus)
+    legend = Legend([(line.name, line.color) for line in lines], place)
+    plot = Plot(panel, lines, place, now, prometheus, legend.top)
     parts = [plot.frame(), plot.limits()]
     parts += [plot.line(line) for line in lines]
     parts += [plot.mark(*mark) for mark in marks]
-    entries = [(line.name, line.color) for line in lines]
-    parts.append(legend(entries, place.width, place.height - LEGEND))
+    parts.append(legend.draw())
     return f'<svg width="{place.width}" height="{place.height}">{"".join(parts)}</svg>'
 
 
@@ -100,13 +115,13 @@ class Line:
 class Plot:
     """The drawing area of one panel."""
 
-    def __init__(self, panel, lines, place, now, prometheus):
+    def __init__(self, panel, lines, place, now, prometheus, bottom):
         self.panel, self.now = panel, now
         field = lines[0].field
         if field.get("custom.stacking")["mode"] == "normal":
             self.stack(lines)
         self.unit, self.decimals = field.get("unit"), field.get("decimals")
-        self.bottom = place.height - LEGEND - 22
+        self.bottom = bottom - AXIS
         self.axes = {}
         for side in ("left", "right"):
             values = [value for line in lines if line.side == side for _, value in line.samples if not math.isnan(value)]
@@ -217,27 +232,27 @@ def state_timeline(panel, found, place, now, prometheus, marks):
     if not rows:
         return nothing(panel, place)
     left = max(len(name) for name, _ in rows) * 6.7 + 18
-    right, bottom = place.width - 14, place.height - LEGEND - 22
+    field = Field(panel, now)
+    named = [(result["text"], COLORS[result["color"]]) for it in field.get("mappings") for result in it["options"].values()]
+    seen = {field.text(value) for _, series in rows for _, value in series.samples}
+    legend = Legend([entry for entry in named if entry[0] in seen], place)
+    right, bottom = place.width - 14, legend.top - AXIS
     axis, ticks = times(prometheus, left, right)
     height = (bottom - 6) / len(rows)
-    field = Field(panel, now)
-    parts, seen = [], {}
+    parts = []
     for row, (name, series) in enumerate(rows):
         top = 6 + row * height
         parts.append(f'<text x="{left - 8:.1f}" y="{top + height / 2 + 4:.1f}" class="axis" text-anchor="end">'
                      f'{escape(name)}</text>')
         for begin, end, value in segments(series.samples, prometheus.step(place.width)):
             color = field.color(value)
-            seen[field.text(value)] = color
             x = axis.at(max(axis.low, begin))
             wide = max(1.0, axis.at(min(axis.high, end)) - x)
             parts.append(f'<rect x="{x:.1f}" y="{top + height * .1:.1f}" width="{wide:.1f}" height="{height * .8:.1f}" '
                          f'fill="{color}" fill-opacity=".85"/>')
     for x, text in ticks:
         parts.append(f'<text x="{x:.1f}" y="{bottom + 16:.1f}" class="axis" text-anchor="middle">{text}</text>')
-    order = [result["text"] for mapping in field.get("mappings") for result in mapping["options"].values()]
-    entries = sorted(seen.items(), key=lambda entry: order.index(entry[0]))
-    parts.append(legend(entries, place.width, place.height - LEGEND))
+    parts.append(legend.draw())
     return f'<svg width="{place.width}" height="{place.height}">{"".join(parts)}</svg>'
 
 

@@ -3,6 +3,7 @@
 
 mod answers;
 mod asking;
+mod fleet;
 mod history;
 mod life;
 mod model;
@@ -161,4 +162,22 @@ fn every_metric_that_is_asked_for_is_exported() {
     let known = |name: &&String| declared(name) || NOT_EXPORTED_YET.contains(&name.as_str());
     let others: Vec<&String> = asked.iter().filter(|name| !known(name)).collect();
     assert_eq!(others, ["ALERTS", "ALERTS_FOR_STATE", "up"]);
+}
+
+#[test]
+fn the_files_that_provision_them_are_those_of_the_documentation() {
+    use saphyr::{LoadableYamlNode, Yaml};
+    let read = |file: &str| fs::read_to_string(model::path(file)).unwrap();
+    let datasources = read("provisioning/datasources/backup-sla.yml");
+    let datasources = &Yaml::load_from_str(&datasources).unwrap()[0];
+    assert_eq!(datasources["apiVersion"].as_integer(), Some(1));
+    assert_eq!(datasources["datasources"][0]["type"].as_str(), Some("prometheus"));
+    let providers = read("provisioning/dashboards/backup-sla.yml");
+    let provider = &Yaml::load_from_str(&providers).unwrap()[0]["providers"][0];
+    assert_eq!(provider["type"].as_str(), Some("file"));
+    let documentation = fs::read_to_string(model::path("../docs/dashboards.md")).unwrap();
+    // Grafana takes every JSON file in this directory for a dashboard: the schema must not get there.
+    let copied =
+        format!("{} dashboards/fleet.json dashboards/source.json\n", provider["options"]["path"].as_str().unwrap());
+    assert!(documentation.contains(&copied), "{copied}");
 }

@@ -9,7 +9,8 @@ use chrono::Utc;
 use serde_json::{Value, json};
 
 use super::asking::{Prometheus, Series, of_debian_12, of_debian_unstable};
-use super::life::{self, FLEET, Life, RETIRED};
+use super::fleet::{self, FLEET, RETIRED};
+use super::life::Life;
 use super::model::{self, ALL, Chosen, list, panels, text};
 use super::{NOT_EXPORTED_YET, directory, runtime};
 use crate::files;
@@ -43,7 +44,7 @@ fn seeded_service() -> Service {
     let world = World { directory: directory() };
     world.secret("key", "correct horse");
     files::fill(&world.path("tree"));
-    fs::write(world.path("config.toml"), life::configuration() + REAL).unwrap();
+    fs::write(world.path("config.toml"), fleet::configuration() + REAL).unwrap();
     let config = config::load(&world.path("config.toml")).unwrap();
     runtime().block_on(async {
         let now = Utc::now();
@@ -87,7 +88,7 @@ fn over_a_minute(prometheus: &Prometheus, query: &str) -> Vec<Series> {
     prometheus.result("query_range", &[("query", query), ("start", &start), ("end", &end), ("step", "2")])
 }
 
-fn is_on_its_way(expr: &str) -> bool {
+pub fn is_on_its_way(expr: &str) -> bool {
     NOT_EXPORTED_YET.iter().any(|name| expr.contains(name))
 }
 
@@ -162,6 +163,25 @@ fn assert_all_queries_answer(program: &Path) {
         }
         assert_choice_counts(&prometheus, &dashboard);
     }
+    drop(service);
+    assert_death_is_seen(&prometheus);
+}
+
+/// A service that has died is listed as down, and no number stands for what it said when it lived.
+fn assert_death_is_seen(prometheus: &Prometheus) {
+    wait_for("the service to be missed", || (prometheus.instant("up")[0].values[0] == 0.0).then_some(()));
+    let fleet = model::load("fleet");
+    let panel = |title: &str| panels(&fleet).into_iter().find(|panel| panel["title"] == title).unwrap().clone();
+    let exporters = panel("Exporters");
+    let columns = &list(&exporters["transformations"])[1]["options"]["renameByName"];
+    let is_up = |target: &&Value| columns[format!("Value #{}", text(target, "refId"))] == "Up";
+    let target = list(&exporters["targets"]).iter().find(is_up).unwrap();
+    let found = found_by(prometheus, target, ALL);
+    assert!(found.len() == 1 && found[0].values == [0.0], "{found:?}");
+    for title in ["In SLA", "Out of SLA", "Worst RPO"] {
+        let found = found_by(prometheus, &panel(title)["targets"][0], ALL);
+        assert!(found.is_empty(), "{title}: {found:?}");
+    }
 }
 
 fn assert_variables_list(prometheus: &Prometheus, dashboard: &Value, instance: &str) {
@@ -200,14 +220,14 @@ fn assert_marks(prometheus: &Prometheus, annotation: &Value) {
 
 /// With one source chosen nothing of another is shown.
 fn assert_choice_counts(prometheus: &Prometheus, dashboard: &Value) {
-    let chosen = Chosen { source: "wiki", job: "backup-sla", ..ALL };
+    let chosen = Chosen { source: "shop", job: "backup-sla", ..ALL };
     for panel in panels(dashboard) {
         for target in list(&panel["targets"]) {
             let found = found_by(prometheus, target, chosen);
             let place = format!("{} {}", text(panel, "title"), text(target, "refId"));
             assert!(!found.is_empty() || is_on_its_way(text(target, "expr")), "{place} finds nothing of one source");
             for series in found {
-                assert!(["", "wiki"].contains(&series.label("source")), "{place} shows {}", series.labels);
+                assert!(["", "shop"].contains(&series.label("source")), "{place} shows {}", series.labels);
             }
         }
     }

@@ -14,7 +14,8 @@ use backup_sla::exporter::refresh::Exporter;
 use backup_sla::exporter::service_state::{RepositoryState, SchedulerState, ServiceState};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::life::{Life, NEWCOMER, NEWCOMER_HOURS};
+use super::fleet::{NEWCOMER, NEWCOMER_HOURS};
+use super::life::Life;
 
 const DAYS: i64 = 31;
 /// How far scrapes are apart. Prometheus must look back further than this (`--query.lookback-delta`).
