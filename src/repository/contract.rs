@@ -254,7 +254,9 @@ fn streams_may_be_made_late_and_wait_for_earlier_ones(open: &Opener) {
             wait_for(&self.read, self.turn);
             let read = self.bytes.read(buffer)?;
             if read == 0 {
-                *self.read.0.lock().unwrap() = self.turn + 1;
+                // The end of a stream may be read again, after the next stream was read.
+                let mut count = self.read.0.lock().unwrap();
+                *count = (*count).max(self.turn + 1);
                 self.read.1.notify_all();
             }
             Ok(read)

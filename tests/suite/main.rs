@@ -11,6 +11,7 @@
 mod alerts;
 mod bad_input;
 mod damage;
+mod dashboards;
 mod demo;
 mod engines;
 mod files;

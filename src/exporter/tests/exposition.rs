@@ -212,6 +212,10 @@ fn the_documentation_has_the_table_of_the_code() {
     let table: String = written.lines().filter(|line| line.starts_with('|')).flat_map(|line| [line, "\n"]).collect();
     let expected = catalogue::documentation();
     assert!(table == expected, "docs/metrics.md should have this table:\n\n{expected}");
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let (_, after) = readme.split_once("<!-- metrics: made from the code, see docs/metrics.md -->\n").unwrap();
+    let shown = after.split_once("<!-- end of metrics -->").unwrap().0;
+    assert!(shown.trim() == expected.trim(), "README.md should have the table of docs/metrics.md between its marks");
 }
 
 #[tokio::test]
