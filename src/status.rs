@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::config::SourceConfig;
+use crate::domain::forecast::Forecast;
 use crate::domain::history::MetRatios;
 use crate::domain::schedule::Work;
 use crate::domain::sla::{self, Objective, Objectives};
@@ -32,6 +33,8 @@ pub struct SourceStatus {
     pub objectives: Promised,
     /// What is.
     pub measured: Measured,
+    /// What a restore of the newest recovery point would take now (docs/forecast.md); null where that cannot be said.
+    pub forecast: Option<Forecast>,
     /// Whether each promise is kept now.
     pub met: Met,
     /// Share of the last 30 days, or of the time since the source was first seen, in which each objective was met; null where
@@ -127,6 +130,21 @@ impl SourceStatus {
             Objective::DrillInterval => self.met.drill_interval,
             Objective::ChainLength => self.met.max_chain_length,
         }
+    }
+
+    /// What a restore would take now and how sure that is: `about 2m 10s now (1m 50s – 3m 5s, from 27 drills)`.
+    pub fn forecast_in_words(&self, duration: impl Fn(f64) -> String) -> Option<String> {
+        let forecast = self.forecast.as_ref()?;
+        let (low, high) = (duration(forecast.rto_low_seconds), duration(forecast.rto_high_seconds));
+        let drills = if forecast.drills == 1 { "1 drill".to_owned() } else { format!("{} drills", forecast.drills) };
+        let expected = duration(forecast.rto_seconds);
+        let promised = self.objectives.rto_seconds;
+        let over = if forecast.rto_seconds > promised {
+            format!(": over the promised {}", duration(promised))
+        } else {
+            String::new()
+        };
+        Some(format!("about {expected} now ({low} – {high}, from {drills}){over}"))
     }
 
     /// The promises that are not kept now.
@@ -291,6 +309,7 @@ pub fn of(view: &View, config: &SourceConfig) -> SourceStatus {
         problem: is_down.then(|| format!("repository {} could not be read when it was last tried", config.repository)),
         objectives: promised(&config.objectives),
         measured: measured(figures, view.now),
+        forecast: view.forecasts.get(&config.name).copied(),
         met: met(&config.objectives, &figures.measured(), view.now),
         met_ratio_30d: Objective::ALL.into_iter().map(|objective| (objective.name(), ratio(objective))).collect(),
         history_since: view.snapshot.created,
@@ -303,7 +322,13 @@ pub fn of(view: &View, config: &SourceConfig) -> SourceStatus {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::clock::Clock;
+    use crate::domain::forecast::Size;
+    use crate::exporter::tests::{SetClock, config, service};
+    use crate::ledger::LedgerSnapshot;
 
     #[test]
     fn a_share_that_nobody_knows_is_not_taken_for_kept() {
@@ -312,5 +337,31 @@ mod tests {
         assert_eq!(kept(Some(&ratios(&[1.0, 1.0, 1.0, 1.0])), 0.99), Kept::Unknown);
         assert_eq!(kept(Some(&ratios(&[1.0, 0.99, 1.0, 1.0, 1.0])), 0.99), Kept::Enough(0.99));
         assert_eq!(kept(Some(&ratios(&[0.5])), 0.99), Kept::TooLittle(0.5));
+    }
+
+    #[test]
+    fn a_forecast_says_how_sure_it_is_and_when_the_promise_is_in_danger() {
+        let (config, clock) = (config(Path::new("/nowhere"), &["agama"]), SetClock::new());
+        let snapshot =
+            LedgerSnapshot { taken: clock.wall(), created: clock.wall(), revision: 0, sources: BTreeMap::new() };
+        let mut status = of(&View::new(config.clone(), snapshot, service(), clock.wall()), &config.sources["agama"]);
+        let words = |status: &SourceStatus| status.forecast_in_words(|seconds| format!("{seconds} s"));
+        assert_eq!(words(&status), None);
+        let mut forecast = Forecast {
+            rto_seconds: 130.0,
+            rto_low_seconds: 110.0,
+            rto_high_seconds: 185.0,
+            error_ratio: None,
+            drills: 27,
+            size: Size { logical_bytes: 7, chain_length: 0 },
+        };
+        status.forecast = Some(forecast);
+        assert_eq!(words(&status).unwrap(), "about 130 s now (110 s – 185 s, from 27 drills)");
+        forecast = Forecast { rto_seconds: 18_001.0, drills: 1, ..forecast };
+        status.forecast = Some(forecast);
+        let words = words(&status).unwrap();
+        assert_eq!(words, "about 18001 s now (110 s – 185 s, from 1 drill): over the promised 18000 s");
+        let json = serde_json::to_value(&status).unwrap();
+        assert_eq!((&json["forecast"]["drills"], &json["forecast"]["logical_bytes"]), (&1.into(), &7.into()));
     }
 }

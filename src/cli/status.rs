@@ -88,6 +88,9 @@ fn print(lines: &[SourceStatus]) -> Result<()> {
     }
     output::line(&table.to_string())?;
     for line in lines {
+        if let Some(forecast) = line.forecast_in_words(output::duration) {
+            output::line(&format!("{}: a restore would take {forecast}", line.source))?;
+        }
         let ends = [("backup", &line.last_backup), ("drill", &line.last_drill)];
         for (what, ended) in ends.iter().filter_map(|(what, ended)| Some((what, ended.as_ref()?))) {
             if !ended.reason.is_empty() {

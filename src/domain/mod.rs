@@ -5,6 +5,7 @@
 pub mod comparison;
 pub mod digest;
 pub mod drill;
+pub mod forecast;
 pub mod history;
 pub mod manifest;
 pub mod schedule;

@@ -138,6 +138,17 @@ metrics! {
     VERIFIED_ROWS Gauge "backup_sla_verified_rows" "1" ["source"]
         "Rows found by the last drill that passed or failed."
 
+    FORECAST_RTO Gauge "backup_sla_forecast_rto_seconds" "seconds" ["source"]
+        "Recovery time to expect if the newest recovery point were restored now; 0 if there is no forecast."
+    FORECAST_RTO_LOW Gauge "backup_sla_forecast_rto_low_seconds" "seconds" ["source"]
+        "Lower end of the 90 % interval of the forecast; 0 if there is no forecast."
+    FORECAST_RTO_HIGH Gauge "backup_sla_forecast_rto_high_seconds" "seconds" ["source"]
+        "Upper end of the 90 % interval of the forecast; 0 if there is no forecast."
+    FORECAST_ERROR Gauge "backup_sla_forecast_error_ratio" "ratio" ["source"]
+        "What the last passed drill measured against what was forecast before it: difference by measured; 0 until a second drill has passed or if there is no forecast."
+    FORECAST_DRILLS Gauge "backup_sla_forecast_drills" "1" ["source"]
+        "Passed drills that the forecast rests on; 0 if there is no forecast."
+
     OBJECTIVE_MET Gauge "backup_sla_objective_met" "1" ["source" "objective"]
         "1 if the objective is met now: rpo, rto (last measured one), retention, drill_interval, chain_length."
     OBJECTIVE_MET_RATIO Gauge "backup_sla_objective_met_ratio" "ratio" ["source" "objective" "window"]

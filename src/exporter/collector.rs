@@ -12,6 +12,7 @@ use super::refresh::View;
 use super::service_state::{Progress, RepositoryState, SchedulerState};
 use crate::config::SourceConfig;
 use crate::domain::drill::{Stage, Verdict};
+use crate::domain::forecast::Forecast;
 use crate::domain::history::MetRatios;
 use crate::domain::manifest::BackupKind;
 use crate::domain::schedule::Work;
@@ -20,7 +21,7 @@ use crate::ledger::{BackupFigures, DrillFigures, Operation, Outcome, SourceFigur
 
 /// Write down all samples of one scrape that `out` wants.
 pub fn collect(view: &View, mut out: Exposition) -> Exposition {
-    let View { config, service, snapshot: ledger, met_ratios, now } = view;
+    let View { config, service, snapshot: ledger, met_ratios, forecasts, now } = view;
     let now = *now;
     let unknown = SourceFigures::default();
     // Over restarts, not over the loss of the ledger.
@@ -34,6 +35,7 @@ pub fn collect(view: &View, mut out: Exposition) -> Exposition {
         promises_kept_so_far(&mut out, &source.name, met_ratios.get(&source.name));
         backups(&mut out, &source.name, figures);
         drills(&mut out, &source.name, &figures.drills);
+        forecast(&mut out, &source.name, forecasts.get(&source.name));
         next_runs(&mut out, &source.name, service.scheduler.as_ref());
         running(&mut out, &source.name, figures, &service.running);
     }
@@ -169,6 +171,15 @@ fn drills(out: &mut Exposition, source: &str, drills: &DrillFigures) {
     out.set(&m::VERIFICATION_CHECKS, &name, whole(conclusive.map_or(0, |run| run.checks)));
     out.set(&m::VERIFICATION_MISMATCHES, &name, whole(conclusive.map_or(0, |run| run.mismatches)));
     out.set(&m::VERIFIED_ROWS, &name, whole(conclusive.map_or(0, |run| run.verified_rows)));
+}
+
+fn forecast(out: &mut Exposition, source: &str, forecast: Option<&Forecast>) {
+    let (name, of) = ([source], |figure: fn(&Forecast) -> f64| forecast.map_or(0.0, figure));
+    out.set(&m::FORECAST_RTO, &name, of(|it| it.rto_seconds));
+    out.set(&m::FORECAST_RTO_LOW, &name, of(|it| it.rto_low_seconds));
+    out.set(&m::FORECAST_RTO_HIGH, &name, of(|it| it.rto_high_seconds));
+    out.set(&m::FORECAST_ERROR, &name, of(|it| it.error_ratio.unwrap_or(0.0)));
+    out.set(&m::FORECAST_DRILLS, &name, of(|it| it.drills as f64));
 }
 
 /// What an outcome says about the backup that was drilled.

@@ -7,6 +7,7 @@
 pub mod catalogue;
 pub mod collector;
 pub mod exposition;
+mod forecasts;
 mod gzip;
 mod kept_promises;
 mod openmetrics;
@@ -16,5 +17,5 @@ pub mod refresh;
 pub mod rendering;
 pub mod service_state;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod web;

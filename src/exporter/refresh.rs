@@ -10,12 +10,14 @@ use tokio::sync::Notify;
 
 use super::collector::collect;
 use super::exposition::{Exposition, Format};
+use super::forecasts::Forecasts;
 use super::kept_promises::KeptPromises;
 use super::process_facts::ProcessFacts;
 use super::rendering::{self, Form, Renderings};
 use super::service_state::ServiceState;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::domain::forecast::Forecast;
 use crate::domain::history::MetRatios;
 use crate::error::{Error, Result};
 use crate::ledger::{Ledger, LedgerSnapshot};
@@ -31,6 +33,8 @@ pub struct Exporter {
     wake: Notify,
     /// Only for whoever reads the ledger; never held by a scrape.
     kept: tokio::sync::Mutex<KeptPromises>,
+    /// As `kept`.
+    foreseen: tokio::sync::Mutex<Forecasts>,
     live: RwLock<Live>,
     renderings: Renderings,
     /// Something that is rendered has changed.
@@ -42,6 +46,7 @@ pub struct Exporter {
 pub(super) struct Edition {
     config: Arc<Config>,
     met_ratios: Arc<BTreeMap<String, MetRatios>>,
+    forecasts: Arc<BTreeMap<String, Forecast>>,
     revision: i64,
     read: DateTime<Utc>,
 }
@@ -50,6 +55,7 @@ impl PartialEq for Edition {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.config, &other.config)
             && Arc::ptr_eq(&self.met_ratios, &other.met_ratios)
+            && Arc::ptr_eq(&self.forecasts, &other.forecasts)
             && (self.revision, self.read) == (other.revision, other.read)
     }
 }
@@ -65,6 +71,8 @@ pub struct View {
     pub snapshot: Arc<LedgerSnapshot>,
     /// By source: share of the last 30 days in which each promise was kept.
     pub met_ratios: Arc<BTreeMap<String, MetRatios>>,
+    /// By source: how long a restore would take; a source of which that cannot be said is missing.
+    pub forecasts: Arc<BTreeMap<String, Forecast>>,
     /// Now.
     pub now: DateTime<Utc>,
 }
@@ -74,6 +82,7 @@ struct Live {
     service: ServiceState,
     snapshot: Option<Arc<LedgerSnapshot>>,
     met_ratios: Arc<BTreeMap<String, MetRatios>>,
+    forecasts: Arc<BTreeMap<String, Forecast>>,
     /// When the snapshot was really read; its own `taken` also moves when it was found unchanged.
     read: DateTime<Utc>,
     trouble: Option<String>,
@@ -85,7 +94,7 @@ impl View {
     /// What is shown where nothing but this is known.
     pub fn new(config: Config, snapshot: LedgerSnapshot, service: ServiceState, now: DateTime<Utc>) -> Self {
         let (config, snapshot) = (Arc::new(config), Arc::new(snapshot));
-        Self { config, service, snapshot, met_ratios: Arc::default(), now }
+        Self { config, service, snapshot, met_ratios: Arc::default(), forecasts: Arc::default(), now }
     }
 }
 
@@ -97,13 +106,22 @@ impl Exporter {
             service: ServiceState::of_this_program(),
             snapshot: None,
             met_ratios: Arc::default(),
+            forecasts: Arc::default(),
             read: DateTime::UNIX_EPOCH,
             trouble: Some("the ledger has not been read yet".to_owned()),
             looked: clock.monotonic(),
         };
         let (wake, stale) = (Notify::new(), Notify::new());
-        let (kept, renderings) = (tokio::sync::Mutex::default(), Renderings::default());
-        Arc::new(Self { clock, wake, kept, live: RwLock::new(live), renderings, stale })
+        let (kept, foreseen) = (tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
+        Arc::new(Self {
+            clock,
+            wake,
+            kept,
+            foreseen,
+            live: RwLock::new(live),
+            renderings: Renderings::default(),
+            stale,
+        })
     }
 
     /// Serve another configuration from now on.
@@ -153,8 +171,10 @@ impl Exporter {
         }
         let snapshot = Arc::new(ledger.snapshot().await?);
         let met_ratios = Arc::new(self.kept.lock().await.ratios(ledger, &snapshot).await?);
+        let forecasts = Arc::new(self.foreseen.lock().await.at(ledger, &snapshot).await?);
         self.update(|live| {
             live.met_ratios = met_ratios;
+            live.forecasts = forecasts;
             live.read = snapshot.taken;
             live.snapshot = Some(snapshot);
         });
@@ -249,13 +269,15 @@ impl Exporter {
         self.look(|live| {
             let snapshot = live.snapshot.clone()?;
             let (config, met_ratios) = (live.config.clone(), live.met_ratios.clone());
+            let forecasts = live.forecasts.clone();
             let edition = Edition {
                 config: config.clone(),
                 met_ratios: met_ratios.clone(),
+                forecasts: forecasts.clone(),
                 revision: snapshot.revision,
                 read: live.read,
             };
-            Some((View { config, service: live.service.clone(), snapshot, met_ratios, now }, edition))
+            Some((View { config, service: live.service.clone(), snapshot, met_ratios, forecasts, now }, edition))
         })
         .ok_or_else(|| Error::failed("look at the service: the ledger has not been read yet"))
     }

@@ -19,6 +19,7 @@ use sqlx::SqlitePool;
 use crate::clock::Clock;
 
 mod facts;
+mod forecasts;
 pub mod history;
 mod last_runs;
 mod memory;
@@ -40,6 +41,7 @@ mod test_pages;
 #[cfg(test)]
 mod tests;
 
+pub use forecasts::ForecastBasis;
 pub use last_runs::LastRuns;
 pub use missed::MissedRuns;
 pub use points::Reconciled;

@@ -7,7 +7,7 @@ use super::layout::{self, Frame};
 use super::plots::{self, Scene};
 use super::query::Query;
 use super::trouble::{self, Trouble};
-use super::words::{age, count, counted, rfc3339, size, state, time, time_below, unsure};
+use super::words::{age, count, counted, duration, rfc3339, size, state, time, time_below, unsure};
 use super::{Page, drills, fleet, objectives, restore, running};
 use crate::config::SourceConfig;
 use crate::domain::sla::Objective;
@@ -135,6 +135,9 @@ fn promises(view: &View, config: &SourceConfig) -> Markup {
         section aria-labelledby="promises" {
             h2 id="promises" { "Promised and measured" }
             (objectives::table(&status, view.met_ratios.get(&config.name), view.now))
+            @if let Some(forecast) = status.forecast_in_words(duration) {
+                p { "A restore of the newest recovery point would take " (forecast) "." }
+            }
         }
     }
 }

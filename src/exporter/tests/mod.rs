@@ -1,6 +1,7 @@
 //! The exporter over real ledgers and real sockets.
 
 mod exposition;
+mod forecasts;
 mod kept_promises;
 mod openmetrics;
 mod rendering;
@@ -31,13 +32,13 @@ use crate::ledger::{Ledger, MissedRuns, Operation, Outcome, PointRow, RunResult,
 pub(super) const START: i64 = 1_790_000_000;
 
 /// A clock that stands still until it is told otherwise.
-pub(in crate::exporter) struct SetClock(AtomicI64);
+pub(crate) struct SetClock(AtomicI64);
 
 impl SetClock {
-    pub(in crate::exporter) fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self(AtomicI64::new(START)))
     }
-    pub(in crate::exporter) fn advance(&self, seconds: i64) {
+    pub(crate) fn advance(&self, seconds: i64) {
         self.0.fetch_add(seconds, Ordering::SeqCst);
     }
 }
@@ -51,7 +52,7 @@ impl Clock for SetClock {
     }
 }
 
-pub(super) fn config(state_dir: &Path, sources: &[&str]) -> Config {
+pub(crate) fn config(state_dir: &Path, sources: &[&str]) -> Config {
     let source = |name: &&str| {
         let config = SourceConfig {
             name: (*name).to_owned(),
@@ -88,7 +89,7 @@ pub(super) fn config(state_dir: &Path, sources: &[&str]) -> Config {
     }
 }
 
-pub(super) fn service() -> ServiceState {
+pub(crate) fn service() -> ServiceState {
     let repository = RepositoryState {
         up: Some(true),
         key_available: Some(true),

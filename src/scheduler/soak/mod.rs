@@ -5,6 +5,7 @@
 //! times come twice has no one answer to be held against.
 
 mod calendar;
+mod forecast;
 mod model;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -273,7 +274,8 @@ impl Soak {
             begun: now,
             end: None,
             seconds: (ends - now).as_seconds_f64(),
-            bytes: 1_000_000 + self.chance.below(1_000_000),
+            // None is 1.5 times another: the naive forecast knows no slopes.
+            bytes: 1_000_000 + self.chance.below(400_000),
             point: None,
             checks: (0, 0),
             rows: 0,
@@ -326,7 +328,7 @@ impl Soak {
             };
             self.repository.entry(happened.source.clone()).or_default().push(row);
             let points = self.model.points.entry(happened.source.clone()).or_default();
-            points.push(Point { id: id.0, as_of: happened.begun, gone: false });
+            points.push(Point { id: id.0, as_of: happened.begun, bytes: happened.bytes, gone: false });
             self.list(&happened.source).await;
         }
         self.ledger.finish(&under.run, &result).await.unwrap();
@@ -337,7 +339,7 @@ impl Soak {
         let (now, order) = (self.now(), self.model.next_result());
         let source = under.job.source.clone();
         let newest = self.repository.get(&source).and_then(|points| points.iter().max_by_key(|point| point.as_of));
-        let point = newest.map(|point| point.id.clone());
+        let (point, bytes) = (newest.map(|point| point.id.clone()), newest.map_or(0, |point| point.logical_bytes));
         let end = match self.chance.below(100) {
             _ if point.is_none() => End::Failed,
             0..6 => End::Failed,
@@ -348,14 +350,14 @@ impl Soak {
         let happened = &mut self.model.runs[under.at];
         happened.end = Some((now, end, order));
         happened.point = point.as_ref().map(|point| point.0.clone());
-        happened.over = happened.seconds > rto;
+        (happened.over, happened.bytes) = (happened.seconds > rto, bytes);
         let outcome = match end {
             End::Good => Outcome::Passed,
             End::Failed => Outcome::Failed,
             End::Inconclusive | End::Interrupted => Outcome::Inconclusive,
         };
         let mut result = RunResult::new(outcome, happened.seconds);
-        result.recovery_point = point;
+        (result.recovery_point, result.logical_bytes) = (point, bytes);
         if end == End::Good {
             result.rto_seconds = Some(happened.seconds);
             result.over_rto = happened.over;

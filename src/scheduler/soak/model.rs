@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::forecast::{self, Drill};
+
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
@@ -34,6 +36,7 @@ pub(super) struct Happened {
 pub(super) struct Point {
     pub id: String,
     pub as_of: DateTime<Utc>,
+    pub bytes: u64,
     pub gone: bool,
 }
 
@@ -160,6 +163,13 @@ impl Model {
 
         self.backups(source, put);
         self.drills(source, now, &drills, put);
+        let newest = points.iter().max_by_key(|point| point.as_of).map(|point| point.bytes as f64);
+        let passed = drills.iter().filter(|(_, _, end)| *end == End::Good);
+        let passed: Vec<Drill> =
+            passed.map(|(run, at, _)| Drill { ended: *at, bytes: run.bytes as f64, seconds: run.seconds }).collect();
+        for (name, value) in forecast::figures(&passed, newest, now) {
+            put(name, "", value);
+        }
         for (objective, met) in OBJECTIVES.iter().zip(self.met(source, now)) {
             put("objective_met", &format!("objective=\"{objective}\""), truth(met));
         }

@@ -8,6 +8,7 @@ use chrono::TimeDelta;
 use super::{Page, answer};
 use crate::clock::{Clock, Stopwatch, SystemClock};
 use crate::domain::drill::{Check, TableResult};
+use crate::domain::forecast::{Forecast, Size};
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
 use crate::domain::schedule::Work;
 use crate::domain::sla::Objective;
@@ -98,6 +99,25 @@ async fn the_fleet_page_says_what_is_wrong_what_runs_and_what_comes_next() {
     assert!(text.find("href=\"sources/new\"") < text.find("href=\"sources/agama\""), "worst first");
     let filtered = place.text("/?q=AGA").await;
     assert_says(&filtered, &["1 of 2 sources, worst first", "value=\"AGA\""]);
+}
+
+#[tokio::test]
+async fn a_source_page_says_what_a_restore_would_take_now_where_that_is_known() {
+    let mut place = Place::seeded().await;
+    assert!(!place.text("/sources/agama").await.contains("would take"));
+    let forecast = Forecast {
+        rto_seconds: 130.0,
+        rto_low_seconds: 110.0,
+        rto_high_seconds: 185.0,
+        error_ratio: Some(0.1),
+        drills: 27,
+        size: Size { logical_bytes: 7, chain_length: 0 },
+    };
+    place.view.forecasts = Arc::new(BTreeMap::from([("agama".to_owned(), forecast)]));
+    let said = "A restore of the newest recovery point would take about 2m 10s now (1m 50s – 3m 5s, from 27 drills).";
+    assert_says(&place.text("/sources/agama").await, &[said]);
+    assert_eq!(place.json("/api/v1/sources/agama").await["forecast"]["rto_high_seconds"], 185.0);
+    assert!(place.json("/api/v1/sources/new").await["forecast"].is_null());
 }
 
 #[tokio::test]
@@ -217,6 +237,7 @@ async fn the_api_answers_what_is_documented_and_null_for_what_nobody_knows() {
     assert_eq!(keys(&status), documented);
     let agama = &status["sources"][0];
     let documented = [
+        "forecast",
         "history_is_partial",
         "history_since",
         "kind",
