@@ -342,8 +342,13 @@ mod tests {
     #[test]
     fn a_forecast_says_how_sure_it_is_and_when_the_promise_is_in_danger() {
         let (config, clock) = (config(Path::new("/nowhere"), &["agama"]), SetClock::new());
-        let snapshot =
-            LedgerSnapshot { taken: clock.wall(), created: clock.wall(), revision: 0, sources: BTreeMap::new() };
+        let snapshot = LedgerSnapshot {
+            taken: clock.wall(),
+            created: clock.wall(),
+            revision: 0,
+            test_pages: crate::ledger::TestPages::default(),
+            sources: BTreeMap::new(),
+        };
         let mut status = of(&View::new(config.clone(), snapshot, service(), clock.wall()), &config.sources["agama"]);
         let words = |status: &SourceStatus| status.forecast_in_words(|seconds| format!("{seconds} s"));
         assert_eq!(words(&status), None);

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
+use tempfile::NamedTempFile;
 
 use super::{Session, output};
 use crate::error::{Error, Result};
@@ -78,6 +79,7 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
 }
 
 fn make(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
+    check_place(session, arguments)?;
     // A key that cannot be used is said before anything is written.
     let key = arguments.sign.as_deref().map(SigningKey::read).transpose()?;
     let app = session.app()?;
@@ -91,11 +93,14 @@ fn make(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
     match &arguments.output {
         None => output::text(&text)?,
         Some(file) => {
+            let written = prepare(file, text.as_bytes())?;
             if let Some(key) = key {
-                // Signature first: a report without one looks unsigned, a signature without its report is nothing.
-                write(&beside(file), &key.sign(text.as_bytes()))?;
+                let beside = beside(file);
+                let signature = prepare(&beside, &key.sign(text.as_bytes()))?;
+                // Both are on the disk: what is left to do is to give them their names.
+                keep(signature, &beside)?;
             }
-            write(file, text.as_bytes())?;
+            keep(written, file)?;
         }
     }
     if made.evidence.is_whole {
@@ -135,18 +140,37 @@ fn beside(file: &Path) -> PathBuf {
     name.into()
 }
 
-/// Write a file whole or not at all.
-fn write(file: &Path, content: &[u8]) -> Result<()> {
-    let failed = |e: std::io::Error| {
-        Error::failed(format!("write `{}`", file.display()))
-            .because(e)
-            .hint("is the directory there, and may it be written?")
-    };
+/// Write a file beside the one it will be, whole.
+fn prepare(file: &Path, content: &[u8]) -> Result<NamedTempFile> {
+    let shown = file.display();
+    if std::fs::symlink_metadata(file).is_ok_and(|there| !there.is_file()) {
+        let what = format!("write `{shown}`: it is there already, and is no regular file");
+        return Err(Error::configuration(what).hint("leave `--output` out to write to standard output"));
+    }
+    let failed = |e: std::io::Error| Error::failed(format!("write `{shown}`")).because(e);
     let directory = file.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let readable = std::fs::Permissions::from_mode(0o644);
-    let mut beside = tempfile::Builder::new().permissions(readable).tempfile_in(directory).map_err(failed)?;
+    let mut beside = tempfile::Builder::new().permissions(readable).tempfile_in(directory).map_err(|e| {
+        failed(e).hint("the directory must be there, and whoever runs this must be allowed to write in it")
+    })?;
     beside.write_all(content).and_then(|()| beside.as_file().sync_all()).map_err(failed)?;
-    beside.persist(file).map_err(|e| failed(e.error))?;
+    Ok(beside)
+}
+
+fn keep(written: NamedTempFile, file: &Path) -> Result<()> {
+    written.persist(file).map_err(|e| Error::failed(format!("write `{}`", file.display())).because(e.error))?;
+    Ok(())
+}
+
+/// Errors: the report would take the place of the key that signs it, or of the configuration.
+fn check_place(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
+    let Some(output) = &arguments.output else { return Ok(()) };
+    let config = crate::config::find(session.config.as_deref());
+    let is_same = |other: &Path| matches!((output.canonicalize(), other.canonicalize()), (Ok(a), Ok(b)) if a == b);
+    if arguments.sign.iter().any(|key| is_same(key)) || is_same(&config) {
+        let what = format!("write `{}`: that is the key or the configuration", output.display());
+        return Err(Error::configuration(what).hint("give the report a name of its own"));
+    }
     Ok(())
 }
 
@@ -189,7 +213,12 @@ fn verify(session: &Session<'_>, arguments: &VerifyArguments) -> Result<u8> {
     } else {
         tell(&verified)?;
     }
-    Ok(u8::from(!verified.is_good()))
+    Ok(match (verified.is_good(), verified.signature_is_good) {
+        (false, _) => 1,
+        (true, Some(_)) => 0,
+        // The ledger is whole, but whether the file says what it said is anybody's guess.
+        (true, None) => 4,
+    })
 }
 
 fn check_signature(arguments: &VerifyArguments, key: &Path, report: &[u8]) -> Result<bool> {
@@ -206,14 +235,14 @@ fn tell(verified: &Verified) -> Result<()> {
     output::line(match verified.signature_is_good {
         Some(true) => "signature: good",
         Some(false) => "signature: BAD: the report is not what was signed, or was signed with another key",
-        None => "signature: not checked, no key was given",
+        None => {
+            "signature: not checked, no key was given: whether the figures of the file are those of the ledger is not known"
+        }
     })?;
     let Some(ledger) = &verified.ledger else { return output::line("ledger: not looked at") };
     match &verified.named {
         None => {
-            output::line(
-                "ledger: the report names no entry of a ledger: it is not a report of backup-sla, or was cut",
-            )?;
+            output::line("ledger: the report names no entry of a ledger: it is no report of backup-sla, or was cut")?;
         }
         Some(named) if ledger.is_whole() => output::line(&format!(
             "ledger: whole; {} entries, entry {} is the one that the report names",

@@ -58,13 +58,19 @@ fn raise(session: &Session<'_>, app: &App, arguments: &Arguments) -> Result<u8> 
     }
     loop {
         let pages = app.block_on(app.ledger.test_pages())?;
-        let ours = pages.last.filter(|last| last.raised == page.raised).unwrap_or_else(|| page.clone());
+        let ours = pages.last.filter(|last| last.revision == page.revision).unwrap_or_else(|| page.clone());
+        if ours.confirmed.is_some() {
+            return tell(session, &ours);
+        }
+        let failed = |why: &str| Err(Error::failed(format!("prove that a page arrives: {why}")));
         if !ours.is_raised(app.clock.wall()) {
-            tell(session, &ours)?;
-            return Ok(u8::from(ours.confirmed.is_none()));
+            return failed("nobody confirmed it in time");
+        }
+        if !app.is_served()? {
+            return failed("the service ended meanwhile, so nobody tells Prometheus of it");
         }
         if session.context.cancel.is_cancelled() {
-            return Ok(1);
+            return failed("stopped waiting; it stays raised until it is confirmed, withdrawn or over");
         }
         std::thread::sleep(LOOK);
     }

@@ -76,7 +76,7 @@ async fn drills(tx: &mut SqliteConnection, source: &str, from: DateTime<Utc>) ->
     };
     let rows = sqlx::query(
         "SELECT ended_at, outcome, rto_seconds FROM runs WHERE source = ? AND operation = 'drill' \
-         AND ended_revision >= ? AND (outcome = 'passed' OR rto_seconds IS NOT NULL) ORDER BY ended_revision",
+         AND ended_revision >= ? AND outcome <> 'running' AND (outcome = 'passed' OR rto_seconds IS NOT NULL) ORDER BY ended_revision",
     )
     .bind(source)
     .bind(first)

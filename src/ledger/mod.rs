@@ -33,6 +33,7 @@ mod record;
 mod reports;
 mod run;
 mod running;
+mod schema;
 mod seals;
 mod snapshot;
 mod sources;

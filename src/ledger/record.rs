@@ -47,8 +47,10 @@ impl Ledger {
             .execute(&mut *tx)
             .await
             .map_err(|e| ledger_error("record begin of run", e))?;
+        let run = RunId(id);
+        seal_runs(&mut tx, std::slice::from_ref(&run), now).await?;
         tx.commit().await.map_err(|e| ledger_error("record begin of run", e))?;
-        Ok(RunId(id))
+        Ok(run)
     }
 
     /// Write how a run ended, with all its stages, checks and tables, or nothing of it.

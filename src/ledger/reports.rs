@@ -55,11 +55,11 @@ impl Ledger {
         stored::time(began)
     }
 
-    /// Backups and drills of `source` that began between `from` and `to`, and have ended, in the order in which they began.
+    /// Backups and drills of `source` that ended between `from` and `to`, in the order in which they began.
     pub async fn runs_between(&self, source: &str, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Vec<Run>> {
         let rows = sqlx::query(
             "SELECT * FROM runs WHERE source = ? AND operation IN ('backup', 'drill') AND outcome <> 'running' \
-             AND started_at >= ? AND started_at < ? ORDER BY begun_revision",
+             AND ended_at >= ? AND ended_at < ? ORDER BY begun_revision",
         )
         .bind(source)
         .bind(stored::micros(from))

@@ -14,14 +14,14 @@ use super::open::ledger_error;
 use super::record::next_revision;
 use super::seals::seal_test_page;
 use super::stored::{self, column};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// A page that was raised.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TestPage {
     /// Order in which they were raised.
     #[serde(skip)]
-    pub(super) revision: i64,
+    pub(crate) revision: i64,
     /// Six digits, in the text of the page and in the metric that raises it. Not in anything that whoever raises the page is
     /// shown: it proves nothing if it did not come with the page.
     #[serde(skip)]
@@ -43,6 +43,11 @@ pub struct TestPages {
     pub last_confirmed: Option<DateTime<Utc>>,
 }
 
+/// Shorter than this nobody could be told of it.
+pub const SHORTEST: Duration = Duration::from_secs(10);
+/// An alert that is raised for days would be taken for one that nobody mends.
+pub const LONGEST: Duration = Duration::from_hours(24);
+
 const LAST: &str = "SELECT * FROM test_pages ORDER BY revision DESC LIMIT 1";
 
 impl TestPage {
@@ -59,14 +64,19 @@ fn failed(error: sqlx::Error) -> Error {
 impl Ledger {
     /// Raise a test page that ends by itself after `lasting`.
     ///
-    /// Errors: one is raised already. Raised again it would be the same alert to Alertmanager, which would not tell it again.
+    /// Errors: one is raised already; or it would last too short or too long. Raised again
+    /// it would be the same alert to Alertmanager, which would not tell it again.
     pub async fn raise_test_page(&self, lasting: Duration) -> Result<TestPage> {
-        let now = self.clock.wall();
+        if !(SHORTEST..=LONGEST).contains(&lasting) {
+            let what = format!("raise test page for {lasting:?}: it is to last from 10 seconds to 24 hours");
+            return Err(Error::configuration(what).hint("Prometheus and Alertmanager need a minute or two to tell it"));
+        }
+        let now = stored::time(stored::micros(self.clock.wall()))?;
         let mut tx = self.write().await?;
         if let Some(last) = read(&mut tx, LAST).await?.filter(|last| last.is_raised(now)) {
             let what =
                 format!("raise test page: one was raised at {} and is not confirmed", stored::shown(last.raised));
-            return Err(Error::failed(what).hint(
+            return Err(Error::new(Kind::Busy, what).hint(
                 "whoever got it types `backup-sla test-page --confirm CODE`; `backup-sla test-page --withdraw` ends it",
             ));
         }

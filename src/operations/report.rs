@@ -1,7 +1,7 @@
 //! The SLA report on a month, made from the ledger alone: what is said of a month is the same whether the repositories can
 //! be reached or not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
@@ -26,9 +26,10 @@ pub fn report(app: &App, month: Month, sources: &[String]) -> Result<SlaReport> 
     }
     let known = app.block_on(app.ledger.all_sources())?;
     let names = chosen(app, &known, sources)?;
+    let ledger_began = app.block_on(app.ledger.began())?;
     // First, so that what is written meanwhile is after the end of the chain that the report names.
     let sealed = app.block_on(app.ledger.verify_seals(&[]))?;
-    let period = Period { from, until: end.min(now), now, timezone };
+    let period = Period { from, until: end.min(now), now, ledger_began, timezone };
     let mut reports = Vec::new();
     for name in names {
         let Some((kind, repository)) = known.get(&name) else { continue };
@@ -44,7 +45,7 @@ pub fn report(app: &App, month: Month, sources: &[String]) -> Result<SlaReport> 
         is_complete: now >= end,
         generated: now,
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        evidence: evidence(sealed, app.block_on(app.ledger.began())?),
+        evidence: evidence(sealed, ledger_began),
         test_pages: app.block_on(app.ledger.test_pages_between(from, period.until))?,
         sources: reports,
     })
@@ -56,12 +57,16 @@ fn chosen(app: &App, known: &BTreeMap<String, (String, String)>, wanted: &[Strin
     }
     // A source that is no longer configured has a past too.
     let unknown: Vec<String> = wanted.iter().filter(|name| !known.contains_key(*name)).cloned().collect();
-    app.names(&unknown).map(|_| wanted.to_vec())
+    app.names(&unknown)?;
+    let once: BTreeSet<String> = wanted.iter().cloned().collect();
+    Ok(once.into_iter().collect())
 }
 
 fn evidence(sealed: Sealed, ledger_began: DateTime<Utc>) -> Evidence {
     Evidence {
         ledger_began,
+        sealed_since: sealed.since,
+        adopted: sealed.adopted,
         is_whole: sealed.is_whole(),
         head: sealed.head,
         faults: sealed.faults,
@@ -74,7 +79,11 @@ fn records(app: &App, (name, kind, repository): (&str, &str, &str), period: Peri
     let since = look_back(period.from);
     let Some(facts) = app.block_on(ledger.facts(name, since))? else { return Ok(None) };
     let runs = app.block_on(ledger.runs_between(name, since, period.until))?;
-    let drills: Vec<Run> = runs.iter().filter(|run| run.is_drill() && run.started >= period.from).cloned().collect();
+    let drills: Vec<Run> = runs
+        .iter()
+        .filter(|run| run.is_drill() && run.ended.is_some_and(|ended| ended >= period.from))
+        .cloned()
+        .collect();
     Ok(Some(SourceRecords {
         source: name.to_owned(),
         kind: kind.to_owned(),

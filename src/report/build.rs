@@ -43,6 +43,8 @@ pub struct Period {
     pub until: DateTime<Utc>,
     /// When the report is made.
     pub now: DateTime<Utc>,
+    /// When the ledger began: what was before is not known, so it is not judged.
+    pub ledger_began: DateTime<Utc>,
     /// What a day is.
     pub timezone: Tz,
 }
@@ -54,17 +56,20 @@ pub fn look_back(from: DateTime<Utc>) -> DateTime<Utc> {
 
 /// The report on one source; none where it was not known yet.
 pub fn source(records: SourceRecords, period: Period) -> Option<SourceReport> {
-    let from = period.from.max(records.facts.created);
-    if from >= period.until {
+    let from = period.from.max(records.facts.created).max(period.ledger_began);
+    let until = if records.is_configured { period.until } else { period.until.min(last_sign(&records)?) };
+    if from >= until {
         return None;
     }
+    let period = Period { until, ..period };
     let judged = Period { from, ..period };
     let SourceRecords { facts, runs, missed, .. } = &records;
     let in_time = |time: DateTime<Utc>| (from..period.until).contains(&time);
-    let of_month: Vec<&Run> = runs.iter().filter(|run| in_time(run.started)).collect();
+    let of_month: Vec<&Run> = runs.iter().filter(|run| in_time(run.ended.unwrap_or(run.started))).collect();
     let backups: Vec<&Run> = of_month.iter().copied().filter(|run| run.operation == Operation::Backup).collect();
     Some(SourceReport {
         from,
+        until,
         promised: promised(&facts.promises, judged),
         objectives: objectives(&records, judged),
         achieved: reached(facts, &records.drills, judged),
@@ -78,6 +83,13 @@ pub fn source(records: SourceRecords, period: Period) -> Option<SourceReport> {
         repository: records.repository,
         is_configured: records.is_configured,
     })
+}
+
+/// The last that was heard of a source: when it is no longer configured, nothing was promised of it after that.
+fn last_sign(records: &SourceRecords) -> Option<DateTime<Utc>> {
+    let runs = records.runs.iter().filter_map(|run| run.ended);
+    let missed = records.missed.iter().map(|missed| missed.last);
+    runs.chain(missed).max()
 }
 
 /// The promises that were in force at some moment of the time.
@@ -105,12 +117,19 @@ fn objectives(records: &SourceRecords, period: Period) -> Vec<ObjectiveReport> {
     let facts = &records.facts;
     let timeline = Timeline::of(facts, period.from, period.now);
     let ratios = timeline.ratios(period.from, period.until);
-    let last = facts.promises.iter().rfind(|promise| promise.since < period.until).or(facts.promises.first());
-    let Some(target) = last.map(|promise| promise.objectives.objective_ratio) else { return Vec::new() };
+    // A promise that is loosened on the last day does not excuse the days before.
+    let ratios_in_force = promised(&facts.promises, period).into_iter().map(|it| it.objective_ratio);
+    let Some(target) = ratios_in_force.max_by(f64::total_cmp) else { return Vec::new() };
     let known = Records { facts, runs: &records.runs, missed: &records.missed, until: period.until };
+    let has_measured = records.drills.iter().any(|drill| drill.run.rto_seconds.is_some());
     let one = |objective: Objective| {
         let breaches = timeline.breaches(objective, period.from, period.until);
-        one_objective(objective, (&ratios, target), breaches, &known)
+        let mut report = one_objective(objective, (&ratios, target), breaches, &known);
+        // The last measured recovery time holds until the next one, but a month without any proves nothing.
+        if objective == Objective::Rto && !has_measured && report.is_kept == Some(true) {
+            report.is_kept = None;
+        }
+        report
     };
     Objective::ALL.into_iter().map(one).collect()
 }

@@ -2,7 +2,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::markdown::{both, days_without, promise, sandbox, share, test_page, title};
+use super::markdown::{both, counted_faults, days_without, promise, sandbox, sealed_since, share, test_page, title};
 use super::{DrillReport, SlaReport, SourceReport, evidence_line};
 use crate::exporter::pages::words::{count, counted, duration, percent, rfc3339, size};
 
@@ -28,8 +28,12 @@ pub fn render(report: &SlaReport) -> String {
                         @if report.is_complete { "the whole month" } @else { strong { "the month is not over" } }
                         ". Times are UTC, durations measured. Made at " (rfc3339(report.generated)) " by backup-sla " (report.version) "."
                     }
-                    p.verdict.(if report.kept() == report.sources.len() { "good" } else { "bad" }) {
-                        (report.kept()) " of " (counted(report.sources.len(), "source")) " kept every promise."
+                    @if report.sources.is_empty() {
+                        p.verdict { "No source was known in this time." }
+                    } @else {
+                        p.verdict.(if report.kept() == report.sources.len() { "good" } else { "bad" }) {
+                            (report.kept()) " of " (counted(report.sources.len(), "source")) " kept every promise."
+                        }
                     }
                     (summary(report))
                     (evidence(report))
@@ -57,7 +61,7 @@ fn summary(report: &SlaReport) -> Markup {
         table {
             thead { tr {
                 th { "Source" } th.number { "RPO met" } th.number { "RTO met" } th.number { "Retention met" }
-                th.number { "Test restore met" } th.number { "Chain met" } th.number { "Drills passed" } th { "Kept" }
+                th.number { "Drill interval met" } th.number { "Chain met" } th.number { "Drills passed" } th { "Kept" }
             } }
             tbody {
                 @for source in &report.sources {
@@ -67,7 +71,7 @@ fn summary(report: &SlaReport) -> Markup {
                             td.number.(if objective.is_kept == Some(false) { "bad" } else { "" }) { (share(objective)) }
                         }
                         td.number { (source.drills.iter().filter(|it| it.verdict == "passed").count()) " of " (source.drills.len()) }
-                        td { (kept(Some(source.is_kept()))) }
+                        td { (kept(source.kept())) }
                     }
                 }
             }
@@ -80,15 +84,14 @@ fn evidence(report: &SlaReport) -> Markup {
     html! {
         h2 { "Evidence" }
         p {
-            "The ledger began " (rfc3339(evidence.ledger_began)) "; failures, misses and drills before that are not known to it. "
-            "Its records are sealed in a chain of " (count(evidence.head.position)) " entries. "
+            "The ledger began " (rfc3339(evidence.ledger_began)) "; nothing before that is judged. " (sealed_since(evidence)) " "
             code { "backup-sla report verify" } " finds out whether they are still as they were:"
         }
         pre { (evidence_line(&evidence.head)) }
         @if evidence.is_whole {
             p { "Every record was as it had been written when this report was made." }
         } @else {
-            p.verdict.bad { (count(evidence.fault_count)) " records were not as they had been written. Do not rely on this report." }
+            p.verdict.bad { (counted_faults(evidence.fault_count)) " the seals. Do not rely on this report." }
             ul { @for fault in &evidence.faults { li { (fault.what) } } }
         }
     }
@@ -109,7 +112,7 @@ fn one_source(source: &SourceReport) -> Markup {
             p.lead {
                 (source.kind) ", kept in " (source.repository)
                 @if !source.is_configured { "; no longer configured" }
-                ". Judged from " (rfc3339(source.from)) "."
+                ". Judged from " (rfc3339(source.from)) " to " (rfc3339(source.until)) "."
             }
             ul { @for promised in &source.promised { li { "Promised since " (rfc3339(promised.since)) ": " (promise(promised)) } } }
             (objectives(source))

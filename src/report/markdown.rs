@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{DrillReport, ObjectiveReport, Promised, SlaReport, SourceReport, evidence_line};
+use super::{DrillReport, Evidence, ObjectiveReport, Promised, SlaReport, SourceReport, evidence_line};
 use crate::exporter::pages::words::{count, counted, duration, percent, rfc3339, size};
 use crate::ledger::TestPage;
 
@@ -25,7 +25,10 @@ fn write(out: &mut String, report: &SlaReport) -> std::fmt::Result {
         rfc3339(report.generated),
         text(&report.version),
     )?;
-    writeln!(out, "**{} of {} kept every promise.**\n", report.kept(), counted(report.sources.len(), "source"))?;
+    match report.sources.len() {
+        0 => writeln!(out, "**No source was known in this time.**\n")?,
+        known => writeln!(out, "**{} of {} kept every promise.**\n", report.kept(), counted(known, "source"))?,
+    }
     summary(out, report)?;
     evidence(out, report)?;
     test_pages(out, report)?;
@@ -58,7 +61,7 @@ pub(super) fn test_page(page: &TestPage) -> String {
 fn summary(out: &mut String, report: &SlaReport) -> std::fmt::Result {
     writeln!(
         out,
-        "| Source | RPO met | RTO met | Retention met | Daily drill met | Chain met | Drills passed | Kept |"
+        "| Source | RPO met | RTO met | Retention met | Drill interval met | Chain met | Drills passed | Kept |"
     )?;
     writeln!(out, "|---|---:|---:|---:|---:|---:|---:|---|")?;
     for source in &report.sources {
@@ -67,7 +70,7 @@ fn summary(out: &mut String, report: &SlaReport) -> std::fmt::Result {
             write!(out, " {} |", share(objective))?;
         }
         let passed = source.drills.iter().filter(|drill| drill.verdict == "passed").count();
-        let kept = if source.is_kept() { "yes" } else { "**no**" };
+        let kept = kept(source.kept());
         writeln!(out, " {passed} of {} | {kept} |", source.drills.len())?;
     }
     writeln!(out)
@@ -78,26 +81,23 @@ fn evidence(out: &mut String, report: &SlaReport) -> std::fmt::Result {
     writeln!(out, "## Evidence\n")?;
     writeln!(
         out,
-        "The ledger began {}; failures, misses and drills before that are not known to it. Its records are sealed in a \
-         chain of {} entries. `backup-sla report verify` finds out whether they are still as they were:\n",
+        "The ledger began {}; nothing before that is judged. {} `backup-sla report verify` finds out whether they are still as \
+         they were:\n",
         rfc3339(evidence.ledger_began),
-        count(evidence.head.position)
+        sealed_since(evidence)
     )?;
     writeln!(out, "    {}\n", evidence_line(&evidence.head))?;
     if evidence.is_whole {
         return writeln!(out, "Every record was as it had been written when this report was made.\n");
     }
-    writeln!(
-        out,
-        "**{} not as it had been written. Do not rely on this report.**\n",
-        counted_records(evidence.fault_count)
-    )?;
+    writeln!(out, "**{} the seals. Do not rely on this report.**\n", counted_faults(evidence.fault_count))?;
     evidence.faults.iter().try_for_each(|fault| writeln!(out, "- {}", text(&fault.what)))?;
     writeln!(out)
 }
 
-fn counted_records(number: u64) -> String {
-    if number == 1 { "1 record was".to_owned() } else { format!("{} records were", count(number)) }
+/// How much does not fit.
+pub(super) fn counted_faults(number: u64) -> String {
+    if number == 1 { "1 thing does not fit".to_owned() } else { format!("{} things do not fit", count(number)) }
 }
 
 fn one_source(out: &mut String, source: &SourceReport) -> std::fmt::Result {
@@ -105,21 +105,18 @@ fn one_source(out: &mut String, source: &SourceReport) -> std::fmt::Result {
     let retired = if source.is_configured { "" } else { "; no longer configured" };
     writeln!(
         out,
-        "{}, kept in {}{retired}. Judged from {}.\n",
+        "{}, kept in {}{retired}. Judged from {} to {}.\n",
         source.kind,
         text(&source.repository),
-        rfc3339(source.from)
+        rfc3339(source.from),
+        rfc3339(source.until)
     )?;
     for promised in &source.promised {
         writeln!(out, "- Promised since {}: {}", rfc3339(promised.since), promise(promised))?;
     }
     writeln!(out, "\n| Objective | Promised | Achieved | Met | Needed | Kept |\n|---|---|---|---:|---:|---|")?;
     for objective in &source.objectives {
-        let kept = match objective.is_kept {
-            Some(true) => "yes",
-            Some(false) => "**no**",
-            None => "unknown",
-        };
+        let kept = kept(objective.is_kept);
         let (promised, achieved) = both(objective.objective, source);
         let needed = percent(objective.target_ratio);
         writeln!(
@@ -232,6 +229,28 @@ fn missed(out: &mut String, source: &SourceReport) -> std::fmt::Result {
         writeln!(out, "| {what} | {first} | {last} | {} | {} |", missed.count, text(&missed.reason))?;
     }
     writeln!(out)
+}
+
+fn kept(is_kept: Option<bool>) -> &'static str {
+    match is_kept {
+        Some(true) => "yes",
+        Some(false) => "**no**",
+        None => "unknown",
+    }
+}
+
+/// Since when records are sealed.
+pub(super) fn sealed_since(evidence: &Evidence) -> String {
+    let since = evidence.sealed_since.map_or_else(|| "never".to_owned(), rfc3339);
+    format!(
+        "Its records are sealed in a chain of {} since {since}; {} were there before and are as they were found then.",
+        counted_entries(evidence.head.position),
+        counted_entries(evidence.adopted)
+    )
+}
+
+fn counted_entries(number: u64) -> String {
+    if number == 1 { "1 entry".to_owned() } else { format!("{} entries", count(number)) }
 }
 
 /// What versions a drill was made with.

@@ -52,6 +52,10 @@ pub struct SlaReport {
 pub struct Evidence {
     /// When the ledger began; drills, failures and misses before that are unknown.
     pub ledger_began: DateTime<Utc>,
+    /// Since when its records are sealed when they are written; none where nothing is sealed.
+    pub sealed_since: Option<DateTime<Utc>>,
+    /// How many entries are of records that were older than that: they are as they were found then.
+    pub adopted: u64,
     /// The end of its chain of seals.
     pub head: ChainHead,
     /// Whether every record is as it was written.
@@ -73,8 +77,10 @@ pub struct SourceReport {
     pub repository: String,
     /// Whether the configuration still has it.
     pub is_configured: bool,
-    /// From when on it is judged: the month, or since it was first seen.
+    /// From when on it is judged: the month, or since it was first seen by this ledger.
     pub from: DateTime<Utc>,
+    /// Until when: the end of the report, or, of a source that is no longer configured, its last run.
+    pub until: DateTime<Utc>,
     /// What was promised, in the order in which it came into force.
     pub promised: Vec<Promised>,
     /// Each objective.
@@ -231,14 +237,18 @@ pub struct DrillReport {
 impl SlaReport {
     /// How many sources kept all their promises; one of which something is unknown does not count.
     pub fn kept(&self) -> usize {
-        self.sources.iter().filter(|source| source.is_kept()).count()
+        self.sources.iter().filter(|source| source.kept() == Some(true)).count()
     }
 }
 
 impl SourceReport {
-    /// Whether every promise is known to have been kept.
-    pub fn is_kept(&self) -> bool {
-        self.objectives.iter().all(|objective| objective.is_kept == Some(true))
+    /// Whether every promise was kept: no if one was not, and unknown if of one nothing can be said.
+    pub fn kept(&self) -> Option<bool> {
+        let all: Vec<Option<bool>> = self.objectives.iter().map(|objective| objective.is_kept).collect();
+        if all.contains(&Some(false)) {
+            return Some(false);
+        }
+        (!all.is_empty() && !all.contains(&None)).then_some(true)
     }
 }
 
@@ -247,11 +257,20 @@ pub fn evidence_line(head: &ChainHead) -> String {
     format!("ledger-seal {} {}", head.position, if head.seal.is_empty() { "-" } else { &head.seal })
 }
 
-/// The end of the chain that a report names, in whatever form it is.
+/// The end of the chain that a report names, in whatever form it is. What others said cannot pass for it: in JSON it is asked for
+/// by name, in Markdown and HTML it stands where text never does.
 pub fn named_head(report: &str) -> Option<ChainHead> {
-    let (_, rest) = report.split_once("ledger-seal ")?;
-    let mut words = rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
-    let (position, seal) = (words.next()?.parse().ok()?, words.next()?);
+    if let Ok(json) = serde_json::from_str::<serde_json::Value>(report) {
+        let head = &json["evidence"]["head"];
+        return checked(head["position"].as_u64()?, head["seal"].as_str()?);
+    }
+    let in_html = report.split_once("<pre>ledger-seal ").map(|(_, rest)| rest);
+    let in_markdown = report.lines().find_map(|line| line.strip_prefix("    ledger-seal "));
+    let mut words = in_html.or(in_markdown)?.split(|c: char| !c.is_ascii_alphanumeric());
+    checked(words.next()?.parse().ok()?, words.next()?)
+}
+
+fn checked(position: u64, seal: &str) -> Option<ChainHead> {
     let is_seal = seal.len() == 64 && seal.bytes().all(|b| b.is_ascii_hexdigit());
-    (is_seal || seal == "-").then(|| ChainHead { position, seal: seal.trim_matches('-').to_owned() })
+    (position > 0 && is_seal).then(|| ChainHead { position, seal: seal.to_owned() })
 }

@@ -16,7 +16,8 @@ pub struct Month {
 impl Month {
     /// `2026-10`.
     pub fn parse(text: &str) -> Result<Self> {
-        let is_shaped = text.len() == 7 && text.is_char_boundary(4);
+        let is_shaped = text.len() == 7
+            && text.bytes().enumerate().all(|(at, b)| if at == 4 { b == b'-' } else { b.is_ascii_digit() });
         let first = is_shaped.then(|| NaiveDate::parse_from_str(&format!("{text}-01"), "%Y-%m-%d").ok()).flatten();
         let first = first.ok_or_else(|| {
             Error::configuration(format!("read month `{text}`: it is not of the form YYYY-MM"))

@@ -19,7 +19,13 @@ fn at(text: &str) -> DateTime<Utc> {
 
 fn october() -> Period {
     let (from, end) = Month::parse("2026-10").unwrap().bounds(Tz::UTC);
-    Period { from, until: end, now: at("2026-11-03T00:00:00Z"), timezone: Tz::UTC }
+    Period {
+        from,
+        until: end,
+        now: at("2026-11-03T00:00:00Z"),
+        ledger_began: at("2026-09-20T00:00:00Z"),
+        timezone: Tz::UTC,
+    }
 }
 
 fn run(operation: Operation, started: DateTime<Utc>, outcome: Outcome, reason: &str) -> Run {
@@ -93,7 +99,8 @@ fn settle(records: &mut SourceRecords) {
         rto_seconds: run.rto_seconds,
     };
     records.facts.drills = records.runs.iter().filter(|run| run.is_drill()).map(drilled).collect();
-    let of_month = |run: &&Run| run.is_drill() && run.started >= october().from;
+    let in_month = |ended: DateTime<Utc>| (october().from..october().until).contains(&ended);
+    let of_month = |run: &&Run| run.is_drill() && run.ended.is_some_and(in_month);
     let reported = |run: &Run| ReportedRun {
         run: run.clone(),
         details: BTreeMap::from([("server".to_owned(), "MariaDB 10.11".to_owned())]),
@@ -109,7 +116,7 @@ fn of<'a>(report: &'a SourceReport, objective: &str) -> &'a ObjectiveReport {
 #[test]
 fn a_month_in_which_everything_went_well_is_kept_whole() {
     let report = source(records(), october()).unwrap();
-    assert!(report.is_kept(), "{:?}", report.objectives);
+    assert!(report.kept() == Some(true), "{:?}", report.objectives);
     assert!(report.objectives.iter().all(|it| it.met_ratio == Some(1.0) && it.breaches.is_empty()));
     assert_eq!((report.days.days, report.days.with_passed_drill), (31, 31));
     assert_eq!(report.drills.len(), 31);
@@ -238,6 +245,8 @@ fn whole(sources: Vec<SourceReport>) -> SlaReport {
         version: "0".into(),
         evidence: Evidence {
             ledger_began: period.from,
+            sealed_since: Some(period.from),
+            adopted: 3,
             head: ChainHead { position: 12, seal: "ab".repeat(32) },
             is_whole: true,
             faults: Vec::new(),
@@ -265,15 +274,73 @@ fn what_others_said_has_no_meaning_in_any_form() {
 #[test]
 fn every_form_names_the_end_of_the_chain() {
     let report = whole(Vec::new());
-    for form in [html::render(&report), markdown::render(&report)] {
+    let json = serde_json::to_string(&report).unwrap();
+    for form in [html::render(&report), markdown::render(&report), json] {
         assert_eq!(named_head(&form), Some(report.evidence.head.clone()));
     }
-    assert_eq!(
-        named_head("{\"evidence_line\": \"ledger-seal 0 -\"}"),
-        Some(ChainHead { position: 0, seal: String::new() })
-    );
-    for bad in ["", "ledger-seal", "ledger-seal x y", "ledger-seal 12 abcdef", "ledger-seal 99999999999999999999999 -"]
-    {
+    let seal = "ab".repeat(32);
+    for bad in ["", "ledger-seal", "    ledger-seal x y", "    ledger-seal 12 abcdef", "    ledger-seal 0 -", "{}"] {
         assert_eq!(named_head(bad), None, "{bad}");
     }
+    assert_eq!(named_head(&format!("somebody said: ledger-seal 12 {seal}")), None);
+}
+
+#[test]
+fn a_drill_over_midnight_counts_for_the_day_and_the_month_in_which_it_ended() {
+    let mut records = records();
+    for run in records.runs.iter_mut().filter(|run| run.is_drill()) {
+        // From five to midnight to a quarter past.
+        run.started -= TimeDelta::minutes(275);
+        run.ended = Some(run.started + TimeDelta::minutes(20));
+    }
+    settle(&mut records);
+    let report = source(records, october()).unwrap();
+    assert_eq!((report.days.days, report.days.with_passed_drill), (31, 31), "{:?}", report.days.without);
+    assert_eq!(report.drills.len(), 31);
+}
+
+#[test]
+fn a_source_that_is_no_longer_configured_is_judged_until_its_last_run() {
+    let mut records = records();
+    records.is_configured = false;
+    records.runs.retain(|run| run.started < at("2026-10-10T12:00:00Z"));
+    settle(&mut records);
+    let report = source(records.clone(), october()).unwrap();
+    assert_eq!(report.until, at("2026-10-10T04:50:00Z"));
+    assert_eq!(report.kept(), Some(true), "{:?}", report.objectives);
+    let end = at("2026-11-30T00:00:00Z");
+    let november = Period { from: october().until, until: end, now: at("2026-12-01T00:00:00Z"), ..october() };
+    assert!(source(records, november).is_none());
+}
+
+#[test]
+fn a_promise_that_is_loosened_does_not_excuse_the_days_before() {
+    let mut records = records();
+    let mut loose = records.facts.promises[0].clone();
+    loose.since = at("2026-10-31T12:00:00Z");
+    loose.objectives.objective_ratio = 0.01;
+    records.facts.promises.push(loose);
+    records.runs.retain(|run| run.is_drill() || run.started < at("2026-10-02T00:00:00Z"));
+    settle(&mut records);
+    let report = source(records, october()).unwrap();
+    let rpo = of(&report, "rpo");
+    assert!(rpo.target_ratio > 0.98 && rpo.is_kept == Some(false), "{rpo:?}");
+}
+
+#[test]
+fn without_a_drill_that_measured_one_nobody_knows_the_recovery_time() {
+    let mut records = records();
+    records.runs.retain(|run| !run.is_drill() || run.started < october().from);
+    settle(&mut records);
+    let report = source(records, october()).unwrap();
+    assert_eq!(of(&report, "rto").is_kept, None);
+    assert_eq!(report.kept(), Some(false), "the drills themselves were promised");
+}
+
+#[test]
+fn what_was_before_the_ledger_is_not_judged() {
+    let began = at("2026-10-15T00:00:00Z");
+    let report = source(records(), Period { ledger_began: began, ..october() }).unwrap();
+    assert_eq!(report.from, began);
+    assert_eq!(report.days.days, 17);
 }

@@ -106,7 +106,7 @@ fn a_report_says_what_was_run_in_every_form() {
         assert!(ran.status == status && ran.stderr.contains(said), "{arguments:?}: {ran:?}");
     }
     let before = world.run(&["report", "--month", "2020-01"]);
-    assert!(before.status == 0 && before.stdout.contains("0 of 0 sources"), "{before:?}");
+    assert!(before.status == 0 && before.stdout.contains("No source was known"), "{before:?}");
 }
 
 #[test]
@@ -149,6 +149,8 @@ fn a_signed_report_is_good_until_it_or_the_past_is_changed() {
     assert!(again.stderr.contains("not as they were written"), "{again:?}");
     // Whoever makes the chain anew has another one than the one that was signed.
     tamper(&world, "DELETE FROM seals");
+    assert_eq!(world.run(&["report", "--month", &month()]).status, 1, "a ledger is sealed once");
+    tamper(&world, "DELETE FROM seal_origin");
     assert_eq!(world.run(&["report", "--month", &month()]).status, 0);
     let verified = world.run(&["report", "verify", &file, "--key", &public]);
     assert!(verified.status == 1 && verified.stdout.contains("written down elsewhere"), "{verified:?}");
@@ -180,8 +182,16 @@ fn keys_that_are_none_are_refused_before_anything_is_written() {
     let unsigned = world.run(&["report", "verify", &output, "--key", &path("report.pub")]);
     assert!(unsigned.status == 2 && unsigned.stderr.contains("read signature"), "{unsigned:?}");
     let unchecked = world.run(&["report", "verify", &output]);
-    assert!(unchecked.status == 0 && unchecked.stdout.contains("signature: not checked"), "{unchecked:?}");
-    fs::write(path("other.md"), "# Something else\n").unwrap();
+    assert!(unchecked.status == 4 && unchecked.stdout.contains("signature: not checked"), "{unchecked:?}");
+    for place in ["report.key", "config.toml", "tree"] {
+        let key = path("report.key");
+        let ran = world.run(&["report", "--month", &month(), "--output", &path(place), "--sign", &key]);
+        assert!(ran.status == 2 && ran.stderr.contains("write `"), "{place}: {ran:?}");
+    }
+    assert!(
+        !Path::new(&path("tree.sig")).exists() && fs::read_to_string(path("report.key")).unwrap().contains("PRIVATE")
+    );
+    fs::write(path("other.md"), "# Something else, all promises kept. ledger-seal 0 -\n    ledger-seal 0 -\n").unwrap();
     let other = world.run(&["report", "verify", &path("other.md")]);
     assert!(other.status == 1 && other.stdout.contains("names no entry of a ledger"), "{other:?}");
 }

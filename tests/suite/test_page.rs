@@ -57,8 +57,18 @@ fn a_test_page_is_raised_until_its_code_comes_back() {
     let twice = world.run(&["test-page", "--confirm", &format!("{first}")]);
     assert!(twice.status == 1 && twice.stderr.contains("it was confirmed at"), "{twice:?}");
 
-    let short = world.run(&["test-page", "--for", "1s", "--wait"]);
-    assert!(short.status == 1, "nobody confirmed it: {short:?}");
+    for lasting in ["0s", "300000years"] {
+        let ran = world.run(&["test-page", "--for", lasting]);
+        assert!(ran.status == 2 && ran.stderr.contains("24 hours"), "{ran:?}");
+    }
+    let short = world.run(&["test-page", "--for", "10s", "--wait"]);
+    assert!(short.status == 1 && short.stderr.contains("nobody confirmed it in time"), "{short:?}");
+    code(&service, |code| code == 0.0);
+    let waits = world.command(&["test-page", "--wait"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let third = code(&service, |code| code > 0.0);
+    assert_eq!(world.run(&["test-page", "--confirm", &format!("{third}")]).status, 0);
+    let waited = crate::support::Ran::of(waits.wait_with_output().unwrap());
+    assert!(waited.status == 0 && waited.stdout.contains("arrived"), "{waited:?}");
     code(&service, |code| code == 0.0);
     world.json(&["test-page"], 0);
     code(&service, |code| code > 0.0);
@@ -80,6 +90,11 @@ fn a_test_page_is_raised_by_curl_from_this_machine_and_by_no_browser() {
         let (status, answer) = post(&service.address, "/-/test-page", header);
         assert_eq!(status, 403, "{answer}");
     }
+    let mut stream = TcpStream::connect(&service.address).unwrap();
+    write!(stream, "POST /-/test-page HTTP/1.0\r\nHost: backup.example.org\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains(" 403 "), "as a proxy passes it on: {answer}");
     assert_eq!(post(&service.address, "/metrics", "").0, 405);
     assert!(get(&service.address, "/-/test-page").unwrap().contains(" 404 "), "looking raises nothing");
     assert_eq!(value(&service, "code"), 0.0);

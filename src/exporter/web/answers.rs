@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, FORWARDED, HeaderValue, ORIGIN, RETRY_AFTER,
-    VARY, VIA, WWW_AUTHENTICATE,
+    ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, FORWARDED, HOST, HeaderValue, ORIGIN,
+    RETRY_AFTER, VARY, VIA, WWW_AUTHENTICATE,
 };
 use hyper::http::request;
 use hyper::{Method, Response, StatusCode};
@@ -18,7 +18,7 @@ use super::body::Parts;
 use super::file::{Settings, WebFile};
 use super::negotiation;
 use super::users::Verdict;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::exporter::pages;
 
 /// Paths of other pages: what begins with one of these cannot be where the metrics are.
@@ -145,17 +145,21 @@ impl Answers {
     async fn raise_test_page(&self, request: &request::Parts) -> Response<Parts> {
         let is_from_here = request.extensions.get::<Peer>().is_some_and(|peer| peer.0.is_loopback());
         let is_passed_on = [FORWARDED, ORIGIN, VIA].iter().any(|name| request.headers.contains_key(name))
-            || request.headers.contains_key("x-forwarded-for");
-        if !is_from_here || is_passed_on {
+            || ["x-forwarded-for", "x-real-ip"].iter().any(|name| request.headers.contains_key(*name));
+        // A proxy in front of us says the name that it was called by.
+        let host = request.uri.host().or_else(|| request.headers.get(HOST).and_then(|host| host.to_str().ok()));
+        if !is_from_here || is_passed_on || !host.is_some_and(is_loopback_name) {
             let why = "a test page is raised from this machine itself, by curl or `backup-sla test-page`\n";
             return text(StatusCode::FORBIDDEN, why);
         }
         match self.site.ledger.raise_test_page(TEST_PAGE_LASTS).await {
-            Ok(_) => {
+            Ok(page) => {
+                tracing::info!("test page raised over HTTP, until {}", page.ends);
                 self.site.exporter.changed();
                 text(StatusCode::ACCEPTED, "test page raised: whoever gets it types the command that is in it\n")
             }
-            Err(error) => text(StatusCode::CONFLICT, format!("{error}\n")),
+            Err(error) if error.kind() == Kind::Busy => text(StatusCode::CONFLICT, format!("{error}\n")),
+            Err(error) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
         }
     }
 
@@ -198,6 +202,16 @@ impl Answers {
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         }
     }
+}
+
+/// Whether somebody on this machine would call it by this name.
+fn is_loopback_name(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None if host.matches(':').count() == 1 => host.split(':').next().unwrap_or_default(),
+        None => host,
+    };
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Parts> {

@@ -2,10 +2,12 @@
 //! one before it. Whoever changes, removes or inserts a record of the past leaves a chain that does not fit the records
 //! any more; whoever makes the whole chain anew leaves one that does not contain the seals that signed reports name.
 //!
-//! A record that changes as it should (a recovery point that goes away, a run that was taken for interrupted and reports
-//! after all) is sealed again, and the newest entry is the one that counts. This module knows nothing of reports.
+//! A record has a part that never changes, of which the digest is kept, and a state: a run is running and then has a result,
+//! a recovery point is there and then gone. A change of state is sealed again, and [`transition`] says which changes there can
+//! be: one that cannot is found for ever, whoever sealed it. This module knows nothing of reports.
 
 mod records;
+mod transition;
 mod verify;
 
 use chrono::{DateTime, Utc};
@@ -24,7 +26,9 @@ pub use verify::{SealFault, Sealed};
 /// Kinds of records that are sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Subject {
-    /// A run with its stages, checks, tables and details, once it has ended.
+    /// The ledger itself: when it began.
+    Ledger,
+    /// A run; once it has ended with its stages, checks, tables and details.
     Run,
     /// Runs that did not begin.
     Missed,
@@ -39,10 +43,12 @@ pub(super) enum Subject {
 }
 
 impl Subject {
-    const ALL: [Self; 6] = [Self::Run, Self::Missed, Self::Source, Self::Promise, Self::Point, Self::TestPage];
+    const ALL: [Self; 7] =
+        [Self::Ledger, Self::Run, Self::Missed, Self::Source, Self::Promise, Self::Point, Self::TestPage];
 
     fn name(self) -> &'static str {
         match self {
+            Self::Ledger => "ledger",
             Self::Run => "run",
             Self::Missed => "missed",
             Self::Source => "source",
@@ -55,6 +61,7 @@ impl Subject {
     /// For people, with the name of the record behind it.
     fn title(self) -> &'static str {
         match self {
+            Self::Ledger => "begin of the ledger at",
             Self::Run => "run",
             Self::Missed => "missed runs",
             Self::Source => "source",
@@ -71,11 +78,13 @@ struct Entry {
     subject: Subject,
     /// Which one: the columns that identify it, with slashes between them.
     name: String,
-    /// SHA-256 of its canonical form, or [`FORGOTTEN`].
+    /// SHA-256 of the canonical form of what never changes.
     content: String,
+    /// The rest.
+    state: String,
 }
 
-/// In place of a digest: the record is no longer kept, as it should be after so long a time.
+/// State of a record that is no longer kept, as it should be after so long a time.
 const FORGOTTEN: &str = "forgotten";
 /// What the first seal binds.
 const BEGINNING: &str = "";
@@ -98,9 +107,9 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// The seal of an entry: SHA-256 of a JSON array of all it says and of the seal before it.
-fn seal_of(position: i64, entry: (&str, &str, &str), sealed_at: i64, previous: &str) -> String {
-    let (subject, name, content) = entry;
-    hex(serde_json::json!([position, subject, name, content, sealed_at, previous]).to_string().as_bytes())
+fn seal_of(position: i64, entry: &Entry, sealed_at: i64, previous: &str) -> String {
+    let Entry { subject, name, content, state } = entry;
+    hex(serde_json::json!([position, subject.name(), name, content, state, sealed_at, previous]).to_string().as_bytes())
 }
 
 async fn head(tx: &mut SqliteConnection) -> Result<(i64, String)> {
@@ -114,24 +123,29 @@ async fn append(tx: &mut SqliteConnection, entries: &[Entry], now: DateTime<Utc>
     if entries.is_empty() {
         return Ok(());
     }
-    let (mut position, mut previous) = head(tx).await?;
+    let (last, mut previous) = head(tx).await?;
     let sealed_at = stored::micros(now);
-    for chunk in entries.chunks(ROWS_PER_INSERT) {
-        let mut insert =
-            QueryBuilder::<Sqlite>::new("INSERT INTO seals (position, subject, name, content, sealed_at, seal) ");
-        insert.push_values(chunk, |mut row, entry| {
-            position += 1;
-            let said = (entry.subject.name(), entry.name.as_str(), entry.content.as_str());
-            previous = seal_of(position, said, sealed_at, &previous);
-            row.push_bind(position).push_bind(said.0).push_bind(entry.name.clone()).push_bind(entry.content.clone());
-            row.push_bind(sealed_at).push_bind(previous.clone());
+    let mut numbered = Vec::new();
+    for (offset, entry) in (1..).zip(entries) {
+        let position = last.checked_add(offset).ok_or_else(|| Error::failed("seal records: the chain has no end"))?;
+        previous = seal_of(position, entry, sealed_at, &previous);
+        numbered.push((position, entry, previous.clone()));
+    }
+    for chunk in numbered.chunks(ROWS_PER_INSERT) {
+        let mut insert = QueryBuilder::<Sqlite>::new(
+            "INSERT INTO seals (position, subject, name, content, state, sealed_at, seal) ",
+        );
+        insert.push_values(chunk, |mut row, (position, entry, seal)| {
+            row.push_bind(*position).push_bind(entry.subject.name()).push_bind(entry.name.clone());
+            row.push_bind(entry.content.clone()).push_bind(entry.state.clone());
+            row.push_bind(sealed_at).push_bind(seal.clone());
         });
         insert.build().execute(&mut *tx).await.map_err(failed)?;
     }
     Ok(())
 }
 
-/// Seal runs that have ended.
+/// Seal runs that begin or have ended.
 pub(super) async fn seal_runs(tx: &mut SqliteConnection, runs: &[RunId], now: DateTime<Utc>) -> Result<()> {
     let entries = records::runs(tx, runs).await?;
     append(tx, &entries, now).await
@@ -200,35 +214,39 @@ pub(super) async fn forget_points(
     let old = "SELECT * FROM point_lifetimes WHERE source = ? AND gone_at < ?";
     let mut entries = records::fetch(tx, Subject::Point, sqlx::query(old).bind(source).bind(before)).await?;
     for entry in &mut entries {
-        FORGOTTEN.clone_into(&mut entry.content);
+        FORGOTTEN.clone_into(&mut entry.state);
     }
     append(tx, &entries, now).await
 }
 
 impl Ledger {
-    /// Seal what an older version of this program wrote, once: a ledger that has no seal yet.
+    /// Seal what an older version of this program wrote, once. A ledger that was sealed before is not sealed again: what is
+    /// missing there was removed.
     pub(super) async fn seal_what_is_there(&self) -> Result<()> {
-        let sealed: i64 =
-            sqlx::query_scalar("SELECT COUNT(*) FROM seals").fetch_one(&self.pool).await.map_err(failed)?;
-        if sealed > 0 {
+        const DONE: &str = "SELECT COUNT(*) FROM seal_origin";
+        let done: i64 = sqlx::query_scalar(DONE).fetch_one(&self.pool).await.map_err(failed)?;
+        if done > 0 {
             return Ok(());
         }
         let mut tx = self.write().await?;
-        if head(&mut tx).await?.0 == 0 {
-            let now = self.clock.wall();
-            for subject in Subject::ALL {
-                let mut known = 0;
-                loop {
-                    let entries = records::page(&mut tx, subject, known).await?;
-                    if entries.is_empty() {
-                        break;
-                    }
-                    append(&mut tx, &entries, now).await?;
-                    known += entries.len();
-                }
-            }
-            tx.commit().await.map_err(failed)?;
+        let done: i64 = sqlx::query_scalar(DONE).fetch_one(&mut *tx).await.map_err(failed)?;
+        if done > 0 {
+            return Ok(());
         }
-        Ok(())
+        let now = self.clock.wall();
+        for subject in Subject::ALL {
+            let mut pages = records::Pages::of(subject);
+            loop {
+                let entries = pages.next(&mut tx).await?;
+                if entries.is_empty() {
+                    break;
+                }
+                append(&mut tx, &entries, now).await?;
+            }
+        }
+        let (adopted, _) = head(&mut tx).await?;
+        let note = sqlx::query("INSERT INTO seal_origin (adopted) VALUES (?)").bind(adopted);
+        note.execute(&mut *tx).await.map_err(failed)?;
+        tx.commit().await.map_err(failed)
     }
 }

@@ -1,5 +1,6 @@
 //! The canonical form of a record: a JSON array of its values, in an order that never changes. A column that is added to
-//! the schema later is not part of it unless it is added here, under a new [`Subject`].
+//! the schema later is not part of it unless it is added here, under a new [`Subject`]. `process` of a run is not: it only
+//! says who is running it.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use super::{Entry, Subject, failed, hex};
 use crate::error::Result;
 use crate::ledger::RunId;
-use crate::ledger::stored::column;
+use crate::ledger::stored::{RUNNING, column};
 
 /// Records per query.
 const PAGE: usize = 500;
@@ -26,18 +27,23 @@ use Type::{Real, Text, Whole};
 
 type Columns = &'static [(&'static str, Type)];
 
+/// What never changes, the columns that say which record it is first.
 const RUN: Columns = &[
     ("id", Text),
     ("source", Text),
     ("operation", Text),
     ("kind", Text),
+    ("started_at", Whole),
+    ("begun_revision", Whole),
+    ("repository", Text),
+];
+
+/// What a run gets when it ends.
+const RESULT: Columns = &[
     ("outcome", Text),
     ("reason", Text),
     ("hint", Text),
-    ("process", Text),
-    ("started_at", Whole),
     ("ended_at", Whole),
-    ("begun_revision", Whole),
     ("ended_revision", Whole),
     ("recovery_point", Text),
     ("recovery_point_time", Whole),
@@ -51,22 +57,13 @@ const RUN: Columns = &[
     ("check_count", Whole),
     ("mismatch_count", Whole),
     ("verified_rows", Whole),
-    ("repository", Text),
 ];
 
-const MISSED: Columns = &[
-    ("source", Text),
-    ("operation", Text),
-    ("kind", Text),
-    ("first_at", Whole),
-    ("last_at", Whole),
-    ("missed", Whole),
-    ("reason", Text),
-    ("recorded_at", Whole),
-];
-
-const SOURCE: Columns = &[("name", Text), ("kind", Text), ("repository", Text), ("created_at", Whole)];
-
+const LEDGER: Columns = &[("created_at", Whole)];
+const MISSED: Columns = &[("source", Text), ("operation", Text), ("kind", Text), ("first_at", Whole)];
+const MISSED_STATE: Columns = &[("missed", Whole), ("last_at", Whole), ("recorded_at", Whole), ("reason", Text)];
+const SOURCE: Columns = &[("name", Text)];
+const SOURCE_STATE: Columns = &[("created_at", Whole), ("kind", Text), ("repository", Text)];
 const PROMISE: Columns = &[
     ("source", Text),
     ("revision", Whole),
@@ -78,7 +75,6 @@ const PROMISE: Columns = &[
     ("max_chain_length", Whole),
     ("objective_ratio", Real),
 ];
-
 const POINT: Columns = &[
     ("source", Text),
     ("id", Text),
@@ -88,12 +84,10 @@ const POINT: Columns = &[
     ("chain_length", Whole),
     ("available_at", Whole),
     ("first_seen", Whole),
-    ("gone_at", Whole),
-    ("gone_revision", Whole),
 ];
-
-const TEST_PAGE: Columns =
-    &[("revision", Whole), ("code", Whole), ("raised_at", Whole), ("ends_at", Whole), ("confirmed_at", Whole)];
+const POINT_STATE: Columns = &[("gone_at", Whole), ("gone_revision", Whole)];
+const TEST_PAGE: Columns = &[("revision", Whole), ("code", Whole), ("raised_at", Whole)];
+const TEST_PAGE_STATE: Columns = &[("ends_at", Whole), ("confirmed_at", Whole)];
 
 const STAGE: Columns = &[("name", Text), ("seconds", Real)];
 const CHECK: Columns = &[("name", Text), ("expected", Text), ("actual", Text), ("ok", Whole)];
@@ -109,37 +103,64 @@ const PARTS: [(&str, Columns); 4] = [
 ];
 
 impl Subject {
-    fn columns(self) -> Columns {
+    /// What never changes of a record, and what may.
+    fn columns(self) -> (Columns, Columns) {
         match self {
-            Self::Run => RUN,
-            Self::Missed => MISSED,
-            Self::Source => SOURCE,
-            Self::Promise => PROMISE,
-            Self::Point => POINT,
-            Self::TestPage => TEST_PAGE,
+            Self::Ledger => (LEDGER, &[]),
+            Self::Run => (RUN, RESULT),
+            Self::Missed => (MISSED, MISSED_STATE),
+            Self::Source => (SOURCE, SOURCE_STATE),
+            Self::Promise => (PROMISE, &[]),
+            Self::Point => (POINT, POINT_STATE),
+            Self::TestPage => (TEST_PAGE, TEST_PAGE_STATE),
         }
     }
 
-    /// How many of the first columns say which record it is. For missed runs and points those do.
+    /// How many of the first columns say which record it is.
     fn identity(self) -> usize {
         match self {
-            Self::Run | Self::Source | Self::TestPage => 1,
+            Self::Ledger | Self::Run | Self::Source | Self::TestPage => 1,
             Self::Promise => 2,
             Self::Point => 3,
             Self::Missed => 4,
         }
     }
+}
 
-    /// A page of all its records that are to be sealed.
-    fn page(self) -> &'static str {
-        match self {
-            Self::Run => "SELECT * FROM runs WHERE outcome <> 'running' ORDER BY id LIMIT ? OFFSET ?",
-            Self::Missed => "SELECT * FROM missed_runs ORDER BY source, operation, kind, first_at LIMIT ? OFFSET ?",
-            Self::Source => "SELECT * FROM sources ORDER BY name LIMIT ? OFFSET ?",
-            Self::Promise => "SELECT * FROM promises ORDER BY source, revision LIMIT ? OFFSET ?",
-            Self::TestPage => "SELECT * FROM test_pages ORDER BY revision LIMIT ? OFFSET ?",
-            Self::Point => "SELECT * FROM point_lifetimes ORDER BY source, id, seen_revision LIMIT ? OFFSET ?",
-        }
+/// All records of a kind, some at a time.
+pub(super) struct Pages {
+    subject: Subject,
+    seen: usize,
+    last_run: String,
+}
+
+impl Pages {
+    pub(super) fn of(subject: Subject) -> Self {
+        Self { subject, seen: 0, last_run: String::new() }
+    }
+
+    /// The next ones; nothing at the end.
+    pub(super) async fn next(&mut self, tx: &mut SqliteConnection) -> Result<Vec<Entry>> {
+        let number = |it: usize| i64::try_from(it).unwrap_or(i64::MAX);
+        let statement = match self.subject {
+            // There may be a million of them: no page may cost more than the one before.
+            Subject::Run => "SELECT * FROM runs WHERE id > ? ORDER BY id LIMIT ?",
+            Subject::Ledger => "SELECT * FROM ledger_origin ORDER BY created_at LIMIT ? OFFSET ?",
+            Subject::Missed => "SELECT * FROM missed_runs ORDER BY source, operation, kind, first_at LIMIT ? OFFSET ?",
+            Subject::Source => "SELECT * FROM sources ORDER BY name LIMIT ? OFFSET ?",
+            Subject::Promise => "SELECT * FROM promises ORDER BY source, revision LIMIT ? OFFSET ?",
+            Subject::TestPage => "SELECT * FROM test_pages ORDER BY revision LIMIT ? OFFSET ?",
+            Subject::Point => "SELECT * FROM point_lifetimes ORDER BY source, id, seen_revision LIMIT ? OFFSET ?",
+        };
+        let query = sqlx::query(statement);
+        let query = match self.subject {
+            Subject::Run => query.bind(self.last_run.clone()).bind(number(PAGE)),
+            _ => query.bind(number(PAGE)).bind(number(self.seen)),
+        };
+        let entries = fetch(tx, self.subject, query).await?;
+        self.seen += entries.len();
+        self.last_run = entries.last().map(|entry| entry.name.clone()).unwrap_or_default();
+        Ok(entries)
     }
 }
 
@@ -153,30 +174,38 @@ pub(super) async fn fetch(
     if subject == Subject::Run {
         with_parts(tx, &rows).await
     } else {
-        rows.iter().map(|row| entry(subject, row)).collect()
+        Ok(rows.iter().map(|row| entry(subject, row)).collect())
     }
 }
 
-/// Runs by their names, those that have ended.
+/// Runs by their names.
 pub(super) async fn runs(tx: &mut SqliteConnection, runs: &[RunId]) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for run in runs {
-        let query = sqlx::query("SELECT * FROM runs WHERE id = ? AND outcome <> 'running'").bind(&run.0);
+        let query = sqlx::query("SELECT * FROM runs WHERE id = ?").bind(&run.0);
         entries.extend(fetch(tx, Subject::Run, query).await?);
     }
     Ok(entries)
 }
 
-/// Some of all records of a kind, `skipped` of them being known; nothing at the end.
-pub(super) async fn page(tx: &mut SqliteConnection, subject: Subject, skipped: usize) -> Result<Vec<Entry>> {
-    let number = |it: usize| i64::try_from(it).unwrap_or(i64::MAX);
-    let query = sqlx::query(subject.page()).bind(number(PAGE)).bind(number(skipped));
-    fetch(tx, subject, query).await
+fn entry(subject: Subject, row: &SqliteRow) -> Entry {
+    let (fixed, state) = subject.columns();
+    let (fixed, state) = (values(fixed, row), values(state, row));
+    let state = if state.is_empty() { String::new() } else { short(state) };
+    Entry { subject, name: name(subject, &fixed), content: digest(fixed), state }
 }
 
-fn entry(subject: Subject, row: &SqliteRow) -> Result<Entry> {
-    let values = values(subject.columns(), row)?;
-    Ok(Entry { subject, name: name(subject, &values), content: hex(Value::Array(values).to_string().as_bytes()) })
+/// A state as it is sealed: texts of any length are digests of themselves.
+fn short(values: Vec<Value>) -> String {
+    let shorten = |value: Value| match value {
+        Value::String(text) if text.len() > 100 => Value::String(hex(text.as_bytes())),
+        other => other,
+    };
+    Value::Array(values.into_iter().map(shorten).collect()).to_string()
+}
+
+fn digest(values: Vec<Value>) -> String {
+    hex(Value::Array(values).to_string().as_bytes())
 }
 
 /// Entries of runs, with everything that belongs to them.
@@ -188,11 +217,17 @@ async fn with_parts(tx: &mut SqliteConnection, rows: &[SqliteRow]) -> Result<Vec
     }
     let mut entries = Vec::new();
     for (row, id) in rows.iter().zip(&ids) {
-        let mut values = values(Subject::Run.columns(), row)?;
-        let name = name(Subject::Run, &values);
-        values.extend(parts.iter_mut().map(|part| Value::Array(part.remove(id).unwrap_or_default())));
-        let content = hex(Value::Array(values).to_string().as_bytes());
-        entries.push(Entry { subject: Subject::Run, name, content });
+        let mut entry = entry(Subject::Run, row);
+        let result = values(RESULT, row);
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let (outcome, ended) = (text(&result[0]), text(&result[3]));
+        entry.state = if outcome == RUNNING {
+            format!("{RUNNING} {}", values(&[("started_at", Whole)], row)[0])
+        } else {
+            let belonging = parts.iter_mut().map(|part| Value::Array(part.remove(id).unwrap_or_default()));
+            format!("{outcome} {ended} {}", digest(result.into_iter().chain(belonging).collect()))
+        };
+        entries.push(entry);
     }
     Ok(entries)
 }
@@ -215,16 +250,22 @@ async fn parts_of(
     }
     query.push(") ORDER BY run_id, position");
     for row in query.build().fetch_all(tx).await.map_err(failed)? {
-        by_run.entry(column(&row, "run_id")?).or_default().push(Value::Array(values(columns, &row)?));
+        by_run.entry(column(&row, "run_id")?).or_default().push(Value::Array(values(columns, &row)));
     }
     Ok(by_run)
 }
 
-fn values(columns: Columns, row: &SqliteRow) -> Result<Vec<Value>> {
+/// Values as they are stored. One that is of another type than it should be is told apart from every one that is right.
+fn values(columns: &[(&'static str, Type)], row: &SqliteRow) -> Vec<Value> {
+    let strange = |name: &str| Value::String(format!("{name} is not what it should be"));
     let value = |(name, kind): &(&'static str, Type)| match kind {
-        Text => row.try_get::<Option<String>, _>(*name).map(Value::from).map_err(failed),
-        Whole => row.try_get::<Option<i64>, _>(*name).map(Value::from).map_err(failed),
-        Real => row.try_get::<Option<f64>, _>(*name).map(Value::from).map_err(failed),
+        Text => row.try_get::<Option<String>, _>(*name).map_or_else(|_| strange(name), Value::from),
+        Whole => row.try_get::<Option<i64>, _>(*name).map_or_else(|_| strange(name), Value::from),
+        Real => match row.try_get::<Option<f64>, _>(*name) {
+            Ok(Some(number)) if !number.is_finite() => strange(name),
+            Ok(number) => Value::from(number),
+            Err(_) => strange(name),
+        },
     };
     columns.iter().map(value).collect()
 }

@@ -38,6 +38,8 @@ fn sources() -> Vec<PathBuf> {
         .iter()
         .flat_map(|dir| files(dir))
         .filter(|path| path.is_file())
+        // The catalogue of the schema is each product's own.
+        .filter(|path| path.file_name().unwrap() != "schema.rs")
         .collect()
 }
 

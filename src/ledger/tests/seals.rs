@@ -54,7 +54,7 @@ async fn faults(ledger: &Ledger, known: &[ChainHead]) -> Vec<String> {
 
 async fn tamper(ledger: &Ledger, statement: &'static str) {
     let done = sqlx::query(statement).execute(&ledger.pool).await.unwrap();
-    assert!(done.rows_affected() > 0, "{statement} changed nothing");
+    assert!(done.rows_affected() > 0 || statement.starts_with("CREATE"), "{statement} changed nothing");
 }
 
 #[tokio::test]
@@ -101,6 +101,12 @@ async fn every_change_of_the_past_is_found_and_named() {
         ("UPDATE point_lifetimes SET gone_at = NULL WHERE id = 'p'", "recovery point agama/p"),
         ("UPDATE sources SET created_at = created_at + 1 WHERE name = 'shop'", "source shop"),
         ("DELETE FROM seals WHERE position = 4", "entries 4 to 4 of the chain are missing"),
+        ("DELETE FROM seals", "was added by something"),
+        ("UPDATE seals SET position = position - 2000", "of the chain are missing"),
+        ("UPDATE runs SET row_count = 'two' WHERE outcome = 'failed'", "run "),
+        ("UPDATE runs SET rto_seconds = -9e999 WHERE outcome = 'failed'", "run "),
+        ("UPDATE ledger_origin SET created_at = created_at - 5", "begin of the ledger at"),
+        ("CREATE TRIGGER quiet AFTER UPDATE ON runs BEGIN UPDATE runs SET reason = ''; END", "trigger quiet"),
         ("UPDATE seals SET sealed_at = sealed_at + 1 WHERE position = 5", "entry 5 of the chain was changed"),
     ];
     for (statement, expected) in cases {
@@ -112,12 +118,94 @@ async fn every_change_of_the_past_is_found_and_named() {
     }
 }
 
+/// Whoever knows how the chain is made appends to it.
+async fn append_by_hand(ledger: &Ledger, state: &str, of: &str) {
+    use sha2::{Digest as _, Sha256};
+    let (position, previous): (i64, String) =
+        sqlx::query_as("SELECT position, seal FROM seals ORDER BY position DESC LIMIT 1")
+            .fetch_one(&ledger.pool)
+            .await
+            .unwrap();
+    let (name, content): (String, String) =
+        sqlx::query_as("SELECT name, content FROM seals WHERE subject = 'run' AND state LIKE ?")
+            .bind(format!("{of} %"))
+            .fetch_one(&ledger.pool)
+            .await
+            .unwrap();
+    let sealed_at = ledger.clock.wall().timestamp_micros();
+    let said = serde_json::json!([position + 1, "run", name, content, state, sealed_at, previous]).to_string();
+    let seal = crate::domain::digest::Digest(Sha256::digest(said.as_bytes()).into()).to_string();
+    sqlx::query(
+        "INSERT INTO seals (position, subject, name, content, state, sealed_at, seal) VALUES (?, 'run', ?, ?, ?, ?, ?)",
+    )
+    .bind(position + 1)
+    .bind(name)
+    .bind(content)
+    .bind(state)
+    .bind(sealed_at)
+    .bind(seal)
+    .execute(&ledger.pool)
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_result_that_is_sealed_again_is_no_result() {
+    for state in ["passed 1790000000000000 00", "forgotten", "running 1790000000000000"] {
+        let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+        let ledger = busy(dir.path(), &clock).await;
+        append_by_hand(&ledger, state, "failed").await;
+        let found = faults(&ledger, &[]).await;
+        assert!(
+            found.iter().any(|fault| fault.contains("was changed after it was written (entry")),
+            "{state}: {found:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_program_does_not_seal_for_others_what_they_changed() {
+    // A source that is made younger, and touched so that it is sealed again.
+    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+    let ledger = busy(dir.path(), &clock).await;
+    clock.advance(1000);
+    tamper(&ledger, "UPDATE sources SET created_at = created_at + 500000000, kind = 'files' WHERE name = 'agama'")
+        .await;
+    ledger.ensure_source("agama", "mysql", "offsite").await.unwrap();
+    assert!(faults(&ledger, &[]).await.iter().any(|fault| fault.contains("source agama was changed")));
+    // The time without a point, forgotten too early.
+    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+    let ledger = busy(dir.path(), &clock).await;
+    tamper(&ledger, "UPDATE point_lifetimes SET gone_at = 0 WHERE id = 'p'").await;
+    ledger.reconcile_points("agama", &[point("q", &clock, 20), point("r", &clock, 10)]).await.unwrap();
+    assert!(faults(&ledger, &[]).await.iter().any(|fault| fault.contains("recovery point agama/p")));
+    // A run that never began, taken for interrupted.
+    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+    let ledger = busy(dir.path(), &clock).await;
+    tamper(
+        &ledger,
+        "INSERT INTO runs SELECT 'forged', source, operation, kind, 'running', reason, hint, 'gone', started_at, NULL, \
+         begun_revision + 100000, NULL, recovery_point, recovery_point_time, NULL, 0.001, over_rto, logical_bytes, added_bytes, \
+         row_count, chain_length, check_count, mismatch_count, verified_rows, repository FROM runs WHERE outcome = 'failed'",
+    )
+    .await;
+    assert_eq!(ledger.recover().await.unwrap().len(), 1);
+    assert!(faults(&ledger, &[]).await.iter().any(|fault| fault.contains("run forged was added")));
+    // A run that began, and is gone.
+    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+    let ledger = busy(dir.path(), &clock).await;
+    ledger.begin(&backup("agama")).await.unwrap();
+    tamper(&ledger, "DELETE FROM runs WHERE outcome = 'running'").await;
+    assert!(faults(&ledger, &[]).await.iter().any(|fault| fault.contains("was removed")));
+}
+
 #[tokio::test]
 async fn a_chain_that_was_cut_or_made_anew_does_not_have_what_was_written_down_elsewhere() {
     let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
     let ledger = busy(dir.path(), &clock).await;
     let head = ledger.seal_head().await.unwrap();
     tamper(&ledger, "DELETE FROM seals").await;
+    tamper(&ledger, "DELETE FROM seal_origin").await;
     tamper(&ledger, "UPDATE runs SET outcome = 'passed' WHERE outcome = 'failed'").await;
     ledger.clone().close().await;
     clock.advance(1);
@@ -143,9 +231,12 @@ async fn what_an_older_version_wrote_is_sealed_once() {
     let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
     let ledger = busy(dir.path(), &clock).await;
     tamper(&ledger, "DELETE FROM seals").await;
+    tamper(&ledger, "DELETE FROM seal_origin").await;
     ledger.close().await;
     let ledger = open(dir.path(), &clock).await;
     assert_eq!(faults(&ledger, &[]).await, Vec::<String>::new());
+    let found = ledger.verify_seals(&[]).await.unwrap();
+    assert!(found.adopted == found.head.position && found.since == Some(clock.wall()), "and it is said so: {found:?}");
     assert!(ledger.seal_head().await.unwrap().position > 10);
     tamper(&ledger, "DELETE FROM seals WHERE subject = 'run' AND position = (SELECT MAX(position) FROM seals WHERE subject = 'run')").await;
     ledger.close().await;

@@ -225,6 +225,7 @@ fn a_breach_keeps_back_the_warnings_that_led_to_it_and_no_others() {
         "BackupMissed backup-sla db1 shop",
         "BackupFailed backup-sla db1 wiki",
     ];
+    wait_for("inhibition", || (alertmanager.inhibited().len() >= inhibited.len()).then_some(()));
     assert_eq!(alertmanager.inhibited(), set(&inhibited));
     // The warning that is left comes in the notification that the others would have been in.
     let tickets = set(&[
