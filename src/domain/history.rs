@@ -295,7 +295,7 @@ fn ages(facts: &Facts, objectives: &Objectives) -> impl Iterator<Item = i64> {
     });
     let of_drills =
         facts.drills.iter().filter(|drill| drill.passed).flat_map(move |drill| limits(drill.ended, interval));
-    of_points.chain(of_drills).chain(limits(facts.created, retention))
+    of_points.chain(of_drills).chain(limits(facts.created, retention.saturating_add(rpo)))
 }
 
 #[allow(clippy::cast_possible_truncation)] // a small constant

@@ -85,8 +85,9 @@ impl Objectives {
             Objective::Rpo => within(age(measured.newest), self.rpo),
             Objective::Rto => within(measured.rto_seconds, self.rto),
             Objective::Retention => {
-                // A source younger than the promised retention cannot have older points yet; from then on it must.
-                let is_young = within(age(measured.created), self.retention);
+                // A source younger than the promised retention cannot have older points yet; from then on it must. Its first
+                // point may come as late as the RPO allows.
+                let is_young = within(age(measured.created), self.retention.saturating_add(self.rpo));
                 let reaches_back = age(measured.oldest).is_some_and(|s| s >= self.retention.as_secs_f64());
                 measured.oldest.is_some() && (is_young || reaches_back)
             }

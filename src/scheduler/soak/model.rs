@@ -98,7 +98,7 @@ impl Model {
         let oldest = points.iter().map(|point| point.as_of).min();
         let drills = self.ended(source, false);
         let passed = drills.iter().rev().find(|(_, _, end)| *end == End::Good);
-        let young = self.created.get(source).is_some_and(|created| age(*created) <= promised.retention);
+        let young = self.created.get(source).is_some_and(|created| age(*created) <= promised.retention + promised.rpo);
         [
             newest.is_some_and(|newest| age(newest) <= promised.rpo),
             passed.is_some_and(|(run, ..)| run.seconds <= promised.rto),
