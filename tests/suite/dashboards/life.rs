@@ -184,7 +184,8 @@ impl Life {
         let bytes = if kind == BackupKind::Full { grown } else { grown * (0.004 + 0.006 * noise(seed)) };
         let row = point(subject.name, kind, deed.begins, bytes, chain_length);
         let points = self.points.entry(subject.name).or_default();
-        points.push(row.clone());
+        // A restore of increments loads the full below them, too.
+        points.push(PointRow { logical_bytes: grown as u64, ..row.clone() });
         let kept_from = deed.begins - TimeDelta::days(31);
         points.retain(|point| point.as_of >= kept_from);
         self.ledger.reconcile_points(subject.name, points).await.unwrap();
