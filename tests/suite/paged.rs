@@ -180,6 +180,11 @@ impl Watch {
         for alert in alerts {
             self.expected.insert((*alert).to_owned());
             self.wait(&format!("{alert} is paged"), |it| it.told("pager").contains(&format!("firing {alert}")));
+            let (name, source) = alert.split_once(' ').unwrap();
+            let text = self.alertmanager.inbox.text(name, source);
+            // On what, what to type next, and where there is more to read.
+            let wanted = ["`", &format!("docs/runbooks/BackupSla{name}.md"), source];
+            assert!(wanted.iter().all(|it| *it == "-" || text.contains(it)), "{alert}: {text}");
         }
         self.nothing_else_was_paged();
     }

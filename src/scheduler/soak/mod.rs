@@ -186,6 +186,8 @@ impl Soak {
                 rpo: seconds(objectives.rpo),
                 rto: seconds(objectives.rto),
                 retention: seconds(objectives.retention),
+                chain_length: f64::from(objectives.max_chain_length),
+                ratio: objectives.objective_ratio,
                 drill_interval: seconds(objectives.drill_interval),
             };
             self.model.promised.insert(source.name.clone(), promised);
@@ -492,7 +494,7 @@ const CRON: [(&str, Work, &str, i64); 6] = [
 ];
 
 /// Exported, and not what this model is about: the service itself, repositories, what there are only full backups of.
-const ELSEWHERE: [&str; 17] = [
+const ELSEWHERE: [&str; 14] = [
     "backup_sla_test_page_",
     "process_",
     "backup_sla_build_info",
@@ -506,9 +508,6 @@ const ELSEWHERE: [&str; 17] = [
     "backup_sla_operation_progress_ratio",
     "backup_sla_backup_next_run",
     "backup_sla_drill_next_run",
-    "backup_sla_chain_",
-    "backup_sla_pitr_gap",
-    "backup_sla_slo_objective_ratio",
     "backup_sla_source_info",
 ];
 

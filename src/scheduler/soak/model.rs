@@ -46,6 +46,8 @@ pub(super) struct Promised {
     pub rpo: f64,
     pub rto: f64,
     pub retention: f64,
+    pub chain_length: f64,
+    pub ratio: f64,
     pub drill_interval: f64,
 }
 
@@ -145,6 +147,12 @@ impl Model {
         put("rto_objective_seconds", "", promised.rto);
         put("retention_objective_seconds", "", promised.retention);
         put("drill_interval_objective_seconds", "", promised.drill_interval);
+        put("chain_length_objective", "", promised.chain_length);
+        put("slo_objective_ratio", "", promised.ratio);
+        // There are no increments, so no chain can be long, broken or have a hole.
+        for name in ["chain_length", "chain_broken", "pitr_gap_seconds"] {
+            put(name, "", 0.0);
+        }
 
         let points = self.listed(source);
         let newest = points.iter().map(|point| point.as_of).max();
