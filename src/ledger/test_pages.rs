@@ -116,14 +116,7 @@ impl Ledger {
             return wrong(&format!("it was confirmed at {}", stored::shown(confirmed)));
         }
         page.confirmed = Some(now);
-        sqlx::query("UPDATE test_pages SET confirmed_at = ? WHERE revision = ?")
-            .bind(stored::micros(now))
-            .bind(page.revision)
-            .execute(&mut *tx)
-            .await
-            .map_err(failed)?;
-        next_revision(&mut tx).await?;
-        seal_test_page(&mut tx, page.revision, now).await?;
+        settle(&mut tx, &page, now).await?;
         tx.commit().await.map_err(failed)?;
         Ok(page)
     }
@@ -134,14 +127,7 @@ impl Ledger {
         let mut tx = self.write().await?;
         let Some(mut page) = read(&mut tx, LAST).await?.filter(|page| page.is_raised(now)) else { return Ok(None) };
         page.ends = now;
-        sqlx::query("UPDATE test_pages SET ends_at = ? WHERE revision = ?")
-            .bind(stored::micros(now))
-            .bind(page.revision)
-            .execute(&mut *tx)
-            .await
-            .map_err(failed)?;
-        next_revision(&mut tx).await?;
-        seal_test_page(&mut tx, page.revision, now).await?;
+        settle(&mut tx, &page, now).await?;
         tx.commit().await.map_err(failed)?;
         Ok(Some(page))
     }
@@ -161,6 +147,19 @@ impl Ledger {
             .map_err(failed)?;
         rows.iter().map(page).collect()
     }
+}
+
+/// Write down what became of a page.
+async fn settle(tx: &mut SqliteConnection, page: &TestPage, now: DateTime<Utc>) -> Result<()> {
+    sqlx::query("UPDATE test_pages SET ends_at = ?, confirmed_at = ? WHERE revision = ?")
+        .bind(stored::micros(page.ends))
+        .bind(page.confirmed.map(stored::micros))
+        .bind(page.revision)
+        .execute(&mut *tx)
+        .await
+        .map_err(failed)?;
+    next_revision(tx).await?;
+    seal_test_page(tx, page.revision, now).await
 }
 
 /// What is known of test pages, in a transaction that reads other things too.

@@ -25,8 +25,8 @@ pub(super) fn may_change(subject: Subject, from: &str, to: &str, sealed_at: i64)
         Subject::Ledger | Subject::Promise => false,
         Subject::Run => {
             let (before, after) = (word(from, 0), word(to, 0));
-            // A run that was taken for interrupted may report after all.
-            let is_open = before == RUNNING || (before == Outcome::Interrupted.name() && after != before);
+            // A run that was taken for interrupted may report after all, even that it was interrupted.
+            let is_open = before == RUNNING || before == Outcome::Interrupted.name();
             is_open && after != RUNNING && word(to, 1).parse() == Ok(sealed_at)
         }
         Subject::Point if to == FORGOTTEN => {

@@ -69,6 +69,20 @@ async fn what_is_written_as_it_should_be_is_whole() {
     sqlx::query("UPDATE runs SET process = 'gone' WHERE id = ?").bind(&run.0).execute(&ledger.pool).await.unwrap();
     assert_eq!(ledger.recover().await.unwrap(), std::slice::from_ref(&run));
     ledger.finish(&run, &RunResult::new(Outcome::Inconclusive, 3.0)).await.unwrap();
+    let cancelled = ledger.begin(&drill("shop")).await.unwrap();
+    sqlx::query("UPDATE runs SET process = 'gone' WHERE id = ?")
+        .bind(&cancelled.0)
+        .execute(&ledger.pool)
+        .await
+        .unwrap();
+    ledger.recover().await.unwrap();
+    ledger.finish(&cancelled, &RunResult::new(Outcome::Interrupted, 3.0)).await.unwrap();
+    // A test page that is withdrawn and comes back late.
+    let page = ledger.raise_test_page(Duration::from_mins(1)).await.unwrap();
+    clock.advance(10);
+    ledger.withdraw_test_page().await.unwrap().unwrap();
+    clock.advance(10);
+    ledger.confirm_test_page(page.code).await.unwrap();
     ledger.begin(&backup("agama")).await.unwrap();
     clock.advance((GONE_POINTS_DAYS + 1) * 86_400);
     ledger.reconcile_points("agama", &[]).await.unwrap();

@@ -5,111 +5,32 @@
 //! times come twice has no one answer to be held against.
 
 mod calendar;
+mod ends;
 mod forecast;
 mod model;
+mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use self::model::{End, Happened, Model, Point, Promised};
-use super::job::{Ended, Job, Limits, Missed, Promise, Step};
+use self::model::{End, Happened, Model, Promised};
+use self::world::{CONFIG, Chance, LIMITS, START, SoakClock};
+use super::job::{Ended, Job, Missed, Promise, Step};
 use super::plan::Plan;
 use super::work;
 use crate::clock::Clock;
 use crate::config::{Config, parse};
-use crate::domain::drill::{Check, TableResult};
-use crate::domain::manifest::{BackupKind, RecoveryPointId};
 use crate::domain::schedule::Work;
 use crate::exporter::collector::collect;
 use crate::exporter::exposition::{Exposition, Format};
 use crate::exporter::refresh::Exporter;
-use crate::ledger::{Ledger, MissedRuns, Outcome, PointRow, RunId, RunResult, RunStart};
-
-/// Two weeks before the clocks of Berlin are put back, 00:00 UTC.
-const START: &str = "2026-10-11T00:00:00Z";
-const LIMITS: Limits = Limits { backups: 2, drills: 1 };
-
-const CONFIG: &str = r#"
-state_dir = "state"
-timezone = "Europe/Berlin"
-[repository.offsite]
-kind = "restic"
-url = "repo"
-password_file = "key"
-[sla.hourly]
-rpo = "6h"
-rto = "90m"
-retention = "20d"
-drill_interval = "26h"
-[sla.daily]
-rpo = "25h"
-rto = "5h"
-retention = "10d"
-drill_interval = "2d"
-[source.a]
-kind = "files"
-repository = "offsite"
-sla = "hourly"
-schedule = { full = "0 */4 * * *", drill = "30 4 * * *" }
-files = { paths = ["a"] }
-[source.b]
-kind = "files"
-repository = "offsite"
-sla = "daily"
-schedule = { full = "30 2 * * *", drill = "30 2 * * *", jitter = "20m" }
-files = { paths = ["b"] }
-[source.c]
-kind = "files"
-repository = "offsite"
-sla = "hourly"
-schedule = { full = "@every 290m", drill = "@every 13h" }
-files = { paths = ["c"] }
-[source.d]
-kind = "files"
-repository = "offsite"
-sla = "daily"
-schedule = { full = "15 3 * * *", drill = "45 3 * * *" }
-files = { paths = ["d"] }
-"#;
-
-struct SoakClock(AtomicI64);
-
-impl SoakClock {
-    fn set(&self, now: DateTime<Utc>) {
-        self.0.store(now.timestamp_micros(), Ordering::SeqCst);
-    }
-}
-
-impl Clock for SoakClock {
-    fn wall(&self) -> DateTime<Utc> {
-        DateTime::from_timestamp_micros(self.0.load(Ordering::SeqCst)).unwrap()
-    }
-    fn monotonic(&self) -> Duration {
-        Duration::from_micros(self.0.load(Ordering::SeqCst).unsigned_abs())
-    }
-}
-
-/// splitmix64: the same seed, the same life.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % bound
-    }
-    fn percent(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-}
+use crate::ledger::{Ledger, MissedRuns, PointRow, RunId, RunStart};
 
 /// A run that is under way: its place in the model, its run in the ledger, when it ends.
 struct Under {
@@ -284,129 +205,6 @@ impl Soak {
             over: false,
         });
         self.under_way.push(Under { job, at, run, ends });
-    }
-
-    /// What was to end until `until` ends, each at its time.
-    async fn end_until(&mut self, until: DateTime<Utc>) {
-        loop {
-            self.under_way.sort_by_key(|under| under.ends);
-            if self.under_way.first().is_none_or(|under| under.ends > until) {
-                return;
-            }
-            let under = self.under_way.remove(0);
-            self.clock.set(under.ends);
-            let ended = if under.job.work == Work::Drill {
-                self.end_drill(&under).await
-            } else {
-                self.end_backup(&under).await
-            };
-            self.plan.ended(&under.job, ended, under.ends);
-            self.compare(Some(&under.job.source)).await;
-        }
-    }
-
-    async fn end_backup(&mut self, under: &Under) -> Ended {
-        let (now, order) = (self.now(), self.model.next_result());
-        let happened = self.model.runs[under.at].clone();
-        let is_good = !self.chance.percent(12);
-        let end = if is_good { End::Good } else { End::Failed };
-        self.model.runs[under.at].end = Some((now, end, order));
-        let outcome = if is_good { Outcome::Succeeded } else { Outcome::Failed };
-        let mut result = RunResult::new(outcome, happened.seconds);
-        if is_good {
-            let id = RecoveryPointId(format!("{}-{}", happened.source, under.at));
-            result.recovery_point = Some(id.clone());
-            result.recovery_point_time = Some(happened.begun);
-            (result.logical_bytes, result.added_bytes) = (happened.bytes, happened.bytes / 10);
-            let row = PointRow {
-                id: id.clone(),
-                kind: BackupKind::Full,
-                as_of: happened.begun,
-                finished: now,
-                chain_length: 0,
-                logical_bytes: happened.bytes,
-                stored_bytes: happened.bytes / 10,
-                rows: 1,
-            };
-            self.repository.entry(happened.source.clone()).or_default().push(row);
-            let points = self.model.points.entry(happened.source.clone()).or_default();
-            points.push(Point { id: id.0, as_of: happened.begun, bytes: happened.bytes, gone: false });
-            self.list(&happened.source).await;
-        }
-        self.ledger.finish(&under.run, &result).await.unwrap();
-        if is_good { Ended::Done } else { Ended::Again }
-    }
-
-    async fn end_drill(&mut self, under: &Under) -> Ended {
-        let (now, order) = (self.now(), self.model.next_result());
-        let source = under.job.source.clone();
-        let newest = self.repository.get(&source).and_then(|points| points.iter().max_by_key(|point| point.as_of));
-        let (point, bytes) = (newest.map(|point| point.id.clone()), newest.map_or(0, |point| point.logical_bytes));
-        let end = match self.chance.below(100) {
-            _ if point.is_none() => End::Failed,
-            0..6 => End::Failed,
-            6..14 => End::Inconclusive,
-            _ => End::Good,
-        };
-        let rto = self.config.sources[&source].objectives.rto.as_secs_f64();
-        let happened = &mut self.model.runs[under.at];
-        happened.end = Some((now, end, order));
-        happened.point = point.as_ref().map(|point| point.0.clone());
-        (happened.over, happened.bytes) = (happened.seconds > rto, bytes);
-        let outcome = match end {
-            End::Good => Outcome::Passed,
-            End::Failed => Outcome::Failed,
-            End::Inconclusive | End::Interrupted => Outcome::Inconclusive,
-        };
-        let mut result = RunResult::new(outcome, happened.seconds);
-        (result.recovery_point, result.logical_bytes) = (point, bytes);
-        if end == End::Good {
-            result.rto_seconds = Some(happened.seconds);
-            result.over_rto = happened.over;
-            result.stages = vec![("load".to_owned(), happened.seconds)];
-        }
-        if end != End::Inconclusive {
-            (happened.checks, happened.rows) = ((3, u64::from(end == End::Failed)), 1000 + order as u64);
-            let check = |at| Check {
-                name: format!("{at}"),
-                expected: "1".into(),
-                actual: "1".into(),
-                ok: at > 0 || end == End::Good,
-            };
-            result.checks = (0..3).map(check).collect();
-            let rows = happened.rows;
-            result.tables =
-                vec![TableResult { name: "t".into(), rows_expected: rows, rows_restored: rows, digest_ok: true }];
-        }
-        self.ledger.finish(&under.run, &result).await.unwrap();
-        if end == End::Inconclusive { Ended::Again } else { Ended::Done }
-    }
-
-    async fn list(&self, source: &str) {
-        let points = self.repository.get(source).map(Vec::as_slice).unwrap_or_default();
-        self.ledger.reconcile_points(source, points).await.unwrap();
-    }
-
-    /// Retention, once a day; of `d` more is removed than may be.
-    async fn maintain(&mut self) {
-        let now = self.now();
-        for source in self.config.sources.values() {
-            let kept = if source.name == "d" {
-                Duration::from_hours(5 * 24)
-            } else {
-                source.objectives.retention + Duration::from_hours(30)
-            };
-            let oldest = now - TimeDelta::from_std(kept).unwrap();
-            if let Some(points) = self.repository.get_mut(&source.name) {
-                points.retain(|point| point.as_of >= oldest);
-                let there: Vec<&str> = points.iter().map(|point| point.id.0.as_str()).collect();
-                for point in self.model.points.get_mut(&source.name).into_iter().flatten() {
-                    point.gone |= !there.contains(&point.id.as_str());
-                }
-            }
-            self.list(&source.name).await;
-        }
-        self.compare(None).await;
     }
 
     /// The service is killed; returns for how many minutes it is down.
