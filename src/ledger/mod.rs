@@ -18,6 +18,7 @@ use sqlx::SqlitePool;
 
 use crate::clock::Clock;
 
+mod configured;
 mod facts;
 mod forecasts;
 pub mod history;
@@ -42,6 +43,7 @@ mod test_pages;
 #[cfg(test)]
 mod tests;
 
+pub use configured::ConfiguredPeriod;
 pub use forecasts::ForecastBasis;
 pub use last_runs::LastRuns;
 pub use missed::MissedRuns;

@@ -45,6 +45,8 @@ pub struct SourceFigures {
     pub repository: String,
     /// When the ledger first heard of it, or the as-of time of the oldest recovery point it ever had if that is older.
     pub created: Option<DateTime<Utc>>,
+    /// Since when the service's configuration has it without a break; none if it does not, as far as the ledger knows.
+    pub configured: Option<DateTime<Utc>>,
     /// [`Ledger::revision`] at which its points, drills or promises last changed ([`Ledger::facts`]).
     pub facts_revision: i64,
     /// What the repository last listed.
@@ -90,6 +92,8 @@ pub struct PointFigures {
     pub by_kind: BTreeMap<BackupKind, u64>,
     /// As-of time of the newest.
     pub newest: Option<DateTime<Utc>>,
+    /// As-of time of the newest of each kind; a kind that there is none of is missing.
+    pub newest_of: BTreeMap<BackupKind, DateTime<Utc>>,
     /// As-of time of the oldest.
     pub oldest: Option<DateTime<Utc>>,
     /// When the first of them was published; its as-of time is earlier.
@@ -236,6 +240,10 @@ async fn read_sources(tx: &mut SqliteConnection, sources: &mut Sources) -> Resul
         figures.created = Some(stored::time(column(&row, "created_at")?)?);
         figures.facts_revision = column(&row, "facts_revision")?;
     }
+    let configured = "SELECT source, began_at FROM configured WHERE ended_at IS NULL";
+    for row in rows(tx, configured).await? {
+        sources.entry(column(&row, "source")?).or_default().configured = Some(stored::time(column(&row, "began_at")?)?);
+    }
     Ok(())
 }
 
@@ -246,6 +254,7 @@ async fn read_points(tx: &mut SqliteConnection, sources: &mut Sources) -> Result
         let points = &mut sources.entry(column(&row, "source")?).or_default().points;
         if let Some(kind) = stored::kind(column(&row, "kind")?)? {
             points.by_kind.insert(kind, stored::count(column(&row, "listed")?));
+            points.newest_of.insert(kind, stored::time(column(&row, "newest")?)?);
         }
         let (oldest, newest) = (stored::time(column(&row, "oldest")?)?, stored::time(column(&row, "newest")?)?);
         points.oldest = Some(points.oldest.map_or(oldest, |known| known.min(oldest)));

@@ -89,6 +89,7 @@ fn records(app: &App, (name, kind, repository): (&str, &str, &str), period: Peri
         kind: kind.to_owned(),
         repository: repository.to_owned(),
         is_configured: app.config.sources.contains_key(name),
+        configured: app.block_on(ledger.configured_periods(name))?,
         facts,
         drills: app.block_on(ledger.report_on(drills))?,
         runs,

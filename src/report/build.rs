@@ -6,12 +6,13 @@ use chrono_tz::Tz;
 use super::month::midnight;
 use super::reasons::Records;
 use super::{
-    BackupCount, BreachReport, DrillDays, DrillReport, Failure, ObjectiveReport, Promised, Reached, SourceReport,
+    Absence, BackupCount, BreachReport, DrillDays, DrillReport, Failure, ObjectiveReport, Promised, Reached,
+    SourceReport,
 };
 use crate::domain::history::{Breach, Facts, MetRatios, Promise, Timeline};
 use crate::domain::manifest::BackupKind;
 use crate::domain::sla::Objective;
-use crate::ledger::{MissedRuns, Operation, Outcome, ReportedRun, Run};
+use crate::ledger::{ConfiguredPeriod, MissedRuns, Operation, Outcome, ReportedRun, Run};
 
 /// Everything that is known of one source.
 #[derive(Debug, Clone)]
@@ -24,6 +25,8 @@ pub struct SourceRecords {
     pub repository: String,
     /// Whether the configuration has it.
     pub is_configured: bool,
+    /// When it was configured, oldest first; empty where no service of this ledger ever had it.
+    pub configured: Vec<ConfiguredPeriod>,
     /// What its promises are judged by.
     pub facts: Facts,
     /// Backups and drills that have ended, in the order in which they began, from [`look_back`] on.
@@ -57,7 +60,7 @@ pub fn look_back(from: DateTime<Utc>) -> DateTime<Utc> {
 /// The report on one source; none where it was not known yet.
 pub fn source(records: SourceRecords, period: Period) -> Option<SourceReport> {
     let from = period.from.max(records.facts.created).max(period.ledger_began);
-    let until = if records.is_configured { period.until } else { period.until.min(last_sign(&records)?) };
+    let until = if records.is_configured { period.until } else { period.until.min(left(&records)?) };
     if from >= until {
         return None;
     }
@@ -70,6 +73,7 @@ pub fn source(records: SourceRecords, period: Period) -> Option<SourceReport> {
     Some(SourceReport {
         from,
         until,
+        not_configured: absences(&records.configured, judged),
         promised: promised(&facts.promises, judged),
         objectives: objectives(&records, judged),
         achieved: reached(facts, &records.drills, judged),
@@ -85,7 +89,21 @@ pub fn source(records: SourceRecords, period: Period) -> Option<SourceReport> {
     })
 }
 
-/// The last that was heard of a source: when it is no longer configured, nothing was promised of it after that.
+/// When a source that is no longer configured went, or, where no service saw it go, the last that was heard of it: nothing was
+/// promised of it after that.
+fn left(records: &SourceRecords) -> Option<DateTime<Utc>> {
+    records.configured.last().and_then(|period| period.ended).or_else(|| last_sign(records))
+}
+
+/// Times between two in which it was configured, as far as they are judged.
+fn absences(configured: &[ConfiguredPeriod], judged: Period) -> Vec<Absence> {
+    let between = |pair: &[ConfiguredPeriod]| {
+        let (from, until) = (pair[0].ended?.max(judged.from), pair[1].began.min(judged.until));
+        (from < until).then_some(Absence { from, until })
+    };
+    configured.windows(2).filter_map(between).collect()
+}
+
 fn last_sign(records: &SourceRecords) -> Option<DateTime<Utc>> {
     let runs = records.runs.iter().filter_map(|run| run.ended);
     let missed = records.missed.iter().map(|missed| missed.last);

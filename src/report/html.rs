@@ -2,7 +2,9 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::markdown::{both, counted_faults, days_without, promise, sandbox, sealed_since, share, test_page, title};
+use super::markdown::{
+    both, counted_faults, days_without, not_configured, promise, sandbox, sealed_since, share, test_page, title,
+};
 use super::{DrillReport, SlaReport, SourceReport, evidence_line};
 use crate::exporter::pages::words::{count, counted, duration, percent, rfc3339, size};
 
@@ -114,7 +116,10 @@ fn one_source(source: &SourceReport) -> Markup {
                 @if !source.is_configured { "; no longer configured" }
                 ". Judged from " (rfc3339(source.from)) " to " (rfc3339(source.until)) "."
             }
-            ul { @for promised in &source.promised { li { "Promised since " (rfc3339(promised.since)) ": " (promise(promised)) } } }
+            ul {
+                @for absence in &source.not_configured { li { (not_configured(absence)) } }
+                @for promised in &source.promised { li { "Promised since " (rfc3339(promised.since)) ": " (promise(promised)) } }
+            }
             (objectives(source))
             p { "A drill passed on " (source.days.with_passed_drill) " of " (counted(source.days.days, "day")) (days_without(source)) "." }
             (breaches(source))

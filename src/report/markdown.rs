@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{DrillReport, Evidence, ObjectiveReport, Promised, SlaReport, SourceReport, evidence_line};
+use super::{Absence, DrillReport, Evidence, ObjectiveReport, Promised, SlaReport, SourceReport, evidence_line};
 use crate::exporter::pages::words::{count, counted, duration, percent, rfc3339, size};
 use crate::ledger::TestPage;
 
@@ -100,6 +100,12 @@ pub(super) fn counted_faults(number: u64) -> String {
     if number == 1 { "1 thing does not fit".to_owned() } else { format!("{} things do not fit", count(number)) }
 }
 
+/// What is said of a time in which a source was not configured.
+pub(super) fn not_configured(absence: &Absence) -> String {
+    let (from, until) = (rfc3339(absence.from), rfc3339(absence.until));
+    format!("Not configured from {from} to {until}: nothing was scheduled, and the time counts")
+}
+
 fn one_source(out: &mut String, source: &SourceReport) -> std::fmt::Result {
     writeln!(out, "## {}\n", text(&source.source))?;
     let retired = if source.is_configured { "" } else { "; no longer configured" };
@@ -111,6 +117,9 @@ fn one_source(out: &mut String, source: &SourceReport) -> std::fmt::Result {
         rfc3339(source.from),
         rfc3339(source.until)
     )?;
+    for absence in &source.not_configured {
+        writeln!(out, "- {}", not_configured(absence))?;
+    }
     for promised in &source.promised {
         writeln!(out, "- Promised since {}: {}", rfc3339(promised.since), promise(promised))?;
     }

@@ -79,8 +79,10 @@ pub struct SourceReport {
     pub is_configured: bool,
     /// From when on it is judged: the month, or since it was first seen by this ledger.
     pub from: DateTime<Utc>,
-    /// Until when: the end of the report, or, of a source that is no longer configured, its last run.
+    /// Until when: the end of the report, or, of a source that is no longer configured, when it was found to be gone.
     pub until: DateTime<Utc>,
+    /// When in this time it was not configured, and judged all the same.
+    pub not_configured: Vec<Absence>,
     /// What was promised, in the order in which it came into force.
     pub promised: Vec<Promised>,
     /// Each objective.
@@ -97,6 +99,15 @@ pub struct SourceReport {
     pub drills: Vec<DrillReport>,
     /// Scheduled runs that did not begin.
     pub missed: Vec<MissedRuns>,
+}
+
+/// A time in which a source was not configured, by what the service found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Absence {
+    /// When it was found to be gone.
+    pub from: DateTime<Utc>,
+    /// When it was there again.
+    pub until: DateTime<Utc>,
 }
 
 /// Objectives that were in force.

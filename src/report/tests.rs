@@ -11,7 +11,7 @@ use super::*;
 use crate::domain::history::{Drilled, Facts, Lifetime, Promise};
 use crate::domain::manifest::RecoveryPointId;
 use crate::domain::sla::Objectives;
-use crate::ledger::{Operation, Outcome, ReportedRun, Run, RunId, TableTotals};
+use crate::ledger::{ConfiguredPeriod, Operation, Outcome, ReportedRun, Run, RunId, TableTotals};
 
 fn at(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
@@ -73,6 +73,7 @@ fn records() -> SourceRecords {
         kind: "mysql".into(),
         repository: "offsite".into(),
         is_configured: true,
+        configured: Vec::new(),
         facts: Facts {
             created: day(0) + TimeDelta::hours(2),
             promises: vec![Promise { since: day(0), objectives }],
@@ -311,6 +312,29 @@ fn a_source_that_is_no_longer_configured_is_judged_until_its_last_run() {
     let end = at("2026-11-30T00:00:00Z");
     let november = Period { from: october().until, until: end, now: at("2026-12-01T00:00:00Z"), ..october() };
     assert!(source(records, november).is_none());
+}
+
+#[test]
+fn a_source_that_was_taken_out_is_judged_until_then_and_an_absence_is_told_and_counts() {
+    let period = |began: &str, ended: Option<&str>| ConfiguredPeriod { began: at(began), ended: ended.map(at) };
+    let first = period("2026-09-20T00:00:00Z", Some("2026-10-12T08:00:00Z"));
+    let mut records = records();
+    records.runs.retain(|run| run.started < at("2026-10-10T12:00:00Z"));
+    (records.is_configured, records.configured) = (false, vec![first]);
+    settle(&mut records);
+    let report = source(records.clone(), october()).unwrap();
+    assert_eq!(report.until, at("2026-10-12T08:00:00Z"), "broken promises before it went are not hidden");
+    assert_eq!((of(&report, "rpo").is_kept, report.not_configured.len()), (Some(false), 0));
+    let november = Period { from: october().until, until: at("2026-11-30T00:00:00Z"), ..october() };
+    assert!(source(records.clone(), november).is_none());
+
+    records.is_configured = true;
+    records.configured.push(period("2026-10-15T08:00:00Z", None));
+    let report = source(records, october()).unwrap();
+    assert_eq!(report.until, october().until);
+    let [absence] = report.not_configured[..] else { panic!("{:?}", report.not_configured) };
+    assert_eq!((absence.from, absence.until), (at("2026-10-12T08:00:00Z"), at("2026-10-15T08:00:00Z")));
+    assert!(of(&report, "rpo").met_ratio.unwrap() < 0.4);
 }
 
 #[test]

@@ -59,7 +59,7 @@ pub(super) struct Entry {
     failures: u32,
     /// How long the last good run took.
     pub(super) duration: Option<Duration>,
-    /// Occurrences up to here that did not begin are written down, by the service before this one.
+    /// Occurrences up to here that did not begin are written down, by the service before this one, or were never asked for.
     told_until: Option<DateTime<Utc>>,
     /// No longer configured: it goes when its run ends.
     is_retired: bool,
@@ -71,7 +71,7 @@ impl Entry {
         let never_begun = match &spec.timing {
             // What never ran at an interval is due at once; what has a time of day waits for it.
             Timing::Every(every) => now - TimeDelta::from_std(*every).unwrap_or(TimeDelta::MAX),
-            Timing::Cron(_) => history.created.unwrap_or(now),
+            Timing::Cron(_) => history.configured.unwrap_or(now),
         };
         let cursor = history.begun.unwrap_or(never_begun).min(now);
         let mut entry = Self {
@@ -82,7 +82,7 @@ impl Entry {
             running: None,
             failures: history.failures,
             duration: history.duration,
-            told_until: history.missed_until,
+            told_until: history.missed_until.max(history.configured),
             is_retired: false,
         };
         entry.move_cursor(cursor);

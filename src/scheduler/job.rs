@@ -48,9 +48,9 @@ pub struct JobSpec {
 /// What the ledger knows of a job when the service starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct JobHistory {
-    /// When its source was first seen.
-    pub created: Option<DateTime<Utc>>,
-    /// When its last run began.
+    /// Since when its source is configured without a break: nothing before was missed.
+    pub configured: Option<DateTime<Utc>>,
+    /// When its last run began, as far as that is known.
     pub begun: Option<DateTime<Utc>>,
     /// How many of its newest runs in a row should be tried again.
     pub failures: u32,

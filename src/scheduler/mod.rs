@@ -6,6 +6,7 @@
 
 mod entry;
 mod job;
+mod jumps;
 mod plan;
 #[cfg(test)]
 mod soak;
@@ -20,9 +21,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 pub use self::job::{Ended, Job, JobHistory, JobSpec, Limits, MOST_COUNTED, Missed, Promise, Start, Step};
+use self::jumps::Jumps;
 pub use self::plan::Plan;
 use self::tracker::Tracker;
 pub use self::work::AppWork;
@@ -34,8 +36,6 @@ use crate::run_context::{Cancel, RunContext};
 
 /// How often we look for work.
 const TICK: Duration = Duration::from_millis(500);
-/// The wall clock may drift this far from the monotonic one between two ticks before we call it a jump.
-const DRIFT: TimeDelta = TimeDelta::seconds(2);
 /// How long a cancelled operation may take to clean up (kill its children, wipe its sandbox).
 const CLEAN_UP: Duration = Duration::from_secs(45);
 
@@ -87,8 +87,7 @@ pub struct Scheduler {
     running: BTreeMap<Job, Running>,
     inbox: Receiver<Message>,
     bell: Bell,
-    /// Wall and monotonic time of the last tick.
-    last: Option<(DateTime<Utc>, Duration)>,
+    jumps: Jumps,
 }
 
 struct Running {
@@ -105,8 +104,15 @@ impl Scheduler {
     pub fn new(workplace: Arc<dyn Workplace>, clock: Arc<dyn Clock>) -> Result<Self> {
         let (sender, inbox) = channel();
         let plan = Plan::new(workplace.limits());
-        let mut scheduler =
-            Self { workplace, clock, plan, running: BTreeMap::new(), inbox, bell: Bell(sender), last: None };
+        let mut scheduler = Self {
+            workplace,
+            clock,
+            plan,
+            running: BTreeMap::new(),
+            inbox,
+            bell: Bell(sender),
+            jumps: Jumps::default(),
+        };
         scheduler.reconfigure()?;
         Ok(scheduler)
     }
@@ -140,7 +146,7 @@ impl Scheduler {
     /// Look once: take note of the time, begin what is due, end what takes too long, publish.
     fn tick(&mut self) {
         let (now, monotonic) = (self.clock.wall(), self.clock.monotonic());
-        self.notice_clock(now, monotonic);
+        self.notice_clock(now);
         let workplace = self.workplace.clone();
         let mut missed = Vec::new();
         for step in self.plan.tick(now, |source| workplace.promise(source)) {
@@ -158,18 +164,11 @@ impl Scheduler {
         self.publish(now);
     }
 
-    fn notice_clock(&mut self, now: DateTime<Utc>, monotonic: Duration) {
-        if let Some((wall_before, monotonic_before)) = self.last {
-            let passed = TimeDelta::from_std(monotonic.saturating_sub(monotonic_before)).unwrap_or_default();
-            let jump = (now - wall_before) - passed;
-            if jump.abs() > DRIFT {
-                tracing::warn!(seconds = jump.as_seconds_f64(), "the host's clock jumped");
-            }
-            if jump < -DRIFT {
-                self.plan.clock_put_back(-jump, now);
-            }
+    fn notice_clock(&mut self, now: DateTime<Utc>) {
+        if let Some(jump) = self.jumps.look(&*self.clock) {
+            tracing::warn!(seconds = jump.as_seconds_f64(), "the host's clock jumped");
+            self.plan.clock_jumped(jump, now);
         }
-        self.last = Some((now, monotonic));
     }
 
     fn start(&mut self, start: Start, begun: DateTime<Utc>, begun_monotonic: Duration) {

@@ -93,9 +93,12 @@ impl Plan {
         }
     }
 
-    /// The wall clock was put back by `by`, as seen from the monotonic clock.
-    pub fn clock_put_back(&mut self, by: TimeDelta, now: DateTime<Utc>) {
-        self.entries.values_mut().for_each(|entry| entry.clock_put_back(by, now));
+    /// The wall clock was put forward by `by`, or back if that is negative, as seen from the monotonic clock. Forward needs
+    /// nothing: what was skipped is late.
+    pub fn clock_jumped(&mut self, by: TimeDelta, now: DateTime<Utc>) {
+        if by < TimeDelta::zero() {
+            self.entries.values_mut().for_each(|entry| entry.clock_put_back(-by, now));
+        }
     }
 
     /// When each job begins next; in the past if it is late.

@@ -78,6 +78,18 @@ fn after_downtime_a_job_is_made_up_for_once_and_the_miss_is_told() {
 }
 
 #[test]
+fn what_was_due_before_a_source_was_configured_is_made_up_for_once_and_was_not_missed() {
+    let history = |_: &Job| JobHistory { configured: Some(at("10:00:00")), ..begun("01:00:10") };
+    for (now, expected) in [("10:00:00", None), ("13:30:00", Some((at("12:00:00"), at("12:00:00"), 1)))] {
+        let mut plan = plan(vec![spec("a", Work::FullBackup, "0 */3 * * *")], now, history);
+        let steps = plan.tick(at(now), calm);
+        assert_eq!(starts(&steps), ["full backup of a #1"]);
+        let told: Vec<_> = missed(&steps).iter().map(|missed| (missed.first, missed.last, missed.count)).collect();
+        assert_eq!(told, Vec::from_iter(expected), "at {now}");
+    }
+}
+
+#[test]
 fn a_short_restart_misses_nothing() {
     let mut plan = plan(vec![spec("a", Work::FullBackup, "0 2 * * *")], "02:00:40", |_| begun("00:00:00"));
     let steps = plan.tick(at("02:00:41"), calm);
@@ -87,7 +99,8 @@ fn a_short_restart_misses_nothing() {
 #[test]
 fn what_never_ran_waits_for_its_time_of_day_and_begins_at_once_at_an_interval() {
     let specs = vec![spec("a", Work::FullBackup, "0 2 * * *"), spec("b", Work::FullBackup, "@every 1h")];
-    let mut plan = plan(specs, "12:00:00", |_| JobHistory { created: Some(at("11:59:00")), ..JobHistory::default() });
+    let mut plan =
+        plan(specs, "12:00:00", |_| JobHistory { configured: Some(at("11:59:00")), ..JobHistory::default() });
     assert_eq!(starts(&plan.tick(at("12:00:00"), calm)), ["full backup of b #1"]);
 }
 
@@ -277,7 +290,7 @@ fn a_clock_that_is_put_back_stops_nothing() {
     let specs = vec![spec("a", Work::FullBackup, "0 * * * *"), spec("b", Work::FullBackup, "@every 1h")];
     let mut plan = plan(specs, "12:30:00", |_| begun("12:10:00"));
     plan.tick(at("12:30:00"), calm);
-    plan.clock_put_back(TimeDelta::hours(6), at("06:31:00"));
+    plan.clock_jumped(-TimeDelta::hours(6), at("06:31:00"));
     let next = plan.next_runs();
     assert_eq!(next[&("a".to_owned(), Work::FullBackup)], at("07:00:00"));
     assert_eq!(next[&("b".to_owned(), Work::FullBackup)], at("07:10:00"), "40 minutes were left and are left");

@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-
 use super::Workplace;
 use super::job::{Ended, Job, JobHistory, JobSpec, Limits, Missed, Promise, Start};
 use crate::app::{App, Source};
@@ -15,7 +13,7 @@ use crate::domain::schedule::Work;
 use crate::error::{Error, Kind, Result};
 use crate::exporter::refresh::Exporter;
 use crate::exporter::service_state::{Progress, SchedulerState};
-use crate::ledger::{LastRuns, MissedRuns, Operation, Outcome};
+use crate::ledger::{LastRuns, MissedRuns, Operation, Outcome, SourceFigures};
 use crate::operations::backup::backup;
 use crate::operations::drill::{DrillRequest, drill};
 use crate::operations::observe::observe;
@@ -61,7 +59,7 @@ impl Workplace for AppWork {
         let app = self.app();
         let sources =
             app.config.sources.values().filter(|source| app.config.not_built_of(&source.name).next().is_none());
-        sources.flat_map(|source| specs(source, app.config.timezone)).collect()
+        sources.flat_map(|source| specs(source, &BUILT, app.config.timezone)).collect()
     }
 
     fn limits(&self) -> Limits {
@@ -72,12 +70,13 @@ impl Workplace for AppWork {
     fn histories(&self) -> Result<BTreeMap<Job, JobHistory>> {
         let app = self.app();
         let runs = app.block_on(app.ledger.last_runs_by_work())?;
+        // A configuration that has just been taken over is in the ledger; what is shown may be from before.
+        app.block_on(self.exporter.refresh(&app.ledger))?;
         let snapshot = self.exporter.view()?.snapshot;
         let history = |spec: JobSpec| {
             let job = spec.job;
             let runs = runs.get(&(job.source.clone(), job.work));
-            let created = snapshot.sources.get(&job.source).and_then(|figures| figures.created);
-            let history = history(job.work, runs, created);
+            let history = history(job.work, runs, snapshot.sources.get(&job.source));
             (job, history)
         };
         Ok(self.specs().into_iter().map(history).collect())
@@ -162,8 +161,11 @@ impl Workplace for AppWork {
 }
 
 /// What the plan has to know of the runs of one work.
-pub(super) fn history(work: Work, runs: Option<&LastRuns>, created: Option<DateTime<Utc>>) -> JobHistory {
-    let Some(runs) = runs else { return JobHistory { created, ..JobHistory::default() } };
+pub(super) fn history(work: Work, runs: Option<&LastRuns>, figures: Option<&SourceFigures>) -> JobHistory {
+    let configured = figures.and_then(|figures| figures.configured);
+    // A ledger that was lost knows no runs. What they stored is still there, and says when they began.
+    let newest = work.backup_kind().and_then(|kind| figures?.points.newest_of.get(&kind).copied());
+    let Some(runs) = runs else { return JobHistory { configured, begun: newest, ..JobHistory::default() } };
     let again = match runs.outcome {
         // The data of a drill that failed does not become better by another look at it.
         Some(Outcome::Failed) => work.is_backup(),
@@ -172,8 +174,8 @@ pub(super) fn history(work: Work, runs: Option<&LastRuns>, created: Option<DateT
         None => false,
     };
     JobHistory {
-        created,
-        begun: runs.started,
+        configured,
+        begun: runs.started.or(newest),
         failures: if again { u32::try_from(runs.failures_in_a_row).unwrap_or(u32::MAX).max(1) } else { 0 },
         missed_until: runs.missed_until,
         duration: runs.last_good_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
@@ -199,9 +201,17 @@ pub(super) fn operation(work: Work) -> Operation {
     if work.is_backup() { Operation::Backup } else { Operation::Drill }
 }
 
-pub(super) fn specs(source: &SourceConfig, zone: chrono_tz::Tz) -> impl Iterator<Item = JobSpec> {
-    // Incremental backups have their place in the plan, and no engine makes them yet.
-    [Work::FullBackup, Work::Drill].into_iter().filter_map(move |work| {
+/// Incremental backups have their place in the plan, and no engine makes them yet.
+const BUILT: [Work; 2] = [Work::FullBackup, Work::Drill];
+
+/// When each of `works` is due on a source; what has no schedule is missing.
+pub(super) fn specs<'s>(
+    source: &'s SourceConfig,
+    works: &'s [Work],
+    zone: chrono_tz::Tz,
+) -> impl Iterator<Item = JobSpec> + 's {
+    works.iter().filter_map(move |work| {
+        let work = *work;
         let objectives = &source.objectives;
         let objective = if work.is_backup() { objectives.rpo } else { objectives.drill_interval };
         Some(JobSpec {

@@ -2,6 +2,7 @@
 //! from ending, or from saying that it hangs.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,9 +23,26 @@ const NOTICE: Duration = Duration::from_millis(100);
 /// Since when the repositories are being looked at, if they are.
 type Since = Arc<Mutex<Option<Stopwatch>>>;
 
-/// Look now, and again and again until `stop`. What comes back says when everything was looked at once.
-pub(super) fn begin(work: &Arc<AppWork>, exporter: &Arc<Exporter>, stop: &Cancel) -> Receiver<()> {
+/// Asks for a look at the repositories before its time.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Nudge(Arc<AtomicBool>);
+
+impl Nudge {
+    /// The next look is due.
+    pub(super) fn look_soon(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    fn is_given(&self) -> bool {
+        self.0.swap(false, Ordering::AcqRel)
+    }
+}
+
+/// Look now, again and again, and whenever there is a nudge, until `stop`. What comes back says when everything was looked at
+/// once.
+pub(super) fn begin(work: &Arc<AppWork>, exporter: &Arc<Exporter>, nudge: &Nudge, stop: &Cancel) -> Receiver<()> {
     let (looked, first_look) = channel();
+    let nudge = nudge.clone();
     let since = Since::default();
     let (its_work, its_exporter, its_stop, its_since) = (work.clone(), exporter.clone(), stop.clone(), since.clone());
     std::thread::spawn(move || {
@@ -32,13 +50,14 @@ pub(super) fn begin(work: &Arc<AppWork>, exporter: &Arc<Exporter>, stop: &Cancel
         // The service may have ended meanwhile.
         let _ = looked.send(());
         let interval = || its_work.app().config.scheduler.listing_interval;
-        repeat(interval, &its_stop, || look(&its_work, &its_exporter, &its_since));
+        repeat(interval, &nudge, &its_stop, || look(&its_work, &its_exporter, &its_since));
     });
     let (its_work, its_exporter, its_stop) = (work.clone(), exporter.clone(), stop.clone());
     std::thread::spawn(move || {
         let mut has_said = false;
         repeat(
             || CENSUS_INTERVAL,
+            &Nudge::default(),
             &its_stop,
             || {
                 census(&its_work, &its_exporter);
@@ -78,12 +97,12 @@ fn census(work: &AppWork, exporter: &Exporter) {
     }
 }
 
-fn repeat(interval: impl Fn() -> Duration, stop: &Cancel, mut work: impl FnMut()) {
+fn repeat(interval: impl Fn() -> Duration, nudge: &Nudge, stop: &Cancel, mut work: impl FnMut()) {
     let mut waited = Duration::ZERO;
     while !stop.is_cancelled() {
         std::thread::sleep(NOTICE);
         waited += NOTICE;
-        if waited >= interval() {
+        if nudge.is_given() || waited >= interval() {
             waited = Duration::ZERO;
             work();
         }

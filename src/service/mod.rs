@@ -12,12 +12,14 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
+use self::looking::Nudge;
 use self::reload::Configuration;
 use crate::app::App;
 use crate::clock::Stopwatch;
 use crate::error::{Error, Result};
 use crate::exporter::refresh::Exporter;
 use crate::exporter::web::{Site, WebOptions, WebServer};
+use crate::operations::record_configured;
 use crate::run_context::Cancel;
 use crate::scheduler::{AppWork, Job, Scheduler};
 use crate::systemd::Notifier;
@@ -57,22 +59,15 @@ pub fn serve(
     exporter.update_service(|service| service.config_file = Some(shown));
     let server = app.block_on(WebServer::bind(options.web))?;
     let urls = server.metrics_urls();
+    record_configured(&app)?;
     app.block_on(exporter.refresh(&app.ledger))?;
     let app = Arc::new(app);
     let site = Arc::new(Site { exporter: exporter.clone(), ledger: app.ledger.clone() });
     let work = Arc::new(AppWork::new(app.clone(), exporter.clone()));
-    let scheduler = Scheduler::new(work.clone(), app.clock.clone())?;
     let notifier = Notifier::from_environment();
-    let configuration = Configuration {
-        file: options.file,
-        work: work.clone(),
-        exporter: exporter.clone(),
-        bell: scheduler.bell(),
-        notifier: notifier.clone(),
-    };
-
     let closed = Cancel::default();
-    let first_look = looking::begin(&work, &exporter, stop);
+    let nudge = Nudge::default();
+    let first_look = looking::begin(&work, &exporter, &nudge, stop);
     let left = std::thread::scope(|scope| {
         let web = scope.spawn(|| {
             app.block_on(async {
@@ -86,11 +81,24 @@ pub fn serve(
         if !wait_for_first_look(&first_look, stop) {
             tracing::warn!("the repositories are slow: until they answer, the last known recovery points are shown");
         }
-        let left = app.block_on(exporter.refresh(&app.ledger)).and_then(|()| ready(&urls)).map(|()| {
+        // After the first look: a ledger that was lost knows from the recovery points when the last backups began.
+        let scheduler = app.block_on(exporter.refresh(&app.ledger)).and_then(|()| {
+            let scheduler = Scheduler::new(work.clone(), app.clock.clone())?;
+            ready(&urls).map(|()| scheduler)
+        });
+        let left = scheduler.map(|scheduler| {
+            let configuration = Configuration {
+                file: options.file,
+                work: work.clone(),
+                exporter: exporter.clone(),
+                bell: scheduler.bell(),
+                nudge,
+                notifier: notifier.clone(),
+            };
             let drain = || work.app().config.scheduler.drain;
             let mut heartbeat = notifier.heartbeat();
             let mut said: Option<Stopwatch> = None;
-            scope.spawn(|| configuration.keep_current(stop));
+            scope.spawn(move || configuration.keep_current(stop));
             notifier.ready();
             scheduler.run(stop, drain, || {
                 // Both loops have to go round: a scheduler whose results nobody reads is not alive.

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::looking::Nudge;
 use crate::app::{App, Source};
 use crate::config;
 use crate::error::{OrFailed, Result};
 use crate::exporter::refresh::Exporter;
 use crate::exporter::service_state::Reload;
-use crate::operations::know;
+use crate::operations::{know, record_configured};
 use crate::run_context::Cancel;
 use crate::scheduler::{AppWork, Bell};
 use crate::systemd::Notifier;
@@ -26,6 +27,7 @@ pub(super) struct Configuration {
     pub(super) work: Arc<AppWork>,
     pub(super) exporter: Arc<Exporter>,
     pub(super) bell: Bell,
+    pub(super) nudge: Nudge,
     pub(super) notifier: Notifier,
 }
 
@@ -89,10 +91,12 @@ impl Configuration {
                 if app.config.web.listen_addresses != before.config.web.listen_addresses {
                     tracing::warn!("`web.listen_addresses` changed: that takes a restart");
                 }
-                record_promises(&app);
+                record_sources(&app);
                 self.exporter.set_config(Arc::new(app.config.clone()));
                 self.work.replace(Arc::new(app));
                 self.bell.reconfigured();
+                // A source that is new here may have recovery points, and one that moved has others.
+                self.nudge.look_soon();
                 tracing::info!(file = %self.file.display(), "configuration reloaded");
                 None
             }
@@ -107,10 +111,11 @@ impl Configuration {
     }
 }
 
-/// What was promised until now and what is from now on: the past is judged by what was promised then.
-fn record_promises(app: &App) {
+/// What was configured and promised until now and what is from now on: the past is judged by what was promised then.
+fn record_sources(app: &App) {
     let sources: Vec<Source> = app.built_sources().collect();
-    if let Err(error) = know(app, &sources.iter().collect::<Vec<_>>()) {
-        tracing::error!(hint = error.hint_text(), "record what is promised: {error}");
+    let recorded = know(app, &sources.iter().collect::<Vec<_>>()).and_then(|()| record_configured(app));
+    if let Err(error) = recorded {
+        tracing::error!(hint = error.hint_text(), "record what is configured: {error}");
     }
 }

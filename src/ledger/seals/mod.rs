@@ -34,6 +34,8 @@ pub(super) enum Subject {
     Missed,
     /// A source and since when it is known.
     Source,
+    /// From when until when a source was configured.
+    Configured,
     /// Objectives that came into force.
     Promise,
     /// From when until when a recovery point could be restored.
@@ -43,8 +45,16 @@ pub(super) enum Subject {
 }
 
 impl Subject {
-    const ALL: [Self; 7] =
-        [Self::Ledger, Self::Run, Self::Missed, Self::Source, Self::Promise, Self::Point, Self::TestPage];
+    const ALL: [Self; 8] = [
+        Self::Ledger,
+        Self::Run,
+        Self::Missed,
+        Self::Source,
+        Self::Configured,
+        Self::Promise,
+        Self::Point,
+        Self::TestPage,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -52,6 +62,7 @@ impl Subject {
             Self::Run => "run",
             Self::Missed => "missed",
             Self::Source => "source",
+            Self::Configured => "configured",
             Self::Promise => "promise",
             Self::Point => "point",
             Self::TestPage => "test_page",
@@ -65,6 +76,7 @@ impl Subject {
             Self::Run => "run",
             Self::Missed => "missed runs",
             Self::Source => "source",
+            Self::Configured => "configured period of",
             Self::Promise => "objectives",
             Self::Point => "recovery point",
             Self::TestPage => "test page",
@@ -155,6 +167,18 @@ pub(super) async fn seal_runs(tx: &mut SqliteConnection, runs: &[RunId], now: Da
 pub(super) async fn seal_source(tx: &mut SqliteConnection, source: &str, now: DateTime<Utc>) -> Result<()> {
     let query = sqlx::query("SELECT * FROM sources WHERE name = ?").bind(source);
     let entries = records::fetch(tx, Subject::Source, query).await?;
+    append(tx, &entries, now).await
+}
+
+/// Seal from when until when `source` was configured: the period that began with `revision`.
+pub(super) async fn seal_configured(
+    tx: &mut SqliteConnection,
+    source: &str,
+    revision: i64,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let query = sqlx::query("SELECT * FROM configured WHERE source = ? AND revision = ?").bind(source).bind(revision);
+    let entries = records::fetch(tx, Subject::Configured, query).await?;
     append(tx, &entries, now).await
 }
 

@@ -64,6 +64,8 @@ const MISSED: Columns = &[("source", Text), ("operation", Text), ("kind", Text),
 const MISSED_STATE: Columns = &[("missed", Whole), ("last_at", Whole), ("recorded_at", Whole), ("reason", Text)];
 const SOURCE: Columns = &[("name", Text)];
 const SOURCE_STATE: Columns = &[("created_at", Whole), ("kind", Text), ("repository", Text)];
+const CONFIGURED: Columns = &[("source", Text), ("revision", Whole), ("began_at", Whole)];
+const CONFIGURED_STATE: Columns = &[("ended_at", Whole)];
 const PROMISE: Columns = &[
     ("source", Text),
     ("revision", Whole),
@@ -110,6 +112,7 @@ impl Subject {
             Self::Run => (RUN, RESULT),
             Self::Missed => (MISSED, MISSED_STATE),
             Self::Source => (SOURCE, SOURCE_STATE),
+            Self::Configured => (CONFIGURED, CONFIGURED_STATE),
             Self::Promise => (PROMISE, &[]),
             Self::Point => (POINT, POINT_STATE),
             Self::TestPage => (TEST_PAGE, TEST_PAGE_STATE),
@@ -120,7 +123,7 @@ impl Subject {
     fn identity(self) -> usize {
         match self {
             Self::Ledger | Self::Run | Self::Source | Self::TestPage => 1,
-            Self::Promise => 2,
+            Self::Configured | Self::Promise => 2,
             Self::Point => 3,
             Self::Missed => 4,
         }
@@ -148,6 +151,7 @@ impl Pages {
             Subject::Ledger => "SELECT * FROM ledger_origin ORDER BY created_at LIMIT ? OFFSET ?",
             Subject::Missed => "SELECT * FROM missed_runs ORDER BY source, operation, kind, first_at LIMIT ? OFFSET ?",
             Subject::Source => "SELECT * FROM sources ORDER BY name LIMIT ? OFFSET ?",
+            Subject::Configured => "SELECT * FROM configured ORDER BY source, revision LIMIT ? OFFSET ?",
             Subject::Promise => "SELECT * FROM promises ORDER BY source, revision LIMIT ? OFFSET ?",
             Subject::TestPage => "SELECT * FROM test_pages ORDER BY revision LIMIT ? OFFSET ?",
             Subject::Point => "SELECT * FROM point_lifetimes ORDER BY source, id, seen_revision LIMIT ? OFFSET ?",

@@ -1,5 +1,6 @@
 //! The ledger on real files.
 
+mod configured;
 mod durability;
 mod figures;
 mod history;

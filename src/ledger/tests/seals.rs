@@ -19,6 +19,9 @@ async fn busy(dir: &Path, clock: &Arc<SetClock>) -> Ledger {
     let ledger = open(dir, clock).await;
     let source = KnownSource { name: "agama", kind: "mysql", repository: "offsite", objectives: &OBJECTIVES };
     ledger.know(&[source, KnownSource { name: "shop", ..source }]).await.unwrap();
+    ledger.record_configured(&["agama", "shop"]).await.unwrap();
+    clock.advance(1);
+    ledger.record_configured(&["agama"]).await.unwrap();
     for second in 0..3 {
         clock.advance(100);
         ran(&ledger, backup("agama"), RunResult::new(Outcome::Succeeded, 2.5)).await;
@@ -113,6 +116,10 @@ async fn every_change_of_the_past_is_found_and_named() {
         ("UPDATE promises SET rpo = rpo * 2 WHERE source = 'agama'", "objectives agama/"),
         ("UPDATE point_lifetimes SET as_of = as_of + 1 WHERE gone_at IS NULL", "recovery point agama/q"),
         ("UPDATE point_lifetimes SET gone_at = NULL WHERE id = 'p'", "recovery point agama/p"),
+        ("UPDATE configured SET ended_at = NULL", "configured period of shop/"),
+        ("UPDATE configured SET ended_at = began_at + 5 WHERE source = 'agama'", "configured period of agama/"),
+        ("UPDATE configured SET began_at = began_at - 1", "configured period of agama/"),
+        ("DELETE FROM configured", "configured period of agama/"),
         ("UPDATE sources SET created_at = created_at + 1 WHERE name = 'shop'", "source shop"),
         ("DELETE FROM seals WHERE position = 4", "entries 4 to 4 of the chain are missing"),
         ("DELETE FROM seals", "was added by something"),

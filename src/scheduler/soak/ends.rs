@@ -1,82 +1,96 @@
 //! How runs end, and what becomes of recovery points.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::model::{End, Point};
+use super::model::End;
 use super::{Soak, Under};
+use crate::clock::Clock;
 use crate::domain::drill::{Check, TableResult};
-use crate::domain::manifest::{BackupKind, RecoveryPointId};
+use crate::domain::manifest::RecoveryPointId;
 use crate::domain::schedule::Work;
 use crate::ledger::{Outcome, PointRow, RunResult};
 use crate::scheduler::job::Ended;
 
 impl Soak {
-    /// What was to end until `until` ends, each at its time.
-    pub(super) async fn end_until(&mut self, until: DateTime<Utc>) {
+    /// What was to end until so much has passed ends, each at its time.
+    pub(super) async fn end_until(&mut self, passed: TimeDelta) {
         loop {
             self.under_way.sort_by_key(|under| under.ends);
-            if self.under_way.first().is_none_or(|under| under.ends > until) {
+            if self.under_way.first().is_none_or(|under| under.ends > passed) {
                 return;
             }
             let under = self.under_way.remove(0);
-            self.clock.set(under.ends);
+            self.clock.pass(under.ends);
             let ended = if under.job.work == Work::Drill {
                 self.end_drill(&under).await
             } else {
                 self.end_backup(&under).await
             };
-            self.plan.ended(&under.job, ended, under.ends);
+            let now = self.clock.wall();
+            self.plan.ended(&under.job, ended, now);
+            if let Some(awaited) = self.awaited.get_mut(&under.job) {
+                awaited.ended(ended, now);
+            }
             self.compare(Some(&under.job.source)).await;
         }
     }
 
     async fn end_backup(&mut self, under: &Under) -> Ended {
-        let (now, order) = (self.now(), self.model.next_result());
-        let happened = self.model.runs[under.at].clone();
-        let is_good = !self.chance.percent(12);
-        let end = if is_good { End::Good } else { End::Failed };
-        self.model.runs[under.at].end = Some((now, end, order));
-        let outcome = if is_good { Outcome::Succeeded } else { Outcome::Failed };
-        let mut result = RunResult::new(outcome, happened.seconds);
-        if is_good {
-            let id = RecoveryPointId(format!("{}-{}", happened.source, under.at));
+        let (now, order) = (self.clock.wall(), self.model.next_result());
+        let source = &under.job.source;
+        let chain_length = match under.job.work {
+            Work::IncrementalBackup => self.newest(source).map(|newest| newest.chain_length + 1),
+            _ => Some(0),
+        };
+        let is_good = chain_length.is_some() && !self.chance.percent(12);
+        let happened = &mut self.model.runs.get_mut(source).unwrap()[under.at];
+        happened.end = Some((now, if is_good { End::Good } else { End::Failed }, order));
+        let mut result = RunResult::new(if is_good { Outcome::Succeeded } else { Outcome::Failed }, happened.seconds);
+        if let Some(chain_length) = chain_length.filter(|_| is_good) {
+            self.made += 1;
+            let id = RecoveryPointId(format!("{source}-{}", self.made));
             result.recovery_point = Some(id.clone());
             result.recovery_point_time = Some(happened.begun);
+            result.chain_length = chain_length;
             (result.logical_bytes, result.added_bytes) = (happened.bytes, happened.bytes / 10);
             let row = PointRow {
-                id: id.clone(),
-                kind: BackupKind::Full,
+                id,
+                kind: under.job.work.backup_kind().unwrap(),
                 as_of: happened.begun,
                 finished: now,
-                chain_length: 0,
+                chain_length,
                 logical_bytes: happened.bytes,
                 stored_bytes: happened.bytes / 10,
                 rows: 1,
             };
-            self.repository.entry(happened.source.clone()).or_default().push(row);
-            let points = self.model.points.entry(happened.source.clone()).or_default();
-            points.push(Point { id: id.0, as_of: happened.begun, bytes: happened.bytes, gone: false });
-            self.list(&happened.source).await;
+            self.model.repository.entry(source.clone()).or_default().push(row);
+            self.list(source).await;
         }
         self.ledger.finish(&under.run, &result).await.unwrap();
         if is_good { Ended::Done } else { Ended::Again }
     }
 
+    fn newest(&self, source: &str) -> Option<&PointRow> {
+        self.model.repository.get(source)?.iter().max_by_key(|point| (point.as_of, point.chain_length))
+    }
+
     async fn end_drill(&mut self, under: &Under) -> Ended {
-        let (now, order) = (self.now(), self.model.next_result());
-        let source = under.job.source.clone();
-        let newest = self.repository.get(&source).and_then(|points| points.iter().max_by_key(|point| point.as_of));
+        let (now, order) = (self.clock.wall(), self.model.next_result());
+        let source = &under.job.source;
+        let newest = self.newest(source);
         let (point, bytes) = (newest.map(|point| point.id.clone()), newest.map_or(0, |point| point.logical_bytes));
+        let chain_length = newest.map_or(0, |point| point.chain_length);
         let end = match self.chance.below(100) {
             _ if point.is_none() => End::Failed,
             0..6 => End::Failed,
             6..14 => End::Inconclusive,
             _ => End::Good,
         };
-        let rto = self.config.sources[&source].objectives.rto.as_secs_f64();
-        let happened = &mut self.model.runs[under.at];
+        let rto = self.model.promised[source].rto;
+        let happened = &mut self.model.runs.get_mut(source).unwrap()[under.at];
         happened.end = Some((now, end, order));
         happened.point = point.as_ref().map(|point| point.0.clone());
         (happened.over, happened.bytes) = (happened.seconds > rto, bytes);
@@ -86,7 +100,7 @@ impl Soak {
             End::Inconclusive | End::Interrupted => Outcome::Inconclusive,
         };
         let mut result = RunResult::new(outcome, happened.seconds);
-        (result.recovery_point, result.logical_bytes) = (point, bytes);
+        (result.recovery_point, result.logical_bytes, result.chain_length) = (point, bytes, chain_length);
         if end == End::Good {
             result.rto_seconds = Some(happened.seconds);
             result.over_rto = happened.over;
@@ -109,30 +123,37 @@ impl Soak {
         if end == End::Inconclusive { Ended::Again } else { Ended::Done }
     }
 
-    pub(super) async fn list(&self, source: &str) {
-        let points = self.repository.get(source).map(Vec::as_slice).unwrap_or_default();
+    /// The repository is looked at.
+    pub(super) async fn list(&mut self, source: &str) {
+        let points = self.model.repository.get(source).map(Vec::as_slice).unwrap_or_default();
         self.ledger.reconcile_points(source, points).await.unwrap();
+        self.model.listed_again(source, self.clock.wall());
     }
 
-    /// Retention, once a day; of `d` more is removed than may be.
+    /// Retention, once a day; of `d` more is removed than may be. A chain goes as a whole.
     pub(super) async fn maintain(&mut self) {
-        let now = self.now();
-        for source in self.config.sources.values() {
-            let kept = if source.name == "d" {
-                Duration::from_hours(5 * 24)
-            } else {
-                source.objectives.retention + Duration::from_hours(30)
-            };
+        let now = self.clock.wall();
+        let configured: BTreeMap<String, Duration> =
+            self.config.sources.values().map(|it| (it.name.clone(), it.objectives.retention)).collect();
+        for (source, retention) in configured {
+            let kept = if source == "d" { Duration::from_hours(5 * 24) } else { retention + Duration::from_hours(30) };
             let oldest = now - TimeDelta::from_std(kept).unwrap();
-            if let Some(points) = self.repository.get_mut(&source.name) {
-                points.retain(|point| point.as_of >= oldest);
-                let there: Vec<&str> = points.iter().map(|point| point.id.0.as_str()).collect();
-                for point in self.model.points.get_mut(&source.name).into_iter().flatten() {
-                    point.gone |= !there.contains(&point.id.as_str());
-                }
+            if let Some(points) = self.model.repository.get_mut(&source) {
+                remove_before(oldest, points);
             }
-            self.list(&source.name).await;
+            self.list(&source).await;
         }
         self.compare(None).await;
     }
+}
+
+fn remove_before(oldest: DateTime<Utc>, points: &mut Vec<PointRow>) {
+    points.sort_by_key(|point| (point.as_of, point.chain_length));
+    // The last full backup at or before the limit begins the chain that the limit is in.
+    let is_needed_from = points.iter().filter(|point| point.chain_length == 0 && point.as_of <= oldest).next_back();
+    let from = match is_needed_from {
+        Some(full) if points.iter().any(|point| point.chain_length > 0) => full.as_of,
+        _ => oldest,
+    };
+    points.retain(|point| point.as_of >= from);
 }

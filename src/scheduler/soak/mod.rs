@@ -1,202 +1,197 @@
-//! 60 days of the service in seconds: the real plan, ledger and exporter under a clock of our own, with failures, crashes and
-//! downtime, held at every change against a naive model of what should be exported.
+//! 60 days of the service in seconds: the real plan, ledger and exporter under clocks of our own, with failures, crashes,
+//! downtime, clocks that are put wrong, ledgers that are lost, sources that are taken out of the configuration and put back,
+//! held at every change against a naive model of what should be exported.
 //!
-//! `SOAK_SEED` repeats a run, `SOAK_DAYS` makes it longer. Clocks that jump are in the tests of the plan: a history in which
-//! times come twice has no one answer to be held against.
+//! `SOAK_SEED` repeats a run, `SOAK_DAYS` makes it longer. Of one thing the model does not know the one answer: which of two
+//! histories counts for minutes that came twice because the clock was put back.
 
 mod calendar;
+mod dues;
 mod ends;
+mod fate;
 mod forecast;
 mod model;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use self::model::{End, Happened, Model, Promised};
-use self::world::{CONFIG, Chance, LIMITS, START, SoakClock};
+use self::dues::Awaited;
+use self::model::{Happened, Model, OF_RETIRED};
+use self::world::{CHAINED, CRON, Chance, LIMITS, START, SoakClock};
 use super::job::{Ended, Job, Missed, Promise, Step};
+use super::jumps::Jumps;
 use super::plan::Plan;
 use super::work;
 use crate::clock::Clock;
-use crate::config::{Config, parse};
+use crate::config::Config;
 use crate::domain::schedule::Work;
 use crate::exporter::collector::collect;
 use crate::exporter::exposition::{Exposition, Format};
 use crate::exporter::refresh::Exporter;
-use crate::ledger::{Ledger, MissedRuns, PointRow, RunId, RunStart};
+use crate::exporter::service_state::SchedulerState;
+use crate::ledger::{Ledger, MissedRuns, RunId, RunStart};
 
-/// A run that is under way: its place in the model, its run in the ledger, when it ends.
+/// A run that is under way: its place among those of its source in the model, its run in the ledger, when it ends.
 struct Under {
     job: Job,
     at: usize,
     run: RunId,
-    ends: DateTime<Utc>,
+    /// Since the start, on the monotonic clock.
+    ends: TimeDelta,
 }
 
+/// A time by the wall clock, both ends included.
+type Span = (DateTime<Utc>, DateTime<Utc>);
+
 struct Soak {
+    directory: PathBuf,
     clock: Arc<SoakClock>,
     config: Config,
     ledger: Ledger,
     exporter: Arc<Exporter>,
     plan: Plan,
+    jumps: Jumps,
     model: Model,
+    awaited: BTreeMap<Job, Awaited>,
     chance: Chance,
-    repository: BTreeMap<String, Vec<PointRow>>,
     under_way: Vec<Under>,
     /// Everything that began, with its occurrence.
     begun: Vec<(Job, DateTime<Utc>, DateTime<Utc>)>,
     /// Until when somebody else works on what.
     busy: BTreeMap<Job, DateTime<Utc>>,
     missed: Vec<Missed>,
+    /// Recovery points that were made.
+    made: usize,
+    /// Since when each source is configured without a break, as far as the ledger knows.
+    configured: BTreeMap<String, DateTime<Utc>>,
+    is_tightened: bool,
+    /// Times of which nobody knows what was due: before a ledger was lost, and while a source was not configured.
+    forgotten: Vec<Span>,
+    unasked: Vec<Span>,
+    /// Times that came twice.
+    repeated: Vec<Span>,
     compared: usize,
     crashes: usize,
+    losses: usize,
+    /// Minutes for which it is still down.
+    down: i64,
 }
 
 impl Soak {
-    async fn start(directory: &Path, seed: u64) -> Self {
-        let now: DateTime<Utc> = START.parse().unwrap();
-        let clock = Arc::new(SoakClock(AtomicI64::new(now.timestamp_micros())));
-        std::fs::write(directory.join("key"), "correct horse").unwrap();
-        std::fs::set_permissions(directory.join("key"), std::fs::Permissions::from_mode(0o600)).unwrap();
-        let config = parse(CONFIG, &directory.join("config.toml")).unwrap();
-        let ledger = Ledger::open(directory, clock.clone()).await.unwrap();
-        let exporter = Exporter::new(Arc::new(config.clone()), clock.clone());
-        let mut soak = Self {
-            clock,
-            config,
-            ledger,
-            exporter,
-            plan: Plan::new(LIMITS),
-            model: Model::default(),
-            chance: Chance(seed),
-            repository: BTreeMap::new(),
-            under_way: Vec::new(),
-            begun: Vec::new(),
-            busy: BTreeMap::new(),
-            missed: Vec::new(),
-            compared: 0,
-            crashes: 0,
-        };
-        for name in soak.config.sources.keys() {
-            soak.model.created.insert(name.clone(), now);
-        }
-        soak.promise().await;
-        soak.configure().await;
-        soak
-    }
-
-    fn now(&self) -> DateTime<Utc> {
-        self.clock.wall()
-    }
-
-    /// What is promised from now on.
-    async fn promise(&mut self) {
-        for source in self.config.sources.values() {
-            self.ledger.ensure_source(&source.name, "files", "offsite").await.unwrap();
-            self.ledger.record_promises(&source.name, &source.objectives).await.unwrap();
-            let seconds = |duration: Duration| duration.as_secs_f64();
-            let objectives = &source.objectives;
-            let promised = Promised {
-                rpo: seconds(objectives.rpo),
-                rto: seconds(objectives.rto),
-                retention: seconds(objectives.retention),
-                chain_length: f64::from(objectives.max_chain_length),
-                ratio: objectives.objective_ratio,
-                drill_interval: seconds(objectives.drill_interval),
-            };
-            self.model.promised.insert(source.name.clone(), promised);
-        }
-    }
-
-    /// As the service does at its start and with a new configuration.
-    async fn configure(&mut self) {
-        let runs = self.ledger.last_runs_by_work().await.unwrap();
-        let specs = self.config.sources.values().flat_map(|source| work::specs(source, self.config.timezone)).collect();
-        let created = &self.model.created;
-        self.plan.configure(specs, LIMITS, self.clock.wall(), |job| {
-            let of_it = runs.get(&(job.source.clone(), job.work));
-            work::history(job.work, of_it, created.get(&job.source).copied())
-        });
-        self.exporter.refresh(&self.ledger).await.unwrap();
-    }
-
     async fn tick(&mut self) {
-        let (now, exporter) = (self.now(), self.exporter.clone());
+        let (now, exporter) = (self.clock.wall(), self.exporter.clone());
+        if let Some(jump) = self.jumps.look(&*self.clock) {
+            self.plan.clock_jumped(jump, now);
+            if jump < TimeDelta::zero() {
+                self.awaited.values_mut().for_each(|awaited| awaited.put_back(-jump, now));
+            }
+        }
         let objectives: BTreeMap<String, Duration> =
             self.config.sources.values().map(|source| (source.name.clone(), source.objectives.rpo)).collect();
         let promise = |name: &str| Some(Promise { newest: exporter.newest_point(name), rpo: objectives[name] });
         let steps = self.plan.tick(now, promise);
-        let changed = !steps.is_empty();
+        self.awaited.values_mut().for_each(|awaited| awaited.look(now));
+        let mut touched = BTreeSet::new();
         for step in steps {
             match step {
-                Step::Missed(missed) => self.miss(missed).await,
+                Step::Missed(missed) => {
+                    touched.insert(missed.job.source.clone());
+                    self.miss(missed).await;
+                }
                 Step::Start(start) => {
-                    let busy_until = self.busy.get(&start.job).copied();
-                    if busy_until.is_some_and(|until| now < until) {
+                    touched.insert(start.job.source.clone());
+                    self.awaited.get_mut(&start.job).unwrap().began(now);
+                    if self.is_busy(&start.job, now) {
                         // Somebody else works on it: nothing is recorded.
                         self.plan.ended(&start.job, Ended::Busy, now);
-                    } else if busy_until.is_none() && self.chance.percent(4) {
-                        let minutes = 1 + i64::try_from(self.chance.below(400)).unwrap();
-                        self.busy.insert(start.job.clone(), now + TimeDelta::minutes(minutes));
-                        self.plan.ended(&start.job, Ended::Busy, now);
+                        self.awaited.get_mut(&start.job).unwrap().ended(Ended::Busy, now);
                     } else {
-                        self.busy.remove(&start.job);
                         self.begun.push((start.job.clone(), start.scheduled, now));
                         self.begin(start.job).await;
                     }
                 }
             }
         }
-        if changed {
-            self.compare(None).await;
+        // What began and found somebody else at work made the others wait until the next look.
+        if !touched.contains(CHAINED) {
+            self.check_urgency(now);
+        }
+        for source in touched {
+            self.compare(Some(&source)).await;
         }
     }
 
+    fn is_busy(&mut self, job: &Job, now: DateTime<Utc>) -> bool {
+        match self.busy.get(job) {
+            Some(until) if now < *until => true,
+            Some(_) => {
+                self.busy.remove(job);
+                false
+            }
+            None if self.chance.percent(3) => {
+                let until = now + self.chance.minutes(400);
+                self.busy.insert(job.clone(), until);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// An increment whose promise ran out waits for nothing but another backup of its source, or for twice the limit.
+    fn check_urgency(&self, now: DateTime<Utc>) {
+        let job = Job::new(CHAINED, Work::IncrementalBackup);
+        let Some(newest) = self.exporter.newest_point(CHAINED) else { return };
+        let promised = TimeDelta::from_std(self.config.sources[CHAINED].objectives.rpo).unwrap();
+        if now < newest + promised || !self.awaited[&job].is_ready(now) {
+            return;
+        }
+        let runs = |job: &Job| self.awaited.get(job).is_some_and(Awaited::is_running);
+        let backups = self.under_way.iter().filter(|under| under.job.work.is_backup()).count();
+        let waits_for_backup = runs(&Job::new(CHAINED, Work::FullBackup)) || backups >= 2 * LIMITS.backups;
+        let running: Vec<String> = self.under_way.iter().map(|under| under.job.to_string()).collect();
+        assert!(waits_for_backup, "{now}: {job} waits beside {running:?}, its promise ended {}", newest + promised);
+    }
+
     async fn miss(&mut self, missed: Missed) {
-        let operation = work::operation(missed.job.work);
+        let (source, work) = (missed.job.source.clone(), missed.job.work);
         let record = MissedRuns {
-            source: missed.job.source.clone(),
-            operation,
-            kind: missed.job.work.backup_kind(),
+            source: source.clone(),
+            operation: work::operation(work),
+            kind: work.backup_kind(),
             first: missed.first,
             last: missed.last,
             count: missed.count,
             reason: missed.reason.to_owned(),
         };
         self.ledger.record_missed(&record).await.unwrap();
-        let told = self.model.missed.entry((missed.job.source.clone(), operation.name(), missed.first)).or_default();
+        let told = self.model.missed.entry((source, work, missed.first)).or_default();
         *told = missed.count.max(*told);
         self.missed.push(missed);
     }
 
     async fn begin(&mut self, job: Job) {
-        let now = self.now();
-        let is_backup = job.work.is_backup();
         let start =
             RunStart { source: job.source.clone(), operation: work::operation(job.work), kind: job.work.backup_kind() };
         let run = self.ledger.begin(&start).await.unwrap();
-        let longest = if self.chance.percent(4) {
-            20_000
-        } else if is_backup {
-            2400
-        } else {
-            7000
+        let longest = match job.work {
+            _ if self.chance.percent(4) => 20_000,
+            Work::IncrementalBackup => 300,
+            Work::FullBackup => 2400,
+            Work::Drill => 7000,
         };
-        let ends = now + TimeDelta::milliseconds(60_000 + i64::try_from(self.chance.below(longest * 1000)).unwrap());
-        let at = self.model.runs.len();
-        self.model.runs.push(Happened {
-            source: job.source.clone(),
-            is_backup,
-            begun: now,
+        let takes = TimeDelta::milliseconds(60_000 + i64::try_from(self.chance.below(longest * 1000)).unwrap());
+        let ends = TimeDelta::from_std(self.clock.monotonic()).unwrap() + takes;
+        let of_source = self.model.runs.entry(job.source.clone()).or_default();
+        of_source.push(Happened {
+            work: job.work,
+            begun: self.clock.wall(),
             end: None,
-            seconds: (ends - now).as_seconds_f64(),
+            seconds: takes.as_seconds_f64(),
             // None is 1.5 times another: the naive forecast knows no slopes.
             bytes: 1_000_000 + self.chance.below(400_000),
             point: None,
@@ -204,41 +199,22 @@ impl Soak {
             rows: 0,
             over: false,
         });
-        self.under_way.push(Under { job, at, run, ends });
-    }
-
-    /// The service is killed; returns for how many minutes it is down.
-    async fn crash(&mut self) -> u64 {
-        self.crashes += 1;
-        self.ledger.disown_running().await.unwrap();
-        self.ledger.clone().close().await;
-        let short = self.chance.percent(40);
-        1 + self.chance.below(if short { 4 } else { 1000 })
-    }
-
-    async fn restart(&mut self, directory: &Path) {
-        let now = self.now();
-        self.ledger = Ledger::open(directory, self.clock.clone()).await.unwrap();
-        for under in std::mem::take(&mut self.under_way) {
-            let order = self.model.next_result();
-            self.model.runs[under.at].end = Some((now, End::Interrupted, order));
-        }
-        self.exporter = Exporter::new(Arc::new(self.config.clone()), self.clock.clone());
-        self.plan = Plan::new(LIMITS);
-        self.configure().await;
-        self.compare(None).await;
+        self.under_way.push(Under { job, at: of_source.len() - 1, run, ends });
     }
 
     /// What is exported of `source`, to which something has happened, or of all, against what should be.
     async fn compare(&mut self, source: Option<&str>) {
         self.exporter.refresh(&self.ledger).await.unwrap();
+        let now = self.clock.wall();
+        let scheduler = SchedulerState { last_tick: Some(now), next_runs: self.plan.next_runs() };
+        self.exporter.update_service(|service| service.scheduler = Some(scheduler));
         let view = self.exporter.view().unwrap();
         let text = collect(&view, Exposition::new(Format::Text)).encode();
         let lines = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.rsplit_once(' '));
         let exported: BTreeMap<&str, f64> = lines.map(|(series, value)| (series, value.parse().unwrap())).collect();
-        let now = self.now();
         let mut modelled = BTreeSet::new();
-        for (series, value) in self.model.expected(source, now) {
+        let expected = self.model.expected(source, now).into_iter().chain(self.next_runs(source));
+        for (series, value) in expected {
             modelled.insert(series.split('{').next().unwrap().to_owned());
             let found = exported.get(series.as_str());
             assert!(
@@ -247,33 +223,70 @@ impl Soak {
             );
             self.compared += 1;
         }
-        for series in exported.keys().filter(|_| source.is_none()) {
+        if source.is_some() {
+            return;
+        }
+        for series in exported.keys() {
             let name = series.split('{').next().unwrap();
             let is_modelled = modelled.contains(name) || name == "backup_sla_objective_met_ratio";
             assert!(is_modelled || ELSEWHERE.iter().any(|known| name.starts_with(known)), "{name} has no model");
+            let of_retired = self.model.retired.iter().any(|it| series.contains(&format!("{{source=\"{it}\"")));
+            let stays = OF_RETIRED.iter().any(|kept| name.starts_with(&format!("backup_sla_{kept}")));
+            assert!(!of_retired || stays, "{now}: {series} of a source that is not configured");
         }
-        for (series, ratio, error) in self.model.expected_ratios(source) {
+        for (series, ratio, error) in self.model.expected_ratios(now) {
             let found = exported[series.as_str()];
             assert!((found - ratio).abs() <= error, "{now}: {series}: expected {ratio} ± {error}, exported {found}");
             self.compared += 1;
         }
     }
 
+    /// When everything should be due next, by series.
+    fn next_runs(&self, source: Option<&str>) -> Vec<(String, f64)> {
+        let mut all = Vec::new();
+        let configured = self.config.sources.keys().filter(|name| source.is_none_or(|only| only == *name));
+        for source in configured {
+            for work in Work::ALL {
+                let next = self.awaited.get(&Job::new(source, work)).and_then(Awaited::next);
+                let (metric, kind) = match work {
+                    Work::FullBackup => ("backup", ",kind=\"full\""),
+                    Work::IncrementalBackup => ("backup", ",kind=\"incremental\""),
+                    Work::Drill => ("drill", ""),
+                };
+                let series = format!("backup_sla_{metric}_next_run_timestamp_seconds{{source=\"{source}\"{kind}}}");
+                all.push((series, next.map_or(0.0, |next| next.timestamp_micros() as f64 / 1e6)));
+            }
+        }
+        all
+    }
+
     /// Every occurrence of every cron schedule began within five minutes of its time, or was told as missed, once.
     fn check_occurrences(&self, until: DateTime<Utc>) -> usize {
         let start: DateTime<Utc> = START.parse().unwrap();
+        let within = |spans: &[Span], due: DateTime<Utc>| spans.iter().any(|(from, to)| *from <= due && due <= *to);
         let mut checked = 0;
         for (source, work, expression, jitter) in CRON {
             let job = Job::new(source, work);
-            for due in calendar::dues(expression, chrono_tz::Europe::Berlin, start, until) {
+            let dues = calendar::dues(expression, chrono_tz::Europe::Berlin, start, until);
+            for due in &dues {
+                if within(&self.forgotten, *due) || source == world::REMOVABLE && within(&self.unasked, *due) {
+                    continue;
+                }
                 let late = TimeDelta::minutes(5 + jitter);
-                let mut of_it = self.begun.iter().filter(|(begun, scheduled, _)| *begun == job && *scheduled == due);
-                let began = of_it.any(|(_, _, at)| *at - due <= late);
-                let told = self.missed.iter().filter(|it| it.job == job && it.first <= due && due <= it.last);
+                let mut of_it = self.begun.iter().filter(|(begun, scheduled, _)| *begun == job && scheduled == due);
+                let began = of_it.any(|(_, _, at)| *at - *due <= late);
+                let told = self.missed.iter().filter(|it| it.job == job && it.first <= *due && *due <= it.last);
                 // After a crash the same is told again, and written down once.
-                let told: BTreeSet<_> = told.map(|it| it.first).collect();
+                let told: BTreeMap<_, _> = told.map(|it| (it.first, (it.last, it.count, it.reason))).collect();
                 assert!(began || !told.is_empty(), "{job} of {due} neither began in time nor was told as missed");
-                assert!(told.len() <= 1, "{job} of {due} was told as missed from {told:?}");
+                let (Some(first), Some(last)) = (told.keys().next(), told.values().map(|it| it.0).max()) else {
+                    checked += 1;
+                    continue;
+                };
+                // What came while others waited may have been told before them: spans overlap, counts do not.
+                let count: usize = told.values().map(|(_, count, _)| *count as usize).sum();
+                let is_once = count <= dues.iter().filter(|due| *first <= **due && **due <= last).count();
+                assert!(is_once || within(&self.repeated, *due), "{job} of {due} was told more than once: {told:#?}");
                 checked += 1;
             }
         }
@@ -281,18 +294,8 @@ impl Soak {
     }
 }
 
-/// The cron schedules above, with their jitter in minutes.
-const CRON: [(&str, Work, &str, i64); 6] = [
-    ("a", Work::FullBackup, "0 */4 * * *", 0),
-    ("a", Work::Drill, "30 4 * * *", 0),
-    ("b", Work::FullBackup, "30 2 * * *", 20),
-    ("b", Work::Drill, "30 2 * * *", 20),
-    ("d", Work::FullBackup, "15 3 * * *", 0),
-    ("d", Work::Drill, "45 3 * * *", 0),
-];
-
-/// Exported, and not what this model is about: the service itself, repositories, what there are only full backups of.
-const ELSEWHERE: [&str; 14] = [
+/// Exported, and not what this model is about: the service itself, repositories.
+const ELSEWHERE: [&str; 13] = [
     "backup_sla_test_page_",
     "process_",
     "backup_sla_build_info",
@@ -302,61 +305,23 @@ const ELSEWHERE: [&str; 14] = [
     "backup_sla_oldest_sandbox",
     "backup_sla_scheduler_last_tick",
     "backup_sla_config_last_reload",
-    "backup_sla_ledger_",
+    "backup_sla_ledger_last_read",
     "backup_sla_operation_progress_ratio",
-    "backup_sla_backup_next_run",
-    "backup_sla_drill_next_run",
     "backup_sla_source_info",
+    "backup_sla_objective_met_ratio",
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixty_days_of_failures_and_every_metric_is_what_a_naive_model_says() {
     let number = |name: &str, usual: u64| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual);
-    let (seed, days) = (number("SOAK_SEED", 1), number("SOAK_DAYS", 60));
+    let (seed, days) = (number("SOAK_SEED", 1), i64::try_from(number("SOAK_DAYS", 60)).unwrap());
     println!("SOAK_SEED={seed} SOAK_DAYS={days}");
     // The ledger waits for its disk at every write; here it may be memory.
     let memory = Path::new("/dev/shm");
     let directory = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
-    let mut soak = Soak::start(directory.path(), seed).await;
-    let start: DateTime<Utc> = START.parse().unwrap();
-    let mut down = 0;
-    for minute in 0..days * 1440 {
-        let now = start + TimeDelta::minutes(i64::try_from(minute).unwrap());
-        if down == 0 {
-            soak.end_until(now).await;
-        }
-        soak.clock.set(now);
-        if down > 0 {
-            down -= 1;
-            if down == 0 {
-                soak.restart(directory.path()).await;
-            }
-        } else if minute > 0 && soak.chance.below(4 * 1440) == 0 {
-            down = soak.crash().await;
-        }
-        if down == 0 {
-            if minute == 20 * 1440 {
-                // A tighter promise and another schedule, as a reload would bring them.
-                let text = CONFIG.replace("rpo = \"6h\"", "rpo = \"4h\"").replace("@every 290m", "@every 190m");
-                soak.config = parse(&text, &directory.path().join("config.toml")).unwrap();
-                soak.exporter.set_config(Arc::new(soak.config.clone()));
-                soak.promise().await;
-                soak.configure().await;
-            }
-            soak.tick().await;
-            if minute % 1440 == 720 {
-                soak.maintain().await;
-            }
-        }
-        soak.model.note_minute(now);
+    let mut soak = Soak::start(directory.path(), seed, days).await;
+    for minute in 1..days * 1440 {
+        soak.live_until(TimeDelta::minutes(minute)).await;
     }
-    let occurrences = soak.check_occurrences(start + TimeDelta::days(i64::try_from(days).unwrap() - 1));
-    println!(
-        "{days} days: {} runs, {} crashes, {} missed, {} values compared, {occurrences} occurrences accounted for",
-        soak.model.runs.len(),
-        soak.crashes,
-        soak.missed.len(),
-        soak.compared
-    );
-    assert!(soak.crashes > 3 && soak.compared > 100_000 && occurrences > 500);
+    soak.end(days);
 }

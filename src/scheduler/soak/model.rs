@@ -1,11 +1,14 @@
 //! What should be exported, from a plain list of everything that happened: written from the documents (docs/metrics.md), by
 //! scanning, without any of the code under test.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::forecast::{self, Drill};
+use crate::domain::manifest::BackupKind;
+use crate::domain::schedule::Work;
+use crate::ledger::PointRow;
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,8 +21,7 @@ pub(super) enum End {
 
 #[derive(Debug, Clone)]
 pub(super) struct Happened {
-    pub source: String,
-    pub is_backup: bool,
+    pub work: Work,
     pub begun: DateTime<Utc>,
     /// When, how, and in which order results were written.
     pub end: Option<(DateTime<Utc>, End, usize)>,
@@ -30,14 +32,6 @@ pub(super) struct Happened {
     pub checks: (u64, u64),
     pub rows: u64,
     pub over: bool,
-}
-
-#[derive(Debug, Clone)]
-pub(super) struct Point {
-    pub id: String,
-    pub as_of: DateTime<Utc>,
-    pub bytes: u64,
-    pub gone: bool,
 }
 
 /// Promised numbers, in seconds.
@@ -52,17 +46,32 @@ pub(super) struct Promised {
 }
 
 pub(super) const OBJECTIVES: [&str; 5] = ["rpo", "rto", "retention", "drill_interval", "chain_length"];
+/// What is exported of a source that is no longer configured.
+pub(super) const OF_RETIRED: [&str; 4] = ["source_info", "source_created", "source_retired", "recovery_points"];
+const KINDS: [(Work, BackupKind, &str); 2] = [
+    (Work::FullBackup, BackupKind::Full, "kind=\"full\""),
+    (Work::IncrementalBackup, BackupKind::Incremental, "kind=\"incremental\""),
+];
+/// A clock of another machine may be ahead by so many seconds.
+const AHEAD: f64 = 300.0;
 
 #[derive(Debug, Default)]
 pub(super) struct Model {
+    pub ledger_created: DateTime<Utc>,
+    /// Every source that the ledger has heard of.
     pub created: BTreeMap<String, DateTime<Utc>>,
+    pub retired: BTreeSet<String>,
     pub promised: BTreeMap<String, Promised>,
-    pub runs: Vec<Happened>,
-    pub points: BTreeMap<String, Vec<Point>>,
-    /// By source, operation, kind of job and first occurrence: the count that was told last.
-    pub missed: BTreeMap<(String, &'static str, DateTime<Utc>), u32>,
-    /// By source: for every minute since it was created, which promises were kept.
-    minutes: BTreeMap<String, Vec<[bool; 5]>>,
+    /// By source, in the order in which they began.
+    pub runs: BTreeMap<String, Vec<Happened>>,
+    /// What the repository lists, by source.
+    pub repository: BTreeMap<String, Vec<PointRow>>,
+    /// By source, work and first occurrence: the count that was told last.
+    pub missed: BTreeMap<(String, Work, DateTime<Utc>), u32>,
+    /// By source and wall clock: for every minute, which promises were kept.
+    minutes: BTreeMap<String, BTreeMap<i64, [bool; 5]>>,
+    /// Minutes that came twice.
+    pub repeated: i64,
     results: usize,
 }
 
@@ -74,74 +83,152 @@ fn truth(value: bool) -> f64 {
     f64::from(u8::from(value))
 }
 
+fn minute(time: DateTime<Utc>) -> i64 {
+    time.timestamp().div_euclid(60)
+}
+
 impl Model {
     pub(super) fn next_result(&mut self) -> usize {
         self.results += 1;
         self.results
     }
 
-    fn listed(&self, source: &str) -> Vec<&Point> {
-        self.points.get(source).map(|all| all.iter().filter(|point| !point.gone).collect()).unwrap_or_default()
+    fn listed(&self, source: &str) -> &[PointRow] {
+        self.repository.get(source).map_or(&[], Vec::as_slice)
     }
 
+    fn runs(&self, source: &str) -> &[Happened] {
+        self.runs.get(source).map_or(&[], Vec::as_slice)
+    }
+
+    /// In the order in which results were written.
     fn ended(&self, source: &str, is_backup: bool) -> Vec<(&Happened, DateTime<Utc>, End)> {
-        let of_it = self.runs.iter().filter(|run| run.source == source && run.is_backup == is_backup);
+        let of_it = self.runs(source).iter().filter(|run| run.work.is_backup() == is_backup);
         let mut ended: Vec<_> = of_it.filter_map(|run| run.end.map(|(at, end, order)| (order, run, at, end))).collect();
         ended.sort_by_key(|(order, ..)| *order);
         ended.into_iter().map(|(_, run, at, end)| (run, at, end)).collect()
     }
 
+    /// When the last run of a work began, and how many of the last ones are to be tried again.
+    pub(super) fn last(&self, source: &str, work: Work) -> (Option<DateTime<Utc>>, u32) {
+        let runs: Vec<_> = self.runs(source).iter().filter(|run| run.work == work).collect();
+        let Some(last) = runs.last() else {
+            // Whoever lost the ledger has the recovery points.
+            let of_kind = self.listed(source).iter().filter(|point| Some(point.kind) == work.backup_kind());
+            return (of_kind.map(|point| point.as_of).max(), 0);
+        };
+        let end = |run: &Happened| run.end.map(|(_, end, _)| end);
+        let again = match end(last) {
+            None | Some(End::Good) => false,
+            // The data of a drill that failed does not become better.
+            Some(End::Failed) => work.is_backup(),
+            Some(_) => true,
+        };
+        let bad = runs.iter().rev().take_while(|run| end(run) != Some(End::Good)).count();
+        (Some(last.begun), if again { u32::try_from(bad).unwrap() } else { 0 })
+    }
+
     /// Whether each promise is kept at `now`.
-    pub(super) fn met(&self, source: &str, now: DateTime<Utc>) -> [bool; 5] {
-        let promised = self.promised[source];
-        let age = |time: DateTime<Utc>| (now - time).as_seconds_f64();
-        let points = self.listed(source);
-        let newest = points.iter().map(|point| point.as_of).max();
-        let oldest = points.iter().map(|point| point.as_of).min();
+    fn met(&self, source: &str, now: DateTime<Utc>) -> [bool; 5] {
         let drills = self.ended(source, false);
         let passed = drills.iter().rev().find(|(_, _, end)| *end == End::Good);
-        let young = self.created.get(source).is_some_and(|created| age(*created) <= promised.retention + promised.rpo);
+        self.met_by(source, self.listed(source).iter(), passed.map(|(run, at, _)| (run.seconds, *at)), now)
+    }
+
+    fn met_by<'p>(
+        &self,
+        source: &str,
+        points: impl Iterator<Item = &'p PointRow>,
+        passed: Option<(f64, DateTime<Utc>)>,
+        now: DateTime<Utc>,
+    ) -> [bool; 5] {
+        let promised = self.promised[source];
+        let age = |time: DateTime<Utc>| (now - time).as_seconds_f64();
+        let within = |time: DateTime<Utc>, limit: f64| (-AHEAD..=limit).contains(&age(time));
+        let (mut newest, mut oldest): (Option<&PointRow>, Option<DateTime<Utc>>) = (None, None);
+        for point in points {
+            newest = newest.filter(|newest| by_time(newest) >= by_time(point)).or(Some(point));
+            oldest = Some(oldest.map_or(point.as_of, |oldest| oldest.min(point.as_of)));
+        }
+        let young = within(self.created[source], promised.retention + promised.rpo);
         [
-            newest.is_some_and(|newest| age(newest) <= promised.rpo),
-            passed.is_some_and(|(run, ..)| run.seconds <= promised.rto),
+            newest.is_some_and(|newest| within(newest.as_of, promised.rpo)),
+            passed.is_some_and(|(seconds, _)| seconds <= promised.rto),
             oldest.is_some_and(|oldest| young || age(oldest) >= promised.retention),
-            passed.is_some_and(|(_, at, _)| age(*at) <= promised.drill_interval),
-            newest.is_some(),
+            passed.is_some_and(|(_, at)| within(at, promised.drill_interval)),
+            newest.is_some_and(|newest| f64::from(newest.chain_length) <= promised.chain_length),
         ]
     }
 
-    /// A minute has passed.
+    /// The minute of `now` has passed.
     pub(super) fn note_minute(&mut self, now: DateTime<Utc>) {
         let created: Vec<String> = self.created.keys().cloned().collect();
         for source in created {
             let met = self.met(&source, now);
-            self.minutes.entry(source).or_default().push(met);
+            self.minutes.entry(source).or_default().insert(minute(now), met);
         }
     }
 
+    /// A source is at least as old as its recovery points; what is known of the time before is what they say.
+    pub(super) fn listed_again(&mut self, source: &str, now: DateTime<Utc>) {
+        let oldest = self.listed(source).iter().map(|point| point.as_of).min();
+        let Some(oldest) = oldest.filter(|oldest| *oldest < self.created[source]) else { return };
+        self.created.insert(source.to_owned(), oldest);
+        let mut past = BTreeMap::new();
+        for at in minute(oldest)..=minute(now) {
+            let time = DateTime::from_timestamp(at * 60, 0).unwrap();
+            let there = self.listed(source).iter().filter(|point| point.finished <= time);
+            past.insert(at, self.met_by(source, there, None, time));
+        }
+        self.minutes.insert(source.to_owned(), past);
+    }
+
+    /// The ledger is gone, with all it knew.
+    pub(super) fn lose_ledger(&mut self, now: DateTime<Utc>) {
+        self.ledger_created = now;
+        self.created.clear();
+        self.retired.clear();
+        self.runs.clear();
+        self.missed.clear();
+        self.minutes.clear();
+    }
+
     /// Shares of the last 30 days, and over how many minutes they were taken.
-    fn ratios(&self, source: &str) -> ([f64; 5], usize) {
-        let minutes = self.minutes.get(source).map_or(&[][..], Vec::as_slice);
-        let window = &minutes[minutes.len().saturating_sub(30 * 24 * 60)..];
-        let share = |at: usize| window.iter().filter(|met| met[at]).count() as f64 / window.len().max(1) as f64;
-        ([0, 1, 2, 3, 4].map(share), window.len())
+    fn ratios(&self, source: &str, now: DateTime<Utc>) -> ([f64; 5], usize) {
+        let from = self.created[source].max(now - TimeDelta::days(30));
+        let Some(minutes) = self.minutes.get(source) else { return ([0.0; 5], 0) };
+        let mut kept = [0; 5];
+        let mut all = 0;
+        for (_, met) in minutes.range(minute(from) + 1..=minute(now)) {
+            all += 1;
+            kept.iter_mut().zip(met).for_each(|(kept, met)| *kept += usize::from(*met));
+        }
+        (kept.map(|kept| kept as f64 / all.max(1) as f64), all)
     }
 
     /// Everything of `source`, or of all sources, that depends on what happened, by series.
     pub(super) fn expected(&self, source: Option<&str>, now: DateTime<Utc>) -> BTreeMap<String, f64> {
         let mut all = BTreeMap::new();
-        for source in self.promised.keys().filter(|name| source.is_none_or(|only| only == *name)) {
+        for source in self.created.keys().filter(|name| source.is_none_or(|only| only == *name)) {
             self.of_source(source, now, &mut |name: &str, labels: &str, value: f64| {
                 let labels = if labels.is_empty() { String::new() } else { format!(",{labels}") };
                 all.insert(format!("backup_sla_{name}{{source=\"{source}\"{labels}}}"), value);
             });
         }
+        all.insert("backup_sla_ledger_created_timestamp_seconds".to_owned(), stamp(Some(self.ledger_created)));
         all
     }
 
     fn of_source(&self, source: &str, now: DateTime<Utc>, put: &mut dyn FnMut(&str, &str, f64)) {
+        let points = self.listed(source);
         put("source_created_timestamp_seconds", "", stamp(self.created.get(source).copied()));
-        put("source_retired", "", 0.0);
+        put("source_retired", "", truth(self.retired.contains(source)));
+        for (_, kind, label) in KINDS {
+            put("recovery_points", label, points.iter().filter(|point| point.kind == kind).count() as f64);
+        }
+        if self.retired.contains(source) {
+            return;
+        }
         let promised = self.promised[source];
         put("rpo_objective_seconds", "", promised.rpo);
         put("rto_objective_seconds", "", promised.rto);
@@ -149,61 +236,60 @@ impl Model {
         put("drill_interval_objective_seconds", "", promised.drill_interval);
         put("chain_length_objective", "", promised.chain_length);
         put("slo_objective_ratio", "", promised.ratio);
-        // There are no increments, so no chain can be long, broken or have a hole.
-        for name in ["chain_length", "chain_broken", "pitr_gap_seconds"] {
+        // Nothing looks whether increments link yet.
+        for name in ["chain_broken", "pitr_gap_seconds"] {
             put(name, "", 0.0);
         }
-
-        let points = self.listed(source);
-        let newest = points.iter().map(|point| point.as_of).max();
-        put("recovery_points", "kind=\"full\"", points.len() as f64);
-        put("recovery_points", "kind=\"incremental\"", 0.0);
-        put("recovery_point_timestamp_seconds", "", stamp(newest));
+        let newest = points.iter().max_by_key(|point| by_time(point));
+        put("chain_length", "", newest.map_or(0.0, |newest| f64::from(newest.chain_length)));
+        let as_of = newest.map(|newest| newest.as_of);
+        put("recovery_point_timestamp_seconds", "", stamp(as_of));
         put("oldest_recovery_point_timestamp_seconds", "", stamp(points.iter().map(|point| point.as_of).min()));
-        put("recovery_point_age_seconds", "", newest.map_or(0.0, |newest| stamp(Some(now)) - stamp(Some(newest))));
+        put("recovery_point_age_seconds", "", as_of.map_or(0.0, |as_of| stamp(Some(now)) - stamp(Some(as_of))));
         let drills = self.ended(source, false);
-        let verdict = |id: &str| {
-            let of_it = drills.iter().rev().filter(|(run, ..)| run.point.as_deref() == Some(id));
-            of_it.map(|(_, _, end)| *end).find(|end| matches!(end, End::Good | End::Failed))
-        };
-        let verified = points.iter().filter(|point| verdict(&point.id) == Some(End::Good));
+        let mut verdicts: BTreeMap<&str, End> = BTreeMap::new();
+        for (run, _, end) in drills.iter().filter(|(_, _, end)| matches!(end, End::Good | End::Failed)) {
+            verdicts.extend(run.point.as_deref().map(|point| (point, *end)));
+        }
+        let verified = points.iter().filter(|point| verdicts.get(point.id.0.as_str()) == Some(&End::Good));
         put("verified_recovery_point_timestamp_seconds", "", stamp(verified.map(|point| point.as_of).max()));
 
         self.backups(source, put);
         self.drills(source, now, &drills, put);
-        let newest = points.iter().max_by_key(|point| point.as_of).map(|point| point.bytes as f64);
         let passed = drills.iter().filter(|(_, _, end)| *end == End::Good);
         let passed: Vec<Drill> =
             passed.map(|(run, at, _)| Drill { ended: *at, bytes: run.bytes as f64, seconds: run.seconds }).collect();
-        for (name, value) in forecast::figures(&passed, newest, now) {
+        for (name, value) in forecast::figures(&passed, newest.map(|newest| newest.logical_bytes as f64), now) {
             put(name, "", value);
         }
         for (objective, met) in OBJECTIVES.iter().zip(self.met(source, now)) {
             put("objective_met", &format!("objective=\"{objective}\""), truth(met));
         }
         for (operation, is_backup) in [("backup", true), ("drill", false)] {
-            let missed = self.missed.iter().filter(|((of, what, _), _)| of == source && *what == operation);
+            let of_it = |work: Work| work.is_backup() == is_backup;
+            let missed = self.missed.iter().filter(|((of, work, _), _)| of == source && of_it(*work));
             put("missed_runs_total", &format!("operation=\"{operation}\""), missed.map(|(_, n)| f64::from(*n)).sum());
-            let running = self.runs.iter().filter(|run| run.source == source && run.is_backup == is_backup);
-            let begun = running.filter(|run| run.end.is_none()).map(|run| run.begun).min();
+            let running = self.runs(source).iter().filter(|run| run.end.is_none() && of_it(run.work));
+            let begun = running.map(|run| run.begun).min();
             put("operation_start_timestamp_seconds", &format!("operation=\"{operation}\""), stamp(begun));
         }
     }
 
     fn backups(&self, source: &str, put: &mut dyn FnMut(&str, &str, f64)) {
-        let all: Vec<_> = self.runs.iter().filter(|run| run.source == source && run.is_backup).collect();
         let ended = self.ended(source, true);
-        let full = "kind=\"full\"";
-        put("backups_total", full, all.len() as f64);
-        put("backup_failures_total", full, ended.iter().filter(|(_, _, end)| *end != End::Good).count() as f64);
-        put("backup_last_start_timestamp_seconds", full, stamp(all.iter().map(|run| run.begun).max()));
         put("backup_last_run_success", "", truth(ended.last().is_some_and(|(_, _, end)| *end == End::Good)));
-        let good = ended.iter().rev().find(|(_, _, end)| *end == End::Good);
-        put("backup_last_success_timestamp_seconds", full, stamp(good.map(|(_, at, _)| *at)));
-        put("backup_last_duration_seconds", full, good.map_or(0.0, |(run, ..)| run.seconds));
-        put("backup_last_size_bytes", full, good.map_or(0.0, |(run, ..)| run.bytes as f64));
-        put("backup_last_added_bytes", full, good.map_or(0.0, |(run, ..)| (run.bytes / 10) as f64));
-        put("backups_total", "kind=\"incremental\"", 0.0);
+        for (work, _, kind) in KINDS {
+            let all: Vec<_> = self.runs(source).iter().filter(|run| run.work == work).collect();
+            let ended: Vec<_> = ended.iter().filter(|(run, ..)| run.work == work).collect();
+            put("backups_total", kind, all.len() as f64);
+            put("backup_failures_total", kind, ended.iter().filter(|(_, _, end)| *end != End::Good).count() as f64);
+            put("backup_last_start_timestamp_seconds", kind, stamp(all.iter().map(|run| run.begun).max()));
+            let good = ended.iter().rev().find(|(_, _, end)| *end == End::Good);
+            put("backup_last_success_timestamp_seconds", kind, stamp(good.map(|(_, at, _)| *at)));
+            put("backup_last_duration_seconds", kind, good.map_or(0.0, |(run, ..)| run.seconds));
+            put("backup_last_size_bytes", kind, good.map_or(0.0, |(run, ..)| run.bytes as f64));
+            put("backup_last_added_bytes", kind, good.map_or(0.0, |(run, ..)| (run.bytes / 10) as f64));
+        }
     }
 
     fn drills(
@@ -213,7 +299,7 @@ impl Model {
         drills: &[(&Happened, DateTime<Utc>, End)],
         put: &mut dyn FnMut(&str, &str, f64),
     ) {
-        let all = self.runs.iter().filter(|run| run.source == source && !run.is_backup);
+        let all = self.runs(source).iter().filter(|run| run.work == Work::Drill);
         put("drills_total", "", all.count() as f64);
         let ends = |end: End| drills.iter().filter(move |(_, _, it)| *it == end);
         put("drill_failures_total", "", ends(End::Failed).count() as f64);
@@ -249,11 +335,12 @@ impl Model {
         put("verified_rows", "", conclusive.map_or(0.0, |(run, ..)| run.rows as f64));
     }
 
-    /// Shares with the error that looking once a minute leaves; none in the first two days, when a minute is much.
-    pub(super) fn expected_ratios(&self, source: Option<&str>) -> Vec<(String, f64, f64)> {
+    /// Shares of all sources with the error that looking once a minute leaves; none in the first two days, when a minute is
+    /// much. What a minute that came twice counts as is not held.
+    pub(super) fn expected_ratios(&self, now: DateTime<Utc>) -> Vec<(String, f64, f64)> {
         let mut all = Vec::new();
-        for source in self.promised.keys().filter(|name| source.is_none_or(|only| only == *name)) {
-            let (ratios, minutes) = self.ratios(source);
+        for source in self.created.keys().filter(|source| !self.retired.contains(*source)) {
+            let (ratios, minutes) = self.ratios(source, now);
             if minutes < 2 * 24 * 60 {
                 continue;
             }
@@ -262,10 +349,15 @@ impl Model {
                     "backup_sla_objective_met_ratio{{source=\"{source}\",objective=\"{objective}\",window=\"30d\"}}"
                 );
                 // Each change may be off by a minute; there are about as many changes as runs.
-                let changes = self.runs.iter().filter(|run| run.source == *source).count().min(400);
-                all.push((series, ratio, (changes as f64 + 2.0) / minutes as f64));
+                let changes = self.runs(source).len().min(400);
+                all.push((series, ratio, (changes as f64 + 2.0 + self.repeated as f64) / minutes as f64));
             }
         }
         all
     }
+}
+
+/// Of two points with one time, the one that is worse to restore is the newest.
+fn by_time(point: &PointRow) -> (DateTime<Utc>, u32) {
+    (point.as_of, point.chain_length)
 }

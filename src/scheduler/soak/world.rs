@@ -1,24 +1,35 @@
-//! What the soak lives in: a configuration, a clock, and chance.
+//! What the soak lives in: a configuration, two clocks, and chance.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::clock::Clock;
+use crate::domain::schedule::Work;
 use crate::scheduler::job::Limits;
 
 /// Two weeks before the clocks of Berlin are put back, 00:00 UTC.
 pub(super) const START: &str = "2026-10-11T00:00:00Z";
 pub(super) const LIMITS: Limits = Limits { backups: 2, drills: 1 };
+/// What may be taken out of the configuration and put back.
+pub(super) const REMOVABLE: &str = "d";
+/// What has increments.
+pub(super) const CHAINED: &str = "e";
 
-pub(super) const CONFIG: &str = r#"
+const COMMON: &str = r#"
 state_dir = "state"
 timezone = "Europe/Berlin"
 [repository.offsite]
 kind = "restic"
 url = "repo"
 password_file = "key"
+[sla.tight]
+rpo = "90m"
+rto = "90m"
+retention = "3d"
+drill_interval = "26h"
+max_chain_length = 40
 [sla.hourly]
 rpo = "6h"
 rto = "90m"
@@ -47,6 +58,15 @@ repository = "offsite"
 sla = "hourly"
 schedule = { full = "@every 290m", drill = "@every 13h" }
 files = { paths = ["c"] }
+[source.e]
+kind = "files"
+repository = "offsite"
+sla = "tight"
+schedule = { full = "10 1 * * *", incremental = "*/30 * * * *", drill = "20 5 * * *" }
+files = { paths = ["e"] }
+"#;
+
+const D: &str = r#"
 [source.d]
 kind = "files"
 repository = "offsite"
@@ -55,20 +75,65 @@ schedule = { full = "15 3 * * *", drill = "45 3 * * *" }
 files = { paths = ["d"] }
 "#;
 
-pub(super) struct SoakClock(pub(super) AtomicI64);
+/// The cron schedules, with their jitter in minutes.
+pub(super) const CRON: [(&str, Work, &str, i64); 9] = [
+    ("a", Work::FullBackup, "0 */4 * * *", 0),
+    ("a", Work::Drill, "30 4 * * *", 0),
+    ("b", Work::FullBackup, "30 2 * * *", 20),
+    ("b", Work::Drill, "30 2 * * *", 20),
+    ("d", Work::FullBackup, "15 3 * * *", 0),
+    ("d", Work::Drill, "45 3 * * *", 0),
+    ("e", Work::FullBackup, "10 1 * * *", 0),
+    ("e", Work::IncrementalBackup, "*/30 * * * *", 0),
+    ("e", Work::Drill, "20 5 * * *", 0),
+];
+
+/// Minutes between the runs of `c`: backups before and after the configuration is tightened, drills.
+pub(super) const EVERY: [(Work, i64, i64); 2] = [(Work::FullBackup, 290, 190), (Work::Drill, 780, 780)];
+
+/// The configuration: with a tighter promise and another interval or not, with the source that comes and goes or not.
+pub(super) fn configuration(is_tightened: bool, has_removable: bool) -> String {
+    let mut text = COMMON.to_owned();
+    if has_removable {
+        text += D;
+    }
+    if is_tightened {
+        text = text.replace("rpo = \"6h\"", "rpo = \"4h\"").replace("@every 290m", "@every 190m");
+    }
+    text
+}
+
+/// A monotonic clock and a wall clock that can be put wrong. Microseconds.
+pub(super) struct SoakClock {
+    passed: AtomicI64,
+    wall: AtomicI64,
+}
 
 impl SoakClock {
-    pub(super) fn set(&self, now: DateTime<Utc>) {
-        self.0.store(now.timestamp_micros(), Ordering::SeqCst);
+    pub(super) fn new() -> Self {
+        let start: DateTime<Utc> = START.parse().unwrap();
+        Self { passed: AtomicI64::new(0), wall: AtomicI64::new(start.timestamp_micros()) }
+    }
+
+    /// Time goes on until so much has passed since the start.
+    pub(super) fn pass(&self, passed: TimeDelta) {
+        let passed = passed.num_microseconds().unwrap();
+        let before = self.passed.swap(passed, Ordering::SeqCst);
+        self.wall.fetch_add(passed - before, Ordering::SeqCst);
+    }
+
+    /// The wall clock is put forward, or back.
+    pub(super) fn jump(&self, by: TimeDelta) {
+        self.wall.fetch_add(by.num_microseconds().unwrap(), Ordering::SeqCst);
     }
 }
 
 impl Clock for SoakClock {
     fn wall(&self) -> DateTime<Utc> {
-        DateTime::from_timestamp_micros(self.0.load(Ordering::SeqCst)).unwrap()
+        DateTime::from_timestamp_micros(self.wall.load(Ordering::SeqCst)).unwrap()
     }
     fn monotonic(&self) -> Duration {
-        Duration::from_micros(self.0.load(Ordering::SeqCst).unsigned_abs())
+        Duration::from_micros(self.passed.load(Ordering::SeqCst).unsigned_abs())
     }
 }
 
@@ -85,5 +150,9 @@ impl Chance {
     }
     pub(super) fn percent(&mut self, percent: u64) -> bool {
         self.below(100) < percent
+    }
+    /// So many minutes, at most.
+    pub(super) fn minutes(&mut self, most: i64) -> TimeDelta {
+        TimeDelta::minutes(1 + i64::try_from(self.below(most.unsigned_abs())).unwrap())
     }
 }
