@@ -185,6 +185,40 @@ fn a_changed_configuration_is_followed_and_a_bad_one_changes_nothing() {
 }
 
 #[test]
+fn a_source_that_is_added_with_its_recovery_points_is_looked_at_at_once_and_one_that_goes_is_retired() {
+    let world = world(NEVER);
+    let text = |state: &str, with_second: bool| {
+        let text = fs::read_to_string(world.path("config.toml")).unwrap();
+        let (before, tree) = text.split_once("[source.tree]").unwrap();
+        let second = format!("[source.second]{}", tree.replace("source.tree", "source.second"));
+        let before = before.replace("state_dir = \"state\"", &format!("state_dir = \"{state}\""));
+        format!("{before}[source.tree]{tree}\n{}", if with_second { &second } else { "" })
+    };
+    let (elsewhere, without, with) = (text("elsewhere", true), text("state", false), text("state", true));
+    fs::write(world.path("config.toml"), elsewhere).unwrap();
+    world.json(&["backup", "second"], 0);
+    fs::write(world.path("config.toml"), &without).unwrap();
+    let service = Service::start(&world);
+    assert!(!service.get("/metrics").contains("source=\"second\""));
+    fs::write(world.path("config.toml"), with).unwrap();
+    service.signal(Signal::HUP);
+    // Long before the next look that comes by itself.
+    service.wait("recovery_points{source=\"second\",kind=\"full\"}", |value| value == 1.0);
+    let created = service.value("source_created_timestamp_seconds{source=\"second\"}");
+    assert!(created < service.value("ledger_created_timestamp_seconds"), "it is as old as its data");
+    assert_eq!(service.value("missed_runs_total{source=\"second\",operation=\"backup\"}"), 0.0);
+    fs::write(world.path("config.toml"), without).unwrap();
+    service.signal(Signal::HUP);
+    service.wait("source_retired{source=\"second\"}", |value| value == 1.0);
+    service.stop();
+    let report = world.json(&["report", "--month", &chrono::Utc::now().format("%Y-%m").to_string()], 0);
+    let second = &report["sources"][0];
+    assert_eq!((&second["source"], &second["is_configured"]), (&"second".into(), &false.into()), "{report:#}");
+    let until = |source: &serde_json::Value| source["until"].as_str().unwrap().to_owned();
+    assert!(until(second) < until(&report["sources"][1]), "judged until it went: {report:#}");
+}
+
+#[test]
 fn a_backup_that_takes_too_long_has_failed_and_is_tried_again() {
     let world = world("{ full = \"@every 1h\", backup_timeout = \"3s\" }");
     make_slow(&world.path("tree"));

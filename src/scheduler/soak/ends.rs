@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::model::End;
+use super::model::{End, by_time};
 use super::{Soak, Under};
 use crate::clock::Clock;
 use crate::domain::drill::{Check, TableResult};
@@ -74,7 +74,7 @@ impl Soak {
     }
 
     fn newest(&self, source: &str) -> Option<&PointRow> {
-        self.model.repository.get(source)?.iter().max_by_key(|point| (point.as_of, point.chain_length))
+        self.model.repository.get(source)?.iter().max_by_key(|point| by_time(point))
     }
 
     async fn end_drill(&mut self, under: &Under) -> Ended {
@@ -148,7 +148,7 @@ impl Soak {
 }
 
 fn remove_before(oldest: DateTime<Utc>, points: &mut Vec<PointRow>) {
-    points.sort_by_key(|point| (point.as_of, point.chain_length));
+    points.sort_by_key(by_time);
     // The last full backup at or before the limit begins the chain that the limit is in.
     let is_needed_from = points.iter().filter(|point| point.chain_length == 0 && point.as_of <= oldest).next_back();
     let from = match is_needed_from {

@@ -277,6 +277,6 @@ impl Soak {
             self.compared
         );
         assert!(self.crashes > 3 && self.losses > 0 && !self.repeated.is_empty());
-        assert!(self.compared > 100_000 && occurrences > 500);
+        assert!(self.compared > 100_000 && occurrences > 1000);
     }
 }

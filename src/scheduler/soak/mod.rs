@@ -168,6 +168,8 @@ impl Soak {
             count: missed.count,
             reason: missed.reason.to_owned(),
         };
+        let since = self.configured[&source];
+        assert!(record.first >= since, "{record:?}: nobody asked for anything before {since}");
         self.ledger.record_missed(&record).await.unwrap();
         let told = self.model.missed.entry((source, work, missed.first)).or_default();
         *told = missed.count.max(*told);
@@ -267,8 +269,8 @@ impl Soak {
         let mut checked = 0;
         for (source, work, expression, jitter) in CRON {
             let job = Job::new(source, work);
-            let dues = calendar::dues(expression, chrono_tz::Europe::Berlin, start, until);
-            for due in &dues {
+            let dues = calendar::dues(expression, chrono_tz::Europe::Berlin, start, self.clock.wall());
+            for due in dues.iter().filter(|due| **due < until) {
                 if within(&self.forgotten, *due) || source == world::REMOVABLE && within(&self.unasked, *due) {
                     continue;
                 }

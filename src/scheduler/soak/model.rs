@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::forecast::{self, Drill};
+use super::world::CHAINED;
 use crate::domain::manifest::BackupKind;
 use crate::domain::schedule::Work;
 use crate::ledger::PointRow;
@@ -259,8 +260,11 @@ impl Model {
         let passed = drills.iter().filter(|(_, _, end)| *end == End::Good);
         let passed: Vec<Drill> =
             passed.map(|(run, at, _)| Drill { ended: *at, bytes: run.bytes as f64, seconds: run.seconds }).collect();
-        for (name, value) in forecast::figures(&passed, newest.map(|newest| newest.logical_bytes as f64), now) {
-            put(name, "", value);
+        // The naive forecast knows no increments.
+        if source != CHAINED {
+            for (name, value) in forecast::figures(&passed, newest.map(|newest| newest.logical_bytes as f64), now) {
+                put(name, "", value);
+            }
         }
         for (objective, met) in OBJECTIVES.iter().zip(self.met(source, now)) {
             put("objective_met", &format!("objective=\"{objective}\""), truth(met));
@@ -348,8 +352,9 @@ impl Model {
                 let series = format!(
                     "backup_sla_objective_met_ratio{{source=\"{source}\",objective=\"{objective}\",window=\"30d\"}}"
                 );
-                // Each change may be off by a minute; there are about as many changes as runs.
-                let changes = self.runs(source).len().min(400);
+                // Each change may be off by a minute; there are about as many changes as runs, and as recovery points where
+                // the runs are lost.
+                let changes = (self.runs(source).len() + self.listed(source).len()).min(400);
                 all.push((series, ratio, (changes as f64 + 2.0 + self.repeated as f64) / minutes as f64));
             }
         }
@@ -358,6 +363,6 @@ impl Model {
 }
 
 /// Of two points with one time, the one that is worse to restore is the newest.
-fn by_time(point: &PointRow) -> (DateTime<Utc>, u32) {
-    (point.as_of, point.chain_length)
+pub(super) fn by_time(point: &PointRow) -> (DateTime<Utc>, u32, u64) {
+    (point.as_of, point.chain_length, point.logical_bytes)
 }

@@ -25,11 +25,11 @@ kind = "restic"
 url = "repo"
 password_file = "key"
 [sla.tight]
-rpo = "90m"
+rpo = "4h"
 rto = "90m"
 retention = "3d"
 drill_interval = "26h"
-max_chain_length = 40
+max_chain_length = 9
 [sla.hourly]
 rpo = "6h"
 rto = "90m"
@@ -62,7 +62,7 @@ files = { paths = ["c"] }
 kind = "files"
 repository = "offsite"
 sla = "tight"
-schedule = { full = "10 1 * * *", incremental = "*/30 * * * *", drill = "20 5 * * *" }
+schedule = { full = "10 1 * * *", incremental = "15 */2 * * *", drill = "20 5 * * *" }
 files = { paths = ["e"] }
 "#;
 
@@ -84,7 +84,7 @@ pub(super) const CRON: [(&str, Work, &str, i64); 9] = [
     ("d", Work::FullBackup, "15 3 * * *", 0),
     ("d", Work::Drill, "45 3 * * *", 0),
     ("e", Work::FullBackup, "10 1 * * *", 0),
-    ("e", Work::IncrementalBackup, "*/30 * * * *", 0),
+    ("e", Work::IncrementalBackup, "15 */2 * * *", 0),
     ("e", Work::Drill, "20 5 * * *", 0),
 ];
 
@@ -98,7 +98,7 @@ pub(super) fn configuration(is_tightened: bool, has_removable: bool) -> String {
         text += D;
     }
     if is_tightened {
-        text = text.replace("rpo = \"6h\"", "rpo = \"4h\"").replace("@every 290m", "@every 190m");
+        text = text.replace("rpo = \"6h\"", "rpo = \"5h\"").replace("@every 290m", "@every 190m");
     }
     text
 }
