@@ -19,7 +19,7 @@ use crate::error::{Error, OrFailed, Result};
 use crate::exporter::web::WebOptions;
 use crate::operations::backup as operation;
 use crate::operations::drill::{DrillRequest, drill as run_drill};
-use crate::service::{ServiceOptions, serve};
+use crate::service::{ConfigurationFile, ServiceOptions, serve};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -97,7 +97,7 @@ fn round(session: &Session<'_>, app: &App) -> Result<u8> {
 
 /// Serve until asked to stop; from now on the scheduler does the rounds.
 fn stay(session: &Session<'_>, app: App, file: PathBuf, listen: &str) -> Result<()> {
-    let options = ServiceOptions { file, web: WebOptions::on(&[listen.to_owned()]) };
+    let options = ServiceOptions { file: ConfigurationFile::at(file), web: WebOptions::on(&[listen.to_owned()]) };
     serve(app, options, &session.context.cancel, |urls| {
         for url in urls {
             say(session, &format!("status page: {} — metrics: {url}", url.trim_end_matches("metrics")))?;

@@ -8,7 +8,7 @@ use super::{Session, output};
 use crate::config;
 use crate::error::Result;
 use crate::exporter::web::WebOptions;
-use crate::service::{ServiceOptions, serve};
+use crate::service::{ConfigurationFile, ServiceOptions, serve};
 use crate::systemd;
 
 #[derive(Debug, Args)]
@@ -25,6 +25,7 @@ pub struct Arguments {
 }
 
 pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
+    let file = ConfigurationFile::at(config::find(session.config.as_deref()));
     let app = session.app()?;
     let sockets = systemd::sockets()?;
     let listen = match (arguments.listen.is_empty(), sockets.is_empty()) {
@@ -39,7 +40,7 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
         sockets,
         ..WebOptions::on(&listen)
     };
-    let options = ServiceOptions { file: config::find(session.config.as_deref()), web };
+    let options = ServiceOptions { file, web };
     serve(app, options, &session.context.cancel, |urls| {
         urls.iter().try_for_each(|url| output::line(&format!("listening on {url}")))
     })?;

@@ -7,13 +7,13 @@
 mod looking;
 mod reload;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use self::looking::Nudge;
 use self::reload::Configuration;
+pub use self::reload::ConfigurationFile;
 use crate::app::App;
 use crate::clock::Stopwatch;
 use crate::error::{Error, Result};
@@ -37,7 +37,7 @@ const NOTICE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct ServiceOptions {
     /// The configuration file, read again when it changes.
-    pub file: PathBuf,
+    pub file: ConfigurationFile,
     /// Where and how exporter and pages are served.
     pub web: WebOptions,
 }
@@ -55,7 +55,7 @@ pub fn serve(
     }
     reap(&app);
     let exporter = Exporter::new(Arc::new(app.config.clone()), app.clock.clone());
-    let shown = std::path::absolute(&options.file).unwrap_or_else(|_| options.file.clone());
+    let shown = std::path::absolute(options.file.path()).unwrap_or_else(|_| options.file.path().to_owned());
     exporter.update_service(|service| service.config_file = Some(shown));
     let server = app.block_on(WebServer::bind(options.web))?;
     let urls = server.metrics_urls();
@@ -84,9 +84,10 @@ pub fn serve(
         // After the first look: a ledger that was lost knows from the recovery points when the last backups began.
         let scheduler = app.block_on(exporter.refresh(&app.ledger)).and_then(|()| {
             let scheduler = Scheduler::new(work.clone(), app.clock.clone())?;
-            ready(&urls).map(|()| scheduler)
+            let hang_up = app.block_on(Configuration::expect_hang_up())?;
+            ready(&urls).map(|()| (scheduler, hang_up))
         });
-        let left = scheduler.map(|scheduler| {
+        let left = scheduler.map(|(scheduler, hang_up)| {
             let configuration = Configuration {
                 file: options.file,
                 work: work.clone(),
@@ -98,7 +99,7 @@ pub fn serve(
             let drain = || work.app().config.scheduler.drain;
             let mut heartbeat = notifier.heartbeat();
             let mut said: Option<Stopwatch> = None;
-            scope.spawn(move || configuration.keep_current(stop));
+            scope.spawn(move || configuration.keep_current(hang_up, stop));
             notifier.ready();
             scheduler.run(stop, drain, || {
                 // Both loops have to go round: a scheduler whose results nobody reads is not alive.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::looking::Nudge;
 use crate::app::{App, Source};
@@ -21,9 +21,29 @@ use crate::systemd::Notifier;
 /// How often the file is looked at. It is read when it looks the same twice: an editor may still be writing it.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The configuration file of a running service.
+/// A configuration file, and what it looked like before it was read: what changes from then on is noticed.
+#[derive(Debug)]
+pub struct ConfigurationFile {
+    path: PathBuf,
+    looks: Option<Looks>,
+}
+
+impl ConfigurationFile {
+    /// The file that is going to be read.
+    pub fn at(path: PathBuf) -> Self {
+        let looks = Looks::of(&path);
+        Self { path, looks }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// The configuration of a running service.
 pub(super) struct Configuration {
-    pub(super) file: PathBuf,
+    pub(super) file: ConfigurationFile,
     pub(super) work: Arc<AppWork>,
     pub(super) exporter: Arc<Exporter>,
     pub(super) bell: Bell,
@@ -50,24 +70,32 @@ impl Looks {
 }
 
 impl Configuration {
+    /// From now on SIGHUP ends nobody; it is for [`Configuration::keep_current`].
+    pub(super) async fn expect_hang_up() -> Result<Signal> {
+        signal(SignalKind::hangup()).or_failed("wait for SIGHUP")
+    }
+
     /// Follow the file until `stop`.
-    pub(super) fn keep_current(&self, stop: &Cancel) {
-        if let Err(error) = self.work.app().block_on(self.follow(stop)) {
+    pub(super) fn keep_current(&self, hang_up: Signal, stop: &Cancel) {
+        let followed = self.work.app().block_on(async {
+            self.follow(hang_up, stop).await;
+            Ok(())
+        });
+        if let Err(error) = followed {
             tracing::error!("follow the configuration file: {error}; changes take a restart");
         }
     }
 
-    async fn follow(&self, stop: &Cancel) -> Result<()> {
-        let mut hang_up = signal(SignalKind::hangup()).or_failed("wait for SIGHUP")?;
+    async fn follow(&self, mut hang_up: Signal, stop: &Cancel) {
         let mut ticks = tokio::time::interval(LOOK);
-        let mut in_use = Looks::of(&self.file);
+        let mut in_use = self.file.looks;
         let mut seen = in_use;
         while !stop.is_cancelled() {
             let is_asked = tokio::select! {
                 _ = hang_up.recv() => true,
                 _ = ticks.tick() => false,
             };
-            let looks = Looks::of(&self.file);
+            let looks = Looks::of(&self.file.path);
             let has_settled = looks.is_some() && looks != in_use && looks == seen;
             seen = looks;
             if is_asked || has_settled {
@@ -75,14 +103,13 @@ impl Configuration {
                 tokio::task::block_in_place(|| self.reload());
             }
         }
-        Ok(())
     }
 
     /// Take over what the file says now; a file with a mistake changes nothing.
     fn reload(&self) {
         self.notifier.reloading();
         let before = self.work.app();
-        let loaded = config::load(&self.file).and_then(|config| before.reconfigured(config));
+        let loaded = config::load(&self.file.path).and_then(|config| before.reconfigured(config));
         let error = match loaded {
             Ok(app) => {
                 for missing in &app.config.not_built {
@@ -97,7 +124,7 @@ impl Configuration {
                 self.bell.reconfigured();
                 // A source that is new here may have recovery points, and one that moved has others.
                 self.nudge.look_soon();
-                tracing::info!(file = %self.file.display(), "configuration reloaded");
+                tracing::info!(file = %self.file.path.display(), "configuration reloaded");
                 None
             }
             Err(error) => {
