@@ -1,5 +1,6 @@
 //! The ledger on real files.
 
+mod copy;
 mod durability;
 mod figures;
 mod history;
