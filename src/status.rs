@@ -17,6 +17,9 @@ use crate::exporter::refresh::View;
 use crate::exporter::service_state::Progress;
 use crate::ledger::{Operation, Outcome, Run, SourceFigures};
 
+/// Operations that are begun by a schedule.
+const SCHEDULED: [Operation; 2] = [Operation::Backup, Operation::Drill];
+
 /// Promised and measured figures of one source; seconds throughout. What never happened is null, and not met.
 #[derive(Debug, Clone, Serialize)]
 pub struct SourceStatus {
@@ -44,6 +47,8 @@ pub struct SourceStatus {
     pub history_since: DateTime<Utc>,
     /// Whether there are recovery points from before: the history that belonged to them was lost.
     pub history_is_partial: bool,
+    /// Scheduled runs that did not begin, by operation, since the ledger began.
+    pub missed_runs: BTreeMap<Operation, u64>,
     /// Names of the operations that run now.
     pub running: Vec<String>,
     /// The backup whose result was written last.
@@ -314,6 +319,7 @@ pub fn of(view: &View, config: &SourceConfig) -> SourceStatus {
         met_ratio_30d: Objective::ALL.into_iter().map(|objective| (objective.name(), ratio(objective))).collect(),
         history_since: view.snapshot.created,
         history_is_partial: view.snapshot.is_history_partial(&config.name),
+        missed_runs: SCHEDULED.into_iter().map(|it| (it, figures.missed.get(&it).copied().unwrap_or(0))).collect(),
         running: figures.running.iter().map(|run| run.operation.name().to_owned()).collect(),
         last_backup: figures.last_backup.as_ref().map(ended),
         last_drill: figures.drills.last.as_ref().map(ended),

@@ -1,5 +1,5 @@
 //! `backup-sla report [SOURCE…] [--month YYYY-MM] [--format md|html|json] [--output FILE [--sign KEY]]` and
-//! `backup-sla report verify FILE [--key KEY]`.
+//! `backup-sla report verify FILE [--key KEY] [--ledger COPY]`.
 
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
@@ -10,8 +10,9 @@ use serde::Serialize;
 use tempfile::NamedTempFile;
 
 use super::{Session, output};
+use crate::clock::SystemClock;
 use crate::error::{Error, Result};
-use crate::ledger::{ChainHead, Sealed};
+use crate::ledger::{ChainHead, HOW_TO_COPY, LedgerCopy, Sealed};
 use crate::operations::report::report;
 use crate::report::signature::{SigningKey, VerifyingKey};
 use crate::report::{Month, SlaReport, html, markdown, named_head};
@@ -55,6 +56,10 @@ struct VerifyArguments {
     /// The signature [default: FILE.sig]
     #[arg(long, value_name = "FILE", requires = "key")]
     signature: Option<PathBuf>,
+    /// Look at this copy of the ledger, which is not changed: no configuration and no state directory is needed [default:
+    /// the ledger of the configuration]
+    #[arg(long, value_name = "COPY", conflicts_with = "signature_only")]
+    ledger: Option<PathBuf>,
     /// Do not look at the ledger: for whoever has the report and no more
     #[arg(long, requires = "key")]
     signature_only: bool,
@@ -190,6 +195,12 @@ impl Verified {
         self.signature_is_good != Some(false)
             && self.ledger.as_ref().is_none_or(|it| self.named.is_some() && it.is_whole())
     }
+
+    /// Whether the ledger ends before the entry that the report names.
+    fn is_ledger_too_short(&self) -> bool {
+        let ends = self.ledger.as_ref().map(|it| it.head.position);
+        self.named.as_ref().zip(ends).is_some_and(|(named, ends)| ends < named.position)
+    }
 }
 
 fn verify(session: &Session<'_>, arguments: &VerifyArguments) -> Result<u8> {
@@ -198,20 +209,28 @@ fn verify(session: &Session<'_>, arguments: &VerifyArguments) -> Result<u8> {
         .map_err(|e| Error::configuration(format!("read report `{shown}`")).because(e))?;
     let signature_is_good = arguments.key.as_deref().map(|key| check_signature(arguments, key, &report)).transpose()?;
     let named = named_head(&String::from_utf8_lossy(&report));
-    let ledger = if arguments.signature_only {
-        None
-    } else {
-        let app = session.app().map_err(|error| {
-            error.hint("whoever has no ledger checks the signature alone: `--key KEY --signature-only`")
-        })?;
-        let known: Vec<ChainHead> = named.clone().into_iter().collect();
-        Some(app.block_on(app.ledger.verify_seals(&known))?)
+    let known: Vec<ChainHead> = named.clone().into_iter().collect();
+    let ledger = match &arguments.ledger {
+        Some(copy) => Some(session.runtime.block_on(look_at(copy, &known))?),
+        None if arguments.signature_only => None,
+        None => {
+            let app = session.app().map_err(|error| {
+                error.hint(
+                    "whoever has a copy of the ledger names it with `--ledger COPY`; whoever has none checks the \
+                     signature alone: `--key KEY --signature-only`",
+                )
+            })?;
+            Some(app.block_on(app.ledger.verify_seals(&known))?)
+        }
     };
     let verified = Verified { signature_is_good, named, ledger };
     if session.json {
         output::json(&verified)?;
     } else {
         tell(&verified)?;
+        if arguments.ledger.is_some() && verified.is_ledger_too_short() {
+            output::line(&format!("  unless the copy is older than the report, or not complete: {HOW_TO_COPY}"))?;
+        }
     }
     Ok(match (verified.is_good(), verified.signature_is_good) {
         (false, _) => 1,
@@ -219,6 +238,11 @@ fn verify(session: &Session<'_>, arguments: &VerifyArguments) -> Result<u8> {
         // The ledger is whole, but whether the file says what it said is anybody's guess.
         (true, None) => 4,
     })
+}
+
+/// What a copy of the ledger says.
+async fn look_at(copy: &Path, known: &[ChainHead]) -> Result<Sealed> {
+    LedgerCopy::open(copy, SystemClock::shared()).await?.verify_seals(known).await
 }
 
 fn check_signature(arguments: &VerifyArguments, key: &Path, report: &[u8]) -> Result<bool> {

@@ -7,10 +7,11 @@ use chrono::{DateTime, Utc};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use super::Ledger;
+use super::missed::newest_missed;
 use super::open::ledger_error;
 use super::run::{Operation, Outcome, PointRow, Run};
 use super::stored::{self, column};
+use super::{Ledger, MissedRuns};
 use crate::domain::drill::{Check, TableResult};
 use crate::domain::manifest::BackupKind;
 use crate::error::Result;
@@ -23,6 +24,8 @@ pub const BACKUPS: usize = 10_000;
 pub const DRILLS: usize = 60;
 /// Most runs of each operation and outcome that did not end well, the newest.
 pub const FAILURES: usize = 10;
+/// Most entries of missed runs, the newest.
+pub const MISSED: usize = 10;
 /// Most checks of one drill, those that did not agree first.
 pub const CHECKS: usize = 100;
 /// Most tables of one drill, those that did not agree first.
@@ -43,6 +46,8 @@ pub struct SourceHistory {
     pub drills: Vec<DrillSample>,
     /// Runs that did not end well, newest first.
     pub failures: Vec<Run>,
+    /// Scheduled runs that did not begin, newest first.
+    pub missed: Vec<MissedRuns>,
 }
 
 /// A recovery point and what the last drill on it said.
@@ -115,6 +120,7 @@ impl Ledger {
             backups: backups(&mut tx, source, since).await?,
             drills: drills(&mut tx, source).await?,
             failures: failures(&mut tx, source).await?,
+            missed: newest_missed(&mut tx, source, MISSED).await?,
         };
         tx.commit().await.map_err(failed)?;
         Ok(history)
@@ -342,8 +348,9 @@ mod tests {
 
     use super::*;
     use crate::clock::SystemClock;
+    use crate::ledger::missed::NEWEST;
 
-    /// Every statement of this module that reads `runs` or `points`, as the database means to carry it out.
+    /// Every statement of a page that reads `runs`, `points` or `missed_runs`, as the database means to carry it out.
     #[tokio::test]
     async fn every_query_follows_an_index_on_all_it_asks_for() {
         let dir = tempfile::tempdir().unwrap();
@@ -361,6 +368,7 @@ mod tests {
                  ORDER BY started_at DESC LIMIT ?",
                 "runs_counters (source=? AND operation=? AND kind=? AND outcome=?)",
             ),
+            (NEWEST, "sqlite_autoindex_missed_runs_1 (source=? AND operation=? AND kind=?)"),
         ];
         for (statement, index) in cases {
             let explained = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));

@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
 use super::Ledger;
@@ -91,6 +92,36 @@ impl Ledger {
         .map_err(|e| ledger_error("read missed runs", e))?;
         rows.iter().map(missed).collect()
     }
+}
+
+/// One schedule's, newest first: this order is that of the primary key.
+pub(super) const NEWEST: &str =
+    "SELECT * FROM missed_runs WHERE source = ? AND operation = ? AND kind = ? ORDER BY first_at DESC LIMIT ?";
+
+/// The `limit` newest missed runs of `source`, of whatever schedule, newest first.
+pub(super) async fn newest_missed(tx: &mut SqliteConnection, source: &str, limit: usize) -> Result<Vec<MissedRuns>> {
+    let schedules = [
+        (Operation::Backup, Some(BackupKind::Full)),
+        (Operation::Backup, Some(BackupKind::Incremental)),
+        (Operation::Drill, None),
+    ];
+    let mut newest = Vec::new();
+    for (operation, kind) in schedules {
+        let rows = sqlx::query(NEWEST)
+            .bind(source)
+            .bind(operation.name())
+            .bind(stored::kind_name(kind))
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .fetch_all(&mut *tx)
+            .await
+            .map_err(|e| ledger_error("read missed runs", e))?;
+        for row in &rows {
+            newest.push(missed(row)?);
+        }
+    }
+    newest.sort_by_key(|it| std::cmp::Reverse((it.last, it.first)));
+    newest.truncate(limit);
+    Ok(newest)
 }
 
 fn missed(row: &SqliteRow) -> Result<MissedRuns> {

@@ -8,7 +8,7 @@
 //! Portability: many workers will share one PostgreSQL or MySQL later. So the schema has text identifiers, BIGINT
 //! microseconds and bytes, DOUBLE PRECISION seconds and SMALLINT truth values; statements use no upsert dialect (a row
 //! is looked for, then inserted or updated, in one transaction), no automatic keys, no functions of one product
-//! (a test greps). What is SQLite's own — pragmas, `BEGIN IMMEDIATE`, error codes — is in `open` alone; the `?`
+//! (a test greps). What is SQLite's own — pragmas, `BEGIN IMMEDIATE`, error codes — is in `open`, `copy` and `schema` alone; the `?`
 //! placeholders are the one thing that PostgreSQL writes differently. On MySQL the database has to be created with a
 //! binary collation, because names differ by case.
 
@@ -19,6 +19,7 @@ use sqlx::SqlitePool;
 use crate::clock::Clock;
 
 mod configured;
+mod copy;
 mod facts;
 mod forecasts;
 pub mod history;
@@ -44,6 +45,7 @@ mod test_pages;
 mod tests;
 
 pub use configured::ConfiguredPeriod;
+pub use copy::{HOW_TO_COPY, LedgerCopy};
 pub use forecasts::ForecastBasis;
 pub use last_runs::LastRuns;
 pub use missed::MissedRuns;

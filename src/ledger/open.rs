@@ -16,7 +16,7 @@ use super::{FILE_NAME, Ledger, process_identity, stored};
 use crate::clock::Clock;
 use crate::error::{Error, OrFailed, Result};
 
-static MIGRATIONS: Migrator = sqlx::migrate!("src/ledger/migrations");
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("src/ledger/migrations");
 
 /// How long a writer waits for another process's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);

@@ -1,4 +1,4 @@
-//! What SQLite says of its own schema. Another product has a catalogue of another name.
+//! What SQLite says of its own schema and file. Another product has a catalogue of another name.
 
 use sqlx::SqliteConnection;
 
@@ -11,4 +11,13 @@ pub(super) async fn foreign_objects(tx: &mut SqliteConnection) -> Result<Vec<Str
     let rows: Vec<(String, String)> =
         sqlx::query_as(objects).fetch_all(tx).await.map_err(|e| ledger_error("read schema", e))?;
     Ok(rows.into_iter().map(|(kind, name)| format!("{kind} {name}")).collect())
+}
+
+/// What is wrong with the file itself, the first of it: pages, indexes and rows that do not agree.
+pub(super) async fn damage(tx: &mut SqliteConnection) -> Result<Option<String>> {
+    let said: String = sqlx::query_scalar("PRAGMA integrity_check(1)")
+        .fetch_one(tx)
+        .await
+        .map_err(|e| ledger_error("check ledger", e))?;
+    Ok(Some(said).filter(|said| said != "ok"))
 }

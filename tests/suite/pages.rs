@@ -224,10 +224,48 @@ fn a_fleet_with_a_history_reads_well_and_its_progress_moves() {
     assert_eq!(bytes, "2.8 GiB of about 3.1 GiB");
     assert_eq!(browser.complaints(&base), Vec::<String>::new());
 
+    browser.open(&format!("{base}sources/agama"));
+    let missed = browser.text("section[aria-labelledby=missed]");
+    for words in [
+        "Did not begin at their time: 51 backups and 3 drills",
+        "full backup",
+        "another operation on the source",
+        "9d ago to 7d ago",
+    ] {
+        assert!(missed.contains(words), "{words}: {missed}");
+    }
+    assert_eq!(browser.evaluate("document.querySelectorAll('section.notice').length"), 0, "nothing is lost");
+
     fleet.break_ledger();
     browser.open(&format!("{base}sources/agama"));
     let text = browser.text("main");
     assert!(text.contains("The ledger cannot be read") && text.contains("RPO"), "{text}");
     browser.open(&base);
     assert!(browser.text("h1").contains("the service itself is in trouble"), "{}", browser.text("h1"));
+}
+
+#[test]
+fn a_fleet_that_lost_its_ledger_says_so_and_calls_nothing_never_that_nobody_knows() {
+    let fleet = Fleet::after_losing_its_ledger();
+    let mut browser = Browser::start();
+    let base = fleet.address.clone();
+    for (page, name) in [("", "lost-fleet"), ("sources/agama", "lost-source")] {
+        let address = format!("{base}{page}");
+        assert_sound(&mut browser, &base, &address);
+        for (width, scheme) in [(1280, "light"), (1280, "dark"), (360, "light")] {
+            browser.look(width, scheme);
+            browser.open(&address);
+            browser.picture(&format!("{name}-{width}-{scheme}"));
+        }
+        browser.allow_scripts(false);
+        browser.open(&address);
+        let text = browser.text("main");
+        for words in ["Earlier history is lost", "The ledger began 2026-09-21T11:13:20Z (3h ago)", "unknown"] {
+            assert!(text.contains(words), "{address}: {words}: {text}");
+        }
+        browser.allow_scripts(true);
+    }
+    // The one source that never had a backup is not among those whose history is lost.
+    browser.open(&base);
+    assert!(!browser.text("section.notice").contains("new-shop"), "{}", browser.text("section.notice"));
 }

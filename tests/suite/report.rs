@@ -1,15 +1,19 @@
 //! The SLA report: made from real runs, signed with OpenSSL's keys, checked with and without us, printed by a real browser.
 
-use std::fs;
-use std::path::Path;
-use std::process::Command;
+use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::SystemTime;
 
 use chrono::Utc;
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::files::{fill, world};
 use crate::pages::browser::Browser;
-use crate::support::{World, finish};
+use crate::support::{PROGRAM, Ran, World, finish};
 
 /// A world in which two backups and two drills were run, and one backup failed.
 fn lived_in() -> World {
@@ -50,9 +54,12 @@ fn keys(world: &World, name: &str) {
 
 /// Change the ledger as somebody would who wants the past to have been better.
 fn tamper(world: &World, statement: &str) {
+    change(&world.path("state/ledger.sqlite"), statement);
+}
+
+fn change(ledger: &Path, statement: &str) {
     let script = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); n = db.execute(sys.argv[2]).rowcount; \
                   db.commit(); sys.exit(0 if n > 0 else 1)";
-    let ledger = world.path("state/ledger.sqlite");
     let done = Command::new("python3").args(["-c", script]).arg(ledger).arg(statement).status().unwrap();
     assert!(done.success(), "{statement} changed nothing");
 }
@@ -155,6 +162,122 @@ fn a_signed_report_is_good_until_it_or_the_past_is_changed() {
     let verified = world.run(&["report", "verify", &file, "--key", &public]);
     let is_noticed = ["written down elsewhere", "was there once"].iter().any(|said| verified.stdout.contains(said));
     assert!(verified.status == 1 && is_noticed, "{verified:?}");
+}
+
+/// Somebody with a directory that he can only read, no configuration and no right to overrule permissions.
+struct Auditor {
+    directory: TempDir,
+}
+
+impl Auditor {
+    /// Hand over these files.
+    fn with(files: &[&Path]) -> Self {
+        let directory = tempfile::Builder::new().prefix("bsla-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        for file in files {
+            let there = directory.path().join(file.file_name().unwrap());
+            fs::copy(file, &there).unwrap();
+            fs::set_permissions(&there, Permissions::from_mode(0o444)).unwrap();
+        }
+        let auditor = Self { directory };
+        auditor.may_write(false);
+        let tried = auditor.ran("touch", &["new"]);
+        assert!(tried.status != 0 && !auditor.path("new").exists(), "the directory can be written: {tried:?}");
+        auditor
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn may_write(&self, yes: bool) {
+        let mode = if yes { 0o755 } else { 0o555 };
+        fs::set_permissions(self.directory.path(), Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn ran(&self, program: &str, arguments: &[&str]) -> Ran {
+        let mut command = if rustix::process::geteuid().is_root() {
+            let mut command = Command::new("setpriv");
+            command.args(["--bounding-set=-all", "--inh-caps=-all", "--", program]);
+            command
+        } else {
+            Command::new(program)
+        };
+        command.args(arguments).current_dir(self.directory.path()).stdin(Stdio::null()).env_remove("BACKUP_SLA_CONFIG");
+        finish(command)
+    }
+
+    /// `report verify report.md --key report.pub` and more.
+    fn verifies(&self, more: &[&str]) -> Ran {
+        let all = [&["report", "verify", "report.md", "--key", "report.pub"], more].concat();
+        let before = self.files();
+        let ran = self.ran(PROGRAM, &all);
+        assert_eq!(self.files(), before, "{more:?} changed something: {ran:?}");
+        ran
+    }
+
+    fn files(&self) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
+        let paths = fs::read_dir(self.directory.path()).unwrap().map(|entry| entry.unwrap().path());
+        let state = |path: &Path| (fs::read(path).unwrap(), fs::metadata(path).unwrap().modified().unwrap());
+        paths.map(|path| (path.clone(), state(&path))).collect()
+    }
+}
+
+#[test]
+fn an_auditor_verifies_a_copy_of_the_ledger_with_nothing_but_what_was_handed_over() {
+    let world = lived_in();
+    keys(&world, "report");
+    let path = |name: &str| world.path(name).display().to_string();
+    let (file, key) = (path("report.md"), path("report.key"));
+    let before = path("before.sqlite");
+    let backup = |to: &str| {
+        let copied = Command::new("sqlite3").arg(path("state/ledger.sqlite")).arg(format!(".backup '{to}'")).status();
+        assert!(copied.unwrap().success());
+    };
+    backup(&before);
+    world.json(&["drill"], 0);
+    assert_eq!(world.run(&["report", "--month", &month(), "--output", &file, "--sign", &key]).status, 0);
+    backup(&path("copy.sqlite"));
+    let vacuumed = format!("VACUUM INTO '{}'", path("vacuumed.sqlite"));
+    assert!(Command::new("sqlite3").arg(path("state/ledger.sqlite")).arg(vacuumed).status().unwrap().success());
+    fs::copy(path("copy.sqlite"), path("changed.sqlite")).unwrap();
+    change(&world.path("changed.sqlite"), "UPDATE runs SET rto_seconds = rto_seconds / 2 WHERE rto_seconds > 0");
+    let handed = [
+        "report.md",
+        "report.md.sig",
+        "report.pub",
+        "copy.sqlite",
+        "vacuumed.sqlite",
+        "changed.sqlite",
+        "before.sqlite",
+    ];
+    let handed: Vec<PathBuf> = handed.iter().map(|name| world.path(name)).collect();
+    let auditor = Auditor::with(&handed.iter().map(PathBuf::as_path).collect::<Vec<_>>());
+    for copy in ["copy.sqlite", "vacuumed.sqlite"] {
+        let ran = auditor.verifies(&["--ledger", copy]);
+        assert!(ran.status == 0 && ran.stdout.contains("signature: good"), "{copy}: {ran:?}");
+        assert!(ran.stdout.contains("ledger: whole"), "{copy}: {ran:?}");
+    }
+    let ran = auditor.verifies(&["--ledger", "copy.sqlite", "--json"]);
+    let said: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((&said["signature_is_good"], &said["ledger"]["fault_count"]), (&true.into(), &0.into()), "{said:#}");
+    let changed = auditor.verifies(&["--ledger", "changed.sqlite"]);
+    assert!(changed.status == 1 && changed.stdout.contains("was changed after it was written"), "{changed:?}");
+    let old = auditor.verifies(&["--ledger", "before.sqlite"]);
+    assert!(old.status == 1 && old.stdout.contains("was there once"), "{old:?}");
+    assert!(old.stdout.contains("unless the copy is older than the report, or not complete"), "{old:?}");
+    for (copy, said) in
+        [("nothing.sqlite", "No such file"), ("report.md", "no SQLite database"), (".", "no regular file")]
+    {
+        let ran = auditor.verifies(&["--ledger", copy]);
+        assert!(ran.status == 2 && ran.stderr.contains(said) && ran.stderr.contains(".backup copy.sqlite"), "{ran:?}");
+    }
+    let both = auditor.verifies(&["--ledger", "copy.sqlite", "--signature-only"]);
+    assert!(both.status == 2 && both.stderr.contains("cannot be used with"), "{both:?}");
+    let none = auditor.verifies(&["--config", "/nowhere/config.toml"]);
+    assert!(none.status == 2 && none.stderr.contains("--ledger COPY"), "{none:?}");
+    let unsigned = auditor.ran(PROGRAM, &["report", "verify", "report.md", "--ledger", "copy.sqlite"]);
+    assert!(unsigned.status == 4 && unsigned.stdout.contains("signature: not checked"), "{unsigned:?}");
+    auditor.may_write(true);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::exporter::refresh::View;
 use crate::exporter::service_state::RepositoryState;
 use crate::ledger::history::{BackupSample, DrillSample, PointState, SourceHistory, Verification};
-use crate::ledger::{Ledger, PointRow, Run};
+use crate::ledger::{Ledger, MissedRuns, PointRow, Run};
 use crate::status::{self, RunningNow, SourceStatus};
 
 /// Days that the history of a source reaches back.
@@ -122,6 +122,7 @@ struct History<'a> {
     drills: Vec<Drill<'a>>,
     verification: Option<Checked<'a>>,
     failures: &'a [Run],
+    missed: &'a [MissedRuns],
 }
 
 #[derive(Serialize)]
@@ -218,6 +219,7 @@ fn history_of<'a>(history: &'a SourceHistory, conclusive: Option<(&'a Run, &'a V
         drills: history.drills.iter().map(drill).collect(),
         verification: conclusive.map(checked),
         failures: &history.failures,
+        missed: &history.missed,
     }
 }
 

@@ -14,7 +14,7 @@ const SHOWN: usize = 12;
 /// The last drills, newest first.
 pub(super) fn table(drills: &[DrillSample], now: DateTime<Utc>) -> Markup {
     html! {
-        @if drills.is_empty() { p.muted { "No drill has ended yet." } }
+        @if drills.is_empty() { p.muted { "No drill is known to have ended." } }
         @else {
             table.cards role="table" {
                 caption.hidden { "The last drills, newest first" }
@@ -59,7 +59,7 @@ pub(super) fn verification(conclusive: Option<(&Run, &Verification)>, now: DateT
         section aria-labelledby="verification" {
             h2 id="verification" { "Verification" }
             @match conclusive {
-                None => p.muted { "No drill has compared anything yet." },
+                None => p.muted { "No drill is known to have compared anything." },
                 Some((run, found)) => {
                     p {
                         (outcome(run.outcome.map_or("running", Outcome::name))) " "

@@ -1,4 +1,4 @@
-//! `/`: all sources. First one sentence, then what is wrong, then what runs, then everything in a table.
+//! `/`: all sources. First one sentence, then what is no longer known and what is wrong, then what runs, then everything in a table.
 
 use std::cmp::Reverse;
 
@@ -10,7 +10,7 @@ use super::layout::{self, Frame};
 use super::query::Query;
 use super::trouble::{self, Trouble};
 use super::words::{age, counted, rfc3339, size, source_address, state, time, time_below, unsure};
-use super::{objectives, running};
+use super::{lost_history, objectives, running};
 use crate::domain::schedule::Work;
 use crate::domain::sla::Objective;
 use crate::error::Error;
@@ -42,6 +42,7 @@ pub(super) fn page(view: &View, ledger: Option<&Error>, query: &Query) -> Markup
     let main = html! {
         h1 { (sentence) }
         p.lead { (subtitle(view)) }
+        (lost_history::of_fleet(view, sources.iter().map(|it| &it.status)))
         (wrong(view, &sources, &service))
         (running::section(&running, "", view.now))
         (table(view, &sources, query))
@@ -174,7 +175,7 @@ fn row(view: &View, status: &SourceStatus) -> Markup {
         html! {
             td role="cell" data-label=(label) {
                 @match ended {
-                    None => span.muted { "never" },
+                    None => (lost_history::never(status.history_is_partial)),
                     Some(ended) => {
                         (outcome(&ended.outcome))
                         @if let Some(at) = ended.time { span { (time_below(at, view.now)) } }

@@ -9,6 +9,8 @@ mod charts;
 mod drills;
 mod fleet;
 mod layout;
+mod lost_history;
+mod missed;
 mod objectives;
 mod plots;
 mod query;

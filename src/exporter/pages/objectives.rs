@@ -16,7 +16,7 @@ pub(super) struct Fact {
     pub meaning: &'static str,
     /// The largest that was promised; of retention, the smallest.
     pub promised: String,
-    /// `3h 5m`, `never`.
+    /// `3h 5m`, `never`, `unknown`.
     pub measured: String,
     /// Kept now?
     pub met: bool,
@@ -28,6 +28,11 @@ pub(super) struct Fact {
 pub(super) fn fact(status: &SourceStatus, objective: Objective, now: DateTime<Utc>) -> Fact {
     let (promised, measured) = (&status.objectives, &status.measured);
     let old = |seconds: Option<f64>| seconds.map_or("never".to_owned(), duration);
+    // Drills that a lost ledger knew of may have been passed.
+    let drilled = |seconds: Option<f64>| match seconds {
+        None if status.history_is_partial => "unknown".to_owned(),
+        seconds => old(seconds),
+    };
     let (name, meaning, promised, measured, at) = match objective {
         Objective::Rpo => (
             "RPO",
@@ -40,14 +45,14 @@ pub(super) fn fact(status: &SourceStatus, objective: Objective, now: DateTime<Ut
             "RTO",
             "Recovery time that the last drill measured",
             duration(promised.rto_seconds),
-            old(measured.rto_seconds),
+            drilled(measured.rto_seconds),
             None,
         ),
         Objective::DrillInterval => (
             "Drill",
             "Time since a drill last passed",
             duration(promised.drill_interval_seconds),
-            old(measured.last_passed_drill_time.map(|time| whole_minutes((now - time).as_seconds_f64()))),
+            drilled(measured.last_passed_drill_time.map(|time| whole_minutes((now - time).as_seconds_f64()))),
             measured.last_passed_drill_time,
         ),
         Objective::Retention => (

@@ -62,7 +62,7 @@ pub(super) fn rto(scene: &Scene<'_>) -> Markup {
     let drills = &scene.history.drills;
     let title = "Recovery time measured by each drill";
     let measured: Vec<f64> = drills.iter().filter_map(|drill| drill.run.rto_seconds).collect();
-    let Some(oldest) = drills.last() else { return nothing(title, "No drill has ended yet.") };
+    let Some(oldest) = drills.last() else { return nothing(title, "No drill is known to have ended.") };
     let limit = scene.objectives.rto.as_secs_f64();
     let largest = measured.iter().copied().fold(0.0, f64::max);
     let mut plot = scene.plot("rto", title, Unit::Seconds, largest, Some(limit));
@@ -214,7 +214,7 @@ pub(super) fn stages(drills: &[DrillSample]) -> Markup {
     let total = |drill: &DrillSample| drill.stages.iter().map(|(_, seconds)| seconds).sum::<f64>();
     let longest = shown.iter().map(|drill| total(drill)).fold(0.0, f64::max);
     if shown.is_empty() {
-        return nothing(title, "No drill has gone through a stage yet.");
+        return nothing(title, "No drill is known to have gone through a stage.");
     }
     let entered: Vec<Stage> = Stage::ALL
         .into_iter()

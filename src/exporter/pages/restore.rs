@@ -79,7 +79,11 @@ pub(super) fn section(view: &View, config: &SourceConfig, history: &SourceHistor
                 p { (note) " A destination that is not empty is refused unless you add --overwrite." }
                 @match &history.newest_verified {
                     Some(point) => (step(view, "The newest state that a drill has proved", point, &restore(&["--recovery-point", &point.id.0]))),
-                    None => p.bad-text { "No drill has passed on any of the recovery points: none of them is proved." },
+                    None => p.bad-text {
+                        @if view.snapshot.is_history_partial(name) { "No drill is known to have passed on any of the recovery points" }
+                        @else { "No drill has passed on any of the recovery points" }
+                        ": none of them is proved."
+                    },
                 }
                 @if !is_same {
                     @let title = match history.points.first().and_then(|state| state.verdict.as_ref()) {

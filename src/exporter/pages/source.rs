@@ -8,7 +8,7 @@ use super::plots::{self, Scene};
 use super::query::Query;
 use super::trouble::{self, Trouble};
 use super::words::{age, count, counted, duration, rfc3339, size, state, time, time_below, unsure};
-use super::{Page, drills, fleet, objectives, restore, running};
+use super::{Page, drills, fleet, lost_history, missed, objectives, restore, running};
 use crate::config::SourceConfig;
 use crate::domain::sla::Objective;
 use crate::error::{Error, Result};
@@ -40,8 +40,9 @@ pub(super) async fn page(view: &View, ledger: &Ledger, name: &str, query: &Query
                     (over_time(view, config, history, query.days))
                     (of_drills(view, name, history))
                     (drills::verification(conclusive(view, name).zip(verification.as_ref()), view.now))
-                    (points(view, name, &history.points))
                     (failures(&history.failures, view.now))
+                    (missed::section(view, name, &history.missed))
+                    (points(view, name, &history.points))
                 }
             }
         }
@@ -102,27 +103,31 @@ fn head(view: &View, config: &SourceConfig, ledger: Option<&Error>) -> Markup {
             (lead) " " (config.kind.name()) " in repository " (config.repository) ", "
             (counted(usize::try_from(status.measured.recovery_points).unwrap_or(usize::MAX), "recovery point")) "."
         }
+        (lost_history::of_source(view, &config.name))
         @if !all.is_empty() {
             section.alarm aria-labelledby="wrong" { h2 id="wrong" { "Wrong now" } (trouble::list(&all, view.now)) }
         }
         section aria-label="Last and next" {
             dl.facts {
-                (ended("Last backup", status.last_backup.as_ref(), view.now))
-                (ended("Last drill", status.last_drill.as_ref(), view.now))
+                (ended(&status, "Last backup", status.last_backup.as_ref(), view.now))
+                (ended(&status, "Last drill", status.last_drill.as_ref(), view.now))
                 div { dt { "Next" } dd { (fleet::next_runs(&next, view)) } }
                 div { dt { "Newest proved recovery point" } dd {
-                    @match status.measured.verified_recovery_point_time { Some(at) => (time(at, view.now)), None => (unsure("none")) }
+                    @match status.measured.verified_recovery_point_time {
+                        Some(at) => (time(at, view.now)),
+                        None => (unsure(if status.history_is_partial { "none known" } else { "none" })),
+                    }
                 } }
             }
         }
     }
 }
 
-fn ended(title: &str, ended: Option<&status::Ended>, now: DateTime<Utc>) -> Markup {
+fn ended(status: &SourceStatus, title: &str, ended: Option<&status::Ended>, now: DateTime<Utc>) -> Markup {
     html! {
         div { dt { (title) } dd {
             @match ended {
-                None => span.muted { "never" },
+                None => (lost_history::never(status.history_is_partial)),
                 Some(ended) => { (fleet::outcome(&ended.outcome)) " " @if let Some(at) = ended.time { (time(at, now)) } }
             }
         } }
@@ -168,7 +173,7 @@ fn of_drills(view: &View, name: &str, history: &SourceHistory) -> Markup {
             h2 id="drills" { "Drills" }
             @if let Some(figures) = figures {
                 p.muted {
-                    (count(figures.drills.attempts)) " ever, " (count(figures.drills.failures)) " failed, "
+                    (count(figures.drills.attempts)) " " (lost_history::ever(view, name)) ", " (count(figures.drills.failures)) " failed, "
                     (count(figures.drills.over_rto)) " took longer than promised."
                 }
             }
@@ -223,7 +228,7 @@ fn point(it: &PointState, now: DateTime<Utc>) -> Markup {
             td.number role="cell" data-label="Stored" { (size(point.stored_bytes)) }
             td role="cell" data-label="Drill on it" {
                 @match it.verdict {
-                    None => span.muted { "none yet" },
+                    None => span.muted { "none known" },
                     Some((passed, at)) => {
                         (state(passed, "passed", "failed")) " "
                         time.muted datetime=(rfc3339(at)) title=(rfc3339(at)) { (age(at, now)) }
@@ -265,13 +270,15 @@ fn retired(view: &View, name: &str, read: &Result<(SourceHistory, Option<Verific
         section aria-label="What can be done" {
             p { "Nothing is promised, backed up or drilled. To restore it, put its [source] table back into the configuration and run backup-sla list." }
         }
+        (lost_history::of_source(view, name))
         @match read {
             Err(error) => section.alarm aria-label="Wrong now" { (trouble::list(&[Trouble::of_ledger(error)], view.now)) },
             Ok((history, verification)) => {
                 (of_drills(view, name, history))
                 (drills::verification(conclusive(view, name).zip(verification.as_ref()), view.now))
-                (points(view, name, &history.points))
                 (failures(&history.failures, view.now))
+                (missed::section(view, name, &history.missed))
+                (points(view, name, &history.points))
             }
         }
     }

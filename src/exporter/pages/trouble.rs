@@ -142,7 +142,12 @@ fn broken(view: &View, status: &SourceStatus, figures: &SourceFigures, objective
             Trouble { command: Some(program(view, &["backup", name])), ..Trouble::new(what, since) }
         }
         Objective::Rto if measured.rto_seconds.is_none() => {
-            Trouble::new("RTO: no drill has measured a recovery time yet", figures.created)
+            let (yet, since) = if status.history_is_partial {
+                ("since the ledger began", Some(status.history_since))
+            } else {
+                ("yet", figures.created)
+            };
+            Trouble::new(format!("RTO: no drill has measured a recovery time {yet}"), since)
         }
         Objective::Rto => {
             let what = format!("RTO: the last drill took {} to restore, promised is {}", fact.measured, fact.promised);
@@ -153,9 +158,13 @@ fn broken(view: &View, status: &SourceStatus, figures: &SourceFigures, objective
                 Some(_) => {
                     format!("Drill: none has passed for {}, promised is one every {}", fact.measured, fact.promised)
                 }
+                None if status.history_is_partial => {
+                    format!("Drill: none has passed since the ledger began, promised is one every {}", fact.promised)
+                }
                 None => format!("Drill: none has ever passed, promised is one every {}", fact.promised),
             };
-            let since = after(measured.last_passed_drill_time, promised.drill_interval_seconds).or(figures.created);
+            let known = if status.history_is_partial { Some(status.history_since) } else { figures.created };
+            let since = after(measured.last_passed_drill_time, promised.drill_interval_seconds).or(known);
             Trouble { command: Some(program(view, &["drill", name])), ..Trouble::new(what, since) }
         }
         Objective::Retention => {

@@ -1,6 +1,7 @@
 //! The ledger on real files.
 
 mod configured;
+mod copy;
 mod durability;
 mod figures;
 mod history;

@@ -15,7 +15,7 @@ const OBJECTIVES: Objectives = Objectives {
 };
 
 /// A ledger in which something of every kind was written.
-async fn busy(dir: &Path, clock: &Arc<SetClock>) -> Ledger {
+pub(super) async fn busy(dir: &Path, clock: &Arc<SetClock>) -> Ledger {
     let ledger = open(dir, clock).await;
     let source = KnownSource { name: "agama", kind: "mysql", repository: "offsite", objectives: &OBJECTIVES };
     ledger.know(&[source, KnownSource { name: "shop", ..source }]).await.unwrap();

@@ -20,7 +20,7 @@ use backup_sla::domain::sla::Objective;
 use backup_sla::exporter::pages;
 use backup_sla::exporter::refresh::View;
 use backup_sla::exporter::service_state::{Progress, RepositoryState, SchedulerState, ServiceState};
-use backup_sla::ledger::{Ledger, Operation, Outcome, PointRow, RunResult, RunStart};
+use backup_sla::ledger::{Ledger, MissedRuns, Operation, Outcome, PointRow, RunResult, RunStart};
 use chrono::{DateTime, TimeDelta, Utc};
 
 /// A clock that goes where it is put.
@@ -81,6 +81,15 @@ pub struct Fleet {
 
 impl Fleet {
     pub fn start() -> Self {
+        Self::with(fill)
+    }
+
+    /// The same sources after their ledger was lost three hours ago: the repositories still list a month.
+    pub fn after_losing_its_ledger() -> Self {
+        Self::with(begin_again)
+    }
+
+    fn with(fill: impl AsyncFn(&Path, &Arc<SetClock>) -> Ledger) -> Self {
         let directory = tempfile::Builder::new().prefix("bsla-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let clock = Arc::new(SetClock(AtomicI64::new(0)));
@@ -236,6 +245,41 @@ async fn fill(directory: &Path, clock: &Arc<SetClock>) -> Ledger {
     clock.set(now() - TimeDelta::seconds(31));
     let start = RunStart { source: "agama".into(), operation: Operation::Backup, kind: Some(BackupKind::Incremental) };
     ledger.begin(&start).await.unwrap();
+    clock.set(now());
+    miss(&ledger).await;
+    ledger
+}
+
+/// The service was down for two days, a week ago, and a drill was held up this morning.
+async fn miss(ledger: &Ledger) {
+    let down = "the service was not running".to_owned();
+    let busy = "another operation on the source had not ended".to_owned();
+    let hours = TimeDelta::hours;
+    let missed = [
+        (Operation::Backup, Some(BackupKind::Incremental), hours(216), hours(168), 49, &down),
+        (Operation::Backup, Some(BackupKind::Full), hours(204), hours(180), 2, &down),
+        (Operation::Drill, None, hours(202), hours(178), 2, &down),
+        (Operation::Drill, None, hours(10), hours(10), 1, &busy),
+    ];
+    for (operation, kind, first, last, count, reason) in missed {
+        let (source, first, last) = ("agama".to_owned(), now() - first, now() - last);
+        let missed = MissedRuns { source, operation, kind, first, last, count, reason: reason.clone() };
+        ledger.record_missed(&missed).await.unwrap();
+    }
+}
+
+async fn begin_again(directory: &Path, clock: &Arc<SetClock>) -> Ledger {
+    clock.set(now() - TimeDelta::hours(3));
+    let ledger = Ledger::open(directory, clock.clone()).await.unwrap();
+    for (name, kind, fate) in FLEET {
+        ledger.ensure_source(name, kind, if kind == "files" { "vault" } else { "offsite" }).await.unwrap();
+        if fate != Fate::NothingYet {
+            let as_of = |day| now() - TimeDelta::days(day) - TimeDelta::hours(12);
+            let points: Vec<_> =
+                (0..31).rev().map(|day| point("a1", BackupKind::Full, as_of(day), 1_900_000_000, 0)).collect();
+            ledger.reconcile_points(name, &points).await.unwrap();
+        }
+    }
     clock.set(now());
     ledger
 }

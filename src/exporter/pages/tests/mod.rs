@@ -1,5 +1,7 @@
 //! Pages over real ledgers, without a browser: what is said, what is escaped, what is bounded.
 
+mod past;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -96,7 +98,8 @@ async fn the_fleet_page_says_what_is_wrong_what_runs_and_what_comes_next() {
             "http-equiv=\"refresh\"",
         ],
     );
-    assert!(text.find("href=\"sources/new\"") < text.find("href=\"sources/agama\""), "worst first");
+    let wrong = &text[text.find("Wrong now").unwrap()..];
+    assert!(wrong.find("href=\"sources/new\"") < wrong.find("href=\"sources/agama\""), "worst first");
     let filtered = place.text("/?q=AGA").await;
     assert_says(&filtered, &["1 of 2 sources, worst first", "value=\"AGA\""]);
 }
@@ -142,7 +145,10 @@ async fn a_source_page_gives_the_commands_and_the_evidence() {
         ],
     );
     let never = place.text("/sources/new").await;
-    assert_says(&never, &["Breaks 5 of 5 promises.", "nothing can be restored", "No drill has ended yet", "unknown"]);
+    assert_says(
+        &never,
+        &["Breaks 5 of 5 promises.", "nothing can be restored", "No drill is known to have ended", "unknown"],
+    );
     let retired = place.text("/sources/gone").await;
     assert_says(&retired, &["Retired: not configured any more", "influxdb in repository old"]);
     assert!(!retired.contains(" restore gone"), "a source that is not configured cannot be restored by name");
@@ -246,6 +252,7 @@ async fn the_api_answers_what_is_documented_and_null_for_what_nobody_knows() {
         "measured",
         "met",
         "met_ratio_30d",
+        "missed_runs",
         "next_runs",
         "objectives",
         "progress",
@@ -268,6 +275,9 @@ async fn the_api_answers_what_is_documented_and_null_for_what_nobody_knows() {
     assert_eq!(source["history"]["newest_verified"]["id"], "old");
     assert_eq!(source["history"]["verification"]["mismatches"], 1);
     assert_eq!(source["history"]["drills"][1]["stages"]["load"], 80.0);
+    assert_eq!(agama["missed_runs"], serde_json::json!({"backup": 0, "drill": 3}));
+    let missed = &source["history"]["missed"][0];
+    assert_eq!((&missed["operation"], &missed["count"]), (&"drill".into(), &3.into()), "{missed}");
     assert_eq!(place.page("/api/v1/sources/nobody").await.status, 404);
     let text = place.text("/api/v1/status").await;
     assert!(!text.contains("/srv/backup"), "where backups are is nobody's business: {text}");
