@@ -84,7 +84,7 @@ pub fn serve(
         // After the first look: a ledger that was lost knows from the recovery points when the last backups began.
         let scheduler = app.block_on(exporter.refresh(&app.ledger)).and_then(|()| {
             let scheduler = Scheduler::new(work.clone(), app.clock.clone())?;
-            let hang_up = app.block_on(Configuration::expect_hang_up())?;
+            let hang_up = app.block_on(async { Configuration::expect_hang_up() })?;
             ready(&urls).map(|()| (scheduler, hang_up))
         });
         let left = scheduler.map(|(scheduler, hang_up)| {

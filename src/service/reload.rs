@@ -70,8 +70,8 @@ impl Looks {
 }
 
 impl Configuration {
-    /// From now on SIGHUP ends nobody; it is for [`Configuration::keep_current`].
-    pub(super) async fn expect_hang_up() -> Result<Signal> {
+    /// From now on SIGHUP ends nobody; it is for [`Configuration::keep_current`]. To be called within the runtime.
+    pub(super) fn expect_hang_up() -> Result<Signal> {
         signal(SignalKind::hangup()).or_failed("wait for SIGHUP")
     }
 

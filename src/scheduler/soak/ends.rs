@@ -150,7 +150,7 @@ impl Soak {
 fn remove_before(oldest: DateTime<Utc>, points: &mut Vec<PointRow>) {
     points.sort_by_key(by_time);
     // The last full backup at or before the limit begins the chain that the limit is in.
-    let is_needed_from = points.iter().filter(|point| point.chain_length == 0 && point.as_of <= oldest).next_back();
+    let is_needed_from = points.iter().rfind(|point| point.chain_length == 0 && point.as_of <= oldest);
     let from = match is_needed_from {
         Some(full) if points.iter().any(|point| point.chain_length > 0) => full.as_of,
         _ => oldest,

@@ -151,7 +151,9 @@ impl Soak {
         self.jumps = Jumps::default();
         self.configure_plan().await;
         let configured: Vec<String> = self.config.sources.keys().cloned().collect();
-        configured.iter().for_each(|source| self.await_anew(source));
+        for source in &configured {
+            self.await_anew(source);
+        }
         self.compare(None).await;
     }
 
@@ -210,9 +212,9 @@ impl Soak {
     /// The configuration changes, while the service runs or while it is down.
     async fn reconfigure(&mut self, minute: i64) {
         let has_removable = !REMOVED.iter().any(|(at, takes)| (*at..at + takes).contains(&minute));
-        let had_removable = self.config.sources.contains_key(REMOVABLE);
+        let is_there = self.config.sources.contains_key(REMOVABLE);
         let is_tightened = minute >= TIGHTENED;
-        if (is_tightened, has_removable) == (self.is_tightened, had_removable) || self.down > 0 {
+        if (is_tightened, has_removable) == (self.is_tightened, is_there) || self.down > 0 {
             return;
         }
         let now = self.clock.wall();
@@ -228,7 +230,7 @@ impl Soak {
                 self.awaited.get_mut(&Job::new("c", work)).unwrap().every(minutes, now);
             }
         }
-        match (had_removable, has_removable) {
+        match (is_there, has_removable) {
             (true, false) => self.unasked.push((now - TimeDelta::hours(24), OPEN)),
             (false, true) => {
                 self.unasked.last_mut().unwrap().1 = now;
