@@ -1,7 +1,7 @@
 //! From figures to samples: a pure function, so that everything exported can be tested without a server.
 //!
-//! Everything is built anew for each scrape: no series of a removed source stays behind, and a series that exists now
-//! was there, at 0, before its first event.
+//! Everything is built anew each time: no series of a removed source stays behind, and a series that exists now was there,
+//! at 0, before its first event.
 
 use chrono::{DateTime, Utc};
 

@@ -43,17 +43,17 @@ async fn every_metric_that_depends_on_the_moment_is_written_for_every_scrape() {
 #[tokio::test]
 async fn each_metric_is_written_with_its_kind_alone_and_then_says_the_same() {
     let view = seeded_view().await;
-    let lasting = |metric: &m::Metric| !is_momentary(metric) && !is_timed(metric);
-    let kinds: [(fn(&View, Exposition) -> Exposition, &dyn Fn(&m::Metric) -> bool); 3] =
-        [(collect_momentary, &is_momentary), (collect_timed, &is_timed), (collect_lasting, &lasting)];
     let whole = families(&view);
-    for (collect_kind, is_of_kind) in kinds {
+    let compare = |collect_kind: fn(&View, Exposition) -> Exposition, is_of_kind: &dyn Fn(&m::Metric) -> bool| {
         let written = collect_kind(&view, Exposition::new(Format::Text)).into_families();
         for (Family { metric, text }, whole) in written.zip(&whole) {
             let expected = if is_of_kind(metric) { whole.text.as_str() } else { "" };
             assert_eq!(text, expected, "{}", metric.name);
         }
-    }
+    };
+    compare(collect_momentary, &is_momentary);
+    compare(collect_timed, &is_timed);
+    compare(collect_lasting, &|metric| !is_momentary(metric) && !is_timed(metric));
 }
 
 #[tokio::test]
