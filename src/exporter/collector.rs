@@ -1,7 +1,7 @@
 //! From figures to samples: a pure function, so that everything exported can be tested without a server.
 //!
-//! Everything is built anew for each scrape: no series of a removed source stays behind, and a series that exists now
-//! was there, at 0, before its first event.
+//! Everything is built anew each time: no series of a removed source stays behind, and a series that exists now was there,
+//! at 0, before its first event.
 
 use chrono::{DateTime, Utc};
 
@@ -20,9 +20,49 @@ use crate::domain::sla::Objective;
 use crate::ledger::{BackupFigures, DrillFigures, Operation, Outcome, SourceFigures};
 
 /// Write down all samples of one scrape that `out` wants.
-pub fn collect(view: &View, mut out: Exposition) -> Exposition {
-    let View { config, service, snapshot: ledger, met_ratios, forecasts, now } = view;
-    let now = *now;
+pub fn collect(view: &View, out: Exposition) -> Exposition {
+    collect_lasting(view, collect_timed(view, collect_momentary(view, out)))
+}
+
+/// As [`collect`], of what depends on the moment of the scrape, or on more than the ledger, the configuration, what is
+/// due and what runs. It is asked for at every scrape, so it looks at nothing else.
+pub fn collect_momentary(view: &View, mut out: Exposition) -> Exposition {
+    let View { config, service, snapshot: ledger, now, .. } = view;
+    for name in config.sources.keys() {
+        let newest = ledger.sources.get(name).and_then(|figures| figures.points.newest);
+        let age = newest.map_or(0.0, |as_of| timestamp(Some(*now)) - timestamp(Some(as_of)));
+        out.set(&m::RECOVERY_POINT_AGE, &[name], age);
+    }
+    for (name, repository) in service.repositories.iter().filter(|(name, _)| config.repositories.contains_key(*name)) {
+        repository_state(&mut out, name, repository);
+    }
+    let tick = service.scheduler.as_ref().and_then(|scheduler| scheduler.last_tick);
+    out.set(&m::SCHEDULER_LAST_TICK, &[], timestamp(tick));
+    let is_current = service.last_reload.as_ref().is_none_or(|reload| reload.error.is_none());
+    out.set(&m::CONFIG_LAST_RELOAD_SUCCESS, &[], truth(is_current));
+    out.set(&m::SANDBOXES, &[], whole(service.sandboxes));
+    out.set(&m::OLDEST_SANDBOX, &[], timestamp(service.oldest_sandbox));
+    let raised = ledger.test_pages.last.as_ref().filter(|page| page.is_raised(*now));
+    out.set(&m::TEST_PAGE_CODE, &[], raised.map_or(0.0, |page| f64::from(page.code)));
+    out.set(&m::LEDGER_LAST_READ, &[], timestamp(Some(ledger.taken)));
+    out.counting_since(service.process.start_seconds);
+    process(&mut out, &service.process);
+    out
+}
+
+/// As [`collect`], of what changes as time passes and is too much to be written at every scrape.
+pub fn collect_timed(view: &View, mut out: Exposition) -> Exposition {
+    let unknown = SourceFigures::default();
+    for source in view.config.sources.values() {
+        let figures = view.snapshot.sources.get(&source.name).unwrap_or(&unknown);
+        promises_kept(&mut out, source, figures, view.now);
+    }
+    out
+}
+
+/// As [`collect`], of what is left: it changes only as the ledger, the configuration, what is due or what runs does.
+pub fn collect_lasting(view: &View, mut out: Exposition) -> Exposition {
+    let View { config, service, snapshot: ledger, met_ratios, forecasts, .. } = view;
     let unknown = SourceFigures::default();
     // Over restarts, not over the loss of the ledger.
     out.counting_since(timestamp(Some(ledger.created)));
@@ -30,8 +70,7 @@ pub fn collect(view: &View, mut out: Exposition) -> Exposition {
         let figures = ledger.sources.get(&source.name).unwrap_or(&unknown);
         identity(&mut out, &source.name, (source.kind.name(), &source.repository), figures, false);
         objectives(&mut out, source);
-        points(&mut out, &source.name, figures, now);
-        promises_kept(&mut out, source, figures, now);
+        points(&mut out, &source.name, figures);
         promises_kept_so_far(&mut out, &source.name, met_ratios.get(&source.name));
         backups(&mut out, &source.name, figures);
         drills(&mut out, &source.name, &figures.drills);
@@ -43,25 +82,11 @@ pub fn collect(view: &View, mut out: Exposition) -> Exposition {
     for (name, figures) in retired {
         identity(&mut out, name, (&figures.kind, &figures.repository), figures, true);
     }
-    for (name, repository) in service.repositories.iter().filter(|(name, _)| config.repositories.contains_key(*name)) {
-        repository_state(&mut out, name, repository);
-    }
-    let tick = service.scheduler.as_ref().and_then(|scheduler| scheduler.last_tick);
-    out.set(&m::SCHEDULER_LAST_TICK, &[], timestamp(tick));
-    let is_current = service.last_reload.as_ref().is_none_or(|reload| reload.error.is_none());
-    out.set(&m::CONFIG_LAST_RELOAD_SUCCESS, &[], truth(is_current));
-    out.set(&m::SANDBOXES, &[], whole(service.sandboxes));
-    out.set(&m::OLDEST_SANDBOX, &[], timestamp(service.oldest_sandbox));
     let last = ledger.test_pages.last.as_ref();
-    let raised = last.filter(|page| page.is_raised(now));
-    out.set(&m::TEST_PAGE_CODE, &[], raised.map_or(0.0, |page| f64::from(page.code)));
     out.set(&m::TEST_PAGE_RAISED, &[], timestamp(last.map(|page| page.raised)));
     out.set(&m::TEST_PAGE_CONFIRMED, &[], timestamp(ledger.test_pages.last_confirmed));
     out.set(&m::LEDGER_CREATED, &[], timestamp(Some(ledger.created)));
-    out.set(&m::LEDGER_LAST_READ, &[], timestamp(Some(ledger.taken)));
     out.set(&m::BUILD_INFO, &[&service.version, &service.revision], 1.0);
-    out.counting_since(service.process.start_seconds);
-    process(&mut out, &service.process);
     out
 }
 
@@ -117,13 +142,11 @@ fn next_runs(out: &mut Exposition, source: &str, scheduler: Option<&SchedulerSta
     out.set(&m::DRILL_NEXT_RUN, &[source], next(Work::Drill));
 }
 
-fn points(out: &mut Exposition, source: &str, figures: &SourceFigures, now: DateTime<Utc>) {
+fn points(out: &mut Exposition, source: &str, figures: &SourceFigures) {
     let (name, points) = ([source], &figures.points);
     out.set(&m::RECOVERY_POINT_TIMESTAMP, &name, timestamp(points.newest));
     out.set(&m::VERIFIED_RECOVERY_POINT_TIMESTAMP, &name, timestamp(points.newest_verified));
     out.set(&m::OLDEST_RECOVERY_POINT_TIMESTAMP, &name, timestamp(points.oldest));
-    let age = points.newest.map_or(0.0, |as_of| timestamp(Some(now)) - timestamp(Some(as_of)));
-    out.set(&m::RECOVERY_POINT_AGE, &name, age);
     out.set(&m::CHAIN_LENGTH, &name, f64::from(points.chain_length));
     // There are only full backups yet: no increment that could fail to continue another.
     out.set(&m::CHAIN_BROKEN, &name, 0.0);

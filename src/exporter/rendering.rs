@@ -16,7 +16,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use super::catalogue::{self as m, ALL, Metric};
-use super::collector::collect;
+use super::collector::{collect_lasting, collect_momentary, collect_timed};
 use super::exposition::{Exposition, Family, Format};
 use super::gzip::{self, Piece};
 use super::refresh::{Edition, View};
@@ -40,7 +40,7 @@ pub struct Form {
 }
 
 /// Does a value of this metric depend on the moment of the scrape, or on more than the ledger, the configuration, what
-/// is due and what runs?
+/// is due and what runs? [`collect_momentary`] writes these and no others.
 pub fn is_momentary(metric: &Metric) -> bool {
     [
         &m::RECOVERY_POINT_AGE,
@@ -62,7 +62,8 @@ pub fn is_momentary(metric: &Metric) -> bool {
         || metric.name.starts_with("process_")
 }
 
-/// Does a value of this metric change as time passes, and is too much to be written for every scrape?
+/// Does a value of this metric change as time passes, and is too much to be written for every scrape? [`collect_timed`]
+/// writes these and no others.
 pub fn is_timed(metric: &Metric) -> bool {
     metric.place == m::OBJECTIVE_MET.place
 }
@@ -121,7 +122,7 @@ impl Renderings {
         } else if now.saturating_sub(kept.timed) > INTERVAL {
             kept.write_timed(form, view, now);
         }
-        kept.put(form, collect(view, Exposition::only(form.format, is_momentary)).into_families());
+        kept.put(form, collect_momentary(view, Exposition::only(form.format, is_momentary)).into_families());
         kept.assemble(form)
     }
 
@@ -155,16 +156,16 @@ impl Kept {
     fn render(&mut self, form: Form, view: &View, edition: &Edition, now: Duration) {
         // A few families at a time: their text is only in memory until it is compressed.
         for batch in 0..ALL.len().div_ceil(BATCH) {
-            let lasting = |metric: &Metric| metric.place / BATCH == batch && !is_momentary(metric);
-            self.put(form, collect(view, Exposition::only(form.format, lasting)).into_families());
+            let lasting = |metric: &Metric| metric.place / BATCH == batch && !is_momentary(metric) && !is_timed(metric);
+            self.put(form, collect_lasting(view, Exposition::only(form.format, lasting)).into_families());
         }
+        self.write_timed(form, view, now);
         self.edition = Some(edition.clone());
         self.plans = Plans::of(view);
-        self.timed = now;
     }
 
     fn write_timed(&mut self, form: Form, view: &View, now: Duration) {
-        self.put(form, collect(view, Exposition::only(form.format, is_timed)).into_families());
+        self.put(form, collect_timed(view, Exposition::only(form.format, is_timed)).into_families());
         self.timed = now;
     }
 

@@ -6,7 +6,7 @@ use super::exposition::seeded_view;
 use super::*;
 use crate::domain::schedule::Work;
 use crate::exporter::catalogue as m;
-use crate::exporter::collector::collect;
+use crate::exporter::collector::{collect, collect_lasting, collect_momentary, collect_timed};
 use crate::exporter::exposition::{Exposition, Family, Format};
 use crate::exporter::refresh::{Exporter, View};
 use crate::exporter::rendering::{Form, INTERVAL, is_momentary, is_timed};
@@ -38,6 +38,22 @@ async fn every_metric_that_depends_on_the_moment_is_written_for_every_scrape() {
         let kept: Vec<_> = differing(&view, &later).into_iter().filter(lasting).collect();
         assert_eq!(kept, Vec::<&m::Metric>::new());
     }
+}
+
+#[tokio::test]
+async fn each_metric_is_written_with_its_kind_alone_and_then_says_the_same() {
+    let view = seeded_view().await;
+    let whole = families(&view);
+    let compare = |collect_kind: fn(&View, Exposition) -> Exposition, is_of_kind: &dyn Fn(&m::Metric) -> bool| {
+        let written = collect_kind(&view, Exposition::new(Format::Text)).into_families();
+        for (Family { metric, text }, whole) in written.zip(&whole) {
+            let expected = if is_of_kind(metric) { whole.text.as_str() } else { "" };
+            assert_eq!(text, expected, "{}", metric.name);
+        }
+    };
+    compare(collect_momentary, &is_momentary);
+    compare(collect_timed, &is_timed);
+    compare(collect_lasting, &|metric| !is_momentary(metric) && !is_timed(metric));
 }
 
 #[tokio::test]
