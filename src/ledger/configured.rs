@@ -1,8 +1,7 @@
-//! From when until when sources were configured, as the service found it. What was due while a source was not configured was
-//! never asked for, and neither was anything before a ledger heard of it: a new ledger must not take the past of its
-//! sources for runs that did not begin.
+//! From when until when sources were configured, and what was asked for at which times, as the service found it. What was due
+//! before was never asked for: a new ledger, or a new schedule, must not make a past of runs that did not begin.
 
-use std::collections::BTreeMap;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::SqliteConnection;
@@ -13,9 +12,32 @@ use super::open::ledger_error;
 use super::record::next_revision;
 use super::seals::seal_configured;
 use super::stored::{self, column};
+use crate::domain::schedule::Work;
 use crate::error::{Error, Result};
 
-/// A time in which a source was configured.
+/// A source that is configured, or a work that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Configured {
+    /// Name of the source.
+    pub source: String,
+    /// What is asked for, and when; none for the source itself.
+    pub asked: Option<Asked>,
+}
+
+/// A work and its schedule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// What is to be done.
+    pub work: Work,
+    /// When, as it is configured.
+    pub schedule: String,
+    /// Zone of a cron expression.
+    pub zone: String,
+    /// It may begin this much later.
+    pub jitter: Duration,
+}
+
+/// A time in which something was configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConfiguredPeriod {
     /// When it was first found in the configuration.
@@ -25,40 +47,43 @@ pub struct ConfiguredPeriod {
 }
 
 impl Ledger {
-    /// Remember that the service's configuration has these sources, and no other, from now on. For the service alone: somebody may
-    /// run a command with another configuration.
-    pub async fn record_configured(&self, sources: &[&str]) -> Result<()> {
+    /// Remember that this and nothing else is configured from now on. For the service alone: somebody may run a command with
+    /// another configuration.
+    pub async fn record_configured(&self, configured: &[Configured]) -> Result<()> {
         let mut tx = self.write().await?;
         let now = self.clock.wall();
         let known = open_periods(&mut tx).await?;
         let mut wrote = false;
-        for (source, revision) in known.iter().filter(|(source, _)| !sources.contains(&source.as_str())) {
+        for (gone, _, revision) in known.iter().filter(|(it, ..)| !configured.contains(it)) {
             sqlx::query("UPDATE configured SET ended_at = ? WHERE source = ? AND revision = ?")
                 .bind(stored::micros(now))
-                .bind(source)
+                .bind(&gone.source)
                 .bind(revision)
                 .execute(&mut *tx)
                 .await
                 .map_err(failed)?;
             next_revision(&mut tx).await?;
-            seal_configured(&mut tx, source, *revision, now).await?;
+            seal_configured(&mut tx, &gone.source, *revision, now).await?;
             wrote = true;
         }
-        for source in sources.iter().filter(|source| !known.contains_key(**source)) {
-            begin(&mut tx, source, now).await?;
+        for new in configured.iter().filter(|new| !known.iter().any(|(it, ..)| it == *new)) {
+            begin(&mut tx, new, now).await?;
             wrote = true;
         }
         if wrote { tx.commit().await.map_err(failed) } else { Ok(()) }
     }
 
+    /// What is configured as far as the ledger knows, and since when.
+    pub async fn configured(&self) -> Result<Vec<(Configured, DateTime<Utc>)>> {
+        let mut tx = self.read().await?;
+        Ok(open_periods(&mut tx).await?.into_iter().map(|(configured, began, _)| (configured, began)).collect())
+    }
+
     /// When `source` was configured, oldest first. Empty where no service with this ledger ever had it.
     pub async fn configured_periods(&self, source: &str) -> Result<Vec<ConfiguredPeriod>> {
-        let rows = sqlx::query("SELECT began_at, ended_at FROM configured WHERE source = ? ORDER BY revision")
-            .bind(source)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(|e| ledger_error("read configured sources", e))?;
-        rows.iter().map(period).collect()
+        let periods = "SELECT began_at, ended_at FROM configured WHERE source = ? AND work = '' ORDER BY revision";
+        let rows = sqlx::query(periods).bind(source).fetch_all(&self.pool).await;
+        rows.map_err(|e| ledger_error("read configured sources", e))?.iter().map(period).collect()
     }
 }
 
@@ -71,33 +96,43 @@ fn period(row: &SqliteRow) -> Result<ConfiguredPeriod> {
     Ok(ConfiguredPeriod { began: stored::time(column(row, "began_at")?)?, ended })
 }
 
-/// Revision of the period that has not ended, by source.
-async fn open_periods(tx: &mut SqliteConnection) -> Result<BTreeMap<String, i64>> {
-    let open = "SELECT source, revision FROM configured WHERE ended_at IS NULL";
-    let rows: Vec<(String, i64)> = sqlx::query_as(open).fetch_all(tx).await.map_err(failed)?;
-    Ok(rows.into_iter().collect())
+/// Periods that have not ended: what, since when, and with which revision.
+pub(super) async fn open_periods(tx: &mut SqliteConnection) -> Result<Vec<(Configured, DateTime<Utc>, i64)>> {
+    let open = "SELECT * FROM configured WHERE ended_at IS NULL ORDER BY source, revision";
+    let rows = sqlx::query(open).fetch_all(tx).await.map_err(|e| ledger_error("read configured sources", e))?;
+    let read = |row: &SqliteRow| {
+        let work: String = column(row, "work")?;
+        let asked = match Work::ALL.into_iter().find(|it| it.name() == work) {
+            Some(work) => Some(Asked {
+                work,
+                schedule: column(row, "schedule")?,
+                zone: column(row, "zone")?,
+                jitter: Duration::from_micros(stored::count(column(row, "jitter")?)),
+            }),
+            None => None,
+        };
+        let configured = Configured { source: column(row, "source")?, asked };
+        Ok((configured, stored::time(column(row, "began_at")?)?, column(row, "revision")?))
+    };
+    rows.iter().map(read).collect()
 }
 
-async fn begin(tx: &mut SqliteConnection, source: &str, now: DateTime<Utc>) -> Result<()> {
-    let before: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM configured WHERE source = ?")
-        .bind(source)
-        .fetch_one(&mut *tx)
-        .await
-        .map_err(failed)?;
-    // An older version wrote no periods: to it, what was first promised was configured from then on.
-    let promised: Option<i64> = sqlx::query_scalar("SELECT MIN(since) FROM promises WHERE source = ?")
-        .bind(source)
-        .fetch_one(&mut *tx)
-        .await
-        .map_err(failed)?;
-    let began = promised.filter(|_| before == 0).unwrap_or_else(|| stored::micros(now));
+async fn begin(tx: &mut SqliteConnection, configured: &Configured, now: DateTime<Utc>) -> Result<()> {
     let revision = next_revision(tx).await?;
-    sqlx::query("INSERT INTO configured (source, revision, began_at) VALUES (?, ?, ?)")
-        .bind(source)
-        .bind(revision)
-        .bind(began)
-        .execute(&mut *tx)
-        .await
-        .map_err(failed)?;
-    seal_configured(tx, source, revision, now).await
+    let asked = configured.asked.as_ref();
+    let jitter = asked.map_or(Duration::ZERO, |asked| asked.jitter);
+    sqlx::query(
+        "INSERT INTO configured (source, revision, work, schedule, zone, jitter, began_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(&configured.source)
+    .bind(revision)
+    .bind(asked.map_or("", |asked| asked.work.name()))
+    .bind(asked.map_or("", |asked| asked.schedule.as_str()))
+    .bind(asked.map_or("", |asked| asked.zone.as_str()))
+    .bind(i64::try_from(jitter.as_micros()).unwrap_or(i64::MAX))
+    .bind(stored::micros(now))
+    .execute(&mut *tx)
+    .await
+    .map_err(failed)?;
+    seal_configured(tx, &configured.source, revision, now).await
 }

@@ -44,7 +44,7 @@ mod test_pages;
 #[cfg(test)]
 mod tests;
 
-pub use configured::ConfiguredPeriod;
+pub use configured::{Asked, Configured, ConfiguredPeriod};
 pub use copy::{HOW_TO_COPY, LedgerCopy};
 pub use forecasts::ForecastBasis;
 pub use last_runs::LastRuns;

@@ -10,11 +10,13 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::Ledger;
+use super::configured::open_periods;
 use super::open::ledger_error;
 use super::run::{Operation, Outcome, Run, RunId};
 use super::stored::{self, column};
 use super::test_pages::{TestPages, read_test_pages};
 use crate::domain::manifest::BackupKind;
+use crate::domain::schedule::Work;
 use crate::domain::sla::Measured;
 use crate::error::Result;
 
@@ -45,8 +47,8 @@ pub struct SourceFigures {
     pub repository: String,
     /// When the ledger first heard of it, or the as-of time of the oldest recovery point it ever had if that is older.
     pub created: Option<DateTime<Utc>>,
-    /// Since when the service's configuration has it without a break; none if it does not, as far as the ledger knows.
-    pub configured: Option<DateTime<Utc>>,
+    /// Since when the service is asked for each work at the times that are configured; what is not asked for is missing.
+    pub asked_since: BTreeMap<Work, DateTime<Utc>>,
     /// [`Ledger::revision`] at which its points, drills or promises last changed ([`Ledger::facts`]).
     pub facts_revision: i64,
     /// What the repository last listed.
@@ -240,9 +242,10 @@ async fn read_sources(tx: &mut SqliteConnection, sources: &mut Sources) -> Resul
         figures.created = Some(stored::time(column(&row, "created_at")?)?);
         figures.facts_revision = column(&row, "facts_revision")?;
     }
-    let configured = "SELECT source, began_at FROM configured WHERE ended_at IS NULL";
-    for row in rows(tx, configured).await? {
-        sources.entry(column(&row, "source")?).or_default().configured = Some(stored::time(column(&row, "began_at")?)?);
+    for (configured, began, _) in open_periods(tx).await? {
+        if let Some(asked) = configured.asked {
+            sources.entry(configured.source).or_default().asked_since.insert(asked.work, began);
+        }
     }
     Ok(())
 }

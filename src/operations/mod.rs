@@ -83,12 +83,6 @@ pub fn know(app: &App, sources: &[&Source]) -> Result<()> {
     app.block_on(app.ledger.know(&known))
 }
 
-/// Let the ledger know which sources the service has from now on.
-pub fn record_configured(app: &App) -> Result<()> {
-    let names: Vec<&str> = app.config.sources.keys().map(String::as_str).collect();
-    app.block_on(app.ledger.record_configured(&names))
-}
-
 /// Make ready to write to the repository, and create it only for its very first backup: a place that was in use and is
 /// empty now is a disk that is not mounted, and a new repository there would hide that every backup is gone.
 pub fn prepare_repository(app: &App, source: &Source) -> Result<()> {

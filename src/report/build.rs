@@ -60,7 +60,7 @@ pub fn look_back(from: DateTime<Utc>) -> DateTime<Utc> {
 /// The report on one source; none where it was not known yet.
 pub fn source(records: SourceRecords, period: Period) -> Option<SourceReport> {
     let from = period.from.max(records.facts.created).max(period.ledger_began);
-    let until = if records.is_configured { period.until } else { period.until.min(left(&records)?) };
+    let until = if is_configured(&records) { period.until } else { period.until.min(left(&records)?) };
     if from >= until {
         return None;
     }
@@ -74,6 +74,7 @@ pub fn source(records: SourceRecords, period: Period) -> Option<SourceReport> {
         from,
         until,
         not_configured: absences(&records.configured, judged),
+        is_configured: is_configured(&records),
         promised: promised(&facts.promises, judged),
         objectives: objectives(&records, judged),
         achieved: reached(facts, &records.drills, judged),
@@ -85,23 +86,31 @@ pub fn source(records: SourceRecords, period: Period) -> Option<SourceReport> {
         source: records.source,
         kind: records.kind,
         repository: records.repository,
-        is_configured: records.is_configured,
     })
 }
 
-/// When a source that is no longer configured went, or, where no service saw it go, the last that was heard of it: nothing was
-/// promised of it after that.
-fn left(records: &SourceRecords) -> Option<DateTime<Utc>> {
-    records.configured.last().and_then(|period| period.ended).or_else(|| last_sign(records))
+/// A source is there until a service found it gone: that a file does not have it is not enough to end a promise.
+fn is_configured(records: &SourceRecords) -> bool {
+    records.is_configured || records.configured.last().is_some_and(|period| period.ended.is_none())
 }
 
-/// Times between two in which it was configured, as far as they are judged.
+/// When a source that is no longer configured went, with what had begun by then, or, where no service ever had it, the last that
+/// was heard of it: nothing was promised of it after that.
+fn left(records: &SourceRecords) -> Option<DateTime<Utc>> {
+    let Some(last) = records.configured.last() else { return last_sign(records) };
+    let ended = last.ended?.max(last.began);
+    let begun = records.runs.iter().filter(|run| run.started <= ended);
+    begun.filter_map(|run| Some(run.ended? + TimeDelta::microseconds(1))).chain([ended]).max()
+}
+
+/// Times in which it was not configured, as far as they are judged: between two in which it was, and after the last.
 fn absences(configured: &[ConfiguredPeriod], judged: Period) -> Vec<Absence> {
-    let between = |pair: &[ConfiguredPeriod]| {
-        let (from, until) = (pair[0].ended?.max(judged.from), pair[1].began.min(judged.until));
+    let returns = configured.iter().skip(1).map(|period| period.began).chain([judged.until]);
+    let between = |(period, back): (&ConfiguredPeriod, DateTime<Utc>)| {
+        let (from, until) = (period.ended?.max(judged.from), back.min(judged.until));
         (from < until).then_some(Absence { from, until })
     };
-    configured.windows(2).filter_map(between).collect()
+    configured.iter().zip(returns).filter_map(between).collect()
 }
 
 fn last_sign(records: &SourceRecords) -> Option<DateTime<Utc>> {

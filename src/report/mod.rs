@@ -75,7 +75,7 @@ pub struct SourceReport {
     pub kind: String,
     /// Where its backups were kept last.
     pub repository: String,
-    /// Whether the configuration still has it.
+    /// Whether the configuration still has it, or no service has found it gone.
     pub is_configured: bool,
     /// From when on it is judged: the month, or since it was first seen by this ledger.
     pub from: DateTime<Utc>,

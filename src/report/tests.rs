@@ -328,7 +328,16 @@ fn a_source_that_was_taken_out_is_judged_until_then_and_an_absence_is_told_and_c
     let november = Period { from: october().until, until: at("2026-11-30T00:00:00Z"), ..october() };
     assert!(source(records.clone(), november).is_none());
 
+    // A file that does not have it, while no service saw it go, ends nothing.
+    records.configured[0].ended = None;
+    let report = source(records.clone(), october()).unwrap();
+    assert_eq!((report.until, report.is_configured), (october().until, true));
+    records.configured[0].ended = first.ended;
+
     records.is_configured = true;
+    let report = source(records.clone(), october()).unwrap();
+    let [absence] = report.not_configured[..] else { panic!("{:?}", report.not_configured) };
+    assert_eq!((absence.from, absence.until), (at("2026-10-12T08:00:00Z"), october().until));
     records.configured.push(period("2026-10-15T08:00:00Z", None));
     let report = source(records, october()).unwrap();
     assert_eq!(report.until, october().until);

@@ -8,7 +8,7 @@ use super::job::{Ended, JobHistory, JobSpec, MOST_COUNTED, Missed, Start};
 use crate::domain::schedule::{Timing, delay_within};
 
 /// An occurrence that begins this much after its time was missed, even if it is made up for.
-const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
+pub(super) const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
 /// Before the second attempt; doubled for each further one.
 const FIRST_BACKOFF: Duration = Duration::from_mins(1);
 /// Before another look at a source that somebody else works on.
@@ -71,7 +71,7 @@ impl Entry {
         let never_begun = match &spec.timing {
             // What never ran at an interval is due at once; what has a time of day waits for it.
             Timing::Every(every) => now - TimeDelta::from_std(*every).unwrap_or(TimeDelta::MAX),
-            Timing::Cron(_) => history.configured.unwrap_or(now),
+            Timing::Cron(_) => history.asked_since.unwrap_or(now),
         };
         let cursor = history.begun.unwrap_or(never_begun).min(now);
         let mut entry = Self {
@@ -82,7 +82,8 @@ impl Entry {
             running: None,
             failures: history.failures,
             duration: history.duration,
-            told_until: history.missed_until.max(history.configured),
+            // What a clock that ran ahead wrote down hides nothing that comes after now.
+            told_until: history.missed_until.max(history.asked_since).map(|told| told.min(now)),
             is_retired: false,
         };
         entry.move_cursor(cursor);
@@ -229,6 +230,7 @@ impl Entry {
             waiting.not_before = waiting.not_before.min(latest);
             waiting.due = waiting.due.min(now);
         }
+        self.told_until = self.told_until.map(|told| told.min(now));
         let cursor = match &self.spec.timing {
             Timing::Every(_) => self.cursor - by,
             Timing::Cron(_) => self.cursor.min(now),

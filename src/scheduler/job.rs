@@ -48,8 +48,8 @@ pub struct JobSpec {
 /// What the ledger knows of a job when the service starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct JobHistory {
-    /// Since when its source is configured without a break: nothing before was missed.
-    pub configured: Option<DateTime<Utc>>,
+    /// Since when it is asked for at these times: nothing before was missed.
+    pub asked_since: Option<DateTime<Utc>>,
     /// When its last run began, as far as that is known.
     pub begun: Option<DateTime<Utc>>,
     /// How many of its newest runs in a row should be tried again.

@@ -4,6 +4,7 @@
 //! this file runs the jobs on threads of their own. A job that panics takes nothing with it. Nothing here knows a kind
 //! of source, repository or sandbox.
 
+mod asked;
 mod entry;
 mod job;
 mod jumps;
@@ -27,7 +28,7 @@ pub use self::job::{Ended, Job, JobHistory, JobSpec, Limits, MOST_COUNTED, Misse
 use self::jumps::Jumps;
 pub use self::plan::Plan;
 use self::tracker::Tracker;
-pub use self::work::AppWork;
+pub use self::work::{AppWork, take_over};
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::exporter::service_state::{Progress, SchedulerState};
@@ -41,12 +42,10 @@ const CLEAN_UP: Duration = Duration::from_secs(45);
 
 /// How jobs are done. The scheduler calls it from threads of its own; [`Workplace::perform`] blocks.
 pub trait Workplace: Send + Sync {
-    /// What is configured.
-    fn specs(&self) -> Vec<JobSpec>;
+    /// What is configured, and what the ledger knows of each.
+    fn jobs(&self) -> Result<Vec<(JobSpec, JobHistory)>>;
     /// How much may run at once.
     fn limits(&self) -> Limits;
-    /// What the ledger knows of each configured job.
-    fn histories(&self) -> Result<BTreeMap<Job, JobHistory>>;
     /// What is at stake for each configured source, as far as is known without asking anybody.
     fn promise(&self, source: &str) -> Option<Promise>;
     /// Do it. Everything about it is in the ledger when this returns.
@@ -88,6 +87,10 @@ pub struct Scheduler {
     inbox: Receiver<Message>,
     bell: Bell,
     jumps: Jumps,
+    /// The configuration changed, and the plan is not made from it yet.
+    is_behind: bool,
+    /// Why, as it was last said.
+    trouble: Option<String>,
 }
 
 struct Running {
@@ -112,6 +115,8 @@ impl Scheduler {
             inbox,
             bell: Bell(sender),
             jumps: Jumps::default(),
+            is_behind: true,
+            trouble: None,
         };
         scheduler.reconfigure()?;
         Ok(scheduler)
@@ -148,6 +153,7 @@ impl Scheduler {
         let (now, monotonic) = (self.clock.wall(), self.clock.monotonic());
         self.notice_clock(now);
         let workplace = self.workplace.clone();
+        self.follow_configuration();
         let mut missed = Vec::new();
         for step in self.plan.tick(now, |source| workplace.promise(source)) {
             match step {
@@ -240,11 +246,7 @@ impl Scheduler {
                     self.running.remove(&job);
                     self.plan.ended(&job, ended, self.clock.wall());
                 }
-                Ok(Message::Reconfigured) => {
-                    if let Err(error) = self.reconfigure() {
-                        tracing::error!(hint = error.hint_text(), "follow the new configuration: {error}");
-                    }
-                }
+                Ok(Message::Reconfigured) => self.is_behind = true,
                 // We hold a sender ourselves: it cannot be disconnected.
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
             }
@@ -267,10 +269,31 @@ impl Scheduler {
         true
     }
 
+    /// Try again at every tick what did not work: a plan from before must not stay.
+    fn follow_configuration(&mut self) {
+        if !self.is_behind {
+            return;
+        }
+        match self.reconfigure() {
+            Ok(()) => self.trouble = None,
+            Err(error) => {
+                let said = error.to_string();
+                if self.trouble.as_ref() != Some(&said) {
+                    tracing::error!(hint = error.hint_text(), "follow the new configuration: {error}");
+                }
+                self.trouble = Some(said);
+            }
+        }
+    }
+
     fn reconfigure(&mut self) -> Result<()> {
-        let histories = self.workplace.histories()?;
+        let jobs = self.workplace.jobs()?;
+        let histories: BTreeMap<Job, JobHistory> =
+            jobs.iter().map(|(spec, history)| (spec.job.clone(), *history)).collect();
         let history = |job: &Job| histories.get(job).copied().unwrap_or_default();
-        self.plan.configure(self.workplace.specs(), self.workplace.limits(), self.clock.wall(), history);
+        let specs = jobs.into_iter().map(|(spec, _)| spec).collect();
+        self.plan.configure(specs, self.workplace.limits(), self.clock.wall(), history);
+        self.is_behind = false;
         Ok(())
     }
 }

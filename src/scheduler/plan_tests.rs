@@ -78,8 +78,8 @@ fn after_downtime_a_job_is_made_up_for_once_and_the_miss_is_told() {
 }
 
 #[test]
-fn what_was_due_before_a_source_was_configured_is_made_up_for_once_and_was_not_missed() {
-    let history = |_: &Job| JobHistory { configured: Some(at("10:00:00")), ..begun("01:00:10") };
+fn what_was_due_before_it_was_asked_for_is_made_up_for_once_and_was_not_missed() {
+    let history = |_: &Job| JobHistory { asked_since: Some(at("10:00:00")), ..begun("01:00:10") };
     for (now, expected) in [("10:00:00", None), ("13:30:00", Some((at("12:00:00"), at("12:00:00"), 1)))] {
         let mut plan = plan(vec![spec("a", Work::FullBackup, "0 */3 * * *")], now, history);
         let steps = plan.tick(at(now), calm);
@@ -100,7 +100,7 @@ fn a_short_restart_misses_nothing() {
 fn what_never_ran_waits_for_its_time_of_day_and_begins_at_once_at_an_interval() {
     let specs = vec![spec("a", Work::FullBackup, "0 2 * * *"), spec("b", Work::FullBackup, "@every 1h")];
     let mut plan =
-        plan(specs, "12:00:00", |_| JobHistory { configured: Some(at("11:59:00")), ..JobHistory::default() });
+        plan(specs, "12:00:00", |_| JobHistory { asked_since: Some(at("11:59:00")), ..JobHistory::default() });
     assert_eq!(starts(&plan.tick(at("12:00:00"), calm)), ["full backup of b #1"]);
 }
 

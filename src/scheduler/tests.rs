@@ -56,7 +56,7 @@ impl Stopper {
 }
 
 impl Workplace for Script {
-    fn specs(&self) -> Vec<JobSpec> {
+    fn jobs(&self) -> Result<Vec<(JobSpec, JobHistory)>> {
         let spec = |(name, _): &(&str, Behaviour)| JobSpec {
             job: Job::new(*name, Task::FullBackup),
             timing: Timing::Every(Duration::from_hours(1)),
@@ -64,13 +64,10 @@ impl Workplace for Script {
             jitter: Duration::ZERO,
             objective: Duration::from_hours(24),
         };
-        self.jobs.iter().map(spec).collect()
+        Ok(self.jobs.iter().map(|job| (spec(job), JobHistory::default())).collect())
     }
     fn limits(&self) -> Limits {
         Limits { backups: 2, drills: 1 }
-    }
-    fn histories(&self) -> Result<BTreeMap<Job, JobHistory>> {
-        Ok(BTreeMap::new())
     }
     fn promise(&self, _source: &str) -> Option<Promise> {
         None

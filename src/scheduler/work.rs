@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use super::Workplace;
 use super::job::{Ended, Job, JobHistory, JobSpec, Limits, Missed, Promise, Start};
+use super::{Workplace, asked};
 use crate::app::{App, Source};
 use crate::config::SourceConfig;
 use crate::domain::drill::Verdict;
@@ -55,31 +55,26 @@ impl AppWork {
 }
 
 impl Workplace for AppWork {
-    fn specs(&self) -> Vec<JobSpec> {
-        let app = self.app();
-        let sources =
-            app.config.sources.values().filter(|source| app.config.not_built_of(&source.name).next().is_none());
-        sources.flat_map(|source| specs(source, &BUILT, app.config.timezone)).collect()
-    }
-
     fn limits(&self) -> Limits {
         let limits = &self.app().config.scheduler;
         Limits { backups: limits.backups as usize, drills: limits.drills as usize }
     }
 
-    fn histories(&self) -> Result<BTreeMap<Job, JobHistory>> {
+    fn jobs(&self) -> Result<Vec<(JobSpec, JobHistory)>> {
         let app = self.app();
         let runs = app.block_on(app.ledger.last_runs_by_work())?;
         // A configuration that has just been taken over is in the ledger; what is shown may be from before.
         app.block_on(self.exporter.refresh(&app.ledger))?;
         let snapshot = self.exporter.view()?.snapshot;
         let history = |spec: JobSpec| {
-            let job = spec.job;
+            let job = &spec.job;
             let runs = runs.get(&(job.source.clone(), job.work));
             let history = history(job.work, runs, snapshot.sources.get(&job.source));
-            (job, history)
+            (spec, history)
         };
-        Ok(self.specs().into_iter().map(history).collect())
+        let sources =
+            app.config.sources.values().filter(|source| app.config.not_built_of(&source.name).next().is_none());
+        Ok(sources.flat_map(|source| specs(source, &BUILT, app.config.timezone)).map(history).collect())
     }
 
     fn promise(&self, source: &str) -> Option<Promise> {
@@ -160,12 +155,17 @@ impl Workplace for AppWork {
     }
 }
 
+/// From now on the service does what the configuration of `app` asks for; what is no longer asked for and is late is told.
+pub fn take_over(app: &App) -> Result<()> {
+    app.block_on(asked::record(&app.ledger, &asked::asked(&app.config, &BUILT), app.clock.wall()))
+}
+
 /// What the plan has to know of the runs of one work.
 pub(super) fn history(work: Work, runs: Option<&LastRuns>, figures: Option<&SourceFigures>) -> JobHistory {
-    let configured = figures.and_then(|figures| figures.configured);
+    let asked_since = figures.and_then(|figures| figures.asked_since.get(&work).copied());
     // A ledger that was lost knows no runs. What they stored is still there, and says when they began.
     let newest = work.backup_kind().and_then(|kind| figures?.points.newest_of.get(&kind).copied());
-    let Some(runs) = runs else { return JobHistory { configured, begun: newest, ..JobHistory::default() } };
+    let Some(runs) = runs else { return JobHistory { asked_since, begun: newest, ..JobHistory::default() } };
     let again = match runs.outcome {
         // The data of a drill that failed does not become better by another look at it.
         Some(Outcome::Failed) => work.is_backup(),
@@ -174,7 +174,7 @@ pub(super) fn history(work: Work, runs: Option<&LastRuns>, figures: Option<&Sour
         None => false,
     };
     JobHistory {
-        configured,
+        asked_since,
         begun: runs.started.or(newest),
         failures: if again { u32::try_from(runs.failures_in_a_row).unwrap_or(u32::MAX).max(1) } else { 0 },
         missed_until: runs.missed_until,

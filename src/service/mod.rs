@@ -19,9 +19,8 @@ use crate::clock::Stopwatch;
 use crate::error::{Error, Result};
 use crate::exporter::refresh::Exporter;
 use crate::exporter::web::{Site, WebOptions, WebServer};
-use crate::operations::record_configured;
 use crate::run_context::Cancel;
-use crate::scheduler::{AppWork, Job, Scheduler};
+use crate::scheduler::{AppWork, Job, Scheduler, take_over};
 use crate::systemd::Notifier;
 
 /// How often the ledger is looked at for changes that other processes made.
@@ -50,6 +49,7 @@ pub fn serve(
     ready: impl FnOnce(&[String]) -> Result<()>,
 ) -> Result<()> {
     let _only_one = app.lock_service()?;
+    let hang_up = app.block_on(async { Configuration::expect_hang_up() })?;
     for missing in &app.config.not_built {
         tracing::warn!("{}", missing.sentence);
     }
@@ -59,7 +59,7 @@ pub fn serve(
     exporter.update_service(|service| service.config_file = Some(shown));
     let server = app.block_on(WebServer::bind(options.web))?;
     let urls = server.metrics_urls();
-    record_configured(&app)?;
+    take_over(&app)?;
     app.block_on(exporter.refresh(&app.ledger))?;
     let app = Arc::new(app);
     let site = Arc::new(Site { exporter: exporter.clone(), ledger: app.ledger.clone() });
@@ -84,10 +84,9 @@ pub fn serve(
         // After the first look: a ledger that was lost knows from the recovery points when the last backups began.
         let scheduler = app.block_on(exporter.refresh(&app.ledger)).and_then(|()| {
             let scheduler = Scheduler::new(work.clone(), app.clock.clone())?;
-            let hang_up = app.block_on(async { Configuration::expect_hang_up() })?;
-            ready(&urls).map(|()| (scheduler, hang_up))
+            ready(&urls).map(|()| scheduler)
         });
-        let left = scheduler.map(|(scheduler, hang_up)| {
+        let left = scheduler.map(|scheduler| {
             let configuration = Configuration {
                 file: options.file,
                 work: work.clone(),

@@ -13,9 +13,9 @@ use crate::config;
 use crate::error::{OrFailed, Result};
 use crate::exporter::refresh::Exporter;
 use crate::exporter::service_state::Reload;
-use crate::operations::{know, record_configured};
+use crate::operations::know;
 use crate::run_context::Cancel;
-use crate::scheduler::{AppWork, Bell};
+use crate::scheduler::{AppWork, Bell, take_over};
 use crate::systemd::Notifier;
 
 /// How often the file is looked at. It is read when it looks the same twice: an editor may still be writing it.
@@ -77,13 +77,11 @@ impl Configuration {
 
     /// Follow the file until `stop`.
     pub(super) fn keep_current(&self, hang_up: Signal, stop: &Cancel) {
-        let followed = self.work.app().block_on(async {
+        // It ends with `stop`, well.
+        let _ = self.work.app().block_on(async {
             self.follow(hang_up, stop).await;
             Ok(())
         });
-        if let Err(error) = followed {
-            tracing::error!("follow the configuration file: {error}; changes take a restart");
-        }
     }
 
     async fn follow(&self, mut hang_up: Signal, stop: &Cancel) {
@@ -109,7 +107,7 @@ impl Configuration {
     fn reload(&self) {
         self.notifier.reloading();
         let before = self.work.app();
-        let loaded = config::load(&self.file.path).and_then(|config| before.reconfigured(config));
+        let loaded = config::load(&self.file.path).and_then(|config| before.reconfigured(config)).and_then(recorded);
         let error = match loaded {
             Ok(app) => {
                 for missing in &app.config.not_built {
@@ -118,7 +116,6 @@ impl Configuration {
                 if app.config.web.listen_addresses != before.config.web.listen_addresses {
                     tracing::warn!("`web.listen_addresses` changed: that takes a restart");
                 }
-                record_sources(&app);
                 self.exporter.set_config(Arc::new(app.config.clone()));
                 self.work.replace(Arc::new(app));
                 self.bell.reconfigured();
@@ -138,11 +135,12 @@ impl Configuration {
     }
 }
 
-/// What was configured and promised until now and what is from now on: the past is judged by what was promised then.
-fn record_sources(app: &App) {
+/// What is asked for and promised from now on is in the ledger before anything is done by it: the past is judged by what was
+/// promised then, and what cannot be written down is not taken over.
+fn recorded(app: App) -> Result<App> {
     let sources: Vec<Source> = app.built_sources().collect();
-    let recorded = know(app, &sources.iter().collect::<Vec<_>>()).and_then(|()| record_configured(app));
-    if let Err(error) = recorded {
-        tracing::error!(hint = error.hint_text(), "record what is configured: {error}");
-    }
+    know(&app, &sources.iter().collect::<Vec<_>>())?;
+    drop(sources);
+    take_over(&app)?;
+    Ok(app)
 }

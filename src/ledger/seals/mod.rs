@@ -34,7 +34,7 @@ pub(super) enum Subject {
     Missed,
     /// A source and since when it is known.
     Source,
-    /// From when until when a source was configured.
+    /// From when until when a source was configured, or a work of it.
     Configured,
     /// Objectives that came into force.
     Promise,
@@ -170,7 +170,7 @@ pub(super) async fn seal_source(tx: &mut SqliteConnection, source: &str, now: Da
     append(tx, &entries, now).await
 }
 
-/// Seal from when until when `source` was configured: the period that began with `revision`.
+/// Seal from when until when `source`, or a work of it, was configured: the period that began with `revision`.
 pub(super) async fn seal_configured(
     tx: &mut SqliteConnection,
     source: &str,

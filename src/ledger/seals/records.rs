@@ -64,7 +64,15 @@ const MISSED: Columns = &[("source", Text), ("operation", Text), ("kind", Text),
 const MISSED_STATE: Columns = &[("missed", Whole), ("last_at", Whole), ("recorded_at", Whole), ("reason", Text)];
 const SOURCE: Columns = &[("name", Text)];
 const SOURCE_STATE: Columns = &[("created_at", Whole), ("kind", Text), ("repository", Text)];
-const CONFIGURED: Columns = &[("source", Text), ("revision", Whole), ("began_at", Whole)];
+const CONFIGURED: Columns = &[
+    ("source", Text),
+    ("revision", Whole),
+    ("work", Text),
+    ("schedule", Text),
+    ("zone", Text),
+    ("jitter", Whole),
+    ("began_at", Whole),
+];
 const CONFIGURED_STATE: Columns = &[("ended_at", Whole)];
 const PROMISE: Columns = &[
     ("source", Text),

@@ -1,9 +1,10 @@
 //! The past cannot be changed without being found out.
 
 use super::*;
+use crate::domain::schedule::Work;
 use crate::domain::sla::Objectives;
 use crate::ledger::points::GONE_POINTS_DAYS;
-use crate::ledger::{ChainHead, KnownSource, MissedRuns};
+use crate::ledger::{Asked, ChainHead, Configured, KnownSource, MissedRuns};
 
 const OBJECTIVES: Objectives = Objectives {
     rpo: Duration::from_hours(24),
@@ -19,9 +20,12 @@ pub(super) async fn busy(dir: &Path, clock: &Arc<SetClock>) -> Ledger {
     let ledger = open(dir, clock).await;
     let source = KnownSource { name: "agama", kind: "mysql", repository: "offsite", objectives: &OBJECTIVES };
     ledger.know(&[source, KnownSource { name: "shop", ..source }]).await.unwrap();
-    ledger.record_configured(&["agama", "shop"]).await.unwrap();
+    let configured = |source: &str| Configured { source: source.into(), asked: None };
+    let asked = Asked { work: Work::Drill, schedule: "0 3 * * *".into(), zone: "UTC".into(), jitter: Duration::ZERO };
+    let drill_of_agama = Configured { source: "agama".into(), asked: Some(asked) };
+    ledger.record_configured(&[configured("agama"), drill_of_agama.clone(), configured("shop")]).await.unwrap();
     clock.advance(1);
-    ledger.record_configured(&["agama"]).await.unwrap();
+    ledger.record_configured(&[configured("agama"), drill_of_agama]).await.unwrap();
     for second in 0..3 {
         clock.advance(100);
         ran(&ledger, backup("agama"), RunResult::new(Outcome::Succeeded, 2.5)).await;
@@ -119,6 +123,7 @@ async fn every_change_of_the_past_is_found_and_named() {
         ("UPDATE configured SET ended_at = NULL", "configured period of shop/"),
         ("UPDATE configured SET ended_at = began_at + 5 WHERE source = 'agama'", "configured period of agama/"),
         ("UPDATE configured SET began_at = began_at - 1", "configured period of agama/"),
+        ("UPDATE configured SET schedule = '0 4 * * *' WHERE work <> ''", "configured period of agama/"),
         ("DELETE FROM configured", "configured period of agama/"),
         ("UPDATE sources SET created_at = created_at + 1 WHERE name = 'shop'", "source shop"),
         ("DELETE FROM seals WHERE position = 4", "entries 4 to 4 of the chain are missing"),

@@ -78,6 +78,19 @@ impl Awaited {
         self.runs.is_none() && self.waits.as_ref().is_some_and(|waits| waits.not_before <= now)
     }
 
+    /// What was due after one time, up to another.
+    pub(super) fn dues(&self, after: DateTime<Utc>, until: DateTime<Utc>) -> Vec<DateTime<Utc>> {
+        match &self.rule {
+            Rule::At(times, _) => times.iter().copied().filter(|due| *due > after && *due <= until).collect(),
+            Rule::Every(every) => {
+                let every = *every;
+                std::iter::successors(Some(after + every), |due| Some(*due + every))
+                    .take_while(|due| *due <= until)
+                    .collect()
+            }
+        }
+    }
+
     pub(super) fn is_running(&self) -> bool {
         self.runs.is_some()
     }

@@ -9,12 +9,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::model::{End, Model, Promised};
 use super::world::{EVERY, REMOVABLE, configuration};
-use super::{Chance, Jumps, LIMITS, Plan, START, Soak, SoakClock, dues, work};
+use super::{Chance, Jumps, LIMITS, Missed, Plan, START, Soak, SoakClock, dues, work};
 use crate::clock::Clock;
 use crate::config::{Config, parse};
 use crate::domain::schedule::Work;
 use crate::exporter::refresh::Exporter;
 use crate::ledger::{FILE_NAME, Ledger};
+use crate::scheduler::asked;
 use crate::scheduler::job::Job;
 
 /// Minutes of a day.
@@ -25,6 +26,8 @@ const TIGHTENED: i64 = 20 * DAY;
 const REMOVED: [(i64, i64); 2] = [(13 * DAY + 200, 3 * DAY), (41 * DAY, 6 * DAY + 77)];
 /// Days that the calendar knows beyond those that are lived: clocks are put forward.
 const AHEAD: i64 = 30;
+/// An occurrence that begins so much after its time is missed.
+const LATE: TimeDelta = TimeDelta::minutes(5);
 /// A time that has not ended.
 const OPEN: DateTime<Utc> = DateTime::<Utc>::MAX_UTC;
 
@@ -54,7 +57,7 @@ impl Soak {
             busy: BTreeMap::new(),
             missed: Vec::new(),
             made: 0,
-            configured: BTreeMap::new(),
+            asked_since: BTreeMap::new(),
             is_tightened: false,
             forgotten: Vec::new(),
             unasked: Vec::new(),
@@ -83,7 +86,7 @@ impl Soak {
         if self.down > 0 {
             self.down -= 1;
             if self.down == 0 {
-                self.restart().await;
+                self.restart(minute).await;
             }
         } else if self.chance.below(4 * DAY.unsigned_abs()) == 0 {
             self.crash().await;
@@ -118,7 +121,6 @@ impl Soak {
             };
             self.model.promised.insert(source.name.clone(), promised);
             self.model.created.entry(source.name.clone()).or_insert(now);
-            self.configured.entry(source.name.clone()).or_insert(now);
             for (job, awaited) in &mut self.awaited {
                 let objective = if job.work.is_backup() { objectives.rpo } else { objectives.drill_interval };
                 if job.source == source.name {
@@ -126,9 +128,12 @@ impl Soak {
                 }
             }
         }
+        let asked = asked::asked(&self.config, &Work::ALL);
+        asked::record(&self.ledger, &asked, now).await.unwrap();
         let names: Vec<&str> = self.config.sources.keys().map(String::as_str).collect();
-        self.ledger.record_configured(&names).await.unwrap();
-        self.configured.retain(|name, _| names.contains(&name.as_str()));
+        for job in self.awaited.keys().filter(|job| names.contains(&job.source.as_str())) {
+            self.asked_since.entry(job.clone()).or_insert(now);
+        }
         let created = self.model.created.keys();
         self.model.retired = created.filter(|name| !names.contains(&name.as_str())).cloned().collect();
     }
@@ -158,9 +163,9 @@ impl Soak {
     }
 
     fn await_anew(&mut self, source: &str) {
-        let (since, now) = (self.configured[source], self.clock.wall());
+        let now = self.clock.wall();
         for (job, awaited) in self.awaited.iter_mut().filter(|(job, _)| job.source == source) {
-            awaited.restart(self.model.last(source, job.work), since, now);
+            awaited.restart(self.model.last(source, job.work), self.asked_since[job], now);
         }
     }
 
@@ -181,7 +186,7 @@ impl Soak {
         }
     }
 
-    async fn restart(&mut self) {
+    async fn restart(&mut self, minute: i64) {
         let now = self.clock.wall();
         let is_lost = self.forgotten.last_mut().is_some_and(|(_, until)| {
             let is_open = *until == OPEN;
@@ -192,7 +197,7 @@ impl Soak {
         let under_way = std::mem::take(&mut self.under_way);
         if is_lost {
             self.model.lose_ledger(now);
-            self.configured.clear();
+            self.asked_since.clear();
         } else {
             for under in under_way {
                 let order = self.model.next_result();
@@ -200,6 +205,7 @@ impl Soak {
                     Some((now, End::Interrupted, order));
             }
         }
+        self.change_configuration(minute);
         self.exporter = Exporter::new(Arc::new(self.config.clone()), self.clock.clone());
         self.record_configuration().await;
         let sources: Vec<String> = self.config.sources.keys().cloned().collect();
@@ -209,36 +215,64 @@ impl Soak {
         self.begin_plan().await;
     }
 
-    /// The configuration changes, while the service runs or while it is down.
-    async fn reconfigure(&mut self, minute: i64) {
+    /// The configuration of this minute is taken over; whether it is another one.
+    fn change_configuration(&mut self, minute: i64) -> bool {
         let has_removable = !REMOVED.iter().any(|(at, takes)| (*at..at + takes).contains(&minute));
         let is_there = self.config.sources.contains_key(REMOVABLE);
         let is_tightened = minute >= TIGHTENED;
-        if (is_tightened, has_removable) == (self.is_tightened, is_there) || self.down > 0 {
-            return;
+        if (is_tightened, has_removable) == (self.is_tightened, is_there) {
+            return false;
         }
         let now = self.clock.wall();
         self.config = parsed(&self.directory, is_tightened, has_removable);
-        self.exporter.set_config(Arc::new(self.config.clone()));
-        self.record_configuration().await;
-        if has_removable {
-            self.list(REMOVABLE).await;
-        }
-        self.configure_plan().await;
         if is_tightened != self.is_tightened {
             for (work, _, minutes) in EVERY.into_iter().filter(|(_, before, after)| before != after) {
-                self.awaited.get_mut(&Job::new("c", work)).unwrap().every(minutes, now);
+                let job = Job::new("c", work);
+                self.ask_no_longer(&job, now);
+                self.awaited.get_mut(&job).unwrap().every(minutes, now);
             }
         }
         match (is_there, has_removable) {
-            (true, false) => self.unasked.push((now - TimeDelta::hours(24), OPEN)),
-            (false, true) => {
-                self.unasked.last_mut().unwrap().1 = now;
-                self.await_anew(REMOVABLE);
+            (true, false) => {
+                let jobs: Vec<Job> = self.awaited.keys().filter(|job| job.source == REMOVABLE).cloned().collect();
+                jobs.iter().for_each(|job| self.ask_no_longer(job, now));
+                self.unasked.push((now - LATE, OPEN));
             }
+            (false, true) => self.unasked.last_mut().unwrap().1 = now,
             _ => {}
         }
         self.is_tightened = is_tightened;
+        true
+    }
+
+    /// What did not begin in time until now was missed, even if nobody asks for it any more.
+    fn ask_no_longer(&mut self, job: &Job, now: DateTime<Utc>) {
+        // A ledger that was lost knows of nothing that was asked for.
+        let Some(since) = self.asked_since.remove(job) else { return };
+        let after = self.model.known_until(&job.source, job.work).map_or(since, |known| known.max(since));
+        let dues = self.awaited[job].dues(after, now - LATE);
+        if let (Some(first), Some(last)) = (dues.first(), dues.last()) {
+            let (first, last, count) = (*first, *last, u32::try_from(dues.len()).unwrap());
+            self.note_missed(Missed { job: job.clone(), first, last, count, reason: "gone" });
+        }
+    }
+
+    /// The configuration changes while the service runs.
+    async fn reconfigure(&mut self, minute: i64) {
+        if self.down > 0 || !self.change_configuration(minute) {
+            return;
+        }
+        let (now, is_there) = (self.clock.wall(), self.config.sources.contains_key(REMOVABLE));
+        self.exporter.set_config(Arc::new(self.config.clone()));
+        self.record_configuration().await;
+        if is_there {
+            self.list(REMOVABLE).await;
+        }
+        self.configure_plan().await;
+        let is_new = |job: &Job| job.source == REMOVABLE && self.asked_since.get(job) == Some(&now);
+        if self.awaited.keys().any(is_new) {
+            self.await_anew(REMOVABLE);
+        }
         self.compare(None).await;
     }
 

@@ -67,8 +67,8 @@ struct Soak {
     missed: Vec<Missed>,
     /// Recovery points that were made.
     made: usize,
-    /// Since when each source is configured without a break, as far as the ledger knows.
-    configured: BTreeMap<String, DateTime<Utc>>,
+    /// Since when each work is asked for at its times, as far as the ledger knows.
+    asked_since: BTreeMap<Job, DateTime<Utc>>,
     is_tightened: bool,
     /// Times of which nobody knows what was due: before a ledger was lost, and while a source was not configured.
     forgotten: Vec<Span>,
@@ -168,11 +168,19 @@ impl Soak {
             count: missed.count,
             reason: missed.reason.to_owned(),
         };
-        let since = self.configured[&source];
-        assert!(record.first >= since, "{record:?}: nobody asked for anything before {since}");
+        let since = self.asked_since[&missed.job];
+        let was_asked = record.first >= since || within(&self.repeated, record.first);
+        assert!(was_asked, "{record:?}: nobody asked for it before {since}");
         self.ledger.record_missed(&record).await.unwrap();
-        let told = self.model.missed.entry((source, work, missed.first)).or_default();
-        *told = missed.count.max(*told);
+        self.note_missed(missed);
+    }
+
+    fn note_missed(&mut self, missed: Missed) {
+        let of_it = (missed.job.source.clone(), missed.job.work, missed.first);
+        let told = self.model.missed.entry(of_it).or_insert((0, missed.last));
+        if missed.count > told.0 {
+            *told = (missed.count, missed.last);
+        }
         self.missed.push(missed);
     }
 
@@ -265,7 +273,6 @@ impl Soak {
     /// Every occurrence of every cron schedule began within five minutes of its time, or was told as missed, once.
     fn check_occurrences(&self, until: DateTime<Utc>) -> usize {
         let start: DateTime<Utc> = START.parse().unwrap();
-        let within = |spans: &[Span], due: DateTime<Utc>| spans.iter().any(|(from, to)| *from <= due && due <= *to);
         let mut checked = 0;
         for (source, work, expression, jitter) in CRON {
             let job = Job::new(source, work);
@@ -294,6 +301,10 @@ impl Soak {
         }
         checked
     }
+}
+
+fn within(spans: &[Span], due: DateTime<Utc>) -> bool {
+    spans.iter().any(|(from, to)| *from <= due && due <= *to)
 }
 
 /// Exported, and not what this model is about: the service itself, repositories.

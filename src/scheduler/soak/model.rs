@@ -67,8 +67,8 @@ pub(super) struct Model {
     pub runs: BTreeMap<String, Vec<Happened>>,
     /// What the repository lists, by source.
     pub repository: BTreeMap<String, Vec<PointRow>>,
-    /// By source, work and first occurrence: the count that was told last.
-    pub missed: BTreeMap<(String, Work, DateTime<Utc>), u32>,
+    /// By source, work and first occurrence: how many, and the last one.
+    pub missed: BTreeMap<(String, Work, DateTime<Utc>), (u32, DateTime<Utc>)>,
     /// By source and wall clock: for every minute, which promises were kept.
     minutes: BTreeMap<String, BTreeMap<i64, [bool; 5]>>,
     /// Minutes that came twice.
@@ -108,6 +108,13 @@ impl Model {
         let mut ended: Vec<_> = of_it.filter_map(|run| run.end.map(|(at, end, order)| (order, run, at, end))).collect();
         ended.sort_by_key(|(order, ..)| *order);
         ended.into_iter().map(|(_, run, at, end)| (run, at, end)).collect()
+    }
+
+    /// Up to when it is known of each occurrence of a work whether it began.
+    pub(super) fn known_until(&self, source: &str, work: Work) -> Option<DateTime<Utc>> {
+        let begun = self.runs(source).iter().rfind(|run| run.work == work).map(|run| run.begun);
+        let missed = self.missed.iter().filter(|((of, what, _), _)| of == source && *what == work);
+        begun.max(missed.map(|(_, (_, last))| *last).max())
     }
 
     /// When the last run of a work began, and how many of the last ones are to be tried again.
@@ -272,7 +279,11 @@ impl Model {
         for (operation, is_backup) in [("backup", true), ("drill", false)] {
             let of_it = |work: Work| work.is_backup() == is_backup;
             let missed = self.missed.iter().filter(|((of, work, _), _)| of == source && of_it(*work));
-            put("missed_runs_total", &format!("operation=\"{operation}\""), missed.map(|(_, n)| f64::from(*n)).sum());
+            put(
+                "missed_runs_total",
+                &format!("operation=\"{operation}\""),
+                missed.map(|(_, (n, _))| f64::from(*n)).sum(),
+            );
             let running = self.runs(source).iter().filter(|run| run.end.is_none() && of_it(run.work));
             let begun = running.map(|run| run.begun).min();
             put("operation_start_timestamp_seconds", &format!("operation=\"{operation}\""), stamp(begun));
