@@ -36,6 +36,11 @@ impl AppWork {
         self.app.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Where metrics come from.
+    pub fn exporter(&self) -> &Exporter {
+        &self.exporter
+    }
+
     /// Work on the sources of `app` from now on.
     pub fn replace(&self, app: Arc<App>) {
         *self.app.write().unwrap_or_else(PoisonError::into_inner) = app;

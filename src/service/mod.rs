@@ -95,22 +95,8 @@ pub fn serve(
                 nudge,
                 notifier: notifier.clone(),
             };
-            let drain = || work.app().config.scheduler.drain;
-            let mut heartbeat = notifier.heartbeat();
-            let mut said: Option<Stopwatch> = None;
             scope.spawn(move || configuration.keep_current(hang_up, stop));
-            notifier.ready();
-            scheduler.run(stop, drain, || {
-                // Both loops have to go round: a scheduler whose results nobody reads is not alive.
-                if exporter.idle() < LONGEST_REFRESH {
-                    heartbeat.beat(&app.clock);
-                }
-                let is_due = said.as_ref().is_none_or(|said| said.elapsed() > Notifier::EXTENSION / 4);
-                if stop.is_cancelled() && is_due {
-                    notifier.stopping();
-                    said = Some(Stopwatch::start(&app.clock));
-                }
-            })
+            run(scheduler, &work, &notifier, stop)
         });
         // Whatever ended the scheduler ends everything.
         stop.cancel();
@@ -119,6 +105,26 @@ pub fn serve(
         left
     })?;
     left.first().map_or(Ok(()), |job| Err(did_not_end(job)))
+}
+
+/// Let the scheduler work, and the service manager know how it goes.
+fn run(scheduler: Scheduler, work: &AppWork, notifier: &Notifier, stop: &Cancel) -> Vec<Job> {
+    let clock = work.app().clock.clone();
+    let mut heartbeat = notifier.heartbeat();
+    let mut said: Option<Stopwatch> = None;
+    notifier.ready();
+    let drain = || work.app().config.scheduler.drain;
+    scheduler.run(stop, drain, || {
+        // Both loops have to go round: a scheduler whose results nobody reads is not alive.
+        if work.exporter().idle() < LONGEST_REFRESH {
+            heartbeat.beat(&clock);
+        }
+        let is_due = said.as_ref().is_none_or(|said| said.elapsed() > Notifier::EXTENSION / 4);
+        if stop.is_cancelled() && is_due {
+            notifier.stopping();
+            said = Some(Stopwatch::start(&clock));
+        }
+    })
 }
 
 fn did_not_end(job: &Job) -> Error {
