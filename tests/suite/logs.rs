@@ -102,7 +102,7 @@ fn serve(world: &World, format: &str, last: &str) -> String {
 fn the_service_logs_no_password_whether_it_succeeds_or_not() {
     let (server, world) = world();
     let text = fs::read_to_string(world.path("config.toml")).unwrap();
-    fs::write(world.path("config.toml"), text.replace("full = \"0 2 * * *\"", "full = \"@every 1h\"")).unwrap();
+    fs::write(world.path("config.toml"), text.replace("full = \"0 2 * * *\"", "full = \"@every 1s\"")).unwrap();
     assert_silent(&serve(&world, "human", "full backup succeeded"), "a service");
     server.sql("DROP USER dba@localhost");
     fs::remove_dir_all(world.path("state")).unwrap();
