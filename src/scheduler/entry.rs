@@ -30,9 +30,8 @@ pub(super) struct Waiting {
     pub(super) not_before: DateTime<Utc>,
     /// Occurrences that wait and are not written down as missed.
     unwritten: u32,
-    /// The first of them, and when it was due.
+    /// The first of them.
     first: DateTime<Utc>,
-    unwritten_since: DateTime<Utc>,
     /// 1 for the first attempt.
     attempt: u32,
 }
@@ -140,23 +139,31 @@ impl Entry {
         // What is made up for now may be written down already.
         let count = timing.count_due(untold, last, zone, MOST_COUNTED);
         self.move_cursor(last);
-        let is_late = now - due > TOLERANCE;
+        let is_late = |due: DateTime<Utc>| now - due > TOLERANCE;
+        // Of what came while nobody looked, the newest may still begin in time.
+        let late = match (is_late(due), is_late(self.with_jitter(last))) {
+            (false, _) => 0,
+            (true, true) => count,
+            (true, false) => count.saturating_sub(1),
+        };
         let reason = if is_first_look { DOWNTIME } else { SUSPENDED };
-        let missed = (is_late && count > 0).then(|| Missed { job: self.spec.job.clone(), first, last, count, reason });
-        let unwritten = if is_late { 0 } else { count };
+        let missed = (late > 0).then(|| {
+            let last = if late < count { self.one_before(last, first) } else { last };
+            Missed { job: self.spec.job.clone(), first, last, count: late, reason }
+        });
+        let unwritten = count - late;
+        let first = if late > 0 { last } else { first };
         if let Some(waiting) = &mut self.waiting {
             waiting.scheduled = last;
             // A failure long ago is no reason to let the next occurrence pass.
             waiting.not_before = waiting.not_before.min(now.max(due));
             if waiting.unwritten == 0 {
-                (waiting.first, waiting.unwritten_since) = (first, due);
+                waiting.first = first;
             }
             waiting.unwritten += unwritten;
         } else {
             let (not_before, attempt) = (due, 1);
-            let unwritten_since = due;
-            self.waiting =
-                Some(Waiting { scheduled: last, due, not_before, unwritten, first, unwritten_since, attempt });
+            self.waiting = Some(Waiting { scheduled: last, due, not_before, unwritten, first, attempt });
         }
         missed
     }
@@ -164,8 +171,8 @@ impl Entry {
     /// It begins now.
     pub(super) fn start(&mut self, now: DateTime<Utc>) -> Option<(Start, Option<Missed>)> {
         let mut waiting = self.waiting.take()?;
-        let is_late = now - waiting.unwritten_since > TOLERANCE;
-        // In time, one occurrence begins and only what it swallowed was missed.
+        let is_late = now - self.with_jitter(waiting.scheduled) > TOLERANCE;
+        // In time, the newest occurrence begins and only what it swallowed was missed.
         let count = if is_late { waiting.unwritten } else { waiting.unwritten.saturating_sub(1) };
         let job = self.spec.job.clone();
         let missed = (count > 0).then(|| {
@@ -212,7 +219,7 @@ impl Entry {
                 if let Some(newer) = self.waiting.take() {
                     from.scheduled = newer.scheduled;
                     if from.unwritten == 0 {
-                        (from.first, from.unwritten_since) = (newer.first, newer.unwritten_since);
+                        from.first = newer.first;
                     }
                     from.unwritten += newer.unwritten;
                 }
@@ -245,8 +252,8 @@ impl Entry {
             waiting.attempt = attempt;
             waiting.not_before = not_before;
         } else {
-            let (unwritten, first, unwritten_since) = (0, scheduled, due);
-            self.waiting = Some(Waiting { scheduled, due, not_before, unwritten, first, unwritten_since, attempt });
+            let (unwritten, first) = (0, scheduled);
+            self.waiting = Some(Waiting { scheduled, due, not_before, unwritten, first, attempt });
         }
     }
 
@@ -263,9 +270,12 @@ impl Entry {
         if self.is_retired {
             return;
         }
-        self.next = self.spec.timing.next_after(cursor, self.spec.zone).map(|occurrence| {
-            let subject = self.spec.job.to_string();
-            occurrence + TimeDelta::from_std(delay_within(self.spec.jitter, &subject, occurrence)).unwrap_or_default()
-        });
+        self.next = self.spec.timing.next_after(cursor, self.spec.zone).map(|occurrence| self.with_jitter(occurrence));
+    }
+
+    /// When this occurrence is due, with its jitter.
+    fn with_jitter(&self, occurrence: DateTime<Utc>) -> DateTime<Utc> {
+        let delay = delay_within(self.spec.jitter, &self.spec.job.to_string(), occurrence);
+        occurrence + TimeDelta::from_std(delay).unwrap_or_default()
     }
 }

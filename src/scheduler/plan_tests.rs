@@ -67,14 +67,17 @@ fn a_job_begins_at_its_minute_and_once() {
 #[test]
 fn after_downtime_a_job_is_made_up_for_once_and_the_miss_is_told() {
     let specs = vec![spec("a", Work::FullBackup, "*/15 * * * *"), spec("b", Work::FullBackup, "0 12 * * *")];
-    let mut plan = plan(specs, "03:05:00", |_| begun("01:00:10"));
-    let steps = plan.tick(at("03:05:00"), calm);
-    assert_eq!(starts(&steps), ["full backup of a #1"]);
-    let [missed] = missed(&steps)[..] else { panic!("{steps:?}") };
-    assert_eq!((missed.first, missed.last, missed.count), (at("01:15:00"), at("03:00:00"), 8));
-    assert_eq!(missed.reason, "the service did not run");
-    plan.ended(&Job::new("a", Work::FullBackup), Ended::Done, at("03:06:00"));
-    assert_eq!(plan.tick(at("03:07:00"), calm), [], "one catch-up, not eight");
+    // What was due at 03:00 begins in time at 03:05:00 and not at 03:05:01.
+    for (now, last, count) in [("03:05:01", at("03:00:00"), 8), ("03:05:00", at("02:45:00"), 7)] {
+        let mut plan = plan(specs.clone(), now, |_| begun("01:00:10"));
+        let steps = plan.tick(at(now), calm);
+        assert_eq!(starts(&steps), ["full backup of a #1"]);
+        let [missed] = missed(&steps)[..] else { panic!("{steps:?}") };
+        assert_eq!((missed.first, missed.last, missed.count), (at("01:15:00"), last, count));
+        assert_eq!(missed.reason, "the service did not run");
+        plan.ended(&Job::new("a", Work::FullBackup), Ended::Done, at("03:06:00"));
+        assert_eq!(plan.tick(at("03:07:00"), calm), [], "one catch-up, not eight");
+    }
 }
 
 #[test]
@@ -128,6 +131,21 @@ fn what_comes_while_a_job_runs_waits_for_its_end_and_is_one_run() {
     assert_eq!(starts(&steps).len(), 1);
     let [missed] = missed(&steps)[..] else { panic!("{steps:?}") };
     assert_eq!((missed.first, missed.last, missed.count), (at("12:15:00"), at("12:30:00"), 2));
+}
+
+#[test]
+fn of_what_waited_for_hours_the_occurrence_that_begins_in_time_was_not_missed() {
+    let job = Job::new("a", Work::FullBackup);
+    let mut plan = plan(vec![spec("a", Work::FullBackup, "*/15 * * * *")], "12:00:00", |_| begun("11:50:00"));
+    plan.tick(at("12:00:00"), calm);
+    for minute in 1..46 {
+        plan.tick(at(&format!("12:{minute:02}:00")), calm);
+    }
+    plan.ended(&job, Ended::Done, at("12:46:00"));
+    let steps = plan.tick(at("12:46:00"), calm);
+    assert_eq!(starts(&steps).len(), 1);
+    let [missed] = missed(&steps)[..] else { panic!("{steps:?}") };
+    assert_eq!((missed.first, missed.last, missed.count), (at("12:15:00"), at("12:30:00"), 2), "12:45 is in time");
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! How the scheduler's jobs are done with an [`App`]: by the same operations that the command line calls.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 

@@ -235,7 +235,9 @@ impl Soak {
         match (is_there, has_removable) {
             (true, false) => {
                 let jobs: Vec<Job> = self.awaited.keys().filter(|job| job.source == REMOVABLE).cloned().collect();
-                jobs.iter().for_each(|job| self.ask_no_longer(job, now));
+                for job in &jobs {
+                    self.ask_no_longer(job, now);
+                }
                 self.unasked.push((now - LATE, OPEN));
             }
             (false, true) => self.unasked.last_mut().unwrap().1 = now,

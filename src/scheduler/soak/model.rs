@@ -56,6 +56,9 @@ const KINDS: [(Work, BackupKind, &str); 2] = [
 /// A clock of another machine may be ahead by so many seconds.
 const AHEAD: f64 = 300.0;
 
+/// One occurrence of a work on a source.
+type Occurrence = (String, Work, DateTime<Utc>);
+
 #[derive(Debug, Default)]
 pub(super) struct Model {
     pub ledger_created: DateTime<Utc>,
@@ -68,7 +71,7 @@ pub(super) struct Model {
     /// What the repository lists, by source.
     pub repository: BTreeMap<String, Vec<PointRow>>,
     /// By source, work and first occurrence: how many, and the last one.
-    pub missed: BTreeMap<(String, Work, DateTime<Utc>), (u32, DateTime<Utc>)>,
+    pub missed: BTreeMap<Occurrence, (u32, DateTime<Utc>)>,
     /// By source and wall clock: for every minute, which promises were kept.
     minutes: BTreeMap<String, BTreeMap<i64, [bool; 5]>>,
     /// Minutes that came twice.
