@@ -93,6 +93,19 @@ fn what_was_due_before_it_was_asked_for_is_made_up_for_once_and_was_not_missed()
 }
 
 #[test]
+fn what_a_clock_that_ran_ahead_wrote_down_hides_no_later_miss() {
+    let ahead = Some(at("23:00:00"));
+    let history = |_: &Job| JobHistory { asked_since: ahead, missed_until: ahead, ..begun("01:00:10") };
+    let mut plan = plan(vec![spec("a", Work::FullBackup, "0 * * * *")], "02:30:00", history);
+    let first = plan.tick(at("02:30:00"), calm);
+    assert_eq!((starts(&first).len(), missed(&first).len()), (1, 0));
+    plan.ended(&Job::new("a", Work::FullBackup), Ended::Done, at("02:31:00"));
+    let steps = plan.tick(at("06:30:00"), calm);
+    let [missed] = missed(&steps)[..] else { panic!("{steps:?}") };
+    assert_eq!((missed.first, missed.last, missed.count), (at("03:00:00"), at("06:00:00"), 4));
+}
+
+#[test]
 fn a_short_restart_misses_nothing() {
     let mut plan = plan(vec![spec("a", Work::FullBackup, "0 2 * * *")], "02:00:40", |_| begun("00:00:00"));
     let steps = plan.tick(at("02:00:41"), calm);
