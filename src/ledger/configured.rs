@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
@@ -14,6 +14,9 @@ use super::seals::seal_configured;
 use super::stored::{self, column};
 use crate::domain::schedule::Work;
 use crate::error::{Error, Result};
+
+/// A clock may be put back by this much without having been wrong before.
+const CLOCK_STEP: TimeDelta = TimeDelta::minutes(5);
 
 /// A source that is configured, or a work that is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,8 +56,10 @@ impl Ledger {
         let mut tx = self.write().await?;
         let now = self.clock.wall();
         let known = open_periods(&mut tx).await?;
+        // What a clock that ran ahead dated would hide for as long what is missed: it begins anew, now.
+        let is_dated = |began: DateTime<Utc>| began <= now + CLOCK_STEP;
         let mut wrote = false;
-        for (gone, _, revision) in known.iter().filter(|(it, ..)| !configured.contains(it)) {
+        for (gone, _, revision) in known.iter().filter(|(it, began, _)| !configured.contains(it) || !is_dated(*began)) {
             sqlx::query("UPDATE configured SET ended_at = ? WHERE source = ? AND revision = ?")
                 .bind(stored::micros(now))
                 .bind(&gone.source)
@@ -66,7 +71,7 @@ impl Ledger {
             seal_configured(&mut tx, &gone.source, *revision, now).await?;
             wrote = true;
         }
-        for new in configured.iter().filter(|new| !known.iter().any(|(it, ..)| it == *new)) {
+        for new in configured.iter().filter(|new| !known.iter().any(|(it, began, _)| it == *new && is_dated(*began))) {
             begin(&mut tx, new, now).await?;
             wrote = true;
         }

@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::ledger::{Asked, Configured, LastRuns, Ledger, MissedRuns};
 
 /// Why it is told only now.
-const GONE: &str = "it had not begun when it was taken out of the configuration";
+const GONE: &str = "it had not begun when its schedule was changed or taken out of the configuration";
 
 /// What `config` asks for, of these works. Of a source with anything that is not built nothing is done.
 pub(super) fn asked(config: &Config, works: &[Work]) -> Vec<Configured> {

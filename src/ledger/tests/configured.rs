@@ -47,3 +47,21 @@ async fn what_goes_and_comes_back_has_two_periods_and_saying_it_again_writes_not
     assert_eq!(since, [(Work::FullBackup, clock.wall())].into());
     assert!(ledger.verify_seals(&[]).await.unwrap().is_whole());
 }
+
+#[tokio::test]
+async fn what_was_dated_by_a_clock_that_ran_ahead_begins_anew_when_it_is_put_right() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+    let ledger = open(dir.path(), &clock).await;
+    let all = [source("agama"), asked("agama", Work::Drill, "@every 1h")];
+    let ahead = 300 * 86_400;
+    clock.advance(ahead);
+    ledger.record_configured(&all).await.unwrap();
+    clock.advance(-60);
+    let revision = ledger.revision().await.unwrap();
+    ledger.record_configured(&all).await.unwrap();
+    assert_eq!(ledger.revision().await.unwrap(), revision, "a minute is no wrong clock");
+    clock.advance(60 - ahead);
+    ledger.record_configured(&all).await.unwrap();
+    assert_eq!(ledger.configured().await.unwrap(), all.map(|it| (it, clock.wall())));
+    assert!(ledger.verify_seals(&[]).await.unwrap().is_whole());
+}

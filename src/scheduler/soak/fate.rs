@@ -132,7 +132,11 @@ impl Soak {
         asked::record(&self.ledger, &asked, now).await.unwrap();
         let names: Vec<&str> = self.config.sources.keys().map(String::as_str).collect();
         for job in self.awaited.keys().filter(|job| names.contains(&job.source.as_str())) {
-            self.asked_since.entry(job.clone()).or_insert(now);
+            let since = self.asked_since.entry(job.clone()).or_insert(now);
+            if *since > now + LATE {
+                // The clock was put back since.
+                *since = now;
+            }
         }
         let created = self.model.created.keys();
         self.model.retired = created.filter(|name| !names.contains(&name.as_str())).cloned().collect();
