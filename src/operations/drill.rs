@@ -190,6 +190,9 @@ fn describe(source: &Source, spec: &SandboxSpec, access: &Access) -> BTreeMap<St
     let mut described = spec.describe();
     described.insert("sandbox".to_owned(), source.sandbox.kind().to_owned());
     described.insert("network".to_owned(), access.network.clone());
+    if !access.isolation.is_empty() {
+        described.insert("isolation".to_owned(), access.isolation.clone());
+    }
     described
 }
 

@@ -39,3 +39,4 @@ mod serving;
 mod support;
 mod systemd;
 mod test_page;
+mod umask;

@@ -82,6 +82,7 @@ pub fn spec(manifest: &Manifest, programs: Option<&Path>, memory: u64) -> Result
         password: None,
         accounts: &["mysql", "nobody"],
         network: Network::None,
+        outside: Vec::new(),
         greeting: None,
     })
 }

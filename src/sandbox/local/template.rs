@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::copying::copy_tree;
+use super::isolation::Isolation;
 use super::launch::{Limits, last_words, launch};
 use super::waiting::Patience;
 use super::workspace::Workspace;
@@ -65,7 +66,9 @@ fn initialise(workspace: &Workspace, product: &str, template: &Template, patienc
     let product = format!("{product} initialisation");
     workspace.make_data()?;
     workspace.hand_over()?;
-    let mut child = launch(workspace, &product, &template.program, &template.args, &Limits::default())?;
+    let isolation = Isolation::possible(workspace);
+    let limits = Limits { isolation, memory: None, loopback: None, outside: Vec::new() };
+    let mut child = launch(workspace, &product, &template.program, &template.args, &limits)?;
     patience.until(
         TIME_TO_MAKE,
         || format!("wait for {product}"),

@@ -55,6 +55,7 @@ fn mariadb() -> ServerSpec {
         password: None,
         accounts: &["mysql", "nobody"],
         network: Network::None,
+        outside: Vec::new(),
         greeting: None,
     }
 }
@@ -102,6 +103,7 @@ fn mysql() -> ServerSpec {
         password: None,
         accounts: &["mysql", "nobody"],
         network: Network::None,
+        outside: Vec::new(),
         greeting: None,
     }
 }
