@@ -22,6 +22,7 @@ mod influxdb_moving;
 mod interop;
 mod kills;
 mod ledger_truth;
+mod left_out;
 mod logs;
 mod memory;
 mod mysql;
