@@ -5,6 +5,7 @@
 //! through the same scanner (`inspect`).
 
 mod accounts;
+mod checks;
 mod connection;
 mod defer;
 mod examine;
@@ -14,6 +15,7 @@ mod inspect;
 mod listing;
 mod load;
 mod names;
+mod order;
 mod privileges;
 mod pump;
 mod replay;
