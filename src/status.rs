@@ -32,6 +32,9 @@ pub struct SourceStatus {
     /// What is wrong with the repository; where it could not be asked, the figures are the last known ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// What the source had and its newest recovery point has not, one sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
     /// What was promised.
     pub objectives: Promised,
     /// What is.
@@ -123,6 +126,13 @@ impl SourceStatus {
     #[must_use]
     pub fn with_problem(mut self, problem: Option<String>) -> Self {
         self.problem = problem;
+        self
+    }
+
+    /// The same, with what its newest recovery point has not.
+    #[must_use]
+    pub fn with_left_out(mut self, left_out: Vec<String>) -> Self {
+        self.left_out = left_out;
         self
     }
 
@@ -312,6 +322,7 @@ pub fn of(view: &View, config: &SourceConfig) -> SourceStatus {
         kind: config.kind.name().to_owned(),
         repository: config.repository.clone(),
         problem: is_down.then(|| format!("repository {} could not be read when it was last tried", config.repository)),
+        left_out: Vec::new(),
         objectives: promised(&config.objectives),
         measured: measured(figures, view.now),
         forecast: view.forecasts.get(&config.name).copied(),

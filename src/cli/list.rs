@@ -20,6 +20,8 @@ struct Line {
     logical_bytes: u64,
     stored_bytes: u64,
     verified_at: Option<DateTime<Utc>>,
+    /// What the source had and this recovery point has not, one sentence each.
+    left_out: Vec<String>,
 }
 
 pub fn run(session: &Session<'_>, arguments: &Sources) -> Result<u8> {
@@ -49,6 +51,9 @@ pub fn run(session: &Session<'_>, arguments: &Sources) -> Result<u8> {
         ]);
     }
     output::line(&table.to_string())?;
+    for line in &lines {
+        line.left_out.iter().try_for_each(|said| output::line(&format!("{} {}: {said}", line.source, line.id)))?;
+    }
     Ok(code)
 }
 
@@ -64,6 +69,7 @@ fn points(app: &App, name: &str) -> Result<(Vec<Line>, Vec<Error>)> {
         logical_bytes: point.manifest.logical_bytes(),
         stored_bytes: point.stored_bytes,
         verified_at: verified.get(&point.manifest.id).copied(),
+        left_out: point.manifest.not_in_it().collect(),
         id: point.manifest.id,
     };
     Ok((listing.points.into_iter().map(line).collect(), listing.damaged))

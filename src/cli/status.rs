@@ -26,16 +26,22 @@ pub fn show(app: &App, names: &[String], json: bool) -> Result<u8> {
     let mut problems = Vec::new();
     for name in names {
         problems.push(match ask(name) {
-            Ok(listing) => listing.damaged.first().map(ToString::to_string),
-            Err(error) => Some(error.to_string()),
+            Ok(listing) => {
+                let newest = listing.points.last().map(|point| point.manifest.not_in_it().collect());
+                (listing.damaged.first().map(ToString::to_string), newest.unwrap_or_default())
+            }
+            Err(error) => (Some(error.to_string()), Vec::new()),
         });
     }
     // The same way as the metrics, so that both say the same.
     let exporter = Exporter::new(Arc::new(app.config.clone()), app.clock.clone());
     app.block_on(exporter.refresh(&app.ledger))?;
     let view = exporter.view()?;
-    let lines: Vec<SourceStatus> =
-        names.iter().zip(problems).map(|(name, problem)| line(&view, name, problem)).collect();
+    let lines: Vec<SourceStatus> = names
+        .iter()
+        .zip(problems)
+        .map(|(name, (problem, left_out))| line(&view, name, problem).with_left_out(left_out))
+        .collect();
     if json {
         lines.iter().try_for_each(output::json)?;
     } else {
@@ -103,6 +109,9 @@ fn print(lines: &[SourceStatus]) -> Result<()> {
         }
         if let Some(problem) = &line.problem {
             output::line(&format!("{}: the repository is in trouble: {problem}", line.source))?;
+        }
+        for said in &line.left_out {
+            output::line(&format!("{}: {said}", line.source))?;
         }
         for operation in &line.running {
             output::line(&format!("{}: a {operation} is running", line.source))?;

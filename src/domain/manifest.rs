@@ -6,7 +6,9 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::capture::{Capture, is_default};
 use super::digest::Digest;
+use super::left_out::LeftOut;
 
 /// Version of the manifest's own format; a reader refuses a newer one instead of guessing.
 pub const MANIFEST_FORMAT: u32 = 1;
@@ -83,9 +85,20 @@ pub struct Manifest {
     /// What a reader must know: tables outside the snapshot, what was left out, lines taken out of the stream.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// What the source had and this backup has not. Each has a sentence among the warnings too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
+    /// How the data was read.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub capture: Capture,
 }
 
 impl Manifest {
+    /// One sentence per thing that was left out.
+    pub fn not_in_it(&self) -> impl Iterator<Item = String> {
+        self.left_out.iter().map(LeftOut::sentence)
+    }
+
     /// Bytes of all stored files before deduplication and compression.
     pub fn logical_bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()

@@ -85,7 +85,8 @@ pub fn drill(app: &App, source: &Source, request: &DrillRequest, context: &RunCo
         Ok(found) => found,
         Err(error) => (from_error(&error, error.kind()), None),
     };
-    let finding = blemish(finding, &damaged);
+    let mut finding = blemish(finding, &damaged);
+    finding.warnings.splice(0..0, point.manifest.not_in_it());
     conclude(app, source, run, Some(&point.manifest), finding, &stages, rto)
 }
 

@@ -37,9 +37,10 @@ pub struct Selected {
 }
 
 impl Selected {
-    /// One sentence per thing that cannot be read.
+    /// One sentence per thing that cannot be read, and per thing that the backup has not.
     pub fn warnings(&self) -> Vec<String> {
-        self.damaged.iter().map(|error| format!("{error}; a newer recovery point may be lost with it")).collect()
+        let damaged = self.damaged.iter().map(|error| format!("{error}; a newer recovery point may be lost with it"));
+        damaged.chain(self.published.manifest.not_in_it()).collect()
     }
 }
 

@@ -88,6 +88,8 @@ pub fn manifest(candidate: &Candidate) -> Manifest {
         inventory: Inventory::default(),
         segments: Vec::new(),
         warnings: Vec::new(),
+        left_out: Vec::new(),
+        capture: crate::domain::capture::Capture::default(),
     }
 }
 

@@ -23,6 +23,8 @@ mod influxdb_moving;
 mod interop;
 mod kills;
 mod ledger_truth;
+mod left_out;
+mod load_order;
 mod logs;
 mod memory;
 mod mysql;

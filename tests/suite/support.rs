@@ -200,6 +200,17 @@ impl Server {
         self.child.wait().unwrap();
     }
 
+    /// End it in good order.
+    pub fn shut_down(&mut self) {
+        self.sql("SHUTDOWN");
+        self.child.wait().unwrap();
+    }
+
+    /// A file of its data directory.
+    pub fn data(&self, path: &str) -> PathBuf {
+        self.directory.path().join("data").join(path)
+    }
+
     /// Start it again on its data.
     pub fn start_again(&mut self) {
         self.child = launch(self.product, self.directory.path(), &self.extra);
@@ -377,6 +388,13 @@ impl World {
         let ran = self.run(&["--json", "list"]);
         assert_eq!(ran.status, 0, "{ran:?}");
         ran.stdout.lines().count()
+    }
+
+    /// The manifest of the newest backup, as it is stored.
+    pub fn manifest(&self) -> Value {
+        let dump = self.restic(&["dump", "latest", "/shop/manifest.json"]);
+        assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
+        serde_json::from_slice(&dump.stdout).unwrap()
     }
 
     /// The restic program on this world's repository.

@@ -354,5 +354,7 @@ fn manifest(packed: Packed, promise: Promise, exclude: &[String]) -> Manifest {
         inventory: Inventory { tables, objects: promise.objects },
         segments: Vec::new(),
         warnings: [packed.warnings, promise.warnings].concat(),
+        left_out: Vec::new(),
+        capture: crate::domain::capture::Capture::default(),
     }
 }

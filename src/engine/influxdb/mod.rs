@@ -375,5 +375,7 @@ fn manifest(survey: &Survey, tool: &str, facts: &Facts, files: Vec<StoredFileFac
         inventory: facts.inventory(),
         segments: Vec::new(),
         warnings,
+        left_out: Vec::new(),
+        capture: crate::domain::capture::Capture::default(),
     }
 }

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 /// Storage engines whose tables are part of a consistent snapshot.
 const TRANSACTIONAL: [&str; 4] = ["innodb", "rocksdb", "tokudb", "ndbcluster"];
 /// Storage engines whose rows are not dumped: they belong to another table or server.
-const ELSEWHERE: [&str; 6] = ["mrg_myisam", "federated", "connect", "oqgraph", "spider", "vp"];
+pub const ROWS_ELSEWHERE: [&str; 6] = ["mrg_myisam", "federated", "connect", "oqgraph", "spider", "vp"];
 /// Time columns per table whose newest value is kept.
 const WATCHED_COLUMNS: usize = 4;
 
@@ -203,7 +203,7 @@ impl DumpFacts {
         if let Some(engine) = storage_engine(sql)
             && !TRANSACTIONAL.contains(&engine.to_ascii_lowercase().as_str())
         {
-            let list = if ELSEWHERE.contains(&engine.to_ascii_lowercase().as_str()) {
+            let list = if ROWS_ELSEWHERE.contains(&engine.to_ascii_lowercase().as_str()) {
                 &mut self.without_rows
             } else {
                 &mut self.not_in_snapshot
@@ -287,7 +287,7 @@ fn lossy_columns(table: &str, sql: &str) -> Option<String> {
 }
 
 /// Storage engine named in a table's options.
-fn storage_engine(sql: &str) -> Option<&str> {
+pub fn storage_engine(sql: &str) -> Option<&str> {
     let rest = &sql[sql.rfind("\n) ENGINE=")? + "\n) ENGINE=".len()..];
     rest.split(|c: char| !c.is_alphanumeric() && c != '_').next()
 }

@@ -8,10 +8,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::accounts::{self, Restoring};
+use super::checks;
 use super::connection::{Account, Session};
 use super::defer;
 use super::guard;
 use super::names;
+use super::order;
 use super::replay::{Replay, copy};
 use super::tool::Tools;
 use crate::domain::manifest::{FileRole, ObjectKind, Segment, SegmentKind};
@@ -65,7 +67,11 @@ pub fn load(
     if !options.tables.is_empty() {
         loader.create_databases(&manifest.segments, &selected)?;
     }
+    let selected = order::sequences_first(selected, &manifest.inventory, |segment| loader.beginning(segment))?;
     loader.run(&selected, options.sessions)?;
+    if tools.product() == "MariaDB" {
+        warnings.extend(checks::violated(&mut Session::open(to)?, &manifest.inventory)?);
+    }
     let mut accounts = None;
     if let Some(restoring) = loader.accounts.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
         let outcome = restoring.finish()?;
@@ -188,6 +194,10 @@ impl Loader<'_> {
     fn session(&self, database: &str) -> Result<Replay> {
         let mut replay = Replay::start(self.tools, self.to, &self.context.cancel)?;
         replay.write(&self.preamble)?;
+        if self.tools.product() == "MariaDB" {
+            // Rows may be older than a constraint, or have come in while checks were off.
+            replay.write(b"SET SESSION check_constraint_checks = 0;\n")?;
+        }
         use_database(&mut replay, database)?;
         Ok(replay)
     }
@@ -216,16 +226,29 @@ impl Loader<'_> {
         let new = self.new_database(run[0])?;
         let mut replay = self.definitions(if new { "" } else { database })?;
         let mut granted = false;
+        // Segments are not always in the order of the stream, which says only now and then which database is in use.
+        let mut in_use = Some(database).filter(|_| !new);
         for segment in run {
             if !granted && self.is_view(segment)? {
                 // A view is refused if its definer may not use what it reads: routines are there now.
                 replay.finish()?;
                 self.grant_objects()?;
                 replay = self.definitions(&segment.database)?;
+                in_use = Some(&segment.database);
                 granted = true;
             }
             replay.part(format!("definitions of database {}", names::database(&segment.database)));
-            copy(self.stream, segment.offset, segment.bytes, self.context, |piece| replay.write(piece))?;
+            let mut begun = false;
+            copy(self.stream, segment.offset, segment.bytes, self.context, |piece| {
+                if !std::mem::replace(&mut begun, true) {
+                    let switches = piece.starts_with(order::DATABASE);
+                    if !switches && in_use != Some(&segment.database) {
+                        use_database(&mut replay, &segment.database)?;
+                    }
+                    in_use = Some(&segment.database).filter(|_| !switches);
+                }
+                replay.write(piece)
+            })?;
         }
         replay.finish()
     }

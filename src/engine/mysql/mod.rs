@@ -5,13 +5,17 @@
 //! through the same scanner (`inspect`).
 
 mod accounts;
+mod checks;
 mod connection;
 mod defer;
+mod examine;
 mod facts;
 mod guard;
 mod inspect;
+mod listing;
 mod load;
 mod names;
+mod order;
 mod privileges;
 mod pump;
 mod replay;
@@ -28,12 +32,13 @@ use std::sync::Arc;
 use self::accounts::Accounts;
 use self::connection::{Account, Session};
 use self::source::Survey;
-use self::tool::{Purpose, Tools};
+use self::tool::{Extent, Purpose, Tools};
 use super::{Destination, Dump, Engine, InspectOptions, Inspection, LoadOptions, LoadReport, Preflight, StoredPoint};
 use crate::clock::Clock;
 use crate::config::{Assertion, MysqlConfig, Question, SandboxConfig};
 use crate::domain::digest::Digest;
 use crate::domain::drill::Check;
+use crate::domain::left_out::LeftOut;
 use crate::domain::manifest::{
     BackupKind, FileRole, MANIFEST_FORMAT, Manifest, Position, RecoveryPointId, StoredFileFacts,
 };
@@ -78,7 +83,8 @@ impl MysqlEngine {
 
 impl Engine for MysqlEngine {
     fn preflight(&self) -> Result<Preflight> {
-        let (_, survey, tools) = self.survey()?;
+        let (mut session, survey, tools) = self.survey()?;
+        let left_out = examine::unreadable(&mut session, &survey.databases)?;
         let summary = format!(
             "{} {} as {}, {} database(s), binary log {}",
             survey.server.product,
@@ -87,31 +93,43 @@ impl Engine for MysqlEngine {
             survey.databases.len(),
             if survey.binlog() { "on" } else { "off" }
         );
-        Ok(Preflight { summary, warnings: warnings(&survey, &tools) })
+        Ok(Preflight { summary, warnings: warnings(&survey, &tools, &left_out) })
     }
 
     fn dump(&self, context: &RunContext) -> Result<Dump> {
         let (mut session, survey, tools) = self.survey()?;
         accounts::prepare(&mut session, &survey.server.product, "")?;
         let accounts = accounts::read(&mut session, &survey.server.product)?;
+        let left_out = examine::unreadable(&mut session, &survey.databases)?;
+        let listed = listing::read(&mut session, &survey.databases, !survey.capture.without_events, &left_out)?;
         drop(session);
         context.progress.phase("backup", Some(survey.estimated_bytes).filter(|bytes| *bytes > 0));
         // Taken before the client can open its snapshot: the data is at least this new, never older than we say.
         let as_of = self.clock.wall();
         let purpose = Purpose::Backup { binlog: survey.binlog(), gtid: survey.gtid() };
-        let dump = tools.start_dump(&self.source(), &survey.databases, purpose, &context.cancel)?;
+        let extent = Extent { databases: &survey.databases, left_out: &left_out, capture: survey.capture };
+        let dump = tools.start_dump(&self.source(), &extent, purpose, &context.cancel)?;
         let (reader, outcome) = pump::start(dump, context)?;
         let accounts_sql = accounts::write(&accounts.all).into_bytes();
         let streams = in_order(vec![
             Stream { path: ACCOUNTS_FILE.to_owned(), reader: Box::new(Cursor::new(accounts_sql.clone())) },
             Stream { path: DUMP_FILE.to_owned(), reader },
         ]);
-        let progress = context.progress.clone();
+        let (progress, source) = (context.progress.clone(), self.source());
         let finish = Box::new(move || {
             progress.finish();
             let outcome = outcome.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
             let complete = outcome.unwrap_or_else(|| Err(Error::failed("read dump: it was not read to its end")))?;
-            Ok(manifest(&survey, &tools, complete, &accounts, &accounts_sql))
+            let now = || {
+                let mut session = Session::open(&source)?;
+                listing::read(&mut session, &survey.databases, !survey.capture.without_events, &left_out)
+            };
+            let moved = listing::Listing::of(&complete.facts.inventory()).check(&listed, now)?;
+            let mut manifest = manifest(&survey, &tools, complete, &accounts, &accounts_sql);
+            manifest.warnings.splice(0..0, left_out.iter().map(LeftOut::sentence));
+            manifest.warnings.extend(moved);
+            manifest.left_out = left_out;
+            Ok(manifest)
         });
         Ok(Dump { streams, as_of, finish })
     }
@@ -177,8 +195,9 @@ impl Engine for MysqlEngine {
     }
 }
 
-fn warnings(survey: &Survey, tools: &Tools) -> Vec<String> {
-    let mut warnings = Vec::new();
+fn warnings(survey: &Survey, tools: &Tools, left_out: &[LeftOut]) -> Vec<String> {
+    let mut warnings: Vec<String> = left_out.iter().map(LeftOut::sentence).collect();
+    warnings.extend(survey.notes.iter().cloned());
     if tools.series != survey.server.series {
         warnings.push(format!(
             "the dump client is of series {}, the server of {}: use the client that matches",
@@ -205,7 +224,7 @@ fn manifest(
     let mut inventory = facts.inventory();
     let promised: Vec<_> = accounts.all.iter().map(|account| account.facts(&inventory)).collect();
     inventory.objects.extend(promised);
-    let mut warnings = warnings(survey, tools);
+    let mut warnings = warnings(survey, tools, &[]);
     warnings.extend(accounts.warnings(&inventory));
     for table in &facts.not_in_snapshot {
         warnings.push(format!("table {table} is not transactional: its rows are not part of the consistent snapshot"));
@@ -252,5 +271,7 @@ fn manifest(
         inventory,
         segments: facts.segments,
         warnings,
+        left_out: Vec::new(),
+        capture: survey.capture,
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::connection::Session;
 use super::privileges::Grants;
+use crate::domain::capture::{Capture, DigestRule};
 use crate::domain::manifest::ServerIdentity;
 use crate::error::{Error, Result};
 
@@ -43,6 +44,10 @@ pub struct Survey {
     pub settings: BTreeMap<String, String>,
     /// Rough size of the data in bytes, for a progress bar.
     pub estimated_bytes: u64,
+    /// How the dump is to be read.
+    pub capture: Capture,
+    /// What a reader must know of that.
+    pub notes: Vec<String>,
 }
 
 impl Survey {
@@ -64,7 +69,8 @@ pub fn survey(session: &mut Session, wanted: &[String]) -> Result<Survey> {
     let present = session.column("SHOW DATABASES")?;
     let databases = choose(wanted, &present)?;
     let settings = settings(session)?;
-    let mut survey = Survey { server, user, databases, settings, estimated_bytes: 0 };
+    let capture = Capture { digest_rule: DigestRule::StoredColumns, ..Capture::default() };
+    let mut survey = Survey { server, user, databases, settings, estimated_bytes: 0, capture, notes: Vec::new() };
     let grants = Grants::read(&session.column("SHOW GRANTS")?);
     let mut missing = grants.missing(&survey.server.product, &survey.databases, survey.binlog());
     if wanted.is_empty() && !grants.sees_all_databases() {
