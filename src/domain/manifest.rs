@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
+use super::host::HostIdentity;
 
 /// Version of the manifest's own format; a reader refuses a newer one instead of guessing.
 pub const MANIFEST_FORMAT: u32 = 1;
@@ -50,6 +51,9 @@ pub struct Manifest {
     pub id: RecoveryPointId,
     /// Name of the source.
     pub source: String,
+    /// The host that made it; none where it was made before hosts were recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostIdentity>,
     /// Kind of the source, which is the engine's name.
     pub engine: String,
     /// Full or incremental.

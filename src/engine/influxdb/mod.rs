@@ -362,6 +362,7 @@ fn manifest(survey: &Survey, tool: &str, facts: &Facts, files: Vec<StoredFileFac
         format: MANIFEST_FORMAT,
         id: RecoveryPointId(String::new()),
         source: String::new(),
+        host: None,
         engine: "influxdb".to_owned(),
         kind: BackupKind::Full,
         chain_length: 0,
