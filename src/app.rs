@@ -5,19 +5,21 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use secrecy::ExposeSecret;
 use tokio::runtime::Handle;
 
 use crate::clock::Clock;
 use crate::config::{Assertion, Config, RepositoryConfig, RepositoryKind, SourceConfig, SourceKind};
+use crate::domain::host::ThisHost;
 use crate::domain::sla::Objectives;
 use crate::engine::Engine;
 use crate::engine::files::FilesEngine;
 use crate::engine::influxdb::{InfluxdbEngine, Memory};
 use crate::engine::mysql::MysqlEngine;
 use crate::error::{Error, Kind, OrFailed, Result};
+use crate::host::this_host;
 use crate::ledger::{Ledger, Operation};
 use crate::repository::Repository;
 use crate::repository::restic::ResticRepository;
@@ -32,6 +34,10 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     /// History.
     pub ledger: Ledger,
+    /// Whose recovery points count.
+    pub host: ThisHost,
+    /// What was last said of other hosts' recovery points, by source: it is said again when it changes.
+    pub said_of_others: Mutex<BTreeMap<String, String>>,
     runtime: Handle,
     repositories: BTreeMap<String, Arc<dyn Repository>>,
 }
@@ -69,11 +75,12 @@ impl App {
     pub fn open(config: Config, clock: Arc<dyn Clock>, runtime: Handle) -> Result<Self> {
         private_directory(&config.state_dir)?;
         private_directory(&config.state_dir.join("locks"))?;
+        let host = this_host(&config.state_dir, config.host.as_deref())?;
         let ledger = runtime.block_on(Ledger::open(&config.state_dir, clock.clone()))?;
         runtime.block_on(ledger.recover())?;
         let repositories =
             config.repositories.values().filter_map(|r| Some((r.name.clone(), repository(r)?))).collect();
-        Ok(Self { config, clock, ledger, runtime, repositories })
+        Ok(Self { config, clock, ledger, host, said_of_others: Mutex::default(), runtime, repositories })
     }
 
     /// The same state directory, ledger and clock with another configuration. A repository that did not change stays the
@@ -87,13 +94,15 @@ impl App {
         let same = |new: &RepositoryConfig| {
             let old = self.config.repositories.get(&new.name)?;
             let secret = |of: &RepositoryConfig| of.password.as_ref().map(|it| it.expose_secret().to_owned());
-            let is_same = old.kind == new.kind && old.url == new.url && secret(old) == secret(new);
+            let is_same = (old.kind, &old.url, &old.password_file) == (new.kind, &new.url, &new.password_file)
+                && secret(old) == secret(new);
             if is_same { self.repositories.get(&new.name).cloned() } else { None }
         };
         let wire = |new: &RepositoryConfig| Some((new.name.clone(), same(new).or_else(|| repository(new))?));
         let repositories = config.repositories.values().filter_map(wire).collect();
+        let host = this_host(&config.state_dir, config.host.as_deref())?;
         let (clock, ledger, runtime) = (self.clock.clone(), self.ledger.clone(), self.runtime.clone());
-        Ok(Self { config, clock, ledger, runtime, repositories })
+        Ok(Self { config, clock, ledger, host, said_of_others: Mutex::default(), runtime, repositories })
     }
 
     /// Run a ledger query to its end.
@@ -276,7 +285,11 @@ impl Memory for LedgerMemory {
 fn repository(config: &RepositoryConfig) -> Option<Arc<dyn Repository>> {
     match (config.kind, &config.password) {
         (RepositoryKind::Restic, Some(password)) if Path::new(&config.url).is_absolute() => {
-            Some(Arc::new(ResticRepository::new(PathBuf::from(&config.url), password.clone())))
+            let place = PathBuf::from(&config.url);
+            Some(Arc::new(match &config.password_file {
+                Some(file) => ResticRepository::with_password_file(place, file.clone()),
+                None => ResticRepository::new(place, password.clone()),
+            }))
         }
         _ => None,
     }

@@ -52,8 +52,11 @@ fn connect(app: &App, name: &str) -> Result<u8> {
         output::line(&format!("  note: {warning}"))?;
     }
     let listing = look_at_repository(app, &source).map_err(|error| error.context(format!("source {name}")))?;
+    if let Some(warning) = listing.as_ref().and_then(|listed| listed.warning(&source)) {
+        output::line(&format!("  note: {warning}"))?;
+    }
     let state = match &listing {
-        Some(listing) => format!("is open, {} recovery point(s)", listing.points.len()),
+        Some(listed) => format!("is open, {} recovery point(s)", listed.own.points.len()),
         None => "will be made by the first backup".to_owned(),
     };
     output::line(&format!("source {name}: repository {} {state}", source.repository.location()))?;

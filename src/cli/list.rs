@@ -8,12 +8,19 @@ use super::{Session, Sources, for_each};
 use crate::app::App;
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
 use crate::error::{Error, Result};
+use crate::operations::ownership::Listed;
 use crate::operations::refresh_points;
+use crate::repository::Published;
 
 #[derive(Debug, Serialize)]
 struct Line {
     source: String,
     id: RecoveryPointId,
+    /// Name of the host that made it; null where it was made before hosts were recorded.
+    host: Option<String>,
+    host_id: Option<String>,
+    /// Another host's: counts for nothing here.
+    foreign: bool,
     kind: BackupKind,
     time: DateTime<Utc>,
     chain_length: u32,
@@ -22,6 +29,13 @@ struct Line {
     verified_at: Option<DateTime<Utc>>,
     /// What the source had and this recovery point has not, one sentence each.
     left_out: Vec<String>,
+}
+
+impl Line {
+    fn shown_host(&self) -> String {
+        let name = self.host.as_deref().unwrap_or("-");
+        if self.foreign { format!("{name} (other)") } else { name.to_owned() }
+    }
 }
 
 pub fn run(session: &Session<'_>, arguments: &Sources) -> Result<u8> {
@@ -38,11 +52,12 @@ pub fn run(session: &Session<'_>, arguments: &Sources) -> Result<u8> {
         lines.iter().try_for_each(output::json)?;
         return Ok(code);
     }
-    let mut table = output::table(&["SOURCE", "RECOVERY POINT", "KIND", "TIME", "SIZE", "STORED", "VERIFIED"]);
+    let mut table = output::table(&["SOURCE", "RECOVERY POINT", "HOST", "KIND", "TIME", "SIZE", "STORED", "VERIFIED"]);
     for line in &lines {
         table.add_row([
             line.source.clone(),
             line.id.to_string(),
+            line.shown_host(),
             line.kind.to_string(),
             output::time(line.time),
             output::size(line.logical_bytes),
@@ -59,10 +74,13 @@ pub fn run(session: &Session<'_>, arguments: &Sources) -> Result<u8> {
 
 fn points(app: &App, name: &str) -> Result<(Vec<Line>, Vec<Error>)> {
     let source = app.source(name)?;
-    let listing = refresh_points(app, &source)?;
+    let Listed { own, foreign } = refresh_points(app, &source)?;
     let verified = app.block_on(app.ledger.verified_at(name))?;
-    let line = |point: crate::repository::Published| Line {
+    let line = |(point, foreign): (Published, bool)| Line {
         source: name.to_owned(),
+        host: point.manifest.host.as_ref().map(|host| host.name.clone()),
+        host_id: point.manifest.host.as_ref().map(|host| host.id.clone()),
+        foreign,
         kind: point.manifest.kind,
         time: point.manifest.as_of,
         chain_length: point.manifest.chain_length,
@@ -72,5 +90,8 @@ fn points(app: &App, name: &str) -> Result<(Vec<Line>, Vec<Error>)> {
         left_out: point.manifest.not_in_it().collect(),
         id: point.manifest.id,
     };
-    Ok((listing.points.into_iter().map(line).collect(), listing.damaged))
+    let all = own.points.into_iter().map(|point| (point, false)).chain(foreign.into_iter().map(|point| (point, true)));
+    let mut lines: Vec<Line> = all.map(line).collect();
+    lines.sort_by(|a, b| (a.time, &a.id).cmp(&(b.time, &b.id)));
+    Ok((lines, own.damaged))
 }

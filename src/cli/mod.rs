@@ -110,6 +110,14 @@ struct PointArguments {
     at: Option<chrono::DateTime<chrono::Utc>>,
 }
 
+/// Whose recovery point.
+#[derive(Debug, Args)]
+struct HostArguments {
+    /// A recovery point that another host made: its name or id, as `list` shows it
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
+}
+
 impl PointArguments {
     fn selection(&self) -> Selection {
         match (&self.recovery_point, self.at) {

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::destination::{self, Credentials};
 use super::output;
-use super::{PointArguments, Session};
+use super::{HostArguments, PointArguments, Session};
 use crate::engine::{AccountsLoaded, LoadOptions};
 use crate::error::Result;
 use crate::operations::restore::{RestoreReport, RestoreRequest, restore};
@@ -20,6 +20,8 @@ pub struct Arguments {
     credentials: Credentials,
     #[command(flatten)]
     point: PointArguments,
+    #[command(flatten)]
+    host: HostArguments,
     /// Only this table, or this path of a source of kind `files`; may be repeated
     #[arg(long, value_name = "DB.TABLE", visible_alias = "path")]
     table: Vec<String>,
@@ -51,7 +53,13 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
         sessions: arguments.sessions,
         fresh: false,
     };
-    let request = RestoreRequest { selection: arguments.point.selection(), to, options, verify: !arguments.no_verify };
+    let request = RestoreRequest {
+        selection: arguments.point.selection(),
+        host: arguments.host.host.clone(),
+        to,
+        options,
+        verify: !arguments.no_verify,
+    };
     let report = restore(&app, &source, &request, &session.context)?;
     let shown = if session.json { output::json(&report) } else { print(&report) };
     shown?;

@@ -8,6 +8,7 @@ use crate::app::App;
 use crate::error::Result;
 use crate::exporter::refresh::{Exporter, View};
 use crate::operations::{know, refresh_points};
+use crate::repository::Listing;
 use crate::status::{self, SourceStatus};
 
 pub fn run(session: &Session<'_>, arguments: &Sources) -> Result<u8> {
@@ -18,10 +19,10 @@ pub fn run(session: &Session<'_>, arguments: &Sources) -> Result<u8> {
 
 /// Ask the repositories and print promised against measured.
 pub fn show(app: &App, names: &[String], json: bool) -> Result<u8> {
-    let ask = |name: &String| {
+    let ask = |name: &String| -> Result<Listing> {
         let source = app.source(name)?;
         know(app, &[&source])?;
-        refresh_points(app, &source)
+        Ok(refresh_points(app, &source)?.own)
     };
     let mut problems = Vec::new();
     for name in names {

@@ -32,6 +32,8 @@ pub use secret::{read_private_file, read_secret_file};
 pub struct Config {
     /// Ledger, locks, caches.
     pub state_dir: PathBuf,
+    /// Name of this host in backups; recovery points of that name are its own. None: the system's host name.
+    pub host: Option<String>,
     /// Time zone of the schedules.
     pub timezone: chrono_tz::Tz,
     /// Exporter and pages.
@@ -97,6 +99,8 @@ pub struct RepositoryConfig {
     pub url: String,
     /// Encryption password; `None` only with `encryption = "none"`.
     pub password: Option<SecretString>,
+    /// The file that the password was read from; it may hold another one by now.
+    pub password_file: Option<PathBuf>,
 }
 
 /// Which driver keeps a repository.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::capture::{Capture, is_default};
 use super::digest::Digest;
+use super::host::HostIdentity;
 use super::left_out::LeftOut;
 
 /// Version of the manifest's own format; a reader refuses a newer one instead of guessing.
@@ -52,6 +53,9 @@ pub struct Manifest {
     pub id: RecoveryPointId,
     /// Name of the source.
     pub source: String,
+    /// The host that made it; none where it was made before hosts were recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostIdentity>,
     /// Kind of the source, which is the engine's name.
     pub engine: String,
     /// Full or incremental.

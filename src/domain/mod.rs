@@ -8,6 +8,7 @@ pub mod digest;
 pub mod drill;
 pub mod forecast;
 pub mod history;
+pub mod host;
 pub mod left_out;
 pub mod manifest;
 pub mod schedule;

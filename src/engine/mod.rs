@@ -83,8 +83,8 @@ pub struct HttpDestination {
     pub url: String,
     /// Unix socket to speak HTTP through, instead of a connection to the host of `url`.
     pub socket: Option<PathBuf>,
-    /// `HOST:PORT` of the port for files.
-    pub transfer_address: String,
+    /// `HOST:PORT` of the port for files; none where it was not given and cannot be told from `url`.
+    pub transfer_address: Option<String>,
     /// Account name; empty means none is sent.
     pub user: String,
     /// Password.

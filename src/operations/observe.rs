@@ -105,7 +105,7 @@ fn look(app: &App, source: &Source) -> Observation {
     if let Err(error) = know(app, &[source]) {
         tracing::error!(source = %source.name, hint = error.hint_text(), "record source: {error}");
     }
-    judge(source, look_at_repository(app, source))
+    judge(source, look_at_repository(app, source).map(|listed| listed.map(|listed| listed.own)))
 }
 
 /// What a look at the repository of `source` says of its state.

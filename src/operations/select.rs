@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use super::ownership::{Listed, refusal};
 use super::refresh_points;
 use crate::app::{App, Source};
 use crate::config::format_duration;
@@ -44,9 +45,21 @@ impl Selected {
     }
 }
 
-/// Choose a recovery point of `source` from what the repository lists now.
-pub fn select(app: &App, source: &Source, selection: &Selection) -> Result<Selected> {
-    let Listing { points: mut published, mut damaged } = refresh_points(app, source)?;
+/// Choose a recovery point of `source` from what the repository lists now: one of this host's, or where another is asked
+/// for, of `host`'s.
+pub fn select(app: &App, source: &Source, selection: &Selection, host: Option<&str>) -> Result<Selected> {
+    let listed = refresh_points(app, source)?;
+    if let (Selection::Id(id), None) = (selection, host)
+        && by_name(&listed.own.points, id)?.is_none()
+        && let Some(refusal) = refusal(&listed.foreign, source, id)
+    {
+        return Err(refusal);
+    }
+    choose(source, listed, selection, host)
+}
+
+fn choose(source: &Source, listed: Listed, selection: &Selection, host: Option<&str>) -> Result<Selected> {
+    let Listing { points: mut published, mut damaged } = listed.of_host(source, host)?;
     let times = published.first().zip(published.last()).map(|(a, b)| (a.manifest.as_of, b.manifest.as_of));
     let Some((oldest, newest)) = times else {
         if let Some(error) = damaged.pop() {

@@ -61,6 +61,7 @@ pub fn manifest(candidate: &Candidate) -> Manifest {
         format: MANIFEST_FORMAT,
         id: candidate.id.clone(),
         source: candidate.source.clone(),
+        host: None,
         engine: "mysql".to_owned(),
         kind: BackupKind::Full,
         chain_length: 0,

@@ -16,6 +16,7 @@ mod dashboards;
 mod demo;
 mod engines;
 mod files;
+mod hosts;
 mod http;
 mod influx_support;
 mod influxdb;

@@ -336,6 +336,7 @@ fn manifest(packed: Packed, promise: Promise, exclude: &[String]) -> Manifest {
         format: MANIFEST_FORMAT,
         id: RecoveryPointId(String::new()),
         source: String::new(),
+        host: None,
         engine: "files".to_owned(),
         kind: BackupKind::Full,
         chain_length: 0,

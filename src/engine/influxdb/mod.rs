@@ -12,6 +12,7 @@ mod count;
 mod facts;
 mod inspect;
 mod load;
+mod peer;
 mod server;
 mod settle;
 mod staging;
@@ -189,7 +190,7 @@ impl Engine for InfluxdbEngine {
         Destination::Http(Box::new(HttpDestination {
             url: format!("http://127.0.0.1:{}", port(server::HTTP)),
             socket: Some(access.socket.clone()),
-            transfer_address: format!("127.0.0.1:{}", port(server::RPC)),
+            transfer_address: Some(format!("127.0.0.1:{}", port(server::RPC))),
             user,
             password,
             tls_ca: None,
@@ -361,6 +362,7 @@ fn manifest(survey: &Survey, tool: &str, facts: &Facts, files: Vec<StoredFileFac
         format: MANIFEST_FORMAT,
         id: RecoveryPointId(String::new()),
         source: String::new(),
+        host: None,
         engine: "influxdb".to_owned(),
         kind: BackupKind::Full,
         chain_length: 0,

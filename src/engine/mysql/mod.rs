@@ -244,6 +244,7 @@ fn manifest(
         format: MANIFEST_FORMAT,
         id: RecoveryPointId(String::new()),
         source: String::new(),
+        host: None,
         engine: "mysql".to_owned(),
         kind: BackupKind::Full,
         chain_length: 0,

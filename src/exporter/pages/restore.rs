@@ -51,7 +51,7 @@ fn destination(config: &SourceConfig) -> (&'static str, &'static str) {
         SourceKind::Influxdb(_) => (
             "http://NEW-HOST:8086",
             "Put a new, empty InfluxDB in place of NEW-HOST; its backup service is expected on port 8088 \
-             (--rpc-address HOST:PORT for another).",
+             (--rpc-address HOST:PORT for another, required where the server answers on another port than 8086).",
         ),
         SourceKind::Files(_) => (
             "/PATH/TO/AN/EMPTY/DIRECTORY",

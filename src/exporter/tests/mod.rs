@@ -77,9 +77,11 @@ pub(crate) fn config(state_dir: &Path, sources: &[&str]) -> Config {
         kind: RepositoryKind::Restic,
         url: "/srv/backup".into(),
         password: None,
+        password_file: None,
     };
     Config {
         state_dir: state_dir.to_owned(),
+        host: None,
         timezone: chrono_tz::UTC,
         scheduler: SchedulerConfig::default(),
         web: Web { listen_addresses: vec!["127.0.0.1:0".into()], config_file: None },
