@@ -13,6 +13,7 @@ mod bad_input;
 mod damage;
 mod dashboards;
 mod demo;
+mod documentation;
 mod engines;
 mod files;
 mod http;
