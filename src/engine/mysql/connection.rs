@@ -280,7 +280,7 @@ pub fn series(version: &str) -> String {
 fn unreachable_server(place: &str, account: &Account, cause: Box<dyn std::error::Error + Send + Sync>) -> Error {
     let text = cause.to_string();
     let hint = if text.contains("1045") || text.contains("1698") || text.contains("28000") {
-        "the server refuses this account or its password; see docs/mysql-privileges.md"
+        "the server refuses this account or its password; see /usr/share/doc/backup-sla/docs/mysql-privileges.md"
     } else if account.socket.as_deref().is_some_and(|socket: &Path| !socket.exists()) {
         "the socket does not exist: is the server running, and is the path right?"
     } else {
