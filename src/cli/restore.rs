@@ -42,6 +42,7 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
     let app = session.app()?;
     let source = app.source(&arguments.source)?;
     let options = LoadOptions {
+        apart: false,
         tables: arguments.table.clone(),
         overwrite: arguments.overwrite,
         accounts: arguments.accounts,

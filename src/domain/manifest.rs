@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
+use super::needs::Needs;
 
 /// Version of the manifest's own format; a reader refuses a newer one instead of guessing.
 pub const MANIFEST_FORMAT: u32 = 1;
@@ -80,6 +81,9 @@ pub struct Manifest {
     /// Where the parts of the main stream are, in stream order.
     #[serde(default)]
     pub segments: Vec<Segment>,
+    /// What a restore needs at its destination; none where the backup is of a version that did not record it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needs: Option<Needs>,
     /// What a reader must know: tables outside the snapshot, what was left out, lines taken out of the stream.
     #[serde(default)]
     pub warnings: Vec<String>,

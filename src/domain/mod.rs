@@ -8,5 +8,6 @@ pub mod drill;
 pub mod forecast;
 pub mod history;
 pub mod manifest;
+pub mod needs;
 pub mod schedule;
 pub mod sla;

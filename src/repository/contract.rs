@@ -87,6 +87,7 @@ pub fn manifest(candidate: &Candidate) -> Manifest {
             .collect(),
         inventory: Inventory::default(),
         segments: Vec::new(),
+        needs: None,
         warnings: Vec::new(),
     }
 }
