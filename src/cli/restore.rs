@@ -47,6 +47,7 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
     let app = session.app()?;
     let source = app.source(&arguments.source)?;
     let options = LoadOptions {
+        apart: false,
         tables: arguments.table.clone(),
         overwrite: arguments.overwrite,
         accounts: arguments.accounts || !arguments.no_accounts && arguments.table.is_empty(),

@@ -10,6 +10,7 @@ use super::capture::{Capture, is_default};
 use super::digest::Digest;
 use super::host::HostIdentity;
 use super::left_out::LeftOut;
+use super::needs::Needs;
 
 /// Version of the manifest's own format; a reader refuses a newer one instead of guessing.
 pub const MANIFEST_FORMAT: u32 = 1;
@@ -86,6 +87,9 @@ pub struct Manifest {
     /// Where the parts of the main stream are, in stream order.
     #[serde(default)]
     pub segments: Vec<Segment>,
+    /// What a restore needs at its destination; none where the backup is of a version that did not record it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needs: Option<Needs>,
     /// What a reader must know: tables outside the snapshot, what was left out, lines taken out of the stream.
     #[serde(default)]
     pub warnings: Vec<String>,

@@ -11,5 +11,6 @@ pub mod history;
 pub mod host;
 pub mod left_out;
 pub mod manifest;
+pub mod needs;
 pub mod schedule;
 pub mod sla;

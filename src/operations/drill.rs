@@ -123,12 +123,12 @@ fn restore_and_prove(
     stages: &mut Stages,
     context: &RunContext,
 ) -> Result<(Finding, Option<f64>)> {
-    let spec = source.engine.sandbox(&point.manifest)?;
+    let spec = source.engine.sandbox(point)?;
     let mut instance = stages.run(Stage::Provision, || source.sandbox.provision(&spec, &new_id(), context))?;
     let access = instance.access().clone();
     let at = source.engine.destination(&spec, &access);
-    let scope = Scope::all();
-    let options = LoadOptions { accounts: true, fresh: true, ..LoadOptions::default() };
+    let scope = Scope { apart: true, ..Scope::all() };
+    let options = LoadOptions { accounts: true, fresh: true, apart: true, ..LoadOptions::default() };
     let result = restore::load(source, point, &at, &options, stages, context).and_then(|loaded| {
         let proof = restore::check(source, point, &at, &scope, stages, context)?;
         Ok((loaded, proof))

@@ -134,6 +134,7 @@ fn bring_back(
     if request.verify {
         // Assertions ask for the whole database, and for its state in production; a restore is not held to them.
         let scope = Scope {
+            apart: false,
             tables: options.tables.clone(),
             accounts: options.accounts,
             kept_accounts: loaded.accounts.map(|accounts| accounts.kept).unwrap_or_default(),

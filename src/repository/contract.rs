@@ -88,6 +88,7 @@ pub fn manifest(candidate: &Candidate) -> Manifest {
             .collect(),
         inventory: Inventory::default(),
         segments: Vec::new(),
+        needs: None,
         warnings: Vec::new(),
         left_out: Vec::new(),
         capture: crate::domain::capture::Capture::default(),

@@ -31,6 +31,7 @@ mod logs;
 mod memory;
 mod mysql;
 mod network;
+mod outside;
 mod packaging;
 mod paged;
 mod pages;

@@ -175,7 +175,8 @@ impl Engine for FilesEngine {
         self.start(context, Box::new(|_| {}))
     }
 
-    fn sandbox(&self, manifest: &Manifest) -> Result<SandboxSpec> {
+    fn sandbox(&self, point: &StoredPoint) -> Result<SandboxSpec> {
+        let manifest = &point.manifest;
         let promises_git = manifest.inventory.objects.iter().any(|object| object.kind == ObjectKind::GitHead);
         if promises_git && git::program().is_none() {
             return Err(Error::inconclusive("look at restored git repositories: there is no `git`").hint("install git"));
@@ -238,6 +239,7 @@ impl Engine for FilesEngine {
         context.progress.finish();
         let inventory = Inventory { tables: findings.tables, objects };
         Ok(Inspection {
+            untried: Vec::new(),
             inventory,
             problems: findings.problems,
             checks: findings.checks,
@@ -354,6 +356,7 @@ fn manifest(packed: Packed, promise: Promise, exclude: &[String]) -> Manifest {
         files: vec![file(ARCHIVE, FileRole::Stream, packed.archive), file(INDEX, FileRole::Facts, packed.index)],
         inventory: Inventory { tables, objects: promise.objects },
         segments: Vec::new(),
+        needs: None,
         warnings: [packed.warnings, promise.warnings].concat(),
         left_out: Vec::new(),
         capture: crate::domain::capture::Capture::default(),

@@ -176,7 +176,8 @@ impl Engine for InfluxdbEngine {
         Ok(Dump { streams: Box::new(streams), as_of, finish })
     }
 
-    fn sandbox(&self, manifest: &Manifest) -> Result<SandboxSpec> {
+    fn sandbox(&self, point: &StoredPoint) -> Result<SandboxSpec> {
+        let manifest = &point.manifest;
         let programs = self.sandbox.programs.as_deref().or(self.config.programs.as_deref());
         Ok(SandboxSpec::Server(Box::new(server::spec(manifest, programs, self.sandbox.memory)?)))
     }
@@ -376,6 +377,7 @@ fn manifest(survey: &Survey, tool: &str, facts: &Facts, files: Vec<StoredFileFac
         files,
         inventory: facts.inventory(),
         segments: Vec::new(),
+        needs: None,
         warnings,
         left_out: Vec::new(),
         capture: crate::domain::capture::Capture::default(),

@@ -6,6 +6,7 @@ use super::names::{self, Created};
 use super::rows::RowFacts;
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{Inventory, ObjectFacts, ObjectKind, Position, Segment, SegmentKind, TableFacts};
+use crate::domain::needs::Needs;
 use crate::error::{Error, Result};
 
 /// Storage engines whose tables are part of a consistent snapshot.
@@ -48,6 +49,8 @@ pub struct DumpFacts {
     pub segments: Vec<Segment>,
     tables: BTreeMap<String, Table>,
     objects: BTreeMap<(ObjectKind, String), ObjectFacts>,
+    /// What its definitions rely on.
+    pub needs: Needs,
     /// What the dump's text cannot carry exactly, one sentence each.
     pub lossy: Vec<String>,
     database: String,
@@ -199,6 +202,7 @@ impl DumpFacts {
         }
         self.table = table;
         self.triggers = 0;
+        self.needs.add_table(&name, sql);
         self.lossy.extend(lossy_columns(&name, sql));
         if let Some(engine) = storage_engine(sql)
             && !TRANSACTIONAL.contains(&engine.to_ascii_lowercase().as_str())

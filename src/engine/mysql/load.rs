@@ -13,7 +13,9 @@ use super::connection::{Account, Session};
 use super::defer;
 use super::guard;
 use super::names;
+use super::needs;
 use super::order;
+use super::prepare;
 use super::replay::{Replay, copy};
 use super::tool::Tools;
 use crate::domain::manifest::{FileRole, ObjectKind, Segment, SegmentKind};
@@ -38,6 +40,13 @@ pub fn load(
     let selected = select(point, &options.tables)?;
     let mut lacking = Vec::new();
     let mut warnings = guard::check(source, to, manifest, options)?;
+    let mut needs = needs::of(point)?;
+    if !options.tables.is_empty() {
+        // Which of them a single table needs is not recorded: the load itself will tell.
+        needs.directories.clear();
+    }
+    warnings.extend(prepare::prepare(&mut Session::open(to)?, &manifest.server, &needs)?);
+    let stand_ins = if options.apart { prepare::need_their_server(&manifest.server, &needs) } else { BTreeSet::new() };
     let role = |role| {
         manifest.file(role).ok_or_else(|| Error::failed(format!("read manifest {}: no {role:?} file", manifest.id)))
     };
@@ -60,7 +69,8 @@ pub fn load(
         None => None,
     };
     let accounts = Mutex::new(restoring);
-    let loader = Loader { tools, to, stream: stream.as_ref(), preamble: head, clock_stands, context, accounts };
+    let loader =
+        Loader { tools, to, stream: stream.as_ref(), preamble: head, clock_stands, stand_ins, context, accounts };
     if options.overwrite {
         loader.clear(&selected)?;
     }
@@ -123,6 +133,8 @@ struct Loader<'a> {
     preamble: Vec<u8>,
     /// Whether the clock stands long ago while programs are created.
     clock_stands: bool,
+    /// Tables that are made with another engine.
+    stand_ins: BTreeSet<&'a String>,
     context: &'a RunContext,
     /// Accounts are there before the definitions that run in their name.
     accounts: Mutex<Option<Restoring<'a>>>,
@@ -317,6 +329,9 @@ impl Loader<'_> {
             head.extend_from_slice(piece);
             Ok(())
         })?;
+        if self.stand_ins.contains(&names::qualified(&segment.database, &segment.table)) {
+            head = prepare::stand_in(&head);
+        }
         let plan = defer::plan(&head, rows_end - segment.rows_start);
         replay.write(&plan.before)?;
         copy(self.stream, segment.offset + segment.rows_start, rows_end - segment.rows_start, self.context, |piece| {

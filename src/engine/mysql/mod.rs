@@ -15,7 +15,9 @@ mod inspect;
 mod listing;
 mod load;
 mod names;
+mod needs;
 mod order;
+mod prepare;
 mod privileges;
 mod pump;
 mod replay;
@@ -134,8 +136,9 @@ impl Engine for MysqlEngine {
         Ok(Dump { streams, as_of, finish })
     }
 
-    fn sandbox(&self, manifest: &Manifest) -> Result<SandboxSpec> {
-        let spec = server::spec(manifest, self.sandbox.programs.as_deref(), self.sandbox.memory)?;
+    fn sandbox(&self, point: &StoredPoint) -> Result<SandboxSpec> {
+        let needs = needs::of(point)?;
+        let spec = server::spec(&point.manifest, &needs, self.sandbox.programs.as_deref(), self.sandbox.memory)?;
         Ok(SandboxSpec::Server(Box::new(spec)))
     }
 
@@ -168,7 +171,7 @@ impl Engine for MysqlEngine {
         &self,
         at: &Destination,
         point: &StoredPoint,
-        _options: &InspectOptions,
+        options: &InspectOptions,
         context: &RunContext,
     ) -> Result<Inspection> {
         let manifest = &point.manifest;
@@ -176,7 +179,16 @@ impl Engine for MysqlEngine {
         context.progress.phase("verify", Some(manifest.logical_bytes()));
         let inspection = inspect::inspect(&tools, &Account::of_destination(at)?, manifest, context);
         context.progress.finish();
-        inspection
+        let mut inspection = inspection?;
+        if options.apart {
+            for table in prepare::need_their_server(&manifest.server, &needs::of(point)?) {
+                inspection.notes.push(format!(
+                    "table {table} is a connection to another server, which the sandbox cannot reach: only its columns and keys were tried"
+                ));
+                inspection.untried.push(table.clone());
+            }
+        }
+        Ok(inspection)
     }
 
     fn assert(&self, at: &Destination, assertion: &Assertion, _context: &RunContext) -> Result<Check> {
@@ -271,6 +283,7 @@ fn manifest(
         ],
         inventory,
         segments: facts.segments,
+        needs: Some(needs::complete(facts.needs, survey)),
         warnings,
         left_out: Vec::new(),
         capture: survey.capture,

@@ -40,6 +40,8 @@ impl Replay {
                 "--comments",
                 "--default-character-set=utf8mb4",
                 "--max-allowed-packet=1G",
+                // What runs as us reads no file because a dump says so.
+                "--local-infile=0",
             ])
             .env("LC_ALL", "C")
             .stdin(Stdio::piped())

@@ -9,6 +9,7 @@ use super::accounts::DRILL_ACCOUNT;
 use super::connection::series;
 use super::source::AUTHENTICATION_LIBRARIES;
 use crate::domain::manifest::Manifest;
+use crate::domain::needs::Needs;
 use crate::error::{Error, OrFailed, Result};
 use crate::process::{self, find_program};
 use crate::sandbox::{Network, ServerSpec, Template};
@@ -17,7 +18,7 @@ use crate::sandbox::{Network, ServerSpec, Template};
 const INIT_FILE: &str = "init.sql";
 
 /// The server to restore `manifest` into, with at most `memory` bytes.
-pub fn spec(manifest: &Manifest, programs: Option<&Path>, memory: u64) -> Result<ServerSpec> {
+pub fn spec(manifest: &Manifest, needs: &Needs, programs: Option<&Path>, memory: u64) -> Result<ServerSpec> {
     let wanted = &manifest.server;
     let maria = wanted.product == "MariaDB";
     let names: &[&str] = if maria { &["mariadbd", "mysqld"] } else { &["mysqld"] };
@@ -58,8 +59,16 @@ pub fn spec(manifest: &Manifest, programs: Option<&Path>, memory: u64) -> Result
     if maria {
         // Their defaults take a quarter of a small sandbox.
         args.extend(["--aria-pagecache-buffer-size=32M".to_owned(), "--key-buffer-size=32M".to_owned()]);
+        args.push("--secure-file-priv={nowhere}".to_owned());
     } else {
         args.extend(["--mysqlx=OFF".to_owned(), "--secure-file-priv=NULL".to_owned()]);
+        if needs.engines.contains_key("FEDERATED") {
+            args.push("--federated".to_owned());
+        }
+        if !needs.directories.is_empty() {
+            let known: Vec<&str> = needs.directories.iter().map(String::as_str).collect();
+            args.push(format!("--innodb-directories={}", known.join(";")));
+        }
     }
     // Accounts of the backup are restored too, so the drill must not depend on any of them.
     let account = format!("'{DRILL_ACCOUNT}'@'localhost'");
@@ -79,7 +88,7 @@ pub fn spec(manifest: &Manifest, programs: Option<&Path>, memory: u64) -> Result
         password: None,
         accounts: &["mysql", "nobody"],
         network: Network::None,
-        outside: Vec::new(),
+        outside: needs.directories.iter().map(PathBuf::from).collect(),
         greeting: None,
     })
 }

@@ -42,6 +42,10 @@ pub struct Survey {
     pub databases: Vec<String>,
     /// Server settings by name.
     pub settings: BTreeMap<String, String>,
+    /// Plugin libraries of storage engines, by the engine's name in capitals.
+    pub engine_libraries: BTreeMap<String, String>,
+    /// Whether the server knows time zones by name.
+    pub named_time_zones: bool,
     /// Rough size of the data in bytes, for a progress bar.
     pub estimated_bytes: u64,
     /// How the dump is to be read.
@@ -69,8 +73,23 @@ pub fn survey(session: &mut Session, wanted: &[String]) -> Result<Survey> {
     let present = session.column("SHOW DATABASES")?;
     let databases = choose(wanted, &present)?;
     let settings = settings(session)?;
+    let libraries = "SELECT UPPER(PLUGIN_NAME), PLUGIN_LIBRARY FROM information_schema.PLUGINS WHERE \
+                     PLUGIN_TYPE = 'STORAGE ENGINE' AND PLUGIN_STATUS = 'ACTIVE' AND PLUGIN_LIBRARY IS NOT NULL";
+    let engine_libraries = session.rows(libraries)?.into_iter().filter_map(pair).collect();
+    let zones = session.value("SELECT CONVERT_TZ('2001-01-01 00:00:00', 'UTC', 'UTC') IS NOT NULL")?;
+    let named_time_zones = zones.as_deref() == Some("1");
     let capture = Capture { digest_rule: DigestRule::StoredColumns, ..Capture::default() };
-    let mut survey = Survey { server, user, databases, settings, estimated_bytes: 0, capture, notes: Vec::new() };
+    let mut survey = Survey {
+        server,
+        user,
+        databases,
+        settings,
+        engine_libraries,
+        named_time_zones,
+        estimated_bytes: 0,
+        capture,
+        notes: Vec::new(),
+    };
     let grants = Grants::read(&session.column("SHOW GRANTS")?);
     let mut missing = grants.missing(&survey.server.product, &survey.databases, survey.binlog());
     if wanted.is_empty() && !grants.sees_all_databases() {
@@ -99,15 +118,16 @@ pub fn settings(session: &mut Session) -> Result<BTreeMap<String, String>> {
     let libraries = "SELECT DISTINCT PLUGIN_LIBRARY FROM information_schema.PLUGINS WHERE PLUGIN_TYPE = 'AUTHENTICATION' \
                      AND PLUGIN_STATUS = 'ACTIVE' AND PLUGIN_LIBRARY IS NOT NULL ORDER BY 1";
     let libraries = session.column(libraries)?.join(";");
-    let pair = |row: Vec<Option<String>>| {
-        let mut row = row.into_iter().map(Option::unwrap_or_default);
-        Some((row.next()?, row.next()?))
-    };
     let mut settings: BTreeMap<String, String> = rows.into_iter().filter_map(pair).collect();
     if !libraries.is_empty() {
         settings.insert(AUTHENTICATION_LIBRARIES.to_owned(), libraries);
     }
     Ok(settings)
+}
+
+fn pair(row: Vec<Option<String>>) -> Option<(String, String)> {
+    let mut row = row.into_iter().map(Option::unwrap_or_default);
+    Some((row.next()?, row.next()?))
 }
 
 fn choose(wanted: &[String], present: &[String]) -> Result<Vec<String>> {

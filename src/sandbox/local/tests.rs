@@ -13,6 +13,8 @@ use crate::clock::SystemClock;
 use crate::process::find_program;
 use crate::sandbox::Template;
 
+mod outside;
+
 const MEMORY: u64 = 1 << 30;
 
 fn program(name: &str) -> PathBuf {
