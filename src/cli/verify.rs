@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::destination::{self, Credentials};
 use super::{PointArguments, Session, drill, output};
+use crate::domain::drill::Verdict;
 use crate::error::Result;
 use crate::operations::prove::Scope;
 use crate::operations::verify::verify;
@@ -32,8 +33,12 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
     let app = session.app()?;
     let source = app.source(&arguments.source)?;
     let scope = Scope { accounts: arguments.accounts, assertions: !arguments.no_assertions, ..Scope::default() };
-    let report = verify(&app, &source, &arguments.point.selection(), &against, &scope, &session.context)?;
-    let shown = if session.json { output::json(&report) } else { drill::print(&report, source.engine_name, None) };
-    shown?;
+    let zone = app.config.timezone;
+    let report = verify(&app, &source, &arguments.point.selection(zone)?, &against, &scope, &session.context)?;
+    if session.json {
+        output::json(&report)?;
+    } else if !session.quiet || report.verdict != Verdict::Passed {
+        drill::print(&report, source.engine_name, None, &report.warnings, zone)?;
+    }
     Ok(report.verdict.exit_code())
 }

@@ -7,6 +7,7 @@ pub mod digest;
 pub mod drill;
 pub mod forecast;
 pub mod history;
+pub mod local_time;
 pub mod manifest;
 pub mod schedule;
 pub mod sla;

@@ -76,7 +76,8 @@ fn dead_links(root: &Path, page: &Path) -> Vec<String> {
             return false;
         }
         let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
-        let to = if file.is_empty() { root.join(page) } else { resolved(&root.join(page).parent().unwrap().join(file)) };
+        let to =
+            if file.is_empty() { root.join(page) } else { resolved(&root.join(page).parent().unwrap().join(file)) };
         if !to.starts_with(root) || !to.exists() {
             return true;
         }
@@ -136,10 +137,7 @@ fn every_link_and_every_path_that_is_named_is_there_once_the_package_is_installe
         }
     }
     assert!(named.len() > 10, "{named:?}");
-    let missing: Vec<&String> = named
-        .iter()
-        .filter(|path| !root.join(path.trim_start_matches('/')).exists())
-        .collect();
+    let missing: Vec<&String> = named.iter().filter(|path| !root.join(path.trim_start_matches('/')).exists()).collect();
     assert_eq!(missing, Vec::<&String>::new());
 }
 

@@ -16,6 +16,7 @@ mod demo;
 mod documentation;
 mod engines;
 mod files;
+mod habits;
 mod http;
 mod influx_support;
 mod influxdb;
