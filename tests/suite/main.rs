@@ -8,6 +8,7 @@
 // Values of metrics that are whole numbers are compared as such.
 #![allow(clippy::float_cmp)]
 
+mod accounts;
 mod alerts;
 mod bad_input;
 mod damage;
