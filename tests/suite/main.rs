@@ -43,3 +43,4 @@ mod stock;
 mod support;
 mod systemd;
 mod test_page;
+mod umask;
