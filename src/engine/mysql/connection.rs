@@ -150,6 +150,16 @@ fn option(key: &str, value: &str) -> String {
     format!("{key}=\"{value}\"")
 }
 
+/// The server's own number of what went wrong; none where it was not the server that said so.
+pub fn code(error: &Error) -> Option<u16> {
+    number(error.cause::<sqlx::Error>()?)
+}
+
+fn number(error: &sqlx::Error) -> Option<u16> {
+    let answer = error.as_database_error()?.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()?;
+    Some(answer.number())
+}
+
 /// Rows as text; `None` is SQL NULL.
 pub type Rows = Vec<Vec<Option<String>>>;
 

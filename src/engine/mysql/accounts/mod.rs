@@ -78,7 +78,9 @@ pub fn promised_there(accounts: &[AccountSql], inventory: &Inventory) -> BTreeMa
     let there: BTreeMap<&str, &AccountSql> = accounts.iter().map(|one| (one.name.as_str(), one)).collect();
     let promised = inventory.objects.iter().filter(|object| object.kind == ObjectKind::Account);
     promised
-        .filter_map(|object| Some((object.name.clone(), there.get(object.name.as_str())?.facts_like(object, inventory))))
+        .filter_map(|object| {
+            Some((object.name.clone(), there.get(object.name.as_str())?.facts_like(object, inventory)))
+        })
         .collect()
 }
 
