@@ -1,5 +1,6 @@
 //! `backup-sla restore SOURCE --to DESTINATION`
 
+use chrono_tz::Tz;
 use clap::Args;
 
 use super::destination::{self, Credentials};
@@ -54,16 +55,15 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
         sessions: arguments.sessions,
         fresh: false,
     };
-    let request = RestoreRequest {
-        selection: arguments.point.selection(),
-        host: arguments.host.host.clone(),
-        to,
-        options,
-        verify: !arguments.no_verify,
-    };
+    let selection = arguments.point.selection(app.config.timezone)?;
+    let request =
+        RestoreRequest { selection, host: arguments.host.host.clone(), to, options, verify: !arguments.no_verify };
     let report = restore(&app, &source, &request, &session.context)?;
-    let shown = if session.json { output::json(&report) } else { print(&report) };
-    shown?;
+    if session.json {
+        output::json(&report)?;
+    } else if !session.quiet || report.verified == Some(false) || !report.warnings.is_empty() {
+        print(&report, app.config.timezone)?;
+    }
     // Restored, but not what was promised: the verdict's status, as a drill would give it.
     Ok(if report.verified == Some(false) { 3 } else { 0 })
 }
@@ -82,12 +82,12 @@ fn told(accounts: &AccountsLoaded) -> String {
     parts.join(", ")
 }
 
-fn print(report: &RestoreReport) -> Result<()> {
+fn print(report: &RestoreReport, zone: Tz) -> Result<()> {
     output::line(&format!(
         "{}: restored {} of {} in {}",
         report.source,
         report.recovery_point,
-        output::time(report.recovery_point_time),
+        output::time_in(report.recovery_point_time, zone),
         output::duration(report.duration_seconds)
     ))?;
     match report.verified {

@@ -10,6 +10,7 @@ pub mod forecast;
 pub mod history;
 pub mod host;
 pub mod left_out;
+pub mod local_time;
 pub mod manifest;
 pub mod needs;
 pub mod schedule;

@@ -64,7 +64,7 @@ fn a_killed_backup_publishes_nothing_wherever_it_was() {
     assert_eq!(world.listed(), before + 1);
     let drill = world.json(&["drill"], 0);
     assert_eq!(drill["verdict"], "passed");
-    let status = world.json(&["status"], 0);
+    let status = world.status();
     assert_eq!(status["running"].as_array().unwrap().len(), 0, "{status:#}");
 }
 

@@ -17,6 +17,7 @@ mod demo;
 mod documentation;
 mod engines;
 mod files;
+mod habits;
 mod hosts;
 mod http;
 mod influx_support;

@@ -232,7 +232,7 @@ fn a_backup_that_takes_too_long_has_failed_and_is_tried_again() {
     });
     assert!(service.said().contains("it took longer than 3s"), "{}", service.said());
     service.stop();
-    assert_eq!(world.json(&["status"], 0)["last_backup"]["outcome"], "failed");
+    assert_eq!(world.status()["last_backup"]["outcome"], "failed");
 }
 
 #[test]

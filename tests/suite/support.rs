@@ -379,6 +379,13 @@ impl World {
         serde_json::from_str(line).unwrap()
     }
 
+    /// What `status` says of the first source, whatever of its promises is kept.
+    pub fn status(&self) -> Value {
+        let ran = self.run(&["--json", "status"]);
+        assert!([0, 1].contains(&ran.status), "{ran:?}");
+        serde_json::from_str(ran.stdout.lines().next().unwrap_or_else(|| panic!("{ran:?}"))).unwrap()
+    }
+
     pub fn backup(&self) -> Value {
         self.json(&["backup", "shop"], 0)
     }
