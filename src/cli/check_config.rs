@@ -26,6 +26,9 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
     if !session.json {
         warnings.iter().try_for_each(|warning| output::line(&format!("warning: {warning}")))?;
     }
+    for sentence in config.not_enforced() {
+        output::line(&format!("note: {sentence}"))?;
+    }
     if !config.not_built.is_empty() {
         let sentences: Vec<&str> = config.not_built.iter().map(|missing| missing.sentence.as_str()).collect();
         return Err(
