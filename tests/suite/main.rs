@@ -38,6 +38,7 @@ mod round_trip;
 mod rules;
 mod service;
 mod serving;
+mod settings;
 mod support;
 mod systemd;
 mod test_page;
