@@ -26,8 +26,8 @@ fn computed_columns_and_settings_of_the_source_make_no_drill_red_on_mariadb() {
     let settings = [
         "lc_time_names = 'de_DE'",
         "default_week_format = 7",
-        "--div-precision-increment=9",
-        "--sql-quote-show-create=0",
+        "div_precision_increment = 9",
+        "sql_quote_show_create = 0",
     ];
     a_source_with_settings_of_its_own_is_proved(
         Product::MariaDb,

@@ -37,8 +37,10 @@ pub const RECORDED: [&str; 5] =
 
 /// The statement that pins what this server knows.
 pub fn statement(session: &mut Session) -> Result<String> {
-    // Even the question below may be cut short; a server that does not know the setting cuts nothing.
-    let _ = session.ask("SET SESSION max_execution_time = 0")?;
+    // Even the question below may be cut short; a server that does not know a setting refuses it and cuts nothing.
+    for (name, harmless, _) in SMALLER {
+        let _ = session.ask(&format!("SET SESSION {name} = {harmless}"))?;
+    }
     let names = PINNED.map(|(name, _)| names::quote_text(name)).join(", ");
     let known = session.column(&format!("SHOW SESSION VARIABLES WHERE Variable_name IN ({names})"))?;
     let known = PINNED.iter().filter(|(name, _)| known.iter().any(|known| known == name));
