@@ -209,6 +209,10 @@ pub struct TableFacts {
     /// small facts here that people read.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub newest: BTreeMap<String, String>,
+    /// The next id that would be given (`AUTO_INCREMENT`), as the dump says it. A restore may be ahead of it, never behind:
+    /// ids would be given twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_id: Option<u64>,
 }
 
 /// What an object of the inventory is.

@@ -43,6 +43,7 @@ mod round_trip;
 mod rules;
 mod service;
 mod serving;
+mod settings;
 mod stock;
 mod support;
 mod systemd;

@@ -145,7 +145,7 @@ impl<'s> Packer<'s> {
         }
         let (rows, digest, definition) =
             tree.finish().ok_or_else(|| Error::failed(format!("read {name}: it vanished, or is a socket")))?;
-        Ok(TableFacts { name, rows, digest, definition, newest: std::collections::BTreeMap::default() })
+        Ok(TableFacts { name, rows, digest, definition, newest: std::collections::BTreeMap::default(), next_id: None })
     }
 
     fn found(&mut self, found: Found, tree: &mut DigestTree) -> Result<()> {

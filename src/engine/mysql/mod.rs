@@ -6,6 +6,7 @@
 
 mod accounts;
 mod checks;
+mod columns;
 mod connection;
 mod defer;
 mod examine;
@@ -17,6 +18,7 @@ mod load;
 mod names;
 mod needs;
 mod order;
+mod pinned;
 mod prepare;
 mod privileges;
 mod pump;
@@ -79,6 +81,9 @@ impl MysqlEngine {
         let mut session = Session::open(&self.source())?;
         let survey = source::survey(&mut session, &self.config.databases)?;
         let tools = self.tools(&survey.server)?;
+        if !tools.takes_pins() {
+            pinned::refuse(&survey.smaller)?;
+        }
         Ok((session, survey, tools))
     }
 }
@@ -109,9 +114,10 @@ impl Engine for MysqlEngine {
         // Taken before the client can open its snapshot: the data is at least this new, never older than we say.
         let as_of = self.clock.wall();
         let purpose = Purpose::Backup { binlog: survey.binlog(), gtid: survey.gtid() };
-        let extent = Extent { databases: &survey.databases, left_out: &left_out, capture: survey.capture };
+        let extent =
+            Extent { databases: &survey.databases, left_out: &left_out, capture: survey.capture, pins: &survey.pins };
         let dump = tools.start_dump(&self.source(), &extent, purpose, &context.cancel)?;
-        let (reader, outcome) = pump::start(dump, context)?;
+        let (reader, outcome) = pump::start(dump, survey.capture, context)?;
         let accounts_sql = accounts::write(&accounts.all).into_bytes();
         let streams = in_order(vec![
             Stream { path: ACCOUNTS_FILE.to_owned(), reader: Box::new(Cursor::new(accounts_sql.clone())) },
@@ -124,6 +130,7 @@ impl Engine for MysqlEngine {
             let complete = outcome.unwrap_or_else(|| Err(Error::failed("read dump: it was not read to its end")))?;
             let now = || {
                 let mut session = Session::open(&source)?;
+                session.rows(&survey.pins)?;
                 listing::read(&mut session, &survey.databases, !survey.capture.without_events, &left_out)
             };
             let moved = listing::Listing::of(&complete.facts.inventory()).check(&listed, now)?;

@@ -7,6 +7,7 @@ use std::process::Stdio;
 
 use super::accounts::DRILL_ACCOUNT;
 use super::connection::series;
+use super::pinned::RECORDED;
 use super::source::AUTHENTICATION_LIBRARIES;
 use crate::domain::manifest::Manifest;
 use crate::domain::needs::Needs;
@@ -125,7 +126,10 @@ fn settings(manifest: &Manifest, memory: u64) -> BTreeMap<String, String> {
         "innodb_strict_mode",
         "lower_case_table_names",
         "sql_mode",
-    ] {
+    ]
+    .into_iter()
+    .chain(RECORDED)
+    {
         if let Some(value) = manifest.settings.get(name) {
             settings.insert(name.to_owned(), value.clone());
         }

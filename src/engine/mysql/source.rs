@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::connection::Session;
+use super::pinned::{self, RECORDED};
 use super::privileges::Grants;
 use crate::domain::capture::{Capture, DigestRule};
 use crate::domain::manifest::ServerIdentity;
@@ -52,6 +53,10 @@ pub struct Survey {
     pub capture: Capture,
     /// What a reader must know of that.
     pub notes: Vec<String>,
+    /// Statement that pins the settings of a dump's session, for clients that take one.
+    pub pins: String,
+    /// Settings that make a dump smaller where they are not pinned.
+    pub smaller: Vec<String>,
 }
 
 impl Survey {
@@ -69,6 +74,9 @@ impl Survey {
 /// Look at the source; every missing privilege is named.
 pub fn survey(session: &mut Session, wanted: &[String]) -> Result<Survey> {
     let server = session.identity()?;
+    let (smaller, pins) = (pinned::smaller(session)?, pinned::statement(session)?);
+    // What is asked here must not be cut short either.
+    session.rows(&pins)?;
     let user = session.value("SELECT CURRENT_USER()")?.unwrap_or_default();
     let present = session.column("SHOW DATABASES")?;
     let databases = choose(wanted, &present)?;
@@ -89,6 +97,8 @@ pub fn survey(session: &mut Session, wanted: &[String]) -> Result<Survey> {
         estimated_bytes: 0,
         capture,
         notes: Vec::new(),
+        pins,
+        smaller,
     };
     let grants = Grants::read(&session.column("SHOW GRANTS")?);
     let mut missing = grants.missing(&survey.server.product, &survey.databases, survey.binlog());
@@ -112,7 +122,8 @@ pub fn survey(session: &mut Session, wanted: &[String]) -> Result<Survey> {
 
 /// Values of [`SETTINGS`].
 pub fn settings(session: &mut Session) -> Result<BTreeMap<String, String>> {
-    let list = SETTINGS.map(|name| format!("'{name}'")).join(", ");
+    let names = SETTINGS.iter().chain(&RECORDED).map(|name| format!("'{name}'"));
+    let list = names.collect::<Vec<_>>().join(", ");
     let rows = session.rows(&format!("SHOW GLOBAL VARIABLES WHERE Variable_name IN ({list})"))?;
     // Without them the server of a drill knows no account that uses them.
     let libraries = "SELECT DISTINCT PLUGIN_LIBRARY FROM information_schema.PLUGINS WHERE PLUGIN_TYPE = 'AUTHENTICATION' \

@@ -7,6 +7,7 @@
 use super::facts::{DumpFacts, Marker};
 use super::names;
 use super::rows::{RowFacts, RowScanner, Scanned};
+use crate::domain::capture::Capture;
 use crate::domain::manifest::SegmentKind;
 use crate::error::{Error, Result};
 
@@ -60,8 +61,9 @@ pub struct StreamScanner {
     facts: DumpFacts,
 }
 
-impl Default for StreamScanner {
-    fn default() -> Self {
+impl StreamScanner {
+    /// A scanner of a dump that is read in this way.
+    pub fn new(capture: Capture) -> Self {
         Self {
             mode: Mode::Statement,
             place: Place::Start,
@@ -76,12 +78,10 @@ impl Default for StreamScanner {
             out: Vec::new(),
             drained: 0,
             ended: false,
-            facts: DumpFacts::default(),
+            facts: DumpFacts::of(capture),
         }
     }
-}
 
-impl StreamScanner {
     /// Take in the next piece of the dump.
     pub fn feed(&mut self, input: &[u8]) -> Result<()> {
         let mut at = 0;

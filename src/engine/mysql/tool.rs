@@ -29,6 +29,8 @@ pub struct Tools {
     /// Series of that version, as `10.11`.
     pub series: String,
     product: String,
+    /// Whether the dump program takes a statement to begin its session with.
+    takes_pins: bool,
 }
 
 /// How much of a server a dump is to contain.
@@ -40,6 +42,8 @@ pub struct Extent<'a> {
     pub left_out: &'a [LeftOut],
     /// Read in this way.
     pub capture: Capture,
+    /// Statement that pins the settings of the client's session, where the client takes one.
+    pub pins: &'a str,
 }
 
 /// What a dump is to contain beyond tables, views and triggers.
@@ -88,7 +92,17 @@ impl Tools {
         let number =
             ["Distrib ", "from ", "Ver "].iter().find_map(|key| version.split_once(key)).map_or("", |(_, v)| v);
         let series = series(number);
-        Ok(Self { dump, client, version, series, product: server.product.clone() })
+        let takes_pins = !maria && {
+            let output = process::command(&dump).args(["--no-defaults", "--help"]).stdin(Stdio::null()).output();
+            let output = output.or_failed(format!("run {} --help", dump.display()))?;
+            memchr::memmem::find(&output.stdout, b" --init-command=").is_some()
+        };
+        Ok(Self { dump, client, version, series, product: server.product.clone(), takes_pins })
+    }
+
+    /// Whether the dump program pins the settings of its session ([`Extent::pins`]).
+    pub fn takes_pins(&self) -> bool {
+        self.takes_pins
     }
 
     /// `MariaDB` or `MySQL`.
@@ -159,6 +173,9 @@ impl Tools {
             arguments.push(if with_gtid { "--set-gtid-purged=COMMENTED" } else { "--set-gtid-purged=OFF" });
         }
         let mut arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
+        if self.takes_pins {
+            arguments.push(format!("--init-command={}", extent.pins));
+        }
         let relations = extent.left_out.iter().filter_map(|one| names::split_qualified(&one.name));
         arguments.extend(relations.map(|(database, name)| format!("--ignore-table={database}.{name}")));
         arguments
