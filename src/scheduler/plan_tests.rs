@@ -430,7 +430,8 @@ fn the_first_full_and_the_first_drill_of_a_new_source_do_not_wait_for_their_time
 
 #[test]
 fn a_first_run_that_fails_is_tried_again_as_every_other() {
-    let mut plan = plan(vec![spec("a", Work::FullBackup, "0 2 * * *"), spec("a", Work::Drill, "30 4 * * *")], "10:00:00", first);
+    let mut plan =
+        plan(vec![spec("a", Work::FullBackup, "0 2 * * *"), spec("a", Work::Drill, "30 4 * * *")], "10:00:00", first);
     assert_eq!(starts(&plan.tick(at("10:00:00"), point(None))), ["full backup of a #1"]);
     let full = Job::new("a", Work::FullBackup);
     plan.ended(&full, Ended::Again, at("10:05:00"));

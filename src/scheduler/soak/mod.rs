@@ -229,11 +229,9 @@ impl Soak {
         for (series, value) in expected {
             modelled.insert(series.split('{').next().unwrap().to_owned());
             let found = exported.get(series.as_str());
-            let is_right = if value.is_nan() { found.is_none() } else { found.is_some_and(|found| (found - value).abs() < 1e-3) };
-            assert!(
-                is_right,
-                "{now}: {series}: expected {value}, exported {found:?}"
-            );
+            let is_right =
+                if value.is_nan() { found.is_none() } else { found.is_some_and(|found| (found - value).abs() < 1e-3) };
+            assert!(is_right, "{now}: {series}: expected {value}, exported {found:?}");
             self.compared += 1;
         }
         if source.is_some() {
