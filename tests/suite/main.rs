@@ -15,6 +15,7 @@ mod dashboards;
 mod demo;
 mod engines;
 mod files;
+mod fresh;
 mod http;
 mod influx_support;
 mod influxdb;
