@@ -25,6 +25,7 @@ mod influxdb_moving;
 mod interop;
 mod kills;
 mod ledger_truth;
+mod leftovers;
 mod logs;
 mod memory;
 mod mysql;
