@@ -12,10 +12,12 @@ use super::{Session, Sources, output, retired};
 use crate::app::App;
 use crate::config::SourceConfig;
 use crate::domain::schedule::Work;
+use crate::domain::sla::{Judgement, Objective};
 use crate::error::Result;
+use crate::exporter::pages::words::beside;
 use crate::exporter::refresh::{Exporter, View};
 use crate::ledger::SourceFigures;
-use crate::operations::{know, refresh_points};
+use crate::operations::{know, look_at_repository};
 use crate::status::{self, SourceStatus};
 
 /// How it is shown.
@@ -68,12 +70,14 @@ pub fn show(app: &App, names: &[String], form: &Form) -> Result<u8> {
     let ask = |name: &String| {
         let source = app.source(name)?;
         know(app, &[&source])?;
-        refresh_points(app, &source)
+        look_at_repository(app, &source)
     };
     let mut problems = Vec::new();
     for name in names {
         problems.push(match ask(name) {
-            Ok(listing) => listing.damaged.first().map(ToString::to_string),
+            Ok(Some(listing)) => listing.damaged.first().map(ToString::to_string),
+            // Before the very first backup there is nothing to be in trouble.
+            Ok(None) => None,
             Err(error) => Some(error.to_string()),
         });
     }
@@ -96,10 +100,10 @@ pub fn show(app: &App, names: &[String], form: &Form) -> Result<u8> {
 
 /// Whether a promise of the source is not kept, or nobody can tell.
 fn is_wrong(line: &SourceStatus) -> bool {
-    line.problem.is_some() || !line.broken().is_empty()
+    line.is_bad()
 }
 
-/// 0 if every promise is kept, 1 if one is not or nobody can tell.
+/// 0 if every promise is kept or pending, 1 if one is not or nobody can tell.
 fn exit_status(lines: &[SourceStatus]) -> u8 {
     u8::from(lines.iter().any(is_wrong))
 }
@@ -141,47 +145,75 @@ fn line(view: &View, name: &str, problem: Option<String>) -> SourceStatus {
     status::of(view, &view.config.sources[name]).with_problem(problem)
 }
 
+/// Objective, promised, measured, of each promise.
+fn rows(line: &SourceStatus, zone: Tz) -> [(&'static str, String, String, Objective); 5] {
+    let (promised, measured) = (&line.objectives, &line.measured);
+    let never = |of: Objective| if line.judged(of) == Judgement::Pending { "not yet" } else { "never" };
+    let shown = |of: Objective, seconds: Option<f64>, promised: f64| match seconds {
+        None => never(of).to_owned(),
+        // A promise must not look kept where it is not.
+        Some(seconds) if line.judged(of) == Judgement::NotMet => beside(seconds, promised, output::duration),
+        Some(seconds) => output::duration(seconds),
+    };
+    let age = match shown(Objective::Rpo, measured.rpo_seconds, promised.rpo_seconds) {
+        age if measured.rpo_seconds.is_some() => format!("{age} old"),
+        _ => "no backup yet".to_owned(),
+    };
+    let drilled = measured.last_passed_drill_time.map_or_else(
+        || never(Objective::DrillInterval).to_owned(),
+        |t| format!("last passed {}", output::time_in(t, zone)),
+    );
+    let oldest = measured
+        .oldest_recovery_point_time
+        .map_or("nothing".to_owned(), |t| format!("back to {}", output::time_in(t, zone)));
+    [
+        ("recovery point (RPO)", output::duration(promised.rpo_seconds), age, Objective::Rpo),
+        (
+            "recovery time (RTO)",
+            output::duration(promised.rto_seconds),
+            shown(Objective::Rto, measured.rto_seconds, promised.rto_seconds),
+            Objective::Rto,
+        ),
+        (
+            "test restore",
+            format!("every {}", output::duration(promised.drill_interval_seconds)),
+            drilled,
+            Objective::DrillInterval,
+        ),
+        ("retention", output::duration(promised.retention_seconds), oldest, Objective::Retention),
+        (
+            "chain length",
+            promised.max_chain_length.to_string(),
+            measured.chain_length.to_string(),
+            Objective::ChainLength,
+        ),
+    ]
+}
+
+/// What a new source waits for, and until when that is no fault.
+fn pending_in_words(line: &SourceStatus, zone: Tz) -> Option<String> {
+    let until = output::time_in(*line.pending.values().min()?, zone);
+    let what = if line.measured.recovery_points == 0 { "no backup yet" } else { "no passed drill yet" };
+    Some(format!("{}: {what}: pending, expected by {until}", line.source))
+}
+
 fn print(lines: &[SourceStatus], zone: Tz) -> Result<()> {
     let mut table = output::table(&["SOURCE", "OBJECTIVE", "PROMISED", "MEASURED", ""]);
-    let shown = |seconds: Option<f64>| seconds.map_or("never".to_owned(), output::duration);
     for line in lines {
-        let (promised, measured, met) = (&line.objectives, &line.measured, &line.met);
-        let drilled = measured
-            .last_passed_drill_time
-            .map_or("never".to_owned(), |t| format!("last passed {}", output::time_in(t, zone)));
-        let oldest = measured
-            .oldest_recovery_point_time
-            .map_or("nothing".to_owned(), |t| format!("back to {}", output::time_in(t, zone)));
-        let rows = [
-            (
-                "recovery point (RPO)",
-                output::duration(promised.rpo_seconds),
-                format!("{} old", shown(measured.rpo_seconds)),
-                met.rpo,
-            ),
-            ("recovery time (RTO)", output::duration(promised.rto_seconds), shown(measured.rto_seconds), met.rto),
-            (
-                "test restore",
-                format!("every {}", output::duration(promised.drill_interval_seconds)),
-                drilled,
-                met.drill_interval,
-            ),
-            ("retention", output::duration(promised.retention_seconds), oldest, met.retention),
-            (
-                "chain length",
-                promised.max_chain_length.to_string(),
-                measured.chain_length.to_string(),
-                met.max_chain_length,
-            ),
-        ];
-        for (at, (objective, promised, measured, met)) in rows.into_iter().enumerate() {
+        for (at, (objective, promised, measured, of)) in rows(line, zone).into_iter().enumerate() {
             let source = if at == 0 { line.source.clone() } else { String::new() };
-            let met = if met { "met" } else { "NOT MET" };
-            table.add_row([source, objective.to_owned(), promised, measured, met.to_owned()]);
+            let judged = match line.judged(of) {
+                Judgement::NotMet => "NOT MET",
+                judged => judged.name(),
+            };
+            table.add_row([source, objective.to_owned(), promised, measured, judged.to_owned()]);
         }
     }
     output::line(&table.to_string())?;
     for line in lines {
+        if let Some(pending) = pending_in_words(line, zone) {
+            output::line(&pending)?;
+        }
         if let Some(forecast) = line.forecast_in_words(output::duration) {
             output::line(&format!("{}: a restore would take {forecast}", line.source))?;
         }
