@@ -26,8 +26,9 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
     if !session.json {
         warnings.iter().try_for_each(|warning| output::line(&format!("warning: {warning}")))?;
     }
-    for sentence in config.not_enforced() {
-        output::line(&format!("note: {sentence}"))?;
+    let notes = config.not_enforced();
+    if !session.json && !session.quiet {
+        notes.iter().try_for_each(|note| output::line(&format!("note: {note}")))?;
     }
     if !config.not_built.is_empty() {
         let sentences: Vec<&str> = config.not_built.iter().map(|missing| missing.sentence.as_str()).collect();
@@ -42,7 +43,9 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
     let repositories: Vec<String> = config.repositories.keys().cloned().collect();
     if session.json {
         let file = file.display().to_string();
-        output::json(&json!({"file": file, "sources": names, "repositories": repositories, "warnings": warnings}))?;
+        output::json(
+            &json!({"file": file, "sources": names, "repositories": repositories, "warnings": warnings, "notes": notes}),
+        )?;
     }
     let mut code = 0;
     if arguments.connect {

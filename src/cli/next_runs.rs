@@ -23,7 +23,8 @@ pub fn next_runs(app: &App, names: &[String]) -> Result<BTreeMap<(String, Work),
                 begun: last.get(&key).and_then(|runs| runs.started),
                 ..JobHistory::default()
             };
-            if let Some(at) = next_run(app, &app.config.sources[name], work, &history) {
+            let has_points = known.get(name).is_some_and(|figures| figures.points.newest.is_some());
+            if let Some(at) = next_run(app, &app.config.sources[name], (work, has_points), &history) {
                 due.insert(key, at);
             }
         }
@@ -31,11 +32,18 @@ pub fn next_runs(app: &App, names: &[String]) -> Result<BTreeMap<(String, Work),
     Ok(due)
 }
 
-fn next_run(app: &App, config: &SourceConfig, work: Work, history: &JobHistory) -> Option<DateTime<Utc>> {
+fn next_run(
+    app: &App,
+    config: &SourceConfig,
+    (work, has_points): (Work, bool),
+    history: &JobHistory,
+) -> Option<DateTime<Utc>> {
     let (timing, now) = (config.timing(work)?, app.clock.wall());
+    // The first full backup of a new source begins at once, its first drill as soon as there is something to restore.
+    let is_first = history.begun.is_none() && has_points == (work == Work::Drill);
     let due = match (timing, history.begun) {
-        // What never ran at an interval is due at once.
         (Timing::Every(_), None) => return Some(now),
+        (Timing::Cron(_), None) if is_first => return Some(now),
         (Timing::Every(_) | Timing::Cron(_), begun) => {
             timing.next_after(begun.or(history.asked_since).unwrap_or(now).min(now), app.config.timezone)?
         }

@@ -28,6 +28,7 @@ mod interop;
 mod kills;
 mod ledger_truth;
 mod left_out;
+mod leftovers;
 mod load_order;
 mod logs;
 mod memory;

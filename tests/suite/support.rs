@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::leftovers::left_in;
+
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_backup-sla");
 
@@ -414,11 +416,8 @@ impl World {
 
     /// No server and no data directory of a sandbox is left.
     pub fn assert_no_sandbox_left(&self) {
-        let marker = self.directory.path().join("state").to_string_lossy().into_owned();
-        for area in ["state/sandboxes", "state/sandboxes-elsewhere"] {
-            let left = entries(&self.path(area));
-            assert!(left.is_empty(), "left in {marker}: {left:?}");
-        }
+        let left = left_in(&self.path("state"));
+        assert!(left.is_empty(), "left of sandboxes: {left:?}");
     }
 }
 

@@ -244,5 +244,5 @@ fn may_make_accounts(session: &mut Session, to: &Account) -> Result<()> {
         return Ok(());
     }
     Err(Error::failed(format!("cannot restore accounts to {}: the account there has no CREATE USER", to.describe()))
-        .hint("grant what docs/mysql-privileges.md lists for the destination of a restore, or leave accounts out with --no-accounts"))
+        .hint("grant what /usr/share/doc/backup-sla/docs/mysql-privileges.md lists for the destination of a restore, or leave accounts out with --no-accounts"))
 }
