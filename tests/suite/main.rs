@@ -21,6 +21,7 @@ mod influxdb;
 mod influxdb_moving;
 mod interop;
 mod kills;
+mod lacks;
 mod ledger_truth;
 mod logs;
 mod memory;

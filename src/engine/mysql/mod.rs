@@ -19,6 +19,7 @@ mod pump;
 mod replay;
 mod rows;
 mod server;
+mod shipped;
 mod source;
 mod stream;
 mod tool;
