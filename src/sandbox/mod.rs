@@ -108,6 +108,21 @@ pub struct Template {
     pub program: PathBuf,
     /// Its arguments.
     pub args: Vec<String>,
+    /// Files for it in `{dir}`.
+    pub files: Vec<Generated>,
+}
+
+/// A file that a program of this host writes.
+#[derive(Debug, Clone)]
+pub struct Generated {
+    /// Its name.
+    pub name: String,
+    /// What it begins with.
+    pub head: String,
+    /// The program whose output follows.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<String>,
 }
 
 /// Removed leftover of a killed process.

@@ -26,6 +26,7 @@ mod influxdb;
 mod influxdb_moving;
 mod interop;
 mod kills;
+mod lacks;
 mod ledger_truth;
 mod left_out;
 mod leftovers;

@@ -45,7 +45,7 @@ pub fn load(
         // Which of them a single table needs is not recorded: the load itself will tell.
         needs.directories.clear();
     }
-    warnings.extend(prepare::prepare(&mut Session::open(to)?, &manifest.server, &needs)?);
+    warnings.extend(prepare::prepare(&mut Session::open(to)?, &manifest.server, &needs, options.apart)?);
     let stand_ins = if options.apart { prepare::need_their_server(&manifest.server, &needs) } else { BTreeSet::new() };
     let role = |role| {
         manifest.file(role).ok_or_else(|| Error::failed(format!("read manifest {}: no {role:?} file", manifest.id)))

@@ -25,6 +25,7 @@ mod pump;
 mod replay;
 mod rows;
 mod server;
+mod shipped;
 mod source;
 mod sql;
 mod stream;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::connection::Session;
 use super::names;
+use super::shipped;
 use crate::domain::manifest::ServerIdentity;
 use crate::domain::needs::Needs;
 use crate::error::{Error, Result};
@@ -13,9 +14,77 @@ use crate::error::{Error, Result};
 const PROBE: &str = "backup_sla_probe";
 
 /// Make what is missing and can be made; says what was done. An error says what the operator has to provide.
-pub fn prepare(session: &mut Session, server: &ServerIdentity, needs: &Needs) -> Result<Vec<String>> {
+pub fn prepare(session: &mut Session, server: &ServerIdentity, needs: &Needs, apart: bool) -> Result<Vec<String>> {
+    engines_are_there(session, server, needs)?;
+    keys_are_there(session, server, needs)?;
+    let mut warnings = zones_are_there(session, server, needs, apart)?;
     try_directories(session, server, needs)?;
-    make_tablespaces(session, server, needs)
+    warnings.extend(make_tablespaces(session, server, needs)?);
+    Ok(warnings)
+}
+
+/// A server without a table's engine refuses the table, or, worse, makes it with another.
+fn engines_are_there(session: &mut Session, server: &ServerIdentity, needs: &Needs) -> Result<()> {
+    if needs.engines.is_empty() {
+        return Ok(());
+    }
+    let there = "SELECT UPPER(ENGINE) FROM information_schema.ENGINES WHERE SUPPORT IN ('YES', 'DEFAULT')";
+    let there: BTreeSet<String> = session.column(there)?.into_iter().collect();
+    let missing: Vec<&str> =
+        needs.engines.keys().map(String::as_str).filter(|engine| !there.contains(*engine)).collect();
+    let Some(first) = missing.first() else { return Ok(()) };
+    Err(Error::inconclusive(format!(
+        "cannot restore tables of storage engine {}: the destination lacks it",
+        missing.join(", ")
+    ))
+    .hint(shipped::how_to_get(first, needs, &server.product)))
+}
+
+/// Whether tables can be encrypted as the source's are: with other keys, for a dump holds none.
+fn keys_are_there(session: &mut Session, server: &ServerIdentity, needs: &Needs) -> Result<()> {
+    if needs.encryption_keys.is_empty() {
+        return Ok(());
+    }
+    let (sql, how) = if server.product == "MySQL" {
+        (
+            "SELECT COUNT(*) FROM performance_schema.keyring_component_status WHERE STATUS_KEY = 'Component_status' AND STATUS_VALUE = 'Active'",
+            "set up a keyring component there (component_keyring_file)",
+        )
+    } else {
+        (
+            "SELECT COUNT(*) FROM information_schema.PLUGINS WHERE PLUGIN_TYPE = 'ENCRYPTION' AND PLUGIN_STATUS = 'ACTIVE'",
+            "load an encryption plugin there (file_key_management) with keys of these numbers",
+        )
+    };
+    // A server that does not know the question has no keyring.
+    let there = session.value(sql).ok().flatten().is_some_and(|count| count != "0");
+    if there {
+        return Ok(());
+    }
+    let numbers: Vec<String> = needs.encryption_keys.iter().map(u32::to_string).collect();
+    Err(Error::inconclusive(format!(
+        "cannot restore encrypted tables: the destination has no keys (the source uses number {})",
+        numbers.join(", ")
+    ))
+    .hint(how))
+}
+
+/// Events and expressions may name time zones. A real destination may go without, if nothing does.
+fn zones_are_there(session: &mut Session, server: &ServerIdentity, needs: &Needs, apart: bool) -> Result<Vec<String>> {
+    const ZONES: &str = "SELECT CONVERT_TZ('2001-01-01 00:00:00', 'UTC', 'UTC') IS NOT NULL";
+    if !needs.named_time_zones || session.value(ZONES)?.as_deref() == Some("1") {
+        return Ok(Vec::new());
+    }
+    let tool = if server.product == "MySQL" { "mysql_tzinfo_to_sql" } else { "mariadb-tzinfo-to-sql" };
+    if apart {
+        return Err(Error::inconclusive("cannot restore as on the source: the sandbox knows no time zones by name")
+            .hint(format!(
+                "install tzdata and {tool} (it comes with the server) on the drill host, or set `programs` in [sandbox]"
+            )));
+    }
+    Ok(vec![format!(
+        "the source knows time zones by name, the destination does not: load them with `{tool} /usr/share/zoneinfo | mysql mysql`"
+    )])
 }
 
 /// A table in each directory: only the server itself can say whether it may write there.

@@ -2,8 +2,10 @@
 //! restore would not lose, for there the server is installed already.
 
 use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
 use super::copying::copy_tree;
@@ -12,7 +14,9 @@ use super::launch::{Limits, last_words, launch};
 use super::waiting::Patience;
 use super::workspace::Workspace;
 use crate::error::{Error, Kind, OrFailed, Result};
-use crate::sandbox::Template;
+use crate::process::{self, OwnedChild};
+use crate::run_context::Cancel;
+use crate::sandbox::{Generated, Template};
 
 /// How long making one may take.
 pub(super) const TIME_TO_MAKE: Duration = Duration::from_mins(3);
@@ -61,9 +65,24 @@ pub(super) fn kept(
     Ok(finished)
 }
 
+fn generate(workspace: &Workspace, file: &Generated, cancel: &Cancel) -> Result<()> {
+    let path = workspace.directory().join(&file.name);
+    let what = || format!("make {} with {}", path.display(), file.program.display());
+    let mut output = File::create(&path).or_inconclusive(what())?;
+    output.write_all(file.head.as_bytes()).or_inconclusive(what())?;
+    let mut command = process::command(&file.program);
+    command.args(&file.args).stdin(Stdio::null()).stdout(output);
+    let mut child = OwnedChild::spawn(command, &file.program.to_string_lossy())?;
+    cancel.takes_down(child.killer());
+    child.wait_success().map_err(|error| error.with_kind(Kind::Inconclusive).context(what()))
+}
+
 fn initialise(workspace: &Workspace, product: &str, template: &Template, patience: &Patience<'_>) -> Result<()> {
     let what = format!("initialise an empty data directory of {product}");
     let product = format!("{product} initialisation");
+    for file in &template.files {
+        generate(workspace, file, patience.cancel)?;
+    }
     workspace.make_data()?;
     workspace.hand_over()?;
     let isolation = Isolation::possible(workspace);
