@@ -89,6 +89,7 @@ pub fn manifest(candidate: &Candidate) -> Manifest {
         segments: Vec::new(),
         warnings: Vec::new(),
         left_out: Vec::new(),
+        cannot_return: Vec::new(),
         capture: crate::domain::capture::Capture::default(),
     }
 }

@@ -39,6 +39,8 @@ mod rules;
 mod service;
 mod serving;
 mod settings;
+mod settings_walk;
 mod support;
 mod systemd;
 mod test_page;
+mod uncarried;

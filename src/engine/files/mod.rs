@@ -355,6 +355,7 @@ fn manifest(packed: Packed, promise: Promise, exclude: &[String]) -> Manifest {
         segments: Vec::new(),
         warnings: [packed.warnings, promise.warnings].concat(),
         left_out: Vec::new(),
+        cannot_return: Vec::new(),
         capture: crate::domain::capture::Capture::default(),
     }
 }

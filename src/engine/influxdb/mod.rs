@@ -376,6 +376,7 @@ fn manifest(survey: &Survey, tool: &str, facts: &Facts, files: Vec<StoredFileFac
         segments: Vec::new(),
         warnings,
         left_out: Vec::new(),
+        cannot_return: Vec::new(),
         capture: crate::domain::capture::Capture::default(),
     }
 }

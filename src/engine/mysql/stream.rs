@@ -252,7 +252,7 @@ impl StreamScanner {
         self.leave_rows();
         let text = std::mem::take(&mut self.text);
         let body = &text[self.start..text.len() - self.delimiter.len()];
-        let sql = String::from_utf8_lossy(body);
+        let sql = self.facts.text(body);
         if let Some(mode) = sql_mode(&sql) {
             self.backslash_escapes = !mode.contains("NO_BACKSLASH_ESCAPES");
         }
