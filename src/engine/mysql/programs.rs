@@ -4,7 +4,7 @@ use super::connection::Session;
 use super::examine::Examined;
 use super::names;
 use crate::domain::left_out::LeftOut;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The event scheduler was turned off at the start: the server answers no question about events.
 const SCHEDULER_DISABLED: u16 = 1577;
@@ -26,6 +26,42 @@ pub fn events(session: &mut Session, databases: &[String], out: &mut Examined) -
             LeftOut { kind: "event".to_owned(), name, reason: reason.clone(), definition: text(2) }
         })),
         Err(_) => out.notes.push(format!("events, if there are any, are NOT in the backup: {reason}")),
+    }
+    Ok(())
+}
+
+/// Every program must be printable: the client stops at one that is not, and can leave no single one out.
+pub fn printable(session: &mut Session, databases: &[String], without_events: bool) -> Result<()> {
+    /// Dropped since it was listed.
+    const GONE: [u16; 3] = [1305, 1360, 1539];
+    for database in databases {
+        let schema = names::quote_text(database);
+        let mut questions = vec![
+            format!(
+                "SELECT ROUTINE_TYPE, ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {schema}"
+            ),
+            format!("SELECT 'TRIGGER', TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = {schema}"),
+        ];
+        if !without_events {
+            questions.push(format!(
+                "SELECT 'EVENT', EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = {schema}"
+            ));
+        }
+        for question in questions {
+            for row in session.rows(&question)? {
+                let text = |at: usize| row.get(at).cloned().flatten().unwrap_or_default();
+                let (kind, name) = (text(0), text(1));
+                let show = format!("SHOW CREATE {kind} {}.{}", names::quote(database), names::quote(&name));
+                let Err(refusal) = session.ask(&show)? else { continue };
+                if GONE.contains(&refusal.number) {
+                    continue;
+                }
+                let (kind, name) = (kind.to_lowercase(), names::qualified(database, &name));
+                return Err(Error::failed(format!("cannot back up {kind} {name}: {refusal}")).hint(
+                    "the dump client stops at it and can leave no single program out: drop it, or create it anew",
+                ));
+            }
+        }
     }
     Ok(())
 }

@@ -188,6 +188,8 @@ mod generated {
             Just("1 - -2".to_owned()),
             Just("a/b*c".to_owned()),
             Just("-- it's; a \"comment`\n".to_owned()),
+            Just("--\u{c}it's; a \"form feed`\n".to_owned()),
+            Just("--\u{b}it's; a \"vertical tab`\n".to_owned()),
             Just("# it's; another\n".to_owned()),
             Just("/* it's; \"old`\n */".to_owned()),
             Just("/*/ it's; */".to_owned()),
@@ -223,7 +225,55 @@ mod generated {
         })
     }
 
+    /// The statements that the client would send, told by its own rules in the plainest way.
+    fn of_the_client(dump: &str) -> Vec<String> {
+        let (mut out, mut buffer, mut rest, mut delimiter) = (Vec::new(), String::new(), dump, ";".to_owned());
+        while let Some(first) = rest.chars().next() {
+            let line = rest.find('\n').map_or(rest.len(), |end| end + 1);
+            let blank = buffer.trim().is_empty();
+            let white = |text: &str| text.starts_with([' ', '\t', '\n', '\r', '\u{b}', '\u{c}']);
+            let taken = if blank && rest.starts_with("DELIMITER ") {
+                rest[10..line].trim().clone_into(&mut delimiter);
+                buffer.clear();
+                rest = &rest[line..];
+                continue;
+            } else if rest.starts_with(&delimiter) {
+                out.push(std::mem::take(&mut buffer).trim_start().to_owned());
+                rest = &rest[delimiter.len()..];
+                continue;
+            } else if first == '#' || rest.strip_prefix("--").is_some_and(white) {
+                line
+            } else if rest.starts_with("/*") && !rest.starts_with("/*!") {
+                2 + rest[2..].find("*/").unwrap() + 2
+            } else if matches!(first, '\'' | '"' | '`') {
+                let mut end = 1;
+                while !rest[end..].starts_with(first) {
+                    let escape = first != '`' && rest[end..].starts_with('\\');
+                    end += rest[end..].chars().take(1 + usize::from(escape)).map(char::len_utf8).sum::<usize>();
+                }
+                end + 1
+            } else {
+                first.len_utf8()
+            };
+            let comment = first == '#' || rest.strip_prefix("--").is_some_and(white);
+            if !(blank && comment) {
+                buffer.push_str(&rest[..taken]);
+            }
+            rest = &rest[taken..];
+        }
+        out.retain(|statement| !statement.starts_with("INSERT "));
+        out
+    }
+
     proptest! {
+        #[test]
+        fn statements_are_cut_where_the_client_cuts_them((dump, _) in dump()) {
+            let mut scanner = StreamScanner::new(Capture::default());
+            scanner.feed(dump.as_bytes()).unwrap();
+            prop_assert_eq!(&scanner.statements, &of_the_client(&dump));
+            scanner.finish().unwrap();
+        }
+
         #[test]
         fn any_cut_of_the_input_gives_the_same_facts_and_output((dump, rows) in dump(), cuts in proptest::collection::vec(1..40_usize, 1..20)) {
             let (facts, stored) = scan(dump.as_bytes(), dump.len()).unwrap();
