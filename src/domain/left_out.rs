@@ -22,4 +22,9 @@ impl LeftOut {
         let kept = if self.definition.is_some() { "; its definition is kept in the manifest" } else { "" };
         format!("{} {} is NOT in the backup: {}{kept}", self.kind, self.name, self.reason)
     }
+
+    /// One sentence for people, where it is in the backup but cannot come back.
+    pub fn will_not_return(&self) -> String {
+        format!("{} {} will not come back: {}", self.kind, self.name, self.reason)
+    }
 }

@@ -96,6 +96,9 @@ pub struct Manifest {
     /// What the source had and this backup has not. Each has a sentence among the warnings too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOut>,
+    /// What is in it and cannot come back, because the source's own tools do not carry it; only the source can be mended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cannot_return: Vec<LeftOut>,
     /// How the data was read.
     #[serde(default, skip_serializing_if = "is_default")]
     pub capture: Capture,

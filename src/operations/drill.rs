@@ -11,6 +11,7 @@ use super::stages::Stages;
 use super::{Recorded, new_id, restore};
 use crate::app::{App, Source};
 use crate::domain::drill::{Check, DrillReport, Stage, Verdict};
+use crate::domain::left_out::LeftOut;
 use crate::domain::manifest::Manifest;
 use crate::engine::{LoadOptions, StoredPoint};
 use crate::error::{Error, Kind, Result};
@@ -87,6 +88,7 @@ pub fn drill(app: &App, source: &Source, request: &DrillRequest, context: &RunCo
     };
     let mut finding = blemish(finding, &damaged);
     finding.warnings.splice(0..0, point.manifest.not_in_it());
+    finding.hint = finding.hint.or_else(|| known_beforehand(&finding.proof.comparison.checks, &point.manifest));
     conclude(app, source, run, Some(&point.manifest), finding, &stages, rto)
 }
 
@@ -113,6 +115,14 @@ fn blemish(mut finding: Finding, damaged: &[Error]) -> Finding {
         finding.hint = first.hint_text().map(str::to_owned);
     }
     finding
+}
+
+/// What a check that does not hold was foreseen to be when the backup was made: then the source is to be mended.
+fn known_beforehand(checks: &[Check], manifest: &Manifest) -> Option<String> {
+    let fails = |name: String| checks.iter().any(|check| !check.ok && check.name == name);
+    let known = manifest.cannot_return.iter().filter(|one| fails(format!("{} {}", one.kind, one.name)));
+    let said: Vec<String> = known.map(LeftOut::will_not_return).collect();
+    (!said.is_empty()).then(|| said.join("; "))
 }
 
 /// Provision, load, prove, destroy. The RTO is given where a correct answer was reached.

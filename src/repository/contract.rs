@@ -91,6 +91,7 @@ pub fn manifest(candidate: &Candidate) -> Manifest {
         needs: None,
         warnings: Vec::new(),
         left_out: Vec::new(),
+        cannot_return: Vec::new(),
         capture: crate::domain::capture::Capture::default(),
     }
 }

@@ -79,3 +79,17 @@ fn what_cannot_be_read_is_left_out_by_name_on_mariadb() {
 fn what_cannot_be_read_is_left_out_by_name_on_mysql() {
     what_cannot_be_read_is_left_out_by_name(Product::MySql);
 }
+
+#[test]
+fn a_program_that_the_client_cannot_print_is_named_before_the_backup() {
+    let server = Server::start(Product::MariaDb);
+    server.sql(
+        "CREATE DATABASE d; CREATE PROCEDURE d.whole() SELECT 1; CREATE PROCEDURE d.bad() SELECT 2;
+         UPDATE mysql.proc SET param_list = '((' WHERE db = 'd' AND name = 'bad'",
+    );
+    let world = World::new(&server, &[], "");
+    let checked = world.run(&["check-config", "--connect"]);
+    assert_eq!(checked.status, 1, "{checked:?}");
+    let said = format!("{}{}", checked.stdout, checked.stderr);
+    assert!(said.contains("cannot back up procedure d.bad: ") && said.contains("create it anew"), "{checked:?}");
+}

@@ -213,6 +213,12 @@ impl Server {
         self.directory.path().join("data").join(path)
     }
 
+    /// Start it again with one argument more.
+    pub fn start_again_with(&mut self, argument: &str) {
+        self.extra.push(argument.to_owned());
+        self.start_again();
+    }
+
     /// Start it again on its data.
     pub fn start_again(&mut self) {
         self.child = launch(self.product, self.directory.path(), &self.extra);

@@ -359,6 +359,7 @@ fn manifest(packed: Packed, promise: Promise, exclude: &[String]) -> Manifest {
         needs: None,
         warnings: [packed.warnings, promise.warnings].concat(),
         left_out: Vec::new(),
+        cannot_return: Vec::new(),
         capture: crate::domain::capture::Capture::default(),
     }
 }

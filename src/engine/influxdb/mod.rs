@@ -380,6 +380,7 @@ fn manifest(survey: &Survey, tool: &str, facts: &Facts, files: Vec<StoredFileFac
         needs: None,
         warnings,
         left_out: Vec::new(),
+        cannot_return: Vec::new(),
         capture: crate::domain::capture::Capture::default(),
     }
 }

@@ -3,10 +3,12 @@
 //! still has it. Only what the server says of the object itself counts; a lock, a missing privilege or a lost connection
 //! would make a backup smaller that could have been whole.
 
+use super::columns::{Column, Computed, columns};
 use super::connection::{Refusal, Session};
 use super::facts::{ROWS_ELSEWHERE, storage_engine};
 use super::listing::{Relation, relations};
 use super::names;
+use super::programs;
 use crate::domain::left_out::LeftOut;
 use crate::error::{Error, Result};
 
@@ -38,20 +40,56 @@ const OF_THE_ENGINE: [u16; 10] = [126, 127, 130, 134, 144, 145, 155, 168, 192, 1
 /// What a storage engine says when the host is in trouble, not the table: no space, too many open files, no memory.
 const OF_THE_HOST: [&str; 5] = ["Errcode: 28", "Errcode: 24", "Errcode: 23", "Errcode: 12", "Errcode: 13"];
 
-/// What of `databases` the dump client could not print.
-pub fn unreadable(session: &mut Session, databases: &[String]) -> Result<Vec<LeftOut>> {
+/// What of `databases` the dump client cannot print, or not whole.
+#[derive(Debug, Default)]
+pub struct Examined {
+    /// Left out of the dump.
+    pub left_out: Vec<LeftOut>,
+    /// In the dump, and yet no client brings it back from there.
+    pub cannot_return: Vec<LeftOut>,
+    /// What a reader must know.
+    pub notes: Vec<String>,
+    /// The dump client refuses `--dump-history` with one of the tables.
+    pub without_history: bool,
+    /// The server shows no events.
+    pub without_events: bool,
+}
+
+/// Look at everything in `databases`.
+pub fn examine(session: &mut Session, databases: &[String], maria: bool) -> Result<Examined> {
     session.rows(&format!("SET SESSION lock_wait_timeout = {LONGEST_WAIT}"))?;
-    let mut out = Vec::new();
+    let mut out = Examined::default();
+    let mut versions = Versions::default();
     for database in databases {
         for relation in relations(session, database)? {
             match relation.kind {
-                "view" => out.extend(view(session, relation)?),
-                "table" => out.extend(table(session, relation)?),
+                "view" => out.left_out.extend(view(session, relation)?),
+                "table" => out.left_out.extend(table(session, relation, &mut versions)?),
                 _ => {}
             }
         }
     }
+    if let Some(first) = versions.by_transaction.first() {
+        out.without_history = true;
+        out.notes.extend(versions.all.iter().map(|table| {
+            format!(
+                "table {table}: only its current rows are in the backup, not its history: the dump client refuses all history \
+                 because {first} keeps its own by transaction (ALTER it to TIMESTAMP columns to have history backed up)"
+            )
+        }));
+    }
+    programs::events(session, databases, &mut out)?;
+    programs::printable(session, databases, out.without_events)?;
+    programs::names(session, databases, maria, &mut out)?;
     Ok(out)
+}
+
+/// Tables that keep their history.
+#[derive(Debug, Default)]
+struct Versions {
+    all: Vec<String>,
+    /// Those whose history says which transaction, not which time.
+    by_transaction: Vec<String>,
 }
 
 fn view(session: &mut Session, view: Relation) -> Result<Option<LeftOut>> {
@@ -66,7 +104,7 @@ fn view(session: &mut Session, view: Relation) -> Result<Option<LeftOut>> {
     Ok(None)
 }
 
-fn table(session: &mut Session, table: Relation) -> Result<Option<LeftOut>> {
+fn table(session: &mut Session, table: Relation, versions: &mut Versions) -> Result<Option<LeftOut>> {
     let name = path(&table);
     let definition = match session.ask(&format!("SHOW CREATE TABLE {name}"))? {
         Ok(rows) => rows.into_iter().next().and_then(|row| row.into_iter().nth(1)?).unwrap_or_default(),
@@ -84,7 +122,17 @@ fn table(session: &mut Session, table: Relation) -> Result<Option<LeftOut>> {
         return Ok(None);
     }
     match session.ask(&format!("SELECT 1 FROM {name} LIMIT 1"))? {
-        Ok(_) => Ok(None),
+        Ok(_) => {
+            if definition.contains(" WITH SYSTEM VERSIONING") {
+                let name = names::qualified(&table.database, &table.name);
+                let by_number = |column: &Column| column.computed == Some(Computed::RowTime) && !column.is_time;
+                if columns(&definition).iter().any(by_number) {
+                    versions.by_transaction.push(name.clone());
+                }
+                versions.all.push(name);
+            }
+            Ok(None)
+        }
         Err(refusal) => left_out(table, &refusal, Some(definition)),
     }
 }

@@ -1,11 +1,12 @@
 //! What a dump was found to contain: tables, objects, segments, position.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::columns::{Column, Computed, columns, indexes, split_next_id};
+use super::columns::{Column, columns, indexes, split_next_id};
 use super::names::{self, Created};
 use super::rows::RowFacts;
-use crate::domain::capture::Capture;
+use crate::domain::capture::{Capture, DigestRule};
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{Inventory, ObjectFacts, ObjectKind, Position, Segment, SegmentKind, TableFacts};
 use crate::domain::needs::Needs;
@@ -69,6 +70,16 @@ impl DumpFacts {
         Self { capture, ..Self::default() }
     }
 
+    /// A statement as text. A program is printed in the character set of whoever created it: read as if every byte were a
+    /// letter, two names stay two. Manifests of the first rule know such names without their letters.
+    pub fn text<'a>(&self, body: &'a [u8]) -> Cow<'a, str> {
+        match std::str::from_utf8(body) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) if self.capture.digest_rule == DigestRule::AllColumns => String::from_utf8_lossy(body),
+            Err(_) => body.iter().map(|byte| char::from(*byte)).collect::<String>().into(),
+        }
+    }
+
     /// Everything that must exist after a restore.
     pub fn inventory(&self) -> Inventory {
         let table = |(name, table): (&String, &Table)| TableFacts {
@@ -116,7 +127,7 @@ impl DumpFacts {
             return std::mem::take(&mut table.rows);
         }
         // What is computed when it is read is no sign of age.
-        let is_time = |column: &Column| column.is_time && !matches!(column.computed, Some(Computed::Virtual));
+        let is_time = |column: &Column| column.is_time && column.is_data(self.capture);
         let times = indexes(header, &table.columns, is_time).into_iter().take(WATCHED_COLUMNS);
         let skipped = indexes(header, &table.columns, |column| !column.is_data(self.capture));
         RowFacts::watching(times.collect()).without(skipped.into_iter().map(|(index, _)| index).collect())

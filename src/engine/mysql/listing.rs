@@ -1,7 +1,7 @@
 //! What the server says that it has: the other side of what a dump was found to contain. The dump client prints less than
 //! that in silence when it may not see something; the scanner may be wrong. Neither would notice alone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::connection::Session;
 use super::names;
@@ -23,9 +23,9 @@ pub struct Relation {
     pub name: String,
 }
 
-/// Kind and qualified name of everything that a backup should contain.
+/// Kind and qualified name of everything that a backup should contain, and how many there are of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Listing(BTreeSet<(String, String)>);
+pub struct Listing(BTreeMap<(String, String), usize>);
 
 /// Tables, views and sequences of `database`.
 pub fn relations(session: &mut Session, database: &str) -> Result<Vec<Relation>> {
@@ -45,9 +45,9 @@ pub fn relations(session: &mut Session, database: &str) -> Result<Vec<Relation>>
 
 /// Everything in `databases` but what was `left_out`.
 pub fn read(session: &mut Session, databases: &[String], events: bool, left_out: &[LeftOut]) -> Result<Listing> {
-    let mut out = BTreeSet::new();
+    let mut out = Listing::default();
     for database in databases {
-        out.insert(("database".to_owned(), names::database(database)));
+        out.add("database", &names::database(database));
         let absent = |kind: &str, name: &str| {
             let name = names::qualified(database, name);
             left_out.iter().any(|one| one.kind == kind && one.name == name)
@@ -55,7 +55,7 @@ pub fn read(session: &mut Session, databases: &[String], events: bool, left_out:
         for relation in relations(session, database)? {
             if !absent(relation.kind, &relation.name) {
                 let name = relation.name.strip_prefix(OLD_NAME).unwrap_or(&relation.name);
-                out.insert((relation.kind.to_owned(), names::qualified(database, name)));
+                out.add(relation.kind, &names::qualified(database, name));
             }
         }
         let schema = names::quote_text(database);
@@ -71,7 +71,7 @@ pub fn read(session: &mut Session, databases: &[String], events: bool, left_out:
                     "package".clone_into(&mut kind);
                     name.push_str(" body");
                 }
-                out.insert((kind, name));
+                out.add(&kind, &name);
             }
             Ok(())
         };
@@ -94,16 +94,33 @@ pub fn read(session: &mut Session, databases: &[String], events: bool, left_out:
             )?;
         }
     }
-    Ok(Listing(out))
+    Ok(out)
 }
 
 impl Listing {
     /// What a dump was found to contain.
     pub fn of(inventory: &Inventory) -> Self {
-        let tables = inventory.tables.iter().map(|table| ("table".to_owned(), table.name.clone()));
+        let mut out = Self::default();
+        inventory.tables.iter().for_each(|table| out.add("table", &table.name));
         let objects = inventory.objects.iter().filter(|object| object.kind != ObjectKind::Account);
-        let objects = objects.map(|object| (object.kind.to_string(), object.name.clone()));
-        Self(tables.chain(objects).collect())
+        objects.for_each(|object| out.add(&object.kind.to_string(), &object.name));
+        out
+    }
+
+    /// A program's name is printed in the character set of whoever created it: beyond ASCII such names are only counted.
+    fn add(&mut self, kind: &str, name: &str) {
+        let plain = name.strip_suffix(" body").unwrap_or(name);
+        let name = match names::split_qualified(plain) {
+            Some((database, own)) if !own.is_ascii() && !matches!(kind, "table" | "view" | "sequence") => {
+                format!("{}.(a name beyond ASCII)", names::database(&database))
+            }
+            _ => name.to_owned(),
+        };
+        *self.0.entry((kind.to_owned(), name)).or_default() += 1;
+    }
+
+    fn count(&self, one: &(String, String)) -> usize {
+        self.0.get(one).copied().unwrap_or(0)
     }
 
     /// Hold what the stream contains against what the server had `before` it and what it has `after`. What changed
@@ -118,13 +135,17 @@ impl Listing {
             let shown: Vec<String> = list.iter().take(3).map(|(kind, name)| format!("{kind} {name}")).collect();
             if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
         };
-        let lost: Vec<_> = before.0.intersection(&after.0).filter(|one| !self.0.contains(*one)).collect();
+        let all: BTreeSet<_> = self.0.keys().chain(before.0.keys()).chain(after.0.keys()).collect();
+        let those = |wanted: &dyn Fn(usize, usize, usize) -> bool| -> Vec<&(String, String)> {
+            let wanted = |one: &&&(String, String)| wanted(self.count(one), before.count(one), after.count(one));
+            all.iter().filter(wanted).copied().collect()
+        };
+        let lost = those(&|here, before, after| here < before.min(after));
         if !lost.is_empty() {
             return Err(Error::failed(format!("cannot trust the dump: the server has {}, the dump has not", named(lost)))
                 .hint("a definition changed while the dump ran, or the account may not see everything: try again, then check its privileges (docs/mysql-privileges.md)"));
         }
-        let invented: Vec<_> =
-            self.0.iter().filter(|one| !before.0.contains(*one) && !after.0.contains(*one)).collect();
+        let invented = those(&|here, before, after| here > before.max(after));
         if !invented.is_empty() {
             return Err(Error::failed(format!(
                 "cannot trust the dump: it has {}, the server had not before it and has not after it",
@@ -132,12 +153,11 @@ impl Listing {
             ))
             .hint("definitions changed while the dump ran: try again"));
         }
-        let dropped = before
-            .0
-            .difference(&self.0)
+        let dropped = those(&|here, before, _| here < before)
+            .into_iter()
             .map(|(kind, name)| format!("{kind} {name} was dropped or renamed while the backup ran: it is not in it"));
-        let made =
-            self.0.difference(&before.0).map(|(kind, name)| format!("{kind} {name} was made while the backup ran"));
+        let made = those(&|here, before, _| here > before);
+        let made = made.into_iter().map(|(kind, name)| format!("{kind} {name} was made while the backup ran"));
         Ok(dropped.chain(made).collect())
     }
 }
@@ -147,7 +167,9 @@ mod tests {
     use super::*;
 
     fn listing(names: &[&str]) -> Listing {
-        Listing(names.iter().map(|name| ("table".to_owned(), (*name).to_owned())).collect())
+        let mut out = Listing::default();
+        names.iter().for_each(|name| out.add("table", name));
+        out
     }
 
     #[test]

@@ -15,12 +15,14 @@ mod guard;
 mod inspect;
 mod listing;
 mod load;
+mod mending;
 mod names;
 mod needs;
 mod order;
 mod pinned;
 mod prepare;
 mod privileges;
+mod programs;
 mod pump;
 mod replay;
 mod rows;
@@ -91,8 +93,7 @@ impl MysqlEngine {
 
 impl Engine for MysqlEngine {
     fn preflight(&self) -> Result<Preflight> {
-        let (mut session, survey, tools) = self.survey()?;
-        let left_out = examine::unreadable(&mut session, &survey.databases)?;
+        let (_, survey, tools) = self.survey()?;
         let summary = format!(
             "{} {} as {}, {} database(s), binary log {}",
             survey.server.product,
@@ -101,14 +102,14 @@ impl Engine for MysqlEngine {
             survey.databases.len(),
             if survey.binlog() { "on" } else { "off" }
         );
-        Ok(Preflight { summary, warnings: warnings(&survey, &tools, &left_out) })
+        Ok(Preflight { summary, warnings: warnings(&survey, &tools) })
     }
 
     fn dump(&self, context: &RunContext) -> Result<Dump> {
         let (mut session, survey, tools) = self.survey()?;
         accounts::prepare(&mut session, &survey.server.product, "")?;
         let accounts = accounts::read(&mut session, &survey.server.product)?;
-        let left_out = examine::unreadable(&mut session, &survey.databases)?;
+        let left_out = survey.examined.left_out.clone();
         let listed = listing::read(&mut session, &survey.databases, !survey.capture.without_events, &left_out)?;
         drop(session);
         context.progress.phase("backup", Some(survey.estimated_bytes).filter(|bytes| *bytes > 0));
@@ -136,9 +137,7 @@ impl Engine for MysqlEngine {
             };
             let moved = listing::Listing::of(&complete.facts.inventory()).check(&listed, now)?;
             let mut manifest = manifest(&survey, &tools, complete, &accounts, &accounts_sql);
-            manifest.warnings.splice(0..0, left_out.iter().map(LeftOut::sentence));
             manifest.warnings.extend(moved);
-            manifest.left_out = left_out;
             Ok(manifest)
         });
         Ok(Dump { streams, as_of, finish })
@@ -215,9 +214,11 @@ impl Engine for MysqlEngine {
     }
 }
 
-fn warnings(survey: &Survey, tools: &Tools, left_out: &[LeftOut]) -> Vec<String> {
-    let mut warnings: Vec<String> = left_out.iter().map(LeftOut::sentence).collect();
-    warnings.extend(survey.notes.iter().cloned());
+fn warnings(survey: &Survey, tools: &Tools) -> Vec<String> {
+    let examined = &survey.examined;
+    let mut warnings: Vec<String> = examined.left_out.iter().map(LeftOut::sentence).collect();
+    warnings.extend(examined.cannot_return.iter().map(LeftOut::will_not_return));
+    warnings.extend(examined.notes.iter().cloned());
     if tools.series != survey.server.series {
         warnings.push(format!(
             "the dump client is of series {}, the server of {}: use the client that matches",
@@ -244,7 +245,7 @@ fn manifest(
     let mut inventory = facts.inventory();
     let promised: Vec<_> = accounts.all.iter().map(|account| account.facts(&inventory)).collect();
     inventory.objects.extend(promised);
-    let mut warnings = warnings(survey, tools, &[]);
+    let mut warnings = warnings(survey, tools);
     warnings.extend(accounts.warnings(&inventory));
     for table in &facts.not_in_snapshot {
         warnings.push(format!("table {table} is not transactional: its rows are not part of the consistent snapshot"));
@@ -293,7 +294,8 @@ fn manifest(
         segments: facts.segments,
         needs: Some(needs::complete(facts.needs, survey)),
         warnings,
-        left_out: Vec::new(),
+        left_out: survey.examined.left_out.clone(),
+        cannot_return: survey.examined.cannot_return.clone(),
         capture: survey.capture,
     }
 }

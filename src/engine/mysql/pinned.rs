@@ -10,7 +10,7 @@ use super::names;
 use crate::error::{Error, Result};
 
 /// Settings and the values under which everything is printed, and printed whole.
-const PINNED: [(&str, &str); 14] = [
+const PINNED: [(&str, &str); 15] = [
     ("default_week_format", "0"),
     ("div_precision_increment", "4"),
     ("group_concat_max_len", "1048576"),
@@ -23,6 +23,7 @@ const PINNED: [(&str, &str); 14] = [
     ("show_gipk_in_create_table_and_information_schema", "1"),
     ("sql_big_selects", "1"),
     ("sql_buffer_result", "0"),
+    ("sql_mode", "''"),
     ("sql_quote_show_create", "1"),
     ("sql_select_limit", "18446744073709551615"),
 ];

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::process::{ChildStdin, Stdio};
 
 use super::connection::Account;
+use super::mending;
 use super::tool::Tools;
 use crate::error::{Error, Kind, OrFailed, Result};
 use crate::process::{self, OwnedChild};
@@ -116,6 +117,8 @@ fn classify(error: Error, said: &str) -> Error {
         error.hint("raise max_allowed_packet at the destination: a row is larger than it")
     } else if said.contains("Lost connection") || said.contains("gone away") {
         error.hint("the destination server went away; see its log")
+    } else if said.starts_with("ERROR ") {
+        error.hint(mending::hint(said))
     } else {
         error
     }

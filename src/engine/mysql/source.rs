@@ -1,8 +1,9 @@
 //! The source as it is now: reach, databases, privileges, settings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::connection::Session;
+use super::examine::{self, Examined};
 use super::pinned::{self, RECORDED};
 use super::privileges::Grants;
 use crate::domain::capture::{Capture, DigestRule};
@@ -51,8 +52,8 @@ pub struct Survey {
     pub estimated_bytes: u64,
     /// How the dump is to be read.
     pub capture: Capture,
-    /// What a reader must know of that.
-    pub notes: Vec<String>,
+    /// What was found out about single objects.
+    pub examined: Examined,
     /// Statement that pins the settings of a dump's session, for clients that take one.
     pub pins: String,
     /// Settings that make a dump smaller where they are not pinned.
@@ -79,7 +80,8 @@ pub fn survey(session: &mut Session, wanted: &[String]) -> Result<Survey> {
     session.rows(&pins)?;
     let user = session.value("SELECT CURRENT_USER()")?.unwrap_or_default();
     let present = session.column("SHOW DATABASES")?;
-    let databases = choose(wanted, &present)?;
+    let folds = session.value("SELECT @@lower_case_table_names")?.is_some_and(|mode| mode != "0");
+    let databases = choose(wanted, &present, folds)?;
     let settings = settings(session)?;
     let libraries = "SELECT UPPER(PLUGIN_NAME), PLUGIN_LIBRARY FROM information_schema.PLUGINS WHERE \
                      PLUGIN_TYPE = 'STORAGE ENGINE' AND PLUGIN_STATUS = 'ACTIVE' AND PLUGIN_LIBRARY IS NOT NULL";
@@ -96,7 +98,7 @@ pub fn survey(session: &mut Session, wanted: &[String]) -> Result<Survey> {
         named_time_zones,
         estimated_bytes: 0,
         capture,
-        notes: Vec::new(),
+        examined: Examined::default(),
         pins,
         smaller,
     };
@@ -117,6 +119,9 @@ pub fn survey(session: &mut Session, wanted: &[String]) -> Result<Survey> {
     let sizes = "SELECT CAST(COALESCE(SUM(DATA_LENGTH), 0) AS CHAR) FROM information_schema.TABLES \
                  WHERE TABLE_SCHEMA NOT IN ('information_schema', 'performance_schema', 'mysql', 'sys')";
     survey.estimated_bytes = session.value(sizes)?.and_then(|size| size.parse().ok()).unwrap_or(0);
+    survey.examined = examine::examine(session, &survey.databases, survey.server.product == "MariaDB")?;
+    survey.capture.without_events = survey.examined.without_events;
+    survey.capture.without_history = survey.examined.without_history;
     Ok(survey)
 }
 
@@ -141,7 +146,8 @@ fn pair(row: Vec<Option<String>>) -> Option<(String, String)> {
     Some((row.next()?, row.next()?))
 }
 
-fn choose(wanted: &[String], present: &[String]) -> Result<Vec<String>> {
+/// The databases to back up, as the server spells them; it may not tell capitals from small letters.
+fn choose(wanted: &[String], present: &[String], folds: bool) -> Result<Vec<String>> {
     // A directory that is not a database (`lost+found`) is listed with this mark.
     let system = |name: &str| {
         name.starts_with("#mysql50#") || SYSTEM_DATABASES.iter().any(|system| name.eq_ignore_ascii_case(system))
@@ -154,10 +160,40 @@ fn choose(wanted: &[String], present: &[String]) -> Result<Vec<String>> {
         }
         return Ok(all);
     }
-    let missing: Vec<_> = wanted.iter().filter(|name| !present.contains(name)).map(String::as_str).collect();
+    let own: Vec<_> = wanted.iter().filter(|name| system(name)).map(String::as_str).collect();
+    if !own.is_empty() {
+        return Err(Error::failed(format!("cannot back up database {}: it belongs to the server", own.join(", "))).hint(
+            "take it out of `databases`: a server makes it by itself, and accounts and grants are backed up without it",
+        ));
+    }
+    let spelt = |name: &String| {
+        present.iter().find(|present| *present == name || (folds && present.to_lowercase() == name.to_lowercase()))
+    };
+    let missing: Vec<_> = wanted.iter().filter(|name| spelt(name).is_none()).map(String::as_str).collect();
     if missing.is_empty() {
-        return Ok(wanted.to_vec());
+        let mut chosen: Vec<String> = wanted.iter().filter_map(spelt).cloned().collect();
+        let mut seen = BTreeSet::new();
+        chosen.retain(|name| seen.insert(name.clone()));
+        return Ok(chosen);
     }
     Err(Error::failed(format!("choose databases: the server has no database {}", missing.join(", ")))
         .hint("it was dropped or renamed, or this account may not see it (SELECT on it)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn databases_are_chosen_as_the_server_spells_them_and_never_its_own() {
+        let present = ["Shop".to_owned(), "mysql".to_owned(), "other".to_owned(), "#mysql50#lost+found".to_owned()];
+        let choose = |wanted: &[&str], folds| {
+            choose(&wanted.iter().map(ToString::to_string).collect::<Vec<_>>(), &present, folds)
+                .map_err(|e| e.to_string())
+        };
+        assert_eq!(choose(&[], false).unwrap(), ["Shop", "other"]);
+        assert_eq!(choose(&["shop", "SHOP"], true).unwrap(), ["Shop"]);
+        assert!(choose(&["shop"], false).unwrap_err().contains("no database shop"));
+        assert!(choose(&["other", "MySQL"], false).unwrap_err().contains("cannot back up database MySQL"));
+    }
 }

@@ -176,7 +176,8 @@ impl Tools {
         if self.takes_pins {
             arguments.push(format!("--init-command={}", extent.pins));
         }
-        let relations = extent.left_out.iter().filter_map(|one| names::split_qualified(&one.name));
+        let relations = extent.left_out.iter().filter(|one| one.kind == "table" || one.kind == "view");
+        let relations = relations.filter_map(|one| names::split_qualified(&one.name));
         arguments.extend(relations.map(|(database, name)| format!("--ignore-table={database}.{name}")));
         arguments
     }
