@@ -33,6 +33,7 @@ mod pages;
 mod privileges;
 mod prometheus;
 mod report;
+mod restoring;
 mod round_trip;
 mod rules;
 mod service;

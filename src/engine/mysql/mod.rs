@@ -7,6 +7,7 @@
 mod accounts;
 mod connection;
 mod defer;
+mod destination;
 mod facts;
 mod guard;
 mod inspect;
@@ -14,6 +15,7 @@ mod load;
 mod names;
 mod privileges;
 mod pump;
+mod refusal;
 mod replay;
 mod rows;
 mod server;

@@ -9,7 +9,7 @@ use super::{EVERYBODY, prepare, promised_there, read};
 use crate::domain::manifest::{Manifest, ObjectFacts, ObjectKind};
 use crate::engine::mysql::connection::{Account, Session, code};
 use crate::engine::mysql::names;
-use crate::engine::mysql::privileges::Grants;
+use crate::engine::mysql::sql::{Kind, Piece, Quoting, pieces};
 use crate::engine::{AccountsLoaded, LoadOptions};
 use crate::error::{Error, OrFailed, Result};
 use crate::repository::StoredFile;
@@ -61,7 +61,6 @@ impl<'a> Restoring<'a> {
         let stored = parse(&String::from_utf8_lossy(&text), mode);
         let mut session = open(to, manifest)?;
         let own = session.value("SELECT CURRENT_USER()")?.unwrap_or_default();
-        may_make_accounts(&mut session, to)?;
         let there = read(&mut session, &manifest.server.product)?.all;
         let as_promised = promised_there(&there, &manifest.inventory);
         let fate = |name: &String| match promised(manifest, name) {
@@ -91,8 +90,16 @@ impl<'a> Restoring<'a> {
             self.step(&mut session, step)?;
         }
         self.run(&mut session, |phase| phase == Phase::Object)?;
-        let there = read(&mut session, &self.manifest.server.product)?.all;
-        let there = promised_there(&there, &self.manifest.inventory);
+        let mut there = self.there(&mut session)?;
+        // What was as promised before may have lost the membership of a role that was made anew since.
+        let is_lost = |name: &String| promised(self.manifest, name) != there.get(name);
+        let same = self.fates.iter().filter(|(_, fate)| **fate == Fate::Same);
+        let lost: Vec<String> = same.map(|(name, _)| name.clone()).filter(is_lost).collect();
+        if !lost.is_empty() {
+            self.fates.retain(|name, _| !lost.contains(name));
+            self.run(&mut session, |phase| phase != Phase::Create)?;
+            there = self.there(&mut session)?;
+        }
         let is_kept = |name: &String| self.fates.get(&one_line(name)) == Some(&Fate::Kept);
         let mut out = Outcome {
             loaded: AccountsLoaded { asked: true, ..AccountsLoaded::default() },
@@ -111,6 +118,11 @@ impl<'a> Restoring<'a> {
             }
         }
         Ok(out)
+    }
+
+    fn there(&self, session: &mut Session) -> Result<BTreeMap<String, ObjectFacts>> {
+        let there = read(session, &self.manifest.server.product)?.all;
+        Ok(promised_there(&there, &self.manifest.inventory))
     }
 
     fn why_kept(&self, name: &String) -> String {
@@ -220,12 +232,8 @@ fn removal(step: &Step) -> String {
     if step.account == EVERYBODY || step.phase != Phase::Create {
         return format!("REVOKE ALL PRIVILEGES, GRANT OPTION FROM {EVERYBODY}");
     }
-    let pieces = crate::engine::mysql::sql::pieces(definition, crate::engine::mysql::sql::Quoting::default());
-    let end = pieces
-        .iter()
-        .take_while(|piece| piece.kind != crate::engine::mysql::sql::Kind::Word)
-        .last()
-        .map_or(0, crate::engine::mysql::sql::Piece::end);
+    let pieces = pieces(definition, Quoting::default());
+    let end = pieces.iter().take_while(|piece| piece.kind != Kind::Word).last().map_or(0, Piece::end);
     let kind = if step.sql.starts_with("CREATE ROLE ") { "ROLE" } else { "USER" };
     format!("DROP {kind} IF EXISTS {}", &definition[..end])
 }
@@ -235,14 +243,4 @@ fn under_oracle(session: &mut Session, sql: &str) -> Result<()> {
     let done = session.rows(sql);
     session.rows("SET SESSION sql_mode = ''")?;
     done.map(drop)
-}
-
-/// Found before anything is loaded, not after hours of it.
-fn may_make_accounts(session: &mut Session, to: &Account) -> Result<()> {
-    let grants = Grants::read(&session.column("SHOW GRANTS")?);
-    if grants.may("CREATE USER") {
-        return Ok(());
-    }
-    Err(Error::failed(format!("cannot restore accounts to {}: the account there has no CREATE USER", to.describe()))
-        .hint("grant what docs/mysql-privileges.md lists for the destination of a restore, or leave accounts out with --no-accounts"))
 }
