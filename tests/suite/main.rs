@@ -21,6 +21,7 @@ mod influx_support;
 mod influxdb;
 mod influxdb_moving;
 mod interop;
+mod inventory;
 mod kills;
 mod ledger_truth;
 mod logs;

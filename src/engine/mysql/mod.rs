@@ -10,6 +10,7 @@ mod defer;
 mod destination;
 mod facts;
 mod guard;
+mod holdings;
 mod inspect;
 mod load;
 mod names;
@@ -95,7 +96,8 @@ impl Engine for MysqlEngine {
     fn dump(&self, context: &RunContext) -> Result<Dump> {
         let (mut session, survey, tools) = self.survey()?;
         accounts::prepare(&mut session, &survey.server.product, "")?;
-        let accounts = accounts::read(&mut session, &survey.server.product)?;
+        let mut accounts = accounts::read(&mut session, &survey.server.product)?;
+        accounts.left_out.extend(holdings::warnings(&mut session, &survey.server.product)?);
         drop(session);
         context.progress.phase("backup", Some(survey.estimated_bytes).filter(|bytes| *bytes > 0));
         // Taken before the client can open its snapshot: the data is at least this new, never older than we say.
