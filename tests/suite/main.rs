@@ -39,6 +39,7 @@ mod round_trip;
 mod rules;
 mod service;
 mod serving;
+mod stock;
 mod support;
 mod systemd;
 mod test_page;
