@@ -84,3 +84,112 @@ fn restore(world: &World, target: &Server, more: &[&str]) -> serde_json::Value {
     arguments.extend(more);
     world.json(&arguments, 0)
 }
+
+#[test]
+fn grants_on_packages_and_to_everybody_come_back() {
+    let server = Server::stock(Product::MariaDb);
+    server.sql(
+        "CREATE DATABASE app; CREATE USER u@'%'; SET sql_mode = ORACLE;\nDELIMITER //\n\
+         CREATE PACKAGE app.Pack AS PROCEDURE p1(); END//\n\
+         CREATE PACKAGE BODY app.Pack AS PROCEDURE p1() AS BEGIN NULL; END; END//\nDELIMITER ;\n\
+         GRANT EXECUTE ON PACKAGE app.Pack TO u@'%'; GRANT EXECUTE ON PACKAGE BODY app.Pack TO u@'%'; \
+         GRANT SELECT ON app.* TO PUBLIC; CREATE ROLE zr; GRANT zr TO PUBLIC",
+    );
+    let world = World::new(&server, &[], "");
+    drilled(&server, &world, &[]);
+    assert!(checked(&world, "PUBLIC"));
+    let target = Server::stock(Product::MariaDb);
+    assert_eq!(restore(&world, &target, &[])["verified"], true);
+    for sql in ["SHOW GRANTS FOR u@'%'", "SHOW GRANTS FOR PUBLIC"] {
+        assert_eq!(target.sql(sql), server.sql(sql));
+    }
+    assert!(target.sql("SHOW GRANTS FOR u@'%'").contains("PACKAGE BODY"));
+    // The file is for people, too.
+    let person = Server::stock(Product::MariaDb);
+    let file = world.restic(&["dump", "latest", "--tag", "source=shop", "/shop/accounts.sql"]).stdout;
+    person.sql("CREATE DATABASE app");
+    let output = with_input(person.client().args(["--force", "--binary-mode"]), &file);
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("syntax"), "{output:?}");
+    assert_eq!(person.sql("SHOW GRANTS FOR PUBLIC"), server.sql("SHOW GRANTS FOR PUBLIC"));
+}
+
+fn with_input(command: &mut std::process::Command, input: &[u8]) -> std::process::Output {
+    use std::io::Write;
+    use std::process::Stdio;
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn names_never_become_statements() {
+    for product in BOTH {
+        let server = Server::stock(product);
+        server.sql(
+            "CREATE DATABASE app; CREATE TABLE app.log (id INT); CREATE PROCEDURE app.x() INSERT INTO app.log VALUES (1); \
+             CREATE PROCEDURE app.`A;\ncall app.x;\n#`() SELECT 1; CREATE USER `u;\ncall app.x;\n#`@'%'; \
+             CREATE USER `ON *.* TO x`@'%'; GRANT EXECUTE ON PROCEDURE app.`A;\ncall app.x;\n#` TO `u;\ncall app.x;\n#`@'%'; \
+             CREATE TABLE app.`t TO ``x``` (`a) ON b.c TO d` INT); \
+             GRANT SELECT (`a) ON b.c TO d`) ON app.`t TO ``x``` TO `ON *.* TO x`@'%'",
+        );
+        let world = World::new(&server, &[], "");
+        drilled(&server, &world, &[]);
+        let target = Server::stock(product);
+        assert_eq!(restore(&world, &target, &[])["verified"], true);
+        assert_eq!(target.sql("SELECT COUNT(*) FROM app.log"), "0", "{product:?}");
+    }
+}
+
+#[test]
+fn odd_session_defaults_and_a_missing_system_account_do_not_stop_a_backup() {
+    for mode in ["PAD_CHAR_TO_FULL_LENGTH,STRICT_TRANS_TABLES", "ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "ORACLE"] {
+        let server = Server::stock_with(Product::MariaDb, &[&format!("--sql-mode={mode}")]);
+        server
+            .sql("CREATE DATABASE app; CREATE ROLE r; CREATE USER u@'%'; GRANT r TO u@'%'; GRANT SELECT ON app.* TO r");
+        // Without it `mysql.user`, which is a view in its name, cannot be read.
+        server.sql("DROP USER 'mariadb.sys'@localhost");
+        let world = World::new(&server, &[], "");
+        drilled(&server, &world, &[]);
+        assert!(checked(&world, "u@%"), "{mode}");
+        let target = Server::stock(Product::MariaDb);
+        assert_eq!(restore(&world, &target, &[])["verified"], true, "{mode}");
+        assert!(target.sql("SHOW GRANTS FOR u@'%'").contains("GRANT `r` TO"), "{mode}");
+    }
+}
+
+#[test]
+fn an_account_that_the_server_ignores_is_named_and_the_others_are_safe() {
+    let mut server = Server::stock_with(Product::MariaDb, &["--skip-name-resolve"]);
+    server.sql(
+        "CREATE DATABASE app; CREATE USER u@'host.example', v@'10.0.0.1'; CREATE USER backup_sla_drill@'10.0.0.1'",
+    );
+    // A crash must not take the accounts with it.
+    server.sql("FLUSH ENGINE LOGS");
+    server.stop();
+    server.start_again();
+    let world = World::new(&server, &[], "");
+    drilled(
+        &server,
+        &world,
+        &["account u@host.example is left out: the server ignores it", "account backup_sla_drill@10.0.0.1 is left out"],
+    );
+    assert!(checked(&world, "v@10.0.0.1"));
+}
+
+#[test]
+fn views_and_routines_of_definers_with_few_rights_come_back() {
+    for product in BOTH {
+        let server = Server::stock(product);
+        server.sql(
+            "CREATE DATABASE app; USE app; CREATE USER few@'%'; CREATE TABLE t (a INT); CREATE DEFINER=few@'%' FUNCTION f() \
+             RETURNS INT DETERMINISTIC RETURN 1; GRANT SELECT ON app.t TO few@'%'; GRANT EXECUTE ON FUNCTION app.f TO few@'%'; \
+             CREATE DEFINER=few@'%' VIEW z AS SELECT a, f() x FROM t; GRANT SELECT ON app.z TO few@'%'; \
+             CREATE DEFINER=few@'%' VIEW b AS SELECT * FROM z",
+        );
+        let world = World::new(&server, &[], "");
+        drilled(&server, &world, &[]);
+        let target = Server::stock(product);
+        assert_eq!(restore(&world, &target, &[])["verified"], true);
+        assert_eq!(target.sql("SELECT COUNT(*) FROM app.b"), "0");
+    }
+}

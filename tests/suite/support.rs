@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::leftovers::left_in;
+use crate::stock_servers;
 
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_backup-sla");
@@ -49,7 +50,7 @@ impl Product {
     /// A data directory as the product's own package makes it, and what was said.
     fn stock(self) -> (PathBuf, String) {
         static MADE: [OnceLock<(PathBuf, String)>; 2] = [OnceLock::new(), OnceLock::new()];
-        MADE[self as usize].get_or_init(|| make_stock(self)).clone()
+        MADE[self as usize].get_or_init(|| stock_servers::make(self)).clone()
     }
 }
 
@@ -82,48 +83,8 @@ fn make_template(product: Product) -> PathBuf {
     place
 }
 
-/// As postinst of Debian's mariadb-server calls it, and as the packages of MySQL do.
-fn make_stock(product: Product) -> (PathBuf, String) {
-    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("stock-{product:?}-{}", std::process::id()));
-    let _ = fs::remove_dir_all(&place);
-    fs::create_dir_all(&place).unwrap();
-    hand_to_server(&place);
-    let mut command = match product {
-        Product::MariaDb if rustix::process::geteuid().is_root() => {
-            let mut command = Command::new("mariadb-install-db");
-            command.args(["--no-defaults", "--rpm", "--cross-bootstrap", "--user=mysql", "--disable-log-bin"]);
-            command.arg("--skip-test-db");
-            command
-        }
-        // The owner of the server's process has the rights that `mysql` has on Debian.
-        Product::MariaDb => {
-            let mut command = Command::new("mariadb-install-db");
-            command.args(["--no-defaults", "--rpm", "--cross-bootstrap", "--disable-log-bin", "--skip-test-db"]);
-            command.arg(format!("--auth-root-socket-user={}", stock_user(product)));
-            command
-        }
-        Product::MySql => {
-            let mut command = as_server(&product.program("server").to_string_lossy());
-            command.args(["--no-defaults", "--initialize", "--secure-file-priv=NULL"]);
-            command
-        }
-    };
-    let output = command.arg(format!("--datadir={}/data", place.display())).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "make stock {product:?}: {said}");
-    (place, said)
-}
-
-/// Whom a stock server lets in without a password: whoever runs the tests.
-fn stock_user(product: Product) -> String {
-    match product {
-        Product::MariaDb if !rustix::process::geteuid().is_root() => std::env::var("USER").unwrap(),
-        _ => "root".to_owned(),
-    }
-}
-
 /// A command that runs as the account servers run as.
-fn as_server(program: &str) -> Command {
+pub fn as_server(program: &str) -> Command {
     if !rustix::process::geteuid().is_root() {
         return Command::new(program);
     }
@@ -132,7 +93,7 @@ fn as_server(program: &str) -> Command {
     command
 }
 
-fn hand_to_server(path: &Path) {
+pub fn hand_to_server(path: &Path) {
     if rustix::process::geteuid().is_root() {
         let done = Command::new("chown").args(["-R", "mysql:mysql"]).arg(path).status().unwrap();
         assert!(done.success());
@@ -165,7 +126,7 @@ impl Server {
     pub fn stock_with(product: Product, extra: &[&str]) -> Self {
         let (template, said) = product.stock();
         let mut server = Self::launched(product, &template, extra);
-        server.user = stock_user(product);
+        server.user = stock_servers::user(product);
         if product == Product::MySql {
             let (_, temporary) = said.split_once("root@localhost: ").unwrap();
             server.password = Some(temporary.lines().next().unwrap().trim().to_owned());

@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlRow, MySqlSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 
+use super::refusal::{self, Side};
 use crate::config::MysqlConfig;
 use crate::domain::manifest::ServerIdentity;
 use crate::engine::Destination;
@@ -27,6 +28,7 @@ pub struct Account {
     user: String,
     password: Option<SecretString>,
     tls_ca: Option<PathBuf>,
+    side: Side,
 }
 
 impl Account {
@@ -39,17 +41,35 @@ impl Account {
             user: config.user.clone(),
             password: config.password.clone(),
             tls_ca: config.tls_ca.clone(),
+            side: Side::Source,
         }
+    }
+
+    /// Its socket, if it is reached by one.
+    pub fn socket(&self) -> Option<&Path> {
+        self.socket.as_deref()
+    }
+
+    /// Its name, without a host.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// What it is for.
+    pub fn side(&self) -> Side {
+        self.side
     }
 
     /// The account at a restore destination.
     pub fn of_destination(destination: &Destination) -> Result<Self> {
+        let side = Side::Destination;
         match destination.clone() {
             Destination::Unix { socket, user, password } => {
-                Ok(Self { socket: Some(socket), host: "localhost".to_owned(), port: 0, user, password, tls_ca: None })
+                let (socket, host) = (Some(socket), "localhost".to_owned());
+                Ok(Self { socket, host, port: 0, user, password, tls_ca: None, side })
             }
             Destination::Tcp { host, port, user, password, tls_ca } => {
-                Ok(Self { socket: None, host, port, user, password, tls_ca })
+                Ok(Self { socket: None, host, port, user, password, tls_ca, side })
             }
             Destination::Http(address) => Err(Error::configuration(format!(
                 "restore to {}: a MySQL or MariaDB backup needs a MySQL or MariaDB server",
@@ -134,7 +154,9 @@ impl Account {
             options = options.password(password.expose_secret());
         }
         options = match &self.socket {
-            Some(socket) => options.socket(socket).ssl_mode(MySqlSslMode::Disabled),
+            // MySQL takes a socket for as safe as TLS and expects the password as it is, which the library sends over TLS
+            // only: without it an account gets in no more after each start of the server.
+            Some(socket) => options.socket(socket).ssl_mode(MySqlSslMode::Preferred),
             None => options.host(&self.host).port(self.port),
         };
         match &self.tls_ca {
@@ -153,12 +175,7 @@ fn option(key: &str, value: &str) -> String {
 
 /// The server's own number of what went wrong; none where it was not the server that said so.
 pub fn code(error: &Error) -> Option<u16> {
-    number(error.cause::<sqlx::Error>()?)
-}
-
-fn number(error: &sqlx::Error) -> Option<u16> {
-    let answer = error.as_database_error()?.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()?;
-    Some(answer.number())
+    refusal::number(error.cause::<sqlx::Error>()?)
 }
 
 /// Rows as text; `None` is SQL NULL.
@@ -183,30 +200,37 @@ impl fmt::Display for Refusal {
 pub struct Session {
     runtime: tokio::runtime::Runtime,
     connection: Option<MySqlConnection>,
-    place: String,
+    account: Account,
 }
 
 impl Session {
     /// Connect.
     pub fn open(account: &Account) -> Result<Self> {
-        let place = account.describe();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .or_failed("start the connection's runtime")?;
-        let options = account.options();
-        let attempt = runtime.block_on(async { tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await });
+        let connect = |mode: Option<MySqlSslMode>| {
+            let options = mode.map_or_else(|| account.options(), |mode| account.options().ssl_mode(mode));
+            runtime.block_on(async { tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await })
+        };
+        let mut attempt = connect(None);
+        if let (Ok(Err(error)), Some(_)) = (&attempt, &account.socket)
+            && error.as_database_error().is_none()
+        {
+            attempt = connect(Some(MySqlSslMode::Disabled));
+        }
         let connection = match attempt {
-            Err(_) => return Err(unreachable_server(&place, account, "no answer in 20 s".into())),
-            Ok(Err(error)) => return Err(unreachable_server(&place, account, error.into())),
+            Err(_) => return Err(refusal::timed_out(account, CONNECT_TIMEOUT.as_secs())),
+            Ok(Err(error)) => return Err(refusal::refused(account, error)),
             Ok(Ok(connection)) => connection,
         };
-        Ok(Self { runtime, connection: Some(connection), place })
+        Ok(Self { runtime, connection: Some(connection), account: account.clone() })
     }
 
     /// Run one statement, all rows as text.
     pub fn rows(&mut self, sql: &str) -> Result<Rows> {
-        let rows = self.fetch(sql)?.or_failed(format!("query {}", self.place))?;
+        let rows = self.fetch(sql)?.map_err(|error| refusal::of_query(&self.account, error))?;
         self.texts(&rows)
     }
 
@@ -216,7 +240,7 @@ impl Session {
             Ok(rows) => Ok(Ok(self.texts(&rows)?)),
             Err(error) => match error.as_database_error().and_then(|e| e.try_downcast_ref::<MySqlDatabaseError>()) {
                 Some(said) => Ok(Err(Refusal { number: said.number(), message: said.message().to_owned() })),
-                None => Err(Error::failed(format!("query {}", self.place)).because(error)),
+                None => Err(Error::failed(format!("query {}", self.account.describe())).because(error)),
             },
         }
     }
@@ -232,7 +256,7 @@ impl Session {
                 (0..row.len())
                     .map(|column| {
                         let bytes = row.try_get_unchecked::<Option<Vec<u8>>, _>(column);
-                        let bytes = bytes.or_failed(format!("read answer of {}", self.place))?;
+                        let bytes = bytes.or_failed(format!("read answer of {}", self.account.describe()))?;
                         Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
                     })
                     .collect()
@@ -275,18 +299,6 @@ pub fn identity(version: &str) -> ServerIdentity {
 pub fn series(version: &str) -> String {
     let mut parts = version.split(['.', '-']).take(2);
     format!("{}.{}", parts.next().unwrap_or("?"), parts.next().unwrap_or("?"))
-}
-
-fn unreachable_server(place: &str, account: &Account, cause: Box<dyn std::error::Error + Send + Sync>) -> Error {
-    let text = cause.to_string();
-    let hint = if text.contains("1045") || text.contains("1698") || text.contains("28000") {
-        "the server refuses this account or its password; see /usr/share/doc/backup-sla/docs/mysql-privileges.md"
-    } else if account.socket.as_deref().is_some_and(|socket: &Path| !socket.exists()) {
-        "the socket does not exist: is the server running, and is the path right?"
-    } else {
-        "is the server running, and does the address in the configuration lead to it?"
-    };
-    Error::failed(format!("connect to server {place}")).because(cause).hint(hint)
 }
 
 #[cfg(test)]

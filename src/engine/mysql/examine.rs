@@ -147,7 +147,7 @@ fn left_out(relation: Relation, refusal: &Refusal, definition: Option<String>) -
     let name = names::qualified(&database, &name);
     if !is_of_the_object(refusal) {
         return Err(Error::failed(format!("cannot look at {kind} {name}: {refusal}")).hint(
-            "the dump would stop here: see the server's log, SHOW FULL PROCESSLIST, and docs/mysql-privileges.md",
+            "the dump would stop here: see the server's log, SHOW FULL PROCESSLIST, and /usr/share/doc/backup-sla/docs/mysql-privileges.md",
         ));
     }
     Ok(Some(LeftOut { kind: kind.to_owned(), name, reason: refusal.to_string(), definition }))

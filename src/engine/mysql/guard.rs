@@ -2,6 +2,7 @@
 //! where the backup would write. `--overwrite` is the operator's word that it may be otherwise.
 
 use super::connection::{Account, Session};
+use super::destination;
 use super::names;
 use crate::domain::manifest::{Manifest, ObjectKind};
 use crate::engine::LoadOptions;
@@ -42,6 +43,7 @@ pub fn check(source: &Account, to: &Account, manifest: &Manifest, options: &Load
                 .hint("restore to an empty server, or replace what is there with --overwrite"));
         }
     }
+    destination::check(&mut session, to, manifest, options)?;
     Ok(warnings)
 }
 

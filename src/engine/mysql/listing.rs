@@ -143,7 +143,7 @@ impl Listing {
         let lost = those(&|here, before, after| here < before.min(after));
         if !lost.is_empty() {
             return Err(Error::failed(format!("cannot trust the dump: the server has {}, the dump has not", named(lost)))
-                .hint("a definition changed while the dump ran, or the account may not see everything: try again, then check its privileges (docs/mysql-privileges.md)"));
+                .hint("a definition changed while the dump ran, or the account may not see everything: try again, then check its privileges (/usr/share/doc/backup-sla/docs/mysql-privileges.md)"));
         }
         let invented = those(&|here, before, after| here > before.max(after));
         if !invented.is_empty() {

@@ -63,12 +63,7 @@ pub fn load(
     }
     let has_events = manifest.inventory.objects.iter().any(|object| object.kind == ObjectKind::Event);
     let clock_stands = has_events && events_sleep(to)?;
-    let with_accounts = options.accounts && options.tables.is_empty();
-    let restoring = match manifest.file(FileRole::Accounts).filter(|_| with_accounts) {
-        Some(file) => Some(Restoring::begin(to, (point.open)(&file.path)?.as_ref(), manifest, options)?),
-        None => None,
-    };
-    let accounts = Mutex::new(restoring);
+    let accounts = Mutex::new(accounts_first(to, point, options)?);
     let loader =
         Loader { tools, to, stream: stream.as_ref(), preamble: head, clock_stands, stand_ins, context, accounts };
     if options.overwrite {
@@ -95,6 +90,13 @@ pub fn load(
     }
     context.progress.finish();
     Ok(LoadReport { warnings, bytes, lacking, accounts })
+}
+
+/// Accounts come before the data, if they come at all.
+fn accounts_first<'a>(to: &'a Account, point: &'a StoredPoint, options: &LoadOptions) -> Result<Option<Restoring<'a>>> {
+    let file = point.manifest.file(FileRole::Accounts);
+    let Some(file) = file.filter(|_| options.accounts && options.tables.is_empty()) else { return Ok(None) };
+    Restoring::begin(to, (point.open)(&file.path)?.as_ref(), &point.manifest, options).map(Some)
 }
 
 /// Whether no event can run there. Then the clock may stand long ago while events are created: one whose only time has

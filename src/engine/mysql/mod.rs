@@ -9,9 +9,11 @@ mod checks;
 mod columns;
 mod connection;
 mod defer;
+mod destination;
 mod examine;
 mod facts;
 mod guard;
+mod holdings;
 mod inspect;
 mod listing;
 mod load;
@@ -24,6 +26,7 @@ mod prepare;
 mod privileges;
 mod programs;
 mod pump;
+mod refusal;
 mod replay;
 mod rows;
 mod server;
@@ -108,9 +111,10 @@ impl Engine for MysqlEngine {
     fn dump(&self, context: &RunContext) -> Result<Dump> {
         let (mut session, survey, tools) = self.survey()?;
         accounts::prepare(&mut session, &survey.server.product, "")?;
-        let accounts = accounts::read(&mut session, &survey.server.product)?;
+        let mut accounts = accounts::read(&mut session, &survey.server.product)?;
         let left_out = survey.examined.left_out.clone();
         let listed = listing::read(&mut session, &survey.databases, !survey.capture.without_events, &left_out)?;
+        accounts.left_out.extend(holdings::warnings(&mut session, &survey.server.product)?);
         drop(session);
         context.progress.phase("backup", Some(survey.estimated_bytes).filter(|bytes| *bytes > 0));
         // Taken before the client can open its snapshot: the data is at least this new, never older than we say.

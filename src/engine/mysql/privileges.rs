@@ -12,6 +12,7 @@ struct Grant {
     privileges: Vec<String>,
     database: String,
     table: String,
+    may_give: bool,
 }
 
 impl Grants {
@@ -36,6 +37,16 @@ impl Grants {
     /// Whether the account has this privilege on everything.
     pub fn may(&self, privilege: &str) -> bool {
         self.has(privilege, None, None)
+    }
+
+    /// Whether the account has this privilege on the whole of `database`.
+    pub fn allows(&self, privilege: &str, database: &str) -> bool {
+        self.has(privilege, Some(database), None)
+    }
+
+    /// Whether the account may give others what it has on everything.
+    pub fn may_give(&self) -> bool {
+        self.0.iter().any(|grant| grant.database == "*" && grant.may_give)
     }
 
     /// Whether no database can be hidden from this account.
@@ -87,11 +98,11 @@ impl Grants {
 fn grant(line: &str) -> Option<Grant> {
     let rest = line.strip_prefix("GRANT ")?;
     let (privileges, rest) = rest.split_once(" ON ")?;
-    let (place, _) = rest.split_once(" TO ")?;
+    let (place, grantee) = rest.split_once(" TO ")?;
     let place = place.trim_start_matches("TABLE ");
     let (database, table) = names::split_qualified(place)?;
     let privileges = privileges.split(", ").map(|p| p.trim().to_ascii_uppercase()).collect();
-    Some(Grant { privileges, database, table })
+    Some(Grant { privileges, database, table, may_give: grantee.contains(" WITH GRANT OPTION") })
 }
 
 /// SQL pattern match as in grants: `%` any text, `_` any character, backslash escapes.

@@ -20,6 +20,16 @@ impl Quoting {
             plain_backslash: has(&["NO_BACKSLASH_ESCAPES"]),
         }
     }
+
+    /// The least `sql_mode` under which a server reads text as this does.
+    pub fn sql_mode(self) -> &'static str {
+        match (self.ansi, self.plain_backslash) {
+            (false, false) => "",
+            (true, false) => "ANSI_QUOTES",
+            (false, true) => "NO_BACKSLASH_ESCAPES",
+            (true, true) => "ANSI_QUOTES,NO_BACKSLASH_ESCAPES",
+        }
+    }
 }
 
 /// What a piece of SQL is.

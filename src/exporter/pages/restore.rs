@@ -41,20 +41,21 @@ pub(super) fn block(command: &str) -> Markup {
 }
 
 /// What stands for the destination, by kind, and what to put there.
-fn destination(config: &SourceConfig) -> (&'static str, &'static str) {
+fn destination(config: &SourceConfig) -> (&'static [&'static str], &'static str) {
     match &config.kind {
         SourceKind::Mysql(_) => (
-            "mysql://root@NEW-HOST:3306",
-            "Put a new, empty server in place of NEW-HOST; unix:/PATH/TO/SOCKET works too. The account's password comes \
-             with --password-file FILE. One table only: --table DB.TABLE.",
+            &["mysql://restore@NEW-HOST:3306", "--password-file", "/PATH/TO/PASSWORD"],
+            "Put a new, empty server in place of NEW-HOST. The account restore is one that you make there for this \
+             (/usr/share/doc/backup-sla/docs/mysql-privileges.md); root works on the server itself, with --to unix:/PATH/TO/SOCKET. Accounts and grants \
+             come back too, unless you add --no-accounts. One table only: --table DB.TABLE.",
         ),
         SourceKind::Influxdb(_) => (
-            "http://NEW-HOST:8086",
+            &["http://NEW-HOST:8086"],
             "Put a new, empty InfluxDB in place of NEW-HOST; its backup service is expected on port 8088 \
              (--rpc-address HOST:PORT for another, required where the server answers on another port than 8086).",
         ),
         SourceKind::Files(_) => (
-            "/PATH/TO/AN/EMPTY/DIRECTORY",
+            &["/PATH/TO/AN/EMPTY/DIRECTORY"],
             "Put a directory that exists and is empty there; the tree appears in it under its full path. One path only: --path PATH.",
         ),
     }
@@ -70,7 +71,7 @@ pub(super) fn section(view: &View, config: &SourceConfig, history: &SourceHistor
     let name = config.name.as_str();
     let (to, note) = destination(config);
     let newest = history.points.first().map(|state| &state.point);
-    let restore = |more: &[&str]| program(view, &[&["restore", name, "--to", to], more].concat());
+    let restore = |more: &[&str]| program(view, &[&["restore", name, "--to"], to, more].concat());
     let is_same = newest.zip(history.newest_verified.as_ref()).is_some_and(|(a, b)| a.id == b.id);
     html! {
         section aria-labelledby="restore" {
@@ -99,7 +100,7 @@ pub(super) fn section(view: &View, config: &SourceConfig, history: &SourceHistor
                 p.muted { "Test restore into a sandbox, now." }
                 (block(&program(view, &["drill", name])))
                 p.muted { "Compare what was restored, by whatever means, with what the backup promises." }
-                (block(&program(view, &["verify", name, "--against", to])))
+                (block(&program(view, &[&["verify", name, "--against"], to].concat())))
                 p.muted { "Ask the repository for all recovery points." }
                 (block(&program(view, &["list", name])))
             } @else {

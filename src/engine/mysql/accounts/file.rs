@@ -78,12 +78,14 @@ pub struct Stored {
     pub steps: Vec<Step>,
     /// Accounts with a statement that is not about an account: it is never run.
     pub odd: BTreeSet<String>,
+    /// How a session must read them.
+    pub quoting: Quoting,
 }
 
 /// Read a file of this or an earlier version; `sql_mode` is that of the server that an earlier one was read from.
 pub fn parse(text: &str, sql_mode: &str) -> Stored {
     let quoting = if text.starts_with(HEAD) { Quoting::default() } else { Quoting::of_mode(sql_mode) };
-    let mut out = Stored::default();
+    let mut out = Stored { quoting, ..Stored::default() };
     let mut account = String::new();
     for statement in sql::statements(text, quoting) {
         if let Some(name) = statement.comments.last() {

@@ -12,10 +12,12 @@ pub use self::file::write;
 pub use self::read::{Accounts, prepare, read};
 pub use self::restore::Restoring;
 use self::statement::Object;
+use super::connection::Session;
 use super::names;
 use super::sql::Quoting;
 use crate::domain::digest::Digest;
-use crate::domain::manifest::{Inventory, ObjectFacts, ObjectKind};
+use crate::domain::manifest::{Inventory, Manifest, ObjectFacts, ObjectKind};
+use crate::error::Result;
 
 /// The drill's own account in a sandbox.
 pub const DRILL_ACCOUNT: &str = "backup_sla_drill";
@@ -74,7 +76,7 @@ impl AccountSql {
 }
 
 /// What is at a destination of the accounts that `inventory` promises, by name.
-pub fn promised_there(accounts: &[AccountSql], inventory: &Inventory) -> BTreeMap<String, ObjectFacts> {
+fn promised_there(accounts: &[AccountSql], inventory: &Inventory) -> BTreeMap<String, ObjectFacts> {
     let there: BTreeMap<&str, &AccountSql> = accounts.iter().map(|one| (one.name.as_str(), one)).collect();
     let promised = inventory.objects.iter().filter(|object| object.kind == ObjectKind::Account);
     promised
@@ -82,6 +84,27 @@ pub fn promised_there(accounts: &[AccountSql], inventory: &Inventory) -> BTreeMa
             Some((object.name.clone(), there.get(object.name.as_str())?.facts_like(object, inventory)))
         })
         .collect()
+}
+
+/// Accounts at a destination, and which of those that `manifest` promises are there as they should be.
+pub fn read_promised(
+    session: &mut Session,
+    manifest: &Manifest,
+) -> Result<(Vec<AccountSql>, BTreeMap<String, ObjectFacts>)> {
+    let product = &manifest.server.product;
+    prepare(session, product, "")?;
+    let all = read(session, product)?.all;
+    let mut there = promised_there(&all, &manifest.inventory);
+    let promised = manifest.inventory.objects.iter().filter(|object| object.kind == ObjectKind::Account);
+    let holds = promised.clone().all(|object| there.get(&object.name) == Some(object));
+    if let (Some(mode), false) = (manifest.settings.get("sql_mode").filter(|mode| !mode.is_empty()), holds) {
+        // Earlier versions read accounts under the server's own mode, which decides how names are quoted.
+        prepare(session, product, mode)?;
+        let before = promised_there(&read(session, product)?.all, &manifest.inventory);
+        there.extend(before.into_iter().filter(|(_, found)| manifest.inventory.objects.contains(found)));
+        prepare(session, product, "")?;
+    }
+    Ok((all, there))
 }
 
 /// Whether what the statement grants on is there after a restore of `inventory`.

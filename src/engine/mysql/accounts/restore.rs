@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::file::{Step, one_line, parse};
 use super::statement::Phase;
-use super::{EVERYBODY, prepare, promised_there, read};
+use super::{EVERYBODY, prepare, read_promised};
 use crate::domain::manifest::{Manifest, ObjectFacts, ObjectKind};
 use crate::engine::mysql::connection::{Account, Session, code};
 use crate::engine::mysql::names;
-use crate::engine::mysql::privileges::Grants;
+use crate::engine::mysql::sql::{Kind, Piece, Quoting, pieces};
 use crate::engine::{AccountsLoaded, LoadOptions};
 use crate::error::{Error, OrFailed, Result};
 use crate::repository::StoredFile;
@@ -31,6 +31,7 @@ pub struct Restoring<'a> {
     manifest: &'a Manifest,
     own: String,
     steps: Vec<Step>,
+    quoting: Quoting,
     fates: BTreeMap<String, Fate>,
     odd: BTreeSet<String>,
     /// Steps that were refused so far, and why.
@@ -59,11 +60,9 @@ impl<'a> Restoring<'a> {
         let text = file.read_at(0, length)?;
         let mode = manifest.settings.get("sql_mode").map_or("", String::as_str);
         let stored = parse(&String::from_utf8_lossy(&text), mode);
-        let mut session = open(to, manifest)?;
+        let mut session = Session::open(to)?;
         let own = session.value("SELECT CURRENT_USER()")?.unwrap_or_default();
-        may_make_accounts(&mut session, to)?;
-        let there = read(&mut session, &manifest.server.product)?.all;
-        let as_promised = promised_there(&there, &manifest.inventory);
+        let (there, as_promised) = read_promised(&mut session, manifest)?;
         let fate = |name: &String| match promised(manifest, name) {
             Some(promise) if as_promised.get(name) == Some(promise) => Fate::Same,
             _ if *name == own => Fate::Kept,
@@ -71,8 +70,9 @@ impl<'a> Restoring<'a> {
             _ => Fate::Kept,
         };
         let fates = there.iter().map(|account| (one_line(&account.name), fate(&account.name))).collect();
+        let quoting = stored.quoting;
         let mut restoring =
-            Self { to, manifest, own, steps: stored.steps, fates, odd: stored.odd, refused: Vec::new() };
+            Self { to, manifest, own, steps: stored.steps, quoting, fates, odd: stored.odd, refused: Vec::new() };
         restoring.run(&mut session, |phase| phase != Phase::Object)?;
         restoring.give_back_roles(&mut session)?;
         Ok(restoring)
@@ -80,19 +80,26 @@ impl<'a> Restoring<'a> {
 
     /// Give what needs tables and routines, as far as they exist.
     pub fn grant_objects(&mut self) -> Result<()> {
-        let mut session = open(self.to, self.manifest)?;
+        let mut session = Session::open(self.to)?;
         self.run(&mut session, |phase| phase == Phase::Object)
     }
 
     /// The data is there: everything that was refused once more, then look at what came of it.
     pub fn finish(mut self) -> Result<Outcome> {
-        let mut session = open(self.to, self.manifest)?;
-        for (step, _) in std::mem::take(&mut self.refused) {
-            self.step(&mut session, step)?;
-        }
+        let mut session = Session::open(self.to)?;
+        let refused = std::mem::take(&mut self.refused);
+        self.run_steps(&mut session, refused.into_iter().map(|(step, _)| step).collect())?;
         self.run(&mut session, |phase| phase == Phase::Object)?;
-        let there = read(&mut session, &self.manifest.server.product)?.all;
-        let there = promised_there(&there, &self.manifest.inventory);
+        let mut there = self.there(&mut session)?;
+        // What was as promised before may have lost the membership of a role that was made anew since.
+        let is_lost = |name: &String| promised(self.manifest, name) != there.get(name);
+        let same = self.fates.iter().filter(|(_, fate)| **fate == Fate::Same);
+        let lost: Vec<String> = same.map(|(name, _)| name.clone()).filter(is_lost).collect();
+        if !lost.is_empty() {
+            self.fates.retain(|name, _| !lost.contains(name));
+            self.run(&mut session, |phase| phase != Phase::Create)?;
+            there = self.there(&mut session)?;
+        }
         let is_kept = |name: &String| self.fates.get(&one_line(name)) == Some(&Fate::Kept);
         let mut out = Outcome {
             loaded: AccountsLoaded { asked: true, ..AccountsLoaded::default() },
@@ -111,6 +118,10 @@ impl<'a> Restoring<'a> {
             }
         }
         Ok(out)
+    }
+
+    fn there(&self, session: &mut Session) -> Result<BTreeMap<String, ObjectFacts>> {
+        Ok(read_promised(session, self.manifest)?.1)
     }
 
     fn why_kept(&self, name: &String) -> String {
@@ -140,10 +151,13 @@ impl<'a> Restoring<'a> {
     }
 
     fn run(&mut self, session: &mut Session, when: impl Fn(Phase) -> bool) -> Result<()> {
-        for step in self.steps.clone().into_iter().filter(|step| when(step.phase)) {
-            self.step(session, step)?;
-        }
-        Ok(())
+        let steps = self.steps.iter().filter(|step| when(step.phase)).cloned().collect();
+        self.run_steps(session, steps)
+    }
+
+    fn run_steps(&mut self, session: &mut Session, steps: Vec<Step>) -> Result<()> {
+        prepare(session, &self.manifest.server.product, self.quoting.sql_mode())?;
+        steps.into_iter().try_for_each(|step| self.step(session, step))
     }
 
     /// Run one step; a refusal is kept for later, a server that is gone is an error.
@@ -167,9 +181,16 @@ impl<'a> Restoring<'a> {
                 self.refuse(step.clone(), error)?;
             }
         }
-        let done = if step.oracle { under_oracle(session, &step.sql) } else { session.rows(&step.sql).map(drop) };
+        let done = if step.oracle { self.under_oracle(session, &step.sql) } else { session.rows(&step.sql).map(drop) };
         self.refused.retain(|(other, _)| *other != step);
         done.or_else(|error| self.refuse(step, error))
+    }
+
+    fn under_oracle(&self, session: &mut Session, sql: &str) -> Result<()> {
+        session.rows("SET SESSION sql_mode = 'ORACLE'")?;
+        let done = session.rows(sql);
+        prepare(session, &self.manifest.server.product, self.quoting.sql_mode())?;
+        done.map(drop)
     }
 
     fn refuse(&mut self, step: Step, error: Error) -> Result<()> {
@@ -203,12 +224,6 @@ impl<'a> Restoring<'a> {
     }
 }
 
-fn open(to: &Account, manifest: &Manifest) -> Result<Session> {
-    let mut session = Session::open(to)?;
-    prepare(&mut session, &manifest.server.product, "")?;
-    Ok(session)
-}
-
 fn promised<'a>(manifest: &'a Manifest, name: &str) -> Option<&'a ObjectFacts> {
     manifest.inventory.objects.iter().find(|object| object.kind == ObjectKind::Account && object.name == name)
 }
@@ -220,29 +235,8 @@ fn removal(step: &Step) -> String {
     if step.account == EVERYBODY || step.phase != Phase::Create {
         return format!("REVOKE ALL PRIVILEGES, GRANT OPTION FROM {EVERYBODY}");
     }
-    let pieces = crate::engine::mysql::sql::pieces(definition, crate::engine::mysql::sql::Quoting::default());
-    let end = pieces
-        .iter()
-        .take_while(|piece| piece.kind != crate::engine::mysql::sql::Kind::Word)
-        .last()
-        .map_or(0, crate::engine::mysql::sql::Piece::end);
+    let pieces = pieces(definition, Quoting::default());
+    let end = pieces.iter().take_while(|piece| piece.kind != Kind::Word).last().map_or(0, Piece::end);
     let kind = if step.sql.starts_with("CREATE ROLE ") { "ROLE" } else { "USER" };
     format!("DROP {kind} IF EXISTS {}", &definition[..end])
-}
-
-fn under_oracle(session: &mut Session, sql: &str) -> Result<()> {
-    session.rows("SET SESSION sql_mode = 'ORACLE'")?;
-    let done = session.rows(sql);
-    session.rows("SET SESSION sql_mode = ''")?;
-    done.map(drop)
-}
-
-/// Found before anything is loaded, not after hours of it.
-fn may_make_accounts(session: &mut Session, to: &Account) -> Result<()> {
-    let grants = Grants::read(&session.column("SHOW GRANTS")?);
-    if grants.may("CREATE USER") {
-        return Ok(());
-    }
-    Err(Error::failed(format!("cannot restore accounts to {}: the account there has no CREATE USER", to.describe()))
-        .hint("grant what /usr/share/doc/backup-sla/docs/mysql-privileges.md lists for the destination of a restore, or leave accounts out with --no-accounts"))
 }

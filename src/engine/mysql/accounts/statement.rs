@@ -163,7 +163,7 @@ mod tests {
             ("GRANT SELECT, INSERT ON *.* TO `u`@`%`", Some(Phase::Privileges)),
             ("GRANT SELECT ON `a\\_b`.* TO `u`@`%`", Some(Phase::Privileges)),
             ("REVOKE SELECT ON `a`.* FROM `u`@`%`", Some(Phase::Privileges)),
-            ("GRANT SELECT (`x ON y`.`) TO `) ON `d`.`t` TO `u`@`%`", None),
+            ("GRANT SELECT (`x ON y`, `) TO `) ON `d`.`t` TO `u`@`%`", Some(Phase::Object)),
             ("GRANT SELECT (`x ON y`) ON `d`.`t` TO `u`@`%`", Some(Phase::Object)),
             ("CALL app.x", None),
             ("GRANT SELECT ON *.* TO `u`@`%`; CALL app.x", None),

@@ -134,12 +134,18 @@ async fn a_source_page_gives_the_commands_and_the_evidence() {
     assert_says(
         &text,
         &[
-            &format!("{program} restore agama --to mysql://root@NEW-HOST:3306 --recovery-point old<"),
-            &format!("{program} restore agama --to mysql://root@NEW-HOST:3306 --recovery-point new<"),
+            &format!(
+                "{program} restore agama --to mysql://restore@NEW-HOST:3306 --password-file /PATH/TO/PASSWORD --recovery-point old<"
+            ),
+            &format!(
+                "{program} restore agama --to mysql://restore@NEW-HOST:3306 --password-file /PATH/TO/PASSWORD --recovery-point new<"
+            ),
             "a drill FAILED on it",
             " --at 2026-09-21T13:13:20Z<",
             &format!("{program} drill agama<"),
-            &format!("{program} verify agama --against mysql://root@NEW-HOST:3306<"),
+            &format!(
+                "{program} verify agama --against mysql://restore@NEW-HOST:3306 --password-file /PATH/TO/PASSWORD<"
+            ),
             "What disagrees",
             "<span class=\"id\">a.b</span>",
             "role=\"img\"",
