@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::output;
 use super::{Session, Sources};
 use crate::app::App;
-use crate::error::Result;
+use crate::error::{Result, Side};
 use crate::exporter::refresh::{Exporter, View};
 use crate::operations::{know, refresh_points};
 use crate::repository::Listing;
@@ -27,8 +27,9 @@ pub fn show(app: &App, names: &[String], json: bool) -> Result<u8> {
     let mut problems = Vec::new();
     for name in names {
         problems.push(match ask(name) {
-            Ok(listing) => listing.damaged.first().map(ToString::to_string),
-            Err(error) => Some(error.to_string()),
+            Ok(listing) => listing.damaged.first().map(|error| (error.to_string(), Side::Repository)),
+            // Most of what can be wrong with a look at a repository is wrong with that.
+            Err(error) => Some((error.to_string(), error.side().unwrap_or(Side::Repository))),
         });
     }
     // The same way as the metrics, so that both say the same.
@@ -45,7 +46,7 @@ pub fn show(app: &App, names: &[String], json: bool) -> Result<u8> {
     Ok(u8::from(lines.iter().any(|line| line.problem.is_some())))
 }
 
-fn line(view: &View, name: &str, problem: Option<String>) -> SourceStatus {
+fn line(view: &View, name: &str, problem: Option<(String, Side)>) -> SourceStatus {
     status::of(view, &view.config.sources[name]).with_problem(problem)
 }
 
@@ -103,7 +104,8 @@ fn print(lines: &[SourceStatus]) -> Result<()> {
             output::line(&format!("{name}: the ledger began {since}; what was known of earlier runs is lost"))?;
         }
         if let Some(problem) = &line.problem {
-            output::line(&format!("{}: the repository is in trouble: {problem}", line.source))?;
+            let side = line.problem_side.unwrap_or(Side::Repository.name());
+            output::line(&format!("{}: the {side} is in trouble: {problem}", line.source))?;
         }
         for operation in &line.running {
             output::line(&format!("{}: a {operation} is running", line.source))?;

@@ -26,9 +26,9 @@ impl Secret {
         let password = match self {
             Self::Fixed(password) => password.clone(),
             Self::File(path) => read_secret_file(path).map_err(|error| {
-                error
-                    .with_kind(Kind::Failed)
-                    .hint("put the file back as it was: without its password no backup of this repository can be restored")
+                error.with_kind(Kind::Failed).hint(
+                    "put the file back as it was: without its password no backup of this repository can be restored",
+                )
             })?,
         };
         let marked = format!("{BYTE_ORDER_MARK}{}", password.expose_secret());
