@@ -231,7 +231,7 @@ impl App {
     /// Whether something can be written to the state directory now.
     pub fn check_state(&self) -> Result<()> {
         let path = self.config.state_dir.join(format!(".written-by-{}", std::process::id()));
-        let written = fs::write(&path, [0; PROBE]);
+        let written = fs::write(&path, vec![0; PROBE]);
         let _ = fs::remove_file(&path);
         written.map_err(|error| {
             state_failure(format!("cannot write to the state directory {}", self.config.state_dir.display()), error)

@@ -72,15 +72,17 @@ fn derive(config: &Path) -> Option<String> {
     }
     let place = fs::canonicalize(config).or_else(|_| std::path::absolute(config)).ok()?;
     let material = format!("{machine}\0{}\0{}", host_name(), place.display());
-    Some(hex(&blake3::derive_key(PURPOSE, material.as_bytes())))
+    let mut id = [0; 16];
+    id.copy_from_slice(&blake3::derive_key(PURPOSE, material.as_bytes())[..16]);
+    Some(hex(id))
 }
 
 fn random() -> String {
-    hex(&rand::random::<[u8; 16]>())
+    hex(rand::random())
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+fn hex(id: [u8; 16]) -> String {
+    format!("{:032x}", u128::from_be_bytes(id))
 }
 
 fn host_name() -> String {
