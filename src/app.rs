@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -18,13 +18,16 @@ use crate::engine::Engine;
 use crate::engine::files::FilesEngine;
 use crate::engine::influxdb::{InfluxdbEngine, Memory};
 use crate::engine::mysql::MysqlEngine;
-use crate::error::{Error, Kind, OrFailed, Result};
+use crate::error::{Error, Kind, OrFailed, Result, Side};
 use crate::host::this_host;
 use crate::ledger::{Ledger, Operation};
 use crate::repository::Repository;
 use crate::repository::restic::ResticRepository;
 use crate::sandbox::Sandbox;
 use crate::sandbox::local::LocalSandbox;
+
+/// Bytes that are written to find out whether the state directory takes any: as many as the ledger needs for a record.
+const PROBE: usize = 64 * 1024;
 
 /// Everything a command needs.
 pub struct App {
@@ -75,7 +78,7 @@ impl App {
     pub fn open(config: Config, clock: Arc<dyn Clock>, runtime: Handle) -> Result<Self> {
         private_directory(&config.state_dir)?;
         private_directory(&config.state_dir.join("locks"))?;
-        let host = this_host(&config.state_dir, config.host.as_deref())?;
+        let host = this_host(&config.state_dir, &config.file, config.host.as_deref())?;
         let ledger = runtime.block_on(Ledger::open(&config.state_dir, clock.clone()))?;
         runtime.block_on(ledger.recover())?;
         let repositories =
@@ -100,7 +103,7 @@ impl App {
         };
         let wire = |new: &RepositoryConfig| Some((new.name.clone(), same(new).or_else(|| repository(new))?));
         let repositories = config.repositories.values().filter_map(wire).collect();
-        let host = this_host(&config.state_dir, config.host.as_deref())?;
+        let host = this_host(&config.state_dir, &config.file, config.host.as_deref())?;
         let (clock, ledger, runtime) = (self.clock.clone(), self.ledger.clone(), self.runtime.clone());
         Ok(Self { config, clock, ledger, host, said_of_others: Mutex::default(), runtime, repositories })
     }
@@ -230,6 +233,16 @@ impl App {
         Ok(ServiceLock(file))
     }
 
+    /// Whether something can be written to the state directory now.
+    pub fn check_state(&self) -> Result<()> {
+        let path = self.config.state_dir.join(format!(".written-by-{}", std::process::id()));
+        let written = fs::write(&path, vec![0; PROBE]);
+        let _ = fs::remove_file(&path);
+        written.map_err(|error| {
+            state_failure(format!("cannot write to the state directory {}", self.config.state_dir.display()), error)
+        })
+    }
+
     /// Whether a service runs on this state directory.
     pub fn is_served(&self) -> Result<bool> {
         let path = self.config.state_dir.join("locks/service.lock");
@@ -245,7 +258,7 @@ impl App {
     pub fn lock(&self, source: &str, operation: &str) -> Result<SourceLock> {
         let path = self.config.state_dir.join("locks").join(format!("{source}.{operation}.lock"));
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let file = file.or_failed(format!("open lock {}", path.display()))?;
+        let file = file.map_err(|error| state_failure(format!("open lock {}", path.display()), error))?;
         match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(SourceLock(file)),
             Err(rustix::io::Errno::WOULDBLOCK) => {
@@ -300,6 +313,19 @@ fn repository(config: &RepositoryConfig) -> Option<Arc<dyn Repository>> {
     }
 }
 
+/// A failed system call in the state directory, with what the person on call can do about it.
+fn state_failure(what: String, error: io::Error) -> Error {
+    let hint = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "the file system of `state_dir` is full: free space there or make it larger; the repositories are elsewhere"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => "the file system of `state_dir` is mounted read-only",
+        io::ErrorKind::PermissionDenied => "the user that runs backup-sla must own `state_dir`",
+        _ => "look at the file system of `state_dir`",
+    };
+    Error::failed(what).because(error).hint(hint).on(Side::State)
+}
+
 fn private_directory(path: &Path) -> Result<()> {
     if path.is_dir() {
         return Ok(());
@@ -307,6 +333,7 @@ fn private_directory(path: &Path) -> Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
         Error::failed(format!("create directory {}", path.display()))
             .because(error)
+            .on(Side::State)
             .hint("set `state_dir` to a place that this user may write")
     })
 }

@@ -15,6 +15,7 @@ use crate::domain::forecast::Forecast;
 use crate::domain::history::{Share, Verdict};
 use crate::domain::schedule::Work;
 use crate::domain::sla::{self, Judgement, Objective, Objectives};
+use crate::error::Side;
 use crate::exporter::refresh::View;
 use crate::exporter::service_state::Progress;
 use crate::ledger::{Operation, Outcome, Run, SourceFigures};
@@ -33,9 +34,12 @@ pub struct SourceStatus {
     pub kind: String,
     /// Name of its repository.
     pub repository: String,
-    /// What is wrong with the repository; where it could not be asked, the figures are the last known ones.
+    /// What is wrong with the repository or the state directory; where the former could not be asked, the figures are the last known ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// What it is wrong with: `repository` or `state directory`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem_side: Option<&'static str>,
     /// What the source had and its newest recovery point has not, one sentence each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
@@ -133,8 +137,8 @@ pub struct Ended {
 impl SourceStatus {
     /// The same, with what is wrong with its repository.
     #[must_use]
-    pub fn with_problem(mut self, problem: Option<String>) -> Self {
-        self.problem = problem;
+    pub fn with_problem(mut self, problem: Option<(String, Side)>) -> Self {
+        (self.problem, self.problem_side) = problem.map(|(problem, side)| (problem, side.name())).unzip();
         self
     }
 
@@ -346,6 +350,7 @@ pub fn of(view: &View, config: &SourceConfig) -> SourceStatus {
         repository: config.repository.clone(),
         problem: is_down.then(|| format!("repository {} could not be read when it was last tried", config.repository)),
         left_out: Vec::new(),
+        problem_side: is_down.then(|| Side::Repository.name()),
         objectives: promised(&config.objectives),
         measured: measured(figures, view.now),
         forecast: view.forecasts.get(&config.name).copied(),

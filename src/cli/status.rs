@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::config::SourceConfig;
 use crate::domain::schedule::Work;
 use crate::domain::sla::{Judgement, Objective};
-use crate::error::Result;
+use crate::error::{Result, Side};
 use crate::exporter::pages::words::beside;
 use crate::exporter::refresh::{Exporter, View};
 use crate::ledger::SourceFigures;
@@ -78,11 +78,13 @@ pub fn show(app: &App, names: &[String], form: &Form) -> Result<u8> {
         problems.push(match ask(name) {
             Ok(Some(listing)) => {
                 let newest = listing.points.last().map(|point| point.manifest.not_in_it().collect());
-                (listing.damaged.first().map(ToString::to_string), newest.unwrap_or_default())
+                let damage = listing.damaged.first().map(|error| (error.to_string(), Side::Repository));
+                (damage, newest.unwrap_or_default())
             }
             // Before the very first backup there is nothing to be in trouble.
             Ok(None) => (None, Vec::new()),
-            Err(error) => (Some(error.to_string()), Vec::new()),
+            // Most of what can be wrong with a look at a repository is wrong with that.
+            Err(error) => (Some((error.to_string(), error.side().unwrap_or(Side::Repository))), Vec::new()),
         });
     }
     // The same way as the metrics, so that both say the same.
@@ -143,7 +145,7 @@ fn missed_in_words<K: std::fmt::Display>(missed: &BTreeMap<K, u64>) -> Option<St
     (!words.is_empty()).then(|| words.join(", "))
 }
 
-fn line(view: &View, name: &str, problem: Option<String>) -> SourceStatus {
+fn line(view: &View, name: &str, problem: Option<(String, Side)>) -> SourceStatus {
     status::of(view, &view.config.sources[name]).with_problem(problem)
 }
 
@@ -230,7 +232,8 @@ fn print(lines: &[SourceStatus], zone: Tz) -> Result<()> {
             output::line(&format!("{name}: the ledger began {since}; what was known of earlier runs is lost"))?;
         }
         if let Some(problem) = &line.problem {
-            output::line(&format!("{}: the repository is in trouble: {problem}", line.source))?;
+            let side = line.problem_side.unwrap_or(Side::Repository.name());
+            output::line(&format!("{}: the {side} is in trouble: {problem}", line.source))?;
         }
         for said in &line.left_out {
             output::line(&format!("{}: {said}", line.source))?;

@@ -31,6 +31,8 @@ pub use secret::{read_private_file, read_secret_file};
 /// Resolved configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// The file it was read from.
+    pub file: PathBuf,
     /// Ledger, locks, caches.
     pub state_dir: PathBuf,
     /// Name of this host in backups; recovery points of that name are its own. None: the system's host name.

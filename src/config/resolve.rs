@@ -54,6 +54,7 @@ pub(super) fn config(reading: &Reading<'_>, table: &DeTable<'_>) -> Config {
     }
 
     Config {
+        file: reading.file().to_owned(),
         state_dir: state_dir.unwrap_or_else(|| PathBuf::from(DEFAULT_STATE_DIR)),
         host,
         timezone: timezone.unwrap_or(chrono_tz::Tz::UTC),

@@ -182,6 +182,8 @@ metrics! {
         "Scheduled runs that did not begin because the service was down or they could not start, since the ledger exists."
     SCHEDULER_LAST_TICK Gauge "backup_sla_scheduler_last_tick_timestamp_seconds" "seconds" []
         "When the scheduler last looked for work; 0 if this process has none."
+    STATE_WRITABLE Gauge "backup_sla_state_writable" "1" []
+        "1 if the state directory could be written when it was last tried, 0 if not: nothing is recorded and nothing can begin then."
     CONFIG_LAST_RELOAD_SUCCESS Gauge "backup_sla_config_last_reload_success" "1" []
         "1 if the configuration in use is the one last read, 0 if the last one read was refused."
     SANDBOXES Gauge "backup_sla_sandboxes" "1" []

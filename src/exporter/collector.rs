@@ -42,6 +42,7 @@ pub fn collect_momentary(view: &View, mut out: Exposition) -> Exposition {
     }
     let tick = service.scheduler.as_ref().and_then(|scheduler| scheduler.last_tick);
     out.set(&m::SCHEDULER_LAST_TICK, &[], timestamp(tick));
+    out.set(&m::STATE_WRITABLE, &[], truth(service.state_trouble.is_none()));
     let is_current = service.last_reload.as_ref().is_none_or(|reload| reload.error.is_none());
     out.set(&m::CONFIG_LAST_RELOAD_SUCCESS, &[], truth(is_current));
     out.set(&m::SANDBOXES, &[], whole(service.sandboxes));

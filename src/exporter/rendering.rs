@@ -51,6 +51,7 @@ pub fn is_momentary(metric: &Metric) -> bool {
         &m::REPOSITORY_AVAILABLE,
         &m::ENCRYPTION_KEY_AVAILABLE,
         &m::SCHEDULER_LAST_TICK,
+        &m::STATE_WRITABLE,
         &m::CONFIG_LAST_RELOAD_SUCCESS,
         &m::SANDBOXES,
         &m::OLDEST_SANDBOX,

@@ -14,7 +14,7 @@ use crate::domain::drill::{Check, DrillReport, Stage, Verdict};
 use crate::domain::left_out::LeftOut;
 use crate::domain::manifest::Manifest;
 use crate::engine::{LoadOptions, StoredPoint};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, Side};
 use crate::ledger::{Operation, Outcome, RunResult};
 use crate::run_context::RunContext;
 use crate::sandbox::{Access, Instance, SandboxSpec};
@@ -134,7 +134,9 @@ fn restore_and_prove(
     context: &RunContext,
 ) -> Result<(Finding, Option<f64>)> {
     let spec = source.engine.sandbox(point)?;
-    let mut instance = stages.run(Stage::Provision, || source.sandbox.provision(&spec, &new_id(), context))?;
+    let mut instance = stages
+        .run(Stage::Provision, || source.sandbox.provision(&spec, &new_id(), context))
+        .map_err(|error| error.on(Side::Sandbox))?;
     let access = instance.access().clone();
     let at = source.engine.destination(&spec, &access);
     let scope = Scope { apart: true, ..Scope::all() };

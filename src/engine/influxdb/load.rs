@@ -116,7 +116,7 @@ impl Loading<'_> {
         let mut warnings = Vec::new();
         for (name, database) in &facts.databases {
             for (policy, wanted) in &database.policies {
-                let keeps = wanted.kept_nanoseconds();
+                let Some(keeps) = wanted.kept_nanoseconds() else { continue };
                 let old = |window: &&Window| window.policy == *policy && window.end.saturating_add(keeps) < now;
                 let old = database.windows.iter().filter(old).count();
                 if old > 0 {

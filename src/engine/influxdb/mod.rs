@@ -111,7 +111,9 @@ impl InfluxdbEngine {
 impl Engine for InfluxdbEngine {
     fn preflight(&self) -> Result<Preflight> {
         let mut client = self.client(&Cancel::default())?;
-        let survey = survey::survey(&mut client, &self.config.databases, false)?;
+        // Where the server limits what one question may be about, the backup's own questions are tried.
+        let is_limited = client.limits().series.is_some();
+        let survey = survey::survey(&mut client, &self.config.databases, is_limited)?;
         let (_, tool) = server::program(self.config.programs.as_deref()).map_err(needed_here)?;
         reach_backup_service(&self.config.rpc_address)?;
         let shards: usize = survey.databases.values().map(|database| database.shards.len()).sum();

@@ -52,6 +52,10 @@ impl Trouble {
 /// What is wrong with the service itself and with its repositories.
 pub(super) fn of_service(view: &View) -> Vec<Trouble> {
     let mut all = Vec::new();
+    if let Some(reason) = view.service.state_trouble.clone() {
+        let what = "The state directory cannot be written: nothing is recorded, and no backup or drill can begin";
+        all.push(Trouble { reason, ..Trouble::new(what, None) });
+    }
     let known = view.config.repositories.keys();
     for (name, state) in known.filter_map(|name| Some((name, view.service.repositories.get(name)?))) {
         if state.key_available == Some(false) {

@@ -82,6 +82,7 @@ pub(crate) fn config(state_dir: &Path, sources: &[&str]) -> Config {
         password_file: None,
     };
     Config {
+        file: state_dir.join("config.toml"),
         state_dir: state_dir.to_owned(),
         host: None,
         timezone: chrono_tz::UTC,

@@ -331,7 +331,7 @@ fn within(spans: &[Span], due: DateTime<Utc>) -> bool {
 }
 
 /// Exported, and not what this model is about: the service itself, repositories.
-const ELSEWHERE: [&str; 13] = [
+const ELSEWHERE: [&str; 14] = [
     "backup_sla_test_page_",
     "process_",
     "backup_sla_build_info",
@@ -341,6 +341,7 @@ const ELSEWHERE: [&str; 13] = [
     "backup_sla_oldest_sandbox",
     "backup_sla_scheduler_last_tick",
     "backup_sla_config_last_reload",
+    "backup_sla_state_writable",
     "backup_sla_ledger_last_read",
     "backup_sla_operation_progress_ratio",
     "backup_sla_source_info",
