@@ -66,7 +66,7 @@ DRILL_OUTCOME = " + ".join(
 
 PROMISES_BROKEN = f"sum by {ONE} ({of_source('objective_met')} == bool 0)"
 # -1 where none is broken and something is pending.
-BROKEN_OR_PENDING = f"{PROMISES_BROKEN} > 0 or on {ONE} -1 * {PENDING} or on {ONE} {PROMISES_BROKEN}"
+BROKEN_OR_PENDING = f"{PROMISES_BROKEN} > 0 or on {ONE} -1 * max by {ONE} {PENDING} or on {ONE} {PROMISES_BROKEN}"
 
 # Of the time in which a promise may be broken, the share that is left; below 0 it is overspent, -1 stands for twice the
 # budget and everything worse. A promise of "always" has no budget.
