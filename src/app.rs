@@ -2,27 +2,32 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use secrecy::ExposeSecret;
 use tokio::runtime::Handle;
 
 use crate::clock::Clock;
 use crate::config::{Assertion, Config, RepositoryConfig, RepositoryKind, SourceConfig, SourceKind};
+use crate::domain::host::ThisHost;
 use crate::domain::sla::Objectives;
 use crate::engine::Engine;
 use crate::engine::files::FilesEngine;
 use crate::engine::influxdb::{InfluxdbEngine, Memory};
 use crate::engine::mysql::MysqlEngine;
-use crate::error::{Error, Kind, OrFailed, Result};
+use crate::error::{Error, Kind, OrFailed, Result, Side};
+use crate::host::this_host;
 use crate::ledger::{Ledger, Operation};
 use crate::repository::Repository;
 use crate::repository::restic::ResticRepository;
 use crate::sandbox::Sandbox;
 use crate::sandbox::local::LocalSandbox;
+
+/// Bytes that are written to find out whether the state directory takes any: as many as the ledger needs for a record.
+const PROBE: usize = 64 * 1024;
 
 /// Everything a command needs.
 pub struct App {
@@ -32,6 +37,10 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     /// History.
     pub ledger: Ledger,
+    /// Whose recovery points count.
+    pub host: ThisHost,
+    /// What was last said of other hosts' recovery points, by source: it is said again when it changes.
+    pub said_of_others: Mutex<BTreeMap<String, String>>,
     runtime: Handle,
     repositories: BTreeMap<String, Arc<dyn Repository>>,
 }
@@ -69,11 +78,12 @@ impl App {
     pub fn open(config: Config, clock: Arc<dyn Clock>, runtime: Handle) -> Result<Self> {
         private_directory(&config.state_dir)?;
         private_directory(&config.state_dir.join("locks"))?;
+        let host = this_host(&config.state_dir, &config.file, config.host.as_deref())?;
         let ledger = runtime.block_on(Ledger::open(&config.state_dir, clock.clone()))?;
         runtime.block_on(ledger.recover())?;
         let repositories =
             config.repositories.values().filter_map(|r| Some((r.name.clone(), repository(r)?))).collect();
-        Ok(Self { config, clock, ledger, runtime, repositories })
+        Ok(Self { config, clock, ledger, host, said_of_others: Mutex::default(), runtime, repositories })
     }
 
     /// The same state directory, ledger and clock with another configuration. A repository that did not change stays the
@@ -87,13 +97,15 @@ impl App {
         let same = |new: &RepositoryConfig| {
             let old = self.config.repositories.get(&new.name)?;
             let secret = |of: &RepositoryConfig| of.password.as_ref().map(|it| it.expose_secret().to_owned());
-            let is_same = old.kind == new.kind && old.url == new.url && secret(old) == secret(new);
+            let is_same = (old.kind, &old.url, &old.password_file) == (new.kind, &new.url, &new.password_file)
+                && secret(old) == secret(new);
             if is_same { self.repositories.get(&new.name).cloned() } else { None }
         };
         let wire = |new: &RepositoryConfig| Some((new.name.clone(), same(new).or_else(|| repository(new))?));
         let repositories = config.repositories.values().filter_map(wire).collect();
+        let host = this_host(&config.state_dir, &config.file, config.host.as_deref())?;
         let (clock, ledger, runtime) = (self.clock.clone(), self.ledger.clone(), self.runtime.clone());
-        Ok(Self { config, clock, ledger, runtime, repositories })
+        Ok(Self { config, clock, ledger, host, said_of_others: Mutex::default(), runtime, repositories })
     }
 
     /// Run a ledger query to its end.
@@ -141,6 +153,11 @@ impl App {
             objectives: config.objectives.clone(),
             assertions: config.assertions.clone(),
         })
+    }
+
+    /// The driver of a configured repository; none if there is no such one, or none that is built.
+    pub fn repository(&self, name: &str) -> Option<Arc<dyn Repository>> {
+        self.repositories.get(name).cloned()
     }
 
     /// All sources of the configuration that this version can work with.
@@ -216,6 +233,16 @@ impl App {
         Ok(ServiceLock(file))
     }
 
+    /// Whether something can be written to the state directory now.
+    pub fn check_state(&self) -> Result<()> {
+        let path = self.config.state_dir.join(format!(".written-by-{}", std::process::id()));
+        let written = fs::write(&path, vec![0; PROBE]);
+        let _ = fs::remove_file(&path);
+        written.map_err(|error| {
+            state_failure(format!("cannot write to the state directory {}", self.config.state_dir.display()), error)
+        })
+    }
+
     /// Whether a service runs on this state directory.
     pub fn is_served(&self) -> Result<bool> {
         let path = self.config.state_dir.join("locks/service.lock");
@@ -231,7 +258,7 @@ impl App {
     pub fn lock(&self, source: &str, operation: &str) -> Result<SourceLock> {
         let path = self.config.state_dir.join("locks").join(format!("{source}.{operation}.lock"));
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let file = file.or_failed(format!("open lock {}", path.display()))?;
+        let file = file.map_err(|error| state_failure(format!("open lock {}", path.display()), error))?;
         match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(SourceLock(file)),
             Err(rustix::io::Errno::WOULDBLOCK) => {
@@ -276,10 +303,27 @@ impl Memory for LedgerMemory {
 fn repository(config: &RepositoryConfig) -> Option<Arc<dyn Repository>> {
     match (config.kind, &config.password) {
         (RepositoryKind::Restic, Some(password)) if Path::new(&config.url).is_absolute() => {
-            Some(Arc::new(ResticRepository::new(PathBuf::from(&config.url), password.clone())))
+            let place = PathBuf::from(&config.url);
+            Some(Arc::new(match &config.password_file {
+                Some(file) => ResticRepository::with_password_file(place, file.clone()),
+                None => ResticRepository::new(place, password.clone()),
+            }))
         }
         _ => None,
     }
+}
+
+/// A failed system call in the state directory, with what the person on call can do about it.
+fn state_failure(what: String, error: io::Error) -> Error {
+    let hint = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "the file system of `state_dir` is full: free space there or make it larger; the repositories are elsewhere"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => "the file system of `state_dir` is mounted read-only",
+        io::ErrorKind::PermissionDenied => "the user that runs backup-sla must own `state_dir`",
+        _ => "look at the file system of `state_dir`",
+    };
+    Error::failed(what).because(error).hint(hint).on(Side::State)
 }
 
 fn private_directory(path: &Path) -> Result<()> {
@@ -289,6 +333,7 @@ fn private_directory(path: &Path) -> Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
         Error::failed(format!("create directory {}", path.display()))
             .because(error)
+            .on(Side::State)
             .hint("set `state_dir` to a place that this user may write")
     })
 }

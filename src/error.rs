@@ -24,10 +24,33 @@ pub enum Kind {
     Busy,
 }
 
+/// Where an error comes from, where that decides who has to do something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The state directory of this host: ledger, locks, what waits there.
+    State,
+    /// The repository.
+    Repository,
+    /// The sandbox of a drill.
+    Sandbox,
+}
+
+impl Side {
+    /// As people read it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::State => "state directory",
+            Self::Repository => "repository",
+            Self::Sandbox => "sandbox",
+        }
+    }
+}
+
 /// An error with its object, cause and hint.
 #[derive(Debug)]
 pub struct Error {
     kind: Kind,
+    side: Option<Side>,
     what: String,
     hint: Option<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
@@ -36,7 +59,7 @@ pub struct Error {
 impl Error {
     /// An error of `kind`; `what` reads "verb object" or "verb object: cause".
     pub fn new(kind: Kind, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), hint: None, source: None }
+        Self { kind, side: None, what: what.into(), hint: None, source: None }
     }
 
     /// The configuration or the arguments are wrong.
@@ -85,6 +108,18 @@ impl Error {
     pub fn with_kind(mut self, kind: Kind) -> Self {
         self.kind = kind;
         self
+    }
+
+    /// Say where it comes from; what was said nearer to the cause stays.
+    #[must_use]
+    pub fn on(mut self, side: Side) -> Self {
+        self.side.get_or_insert(side);
+        self
+    }
+
+    /// Where it comes from, where that is known.
+    pub fn side(&self) -> Option<Side> {
+        self.side
     }
 
     /// What the error means for the run.

@@ -9,6 +9,9 @@ use crate::config;
 use crate::engine::{Destination, HttpDestination};
 use crate::error::{Error, Result};
 
+/// Where an InfluxDB answers if nobody changed it.
+const HTTP_PORT: u16 = 8086;
+
 /// How to get into the destination.
 #[derive(Debug, Args)]
 pub struct Credentials {
@@ -21,7 +24,8 @@ pub struct Credentials {
     /// CA certificate: TLS is required and the server verified against it
     #[arg(long, value_name = "FILE")]
     tls_ca: Option<PathBuf>,
-    /// Backup service of an InfluxDB destination [default: port 8088 of the same host]
+    /// Backup service of an InfluxDB destination, its own `bind-address` [default: port 8088 where the server answers on
+    /// port 8086; required otherwise]
     #[arg(long, value_name = "HOST:PORT")]
     rpc_address: Option<String>,
 }
@@ -68,7 +72,7 @@ fn http(
     credentials: &Credentials,
     password: Option<SecretString>,
 ) -> Result<Destination> {
-    let (user, host, port) = place(text, rest, credentials.user.as_deref().unwrap_or_default(), 8086)?;
+    let (user, host, port) = place(text, rest, credentials.user.as_deref().unwrap_or_default(), HTTP_PORT)?;
     if host.contains(['/', '?', '#']) {
         return Err(Error::configuration(format!("read destination `{text}`: something follows the port")));
     }
@@ -76,7 +80,8 @@ fn http(
     Ok(Destination::Http(Box::new(HttpDestination {
         url: format!("{scheme}://{host}:{port}"),
         socket: None,
-        transfer_address: credentials.rpc_address.clone().unwrap_or_else(|| format!("{host}:8088")),
+        // Beside a server on another port, the usual port of the same host is as a rule production's.
+        transfer_address: credentials.rpc_address.clone().or((port == HTTP_PORT).then(|| format!("{host}:8088"))),
         user,
         password,
         tls_ca: credentials.tls_ca.clone(),
@@ -111,6 +116,17 @@ mod tests {
 
     fn read(text: &str) -> Result<Destination> {
         parse(text, &Credentials { user: None, password_file: None, tls_ca: None, rpc_address: None })
+    }
+
+    #[test]
+    fn the_usual_transfer_port_is_assumed_only_beside_the_usual_http_port() {
+        let transfer = |text: &str| match read(text) {
+            Ok(Destination::Http(to)) => to.transfer_address,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(transfer("http://[::1]").as_deref(), Some("[::1]:8088"));
+        assert_eq!(transfer("https://new.example.org:8086/").as_deref(), Some("new.example.org:8088"));
+        assert_eq!(transfer("http://127.0.0.1:9086"), None);
     }
 
     #[test]

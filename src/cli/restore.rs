@@ -1,10 +1,11 @@
 //! `backup-sla restore SOURCE --to DESTINATION`
 
+use chrono_tz::Tz;
 use clap::Args;
 
 use super::destination::{self, Credentials};
 use super::output;
-use super::{PointArguments, Session};
+use super::{HostArguments, PointArguments, Session};
 use crate::engine::{AccountsLoaded, LoadOptions};
 use crate::error::Result;
 use crate::operations::restore::{RestoreReport, RestoreRequest, restore};
@@ -20,6 +21,8 @@ pub struct Arguments {
     credentials: Credentials,
     #[command(flatten)]
     point: PointArguments,
+    #[command(flatten)]
+    host: HostArguments,
     /// Only this table, or this path of a source of kind `files`; may be repeated
     #[arg(long, value_name = "DB.TABLE", visible_alias = "path")]
     table: Vec<String>,
@@ -45,16 +48,22 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
     let app = session.app()?;
     let source = app.source(&arguments.source)?;
     let options = LoadOptions {
+        apart: false,
         tables: arguments.table.clone(),
         overwrite: arguments.overwrite,
         accounts: arguments.accounts || !arguments.no_accounts && arguments.table.is_empty(),
         sessions: arguments.sessions,
         fresh: false,
     };
-    let request = RestoreRequest { selection: arguments.point.selection(), to, options, verify: !arguments.no_verify };
+    let selection = arguments.point.selection(app.config.timezone)?;
+    let request =
+        RestoreRequest { selection, host: arguments.host.host.clone(), to, options, verify: !arguments.no_verify };
     let report = restore(&app, &source, &request, &session.context)?;
-    let shown = if session.json { output::json(&report) } else { print(&report) };
-    shown?;
+    if session.json {
+        output::json(&report)?;
+    } else if !session.quiet || report.verified == Some(false) || !report.warnings.is_empty() {
+        print(&report, app.config.timezone)?;
+    }
     // Restored, but not what was promised: the verdict's status, as a drill would give it.
     Ok(if report.verified == Some(false) { 3 } else { 0 })
 }
@@ -73,12 +82,12 @@ fn told(accounts: &AccountsLoaded) -> String {
     parts.join(", ")
 }
 
-fn print(report: &RestoreReport) -> Result<()> {
+fn print(report: &RestoreReport, zone: Tz) -> Result<()> {
     output::line(&format!(
         "{}: restored {} of {} in {}",
         report.source,
         report.recovery_point,
-        output::time(report.recovery_point_time),
+        output::time_in(report.recovery_point_time, zone),
         output::duration(report.duration_seconds)
     ))?;
     match report.verified {

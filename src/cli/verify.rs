@@ -3,7 +3,8 @@
 use clap::Args;
 
 use super::destination::{self, Credentials};
-use super::{PointArguments, Session, drill, output};
+use super::{HostArguments, PointArguments, Session, drill, output};
+use crate::domain::drill::Verdict;
 use crate::error::Result;
 use crate::operations::prove::Scope;
 use crate::operations::verify::verify;
@@ -19,6 +20,8 @@ pub struct Arguments {
     credentials: Credentials,
     #[command(flatten)]
     point: PointArguments,
+    #[command(flatten)]
+    host: HostArguments,
     /// Accounts and grants too
     #[arg(long)]
     accounts: bool,
@@ -32,8 +35,14 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
     let app = session.app()?;
     let source = app.source(&arguments.source)?;
     let scope = Scope { accounts: arguments.accounts, assertions: !arguments.no_assertions, ..Scope::default() };
-    let report = verify(&app, &source, &arguments.point.selection(), &against, &scope, &session.context)?;
-    let shown = if session.json { output::json(&report) } else { drill::print(&report, source.engine_name, None) };
-    shown?;
+    let zone = app.config.timezone;
+    let selection = arguments.point.selection(zone)?;
+    let wanted = (&selection, arguments.host.host.as_deref());
+    let report = verify(&app, &source, wanted, &against, &scope, &session.context)?;
+    if session.json {
+        output::json(&report)?;
+    } else if !session.quiet || report.verdict != Verdict::Passed {
+        drill::print(&report, source.engine_name, None, &report.warnings, zone)?;
+    }
     Ok(report.verdict.exit_code())
 }

@@ -152,6 +152,13 @@ pub(super) fn files(section: &Section<'_>) -> FilesConfig {
         }
     }
     let exclude = section.list("exclude", "[\"*.retry\"]", glob).unwrap_or_default();
+    if let Some(first) = exclude.first().filter(|first| first.starts_with('!')) {
+        let message = format!(
+            "`exclude` begins with {first:?}, which takes back what an earlier pattern leaves out, and there is none: put it \
+             behind that one (a name that begins with `!` is written \"\\\\!name\")"
+        );
+        section.problem("exclude", message);
+    }
     let assertion_timeout = section.optional("assertion_timeout", value::duration).unwrap_or(ASSERTION_TIMEOUT);
     FilesConfig { paths, exclude, assertion_timeout }
 }
@@ -167,6 +174,9 @@ fn plain_path(value: &Value<'_>, reading: &Reading<'_>) -> Result<PathBuf, Fault
 
 fn glob(value: &Value<'_>) -> Result<String, Fault> {
     let pattern = value::text(value)?;
+    if pattern.trim_end_matches('/').trim_start_matches('!').is_empty() {
+        return Err(Fault::new(value, "is no pattern: write one such as \"*.retry\""));
+    }
     match globset::Glob::new(pattern) {
         Ok(_) => Ok(pattern.to_owned()),
         Err(error) => Err(Fault::new(value, format!("is not a pattern: {error}; write one such as \"*.retry\""))),

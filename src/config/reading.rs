@@ -29,6 +29,11 @@ impl<'t> Reading<'t> {
         Self { file, text, directory, environment, problems: RefCell::default(), not_built: RefCell::default() }
     }
 
+    /// The file that is read.
+    pub(super) fn file(&self) -> &Path {
+        self.file
+    }
+
     /// `path` as seen from the directory of the file.
     pub(super) fn resolve(&self, path: &str) -> PathBuf {
         let path = self.directory.join(path);

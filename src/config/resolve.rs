@@ -19,6 +19,7 @@ const DEFAULT_STATE_DIR: &str = "/var/lib/backup-sla";
 pub(super) fn config(reading: &Reading<'_>, table: &DeTable<'_>) -> Config {
     let file = Section::root(reading, table);
     let state_dir = file.optional("state_dir", |v| value::path(v, reading));
+    let host = file.optional("host", value::host_name);
     let timezone = file.optional("timezone", value::timezone);
     let web = web(&file);
     let scheduler = scheduler(&file);
@@ -53,7 +54,9 @@ pub(super) fn config(reading: &Reading<'_>, table: &DeTable<'_>) -> Config {
     }
 
     Config {
+        file: reading.file().to_owned(),
         state_dir: state_dir.unwrap_or_else(|| PathBuf::from(DEFAULT_STATE_DIR)),
+        host,
         timezone: timezone.unwrap_or(chrono_tz::Tz::UTC),
         web,
         scheduler,
@@ -99,6 +102,7 @@ fn repository(name: &str, section: &Section<'_>) -> Option<RepositoryConfig> {
     });
     let encryption = section.optional("encryption", |v| value::one_of(v, &["gpg", "none"]));
     let password = secret::password(section);
+    let password_file = password.as_ref().and_then(|_| secret::file(section));
 
     let plain = encryption == Some("none") && kind == Some(RepositoryKind::Duplicity);
     if kind == Some(RepositoryKind::Restic) {
@@ -125,7 +129,7 @@ fn repository(name: &str, section: &Section<'_>) -> Option<RepositoryConfig> {
         }
         _ => {}
     }
-    Some(RepositoryConfig { name: name.to_owned(), kind: kind?, url: url?, password })
+    Some(RepositoryConfig { name: name.to_owned(), kind: kind?, url: url?, password, password_file })
 }
 
 /// Two names for one place would each believe to hold its lock.

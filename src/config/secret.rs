@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 use secrecy::SecretString;
@@ -14,6 +14,9 @@ use super::value::{path, text};
 
 /// No password is longer; a bigger file is some other file.
 const LONGEST: u64 = 64 * 1024;
+
+/// How some editors begin a text in UTF-8; the restic program does not take it as part of a password either.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 const ONE_LINE: &str = "put the password into a file as its only line";
 
@@ -38,12 +41,19 @@ pub(super) fn password(section: &Section<'_>) -> Option<SecretString> {
     from_file.or(from_environment)
 }
 
+/// The file that [`password`] reads, as a path.
+pub(super) fn file(section: &Section<'_>) -> Option<PathBuf> {
+    let reading = section.reading();
+    section.optional("password_file", |value| path(value, reading))
+}
+
 fn read_environment(value: &Value<'_>, reading: &Reading<'_>) -> Result<SecretString, Fault> {
     let name = text(value)?;
     let fault = |why: &str| Fault::new(value, format!("names the environment variable {name:?}, which {why}"));
     let password =
         reading.environment(name).ok_or_else(|| fault("is not set: set it for the service, or use `password_file`"))?;
     let password = password.into_string().map_err(|_| fault("is not UTF-8"))?;
+    let password = bare(&password).to_owned();
     if password.is_empty() { Err(fault("is empty: set it, or use `password_file`")) } else { Ok(password.into()) }
 }
 
@@ -62,12 +72,17 @@ pub fn read_private_file(path: &Path) -> Result<SecretString, crate::error::Erro
     let failed = |why: String| crate::error::Error::configuration(format!("read private file: it {why}"));
     let mut content = String::new();
     match open_private(path).map_err(failed)?.take(LONGEST).read_to_string(&mut content) {
-        Ok(_) => Ok(content.into()),
+        Ok(_) => Ok(content.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&content).into()),
         Err(cause) => Err(failed(format!("names {}, which cannot be read: {cause}", path.display()))),
     }
 }
 
-/// Content of the password file at `path` without its last newline; the error continues "`password_file` …".
+/// `content` without what editors add: a byte-order mark, ends of lines.
+fn bare(content: &str) -> &str {
+    content.strip_prefix(BYTE_ORDER_MARK).unwrap_or(content).trim_end_matches(['\n', '\r'])
+}
+
+/// Content of the password file at `path` without what editors add; the error continues "`password_file` …".
 fn read(path: &Path) -> Result<SecretString, String> {
     let file = open_private(path)?;
     read_line(file).map_err(|why| format!("names {}, which {why}: {ONE_LINE}", path.display()))
@@ -113,8 +128,7 @@ fn read_line(file: File) -> Result<SecretString, String> {
         Ok(_) => {}
         Err(cause) => return Err(format!("cannot be read: {cause}")),
     }
-    let password = content.strip_suffix('\n').unwrap_or(&content);
-    let password = password.strip_suffix('\r').unwrap_or(password);
+    let password = bare(&content);
     if password.is_empty() {
         return Err("is empty".to_owned());
     }
@@ -148,12 +162,26 @@ mod tests {
 
     #[test]
     fn a_private_file_yields_its_line_without_the_newline() {
-        for content in ["s3cret pass ", "s3cret pass \n", "s3cret pass \r\n"] {
+        let added = ["", "\n", "\r\n", "\n\n", "\r\n\r\n"];
+        let plain = added.map(|end| format!("s3cret pass {end}"));
+        let marked = added.map(|end| format!("\u{feff}s3cret pass {end}"));
+        for content in plain.into_iter().chain(marked) {
             for mode in [0o600, 0o400] {
                 let file = file_with(content.as_bytes(), mode);
                 assert_eq!(read(file.path()).unwrap().expose_secret(), "s3cret pass ");
             }
         }
+    }
+
+    #[test]
+    fn only_what_stands_around_a_password_is_taken_away() {
+        for password in ["\u{feff}", "\r", "\u{feff}\r\n"] {
+            assert_eq!(refusal(password.as_bytes(), 0o600), "is empty", "{password:?}");
+        }
+        let file = file_with("\u{feff}\u{feff}a\u{feff}\tb\u{a0}\n".as_bytes(), 0o600);
+        assert_eq!(read(file.path()).unwrap().expose_secret(), "\u{feff}a\u{feff}\tb\u{a0}");
+        let key = file_with("\u{feff}-----BEGIN\r\n".as_bytes(), 0o600);
+        assert_eq!(read_private_file(key.path()).unwrap().expose_secret(), "-----BEGIN\r\n");
     }
 
     #[test]

@@ -129,6 +129,14 @@ pub(super) fn path(value: &Value<'_>, reading: &Reading<'_>) -> Result<PathBuf, 
     text(value).map(|path| reading.resolve(path))
 }
 
+/// Name of a host, as people and the restic program read it.
+pub(super) fn host_name(value: &Value<'_>) -> Result<String, Fault> {
+    let text = text(value)?;
+    let fine = text.len() <= 253 && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'));
+    let wanted = "must be a host name such as \"db1.example.org\": letters, digits, `.`, `-` and `_`";
+    if fine { Ok(text.to_owned()) } else { Err(Fault::new(value, wanted)) }
+}
+
 /// A relative path that stays below its root: inside an archive.
 pub(super) fn inner_path(value: &Value<'_>) -> Result<PathBuf, Fault> {
     let path = PathBuf::from(text(value)?);

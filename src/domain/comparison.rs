@@ -57,6 +57,11 @@ pub fn compare(expected: &Inventory, actual: &Inventory) -> Comparison {
             let shown = there.map_or("nothing", String::as_str);
             out.check(format!("newest {name}.{column}"), newest, shown, there == Some(newest));
         }
+        if let Some(promised) = table.next_id {
+            // Where none is printed, it is the first.
+            let there = restored.next_id.unwrap_or(1);
+            out.check(format!("next id {name}"), format!("at least {promised}"), there, there >= promised);
+        }
         out.tables.push(TableResult {
             name: name.clone(),
             rows_expected: table.rows,

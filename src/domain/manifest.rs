@@ -6,7 +6,11 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::capture::{Capture, is_default};
 use super::digest::Digest;
+use super::host::HostIdentity;
+use super::left_out::LeftOut;
+use super::needs::Needs;
 
 /// Version of the manifest's own format; a reader refuses a newer one instead of guessing.
 pub const MANIFEST_FORMAT: u32 = 1;
@@ -50,6 +54,9 @@ pub struct Manifest {
     pub id: RecoveryPointId,
     /// Name of the source.
     pub source: String,
+    /// The host that made it; none where it was made before hosts were recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostIdentity>,
     /// Kind of the source, which is the engine's name.
     pub engine: String,
     /// Full or incremental.
@@ -80,12 +87,29 @@ pub struct Manifest {
     /// Where the parts of the main stream are, in stream order.
     #[serde(default)]
     pub segments: Vec<Segment>,
+    /// What a restore needs at its destination; none where the backup is of a version that did not record it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needs: Option<Needs>,
     /// What a reader must know: tables outside the snapshot, what was left out, lines taken out of the stream.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// What the source had and this backup has not. Each has a sentence among the warnings too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
+    /// What is in it and cannot come back, because the source's own tools do not carry it; only the source can be mended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cannot_return: Vec<LeftOut>,
+    /// How the data was read.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub capture: Capture,
 }
 
 impl Manifest {
+    /// One sentence per thing that was left out.
+    pub fn not_in_it(&self) -> impl Iterator<Item = String> {
+        self.left_out.iter().map(LeftOut::sentence)
+    }
+
     /// Bytes of all stored files before deduplication and compression.
     pub fn logical_bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
@@ -188,6 +212,10 @@ pub struct TableFacts {
     /// small facts here that people read.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub newest: BTreeMap<String, String>,
+    /// The next id that would be given (`AUTO_INCREMENT`), as the dump says it. A restore may be ahead of it, never behind:
+    /// ids would be given twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_id: Option<u64>,
 }
 
 /// What an object of the inventory is.

@@ -2,11 +2,16 @@
 //!
 //! Knows no I/O: no async runtime, no database, no repository, no metrics crate may be named in this folder (a test greps).
 
+pub mod capture;
 pub mod comparison;
 pub mod digest;
 pub mod drill;
 pub mod forecast;
 pub mod history;
+pub mod host;
+pub mod left_out;
+pub mod local_time;
 pub mod manifest;
+pub mod needs;
 pub mod schedule;
 pub mod sla;

@@ -83,8 +83,8 @@ pub struct HttpDestination {
     pub url: String,
     /// Unix socket to speak HTTP through, instead of a connection to the host of `url`.
     pub socket: Option<PathBuf>,
-    /// `HOST:PORT` of the port for files.
-    pub transfer_address: String,
+    /// `HOST:PORT` of the port for files; none where it was not given and cannot be told from `url`.
+    pub transfer_address: Option<String>,
     /// Account name; empty means none is sent.
     pub user: String,
     /// Password.
@@ -106,6 +106,8 @@ pub struct LoadOptions {
     pub overwrite: bool,
     /// Accounts and grants too.
     pub accounts: bool,
+    /// The destination can reach no other server.
+    pub apart: bool,
     /// Parallel sessions; 0 means one per CPU.
     pub sessions: usize,
     /// A throwaway destination of our own: the accounts that it was made with may be replaced.
@@ -130,6 +132,8 @@ pub struct InspectOptions {
     pub only: Vec<String>,
     /// What the destination has beyond the promise was there before: a note, no difference.
     pub may_have_more: bool,
+    /// The destination can reach no other server.
+    pub apart: bool,
 }
 
 /// What was found at a destination.
@@ -143,6 +147,8 @@ pub struct Inspection {
     pub checks: Vec<Check>,
     /// What a reader should know of the comparison: what was not part of it.
     pub notes: Vec<String>,
+    /// Tables of the inventory that could not be tried there: no part of the comparison.
+    pub untried: Vec<String>,
     /// What is there beyond the promise and not in the inventory, where that was allowed.
     pub more: Vec<String>,
 }
@@ -181,7 +187,7 @@ pub trait Engine: Send + Sync {
     fn dump(&self, context: &RunContext) -> Result<Dump>;
     /// What drills restore into: for a server the same product and series as the manifest says, or `Inconclusive` with
     /// the reason.
-    fn sandbox(&self, manifest: &Manifest) -> Result<SandboxSpec>;
+    fn sandbox(&self, point: &StoredPoint) -> Result<SandboxSpec>;
     /// The destination that a provided sandbox is.
     fn destination(&self, spec: &SandboxSpec, access: &Access) -> Destination;
     /// A table's name as the manifest writes it, however it was typed; an error where single ones cannot be restored.

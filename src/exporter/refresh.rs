@@ -211,7 +211,7 @@ impl Exporter {
 
     /// Why the service is not ready, if it is not. Whether the SLA is met is not asked here.
     pub fn trouble(&self) -> Option<String> {
-        self.look(|live| live.trouble.clone())
+        self.look(|live| live.trouble.clone().or_else(|| live.service.state_trouble.clone()))
     }
 
     /// As-of time of the newest recovery point of `source`, as last read from the ledger.

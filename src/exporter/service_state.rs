@@ -20,6 +20,8 @@ pub struct ServiceState {
     pub config_file: Option<PathBuf>,
     /// By name; only what was tried.
     pub repositories: BTreeMap<String, RepositoryState>,
+    /// Why nothing could be written to the state directory when that was last tried, if so.
+    pub state_trouble: Option<String>,
     /// Sandboxes that exist now.
     pub sandboxes: u64,
     /// When the oldest of them was made.
@@ -88,6 +90,8 @@ pub struct RepositoryState {
     pub size_bytes: Option<u64>,
     /// Bytes free where it is.
     pub available_bytes: Option<u64>,
+    /// Whether the last integrity check found nothing wrong, and when it ended; none before the first.
+    pub last_check: Option<(bool, DateTime<Utc>)>,
 }
 
 impl ServiceState {

@@ -14,7 +14,7 @@ use sqlx::{Connection, Sqlite, SqlitePool, Transaction};
 
 use super::{FILE_NAME, Ledger, process_identity, stored};
 use crate::clock::Clock;
-use crate::error::{Error, OrFailed, Result};
+use crate::error::{Error, OrFailed, Result, Side};
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("src/ledger/migrations");
 
@@ -194,7 +194,7 @@ pub(super) fn ledger_error(what: &str, error: sqlx::Error) -> Error {
         Some(8) => "the ledger is read-only for the user who runs backup-sla; check the owner of `state_dir`",
         Some(10) => "the disk of `state_dir` reports an error; check it before trusting anything on it",
         Some(14) => "the ledger cannot be opened by the user who runs backup-sla; check the owner of `state_dir`",
-        _ => return Error::failed(what).because(error),
+        _ => return Error::failed(what).because(error).on(Side::State),
     };
-    Error::failed(what).because(error).hint(hint)
+    Error::failed(what).because(error).hint(hint).on(Side::State)
 }

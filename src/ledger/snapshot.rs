@@ -17,7 +17,7 @@ use super::stored::{self, column};
 use super::test_pages::{TestPages, read_test_pages};
 use crate::domain::manifest::BackupKind;
 use crate::domain::schedule::Work;
-use crate::domain::sla::Measured;
+use crate::domain::sla::{Measured, is_older_than_ledger};
 use crate::error::Result;
 
 /// Days over which the RTO percentiles are taken.
@@ -66,24 +66,25 @@ pub struct SourceFigures {
 }
 
 impl LedgerSnapshot {
+    /// What the promises of `source` are held against.
+    pub fn measured(&self, source: &str) -> Measured {
+        let Some(figures) = self.sources.get(source) else { return Measured::default() };
+        Measured {
+            created: figures.created,
+            is_history_partial: figures.created.is_some_and(|created| is_older_than_ledger(created, self.created)),
+            ever_had_point: figures.points.ever,
+            newest: figures.points.newest,
+            oldest: figures.points.oldest,
+            rto_seconds: figures.drills.last_measured.as_ref().and_then(|run| run.rto_seconds),
+            last_passed_drill: figures.drills.last_passed.as_ref().and_then(|run| run.ended),
+            chain_length: figures.points.chain_length,
+        }
+    }
+
     /// Whether recovery points of a source are older than this ledger: there was another one, and its history is lost.
     pub fn is_history_partial(&self, source: &str) -> bool {
         let first = |figures: &SourceFigures| figures.points.first_finished;
         self.sources.get(source).and_then(first).is_some_and(|finished| finished < self.created)
-    }
-}
-
-impl SourceFigures {
-    /// What promises are held against.
-    pub fn measured(&self) -> Measured {
-        Measured {
-            created: self.created,
-            newest: self.points.newest,
-            oldest: self.points.oldest,
-            rto_seconds: self.drills.last_measured.as_ref().and_then(|run| run.rto_seconds),
-            last_passed_drill: self.drills.last_passed.as_ref().and_then(|run| run.ended),
-            chain_length: self.points.chain_length,
-        }
     }
 }
 
@@ -98,6 +99,8 @@ pub struct PointFigures {
     pub newest_of: BTreeMap<BackupKind, DateTime<Utc>>,
     /// As-of time of the oldest.
     pub oldest: Option<DateTime<Utc>>,
+    /// Whether there ever was one.
+    pub ever: bool,
     /// When the first of them was published; its as-of time is earlier.
     pub first_finished: Option<DateTime<Utc>>,
     /// As-of time of the newest whose newest verdict is `passed`.
@@ -113,6 +116,8 @@ pub struct BackupFigures {
     pub attempts: u64,
     /// Failed or interrupted, ever.
     pub failures: u64,
+    /// Bytes that they added to the repository, ever.
+    pub added_bytes: f64,
     /// When the last one began.
     pub last_start: Option<DateTime<Utc>>,
     /// The last one that succeeded.
@@ -188,6 +193,24 @@ pub(super) const VALUES_PER_QUERY: usize = 1000;
 
 type Sources = BTreeMap<String, SourceFigures>;
 
+/// Drills say something about the points that are listed.
+pub(super) const VERIFIED: &str = "SELECT p.source AS source, MAX(p.as_of) AS newest FROM points p JOIN runs r ON r.ended_revision = \
+       (SELECT MAX(d.ended_revision) FROM runs d WHERE d.source = p.source AND d.recovery_point = p.id \
+        AND d.operation = 'drill' AND d.outcome IN ('passed', 'failed')) \
+     WHERE r.outcome = 'passed' GROUP BY p.source";
+/// Runs, counted.
+pub(super) const COUNTERS: &str = "SELECT source, operation, kind, outcome, COUNT(*) AS runs, MAX(started_at) AS last_start, \
+     MAX(ended_revision) AS last, COUNT(CASE WHEN over_rto = 1 THEN 1 END) AS over_rto, \
+     COUNT(rto_seconds) AS measured, SUM(rto_seconds) AS rto_sum, \
+     MAX(CASE WHEN rto_seconds IS NOT NULL THEN ended_revision END) AS last_measured \
+     FROM runs GROUP BY source, operation, kind, outcome";
+/// As a floating point number, which a counter is in the end: what a sum of integers is differs from product to product.
+pub(super) const ADDED_BYTES: &str =
+    "SELECT source, kind, SUM(added_bytes + 0e0) AS added FROM runs WHERE operation = 'backup' GROUP BY source, kind";
+/// Sources that have or had a recovery point.
+pub(super) const EVER_HAD_POINTS: &str =
+    "SELECT name FROM sources s WHERE EXISTS (SELECT 1 FROM point_lifetimes l WHERE l.source = s.name)";
+
 impl Ledger {
     /// Read everything, in one consistent state.
     pub async fn snapshot(&self) -> Result<LedgerSnapshot> {
@@ -203,6 +226,7 @@ impl Ledger {
         read_points(&mut tx, &mut sources).await?;
         read_verified(&mut tx, &mut sources).await?;
         let last = read_counters(&mut tx, &mut sources).await?;
+        read_added_bytes(&mut tx, &mut sources).await?;
         read_last_runs(&mut tx, &mut sources, &last).await?;
         read_rto_window(&mut tx, &mut sources, taken).await?;
         read_running(&mut tx, &mut sources).await?;
@@ -265,6 +289,9 @@ async fn read_points(tx: &mut SqliteConnection, sources: &mut Sources) -> Result
         points.first_finished = Some(points.first_finished.map_or(finished, |known| known.min(finished)));
         points.newest = points.newest.max(Some(newest));
     }
+    for row in rows(tx, EVER_HAD_POINTS).await? {
+        sources.entry(column(&row, "name")?).or_default().points.ever = true;
+    }
     let newest = "SELECT p.source AS source, p.chain_length AS chain_length FROM points p \
          JOIN (SELECT source, MAX(as_of) AS newest FROM points GROUP BY source) n \
          ON n.source = p.source AND n.newest = p.as_of";
@@ -277,11 +304,7 @@ async fn read_points(tx: &mut SqliteConnection, sources: &mut Sources) -> Result
 }
 
 async fn read_verified(tx: &mut SqliteConnection, sources: &mut Sources) -> Result<()> {
-    let verified = "SELECT p.source AS source, MAX(p.as_of) AS newest FROM points p JOIN runs r ON r.ended_revision = \
-           (SELECT MAX(d.ended_revision) FROM runs d WHERE d.source = p.source AND d.recovery_point = p.id \
-            AND d.operation = 'drill' AND d.outcome IN ('passed', 'failed')) \
-         WHERE r.outcome = 'passed' GROUP BY p.source";
-    for row in rows(tx, verified).await? {
+    for row in rows(tx, VERIFIED).await? {
         let newest = stored::time(column(&row, "newest")?)?;
         sources.entry(column(&row, "source")?).or_default().points.newest_verified = Some(newest);
     }
@@ -291,12 +314,7 @@ async fn read_verified(tx: &mut SqliteConnection, sources: &mut Sources) -> Resu
 /// Count runs, in one pass over one index; returns the revisions of the results that are the last of their sort.
 async fn read_counters(tx: &mut SqliteConnection, sources: &mut Sources) -> Result<BTreeSet<i64>> {
     let mut last = BTreeSet::new();
-    let counters = "SELECT source, operation, kind, outcome, COUNT(*) AS runs, MAX(started_at) AS last_start, \
-         MAX(ended_revision) AS last, COUNT(CASE WHEN over_rto = 1 THEN 1 END) AS over_rto, \
-         COUNT(rto_seconds) AS measured, SUM(rto_seconds) AS rto_sum, \
-         MAX(CASE WHEN rto_seconds IS NOT NULL THEN ended_revision END) AS last_measured \
-         FROM runs GROUP BY source, operation, kind, outcome";
-    for row in rows(tx, counters).await? {
+    for row in rows(tx, COUNTERS).await? {
         let figures = sources.entry(column(&row, "source")?).or_default();
         let outcome = stored::outcome(column(&row, "outcome")?)?;
         let runs = stored::count(column(&row, "runs")?);
@@ -330,6 +348,15 @@ async fn read_counters(tx: &mut SqliteConnection, sources: &mut Sources) -> Resu
         }
     }
     Ok(last)
+}
+
+async fn read_added_bytes(tx: &mut SqliteConnection, sources: &mut Sources) -> Result<()> {
+    for row in rows(tx, ADDED_BYTES).await? {
+        let kind = stored::kind(column(&row, "kind")?)?.unwrap_or(BackupKind::Full);
+        let backups = sources.entry(column(&row, "source")?).or_default().backups.entry(kind).or_default();
+        backups.added_bytes += column::<f64>(&row, "added")?;
+    }
+    Ok(())
 }
 
 /// Read those runs. What is "last" in any sense is among them: in the order in which their results were written, a later

@@ -81,20 +81,22 @@ fn take(app: &App, source: &Source, context: &RunContext) -> Result<(Manifest, u
     context.cancel.check()?;
     manifest.id = id;
     manifest.source.clone_from(&source.name);
+    manifest.host = Some(app.host.identity.clone());
     manifest.as_of = dump.as_of;
     manifest.finished = app.clock.wall();
     whole(&candidate, &manifest)?;
     let stored_bytes = source.repository.publish(candidate, &manifest)?;
     // What counts is what the repository lists now, not that we believe to have published.
     let listed = refresh_points(app, source)?;
-    if !listed.points.iter().any(|published| published.manifest == manifest) {
+    if !listed.own.points.iter().any(|published| published.manifest == manifest) {
         return Err(Error::failed(format!("publish backup {}: the repository does not list it", manifest.id))
             .hint("check the repository: something removes what is written to it"));
     }
     // Of the run, not of the backup: the manifest is published and stays as it is.
     manifest
         .warnings
-        .extend(listed.damaged.iter().map(|error| format!("the repository has damage elsewhere: {error}")));
+        .extend(listed.own.damaged.iter().map(|error| format!("the repository has damage elsewhere: {error}")));
+    manifest.warnings.extend(listed.warning(source));
     Ok((manifest, stored_bytes))
 }
 

@@ -11,9 +11,10 @@ use super::stages::Stages;
 use super::{Recorded, new_id, restore};
 use crate::app::{App, Source};
 use crate::domain::drill::{Check, DrillReport, Stage, Verdict};
+use crate::domain::left_out::LeftOut;
 use crate::domain::manifest::Manifest;
 use crate::engine::{LoadOptions, StoredPoint};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, Side};
 use crate::ledger::{Operation, Outcome, RunResult};
 use crate::run_context::RunContext;
 use crate::sandbox::{Access, Instance, SandboxSpec};
@@ -69,7 +70,7 @@ pub fn drill(app: &App, source: &Source, request: &DrillRequest, context: &RunCo
 
     // From here the clock of the RTO runs.
     let mut stages = Stages::start(&app.clock);
-    let (point, damaged) = match stages.run(Stage::Select, || select(app, source, &request.selection)) {
+    let (point, damaged) = match stages.run(Stage::Select, || select(app, source, &request.selection, None)) {
         Ok(selected) => (open(source, &selected.published), selected.damaged),
         Err(error) if error.kind() == Kind::Configuration => return Err(run.fail(error, None)),
         Err(error) => return conclude(app, source, run, None, from_error(&error, Kind::Failed), &stages, None),
@@ -85,7 +86,9 @@ pub fn drill(app: &App, source: &Source, request: &DrillRequest, context: &RunCo
         Ok(found) => found,
         Err(error) => (from_error(&error, error.kind()), None),
     };
-    let finding = blemish(finding, &damaged);
+    let mut finding = blemish(finding, &damaged);
+    finding.warnings.splice(0..0, point.manifest.not_in_it());
+    finding.hint = finding.hint.or_else(|| known_beforehand(&finding.proof.comparison.checks, &point.manifest));
     conclude(app, source, run, Some(&point.manifest), finding, &stages, rto)
 }
 
@@ -114,6 +117,14 @@ fn blemish(mut finding: Finding, damaged: &[Error]) -> Finding {
     finding
 }
 
+/// What a check that does not hold was foreseen to be when the backup was made: then the source is to be mended.
+fn known_beforehand(checks: &[Check], manifest: &Manifest) -> Option<String> {
+    let fails = |name: String| checks.iter().any(|check| !check.ok && check.name == name);
+    let known = manifest.cannot_return.iter().filter(|one| fails(format!("{} {}", one.kind, one.name)));
+    let said: Vec<String> = known.map(LeftOut::will_not_return).collect();
+    (!said.is_empty()).then(|| said.join("; "))
+}
+
 /// Provision, load, prove, destroy. The RTO is given where a correct answer was reached.
 fn restore_and_prove(
     source: &Source,
@@ -122,12 +133,14 @@ fn restore_and_prove(
     stages: &mut Stages,
     context: &RunContext,
 ) -> Result<(Finding, Option<f64>)> {
-    let spec = source.engine.sandbox(&point.manifest)?;
-    let mut instance = stages.run(Stage::Provision, || source.sandbox.provision(&spec, &new_id(), context))?;
+    let spec = source.engine.sandbox(point)?;
+    let mut instance = stages
+        .run(Stage::Provision, || source.sandbox.provision(&spec, &new_id(), context))
+        .map_err(|error| error.on(Side::Sandbox))?;
     let access = instance.access().clone();
     let at = source.engine.destination(&spec, &access);
-    let scope = Scope::all();
-    let options = LoadOptions { accounts: true, fresh: true, ..LoadOptions::default() };
+    let scope = Scope { apart: true, ..Scope::all() };
+    let options = LoadOptions { accounts: true, fresh: true, apart: true, ..LoadOptions::default() };
     let result = restore::load(source, point, &at, &options, stages, context).and_then(|loaded| {
         let proof = restore::check(source, point, &at, &scope, stages, context)?;
         Ok((loaded, proof))
@@ -190,6 +203,9 @@ fn describe(source: &Source, spec: &SandboxSpec, access: &Access) -> BTreeMap<St
     let mut described = spec.describe();
     described.insert("sandbox".to_owned(), source.sandbox.kind().to_owned());
     described.insert("network".to_owned(), access.network.clone());
+    if !access.isolation.is_empty() {
+        described.insert("isolation".to_owned(), access.isolation.clone());
+    }
     described
 }
 

@@ -7,6 +7,7 @@ pub mod backup;
 pub mod cancel;
 pub mod drill;
 pub mod observe;
+pub mod ownership;
 pub mod prove;
 pub mod report;
 pub mod restore;
@@ -17,6 +18,7 @@ pub mod verify;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use self::ownership::{Listed, tell_of_others};
 use crate::app::{App, Source};
 use crate::clock::Stopwatch;
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
@@ -30,19 +32,20 @@ fn new_id() -> String {
 }
 
 /// Read what the repository lists for a source and let the ledger know: truth is in the repository. What cannot be read
-/// there is no recovery point.
-pub fn refresh_points(app: &App, source: &Source) -> Result<Listing> {
+/// there is no recovery point. Nor is what another host made.
+pub fn refresh_points(app: &App, source: &Source) -> Result<Listed> {
     let begun = app.block_on(app.ledger.revision())?;
-    let listing = source.repository.listing(Some(&source.name))?;
-    let rows: Vec<PointRow> = listing.points.iter().map(point_row).collect();
+    let listed = Listed::of(app, source.repository.listing(Some(&source.name))?);
+    let rows: Vec<PointRow> = listed.own.points.iter().map(point_row).collect();
     reconcile(app, source, &rows, begun)?;
-    Ok(listing)
+    Ok(listed)
 }
 
 /// The same for all sources of one repository, which is asked once.
 fn refresh_points_of(app: &App, sources: &[&Source], repository: &dyn Repository) -> Result<Listing> {
     let begun = app.block_on(app.ledger.revision())?;
-    let listing = repository.listing(None)?;
+    let Listed { own: listing, foreign } = Listed::of(app, repository.listing(None)?);
+    tell_of_others(app, sources, foreign);
     let mut rows: BTreeMap<&str, Vec<PointRow>> = BTreeMap::new();
     for published in &listing.points {
         rows.entry(&published.manifest.source).or_default().push(point_row(published));
@@ -97,7 +100,7 @@ pub fn prepare_repository(app: &App, source: &Source) -> Result<()> {
 }
 
 /// Look at the repository without changing anything. None where there is none, as it should be before its first backup.
-pub fn look_at_repository(app: &App, source: &Source) -> Result<Option<Listing>> {
+pub fn look_at_repository(app: &App, source: &Source) -> Result<Option<Listed>> {
     if !is_expected(app, source)? {
         return Ok(None);
     }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::{is_expected, know, look_at_repository, refresh_points_of};
 use crate::app::{App, Source};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Side};
 use crate::exporter::service_state::{RepositoryState, ServiceState};
 use crate::repository::Listing;
 
@@ -21,6 +21,8 @@ pub struct Observation {
     pub listing: Option<Listing>,
     /// Why the repository is not as it should be.
     pub trouble: Option<Error>,
+    /// Why what was seen could not be written down: says nothing about the repository.
+    pub unrecorded: Option<Error>,
 }
 
 /// Read what the repository lists for `source` into the ledger, and what room it has. Trouble is logged.
@@ -39,6 +41,8 @@ pub struct Census {
     pub repositories: BTreeMap<String, RepositoryState>,
     /// Sandboxes that exist now; none where they could not be counted.
     pub sandboxes: Option<Sandboxes>,
+    /// Why nothing can be written to the state directory, if that is so.
+    pub state_trouble: Option<String>,
 }
 
 /// Sandboxes of all kinds, whoever made them.
@@ -54,6 +58,7 @@ impl Census {
     /// Have it shown. What could not be counted stays as it was.
     pub fn show(self, service: &mut ServiceState) {
         service.repositories = self.repositories;
+        service.state_trouble = self.state_trouble;
         if let Some(sandboxes) = self.sandboxes {
             sandboxes.show(service);
         }
@@ -78,8 +83,10 @@ pub fn observe_all(app: &App) -> Census {
         sharing.entry(&source.repository_name).or_default().push(source);
     }
     let mut repositories = BTreeMap::new();
+    let mut unwritable = app.check_state().err();
     for (name, sources) in sharing {
-        let mut state = judge(sources[0], look_at_all(app, &sources)).state;
+        let Observation { mut state, unrecorded, .. } = judge(sources[0], look_at_all(app, &sources));
+        unwritable = unwritable.or(unrecorded);
         if state.up.is_some() {
             measure(sources[0], &mut state);
             repositories.insert(name.to_owned(), state);
@@ -88,7 +95,14 @@ pub fn observe_all(app: &App) -> Census {
     let sandboxes = count_sandboxes(app).map_err(|error| {
         tracing::error!(hint = error.hint_text(), "count sandboxes: {error}");
     });
-    Census { repositories, sandboxes: sandboxes.ok() }
+    let state_trouble = unwritable.map(|error| {
+        tracing::error!(hint = error.hint_text(), "keep the state directory: {error}");
+        match error.hint_text() {
+            Some(hint) => format!("{error}; {hint}"),
+            None => error.to_string(),
+        }
+    });
+    Census { repositories, sandboxes: sandboxes.ok(), state_trouble }
 }
 
 /// [`look_at_repository`] for all sources of one repository at once.
@@ -105,12 +119,20 @@ fn look(app: &App, source: &Source) -> Observation {
     if let Err(error) = know(app, &[source]) {
         tracing::error!(source = %source.name, hint = error.hint_text(), "record source: {error}");
     }
-    judge(source, look_at_repository(app, source))
+    judge(source, look_at_repository(app, source).map(|listed| listed.map(|listed| listed.own)))
 }
 
 /// What a look at the repository of `source` says of its state.
 fn judge(source: &Source, looked: Result<Option<Listing>>) -> Observation {
-    let mut seen = Observation { state: RepositoryState::default(), listing: None, trouble: None };
+    let mut seen = Observation { state: RepositoryState::default(), listing: None, trouble: None, unrecorded: None };
+    let looked = match looked {
+        // What it lists could not be written down, or it was not asked at all: it is asked by itself.
+        Err(error) if error.side() == Some(Side::State) => {
+            seen.unrecorded = Some(error);
+            look_only(source)
+        }
+        looked => looked,
+    };
     match looked {
         // Before the first backup there is nothing to be up or down.
         Ok(None) => return seen,
@@ -133,6 +155,15 @@ fn judge(source: &Source, looked: Result<Option<Listing>>) -> Observation {
         tracing::error!(%repository, hint = error.hint_text(), "look at repository: {error}");
     }
     seen
+}
+
+/// What the repository lists, and nothing of it written down.
+fn look_only(source: &Source) -> Result<Option<Listing>> {
+    if !source.repository.exists()? {
+        return Ok(None);
+    }
+    source.repository.open_existing()?;
+    source.repository.listing(None).map(Some)
 }
 
 fn measure(source: &Source, state: &mut RepositoryState) {

@@ -21,6 +21,8 @@ pub struct Scope {
     pub assertions: bool,
     /// What is there beyond the promise is no difference, only worth a word: the destination had it before.
     pub may_have_more: bool,
+    /// The destination is a sandbox, which can reach no other server.
+    pub apart: bool,
 }
 
 impl Scope {
@@ -75,9 +77,12 @@ pub fn prove(
     scope: &Scope,
     context: &RunContext,
 ) -> Result<Proof> {
-    let options = InspectOptions { only: scope.tables.clone(), may_have_more: scope.may_have_more };
+    let options = InspectOptions { only: scope.tables.clone(), may_have_more: scope.may_have_more, apart: scope.apart };
     let inspection = source.engine.inspect(at, point, &options, context)?;
-    let (promised, mut found) = (scope.of(&point.manifest.inventory), scope.of(&inspection.inventory));
+    let (mut promised, mut found) = (scope.of(&point.manifest.inventory), scope.of(&inspection.inventory));
+    for inventory in [&mut promised, &mut found] {
+        inventory.tables.retain(|table| !inspection.untried.contains(&table.name));
+    }
     let mut more = if scope.may_have_more { found.take_what_is_not_in(&promised) } else { Vec::new() };
     let mut comparison = compare(&promised, &found);
     comparison.checks.extend(inspection.checks);

@@ -22,6 +22,8 @@ use crate::run_context::RunContext;
 pub struct RestoreRequest {
     /// Which recovery point.
     pub selection: Selection,
+    /// Of which other host, by name or id; none: only this host's.
+    pub host: Option<String>,
     /// Where to.
     pub to: Destination,
     /// What of it and how.
@@ -110,7 +112,7 @@ fn bring_back(
     stages: &mut Stages,
     context: &RunContext,
 ) -> Result<RestoreReport> {
-    let selected = stages.run(Stage::Select, || select(app, source, &request.selection))?;
+    let selected = stages.run(Stage::Select, || select(app, source, &request.selection, request.host.as_deref()))?;
     let point = open(source, &selected.published);
     let mut options = request.options.clone();
     for table in &mut options.tables {
@@ -132,6 +134,7 @@ fn bring_back(
     if request.verify {
         // Assertions ask for the whole database, and for its state in production; a restore is not held to them.
         let scope = Scope {
+            apart: false,
             tables: options.tables.clone(),
             accounts: options.accounts,
             kept_accounts: loaded.accounts.map(|accounts| accounts.kept).unwrap_or_default(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use super::ownership::{Listed, refusal};
 use super::refresh_points;
 use crate::app::{App, Source};
 use crate::config::format_duration;
@@ -37,15 +38,28 @@ pub struct Selected {
 }
 
 impl Selected {
-    /// One sentence per thing that cannot be read.
+    /// One sentence per thing that cannot be read, and per thing that the backup has not.
     pub fn warnings(&self) -> Vec<String> {
-        self.damaged.iter().map(|error| format!("{error}; a newer recovery point may be lost with it")).collect()
+        let damaged = self.damaged.iter().map(|error| format!("{error}; a newer recovery point may be lost with it"));
+        damaged.chain(self.published.manifest.not_in_it()).collect()
     }
 }
 
-/// Choose a recovery point of `source` from what the repository lists now.
-pub fn select(app: &App, source: &Source, selection: &Selection) -> Result<Selected> {
-    let Listing { points: mut published, mut damaged } = refresh_points(app, source)?;
+/// Choose a recovery point of `source` from what the repository lists now: one of this host's, or where another is asked
+/// for, of `host`'s.
+pub fn select(app: &App, source: &Source, selection: &Selection, host: Option<&str>) -> Result<Selected> {
+    let listed = refresh_points(app, source)?;
+    if let (Selection::Id(id), None) = (selection, host)
+        && by_name(&listed.own.points, id)?.is_none()
+        && let Some(refusal) = refusal(&listed.foreign, source, id)
+    {
+        return Err(refusal);
+    }
+    choose(source, listed, selection, host)
+}
+
+fn choose(source: &Source, listed: Listed, selection: &Selection, host: Option<&str>) -> Result<Selected> {
+    let Listing { points: mut published, mut damaged } = listed.of_host(source, host)?;
     let times = published.first().zip(published.last()).map(|(a, b)| (a.manifest.as_of, b.manifest.as_of));
     let Some((oldest, newest)) = times else {
         if let Some(error) = damaged.pop() {

@@ -11,6 +11,8 @@ use super::observe::{Sandboxes, observe, observe_all};
 use super::*;
 use crate::clock::SystemClock;
 use crate::config::parse;
+use crate::domain::host::HostIdentity;
+use crate::repository::contract::{candidate, manifest, moment};
 
 const CONFIG: &str = include_str!("../../tests/fixtures/one-tree.toml");
 
@@ -55,6 +57,13 @@ fn what_is_seen_of_a_repository_is_whether_it_can_be_read_and_what_room_it_has()
     assert_eq!((one.state.up, one.state.size_bytes), (state.up, state.size_bytes));
     assert_eq!(one.listing.unwrap().points.len(), 0);
 
+    // What is tried is the secret as it is now, in a process that opened the repository long ago too.
+    fs::write(dir.path().join("key"), "another key").unwrap();
+    let state = observe_all(&first).repositories["local"];
+    assert_eq!((state.up, state.key_available), (Some(false), Some(false)));
+    fs::write(dir.path().join("key"), "correct horse").unwrap();
+    assert_eq!(observe_all(&first).repositories["local"].key_available, Some(true));
+
     let other = app(dir.path(), "another key", &runtime);
     let seen = observe(&other, &other.source("ansible").unwrap());
     assert_eq!((seen.state.up, seen.state.key_available), (Some(false), Some(false)));
@@ -73,4 +82,27 @@ fn every_sandbox_that_exists_is_counted_whoever_left_it() {
     fs::write(area.join("old.json"), record).unwrap();
     let seen = observe_all(&app).sandboxes.unwrap();
     assert_eq!((seen.count, seen.oldest.unwrap().timestamp()), (2, 1_577_934_245));
+}
+
+#[test]
+fn recovery_points_of_before_hosts_were_recorded_are_ours_and_another_hosts_are_in_no_figure() {
+    let (dir, runtime) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap());
+    let app = app(dir.path(), "correct horse", &runtime);
+    let source = app.source("ansible").unwrap();
+    source.repository.prepare().unwrap();
+    let other = HostIdentity { id: "0f".to_owned(), name: app.host.identity.name.clone() };
+    for (hours, host) in [(1, None), (2, Some(app.host.identity.clone())), (3, Some(other))] {
+        let new = candidate("ansible", &format!("01point{hours}"), moment(hours), &[("data", b"x")]);
+        let stored = source.repository.store(new).unwrap();
+        let manifest = crate::domain::manifest::Manifest { host, ..manifest(&stored) };
+        assert_eq!(serde_json::to_string(&manifest).unwrap().contains("\"host\""), manifest.host.is_some());
+        source.repository.publish(stored, &manifest).unwrap();
+    }
+    let listed = refresh_points(&app, &source).unwrap();
+    let hours = |points: &[Published]| points.iter().map(|point| point.manifest.as_of).collect::<Vec<_>>();
+    assert_eq!(hours(&listed.own.points), [moment(1), moment(2)]);
+    assert_eq!(hours(&listed.foreign), [moment(3)]);
+    observe_all(&app);
+    let known = app.block_on(app.ledger.points("ansible")).unwrap();
+    assert_eq!(known.iter().map(|point| point.as_of).max(), Some(moment(2)), "{known:?}");
 }

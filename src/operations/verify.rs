@@ -12,18 +12,18 @@ use crate::error::Result;
 use crate::ledger::{Operation, Outcome, RunResult};
 use crate::run_context::RunContext;
 
-/// Compare what is at `against` with a recovery point of `source`. The report has no RTO: nothing was restored.
+/// Compare what is at `against` with a recovery point of `source`, where it was asked for of another `host`. The report has no RTO: nothing was restored.
 pub fn verify(
     app: &App,
     source: &Source,
-    selection: &Selection,
+    (selection, host): (&Selection, Option<&str>),
     against: &Destination,
     scope: &Scope,
     context: &RunContext,
 ) -> Result<DrillReport> {
     let run = Recorded::begin(app, source, Operation::Verify, None)?;
     let mut stages = Stages::start(&app.clock);
-    let selected = match stages.run(Stage::Select, || select(app, source, selection)) {
+    let selected = match stages.run(Stage::Select, || select(app, source, selection, host)) {
         Ok(selected) => selected,
         Err(error) => return Err(run.fail(error, None)),
     };

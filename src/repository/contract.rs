@@ -61,6 +61,7 @@ pub fn manifest(candidate: &Candidate) -> Manifest {
         format: MANIFEST_FORMAT,
         id: candidate.id.clone(),
         source: candidate.source.clone(),
+        host: None,
         engine: "mysql".to_owned(),
         kind: BackupKind::Full,
         chain_length: 0,
@@ -87,7 +88,11 @@ pub fn manifest(candidate: &Candidate) -> Manifest {
             .collect(),
         inventory: Inventory::default(),
         segments: Vec::new(),
+        needs: None,
         warnings: Vec::new(),
+        left_out: Vec::new(),
+        cannot_return: Vec::new(),
+        capture: crate::domain::capture::Capture::default(),
     }
 }
 

@@ -1,7 +1,8 @@
 //! SEAM: the throwaway instance a drill restores into.
 //!
 //! Contract: reachable from no network, in a directory of mode 0700, memory bounded, destroyed and wiped whatever
-//! happens; what a killed process left behind is found and removed by [`Sandbox::reap`]. An instance that cannot be
+//! happens; where the kernel allows it, what runs in it reads, writes and reaches nothing outside, and where not, the
+//! instance says so and refuses definitions that name places outside; what a killed process left behind is found and removed by [`Sandbox::reap`]. An instance that cannot be
 //! provided is [`crate::error::Kind::Inconclusive`]: it says nothing about the backup. Knows nothing of engines: an
 //! engine describes what it needs as a [`SandboxSpec`].
 
@@ -37,8 +38,8 @@ impl SandboxSpec {
 }
 
 /// A server that an engine wants to have run. In `args`, in the template's `args` and in the text of `files`, `{dir}` stands
-/// for the instance's private directory, `{data}` for its data directory, `{socket}` for the unix socket to listen on and
-/// `{port:NAME}` for a port of [`Network::Loopback`].
+/// for the instance's private directory, `{data}` for its data directory, `{nowhere}` for a directory that holds and takes
+/// nothing, `{socket}` for the unix socket to listen on and `{port:NAME}` for a port of [`Network::Loopback`].
 #[derive(Debug, Clone)]
 pub struct ServerSpec {
     /// Product, for messages: `MariaDB`.
@@ -65,6 +66,9 @@ pub struct ServerSpec {
     pub password: Option<SecretString>,
     /// What it may listen on beside the socket.
     pub network: Network,
+    /// Absolute paths of directories that what is loaded names: they exist for the server, empty and private, whatever this
+    /// host has there.
+    pub outside: Vec<PathBuf>,
     /// What a client says first, where the server does not: it is ready once it answers.
     pub greeting: Option<String>,
 }
@@ -89,8 +93,10 @@ pub struct Access {
     pub ports: BTreeMap<&'static str, u16>,
     /// What to put in front of a program that has to reach those ports; nothing where they are this host's own.
     pub enter: Vec<String>,
-    /// What the server is cut off from, for reports.
+    /// Which network the server has, for reports.
     pub network: String,
+    /// What else it is cut off from, for reports; empty where nothing runs.
+    pub isolation: String,
 }
 
 /// How to make an empty data directory.
@@ -99,6 +105,21 @@ pub struct Template {
     /// Cache key: product, version and whatever else changes the result. Safe as a file name.
     pub key: String,
     /// The program that fills `{data}`.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Files for it in `{dir}`.
+    pub files: Vec<Generated>,
+}
+
+/// A file that a program of this host writes.
+#[derive(Debug, Clone)]
+pub struct Generated {
+    /// Its name.
+    pub name: String,
+    /// What it begins with.
+    pub head: String,
+    /// The program whose output follows.
     pub program: PathBuf,
     /// Its arguments.
     pub args: Vec<String>,

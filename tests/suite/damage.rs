@@ -1,8 +1,9 @@
 //! What is wrong turns the verdict red and is named: in restored data, in the repository, in the key.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::support::{Product, Server, World, entries, fixture, wrong};
 
@@ -97,38 +98,82 @@ fn assertions_are_asked_and_a_no_is_red() {
     }
 }
 
+/// Numbers that look random, the same for the same seed.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, most: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % most
+    }
+}
+
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let inner = |path: PathBuf| if path.is_dir() { files_below(&path) } else { vec![path] };
+    entries(directory).into_iter().flat_map(inner).collect()
+}
+
+/// Length of the part of a file whose damage a restore can notice: the list at the end of a pack serves repairs only.
+fn read_part(file: &Path, content: &[u8]) -> usize {
+    if !file.to_string_lossy().contains("/data/") {
+        return content.len();
+    }
+    let (rest, length) = content.split_at(content.len() - 4);
+    rest.len() - usize::try_from(u32::from_le_bytes(length.try_into().unwrap())).unwrap()
+}
+
 #[test]
-fn a_flipped_byte_in_any_file_of_the_repository_is_noticed() {
-    let server = Server::start(Product::MariaDb);
-    server.load(&fixture("chinook.sql"));
-    let world = World::new(&server, &["Chinook"], "");
-    world.backup();
-    assert_eq!(world.json(&["drill"], 0)["verdict"], "passed");
-    let mut packs: Vec<PathBuf> = entries(&world.path("repo/data")).iter().flat_map(|dir| entries(dir)).collect();
-    packs.sort_by_key(|pack| fs::metadata(pack).unwrap().len());
-    let biggest = packs.pop().unwrap();
-    let mut victims = vec![biggest];
-    for kind in ["index", "snapshots"] {
-        victims.extend(entries(&world.path("repo").join(kind)));
+fn a_flipped_byte_anywhere_in_any_file_of_the_repository_is_noticed() {
+    let seed = std::env::var("DAMAGE_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    println!("DAMAGE_SEED={seed}");
+    let mut chance = Chance(seed);
+    let world = crate::files::world("", "");
+    // Several packs of data: what does not compress.
+    for name in ["one", "two"] {
+        let noise: Vec<u8> = (0..9_000_000).map(|_| u8::try_from(chance.below(256)).unwrap()).collect();
+        fs::create_dir_all(world.path("tree")).unwrap();
+        fs::write(world.path("tree").join(name), noise).unwrap();
     }
-    for victim in victims {
-        let whole = fs::read(&victim).unwrap();
-        let mut broken = whole.clone();
-        let middle = broken.len() / 2;
-        broken[middle] ^= 1;
-        fs::set_permissions(&victim, fs::Permissions::from_mode(0o600)).unwrap();
-        fs::write(&victim, &broken).unwrap();
-        let ran = world.run(&["drill"]);
-        assert!(ran.status == 3 || ran.status == 1, "{}: {ran:?}", victim.display());
-        let said = format!("{}{}", ran.stdout, ran.stderr);
-        let name = victim.file_name().unwrap().to_string_lossy().into_owned();
-        assert!(said.contains(&name[..8]), "{name} in {said}");
-        let metrics = world.run(&["metrics"]).stdout;
-        assert!(metrics.contains("backup_sla_drill_last_outcome{source=\"shop\",outcome=\"passed\"} 0"), "{metrics}");
-        fs::write(&victim, &whole).unwrap();
-        world.assert_no_sandbox_left();
-    }
+    world.json(&["backup"], 0);
     assert_eq!(world.json(&["drill"], 0)["verdict"], "passed");
+    let victims = files_below(&world.path("repo"));
+    for kind in ["config", "keys", "index", "snapshots", "data"] {
+        assert!(victims.iter().any(|victim| victim.to_string_lossy().contains(&format!("/{kind}"))), "{victims:?}");
+    }
+    let mut unread = BTreeSet::new();
+    for victim in &victims {
+        let whole = fs::read(victim).unwrap();
+        fs::set_permissions(victim, fs::Permissions::from_mode(0o600)).unwrap();
+        let length = read_part(victim, &whole);
+        // The ends are places of their own: a nonce, an authentication tag.
+        for position in [0, chance.below(length), chance.below(length), length - 1] {
+            let mut broken = whole.clone();
+            broken[position] ^= 1 << chance.below(8);
+            fs::write(victim, &broken).unwrap();
+            let ran = world.run(&["drill"]);
+            let what = format!("byte {position} of {length} in {}: {ran:?}", victim.display());
+            if ran.status == 0 {
+                assert!(victim.starts_with(world.path("repo/data")), "{what}");
+                unread.insert(victim.clone());
+                continue;
+            }
+            assert!(ran.status == 3 || ran.status == 1, "{what}");
+            assert!(!unread.contains(victim), "noticed at one place only: {what}");
+            let name = victim.file_name().unwrap().to_string_lossy().into_owned();
+            let said = format!("{}{}", ran.stdout, ran.stderr);
+            let named = said.contains(name.get(..8).unwrap_or(&name)) || (name == "config" && said.contains("Config"));
+            assert!(named, "{what}");
+            let metrics = world.run(&["metrics"]).stdout;
+            let passed = "backup_sla_drill_last_outcome{source=\"ansible\",outcome=\"passed\"} ";
+            assert!(metrics.contains(&format!("{passed}0")), "{what}: {metrics}");
+        }
+        fs::write(victim, &whole).unwrap();
+    }
+    // The candidate's own directory serves nobody once the point is published.
+    let sizes: Vec<u64> = unread.iter().map(|pack| fs::metadata(pack).unwrap().len()).collect();
+    assert!(sizes.len() <= 1 && sizes.iter().all(|size| *size < 4096), "{unread:?}: {sizes:?}");
+    assert_eq!(world.json(&["drill"], 0)["verdict"], "passed");
+    world.assert_no_sandbox_left();
 }
 
 #[test]

@@ -207,6 +207,41 @@ fn a_live_server_is_not_written_to_by_mistake_and_writers_are_told() {
 }
 
 #[test]
+fn a_restore_never_writes_through_another_servers_backup_service() {
+    let production = Influx::start();
+    production.query("", "CREATE DATABASE telegraf WITH DURATION 30d SHARD DURATION 1d NAME week");
+    production.telegraf(day(1), 100);
+    let world = world(&production, "", "");
+    world.json(&["backup"], 0);
+    // Where the database is gone, a restore through its port would bring it back there.
+    production.query("", "DROP DATABASE telegraf");
+    let target = Influx::start();
+    let to = ["restore", "telegraf", "--to", &target.url()];
+    let refused = |more: &[&str], reason: &str| {
+        let ran = world.run(&[&to, more].concat());
+        assert_eq!(ran.status, 2, "{ran:?}");
+        assert!(ran.stderr.contains(reason) && ran.stderr.contains("--rpc-address"), "{reason}: {ran:?}");
+        // The server itself tells which one is right.
+        assert!(ran.stderr.contains(&target.rpc()), "{ran:?}");
+        for server in [&production, &target] {
+            let databases = server.query("", "SHOW DATABASES");
+            assert!(!databases.contains("telegraf") && !databases.contains("backup_sla"), "{databases}");
+        }
+    };
+    refused(&[], "the address of its backup service is not given");
+    refused(&["--overwrite"], "the address of its backup service is not given");
+    refused(&["--rpc-address", &production.rpc()], "is not the backup service of this server");
+    // Something else that listens.
+    refused(
+        &["--rpc-address", target.url().strip_prefix("http://").unwrap()],
+        "is not the backup service of this server",
+    );
+    let report = world.json(&[&to[..], &["--rpc-address", &target.rpc()]].concat(), 0);
+    assert_eq!(report["verified"], true, "{report:#}");
+    assert!(!target.query("", "SHOW DATABASES").contains("backup_sla"));
+}
+
+#[test]
 fn a_backup_of_a_server_in_use_passes_its_drill() {
     let server = Influx::start();
     server.query("", "CREATE DATABASE telegraf WITH DURATION 30d SHARD DURATION 1d NAME week");

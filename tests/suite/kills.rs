@@ -1,9 +1,10 @@
 //! `kill -9` of us, of the dump client and of the server, at every step: nothing is published, the next run works, and
 //! a killed drill leaves no server and no data directory after the next start.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::path::PathBuf;
 use std::process::Stdio;
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -38,33 +39,87 @@ fn child_of(parent: u32, word: &str) -> Option<u32> {
     })
 }
 
+/// Files below a directory of the repository.
+fn stored(world: &World, place: &str) -> usize {
+    let count = |path: PathBuf| if path.is_dir() { entries(&path).len() } else { 1 };
+    entries(&world.path("repo").join(place)).into_iter().map(count).sum()
+}
+
+/// Names of the recovery points.
+fn points(world: &World) -> BTreeSet<String> {
+    let ran = world.run(&["--json", "list"]);
+    assert_eq!(ran.status, 0, "{ran:?}");
+    let lines = ran.stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    lines.map(|line| line["id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// What a backup has come to.
+type Reached = Box<dyn Fn(&World, u32) -> bool>;
+
+/// Begin a backup and kill it at the moment that it has `reached` something; whether it was killed before its end.
+fn kill_when(world: &World, reached: &Reached) -> bool {
+    let mut run = start(world, &["backup"]);
+    loop {
+        let ended = run.0.try_wait().unwrap().is_some();
+        if ended || reached(world, run.0.id()) {
+            kill(run.0.id());
+            run.0.wait().unwrap();
+            return !ended;
+        }
+        std::thread::yield_now();
+    }
+}
+
 #[test]
-fn a_killed_backup_publishes_nothing_wherever_it_was() {
+fn a_killed_backup_publishes_nothing_or_what_restores_wherever_it_was() {
     let server = big_server();
     let world = World::new(&server, &["d"], "");
-    // Once to the end, to know how long it takes.
-    let began = std::time::Instant::now();
     world.backup();
-    let whole = began.elapsed();
-    let mut killed = 0;
-    for step in 1..=12_u32 {
-        let mut run = start(&world, &["backup"]);
-        std::thread::sleep(whole * step / 12);
-        let ended = run.0.try_wait().unwrap().is_some();
-        kill(run.0.id());
-        run.0.wait().unwrap();
-        killed += u32::from(!ended);
-        // Either it was published whole or not at all, and what is listed restores.
+    let mut drilled = points(&world);
+    for step in 0..8_u32 {
+        // New rows in every run, so that every run has packs to write.
+        let (from, to) = (1_000_000 * (step + 1), 1_000_000 * (step + 1) + 40_000);
+        server.sql(&format!(
+            "USE d; INSERT INTO d.t SELECT seq, SHA2(seq, 512), SHA2(seq + 0.5, 512) FROM seq_{from}_to_{to}"
+        ));
+        let more = |place: &'static str, by: usize| -> Reached {
+            let before = stored(&world, place);
+            Box::new(move |world, _| stored(world, place) >= before + by)
+        };
+        let (what, reached): (&str, Reached) = match step {
+            0 => ("the dump began", Box::new(|_, pid| child_of(pid, "mariadb-dump").is_some())),
+            1 => ("a file is being written", more("tmp", 1)),
+            2 => ("a pack is there", more("data", 1)),
+            3 => ("an index is there", more("index", 1)),
+            4 => ("the second pack is there", more("data", 2)),
+            5 => ("the second index is there", more("index", 2)),
+            6 => ("the third index is there", more("index", 3)),
+            _ => ("the snapshot is there", more("snapshots", 1)),
+        };
+        let before = stored(&world, "snapshots");
+        let killed = kill_when(&world, &reached);
+        // The program ends within moments of its last step: all others are caught for certain.
+        assert!(killed || step >= 6, "it ended before {what}");
         let check = world.restic(&["check"]);
-        assert!(check.status.success(), "step {step}: {}", String::from_utf8_lossy(&check.stderr));
+        assert!(check.status.success(), "{what}: {}", String::from_utf8_lossy(&check.stderr));
+        let now = points(&world);
+        let published = stored(&world, "snapshots") - before;
+        assert_eq!(now.len(), drilled.len() + published, "{what}");
+        assert!(step < 7 || published == 1, "what has a snapshot is listed");
+        for point in now.difference(&drilled) {
+            let drill = world.json(&["drill", "--recovery-point", point], 0);
+            assert_eq!(
+                (&drill["verdict"], &drill["recovery_point"]),
+                (&"passed".into(), &point.as_str().into()),
+                "{what}"
+            );
+        }
+        drilled = now;
     }
-    assert!(killed >= 6, "only {killed} runs were killed in time");
-    let before = world.listed();
     world.backup();
-    assert_eq!(world.listed(), before + 1);
-    let drill = world.json(&["drill"], 0);
-    assert_eq!(drill["verdict"], "passed");
-    let status = world.json(&["status"], 0);
+    assert_eq!(points(&world).len(), drilled.len() + 1);
+    assert_eq!(world.json(&["drill"], 0)["verdict"], "passed");
+    let status = world.status();
     assert_eq!(status["running"].as_array().unwrap().len(), 0, "{status:#}");
 }
 
@@ -78,9 +133,10 @@ fn a_dump_client_or_server_that_dies_publishes_nothing() {
     assert_eq!(run.0.wait().unwrap().code(), Some(1));
     assert_eq!(world.listed(), 0);
 
+    let before = stored(&world, "data");
     let mut run = start(&world, &["backup"]);
-    wait_for("the dump client", || child_of(run.0.id(), "mariadb-dump"));
-    std::thread::sleep(Duration::from_millis(50));
+    // In the middle of the rows: some of them are in the repository.
+    wait_for("the first pack", || (stored(&world, "data") > before).then_some(()));
     kill(server.pid());
     assert_eq!(run.0.wait().unwrap().code(), Some(1));
     assert_eq!(world.listed(), 0);

@@ -44,3 +44,26 @@ fn one_row_of_300_mb_is_backed_up_and_restored_in_bounded_memory() {
     let report = world.json(&["verify", "shop", "--against", &server.destination()], 3);
     assert_eq!(wrong(&report), ["content d.t"]);
 }
+
+#[test]
+fn eight_times_the_rows_take_no_more_memory() {
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let server = Server::start_with(Product::MariaDb, &["--innodb-buffer-pool-size=256M"]);
+    server.sql("CREATE DATABASE d; CREATE TABLE d.t (id INT PRIMARY KEY, a VARCHAR(200), b VARCHAR(200))");
+    let world = World::new(&server, &["d"], "");
+    let fill = |from: u32, to: u32| {
+        server.sql(&format!(
+            "USE d; INSERT INTO d.t SELECT seq, SHA2(seq, 512), SHA2(seq + 0.5, 512) FROM seq_{from}_to_{to}"
+        ));
+    };
+    let measure = || [&["backup"][..], &["drill"]].map(|arguments| peak(&world, arguments));
+    fill(1, 40_000);
+    let small = measure();
+    fill(40_001, 320_000);
+    let large = measure();
+    // 10 MB and 80 MB of dump: whoever kept a quarter of it would be found.
+    for (at, command) in ["backup", "drill"].into_iter().enumerate() {
+        let (before, after) = (small[at], large[at]);
+        assert!(after < before + 18, "{command} peaked at {before} MiB, then at {after} MiB");
+    }
+}

@@ -1,47 +1,24 @@
-//! Data directories as the products' own packages make them: what users have on the first day.
+//! The first day of somebody who installs the package on a Debian with the servers as their own packages set them up, and types
+//! what the README says: three green drills, a page, and its end. The story is tests/fixtures/stock/story.py.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
-use crate::support::{Product, as_server, hand_to_server};
+use crate::packaging::build_package;
+use crate::support::{finish, fixture};
 
-/// As postinst of Debian's mariadb-server calls it, and as the packages of MySQL do.
-pub fn make(product: Product) -> (PathBuf, String) {
-    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("stock-{product:?}-{}", std::process::id()));
-    let _ = fs::remove_dir_all(&place);
-    fs::create_dir_all(&place).unwrap();
-    hand_to_server(&place);
-    let mut command = match product {
-        Product::MariaDb if rustix::process::geteuid().is_root() => {
-            let mut command = Command::new("mariadb-install-db");
-            command.args(["--no-defaults", "--rpm", "--cross-bootstrap", "--user=mysql", "--disable-log-bin"]);
-            command.arg("--skip-test-db");
-            command
-        }
-        // The owner of the server's process has the rights that `mysql` has on Debian.
-        Product::MariaDb => {
-            let mut command = Command::new("mariadb-install-db");
-            command.args(["--no-defaults", "--rpm", "--cross-bootstrap", "--disable-log-bin", "--skip-test-db"]);
-            command.arg(format!("--auth-root-socket-user={}", user(product)));
-            command
-        }
-        Product::MySql => {
-            let mut command = as_server(&product.program("server").to_string_lossy());
-            command.args(["--no-defaults", "--initialize", "--secure-file-priv=NULL"]);
-            command
-        }
-    };
-    let output = command.arg(format!("--datadir={}/data", place.display())).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "make stock {product:?}: {said}");
-    (place, said)
-}
-
-/// Whom a stock server lets in without a password: whoever runs the tests.
-pub fn user(product: Product) -> String {
-    match product {
-        Product::MariaDb if !rustix::process::geteuid().is_root() => std::env::var("USER").unwrap(),
-        _ => "root".to_owned(),
-    }
+#[test]
+fn by_the_readme_alone_a_stock_debian_has_green_drills_and_pages_that_resolve() {
+    assert!(rustix::process::geteuid().is_root(), "installing a package takes root: run the suite as root");
+    let directory = tempfile::tempdir().unwrap();
+    let package = build_package(directory.path());
+    let place = tempfile::tempdir().unwrap();
+    let stock = |name: &str| -> PathBuf { fixture("stock").join(name) };
+    // Ports, processes and files are its own: 3306, 8086, 9090 and 9093 are free, and nothing outlives it.
+    let mut story = Command::new("unshare");
+    story.args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--propagation", "private", "--", "sh"]);
+    story.arg(fixture("throwaway-host.sh")).arg(place.path());
+    story.args([stock("story.py"), stock("systemctl"), stock("documents.py"), package]).stdin(Stdio::null());
+    let told = finish(story);
+    assert!(told.status == 0 && told.stdout.ends_with("story.py: done\n"), "{}\n{}", told.stdout, told.stderr);
 }

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::stock;
+use crate::leftovers::left_in;
+use crate::stock_servers;
 
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_backup-sla");
@@ -49,7 +50,7 @@ impl Product {
     /// A data directory as the product's own package makes it, and what was said.
     fn stock(self) -> (PathBuf, String) {
         static MADE: [OnceLock<(PathBuf, String)>; 2] = [OnceLock::new(), OnceLock::new()];
-        MADE[self as usize].get_or_init(|| stock::make(self)).clone()
+        MADE[self as usize].get_or_init(|| stock_servers::make(self)).clone()
     }
 }
 
@@ -125,7 +126,7 @@ impl Server {
     pub fn stock_with(product: Product, extra: &[&str]) -> Self {
         let (template, said) = product.stock();
         let mut server = Self::launched(product, &template, extra);
-        server.user = stock::user(product);
+        server.user = stock_servers::user(product);
         if product == Product::MySql {
             let (_, temporary) = said.split_once("root@localhost: ").unwrap();
             server.password = Some(temporary.lines().next().unwrap().trim().to_owned());
@@ -160,6 +161,23 @@ impl Server {
     pub fn stop(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// End it in good order.
+    pub fn shut_down(&mut self) {
+        self.sql("SHUTDOWN");
+        self.child.wait().unwrap();
+    }
+
+    /// A file of its data directory.
+    pub fn data(&self, path: &str) -> PathBuf {
+        self.directory.path().join("data").join(path)
+    }
+
+    /// Start it again with one argument more.
+    pub fn start_again_with(&mut self, argument: &str) {
+        self.extra.push(argument.to_owned());
+        self.start_again();
     }
 
     /// Start it again on its data.
@@ -330,6 +348,13 @@ impl World {
         serde_json::from_str(line).unwrap()
     }
 
+    /// What `status` says of the first source, whatever of its promises is kept.
+    pub fn status(&self) -> Value {
+        let ran = self.run(&["--json", "status"]);
+        assert!([0, 1].contains(&ran.status), "{ran:?}");
+        serde_json::from_str(ran.stdout.lines().next().unwrap_or_else(|| panic!("{ran:?}"))).unwrap()
+    }
+
     pub fn backup(&self) -> Value {
         self.json(&["backup", "shop"], 0)
     }
@@ -339,6 +364,13 @@ impl World {
         let ran = self.run(&["--json", "list"]);
         assert_eq!(ran.status, 0, "{ran:?}");
         ran.stdout.lines().count()
+    }
+
+    /// The manifest of the newest backup, as it is stored.
+    pub fn manifest(&self) -> Value {
+        let dump = self.restic(&["dump", "latest", "/shop/manifest.json"]);
+        assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
+        serde_json::from_slice(&dump.stdout).unwrap()
     }
 
     /// The restic program on this world's repository.
@@ -351,11 +383,8 @@ impl World {
 
     /// No server and no data directory of a sandbox is left.
     pub fn assert_no_sandbox_left(&self) {
-        let marker = self.directory.path().join("state").to_string_lossy().into_owned();
-        for area in ["state/sandboxes", "state/sandboxes-elsewhere"] {
-            let left = entries(&self.path(area));
-            assert!(left.is_empty(), "left in {marker}: {left:?}");
-        }
+        let left = left_in(&self.path("state"));
+        assert!(left.is_empty(), "left of sandboxes: {left:?}");
     }
 }
 

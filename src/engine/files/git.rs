@@ -1,11 +1,11 @@
 //! What is promised of git repositories: HEAD, branches, and, where it holds at the source, a clean `git fsck`. Git runs in a jail: a repository's own configuration can make it run any program.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::borrowed::Lender;
 use super::exclude::Excludes;
 use super::jail::Jail;
 use crate::domain::digest::Digest;
@@ -21,26 +21,37 @@ pub fn program() -> Option<PathBuf> {
     find_program(None, &["git"])
 }
 
-/// Directories at and below `root` that have a `.git` directory which is backed up with them.
-pub fn find(root: &Path, excludes: &Excludes) -> Vec<PathBuf> {
-    let mut found = Vec::new();
+/// Directories that git would work in.
+#[derive(Debug, Default)]
+pub struct Worked {
+    /// With a `.git` directory, which is backed up with them.
+    pub repositories: Vec<PathBuf>,
+    /// With a `.git` that leads to another place.
+    pub linked: Vec<PathBuf>,
+}
+
+/// Directories at and below `root` that git would work in.
+pub fn find(root: &Path, excludes: &Excludes) -> Worked {
+    let mut found = Worked::default();
     search(root, root, excludes, DEPTH, &mut found);
-    found.sort();
+    found.repositories.sort();
+    found.linked.sort();
     found
 }
 
-fn search(root: &Path, directory: &Path, excludes: &Excludes, depth: usize, found: &mut Vec<PathBuf>) {
+fn search(root: &Path, directory: &Path, excludes: &Excludes, depth: usize, found: &mut Worked) {
     // What cannot be read fails the walk, which says so.
     let Ok(entries) = fs::read_dir(directory) else { return };
     for entry in entries.flatten() {
         let path = entry.path();
-        let relative = path.strip_prefix(root).unwrap_or(&path).as_os_str().as_bytes();
         let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        if !is_directory || excludes.matches(entry.file_name().as_bytes(), relative) {
+        let is_git = entry.file_name() == ".git";
+        if !(is_directory || is_git) || excludes.covers(root, &path) {
             continue;
         }
-        if entry.file_name() == ".git" {
-            found.push(directory.to_owned());
+        if is_git {
+            let list = if is_directory { &mut found.repositories } else { &mut found.linked };
+            list.push(directory.to_owned());
         } else if depth > 0 {
             search(root, &path, excludes, depth - 1, found);
         }
@@ -62,13 +73,22 @@ pub struct State {
 pub struct Git<'j> {
     jail: &'j Jail,
     at: PathBuf,
+    borrowed: OsString,
 }
 
 impl<'j> Git<'j> {
     /// Look at the repository at `at`.
     pub fn new(jail: &'j Jail, at: &Path) -> Self {
         // The jail knows it by this path.
-        Self { jail, at: at.canonicalize().unwrap_or_else(|_| at.to_owned()) }
+        Self { jail, at: at.canonicalize().unwrap_or_else(|_| at.to_owned()), borrowed: OsString::new() }
+    }
+
+    /// The same where it borrows objects that are in the directories `lenders` now, wherever it says that they are.
+    #[must_use]
+    pub fn borrowing(mut self, lenders: &[Lender]) -> Self {
+        let places: Vec<_> = lenders.iter().map(|lender| lender.at.as_os_str()).collect();
+        self.borrowed = places.join(OsStr::new(":"));
+        self
     }
 
     /// Standard output, or what git said instead.
@@ -79,6 +99,11 @@ impl<'j> Git<'j> {
             ["GIT_OPTIONAL_LOCKS=0", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_TERMINAL_PROMPT=0"];
         command.push("env".into());
         command.extend(environment.map(OsString::from));
+        if !self.borrowed.is_empty() {
+            let mut variable = OsString::from("GIT_ALTERNATE_OBJECT_DIRECTORIES=");
+            variable.push(&self.borrowed);
+            command.push(variable);
+        }
         command.push("git".into());
         for setting in
             ["safe.directory=*", "core.fsmonitor=false", "core.hooksPath=/dev/null", "fsck.skipList=/dev/null"]

@@ -301,7 +301,14 @@ impl<P: Iterator<Item = Result<Entry>>, W: Iterator<Item = Step>> Comparing<'_, 
             let whole = only.is_empty() || only.iter().any(|(path, ..)| *path == root);
             if let Some((rows, digest, definition)) = tree.finish().filter(|_| whole) {
                 let name = format!("/{}", String::from_utf8_lossy(&root));
-                findings.tables.push(TableFacts { name, rows, digest, definition, newest: BTreeMap::new() });
+                findings.tables.push(TableFacts {
+                    name,
+                    rows,
+                    digest,
+                    definition,
+                    newest: BTreeMap::new(),
+                    next_id: None,
+                });
             }
         }
         findings

@@ -44,6 +44,8 @@ pub struct Rules<'r> {
     pub limit: Duration,
     /// Directories of our own that nobody in it sees.
     pub hidden: &'r [PathBuf],
+    /// Directories beside the tree that it may read, wherever they are.
+    pub seen: &'r [PathBuf],
 }
 
 /// A way to run commands on one tree.
@@ -52,6 +54,7 @@ pub struct Jail {
     tree: PathBuf,
     how: Tree,
     hidden: Vec<PathBuf>,
+    seen: Vec<PathBuf>,
     private_network: bool,
     limit: Duration,
     clock: Arc<dyn Clock>,
@@ -116,6 +119,7 @@ impl Jail {
             tree: tree.clone(),
             how,
             hidden: rules.hidden.to_vec(),
+            seen: rules.seen.iter().filter(|place| place.is_dir()).cloned().collect(),
             private_network: true,
             limit,
             clock: clock.clone(),
@@ -159,7 +163,7 @@ impl Jail {
     fn try_once(&self, at: &Path, command: &[OsString], keep_output: bool) -> Result<Ended> {
         let mut program = Command::new(&self.program);
         // Anew each time: sockets of this host come and go.
-        program.args(arguments(&self.tree, self.how, &self.hidden));
+        program.args(arguments(&self.tree, self.how, &self.hidden, &self.seen));
         if self.private_network {
             program.arg("--unshare-net");
         }
@@ -222,7 +226,7 @@ fn last(text: &str) -> &str {
     text.char_indices().find(|(at, _)| *at >= from).map_or("", |(at, _)| &text[at..])
 }
 
-fn arguments(tree: &Path, how: Tree, private: &[PathBuf]) -> Vec<OsString> {
+fn arguments(tree: &Path, how: Tree, private: &[PathBuf], seen: &[PathBuf]) -> Vec<OsString> {
     let mut all: Vec<OsString> = Vec::new();
     let mut add = |words: &[&OsStr]| all.extend(words.iter().map(|word| (*word).to_owned()));
     let texts = |words: &'static str| words.split(' ').map(OsStr::new).collect::<Vec<_>>();
@@ -245,7 +249,10 @@ fn arguments(tree: &Path, how: Tree, private: &[PathBuf]) -> Vec<OsString> {
         add(&[OsStr::new("--ro-bind"), OsStr::new("/dev/null"), socket.as_os_str()]);
     }
     add(&texts("--dir /tmp/home"));
-    // After what hides the places it may be in.
+    // After what hides the places they may be in.
+    for place in seen {
+        add(&[OsStr::new("--ro-bind"), place.as_os_str(), place.as_os_str()]);
+    }
     let bind = if how == Tree::Writable { "--bind" } else { "--ro-bind" };
     add(&[OsStr::new(bind), tree.as_os_str(), tree.as_os_str()]);
     add(&texts("--unshare-pid --unshare-ipc --unshare-uts --die-with-parent --new-session"));

@@ -4,6 +4,7 @@
 //! (`pack`), restored by handles of directories that never follow a link (`load`, `place`), and proved by walking the
 //! restored tree beside the index (`inspect`). Commands that look at a tree run in a jail (`jail`).
 
+mod borrowed;
 mod entry;
 mod exclude;
 mod git;
@@ -29,6 +30,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
+use self::borrowed::{Lender, lenders};
 use self::exclude::Excludes;
 use self::git::Git;
 use self::jail::{Jail, Rules, Tree};
@@ -70,13 +72,19 @@ impl FilesEngine {
     }
 
     fn jail(&self, tree: &Path, how: Tree, context: &RunContext) -> Result<Jail> {
-        Jail::new(
-            tree,
-            how,
-            &Rules { limit: self.config.assertion_timeout, hidden: &self.private },
-            &self.clock,
-            context,
-        )
+        let rules = Rules { limit: self.config.assertion_timeout, hidden: &self.private, seen: &[] };
+        Jail::new(tree, how, &rules, &self.clock, context)
+    }
+
+    /// A jail for git around a restored repository that borrows what `lenders` have.
+    fn git_jail(&self, repository: &Path, lenders: &[Lender], context: &RunContext) -> Result<Jail> {
+        let restored: Vec<&Lender> = lenders.iter().filter(|lender| lender.at.is_dir()).collect();
+        let seen: Vec<PathBuf> = restored.iter().map(|lender| lender.at.clone()).collect();
+        // What is proved is the restored one: where this host has the original as well, it must not stand in for it.
+        let originals = restored.iter().filter(|lender| lender.live != lender.at).map(|lender| lender.live.clone());
+        let hidden: Vec<PathBuf> = self.private.iter().cloned().chain(originals).collect();
+        let rules = Rules { limit: self.config.assertion_timeout, hidden: &hidden, seen: &seen };
+        Jail::new(repository, Tree::ReadOnly, &rules, &self.clock, context)
     }
 
     /// A backup of itself would grow with every backup, and hold its own key.
@@ -84,7 +92,7 @@ impl FilesEngine {
         for (own, path) in self.private.iter().flat_map(|own| paths.iter().map(move |path| (own, path))) {
             let (Ok(own), Ok(path)) = (own.canonicalize(), path.canonicalize()) else { continue };
             let Ok(relative) = own.strip_prefix(&path) else { continue };
-            if !excludes.covers(relative) {
+            if !excludes.covers(&path, &own) {
                 let what = format!(
                     "back up {}: {} is in it, where backup-sla keeps its own data",
                     path.display(),
@@ -119,7 +127,7 @@ impl FilesEngine {
         let as_of = self.clock.wall();
         let (inside, clock) = (context.clone(), self.clock.clone());
         let running = queue::run(context, move |sink| {
-            let rules = Rules { limit: rules.0, hidden: &rules.1 };
+            let rules = Rules { limit: rules.0, hidden: &rules.1, seen: &[] };
             let repositories = Repositories::before(&paths, &excludes, &rules, &clock, &inside)?;
             let (packed, index) = Packer::new(sink, &inside, meanwhile)?.pack(&paths, &excludes)?;
             let promise = repositories.after(&packed.incomplete)?;
@@ -156,7 +164,9 @@ impl Engine for FilesEngine {
                 if path.read_dir().map_err(failed)?.next().is_none() {
                     warnings.push(format!("{shown} is empty"));
                 }
-                repositories += git::find(path, &excludes).len();
+                let worked = git::find(path, &excludes);
+                repositories += worked.repositories.len();
+                warnings.extend(promise::leading_out(&worked, &paths, &excludes));
             } else if meta.is_file() {
                 std::fs::File::open(path).map_err(failed)?;
             }
@@ -164,6 +174,10 @@ impl Engine for FilesEngine {
                 warnings.push(format!("{shown} belongs to another user: only root can read and restore it as it is"));
             }
         }
+        let idle = excludes.idle(&paths);
+        warnings.extend(idle.iter().map(|pattern| {
+            format!("`exclude` has {pattern:?}, which fits nothing in `paths` now: is it meant so? It is held against names, or with a `/` against paths")
+        }));
         if repositories > 0 && git::program().is_none() {
             warnings.push("there is no `git`: HEAD and branches of the repositories are not promised".to_owned());
         }
@@ -175,7 +189,8 @@ impl Engine for FilesEngine {
         self.start(context, Box::new(|_| {}))
     }
 
-    fn sandbox(&self, manifest: &Manifest) -> Result<SandboxSpec> {
+    fn sandbox(&self, point: &StoredPoint) -> Result<SandboxSpec> {
+        let manifest = &point.manifest;
         let promises_git = manifest.inventory.objects.iter().any(|object| object.kind == ObjectKind::GitHead);
         if promises_git && git::program().is_none() {
             return Err(Error::inconclusive("look at restored git repositories: there is no `git`").hint("install git"));
@@ -223,13 +238,15 @@ impl Engine for FilesEngine {
                 if !restored.join(".git").is_dir() {
                     continue;
                 }
-                let jail = self.jail(&restored, Tree::ReadOnly, context).map_err(|error| {
+                let root = directory.canonicalize().unwrap_or_else(|_| directory.to_owned());
+                let lenders = lenders(&root.join(path.trim_start_matches('/')), Some(&root));
+                let jail = self.git_jail(&restored, &lenders, context).map_err(|error| {
                     error.context(format!(
                         "every entry was compared, {} differ; ask git",
                         findings.checks.iter().filter(|c| !c.ok).count()
                     ))
                 })?;
-                let git = Git::new(&jail, &restored);
+                let git = Git::new(&jail, &restored).borrowing(&lenders);
                 let state = git.state()?;
                 objects.extend(state.objects(path));
                 findings.checks.extend(git_checks(&point.manifest, path, &git)?);
@@ -238,6 +255,7 @@ impl Engine for FilesEngine {
         context.progress.finish();
         let inventory = Inventory { tables: findings.tables, objects };
         Ok(Inspection {
+            untried: Vec::new(),
             inventory,
             problems: findings.problems,
             checks: findings.checks,
@@ -336,6 +354,7 @@ fn manifest(packed: Packed, promise: Promise, exclude: &[String]) -> Manifest {
         format: MANIFEST_FORMAT,
         id: RecoveryPointId(String::new()),
         source: String::new(),
+        host: None,
         engine: "files".to_owned(),
         kind: BackupKind::Full,
         chain_length: 0,
@@ -353,6 +372,10 @@ fn manifest(packed: Packed, promise: Promise, exclude: &[String]) -> Manifest {
         files: vec![file(ARCHIVE, FileRole::Stream, packed.archive), file(INDEX, FileRole::Facts, packed.index)],
         inventory: Inventory { tables, objects: promise.objects },
         segments: Vec::new(),
+        needs: None,
         warnings: [packed.warnings, promise.warnings].concat(),
+        left_out: Vec::new(),
+        cannot_return: Vec::new(),
+        capture: crate::domain::capture::Capture::default(),
     }
 }

@@ -145,7 +145,7 @@ impl<'s> Packer<'s> {
         }
         let (rows, digest, definition) =
             tree.finish().ok_or_else(|| Error::failed(format!("read {name}: it vanished, or is a socket")))?;
-        Ok(TableFacts { name, rows, digest, definition, newest: std::collections::BTreeMap::default() })
+        Ok(TableFacts { name, rows, digest, definition, newest: std::collections::BTreeMap::default(), next_id: None })
     }
 
     fn found(&mut self, found: Found, tree: &mut DigestTree) -> Result<()> {
@@ -322,9 +322,13 @@ impl<'s> Packer<'s> {
 
 /// The error about a configured path that cannot be opened.
 pub fn missing_path(name: &str, error: io::Error) -> Error {
-    Error::failed(format!("open {name}"))
-        .because(error)
-        .hint("is it mounted? `paths` must name what is there and readable")
+    let hint = match error.kind() {
+        io::ErrorKind::NotFound if name.contains(['*', '?', '[']) => {
+            "`paths` takes no patterns: name directories and files, and leave out what you do not want with `exclude`"
+        }
+        _ => "is it mounted? `paths` must name what is there and readable",
+    };
+    Error::failed(format!("open {name}")).because(error).hint(hint)
 }
 
 enum ReadError {

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::borrowed::{Lender, elsewhere, is_in_backup, lenders};
 use super::exclude::Excludes;
-use super::git::{self, Git, State};
+use super::git::{self, Git, State, Worked};
 use super::jail::{Jail, Rules, Tree};
 use crate::clock::Clock;
 use crate::domain::manifest::ObjectFacts;
@@ -23,6 +24,7 @@ pub struct Repositories {
 struct Repository {
     path: PathBuf,
     jail: Jail,
+    lenders: Vec<Lender>,
     before: State,
 }
 
@@ -47,7 +49,23 @@ impl Repositories {
         context: &RunContext,
     ) -> Result<Self> {
         let mut repositories = Self { found: Vec::new(), warnings: Vec::new() };
-        for path in paths.iter().flat_map(|root| git::find(root, excludes)) {
+        for worked in paths.iter().map(|root| git::find(root, excludes)) {
+            repositories.warnings.extend(leading_out(&worked, paths, excludes));
+            repositories.look(worked.repositories, (paths, excludes), rules, clock, context)?;
+        }
+        Ok(repositories)
+    }
+
+    fn look(
+        &mut self,
+        found: Vec<PathBuf>,
+        (paths, excludes): (&[PathBuf], &Excludes),
+        rules: &Rules<'_>,
+        clock: &Arc<dyn Clock>,
+        context: &RunContext,
+    ) -> Result<()> {
+        let repositories = self;
+        for path in found {
             let shown = path.display();
             if path.to_str().is_none() {
                 repositories
@@ -61,14 +79,25 @@ impl Repositories {
                     .push(format!("git repository {shown}: there is no `git`, so its HEAD is not promised"));
                 continue;
             }
-            let looked = Jail::new(&path, Tree::ReadOnly, rules, clock, context)
-                .and_then(|jail| Ok((Git::new(&jail, &path).state()?, jail)));
+            let lenders = lenders(&path, None);
+            if let Some(lost) = lenders.iter().find(|lender| !is_in_backup(&lender.live, paths, excludes)) {
+                repositories.warnings.push(format!(
+                    "git repository {shown} borrows objects of {}, which is not in this backup: alone it is incomplete, and its \
+                     HEAD and branches are not promised; add that to `paths`, or run `git repack -a -d` and remove \
+                     .git/objects/info/alternates",
+                    lost.live.display()
+                ));
+                continue;
+            }
+            let seen: Vec<PathBuf> = lenders.iter().map(|lender| lender.at.clone()).collect();
+            let looked = Jail::new(&path, Tree::ReadOnly, &Rules { seen: &seen, ..*rules }, clock, context)
+                .and_then(|jail| Ok((Git::new(&jail, &path).borrowing(&lenders).state()?, jail)));
             match looked {
-                Ok((before, jail)) => repositories.found.push(Repository { path, jail, before }),
+                Ok((before, jail)) => repositories.found.push(Repository { path, jail, lenders, before }),
                 Err(error) => repositories.warnings.push(not_promised(&path, error)?),
             }
         }
-        Ok(repositories)
+        Ok(())
     }
 
     /// Look again after the walk. `incomplete` are the paths below which something was left out of the archive.
@@ -84,6 +113,21 @@ impl Repositories {
     }
 }
 
+/// Worktrees and submodules whose repository is not backed up with them.
+pub fn leading_out(worked: &Worked, paths: &[PathBuf], excludes: &Excludes) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for directory in &worked.linked {
+        let Some(place) = elsewhere(directory).filter(|place| !is_in_backup(place, paths, excludes)) else { continue };
+        warnings.push(format!(
+            "the `.git` of {} leads to {}, which is not in this backup: its files are backed up, its history is not; add that to \
+             `paths`",
+            directory.display(),
+            place.display()
+        ));
+    }
+    warnings
+}
+
 /// A repository that cannot be looked at is backed up all the same.
 fn not_promised(path: &Path, error: Error) -> Result<String> {
     if error.kind() == Kind::Cancelled {
@@ -94,12 +138,8 @@ fn not_promised(path: &Path, error: Error) -> Result<String> {
 
 impl Repository {
     fn promise(&self, incomplete: &[PathBuf], promise: &mut Promise) -> Result<()> {
-        let (path, git) = (self.path.display().to_string(), Git::new(&self.jail, &self.path));
-        if self.path.join(".git/objects/info/alternates").exists() {
-            promise.warnings.push(format!(
-                "git repository {path} borrows objects of another one: where that is lost, this one is incomplete"
-            ));
-        }
+        let git = Git::new(&self.jail, &self.path).borrowing(&self.lenders);
+        let path = self.path.display().to_string();
         if self.before.head.starts_with("unreadable") {
             promise.warnings.push(format!("git repository {path}: its HEAD is {}", self.before.head));
             return Ok(());

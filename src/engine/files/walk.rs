@@ -182,7 +182,7 @@ impl Iterator for Walk {
             let (directory, path) = (listing.directory.clone(), join(&listing.path, name.to_bytes()));
             let relative = path.get(self.root.len()..).unwrap_or_default();
             let relative = relative.strip_prefix(b"/").unwrap_or(relative);
-            if self.excludes.matches(name.to_bytes(), relative) {
+            if self.excludes.matches(name.to_bytes(), relative, &path) {
                 return Some(Step::Excluded);
             }
             return Some(self.visit(&directory, &name, &path));

@@ -37,24 +37,38 @@ pub struct Series {
     partial: bool,
 }
 
-impl Answer {
-    /// The rows; the server's own words where it has none. A part of an answer is no answer.
-    pub fn into_series(self) -> Result<Vec<Series>, String> {
-        if let Some(error) = self.error {
-            return Err(error);
+/// Why there are no rows.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The server's own words.
+    Said(String),
+    /// Rows are missing at the end: the server has a limit for answers in one piece (`max-row-limit`).
+    CutShort,
+}
+
+/// The rows of an answer that came in one piece or, where that was asked for, in several. A part of an answer is no answer.
+pub fn rows(pieces: Vec<Answer>) -> Result<Vec<Series>, Refusal> {
+    let mut all: Vec<Series> = Vec::new();
+    let (mut is_cut, mut goes_on) = (false, false);
+    for piece in pieces {
+        if let Some(error) = piece.error {
+            return Err(Refusal::Said(error));
         }
-        let mut all = Vec::new();
-        for statement in self.results {
+        for statement in piece.results {
             if let Some(error) = statement.error {
-                return Err(error);
+                return Err(Refusal::Said(error));
             }
-            if statement.partial || statement.series.iter().any(|series| series.partial) {
-                return Err("the server cut the answer short (max-row-limit)".to_owned());
+            is_cut = statement.partial;
+            for series in statement.series {
+                let is_more = std::mem::replace(&mut goes_on, series.partial);
+                match all.last_mut() {
+                    Some(last) if is_more && last.name == series.name => last.values.extend(series.values),
+                    _ => all.push(series),
+                }
             }
-            all.extend(statement.series);
         }
-        Ok(all)
     }
+    if is_cut || goes_on { Err(Refusal::CutShort) } else { Ok(all) }
 }
 
 impl Series {
@@ -98,11 +112,29 @@ mod tests {
 
     #[test]
     fn an_error_or_a_cut_answer_is_never_taken_for_an_answer() {
-        let read = |text: &str| serde_json::from_str::<Answer>(text).unwrap().into_series();
-        assert_eq!(read(r#"{"error":"no"}"#), Err("no".to_owned()));
-        assert_eq!(read(r#"{"results":[{"error":"shard is disabled"}]}"#), Err("shard is disabled".to_owned()));
+        let read = |text: &str| rows(vec![serde_json::from_str::<Answer>(text).unwrap()]);
+        let said = |text: &str| Err(Refusal::Said(text.to_owned()));
+        assert_eq!(read(r#"{"error":"no"}"#), said("no"));
+        assert_eq!(read(r#"{"results":[{"error":"shard is disabled"}]}"#), said("shard is disabled"));
+        assert_eq!(read(r#"{"results":[{"series":[{"name":"m"}],"partial":true}]}"#), Err(Refusal::CutShort));
         assert!(read(r#"{"results":[{"series":[{"name":"m","columns":[],"values":[],"partial":true}]}]}"#).is_err());
         assert_eq!(read(r#"{"results":[{"statement_id":0}]}"#), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn an_answer_in_pieces_is_put_together_and_must_have_its_last_one() {
+        let piece = |name: &str, value: u8, partial: bool, more: bool| {
+            let text = format!(
+                r#"{{"results":[{{"series":[{{"name":"{name}","columns":["v"],"values":[[{value}]],"partial":{partial}}}],"partial":{more}}}]}}"#
+            );
+            serde_json::from_str::<Answer>(&text).unwrap()
+        };
+        let whole =
+            rows(vec![piece("a", 1, true, true), piece("a", 2, false, true), piece("b", 3, false, false)]).unwrap();
+        let values = |series: &Series| (series.name.clone(), series.values.len());
+        assert_eq!(whole.iter().map(values).collect::<Vec<_>>(), [("a".to_owned(), 2), ("b".to_owned(), 1)]);
+        assert_eq!(rows(vec![piece("a", 1, false, true)]), Err(Refusal::CutShort));
+        assert_eq!(rows(vec![piece("a", 1, true, false)]), Err(Refusal::CutShort));
     }
 
     #[test]

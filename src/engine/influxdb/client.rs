@@ -21,7 +21,7 @@ use tokio::runtime::Runtime;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use super::answer::{Answer, Series};
+use super::answer::{Answer, Refusal, Series, rows};
 use crate::config::InfluxdbConfig;
 use crate::engine::HttpDestination;
 use crate::error::{Error, OrFailed, Result};
@@ -85,6 +85,15 @@ impl Address {
     }
 }
 
+/// Most that one question may be about; none for no limit.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Limits {
+    /// Steps of time.
+    pub buckets: Option<i64>,
+    /// Series.
+    pub series: Option<i64>,
+}
+
 /// A connection that is made again when it was lost. Blocks; not for async code.
 pub struct Client {
     runtime: Runtime,
@@ -94,6 +103,9 @@ pub struct Client {
     cancel: Cancel,
     /// How long disabled shards may still be waited for, all questions together.
     patience: Duration,
+    /// Answers are asked for in pieces: the server cuts those in one piece short.
+    in_pieces: bool,
+    limits: Option<Limits>,
     /// As the server says it.
     pub version: String,
     /// The server's clock when it was reached, in seconds since the epoch.
@@ -112,6 +124,8 @@ impl Client {
             timeout,
             cancel: cancel.clone(),
             patience: SHARD_PATIENCE,
+            in_pieces: false,
+            limits: None,
             version: String::new(),
             server_time: 0,
         };
@@ -145,25 +159,68 @@ impl Client {
         }
     }
 
+    /// What the server allows one question, as far as it tells.
+    pub fn limits(&mut self) -> Limits {
+        if let Some(limits) = self.limits {
+            return limits;
+        }
+        let diagnostics = self.query("", "SHOW DIAGNOSTICS").unwrap_or_default();
+        let limit = |name: &str| {
+            let series = diagnostics.iter().find(|series| series.name == "config-coordinator")?;
+            let [limit] = series.texts([name]).pop()?;
+            limit.parse().ok().filter(|limit| *limit > 0)
+        };
+        let limits = Limits { buckets: limit("max-select-buckets"), series: limit("max-select-series") };
+        *self.limits.insert(limits)
+    }
+
     fn ask(&mut self, database: &str, statement: &str) -> Result<Vec<Series>> {
+        match self.ask_once(database, statement)? {
+            Err(Refusal::CutShort) if !self.in_pieces => {
+                self.in_pieces = true;
+                self.ask_once(database, statement)?.map_err(|refusal| self.refused(statement, refusal))
+            }
+            answer => answer.map_err(|refusal| self.refused(statement, refusal)),
+        }
+    }
+
+    fn refused(&self, statement: &str, refusal: Refusal) -> Error {
+        let reason = match refusal {
+            Refusal::Said(reason) => reason,
+            Refusal::CutShort => "the server cut the answer short".to_owned(),
+        };
+        let error = Error::failed(format!("query {}: {reason}: {}", self.address.url, shortened(statement)));
+        // The server has no code for it.
+        if reason.starts_with("max-select-") {
+            let limit = reason.split(' ').next().unwrap_or_default().to_owned();
+            return error.hint(format!(
+                "points cannot be counted within the server's `{limit}` ([coordinator] of its configuration), and what was not \
+                 counted cannot be promised: raise it, or set it to 0"
+            ));
+        }
+        error
+    }
+
+    fn ask_once(&mut self, database: &str, statement: &str) -> Result<Result<Vec<Series>, Refusal>> {
         let form =
             |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
-        let body = format!("epoch=ns&db={}&q={}", form(database), form(statement));
+        let pieces = if self.in_pieces { "&chunked=true" } else { "" };
+        let body = format!("epoch=ns{pieces}&db={}&q={}", form(database), form(statement));
         let what = || format!("query {}", self.address.url);
         let said = what();
         let (head, body) = self.request("POST", "/query", body)?;
-        let answer: Answer = match serde_json::from_slice(&body) {
+        let answer: Vec<Answer> = match serde_json::Deserializer::from_slice(&body).into_iter().collect() {
             Ok(answer) => answer,
             Err(error) if head.status().is_success() => return Err(Error::failed(said).because(error)),
             Err(_) => return Err(Error::failed(format!("{said}: HTTP status {}", head.status()))),
         };
-        answer.into_series().map_err(|reason| {
-            let error = Error::failed(format!("{said}: {reason}: {}", shortened(statement)));
-            match head.status().as_u16() {
-                401 | 403 => error.hint("the account needs to be an administrator: only those see users and grants"),
-                _ => error,
+        match (rows(answer), head.status().as_u16()) {
+            (Err(refusal), 401 | 403) => {
+                let hint = "the account needs to be an administrator: only those see users and grants";
+                Err(self.refused(statement, refusal).hint(hint))
             }
-        })
+            (answer, _) => Ok(answer),
+        }
     }
 
     /// Text behind `path`, where the server has it.

@@ -17,6 +17,9 @@ const MOST_STEPS: i64 = 1_500;
 /// Measurements that one question is about.
 const BATCH: usize = 50;
 const SECOND: i64 = 1_000_000_000;
+/// First nanosecond that a point can have, and the one after the last.
+pub const FIRST_TIME: i64 = i64::MIN + 2;
+pub const END_OF_TIME: i64 = i64::MAX;
 /// Lengths of a step, in seconds.
 const STEPS: [i64; 9] = [1, 10, 60, 600, 3_600, 21_600, 86_400, 604_800, 2_592_000];
 
@@ -101,23 +104,45 @@ pub fn step(start: i64, end: i64) -> i64 {
 
 /// Count the points of `measurement` by steps.
 pub fn count(client: &mut Client, span: &Span<'_>, measurement: &str) -> Result<Tally> {
-    let statement = format!(
-        "SELECT COUNT(*) FROM {}.{} WHERE time >= {} AND time < {} GROUP BY time({}s) fill(none)",
-        quoted(span.policy),
-        quoted(measurement),
-        span.start,
-        span.end,
-        span.step
-    );
-    let series = client.query(span.database, &statement)?;
-    match series.as_slice() {
-        [] => Ok(Tally::default()),
-        [one] => tally(one),
-        more => Err(Error::failed(format!("count points of {measurement}: {} answers instead of one", more.len()))),
+    let from = format!("SELECT COUNT(*) FROM {}.{}", quoted(span.policy), quoted(measurement));
+    let mut whole = Tally::default();
+    let most = client.limits().buckets;
+    for (start, end) in pieces(span, most) {
+        let statement =
+            format!("{from} WHERE time >= {start} AND time < {end} GROUP BY time({}s) fill(none)", span.step);
+        whole.0.extend(tally(measurement, &client.query(span.database, &statement)?)?.0);
     }
+    Ok(whole)
 }
 
-fn tally(series: &Series) -> Result<Tally> {
+/// Parts of `span` that have at most as many steps as the server allows one question, cut where steps begin.
+fn pieces(span: &Span<'_>, most: Option<i64>) -> Vec<(i64, i64)> {
+    let step = span.step.saturating_mul(SECOND);
+    // The server counts one more where a span does not begin with a step.
+    let length = most.map(|most| step.saturating_mul(most.saturating_sub(1).max(1)));
+    let Some(length) = length.filter(|length| span.end.saturating_sub(span.start) > *length) else {
+        return vec![(span.start, span.end)];
+    };
+    let mut pieces = Vec::new();
+    let mut start = span.start;
+    while start < span.end {
+        let begun = start.saturating_sub(start.rem_euclid(step));
+        let end = begun.saturating_add(length).min(span.end);
+        pieces.push((start, end));
+        start = end;
+    }
+    pieces
+}
+
+fn tally(measurement: &str, answer: &[Series]) -> Result<Tally> {
+    let series = match answer {
+        [] => return Ok(Tally::default()),
+        [one] => one,
+        more => {
+            let what = format!("count points of {measurement}: {} answers instead of one", more.len());
+            return Err(Error::failed(what));
+        }
+    };
     let mut tally = Tally::default();
     for row in &series.values {
         let Some(time) = row.first().and_then(Value::as_i64) else {
@@ -157,7 +182,9 @@ pub fn totals<'m>(
         measurements.into_iter().partition(|name| name.contains(|c: char| c.is_control()));
     let mut found: BTreeMap<String, BTreeMap<String, u64>> =
         odd.into_iter().map(|name| (name.clone(), BTreeMap::new())).collect();
-    for batch in names.chunks(BATCH) {
+    // The server's limit is for all measurements of a question together.
+    let batch = if client.limits().series.is_some() { 1 } else { BATCH };
+    for batch in names.chunks(batch) {
         let any = batch.iter().map(|name| pattern(name)).collect::<Vec<_>>().join("|");
         let statement = format!(
             "SELECT COUNT(*) FROM {}./^({any})$/ WHERE time >= {} AND time < {}",
@@ -227,7 +254,7 @@ mod tests {
     }
 
     fn read(columns: &[&str], rows: &str) -> Tally {
-        tally(&series(columns, rows)).unwrap()
+        tally("m", &[series(columns, rows)]).unwrap()
     }
 
     #[test]
@@ -248,7 +275,7 @@ mod tests {
         }
         assert_eq!(moved(&base.steps(), &base.steps()), [0; 0]);
         assert_eq!(base.without(&[2]), read(&columns, "[[1,2,1]]"));
-        assert!(tally(&series(&["time", "strange"], "[[1,2]]")).is_err());
+        assert!(tally("m", &[series(&["time", "strange"], "[[1,2]]")]).is_err());
     }
 
     #[test]
@@ -257,6 +284,19 @@ mod tests {
         assert_eq!(step(0, 86_400 * SECOND), 60);
         assert_eq!(step(0, 7 * 86_400 * SECOND), 600);
         assert_eq!(step(i64::MIN, i64::MAX), 2_592_000);
+    }
+
+    #[test]
+    fn a_span_is_cut_where_steps_begin_into_as_few_parts_as_the_server_allows() {
+        let span = |start, end| Span { database: "d", policy: "p", start, end, step: 10 };
+        let s = |seconds: i64| seconds * SECOND;
+        assert_eq!(pieces(&span(s(5), s(1000)), None), [(s(5), s(1000))]);
+        assert_eq!(pieces(&span(s(0), s(100)), Some(1000)), [(s(0), s(100))]);
+        assert_eq!(pieces(&span(s(5), s(85)), Some(5)), [(s(5), s(40)), (s(40), s(80)), (s(80), s(85))]);
+        assert_eq!(
+            pieces(&span(s(-15), s(15)), Some(1)),
+            [(s(-15), s(-10)), (s(-10), s(0)), (s(0), s(10)), (s(10), s(15))]
+        );
     }
 
     #[test]

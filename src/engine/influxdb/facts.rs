@@ -332,6 +332,7 @@ fn table(
         digest: Digest(*content.finalize().as_bytes()),
         definition: Digest::of(schema.as_bytes()),
         newest: newest.map(|newest| ("time".to_owned(), shown_time(*newest))).into_iter().collect(),
+        next_id: None,
     }
 }
 

@@ -20,6 +20,7 @@ use super::backup::{manifest_name, meta_name, shard_name};
 use super::client::{Address, Client};
 use super::facts::{DatabaseFacts, Facts, Window};
 use super::inspect::stored_facts;
+use super::peer;
 use super::server::random_password;
 use super::staging::{Staging, write_private};
 use super::survey::{self, creation};
@@ -73,6 +74,7 @@ impl Loading<'_> {
             return Err(Error::configuration(format!("restore to {}: it has database {names} already", self.to.url))
                 .hint("restore to an empty server, or add --overwrite: the backup is restored beside it, compared, and put in its place"));
         }
+        peer::transfer_address(&mut client, self.to)?;
         let writers = (!self.to.fresh).then(|| Writers::watch(&mut client, &address));
         self.context.progress.phase("load", Some(self.point.manifest.logical_bytes()));
         let mut report = LoadReport { bytes: self.point.manifest.logical_bytes(), ..LoadReport::default() };
@@ -114,7 +116,7 @@ impl Loading<'_> {
         let mut warnings = Vec::new();
         for (name, database) in &facts.databases {
             for (policy, wanted) in &database.policies {
-                let keeps = wanted.kept_nanoseconds();
+                let Some(keeps) = wanted.kept_nanoseconds() else { continue };
                 let old = |window: &&Window| window.policy == *policy && window.end.saturating_add(keeps) < now;
                 let old = database.windows.iter().filter(old).count();
                 if old > 0 {
@@ -193,7 +195,9 @@ impl Loading<'_> {
         let directory = self.staging.make().map_err(|error| error.with_kind(Kind::Inconclusive))?;
         let shards = self.prepare(name, directory.path()).map_err(|error| error.context(what()))?;
         let mut words = vec![self.program.clone().into_os_string()];
-        words.extend(["restore", "-portable", "-host", &self.to.transfer_address, "-db", name].map(OsString::from));
+        // [`peer`] has refused a destination without one.
+        let address = self.to.transfer_address.as_deref().unwrap_or_default();
+        words.extend(["restore", "-portable", "-host", address, "-db", name].map(OsString::from));
         if target != name {
             words.extend(["-newdb", target].map(OsString::from));
         }

@@ -12,6 +12,7 @@ mod count;
 mod facts;
 mod inspect;
 mod load;
+mod peer;
 mod server;
 mod settle;
 mod staging;
@@ -110,7 +111,9 @@ impl InfluxdbEngine {
 impl Engine for InfluxdbEngine {
     fn preflight(&self) -> Result<Preflight> {
         let mut client = self.client(&Cancel::default())?;
-        let survey = survey::survey(&mut client, &self.config.databases, false)?;
+        // Where the server limits what one question may be about, the backup's own questions are tried.
+        let is_limited = client.limits().series.is_some();
+        let survey = survey::survey(&mut client, &self.config.databases, is_limited)?;
         let (_, tool) = server::program(self.config.programs.as_deref()).map_err(needed_here)?;
         reach_backup_service(&self.config.rpc_address)?;
         let shards: usize = survey.databases.values().map(|database| database.shards.len()).sum();
@@ -175,7 +178,8 @@ impl Engine for InfluxdbEngine {
         Ok(Dump { streams: Box::new(streams), as_of, finish })
     }
 
-    fn sandbox(&self, manifest: &Manifest) -> Result<SandboxSpec> {
+    fn sandbox(&self, point: &StoredPoint) -> Result<SandboxSpec> {
+        let manifest = &point.manifest;
         let programs = self.sandbox.programs.as_deref().or(self.config.programs.as_deref());
         Ok(SandboxSpec::Server(Box::new(server::spec(manifest, programs, self.sandbox.memory)?)))
     }
@@ -189,7 +193,7 @@ impl Engine for InfluxdbEngine {
         Destination::Http(Box::new(HttpDestination {
             url: format!("http://127.0.0.1:{}", port(server::HTTP)),
             socket: Some(access.socket.clone()),
-            transfer_address: format!("127.0.0.1:{}", port(server::RPC)),
+            transfer_address: Some(format!("127.0.0.1:{}", port(server::RPC))),
             user,
             password,
             tls_ca: None,
@@ -361,6 +365,7 @@ fn manifest(survey: &Survey, tool: &str, facts: &Facts, files: Vec<StoredFileFac
         format: MANIFEST_FORMAT,
         id: RecoveryPointId(String::new()),
         source: String::new(),
+        host: None,
         engine: "influxdb".to_owned(),
         kind: BackupKind::Full,
         chain_length: 0,
@@ -374,6 +379,10 @@ fn manifest(survey: &Survey, tool: &str, facts: &Facts, files: Vec<StoredFileFac
         files,
         inventory: facts.inventory(),
         segments: Vec::new(),
+        needs: None,
         warnings,
+        left_out: Vec::new(),
+        cannot_return: Vec::new(),
+        capture: crate::domain::capture::Capture::default(),
     }
 }

@@ -76,6 +76,7 @@ pub fn spec(manifest: &Manifest, programs: Option<&Path>, memory: u64) -> Result
         user: DRILL_ACCOUNT.to_owned(),
         password: Some(random_password()),
         network: Network::Loopback(&[HTTP, RPC]),
+        outside: Vec::new(),
         greeting: Some("GET /ping HTTP/1.0\r\n\r\n".to_owned()),
     })
 }

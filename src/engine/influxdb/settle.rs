@@ -7,7 +7,8 @@ use super::facts::DatabaseFacts;
 use super::survey::{self, Schema};
 use crate::error::Result;
 
-/// A field whose points were all deleted is still listed by a live server, and not by a restored one.
+/// A field whose points were all deleted is still listed by a live server, and not by a restored one; so is a measurement whose
+/// points went with a retention policy that was dropped.
 pub fn promise_fields_with_values(facts: &mut DatabaseFacts) {
     let mut seen: BTreeMap<&String, BTreeSet<&String>> = BTreeMap::new();
     for (measurement, counted) in facts.windows.iter().flat_map(|window| &window.measurements) {
@@ -22,6 +23,10 @@ pub fn promise_fields_with_values(facts: &mut DatabaseFacts) {
             known.fields.before.iter().filter(|field| !has_values(field)).cloned().collect();
         known.fields.before.retain(|field| !without.contains(field));
         known.fields.came = without;
+    }
+    let seen: BTreeSet<String> = seen.into_keys().cloned().collect();
+    if facts.windows.iter().all(|window| window.uncounted.is_empty()) {
+        facts.measurements.retain(|measurement, _| seen.contains(measurement));
     }
 }
 

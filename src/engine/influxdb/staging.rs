@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::error::{OrFailed, Result};
+use crate::error::{OrFailed, Result, Side};
 
 /// Where the directories of one source are.
 #[derive(Debug, Clone)]
@@ -33,6 +33,10 @@ impl Staging {
 
     /// A new directory; those that nobody owns any more are removed first.
     pub fn make(&self) -> Result<Staged> {
+        self.try_make().map_err(|error| error.on(Side::State))
+    }
+
+    fn try_make(&self) -> Result<Staged> {
         let what = || format!("prepare {}", self.0.display());
         DirBuilder::new().recursive(true).mode(0o700).create(&self.0).or_failed(what())?;
         self.sweep().or_failed(what())?;

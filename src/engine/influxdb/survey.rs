@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::{Series, literal, quoted};
 use super::client::Client;
+use super::count::{END_OF_TIME, FIRST_TIME};
 use crate::domain::manifest::ServerIdentity;
 use crate::error::{Error, Result};
 
@@ -77,6 +78,14 @@ pub struct Shard {
     pub end: i64,
 }
 
+impl Shard {
+    /// Whether it begins before the first time that a point can have. The server loses it from questions about a span of time
+    /// when it is restarted, and a restored one never finds it.
+    pub fn begins_too_early(&self) -> bool {
+        self.start <= FIRST_TIME
+    }
+}
+
 /// A retention policy. Durations are as the server writes them; `0s` is for ever.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
@@ -98,10 +107,10 @@ impl Policy {
         format!("keeps {keeps}, shards of {}, replication {}{default}", self.shards, self.replicas)
     }
 
-    /// How long points are kept, in nanoseconds; the largest number for ever.
-    pub fn kept_nanoseconds(&self) -> i64 {
+    /// How long points are kept, in nanoseconds; none for ever.
+    pub fn kept_nanoseconds(&self) -> Option<i64> {
         let keeps = humantime::parse_duration(&self.keeps).ok().filter(|keeps| !keeps.is_zero());
-        keeps.and_then(|keeps| i64::try_from(keeps.as_nanos()).ok()).unwrap_or(i64::MAX)
+        keeps.and_then(|keeps| i64::try_from(keeps.as_nanos()).ok())
     }
 
     /// The statement that makes it, or makes an existing one like it.
@@ -190,7 +199,7 @@ pub fn schema(client: &mut Client, database: &str, cardinalities: bool) -> Resul
         let keys = series.texts(["tagKey"]).into_iter().map(|[key]| key);
         schema.entry(series.name.clone()).or_default().tags.extend(keys);
     }
-    for series in client.query("", &format!("SHOW FIELD KEYS ON {on}"))? {
+    for series in field_keys(client, database)? {
         let fields = series.texts(["fieldKey", "fieldType"]).into_iter().map(|[key, kind]| format!("{key} {kind}"));
         schema.entry(series.name.clone()).or_default().fields.extend(fields);
     }
@@ -198,12 +207,51 @@ pub fn schema(client: &mut Client, database: &str, cardinalities: bool) -> Resul
         for known in schema.values_mut() {
             known.series = Some(0);
         }
-        for series in client.query("", &format!("SHOW SERIES EXACT CARDINALITY ON {on}"))? {
-            let count = series.texts(["count"]).first().and_then(|[count]| count.parse().ok()).unwrap_or(0);
-            schema.entry(series.name.clone()).or_default().series = Some(count);
+        for (name, count) in cardinalities_of(client, database, &schema)? {
+            schema.entry(name).or_default().series = Some(count);
         }
     }
     Ok(schema)
+}
+
+/// Where the points of a database are asked for: all that have none in front of them mean the default policy, which may have
+/// been dropped. Then each policy is named.
+fn sources(client: &mut Client, database: &str) -> Result<Vec<String>> {
+    let policies = policies(client, database)?;
+    if policies.values().any(|policy| policy.default) {
+        return Ok(vec![String::new()]);
+    }
+    Ok(policies.keys().map(|policy| format!("{}.", quoted(policy))).collect())
+}
+
+fn field_keys(client: &mut Client, database: &str) -> Result<Vec<Series>> {
+    let mut all = Vec::new();
+    for source in sources(client, database)? {
+        let from = if source.is_empty() { source } else { format!(" FROM {source}/.*/") };
+        all.extend(client.query("", &format!("SHOW FIELD KEYS ON {}{from}", quoted(database)))?);
+    }
+    Ok(all)
+}
+
+/// Series by measurement.
+fn cardinalities_of(client: &mut Client, database: &str, schema: &Schema) -> Result<BTreeMap<String, u64>> {
+    let (on, is_limited) = (quoted(database), client.limits().series.is_some());
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    for source in sources(client, database)? {
+        // A limit is for all measurements of one question together.
+        let from: Vec<String> = match (is_limited, source.is_empty()) {
+            (true, _) => schema.keys().map(|name| format!(" FROM {source}{}", quoted(name))).collect(),
+            (false, true) => vec![String::new()],
+            (false, false) => vec![format!(" FROM {source}/.*/")],
+        };
+        for from in from {
+            for series in client.query("", &format!("SHOW SERIES EXACT CARDINALITY ON {on}{from}"))? {
+                let count = series.texts(["count"]).first().and_then(|[count]| count.parse().ok()).unwrap_or(0);
+                *counts.entry(series.name).or_default() += count;
+            }
+        }
+    }
+    Ok(counts)
 }
 
 /// Retention policies of a database.
@@ -240,12 +288,12 @@ pub fn shards(client: &mut Client, database: &str) -> Result<Vec<Shard>> {
     for series in client.query("", "SHOW SHARDS")?.iter().filter(|series| series.name == database) {
         for [id, policy, start, end] in series.texts(["id", "retention_policy", "start_time", "end_time"]) {
             let bad = |what: &str| Error::failed(format!("read shards of {database}: `{what}` is not understood"));
-            shards.push(Shard {
-                id: id.parse().map_err(|_| bad(&id))?,
-                policy,
-                start: nanoseconds(&start).ok_or_else(|| bad(&start))?,
-                end: nanoseconds(&end).ok_or_else(|| bad(&end))?,
-            });
+            let end = nanoseconds(&end).ok_or_else(|| bad(&end))?;
+            // One that begins before the range begins after it as soon as the server was restarted: an overflow of its own.
+            let start = nanoseconds(&start)
+                .ok_or_else(|| bad(&start))
+                .map(|start| if start > end { FIRST_TIME } else { start });
+            shards.push(Shard { id: id.parse().map_err(|_| bad(&id))?, policy, start: start?, end });
         }
     }
     shards.sort_by_key(|shard| shard.id);
@@ -301,8 +349,12 @@ fn choose(wanted: &[String], present: &[String]) -> Result<Vec<String>> {
 /// Nanoseconds of a time as the server writes it.
 pub fn nanoseconds(text: &str) -> Option<i64> {
     let time = DateTime::parse_from_rfc3339(text).ok()?;
-    // What lies beyond the range of the type is beyond the range of the server too.
-    Some(time.timestamp_nanos_opt().unwrap_or(if time.timestamp() < 0 { i64::MIN } else { i64::MAX }))
+    // What lies beyond the range of the type is beyond the range of the server too. The server writes whole seconds.
+    let last_second = END_OF_TIME / 1_000_000_000;
+    if time.timestamp() >= last_second {
+        return Some(END_OF_TIME);
+    }
+    Some(time.timestamp_nanos_opt().map_or(FIRST_TIME, |time| time.max(FIRST_TIME)))
 }
 
 /// Time of nanoseconds, for people.

@@ -1,12 +1,13 @@
 //! Reaching a server: queries in our own process, and client programs that get their password through an option file
 //! that nobody else can read, never through arguments or environment.
 
+use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlSslMode};
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlRow, MySqlSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 
 use super::refusal::{self, Side};
@@ -180,6 +181,21 @@ pub fn code(error: &Error) -> Option<u16> {
 /// Rows as text; `None` is SQL NULL.
 pub type Rows = Vec<Vec<Option<String>>>;
 
+/// What a server said to a statement that it did not run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The server's error number.
+    pub number: u16,
+    /// Its words.
+    pub message: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.message, self.number)
+    }
+}
+
 /// A connection for a few queries. Blocks; not for async code.
 pub struct Session {
     runtime: tokio::runtime::Runtime,
@@ -214,11 +230,27 @@ impl Session {
 
     /// Run one statement, all rows as text.
     pub fn rows(&mut self, sql: &str) -> Result<Rows> {
+        let rows = self.fetch(sql)?.map_err(|error| refusal::of_query(&self.account, error))?;
+        self.texts(&rows)
+    }
+
+    /// The same, where the server may refuse: a refusal is an answer, a lost connection is an error.
+    pub fn ask(&mut self, sql: &str) -> Result<std::result::Result<Rows, Refusal>> {
+        match self.fetch(sql)? {
+            Ok(rows) => Ok(Ok(self.texts(&rows)?)),
+            Err(error) => match error.as_database_error().and_then(|e| e.try_downcast_ref::<MySqlDatabaseError>()) {
+                Some(said) => Ok(Err(Refusal { number: said.number(), message: said.message().to_owned() })),
+                None => Err(Error::failed(format!("query {}", self.account.describe())).because(error)),
+            },
+        }
+    }
+
+    fn fetch(&mut self, sql: &str) -> Result<sqlx::Result<Vec<MySqlRow>>> {
         let connection = self.connection.as_mut().ok_or_else(|| Error::failed("query a closed connection"))?;
-        let rows = self
-            .runtime
-            .block_on(sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_all(connection))
-            .map_err(|error| refusal::of_query(&self.account, error))?;
+        Ok(self.runtime.block_on(sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_all(connection)))
+    }
+
+    fn texts(&self, rows: &[MySqlRow]) -> Result<Rows> {
         rows.iter()
             .map(|row| {
                 (0..row.len())

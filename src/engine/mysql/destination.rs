@@ -32,7 +32,7 @@ pub fn check(session: &mut Session, to: &Account, manifest: &Manifest, options: 
     }
     Err(Error::failed(format!("cannot restore to {}: {own} lacks {}", to.describe(), missing.join(", "))).hint(
         "give it ALL PRIVILEGES ON *.* WITH GRANT OPTION for the time of the restore, or use another account with --user and \
-         --password-file: docs/mysql-privileges.md (\"The account at the destination\")",
+         --password-file: /usr/share/doc/backup-sla/docs/mysql-privileges.md (\"The account at the destination\")",
     ))
 }
 

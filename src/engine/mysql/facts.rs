@@ -1,17 +1,21 @@
 //! What a dump was found to contain: tables, objects, segments, position.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use super::columns::{Column, columns, indexes, split_next_id};
 use super::names::{self, Created};
 use super::rows::RowFacts;
+use crate::domain::capture::{Capture, DigestRule};
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{Inventory, ObjectFacts, ObjectKind, Position, Segment, SegmentKind, TableFacts};
+use crate::domain::needs::Needs;
 use crate::error::{Error, Result};
 
 /// Storage engines whose tables are part of a consistent snapshot.
 const TRANSACTIONAL: [&str; 4] = ["innodb", "rocksdb", "tokudb", "ndbcluster"];
 /// Storage engines whose rows are not dumped: they belong to another table or server.
-const ELSEWHERE: [&str; 6] = ["mrg_myisam", "federated", "connect", "oqgraph", "spider", "vp"];
+pub const ROWS_ELSEWHERE: [&str; 6] = ["mrg_myisam", "federated", "connect", "oqgraph", "spider", "vp"];
 /// Time columns per table whose newest value is kept.
 const WATCHED_COLUMNS: usize = 4;
 
@@ -24,13 +28,8 @@ pub struct Marker(pub SegmentKind);
 struct Table {
     definition: Digest,
     columns: Vec<Column>,
+    next_id: Option<u64>,
     rows: RowFacts,
-}
-
-#[derive(Debug)]
-struct Column {
-    name: String,
-    is_time: bool,
 }
 
 /// What a dump contains. Filled while it streams by.
@@ -48,6 +47,8 @@ pub struct DumpFacts {
     pub segments: Vec<Segment>,
     tables: BTreeMap<String, Table>,
     objects: BTreeMap<(ObjectKind, String), ObjectFacts>,
+    /// What its definitions rely on.
+    pub needs: Needs,
     /// What the dump's text cannot carry exactly, one sentence each.
     pub lossy: Vec<String>,
     database: String,
@@ -57,12 +58,28 @@ pub struct DumpFacts {
     session: BTreeMap<String, String>,
     /// Triggers of the table at hand so far: they run in this order.
     triggers: usize,
+    capture: Capture,
 }
 
 /// Settings that a program keeps from its creation.
 const KEPT_SETTINGS: [&str; 4] = ["sql_mode", "character_set_client", "collation_connection", "time_zone"];
 
 impl DumpFacts {
+    /// Facts of a dump that is read in this way.
+    pub fn of(capture: Capture) -> Self {
+        Self { capture, ..Self::default() }
+    }
+
+    /// A statement as text. A program is printed in the character set of whoever created it: read as if every byte were a
+    /// letter, two names stay two. Manifests of the first rule know such names without their letters.
+    pub fn text<'a>(&self, body: &'a [u8]) -> Cow<'a, str> {
+        match std::str::from_utf8(body) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) if self.capture.digest_rule == DigestRule::AllColumns => String::from_utf8_lossy(body),
+            Err(_) => body.iter().map(|byte| char::from(*byte)).collect::<String>().into(),
+        }
+    }
+
     /// Everything that must exist after a restore.
     pub fn inventory(&self) -> Inventory {
         let table = |(name, table): (&String, &Table)| TableFacts {
@@ -71,6 +88,7 @@ impl DumpFacts {
             digest: table.rows.finish(),
             definition: table.definition,
             newest: table.rows.newest_values(),
+            next_id: table.next_id,
         };
         Inventory { tables: self.tables.iter().map(table).collect(), objects: self.objects.values().cloned().collect() }
     }
@@ -108,7 +126,11 @@ impl DumpFacts {
         if table.rows.rows > 0 {
             return std::mem::take(&mut table.rows);
         }
-        RowFacts::watching(time_columns(header, &table.columns))
+        // What is computed when it is read is no sign of age.
+        let is_time = |column: &Column| column.is_time && column.is_data(self.capture);
+        let times = indexes(header, &table.columns, is_time).into_iter().take(WATCHED_COLUMNS);
+        let skipped = indexes(header, &table.columns, |column| !column.is_data(self.capture));
+        RowFacts::watching(times.collect()).without(skipped.into_iter().map(|(index, _)| index).collect())
     }
 
     /// They end before `position`.
@@ -117,7 +139,8 @@ impl DumpFacts {
         if let Some(segment) = &mut self.open {
             segment.rows_end = position - segment.offset;
         }
-        let empty = || Table { definition: Digest::default(), columns: Vec::new(), rows: RowFacts::default() };
+        let empty =
+            || Table { definition: Digest::default(), columns: Vec::new(), next_id: None, rows: RowFacts::default() };
         self.tables.entry(name).or_insert_with(empty).rows = rows;
     }
 
@@ -167,7 +190,13 @@ impl DumpFacts {
         if created.kind == "PACKAGE BODY" {
             name.push_str(" body");
         }
-        let definition = self.definition(kind, body);
+        let definition = match kind {
+            ObjectKind::Database | ObjectKind::Sequence if !sql.contains(&names::quote(&created.name)) => {
+                // `sql_quote_show_create` decides whether these names are printed with quotes; that is no difference.
+                Digest::of(sql.replacen(&created.name, &names::quote(&created.name), 1).as_bytes())
+            }
+            _ => self.definition(kind, body),
+        };
         let facts = ObjectFacts { kind, name: name.clone(), definition, shown: None, definer: created.definer };
         if self.objects.insert((kind, name.clone()), facts).is_some() {
             return Err(Error::failed(format!("read dump: {kind} {name} is defined twice")));
@@ -199,19 +228,21 @@ impl DumpFacts {
         }
         self.table = table;
         self.triggers = 0;
+        self.needs.add_table(&name, sql);
         self.lossy.extend(lossy_columns(&name, sql));
         if let Some(engine) = storage_engine(sql)
             && !TRANSACTIONAL.contains(&engine.to_ascii_lowercase().as_str())
         {
-            let list = if ELSEWHERE.contains(&engine.to_ascii_lowercase().as_str()) {
+            let list = if ROWS_ELSEWHERE.contains(&engine.to_ascii_lowercase().as_str()) {
                 &mut self.without_rows
             } else {
                 &mut self.not_in_snapshot
             };
             list.push(format!("{name} ({engine})"));
         }
-        let definition = Digest::of(without_implied_charset(&without_next_auto_increment(sql)).as_bytes());
-        let entry = Table { definition, columns: columns(sql), rows: RowFacts::default() };
+        let (definition, next_id) = split_next_id(sql);
+        let definition = Digest::of(without_implied_charset(&definition).as_bytes());
+        let entry = Table { definition, columns: columns(sql), next_id, rows: RowFacts::default() };
         if self.tables.insert(name.clone(), entry).is_some() {
             return Err(Error::failed(format!("read dump: table {name} is defined twice")));
         }
@@ -287,18 +318,9 @@ fn lossy_columns(table: &str, sql: &str) -> Option<String> {
 }
 
 /// Storage engine named in a table's options.
-fn storage_engine(sql: &str) -> Option<&str> {
+pub fn storage_engine(sql: &str) -> Option<&str> {
     let rest = &sql[sql.rfind("\n) ENGINE=")? + "\n) ENGINE=".len()..];
     rest.split(|c: char| !c.is_alphanumeric() && c != '_').next()
-}
-
-/// The next AUTO_INCREMENT value is no part of a definition: it is read after the snapshot was opened and moves on.
-fn without_next_auto_increment(sql: &str) -> String {
-    let Some(options) = sql.rfind("\n) ENGINE=") else { return sql.to_owned() };
-    let (body, options) = sql.split_at(options);
-    let Some(at) = options.find(" AUTO_INCREMENT=") else { return sql.to_owned() };
-    let rest = options[at + " AUTO_INCREMENT=".len()..].trim_start_matches(|c: char| c.is_ascii_digit());
-    format!("{body}{}{rest}", &options[..at])
 }
 
 /// MySQL prints the character set of a column beside its collation or not, depending on how the table came to be; the
@@ -330,34 +352,6 @@ fn without_implied_charset(sql: &str) -> String {
         rest = &rest[length..];
     }
     out
-}
-
-fn columns(sql: &str) -> Vec<Column> {
-    let column = |line: &str| {
-        let line = line.strip_prefix("  `")?;
-        let name = names::first_identifier(&format!("`{line}"))?;
-        let kind = &line[names::quote(&name).len() - 1..];
-        Some(Column { name, is_time: kind.starts_with(" datetime") || kind.starts_with(" timestamp") })
-    };
-    sql.lines().filter_map(column).collect()
-}
-
-/// Index in the row, and name, of the time columns of an `INSERT`.
-fn time_columns(header: &str, columns: &[Column]) -> Vec<(usize, String)> {
-    let tokens = names::tokens(header, usize::MAX);
-    let listed = tokens.iter().position(|token| *token == names::Token::Mark('('));
-    let order: Vec<String> = match listed {
-        Some(open) => tokens[open..]
-            .iter()
-            .filter_map(|token| match token {
-                names::Token::Quoted(text) | names::Token::Word(text) => Some(text.clone()),
-                names::Token::Mark(_) => None,
-            })
-            .collect(),
-        None => columns.iter().map(|column| column.name.clone()).collect(),
-    };
-    let is_time = |name: &String| columns.iter().any(|column| column.is_time && column.name == *name);
-    order.into_iter().enumerate().filter(|(_, name)| is_time(name)).take(WATCHED_COLUMNS).collect()
 }
 
 #[cfg(test)]

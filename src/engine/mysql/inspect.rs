@@ -7,8 +7,9 @@ use std::io::{self, Read};
 use super::accounts;
 use super::connection::{Account, Session};
 use super::names;
+use super::pinned;
 use super::pump;
-use super::tool::{Purpose, Tools};
+use super::tool::{Extent, Purpose, Tools};
 use crate::domain::manifest::{Manifest, ObjectKind};
 use crate::engine::Inspection;
 use crate::error::Result;
@@ -27,11 +28,14 @@ pub fn inspect(tools: &Tools, account: &Account, manifest: &Manifest, context: &
     let mut inspection = Inspection::default();
     if !databases.is_empty() {
         let problems = RefCell::new(Vec::new());
+        // What the backup left out may be there, and just as unreadable, where a live server is inspected.
+        let pins = &pinned::statement(&mut session)?;
+        let extent = Extent { databases: &databases, left_out: &manifest.left_out, capture: manifest.capture, pins };
         let dump = Tolerant {
-            dump: tools.start_dump(account, &databases, Purpose::Inspection, &context.cancel)?,
+            dump: tools.start_dump(account, &extent, Purpose::Inspection, &context.cancel)?,
             problems: &problems,
         };
-        match pump::scan(dump, context, |_| Ok(())) {
+        match pump::scan(dump, manifest.capture, context, |_| Ok(())) {
             Ok(complete) => inspection.inventory = complete.facts.inventory(),
             Err(error) if problems.borrow().is_empty() => return Err(error),
             Err(error) => problems.borrow_mut().push(error.to_string()),

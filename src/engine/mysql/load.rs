@@ -8,10 +8,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::accounts::{self, Restoring};
+use super::checks;
 use super::connection::{Account, Session};
 use super::defer;
 use super::guard;
 use super::names;
+use super::needs;
+use super::order;
+use super::prepare;
 use super::replay::{Replay, copy};
 use super::tool::Tools;
 use crate::domain::manifest::{FileRole, ObjectKind, Segment, SegmentKind};
@@ -36,6 +40,13 @@ pub fn load(
     let selected = select(point, &options.tables)?;
     let mut lacking = Vec::new();
     let mut warnings = guard::check(source, to, manifest, options)?;
+    let mut needs = needs::of(point)?;
+    if !options.tables.is_empty() {
+        // Which of them a single table needs is not recorded: the load itself will tell.
+        needs.directories.clear();
+    }
+    warnings.extend(prepare::prepare(&mut Session::open(to)?, &manifest.server, &needs, options.apart)?);
+    let stand_ins = if options.apart { prepare::need_their_server(&manifest.server, &needs) } else { BTreeSet::new() };
     let role = |role| {
         manifest.file(role).ok_or_else(|| Error::failed(format!("read manifest {}: no {role:?} file", manifest.id)))
     };
@@ -53,14 +64,19 @@ pub fn load(
     let has_events = manifest.inventory.objects.iter().any(|object| object.kind == ObjectKind::Event);
     let clock_stands = has_events && events_sleep(to)?;
     let accounts = Mutex::new(accounts_first(to, point, options)?);
-    let loader = Loader { tools, to, stream: stream.as_ref(), preamble: head, clock_stands, context, accounts };
+    let loader =
+        Loader { tools, to, stream: stream.as_ref(), preamble: head, clock_stands, stand_ins, context, accounts };
     if options.overwrite {
         loader.clear(&selected)?;
     }
     if !options.tables.is_empty() {
         loader.create_databases(&manifest.segments, &selected)?;
     }
+    let selected = order::sequences_first(selected, &manifest.inventory, |segment| loader.beginning(segment))?;
     loader.run(&selected, options.sessions)?;
+    if tools.product() == "MariaDB" {
+        warnings.extend(checks::violated(&mut Session::open(to)?, &manifest.inventory)?);
+    }
     let mut accounts = None;
     if let Some(restoring) = loader.accounts.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
         let outcome = restoring.finish()?;
@@ -119,6 +135,8 @@ struct Loader<'a> {
     preamble: Vec<u8>,
     /// Whether the clock stands long ago while programs are created.
     clock_stands: bool,
+    /// Tables that are made with another engine.
+    stand_ins: BTreeSet<&'a String>,
     context: &'a RunContext,
     /// Accounts are there before the definitions that run in their name.
     accounts: Mutex<Option<Restoring<'a>>>,
@@ -190,6 +208,10 @@ impl Loader<'_> {
     fn session(&self, database: &str) -> Result<Replay> {
         let mut replay = Replay::start(self.tools, self.to, &self.context.cancel)?;
         replay.write(&self.preamble)?;
+        if self.tools.product() == "MariaDB" {
+            // Rows may be older than a constraint, or have come in while checks were off.
+            replay.write(b"SET SESSION check_constraint_checks = 0;\n")?;
+        }
         use_database(&mut replay, database)?;
         Ok(replay)
     }
@@ -218,16 +240,29 @@ impl Loader<'_> {
         let new = self.new_database(run[0])?;
         let mut replay = self.definitions(if new { "" } else { database })?;
         let mut granted = false;
+        // Segments are not always in the order of the stream, which says only now and then which database is in use.
+        let mut in_use = Some(database).filter(|_| !new);
         for segment in run {
             if !granted && self.is_view(segment)? {
                 // A view is refused if its definer may not use what it reads: routines are there now.
                 replay.finish()?;
                 self.grant_objects()?;
                 replay = self.definitions(&segment.database)?;
+                in_use = Some(&segment.database);
                 granted = true;
             }
             replay.part(format!("definitions of database {}", names::database(&segment.database)));
-            copy(self.stream, segment.offset, segment.bytes, self.context, |piece| replay.write(piece))?;
+            let mut begun = false;
+            copy(self.stream, segment.offset, segment.bytes, self.context, |piece| {
+                if !std::mem::replace(&mut begun, true) {
+                    let switches = piece.starts_with(order::DATABASE);
+                    if !switches && in_use != Some(&segment.database) {
+                        use_database(&mut replay, &segment.database)?;
+                    }
+                    in_use = Some(&segment.database).filter(|_| !switches);
+                }
+                replay.write(piece)
+            })?;
         }
         replay.finish()
     }
@@ -296,6 +331,9 @@ impl Loader<'_> {
             head.extend_from_slice(piece);
             Ok(())
         })?;
+        if self.stand_ins.contains(&names::qualified(&segment.database, &segment.table)) {
+            head = prepare::stand_in(&head);
+        }
         let plan = defer::plan(&head, rows_end - segment.rows_start);
         replay.write(&plan.before)?;
         copy(self.stream, segment.offset + segment.rows_start, rows_end - segment.rows_start, self.context, |piece| {

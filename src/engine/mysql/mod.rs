@@ -5,21 +5,32 @@
 //! through the same scanner (`inspect`).
 
 mod accounts;
+mod checks;
+mod columns;
 mod connection;
 mod defer;
 mod destination;
+mod examine;
 mod facts;
 mod guard;
 mod holdings;
 mod inspect;
+mod listing;
 mod load;
+mod mending;
 mod names;
+mod needs;
+mod order;
+mod pinned;
+mod prepare;
 mod privileges;
+mod programs;
 mod pump;
 mod refusal;
 mod replay;
 mod rows;
 mod server;
+mod shipped;
 mod source;
 mod sql;
 mod stream;
@@ -31,12 +42,13 @@ use std::sync::Arc;
 use self::accounts::Accounts;
 use self::connection::{Account, Session};
 use self::source::Survey;
-use self::tool::{Purpose, Tools};
+use self::tool::{Extent, Purpose, Tools};
 use super::{Destination, Dump, Engine, InspectOptions, Inspection, LoadOptions, LoadReport, Preflight, StoredPoint};
 use crate::clock::Clock;
 use crate::config::{Assertion, MysqlConfig, Question, SandboxConfig};
 use crate::domain::digest::Digest;
 use crate::domain::drill::Check;
+use crate::domain::left_out::LeftOut;
 use crate::domain::manifest::{
     BackupKind, FileRole, MANIFEST_FORMAT, Manifest, Position, RecoveryPointId, StoredFileFacts,
 };
@@ -75,6 +87,9 @@ impl MysqlEngine {
         let mut session = Session::open(&self.source())?;
         let survey = source::survey(&mut session, &self.config.databases)?;
         let tools = self.tools(&survey.server)?;
+        if !tools.takes_pins() {
+            pinned::refuse(&survey.smaller)?;
+        }
         Ok((session, survey, tools))
     }
 }
@@ -97,31 +112,44 @@ impl Engine for MysqlEngine {
         let (mut session, survey, tools) = self.survey()?;
         accounts::prepare(&mut session, &survey.server.product, "")?;
         let mut accounts = accounts::read(&mut session, &survey.server.product)?;
+        let left_out = survey.examined.left_out.clone();
+        let listed = listing::read(&mut session, &survey.databases, !survey.capture.without_events, &left_out)?;
         accounts.left_out.extend(holdings::warnings(&mut session, &survey.server.product)?);
         drop(session);
         context.progress.phase("backup", Some(survey.estimated_bytes).filter(|bytes| *bytes > 0));
         // Taken before the client can open its snapshot: the data is at least this new, never older than we say.
         let as_of = self.clock.wall();
         let purpose = Purpose::Backup { binlog: survey.binlog(), gtid: survey.gtid() };
-        let dump = tools.start_dump(&self.source(), &survey.databases, purpose, &context.cancel)?;
-        let (reader, outcome) = pump::start(dump, context)?;
+        let extent =
+            Extent { databases: &survey.databases, left_out: &left_out, capture: survey.capture, pins: &survey.pins };
+        let dump = tools.start_dump(&self.source(), &extent, purpose, &context.cancel)?;
+        let (reader, outcome) = pump::start(dump, survey.capture, context)?;
         let accounts_sql = accounts::write(&accounts.all).into_bytes();
         let streams = in_order(vec![
             Stream { path: ACCOUNTS_FILE.to_owned(), reader: Box::new(Cursor::new(accounts_sql.clone())) },
             Stream { path: DUMP_FILE.to_owned(), reader },
         ]);
-        let progress = context.progress.clone();
+        let (progress, source) = (context.progress.clone(), self.source());
         let finish = Box::new(move || {
             progress.finish();
             let outcome = outcome.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
             let complete = outcome.unwrap_or_else(|| Err(Error::failed("read dump: it was not read to its end")))?;
-            Ok(manifest(&survey, &tools, complete, &accounts, &accounts_sql))
+            let now = || {
+                let mut session = Session::open(&source)?;
+                session.rows(&survey.pins)?;
+                listing::read(&mut session, &survey.databases, !survey.capture.without_events, &left_out)
+            };
+            let moved = listing::Listing::of(&complete.facts.inventory()).check(&listed, now)?;
+            let mut manifest = manifest(&survey, &tools, complete, &accounts, &accounts_sql);
+            manifest.warnings.extend(moved);
+            Ok(manifest)
         });
         Ok(Dump { streams, as_of, finish })
     }
 
-    fn sandbox(&self, manifest: &Manifest) -> Result<SandboxSpec> {
-        let spec = server::spec(manifest, self.sandbox.programs.as_deref(), self.sandbox.memory)?;
+    fn sandbox(&self, point: &StoredPoint) -> Result<SandboxSpec> {
+        let needs = needs::of(point)?;
+        let spec = server::spec(&point.manifest, &needs, self.sandbox.programs.as_deref(), self.sandbox.memory)?;
         Ok(SandboxSpec::Server(Box::new(spec)))
     }
 
@@ -154,7 +182,7 @@ impl Engine for MysqlEngine {
         &self,
         at: &Destination,
         point: &StoredPoint,
-        _options: &InspectOptions,
+        options: &InspectOptions,
         context: &RunContext,
     ) -> Result<Inspection> {
         let manifest = &point.manifest;
@@ -162,7 +190,16 @@ impl Engine for MysqlEngine {
         context.progress.phase("verify", Some(manifest.logical_bytes()));
         let inspection = inspect::inspect(&tools, &Account::of_destination(at)?, manifest, context);
         context.progress.finish();
-        inspection
+        let mut inspection = inspection?;
+        if options.apart {
+            for table in prepare::need_their_server(&manifest.server, &needs::of(point)?) {
+                inspection.notes.push(format!(
+                    "table {table} is a connection to another server, which the sandbox cannot reach: only its columns and keys were tried"
+                ));
+                inspection.untried.push(table.clone());
+            }
+        }
+        Ok(inspection)
     }
 
     fn assert(&self, at: &Destination, assertion: &Assertion, _context: &RunContext) -> Result<Check> {
@@ -182,7 +219,10 @@ impl Engine for MysqlEngine {
 }
 
 fn warnings(survey: &Survey, tools: &Tools) -> Vec<String> {
-    let mut warnings = Vec::new();
+    let examined = &survey.examined;
+    let mut warnings: Vec<String> = examined.left_out.iter().map(LeftOut::sentence).collect();
+    warnings.extend(examined.cannot_return.iter().map(LeftOut::will_not_return));
+    warnings.extend(examined.notes.iter().cloned());
     if tools.series != survey.server.series {
         warnings.push(format!(
             "the dump client is of series {}, the server of {}: use the client that matches",
@@ -229,6 +269,7 @@ fn manifest(
         format: MANIFEST_FORMAT,
         id: RecoveryPointId(String::new()),
         source: String::new(),
+        host: None,
         engine: "mysql".to_owned(),
         kind: BackupKind::Full,
         chain_length: 0,
@@ -255,6 +296,10 @@ fn manifest(
         ],
         inventory,
         segments: facts.segments,
+        needs: Some(needs::complete(facts.needs, survey)),
         warnings,
+        left_out: survey.examined.left_out.clone(),
+        cannot_return: survey.examined.cannot_return.clone(),
+        capture: survey.capture,
     }
 }

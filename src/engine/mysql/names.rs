@@ -65,7 +65,8 @@ pub enum Token {
 }
 
 impl Token {
-    fn is_word(&self, word: &str) -> bool {
+    /// Whether it is this word, in any case.
+    pub fn is_word(&self, word: &str) -> bool {
         matches!(self, Self::Word(text) if text.eq_ignore_ascii_case(word))
     }
 }

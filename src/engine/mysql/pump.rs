@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use super::facts::DumpFacts;
 use super::stream::StreamScanner;
+use crate::domain::capture::Capture;
 use crate::domain::digest::Digest;
 use crate::error::{Error, OrFailed, Result};
 use crate::run_context::RunContext;
@@ -33,10 +34,11 @@ pub type Outcome = Arc<Mutex<Option<Result<Complete>>>>;
 /// Scan `dump` to its end and give every block of the stream to be stored to `sink`.
 pub fn scan(
     mut dump: impl Read,
+    capture: Capture,
     context: &RunContext,
     mut sink: impl FnMut(Vec<u8>) -> Result<()>,
 ) -> Result<Complete> {
-    let mut scanner = StreamScanner::default();
+    let mut scanner = StreamScanner::new(capture);
     let mut hasher = blake3::Hasher::new();
     let mut bytes = 0;
     let mut buffer = vec![0; BLOCK];
@@ -74,7 +76,12 @@ fn from_io(error: io::Error) -> Error {
 
 /// What to do about the dump client's usual complaints.
 fn explain(error: Error) -> Error {
-    const HINTS: [(&str, &str); 3] = [
+    const CHANGED: &str =
+        "a definition changed while the dump ran: take the backup again, at a time without such changes";
+    const HINTS: [(&str, &str); 6] = [
+        ("Table definition has changed", CHANGED),
+        ("(1412)", CHANGED),
+        ("(1146)", CHANGED),
         (
             "printed nothing for",
             "something holds a lock on a table or on the whole server: look at SHOW FULL PROCESSLIST",
@@ -96,12 +103,16 @@ fn explain(error: Error) -> Error {
 }
 
 /// Start the pump; the reader gives the stream, the outcome is there once the reader has ended.
-pub fn start(dump: impl Read + Send + 'static, context: &RunContext) -> Result<(Box<dyn Read + Send>, Outcome)> {
+pub fn start(
+    dump: impl Read + Send + 'static,
+    capture: Capture,
+    context: &RunContext,
+) -> Result<(Box<dyn Read + Send>, Outcome)> {
     let (send, queue) = sync_channel(QUEUE);
     let outcome: Outcome = Arc::default();
     let (shared, context) = (outcome.clone(), context.clone());
     let pump = move || {
-        let result = scan(dump, &context, |block| {
+        let result = scan(dump, capture, &context, |block| {
             send.send(Some(block)).map_err(|_| Error::failed("store dump: the repository stopped reading"))
         });
         // The outcome must be there before the reader sees the end. Only a complete dump ends the stream well.
@@ -159,7 +170,8 @@ mod tests {
 
     #[test]
     fn a_dump_that_fails_ends_its_stream_with_the_reason() {
-        let (mut stream, outcome) = start(&b"-- half a dump\nCREATE TABLE `t` ("[..], &RunContext::silent()).unwrap();
+        let (mut stream, outcome) =
+            start(&b"-- half a dump\nCREATE TABLE `t` ("[..], Capture::default(), &RunContext::silent()).unwrap();
         let error = stream.read_to_end(&mut Vec::new()).unwrap_err();
         assert!(error.to_string().contains("end marker"), "{error}");
         assert!(outcome.lock().unwrap().take().unwrap().is_err());
@@ -169,7 +181,7 @@ mod tests {
     fn a_cancelled_dump_stops_with_an_error() {
         let context = RunContext::silent();
         context.cancel.cancel();
-        let (mut stream, _) = start(io::repeat(b' '), &context).unwrap();
+        let (mut stream, _) = start(io::repeat(b' '), Capture::default(), &context).unwrap();
         assert!(stream.read_to_end(&mut Vec::new()).unwrap_err().to_string().contains("cancelled"));
     }
 }

@@ -16,7 +16,7 @@ pub enum Side {
     Destination,
 }
 
-const RESTORING: &str = "docs/mysql-privileges.md (\"The account at the destination\")";
+const RESTORING: &str = "/usr/share/doc/backup-sla/docs/mysql-privileges.md (\"The account at the destination\")";
 
 /// No answer in time.
 pub fn timed_out(account: &Account, seconds: u64) -> Error {
@@ -126,7 +126,7 @@ fn of_the_server(account: &Account, number: u16) -> String {
 fn of_a_wrong_password(account: &Account) -> String {
     match account.side() {
         Side::Source => {
-            "the password is wrong, or there is no such account for this host; docs/mysql-privileges.md says \
+            "the password is wrong, or there is no such account for this host; /usr/share/doc/backup-sla/docs/mysql-privileges.md says \
                          how to make one"
                 .to_owned()
         }
@@ -140,7 +140,7 @@ fn of_a_wrong_password(account: &Account) -> String {
 fn of_a_socket_account(account: &Account) -> String {
     match (account.side(), account.socket()) {
         (Side::Source, _) => format!(
-            "'{}' signs in as the operating system's user of that name, on the server's own socket; docs/mysql-privileges.md \
+            "'{}' signs in as the operating system's user of that name, on the server's own socket; /usr/share/doc/backup-sla/docs/mysql-privileges.md \
              says how to make an account with a password",
             account.user()
         ),

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::process::{ChildStdin, Stdio};
 
 use super::connection::Account;
+use super::mending;
 use super::tool::Tools;
 use crate::error::{Error, Kind, OrFailed, Result};
 use crate::process::{self, OwnedChild};
@@ -40,6 +41,8 @@ impl Replay {
                 "--comments",
                 "--default-character-set=utf8mb4",
                 "--max-allowed-packet=1G",
+                // What runs as us reads no file because a dump says so.
+                "--local-infile=0",
             ])
             .env("LC_ALL", "C")
             .stdin(Stdio::piped())
@@ -114,6 +117,8 @@ fn classify(error: Error, said: &str) -> Error {
         error.hint("raise max_allowed_packet at the destination: a row is larger than it")
     } else if said.contains("Lost connection") || said.contains("gone away") {
         error.hint("the destination server went away; see its log")
+    } else if said.starts_with("ERROR ") {
+        error.hint(mending::hint(said))
     } else {
         error
     }

@@ -26,6 +26,8 @@ pub struct RowFacts {
     pub digest: RowSetDigest,
     /// Index and name of the columns whose newest value is wanted, with that value.
     pub newest: Vec<(usize, String, Vec<u8>)>,
+    /// Indexes of the columns that the digest leaves out: their values are computed, not data.
+    skipped: Vec<usize>,
 }
 
 impl RowFacts {
@@ -33,6 +35,12 @@ impl RowFacts {
     pub fn watching(columns: Vec<(usize, String)>) -> Self {
         let newest = columns.into_iter().map(|(index, name)| (index, name, Vec::new())).collect();
         Self { newest, ..Self::default() }
+    }
+
+    /// The same; the digest is to leave out the columns of these indexes.
+    #[must_use]
+    pub fn without(self, skipped: Vec<usize>) -> Self {
+        Self { skipped, ..self }
     }
 
     /// Digest of all rows.
@@ -71,6 +79,8 @@ pub struct RowScanner {
     place: Place,
     depth: u32,
     column: usize,
+    /// Inside a value that the digest leaves out.
+    skipping: bool,
     capture: Option<(usize, Vec<u8>)>,
     partial: Option<Box<blake3::Hasher>>,
     row_bytes: u64,
@@ -96,6 +106,7 @@ impl Default for RowScanner {
             place: Place::Plain,
             depth: 0,
             column: 0,
+            skipping: false,
             capture: None,
             partial: None,
             row_bytes: 0,
@@ -127,10 +138,12 @@ impl RowScanner {
             let piece = &input[start..at];
             out.extend_from_slice(piece);
             self.row_bytes += piece.len() as u64;
+            // Where columns are left out, the rest was added while the row was taken apart.
+            let rest = if facts.skipped.is_empty() { piece } else { &[] };
             if self.depth == 0 {
-                self.end_row(piece, facts, out);
-            } else {
-                self.partial.get_or_insert_default().update(piece);
+                self.end_row(rest, facts, out);
+            } else if !rest.is_empty() {
+                self.partial.get_or_insert_default().update(rest);
             }
         }
         Scanned::More
@@ -176,8 +189,11 @@ impl RowScanner {
 
     /// Advance to the end of the row or of the input; returns the position behind the last byte that belongs to the row.
     fn scan_row(&mut self, input: &[u8], start: usize, facts: &mut RowFacts) -> usize {
-        let watch = !facts.newest.is_empty();
+        let skip = !facts.skipped.is_empty();
+        let watch = !facts.newest.is_empty() || skip;
         let mut value_start = start;
+        // First byte that the digest has not seen; none inside a value that it leaves out.
+        let mut unseen = (skip && !self.skipping).then_some(start);
         let mut at = start;
         while at < input.len() {
             match self.place {
@@ -206,12 +222,18 @@ impl RowScanner {
                             if self.depth == 1 && watch {
                                 self.begin_value(facts);
                                 value_start = at;
+                                self.turn(input, at, &mut unseen, facts);
                             }
                         }
                         b')' => {
                             self.depth -= 1;
                             if self.depth == 0 {
                                 self.end_value(&input[value_start..at - 1], facts);
+                                if skip {
+                                    let from = unseen.unwrap_or(at - 1);
+                                    self.partial.get_or_insert_default().update(&input[from..at]);
+                                    self.skipping = false;
+                                }
                                 return at;
                             }
                         }
@@ -220,11 +242,16 @@ impl RowScanner {
                             self.column += 1;
                             self.begin_value(facts);
                             value_start = at;
+                            unseen = unseen.or((skip).then_some(at - 1));
+                            self.turn(input, at, &mut unseen, facts);
                         }
                         _ => {}
                     }
                 }
             }
+        }
+        if let Some(from) = unseen {
+            self.partial.get_or_insert_default().update(&input[from..at]);
         }
         if let Some((_, text)) = &mut self.capture {
             // Longer than any time value can be: not one.
@@ -232,6 +259,16 @@ impl RowScanner {
             text.extend_from_slice(&input[value_start..value_start + take]);
         }
         at
+    }
+
+    /// A value begins at `at`: if the digest leaves it out, it has seen everything before.
+    fn turn(&mut self, input: &[u8], at: usize, unseen: &mut Option<usize>, facts: &RowFacts) {
+        self.skipping = facts.skipped.contains(&self.column);
+        if self.skipping
+            && let Some(from) = unseen.take()
+        {
+            self.partial.get_or_insert_default().update(&input[from..at]);
+        }
     }
 
     fn begin_value(&mut self, facts: &RowFacts) {
@@ -277,6 +314,30 @@ mod tests {
         assert!(text.ends_with("'POINT(1 2)'));\n"), "{text}");
         for size in [1, 2, 3, 7, 16] {
             assert_eq!(scan_in_pieces(sql, size), (rows, digest, out.clone(), newest.clone()), "pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn columns_that_are_left_out_do_not_change_the_digest_whatever_they_contain() {
+        let digest = |sql: &str, skipped: &[usize], size: usize| {
+            let mut facts = RowFacts::watching(vec![(0, "at".into())]).without(skipped.to_vec());
+            let (mut scanner, mut out) = (RowScanner::default(), Vec::new());
+            for piece in sql.as_bytes().chunks(size) {
+                scanner.scan(piece, b"H", &mut facts, &mut out);
+            }
+            (facts.rows, facts.finish(), facts.newest_values())
+        };
+        let (one, other) = ("('2024',0.5,'x'),('2025','a,\\'(b',2);", "('2024',rand(),'x'),('2025',NULL,2);");
+        let want = digest(one, &[1], one.len());
+        assert_eq!(want.0, 2);
+        assert_ne!(digest(one, &[], 64).1, want.1);
+        assert_ne!(digest(one, &[1], 64), digest(&one.replace("'x'", "'y'"), &[1], 64));
+        // Where nothing is left out but the first and the last.
+        assert_ne!(digest(one, &[0, 2], 64).1, digest(other, &[0, 2], 64).1);
+        assert_eq!(digest(one, &[0, 1, 2], 64).1, digest("(1,2,3),(4,5,6);", &[0, 1, 2], 64).1);
+        for size in 1..=one.len() {
+            assert_eq!(digest(one, &[1], size), want, "pieces of {size}");
+            assert_eq!(digest(other, &[1], size), want, "pieces of {size}");
         }
     }
 

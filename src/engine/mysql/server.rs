@@ -7,17 +7,22 @@ use std::process::Stdio;
 
 use super::accounts::DRILL_ACCOUNT;
 use super::connection::series;
+use super::pinned::RECORDED;
+use super::shipped;
 use super::source::AUTHENTICATION_LIBRARIES;
 use crate::domain::manifest::Manifest;
+use crate::domain::needs::Needs;
 use crate::error::{Error, OrFailed, Result};
 use crate::process::{self, find_program};
 use crate::sandbox::{Network, ServerSpec, Template};
 
+/// How arguments name the directory that files are put into.
+pub const INIT_DIRECTORY: &str = "{dir}";
 /// Statements that the server runs when it starts.
 const INIT_FILE: &str = "init.sql";
 
 /// The server to restore `manifest` into, with at most `memory` bytes.
-pub fn spec(manifest: &Manifest, programs: Option<&Path>, memory: u64) -> Result<ServerSpec> {
+pub fn spec(manifest: &Manifest, needs: &Needs, programs: Option<&Path>, memory: u64) -> Result<ServerSpec> {
     let wanted = &manifest.server;
     let maria = wanted.product == "MariaDB";
     let names: &[&str] = if maria { &["mariadbd", "mysqld"] } else { &["mysqld"] };
@@ -40,7 +45,7 @@ pub fn spec(manifest: &Manifest, programs: Option<&Path>, memory: u64) -> Result
         ));
     }
     let version = number.split_whitespace().next().unwrap_or_default().to_owned();
-    let settings = settings(manifest, memory);
+    let mut settings = settings(manifest, memory);
     let mut args = vec![
         "--no-defaults".to_owned(),
         "--datadir={data}".to_owned(),
@@ -58,14 +63,30 @@ pub fn spec(manifest: &Manifest, programs: Option<&Path>, memory: u64) -> Result
     if maria {
         // Their defaults take a quarter of a small sandbox.
         args.extend(["--aria-pagecache-buffer-size=32M".to_owned(), "--key-buffer-size=32M".to_owned()]);
+        args.push("--secure-file-priv={nowhere}".to_owned());
     } else {
         args.extend(["--mysqlx=OFF".to_owned(), "--secure-file-priv=NULL".to_owned()]);
+        if !needs.directories.is_empty() {
+            let known: Vec<&str> = needs.directories.iter().map(String::as_str).collect();
+            args.push(format!("--innodb-directories={}", known.join(";")));
+        }
     }
+    args.extend(shipped::arguments(needs, maria));
     // Accounts of the backup are restored too, so the drill must not depend on any of them.
     let account = format!("'{DRILL_ACCOUNT}'@'localhost'");
     let init = init(&account, maria);
     args.push(format!("--init-file={{dir}}/{INIT_FILE}"));
-    let template = template(manifest, maria, &program, programs, &version)?;
+    let mut template = template(manifest, maria, &program, programs, &version)?;
+    if let Some((file, argument, state)) = shipped::zones(needs, maria, programs) {
+        template.key += &format!("-{state}");
+        template.args.push(argument);
+        template.files.push(file);
+    }
+    let mut files = vec![(INIT_FILE.to_owned(), init)];
+    if let Some(keys) = shipped::throwaway_keys(needs).filter(|_| maria) {
+        settings.insert("encryption_keys".to_owned(), "throwaway keys of the sandbox".to_owned());
+        files.push(keys);
+    }
     Ok(ServerSpec {
         product: wanted.product.clone(),
         version,
@@ -74,11 +95,12 @@ pub fn spec(manifest: &Manifest, programs: Option<&Path>, memory: u64) -> Result
         template: Some(template),
         settings,
         memory,
-        files: vec![(INIT_FILE.to_owned(), init)],
+        files,
         user: DRILL_ACCOUNT.to_owned(),
         password: None,
         accounts: &["mysql", "nobody"],
         network: Network::None,
+        outside: needs.directories.iter().map(PathBuf::from).collect(),
         greeting: None,
     })
 }
@@ -115,7 +137,10 @@ fn settings(manifest: &Manifest, memory: u64) -> BTreeMap<String, String> {
         "innodb_strict_mode",
         "lower_case_table_names",
         "sql_mode",
-    ] {
+    ]
+    .into_iter()
+    .chain(RECORDED)
+    {
         if let Some(value) = manifest.settings.get(name) {
             settings.insert(name.to_owned(), value.clone());
         }
@@ -161,7 +186,7 @@ fn template(
     let version: String = version.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let key =
         format!("{}-{version}-names{names}-page{}", manifest.server.product.to_lowercase(), page.unwrap_or("16384"));
-    Ok(Template { key, program, args })
+    Ok(Template { key, program, args, files: Vec::new() })
 }
 
 fn version_of(program: &Path) -> Result<String> {

@@ -1,9 +1,12 @@
 //! The source as it is now: reach, databases, privileges, settings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::connection::Session;
+use super::examine::{self, Examined};
+use super::pinned::{self, RECORDED};
 use super::privileges::Grants;
+use crate::domain::capture::{Capture, DigestRule};
 use crate::domain::manifest::ServerIdentity;
 use crate::error::{Error, Result};
 
@@ -41,8 +44,20 @@ pub struct Survey {
     pub databases: Vec<String>,
     /// Server settings by name.
     pub settings: BTreeMap<String, String>,
+    /// Plugin libraries of storage engines, by the engine's name in capitals.
+    pub engine_libraries: BTreeMap<String, String>,
+    /// Whether the server knows time zones by name.
+    pub named_time_zones: bool,
     /// Rough size of the data in bytes, for a progress bar.
     pub estimated_bytes: u64,
+    /// How the dump is to be read.
+    pub capture: Capture,
+    /// What was found out about single objects.
+    pub examined: Examined,
+    /// Statement that pins the settings of a dump's session, for clients that take one.
+    pub pins: String,
+    /// Settings that make a dump smaller where they are not pinned.
+    pub smaller: Vec<String>,
 }
 
 impl Survey {
@@ -60,11 +75,33 @@ impl Survey {
 /// Look at the source; every missing privilege is named.
 pub fn survey(session: &mut Session, wanted: &[String]) -> Result<Survey> {
     let server = session.identity()?;
+    let (smaller, pins) = (pinned::smaller(session)?, pinned::statement(session)?);
+    // What is asked here must not be cut short either.
+    session.rows(&pins)?;
     let user = session.value("SELECT CURRENT_USER()")?.unwrap_or_default();
     let present = session.column("SHOW DATABASES")?;
-    let databases = choose(wanted, &present)?;
+    let folds = session.value("SELECT @@lower_case_table_names")?.is_some_and(|mode| mode != "0");
+    let databases = choose(wanted, &present, folds)?;
     let settings = settings(session)?;
-    let mut survey = Survey { server, user, databases, settings, estimated_bytes: 0 };
+    let libraries = "SELECT UPPER(PLUGIN_NAME), PLUGIN_LIBRARY FROM information_schema.PLUGINS WHERE \
+                     PLUGIN_TYPE = 'STORAGE ENGINE' AND PLUGIN_STATUS = 'ACTIVE' AND PLUGIN_LIBRARY IS NOT NULL";
+    let engine_libraries = session.rows(libraries)?.into_iter().filter_map(pair).collect();
+    let zones = session.value("SELECT CONVERT_TZ('2001-01-01 00:00:00', 'UTC', 'UTC') IS NOT NULL")?;
+    let named_time_zones = zones.as_deref() == Some("1");
+    let capture = Capture { digest_rule: DigestRule::StoredColumns, ..Capture::default() };
+    let mut survey = Survey {
+        server,
+        user,
+        databases,
+        settings,
+        engine_libraries,
+        named_time_zones,
+        estimated_bytes: 0,
+        capture,
+        examined: Examined::default(),
+        pins,
+        smaller,
+    };
     let grants = Grants::read(&session.column("SHOW GRANTS")?);
     let mut missing = grants.missing(&survey.server.product, &survey.databases, survey.binlog());
     if wanted.is_empty() && !grants.sees_all_databases() {
@@ -75,27 +112,28 @@ pub fn survey(session: &mut Session, wanted: &[String]) -> Result<Survey> {
     if !missing.is_empty() {
         return Err(Error::failed(format!("check privileges of {}: missing {}", survey.user, missing.join(", ")))
             .hint(
-                "grant what docs/mysql-privileges.md lists; without it parts of the backup would be missing in silence",
+                "grant what /usr/share/doc/backup-sla/docs/mysql-privileges.md lists; without it parts of the backup would be \
+                 missing in silence",
             ));
     }
     let sizes = "SELECT CAST(COALESCE(SUM(DATA_LENGTH), 0) AS CHAR) FROM information_schema.TABLES \
                  WHERE TABLE_SCHEMA NOT IN ('information_schema', 'performance_schema', 'mysql', 'sys')";
     survey.estimated_bytes = session.value(sizes)?.and_then(|size| size.parse().ok()).unwrap_or(0);
+    survey.examined = examine::examine(session, &survey.databases, survey.server.product == "MariaDB")?;
+    survey.capture.without_events = survey.examined.without_events;
+    survey.capture.without_history = survey.examined.without_history;
     Ok(survey)
 }
 
 /// Values of [`SETTINGS`].
 pub fn settings(session: &mut Session) -> Result<BTreeMap<String, String>> {
-    let list = SETTINGS.map(|name| format!("'{name}'")).join(", ");
+    let names = SETTINGS.iter().chain(&RECORDED).map(|name| format!("'{name}'"));
+    let list = names.collect::<Vec<_>>().join(", ");
     let rows = session.rows(&format!("SHOW GLOBAL VARIABLES WHERE Variable_name IN ({list})"))?;
     // Without them the server of a drill knows no account that uses them.
     let libraries = "SELECT DISTINCT PLUGIN_LIBRARY FROM information_schema.PLUGINS WHERE PLUGIN_TYPE = 'AUTHENTICATION' \
                      AND PLUGIN_STATUS = 'ACTIVE' AND PLUGIN_LIBRARY IS NOT NULL ORDER BY 1";
     let libraries = session.column(libraries)?.join(";");
-    let pair = |row: Vec<Option<String>>| {
-        let mut row = row.into_iter().map(Option::unwrap_or_default);
-        Some((row.next()?, row.next()?))
-    };
     let mut settings: BTreeMap<String, String> = rows.into_iter().filter_map(pair).collect();
     if !libraries.is_empty() {
         settings.insert(AUTHENTICATION_LIBRARIES.to_owned(), libraries);
@@ -103,7 +141,13 @@ pub fn settings(session: &mut Session) -> Result<BTreeMap<String, String>> {
     Ok(settings)
 }
 
-fn choose(wanted: &[String], present: &[String]) -> Result<Vec<String>> {
+fn pair(row: Vec<Option<String>>) -> Option<(String, String)> {
+    let mut row = row.into_iter().map(Option::unwrap_or_default);
+    Some((row.next()?, row.next()?))
+}
+
+/// The databases to back up, as the server spells them; it may not tell capitals from small letters.
+fn choose(wanted: &[String], present: &[String], folds: bool) -> Result<Vec<String>> {
     // A directory that is not a database (`lost+found`) is listed with this mark.
     let system = |name: &str| {
         name.starts_with("#mysql50#") || SYSTEM_DATABASES.iter().any(|system| name.eq_ignore_ascii_case(system))
@@ -116,10 +160,40 @@ fn choose(wanted: &[String], present: &[String]) -> Result<Vec<String>> {
         }
         return Ok(all);
     }
-    let missing: Vec<_> = wanted.iter().filter(|name| !present.contains(name)).map(String::as_str).collect();
+    let own: Vec<_> = wanted.iter().filter(|name| system(name)).map(String::as_str).collect();
+    if !own.is_empty() {
+        return Err(Error::failed(format!("cannot back up database {}: it belongs to the server", own.join(", "))).hint(
+            "take it out of `databases`: a server makes it by itself, and accounts and grants are backed up without it",
+        ));
+    }
+    let spelt = |name: &String| {
+        present.iter().find(|present| *present == name || (folds && present.to_lowercase() == name.to_lowercase()))
+    };
+    let missing: Vec<_> = wanted.iter().filter(|name| spelt(name).is_none()).map(String::as_str).collect();
     if missing.is_empty() {
-        return Ok(wanted.to_vec());
+        let mut chosen: Vec<String> = wanted.iter().filter_map(spelt).cloned().collect();
+        let mut seen = BTreeSet::new();
+        chosen.retain(|name| seen.insert(name.clone()));
+        return Ok(chosen);
     }
     Err(Error::failed(format!("choose databases: the server has no database {}", missing.join(", ")))
         .hint("it was dropped or renamed, or this account may not see it (SELECT on it)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn databases_are_chosen_as_the_server_spells_them_and_never_its_own() {
+        let present = ["Shop".to_owned(), "mysql".to_owned(), "other".to_owned(), "#mysql50#lost+found".to_owned()];
+        let choose = |wanted: &[&str], folds| {
+            choose(&wanted.iter().map(ToString::to_string).collect::<Vec<_>>(), &present, folds)
+                .map_err(|e| e.to_string())
+        };
+        assert_eq!(choose(&[], false).unwrap(), ["Shop", "other"]);
+        assert_eq!(choose(&["shop", "SHOP"], true).unwrap(), ["Shop"]);
+        assert!(choose(&["shop"], false).unwrap_err().contains("no database shop"));
+        assert!(choose(&["other", "MySQL"], false).unwrap_err().contains("cannot back up database MySQL"));
+    }
 }

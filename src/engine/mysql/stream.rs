@@ -7,6 +7,7 @@
 use super::facts::{DumpFacts, Marker};
 use super::names;
 use super::rows::{RowFacts, RowScanner, Scanned};
+use crate::domain::capture::Capture;
 use crate::domain::manifest::SegmentKind;
 use crate::error::{Error, Result};
 
@@ -14,6 +15,9 @@ use crate::error::{Error, Result};
 const LONGEST_DEFINITION: usize = 64 * 1024 * 1024;
 /// First line of newer MariaDB dumps; older clients and MySQL refuse it, so exactly this line is taken out.
 const SANDBOX_LINE: &[u8] = b"/*M!999999\\- enable the sandbox mode */";
+/// White space to the client too: `--` with one of them behind it begins a comment.
+const FORM_FEED: u8 = 0x0c;
+const VERTICAL_TAB: u8 = 0x0b;
 const END_MARKER: &[u8] = b"-- Dump completed";
 
 /// Lexical place inside a statement that is being collected.
@@ -58,10 +62,14 @@ pub struct StreamScanner {
     drained: u64,
     ended: bool,
     facts: DumpFacts,
+    /// Every statement that is not rows, for a comparison with what the client would run.
+    #[cfg(test)]
+    statements: Vec<String>,
 }
 
-impl Default for StreamScanner {
-    fn default() -> Self {
+impl StreamScanner {
+    /// A scanner of a dump that is read in this way.
+    pub fn new(capture: Capture) -> Self {
         Self {
             mode: Mode::Statement,
             place: Place::Start,
@@ -76,12 +84,12 @@ impl Default for StreamScanner {
             out: Vec::new(),
             drained: 0,
             ended: false,
-            facts: DumpFacts::default(),
+            facts: DumpFacts::of(capture),
+            #[cfg(test)]
+            statements: Vec::new(),
         }
     }
-}
 
-impl StreamScanner {
     /// Take in the next piece of the dump.
     pub fn feed(&mut self, input: &[u8]) -> Result<()> {
         let mut at = 0;
@@ -143,7 +151,7 @@ impl StreamScanner {
     fn statement_byte(&mut self) -> Result<()> {
         let byte = self.text[self.text.len() - 1];
         match self.place {
-            Place::Start if byte.is_ascii_whitespace() => {}
+            Place::Start if byte.is_ascii_whitespace() || byte == VERTICAL_TAB => {}
             Place::Start => {
                 self.start = self.text.len() - 1;
                 self.place = Place::Plain;
@@ -158,7 +166,8 @@ impl StreamScanner {
             Place::LineComment if byte == b'\n' => self.place = Place::Plain,
             // Version comments (`/*!…`, `/*M!…`) are text to the server, so they are text to us.
             Place::BlockComment if byte == b'!' && self.opens_version_comment() => self.place = Place::Plain,
-            Place::BlockComment if self.text.ends_with(b"*/") => {
+            // The star that opens a comment does not close it: `/*/`.
+            Place::BlockComment if self.text[self.comment..].ends_with(b"*/") => {
                 // A comment that stands alone is no part of the statement behind it.
                 let alone = self.text[self.start..].starts_with(b"/*") && self.comment == self.start + 2;
                 self.place = Place::Plain;
@@ -188,7 +197,7 @@ impl StreamScanner {
                 self.place = Place::BlockComment;
                 self.comment = self.text.len();
             }
-            b' ' | b'\n' | b'\t' | b'\r' => {
+            b' ' | b'\n' | b'\t' | b'\r' | FORM_FEED | VERTICAL_TAB => {
                 let (word, line) = (&body[..body.len() - 1], byte == b'\n');
                 if word == b"--" || word.eq_ignore_ascii_case(b"DELIMITER") {
                     self.place = Place::WholeLine;
@@ -252,10 +261,12 @@ impl StreamScanner {
         self.leave_rows();
         let text = std::mem::take(&mut self.text);
         let body = &text[self.start..text.len() - self.delimiter.len()];
-        let sql = String::from_utf8_lossy(body);
+        let sql = self.facts.text(body);
         if let Some(mode) = sql_mode(&sql) {
             self.backslash_escapes = !mode.contains("NO_BACKSLASH_ESCAPES");
         }
+        #[cfg(test)]
+        self.statements.push(sql.clone().into_owned());
         self.facts.statement(body, &sql)?;
         self.out.extend_from_slice(&text);
         self.place = Place::Start;

@@ -6,6 +6,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use super::connection::{Account, series};
+use super::names;
+use crate::domain::capture::Capture;
+use crate::domain::left_out::LeftOut;
 use crate::domain::manifest::ServerIdentity;
 use crate::error::{Error, OrFailed, Result};
 use crate::process::{self, ChildOutput, OwnedChild, find_program};
@@ -26,6 +29,21 @@ pub struct Tools {
     /// Series of that version, as `10.11`.
     pub series: String,
     product: String,
+    /// Whether the dump program takes a statement to begin its session with.
+    takes_pins: bool,
+}
+
+/// How much of a server a dump is to contain.
+#[derive(Debug, Clone, Copy)]
+pub struct Extent<'a> {
+    /// These databases.
+    pub databases: &'a [String],
+    /// Without these tables and views.
+    pub left_out: &'a [LeftOut],
+    /// Read in this way.
+    pub capture: Capture,
+    /// Statement that pins the settings of the client's session, where the client takes one.
+    pub pins: &'a str,
 }
 
 /// What a dump is to contain beyond tables, views and triggers.
@@ -74,7 +92,17 @@ impl Tools {
         let number =
             ["Distrib ", "from ", "Ver "].iter().find_map(|key| version.split_once(key)).map_or("", |(_, v)| v);
         let series = series(number);
-        Ok(Self { dump, client, version, series, product: server.product.clone() })
+        let takes_pins = !maria && {
+            let output = process::command(&dump).args(["--no-defaults", "--help"]).stdin(Stdio::null()).output();
+            let output = output.or_failed(format!("run {} --help", dump.display()))?;
+            memchr::memmem::find(&output.stdout, b" --init-command=").is_some()
+        };
+        Ok(Self { dump, client, version, series, product: server.product.clone(), takes_pins })
+    }
+
+    /// Whether the dump program pins the settings of its session ([`Extent::pins`]).
+    pub fn takes_pins(&self) -> bool {
+        self.takes_pins
     }
 
     /// `MariaDB` or `MySQL`.
@@ -86,7 +114,7 @@ impl Tools {
     pub fn start_dump(
         &self,
         account: &Account,
-        databases: &[String],
+        extent: &Extent<'_>,
         purpose: Purpose,
         cancel: &Cancel,
     ) -> Result<ChildOutput> {
@@ -94,10 +122,10 @@ impl Tools {
         command
             .arg("--defaults-file=/dev/stdin")
             .args(account.tls_arguments(&self.product))
-            .args(self.dump_arguments(purpose))
+            .args(self.dump_arguments(purpose, extent))
             .arg("--databases")
             .arg("--")
-            .args(databases)
+            .args(extent.databases)
             .env("LC_ALL", "C")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
@@ -111,12 +139,11 @@ impl Tools {
         })
     }
 
-    fn dump_arguments(&self, purpose: Purpose) -> Vec<&'static str> {
+    fn dump_arguments(&self, purpose: Purpose, extent: &Extent<'_>) -> Vec<String> {
         let mut arguments = vec![
             "--single-transaction",
             "--quick",
             "--routines",
-            "--events",
             "--triggers",
             "--hex-blob",
             "--comments",
@@ -129,7 +156,10 @@ impl Tools {
             "--max-allowed-packet=1G",
         ];
         let maria = self.product == "MariaDB";
-        if maria && at_least(&self.series, 10, 11) {
+        if !extent.capture.without_events {
+            arguments.push("--events");
+        }
+        if maria && at_least(&self.series, 10, 11) && !extent.capture.without_history {
             arguments.push("--dump-history");
         }
         match purpose {
@@ -142,6 +172,13 @@ impl Tools {
             let with_gtid = matches!(purpose, Purpose::Backup { gtid: true, .. });
             arguments.push(if with_gtid { "--set-gtid-purged=COMMENTED" } else { "--set-gtid-purged=OFF" });
         }
+        let mut arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
+        if self.takes_pins {
+            arguments.push(format!("--init-command={}", extent.pins));
+        }
+        let relations = extent.left_out.iter().filter(|one| one.kind == "table" || one.kind == "view");
+        let relations = relations.filter_map(|one| names::split_qualified(&one.name));
+        arguments.extend(relations.map(|(database, name)| format!("--ignore-table={database}.{name}")));
         arguments
     }
 }

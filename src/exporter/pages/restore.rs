@@ -5,7 +5,7 @@ use std::path::Path;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use maud::{Markup, html};
 
-use super::words::{rfc3339, time};
+use super::words::{Moment, rfc3339, time};
 use crate::config::{SourceConfig, SourceKind};
 use crate::exporter::refresh::View;
 use crate::ledger::PointRow;
@@ -46,13 +46,13 @@ fn destination(config: &SourceConfig) -> (&'static [&'static str], &'static str)
         SourceKind::Mysql(_) => (
             &["mysql://restore@NEW-HOST:3306", "--password-file", "/PATH/TO/PASSWORD"],
             "Put a new, empty server in place of NEW-HOST. The account restore is one that you make there for this \
-             (docs/mysql-privileges.md); root works on the server itself, with --to unix:/PATH/TO/SOCKET. Accounts and grants \
+             (/usr/share/doc/backup-sla/docs/mysql-privileges.md); root works on the server itself, with --to unix:/PATH/TO/SOCKET. Accounts and grants \
              come back too, unless you add --no-accounts. One table only: --table DB.TABLE.",
         ),
         SourceKind::Influxdb(_) => (
             &["http://NEW-HOST:8086"],
             "Put a new, empty InfluxDB in place of NEW-HOST; its backup service is expected on port 8088 \
-             (--rpc-address HOST:PORT for another).",
+             (--rpc-address HOST:PORT for another, required where the server answers on another port than 8086).",
         ),
         SourceKind::Files(_) => (
             &["/PATH/TO/AN/EMPTY/DIRECTORY"],
@@ -115,7 +115,7 @@ pub(super) fn section(view: &View, config: &SourceConfig, history: &SourceHistor
 fn step(view: &View, title: &str, point: &PointRow, command: &str) -> Markup {
     html! {
         h3 { (title) }
-        p.muted { (point.kind) " of " (time(point.as_of, view.now)) }
+        p.muted { (point.kind) " of " (time(point.as_of, Moment::of(view))) }
         (block(command))
     }
 }

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use super::objectives;
 use super::restore::program;
-use super::words::{source_address, time};
+use super::words::{Moment, source_address, time};
 use crate::domain::sla::Objective;
 use crate::error::Error;
 use crate::exporter::refresh::View;
@@ -52,6 +52,10 @@ impl Trouble {
 /// What is wrong with the service itself and with its repositories.
 pub(super) fn of_service(view: &View) -> Vec<Trouble> {
     let mut all = Vec::new();
+    if let Some(reason) = view.service.state_trouble.clone() {
+        let what = "The state directory cannot be written: nothing is recorded, and no backup or drill can begin";
+        all.push(Trouble { reason, ..Trouble::new(what, None) });
+    }
     let known = view.config.repositories.keys();
     for (name, state) in known.filter_map(|name| Some((name, view.service.repositories.get(name)?))) {
         if state.key_available == Some(false) {
@@ -179,14 +183,14 @@ fn broken(view: &View, status: &SourceStatus, figures: &SourceFigures, objective
 }
 
 /// Troubles as a list.
-pub(super) fn list(troubles: &[Trouble], now: DateTime<Utc>) -> Markup {
+pub(super) fn list(troubles: &[Trouble], moment: Moment) -> Markup {
     html! {
         ul.troubles {
             @for trouble in troubles {
                 li {
                     p.what-is-wrong {
                         (trouble.what)
-                        @if let Some(since) = trouble.since { " " span.since { "since " (time(since, now)) } }
+                        @if let Some(since) = trouble.since { " " span.since { "since " (time(since, moment)) } }
                     }
                     @if !trouble.reason.is_empty() { p.reason { (trouble.reason) } }
                     @if let Some(hint) = &trouble.hint { p.hint { span.label { "Hint " } (hint) } }
@@ -198,11 +202,11 @@ pub(super) fn list(troubles: &[Trouble], now: DateTime<Utc>) -> Markup {
 }
 
 /// Troubles of one source under its name.
-pub(super) fn entry(status: &SourceStatus, troubles: &[Trouble], now: DateTime<Utc>) -> Markup {
+pub(super) fn entry(status: &SourceStatus, troubles: &[Trouble], moment: Moment) -> Markup {
     html! {
         article.trouble {
             h3 { a href=(source_address("", &status.source)) { (status.source) } }
-            (list(troubles, now))
+            (list(troubles, moment))
         }
     }
 }

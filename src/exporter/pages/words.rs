@@ -1,8 +1,12 @@
 //! How figures and times look on a page.
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use chrono_tz::Tz;
 use maud::{Markup, html};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::domain::sla::Judgement;
+use crate::exporter::refresh::View;
 
 /// What stays as it is in an address.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
@@ -36,6 +40,26 @@ pub(crate) fn duration(seconds: f64) -> String {
         3600..172_800 => two(hours, "h", minutes % 60, "m"),
         _ => two(hours / 24, "d", hours % 24, "h"),
     }
+}
+
+/// A figure that breaks a promise, as exactly as it takes to look different from what was promised: `2m 3s`, not `2m` beside
+/// `promised 2m`.
+pub(crate) fn beside(seconds: f64, promised: f64, shown: impl Fn(f64) -> String) -> String {
+    let limit = shown(promised);
+    let in_minutes = if seconds < 60.0 { seconds } else { (seconds / 60.0).floor() * 60.0 };
+    let candidates = [shown(in_minutes), shown(seconds), exactly(seconds)];
+    candidates.into_iter().find(|text| *text != limit).unwrap_or_else(|| format!("just over {limit}"))
+}
+
+/// All units down to the second; hours up to two days, as promises are written.
+fn exactly(seconds: f64) -> String {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // the cast saturates
+    let whole = seconds.max(0.0) as u64;
+    let days = if whole < 172_800 { 0 } else { whole / 86_400 };
+    let hours = whole / 3600 - days * 24;
+    let units = [(days, "d"), (hours, "h"), (whole / 60 % 60, "m"), (whole % 60, "s")];
+    let said: Vec<String> = units.iter().filter(|(n, _)| *n > 0).map(|(n, unit)| format!("{n}{unit}")).collect();
+    said.join(" ")
 }
 
 /// A duration in whole seconds, as the script of the page counts them.
@@ -99,22 +123,64 @@ fn rough(seconds: f64) -> String {
     if seconds < 60.0 { format!("{seconds:.0}s") } else { duration((seconds / 60.0).floor() * 60.0) }
 }
 
+/// Now, and the time zone of whoever reads.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    pub now: DateTime<Utc>,
+    pub zone: Tz,
+}
+
+impl Moment {
+    /// Of a page.
+    pub(super) fn of(view: &View) -> Self {
+        Self { now: view.now, zone: view.config.timezone }
+    }
+
+    /// The time in the configured zone, where that is another than UTC: `03:00 CET`, with the day where it is another one.
+    pub(super) fn local(self, time: DateTime<Utc>) -> Option<String> {
+        let local = time.with_timezone(&self.zone);
+        if self.zone == Tz::UTC {
+            return None;
+        }
+        let form = if local.date_naive() == time.date_naive() { "%H:%M:%S %Z" } else { "%Y-%m-%d %H:%M:%S %Z" };
+        Some(local.format(form).to_string())
+    }
+}
+
 /// A time with its age behind it.
-pub(super) fn time(time: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
+pub(super) fn time(time: DateTime<Utc>, moment: Moment) -> Markup {
     html! {
-        time datetime=(rfc3339(time)) { (rfc3339(time)) } " " span.muted { "(" (age(time, now)) ")" }
+        time datetime=(rfc3339(time)) { (rfc3339(time)) } " "
+        span.muted { "(" @if let Some(local) = moment.local(time) { (local) ", " } (age(time, moment.now)) ")" }
     }
 }
 
 /// An age with its time below it, for narrow columns.
-pub(super) fn time_below(time: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
-    html! { (age(time, now)) " " time.below datetime=(rfc3339(time)) { (rfc3339(time)) } }
+pub(super) fn time_below(time: DateTime<Utc>, moment: Moment) -> Markup {
+    html! {
+        (age(time, moment.now)) " " time.below datetime=(rfc3339(time)) { (rfc3339(time)) }
+        @if let Some(local) = moment.local(time) { span.below { (local) } }
+    }
 }
 
 /// Whether something holds, in a word and a sign.
 pub(super) fn state(is_good: bool, good: &str, bad: &str) -> Markup {
     let (class, sign, word) = if is_good { ("good", "✓", good) } else { ("bad", "✗", bad) };
     html! { span class={ "state " (class) } { span aria-hidden="true" { (sign) " " } (word) } }
+}
+
+/// What can be said of a promise, in a word and a sign.
+pub(super) fn judged(judgement: Judgement) -> Markup {
+    match judgement {
+        Judgement::Met => state(true, "met", ""),
+        Judgement::NotMet => state(false, "", "not met"),
+        Judgement::Pending => pending("pending"),
+    }
+}
+
+/// What is not due yet.
+pub(super) fn pending(words: &str) -> Markup {
+    html! { span.state.pending { span aria-hidden="true" { "○ " } (words) } }
 }
 
 /// What nobody knows, or what says nothing about the data.
@@ -145,6 +211,11 @@ mod tests {
         assert_eq!(percent(0.9899), "98.9 %");
         assert_eq!(percent(0.99), "99 %");
         assert_eq!(percent(1.0), "100 %");
+        let beside = |seconds, promised| super::beside(seconds, promised, duration);
+        assert_eq!(beside(185.0, 120.0), "3m");
+        assert_eq!(beside(123.0, 120.0), "2m 3s", "not 2m, which was promised");
+        assert_eq!(beside(86_420.0, 86_400.0), "24h 20s");
+        assert_eq!(beside(120.3, 120.0), "just over 2m");
         assert_eq!(count(1_234_567), "1\u{202f}234\u{202f}567");
         assert_eq!(counted(1, "source"), "1 source");
         assert_eq!(source_address("../", "a/b <é>."), "../sources/a%2Fb%20%3C%C3%A9%3E%2E");
@@ -152,5 +223,10 @@ mod tests {
         assert_eq!(age(now, now), "now");
         assert_eq!(age(now - chrono::TimeDelta::seconds(3_725), now), "1h 2m ago");
         assert_eq!(age(now + chrono::TimeDelta::seconds(40), now), "in 40s");
+        let berlin = Moment { now, zone: chrono_tz::Europe::Berlin };
+        assert_eq!(berlin.local(now).as_deref(), Some("05:00:00 CET"));
+        let late = now + chrono::TimeDelta::hours(19);
+        assert_eq!(berlin.local(late).as_deref(), Some("1970-01-06 00:00:00 CET"), "another day there");
+        assert_eq!(Moment { now, zone: Tz::UTC }.local(now), None);
     }
 }

@@ -6,7 +6,7 @@ use std::io;
 
 use rustic_core::{ErrorKind, RusticError, RusticResult};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Side};
 
 /// Hint where stored data is not what was written.
 pub const DAMAGE_HINT: &str = "the repository is damaged or incomplete: run `restic check --read-data` on it, look at the \
@@ -44,7 +44,7 @@ pub fn translate(what: impl Display, error: &RusticError) -> Error {
         text.push_str(&message);
         next = cause.source();
     }
-    let out = Error::failed(text);
+    let out = Error::failed(text).on(Side::Repository);
     match hint {
         Some(hint) => out.hint(hint),
         None => out,
@@ -80,5 +80,5 @@ pub fn io_failure(what: impl Display, error: io::Error) -> Error {
         io::ErrorKind::NotFound => DAMAGE_HINT,
         _ => "look at the disk or mount that the repository is on",
     };
-    Error::failed(what.to_string()).because(error).hint(hint)
+    Error::failed(what.to_string()).because(error).hint(hint).on(Side::Repository)
 }

@@ -12,6 +12,7 @@ mod failure;
 mod gate;
 mod publication;
 mod seal;
+mod secret;
 mod session;
 mod setup;
 mod space;
@@ -28,6 +29,7 @@ use secrecy::SecretString;
 use self::backend::LocalBackend;
 use self::candidate::Stored;
 use self::catalogue::Found;
+use self::secret::Secret;
 use self::session::Session;
 pub use self::setup::ResticOptions;
 use self::space::Measured;
@@ -48,7 +50,13 @@ impl ResticRepository {
     /// The repository in the directory `location`; nothing is opened before it is needed.
     pub fn new(location: PathBuf, password: SecretString) -> Self {
         let files = Arc::new(LocalBackend::new(location));
-        Self::through(files.clone(), files, password)
+        Self::through(files.clone(), files, Secret::Fixed(password))
+    }
+
+    /// The same with the password in `file`, which is read again whenever the repository is opened to be looked at.
+    pub fn with_password_file(location: PathBuf, file: PathBuf) -> Self {
+        let files = Arc::new(LocalBackend::new(location));
+        Self::through(files.clone(), files, Secret::File(file))
     }
 
     /// Settings for a repository that [`Repository::prepare`] has to create.
@@ -58,10 +66,10 @@ impl ResticRepository {
         self
     }
 
-    fn through(files: Arc<LocalBackend>, backend: Arc<dyn WriteBackend>, password: SecretString) -> Self {
+    fn through(files: Arc<LocalBackend>, backend: Arc<dyn WriteBackend>, secret: Secret) -> Self {
         Self {
             files,
-            session: Session::new(backend, password),
+            session: Session::new(backend, secret),
             options: ResticOptions::default(),
             measured: Measured::default(),
         }
@@ -106,8 +114,7 @@ impl Repository for ResticRepository {
     }
 
     fn open_existing(&self) -> Result<()> {
-        self.session.require()?;
-        self.session.master_key().map(|_| ())
+        self.session.prove()
     }
 
     fn listing(&self, source: Option<&str>) -> Result<Listing> {

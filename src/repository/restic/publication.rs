@@ -32,7 +32,7 @@ pub fn publish(session: &Session, candidate: &Candidate, stored: &Stored, manife
     let tree = tree?;
     read_back(session, candidate, tree, &content)?;
     let added = candidate.added_bytes + gate.added_bytes();
-    save_snapshot(session, candidate, tree, added)?;
+    save_snapshot(session, candidate, manifest, (tree, added))?;
     Ok(added)
 }
 
@@ -97,9 +97,16 @@ fn read_back(session: &Session, candidate: &Candidate, tree: TreeId, manifest: &
     }
 }
 
-fn save_snapshot(session: &Session, candidate: &Candidate, tree: TreeId, added: u64) -> Result<()> {
+fn save_snapshot(
+    session: &Session,
+    candidate: &Candidate,
+    manifest: &Manifest,
+    (tree, added): (TreeId, u64),
+) -> Result<()> {
     let mut options = SnapshotOptions::default();
     options.time = Some(Zoned::new(timestamp(candidate.as_of)?, TimeZone::UTC));
+    // For people and `restic snapshots --host`; whose it is, the manifest says.
+    options.host = manifest.host.as_ref().map(|host| host.name.clone());
     let mut snapshot = SnapshotFile::from_options(&options).or_refused("make snapshot")?;
     snapshot.program_version = format!("backup-sla {}", env!("CARGO_PKG_VERSION"));
     snapshot.tree = tree;

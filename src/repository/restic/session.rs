@@ -1,4 +1,5 @@
-//! The opened repository: the password is checked once (that costs scrypt), the index is kept until files of it change.
+//! The opened repository: the password is tried again when it or the repository's key files changed (that costs scrypt), the
+//! index is kept until files of it change.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +12,7 @@ use rustic_core::{
 use secrecy::{ExposeSecret, SecretString};
 
 use super::failure::OrRefused;
+use super::secret::Secret;
 use crate::error::{Error, Result};
 
 /// An opened repository with its whole index in memory.
@@ -19,20 +21,30 @@ pub type Indexed = Repository<IndexedFullStatus>;
 /// Opens a repository as rarely as possible.
 pub struct Session {
     backend: Arc<dyn WriteBackend>,
-    password: SecretString,
+    secret: Secret,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
     key: Option<MasterKey>,
+    /// With what the key was found.
+    proof: Option<Proof>,
     index: Option<(BTreeSet<Id>, Arc<Indexed>)>,
+}
+
+/// The passwords that were tried and the key files they were tried on. As long as neither changes, a further try would end as
+/// the last one did: key files are encrypted with the password and nothing else.
+#[derive(PartialEq, Eq)]
+pub struct Proof {
+    passwords: [u8; 32],
+    key_files: BTreeSet<Id>,
 }
 
 impl Session {
     /// Nothing is opened yet.
-    pub fn new(backend: Arc<dyn WriteBackend>, password: SecretString) -> Self {
-        Self { backend, password, state: Mutex::default() }
+    pub fn new(backend: Arc<dyn WriteBackend>, secret: Secret) -> Self {
+        Self { backend, secret, state: Mutex::default() }
     }
 
     /// The files underneath.
@@ -40,15 +52,63 @@ impl Session {
         &self.backend
     }
 
-    /// The password as `rustic_core` wants it.
-    pub fn credentials(&self) -> Credentials {
-        Credentials::password(self.password.expose_secret())
+    /// The password for a new repository as `rustic_core` wants it, and what [`Self::adopt_key`] wants to know of it.
+    pub fn new_credentials(&self) -> Result<(Credentials, [u8; 32])> {
+        let passwords = self.secret.candidates()?;
+        Ok((Credentials::password(passwords[0].expose_secret()), digest(&passwords)))
+    }
+
+    /// Whether the secret opens the repository as both are now, whatever was opened before.
+    ///
+    /// Errors: there is no repository, the secret cannot be read, no key file is left, or none opens with it.
+    pub fn prove(&self) -> Result<()> {
+        self.require()?;
+        let passwords = self.secret.candidates()?;
+        let mut state = self.state();
+        let proof = Proof { passwords: digest(&passwords), key_files: self.key_files()? };
+        // A file that is not what its name says is read by the one who tries it, who can say what is wrong.
+        let are_whole = proof.key_files.iter().all(|id| self.backend.read_full(FileType::Key, id).is_ok());
+        if are_whole && state.key.is_some() && state.proof.as_ref() == Some(&proof) {
+            return Ok(());
+        }
+        state.proof = None;
+        let key = self.unlock(&passwords)?;
+        let same = |old: &MasterKey| (&old.encrypt, &old.mac.k, &old.mac.r) == (&key.encrypt, &key.mac.k, &key.mac.r);
+        if !state.key.as_ref().is_some_and(same) {
+            // Another repository is in its place.
+            state.index = None;
+        }
+        state.key = Some(key);
+        state.proof = Some(proof);
+        Ok(())
+    }
+
+    fn key_files(&self) -> Result<BTreeSet<Id>> {
+        let found: BTreeSet<Id> = self.backend.list(FileType::Key).or_refused(self.what())?.into_iter().collect();
+        if found.is_empty() {
+            return Err(Error::failed(format!("{}: its directory `keys` is empty", self.what())).hint(
+                "put the key file back from a copy of the repository: without it nothing in the repository can be decrypted",
+            ));
+        }
+        Ok(found)
+    }
+
+    /// The master key, by the first password that opens a key file.
+    fn unlock(&self, passwords: &[SecretString; 2]) -> Result<MasterKey> {
+        let open = |password: &SecretString| {
+            self.handle(self.backend.clone(), &Credentials::password(password.expose_secret()))
+        };
+        let opened = match open(&passwords[0]) {
+            Err(Refusal::Password(error)) => open(&passwords[1]).map_err(|_| error),
+            other => other.map_err(Refusal::into_error),
+        };
+        Ok(opened?.key())
     }
 
     /// Open through `backend`, which may be a gate in front of this session's own.
     pub fn open_through(&self, backend: Arc<dyn WriteBackend>) -> Result<Repository<OpenStatus>> {
         let key = self.key(&mut self.state())?;
-        self.handle(backend, &Credentials::Masterkey(key))
+        self.handle(backend, &Credentials::Masterkey(key)).map_err(Refusal::into_error)
     }
 
     /// The master key; the first call proves the password.
@@ -71,8 +131,10 @@ impl Session {
     }
 
     /// The key of a repository that was just created with this session's password.
-    pub fn adopt_key(&self, key: MasterKey) {
-        self.state().key = Some(key);
+    pub fn adopt_key(&self, key: MasterKey, made_with: [u8; 32]) {
+        let mut state = self.state();
+        state.proof = self.key_files().ok().map(|key_files| Proof { passwords: made_with, key_files });
+        state.key = Some(key);
     }
 
     /// The repository with an index that knows everything on the disk now. Whenever index files came or went since the
@@ -88,7 +150,7 @@ impl Session {
         }
         // The old one goes first: two of them need not be in memory together.
         state.index = None;
-        let handle = self.handle(self.backend.clone(), &Credentials::Masterkey(key))?;
+        let handle = self.handle(self.backend.clone(), &Credentials::Masterkey(key)).map_err(Refusal::into_error)?;
         let handle = Arc::new(handle.to_indexed().or_refused(format!("read index of repository {}", self.location()))?);
         state.index = Some((now, handle.clone()));
         Ok(handle)
@@ -99,12 +161,19 @@ impl Session {
             return Ok(key.clone());
         }
         self.require()?;
-        let key = self.handle(self.backend.clone(), &self.credentials())?.key();
+        let passwords = self.secret.candidates()?;
+        let key_files = self.key_files()?;
+        let key = self.unlock(&passwords)?;
         state.key = Some(key.clone());
+        state.proof = Some(Proof { passwords: digest(&passwords), key_files });
         Ok(key)
     }
 
-    fn handle(&self, backend: Arc<dyn WriteBackend>, credentials: &Credentials) -> Result<Repository<OpenStatus>> {
+    fn handle(
+        &self,
+        backend: Arc<dyn WriteBackend>,
+        credentials: &Credentials,
+    ) -> Result<Repository<OpenStatus>, Refusal> {
         // Its cache in the home directory is for slow remote places, and would hide damage from us.
         let mut options = RepositoryOptions::default();
         options.no_cache = true;
@@ -112,11 +181,11 @@ impl Session {
             .and_then(|repository| repository.open(credentials));
         match opened {
             Err(error) if error.is_incorrect_password() => {
-                Err(Error::failed(format!("{}: the password is wrong", self.what())).hint(
+                Err(Refusal::Password(Error::failed(format!("{}: the password is wrong", self.what())).hint(
                     "the password must be the one that the repository was created with: look at its password_file",
-                ))
+                )))
             }
-            other => other.or_refused(self.what()),
+            other => other.or_refused(self.what()).map_err(Refusal::Other),
         }
     }
 
@@ -131,4 +200,24 @@ impl Session {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Why a repository was not opened.
+enum Refusal {
+    /// No key file opens with the password.
+    Password(Error),
+    Other(Error),
+}
+
+impl Refusal {
+    fn into_error(self) -> Error {
+        match self {
+            Self::Password(error) | Self::Other(error) => error,
+        }
+    }
+}
+
+/// Enough to see that a password changed, and nothing to find it by without a search.
+fn digest(passwords: &[SecretString; 2]) -> [u8; 32] {
+    *blake3::hash(passwords[0].expose_secret().as_bytes()).as_bytes()
 }

@@ -85,7 +85,7 @@ pub fn prepare(files: &LocalBackend, session: &Session, options: &ResticOptions)
     drop(directory);
     check_writable(files).map_err(|e| e.context(&what))?;
     files.remove_stale_files()?;
-    session.master_key().map(|_| ())
+    session.prove()
 }
 
 fn create(files: &LocalBackend, session: &Session, options: &ResticOptions) -> Result<()> {
@@ -94,14 +94,15 @@ fn create(files: &LocalBackend, session: &Session, options: &ResticOptions) -> R
         return Err(Error::failed("it holds other files and is not a restic repository")
             .hint("choose an empty or new directory for the repository"));
     }
+    let (credentials, made_with) = session.new_credentials()?;
     files.remove_keys()?;
     let mut repository = RepositoryOptions::default();
     repository.no_cache = true;
     let created = Repository::new(&repository, &RepositoryBackends::new(session.backend().clone(), None))
-        .and_then(|new| new.init(&session.credentials(), &KeyOptions::default(), &config))
+        .and_then(|new| new.init(&credentials, &KeyOptions::default(), &config))
         .or_refused("create it")?;
     // Deriving it from the password again costs a good part of a second.
-    session.adopt_key(created.key());
+    session.adopt_key(created.key(), made_with);
     Ok(())
 }
 

@@ -1,13 +1,13 @@
 //! How a program is started in a workspace: as whom, with which limits, in which environment.
 
-use std::ffi::OsString;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::account::Account;
-use super::namespace::{self, Loopback};
+use super::isolation::Isolation;
+use super::namespace::Loopback;
 use super::processes::MARK;
+use super::view;
 use super::workspace::Workspace;
 use crate::error::{Error, Kind, OrFailed, Result};
 use crate::process::{OwnedChild, find_program};
@@ -15,13 +15,20 @@ use crate::process::{OwnedChild, find_program};
 /// How much more a server may map than it may have resident.
 const ADDRESSES_PER_MEMORY: u64 = 3;
 
+/// Where programs are looked for.
+pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// What a program may use.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Limits {
+    /// What it is cut off from.
+    pub(super) isolation: Isolation,
     /// Most memory it may have resident, in bytes.
     pub(super) memory: Option<u64>,
-    /// Its network; none means ours, where it must not listen.
+    /// Ports that it may listen on.
     pub(super) loopback: Option<Loopback>,
+    /// Directories that it finds at these places, empty and its own.
+    pub(super) outside: Vec<PathBuf>,
 }
 
 /// Start `program` in `workspace` with the placeholders of `args` filled in.
@@ -42,11 +49,8 @@ pub(super) fn launch(
     let prlimit = find_program(None, &["prlimit"]).ok_or_else(|| {
         Error::inconclusive(format!("start {product}: there is no program `prlimit`")).hint("install util-linux")
     })?;
-    let mut words: Vec<OsString> = Vec::new();
-    let private = limits.loopback.as_ref().is_some_and(Loopback::is_private);
-    if private {
-        words.extend(namespace::enter_new(workspace.account()));
-    }
+    let real = program.canonicalize().or_inconclusive(format!("find {}", program.display()))?;
+    let mut words = limits.isolation.words(workspace, limits.loopback.is_some(), &real, &limits.outside)?;
     words.extend([prlimit.into_os_string(), "--core=0".into()]);
     if let Some(bytes) = limits.memory {
         words.push(format!("--data={}", bytes.saturating_mul(ADDRESSES_PER_MEMORY)).into());
@@ -57,7 +61,7 @@ pub(super) fn launch(
     command
         .args(&words[1..])
         .env_clear()
-        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("PATH", PATH)
         .env("LANG", "C")
         // What spills over to temporary files is restored data too.
         .env("TMPDIR", workspace.temporary())
@@ -65,11 +69,6 @@ pub(super) fn launch(
         .current_dir(workspace.directory())
         .stdin(Stdio::null())
         .stdout(Stdio::null());
-    // Only root may make a network; whoever enters it changes to the account then.
-    if let Some(account) = workspace.account().filter(|_| !private) {
-        // Without groups of its own choice the standard library drops all supplementary groups of root.
-        command.uid(account.uid).gid(account.gid);
-    }
     OwnedChild::spawn(command, product).map_err(|e| e.with_kind(Kind::Inconclusive))
 }
 
@@ -78,10 +77,13 @@ fn reachable(program: &Path, account: Option<&Account>) -> Result<PathBuf> {
     if !program.is_file() {
         return Err(Error::inconclusive(format!("there is no program {}", program.display())));
     }
-    let Some(account) = account else { return Ok(program.to_owned()) };
     let real = program.canonicalize().or_inconclusive(format!("find {}", program.display()))?;
     // A server may go by the name it was called by, so the given path is kept where it serves.
     let given = std::path::absolute(program).or_inconclusive(format!("find {}", program.display()))?;
+    if given != real && !view::has(&given) {
+        return reachable(&real, account);
+    }
+    let Some(account) = account else { return Ok(given) };
     let passes = |path: &Path| path.parent().is_some_and(|directory| account.may_traverse(directory));
     match (passes(&real), passes(&given)) {
         (true, true) => Ok(given),
@@ -99,6 +101,7 @@ pub(super) fn fill(text: &str, workspace: &Workspace, loopback: Option<&Loopback
     let mut filled = text
         .replace("{dir}", &workspace.directory().to_string_lossy())
         .replace("{data}", &workspace.data().to_string_lossy())
+        .replace("{nowhere}", &workspace.nowhere().to_string_lossy())
         .replace("{socket}", &workspace.socket().to_string_lossy());
     for (name, port) in loopback.iter().flat_map(|loopback| loopback.ports()) {
         filled = filled.replace(&format!("{{port:{name}}}"), &port.to_string());

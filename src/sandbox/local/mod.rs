@@ -2,21 +2,24 @@
 //!
 //! ```text
 //! <state_dir>/templates/<key>/          empty data directory, made once per product and version
-//! <state_dir>/sandboxes/<run>/          one instance: data/ tmp/ server.sock     (or elsewhere: see `area`)
+//! <state_dir>/sandboxes/<run>/          one instance: data/ tmp/ outside/ server.sock     (or elsewhere: see `area`)
 //! <state_dir>/sandboxes/<run>.json      its record
 //! ```
 //!
 //! As root the server runs as an unprivileged account that its description names. Its data is thrown away, so it is ended with SIGKILL: a shutdown in
-//! good order would only write what is wiped next. Whatever the arguments say, a server that turns out to hold a
-//! network socket that it may not have is destroyed before anybody can load data into it. Knows nothing of engines.
+//! good order would only write what is wiped next. It is cut off from the host as far as the kernel allows (`isolation`,
+//! `view`): whatever a dump makes it do, it can do to itself only. Whatever the arguments say, a server that turns out to
+//! hold a network socket that it may not have is destroyed before anybody can load data into it. Knows nothing of engines.
 
 mod account;
 mod area;
 mod copying;
+mod isolation;
 mod launch;
 mod namespace;
 mod processes;
 mod template;
+mod view;
 mod waiting;
 mod watch;
 mod workspace;
@@ -33,6 +36,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use self::account::Account;
+use self::isolation::Isolation;
 use self::launch::{Limits, last_words, launch};
 use self::namespace::Loopback;
 use self::waiting::Patience;
@@ -55,18 +59,27 @@ pub struct LocalSandbox {
     state_dir: PathBuf,
     clock: Arc<dyn Clock>,
     time_to_start: Duration,
+    /// The most that servers are cut off from the host, where the kernel allows it.
+    most: Isolation,
 }
 
 impl LocalSandbox {
     /// Instances and templates are kept under `state_dir`, which is made (0700) if it is missing.
     pub fn new(state_dir: &Path, clock: Arc<dyn Clock>) -> Self {
-        Self { state_dir: state_dir.to_owned(), clock, time_to_start: TIME_TO_START }
+        Self { state_dir: state_dir.to_owned(), clock, time_to_start: TIME_TO_START, most: Isolation::View }
     }
 
     /// Give servers another time to accept connections.
     #[must_use]
     pub fn time_to_start(mut self, limit: Duration) -> Self {
         self.time_to_start = limit;
+        self
+    }
+
+    /// As on a host whose kernel allows no more.
+    #[cfg(test)]
+    fn at_most(mut self, isolation: Isolation) -> Self {
+        self.most = isolation;
         self
     }
 
@@ -99,9 +112,12 @@ impl LocalSandbox {
                 .map_err(|e| e.hint("is the disk full?"))?,
             None => workspace.make_data()?,
         }
+        let isolation = self.most.min(Isolation::possible(&workspace));
+        isolation.must_hide(&spec.outside)?;
+        workspace.make_outside(spec.outside.len())?;
         let loopback = match spec.network {
             Network::None => None,
-            Network::Loopback(names) => Some(Loopback::choose(names)?),
+            Network::Loopback(names) => Some(Loopback::choose(names, isolation >= Isolation::Network)?),
         };
         for (name, text) in &spec.files {
             let path = workspace.directory().join(name);
@@ -109,26 +125,28 @@ impl LocalSandbox {
             std::fs::write(&path, text).or_inconclusive(format!("write {}", path.display()))?;
         }
         workspace.hand_over()?;
-        let limits = Limits { memory: Some(spec.memory), loopback };
+        let limits = Limits { isolation, memory: Some(spec.memory), loopback, outside: spec.outside.clone() };
         let child = launch(&workspace, &spec.product, &spec.program, &spec.args, &limits)?;
         let bounds = Bounds { directory: workspace.directory().to_owned(), memory: spec.memory };
         let watch = Watch::start(child.id(), child.killer(), bounds);
-        let access = access(&workspace, child.id(), limits.loopback.as_ref());
+        let access = access(&workspace, child.id(), &limits);
         let mut instance = LocalInstance { _watch: watch, child, access, workspace };
         instance.workspace.record_server(instance.child.id())?;
         instance.wait_until_ready(spec, template.as_deref(), self.time_to_start, &patience)?;
-        instance.refuse_network(spec, limits.loopback.as_ref())?;
+        instance.refuse_network(spec, &limits)?;
         Ok(instance)
     }
 }
 
-fn access(workspace: &Workspace, pid: u32, loopback: Option<&Loopback>) -> Access {
+fn access(workspace: &Workspace, pid: u32, limits: &Limits) -> Access {
+    let loopback = limits.loopback.as_ref();
     Access {
         directory: workspace.data(),
         socket: workspace.socket(),
         ports: loopback.map(|loopback| loopback.ports().clone()).unwrap_or_default(),
         enter: loopback.map(|loopback| loopback.enter(pid)).unwrap_or_default(),
         network: loopback.map_or_else(|| "none: a unix socket only".to_owned(), Loopback::describe),
+        isolation: limits.isolation.describe().to_owned(),
     }
 }
 
@@ -208,10 +226,11 @@ impl LocalInstance {
         })
     }
 
-    fn refuse_network(&self, spec: &ServerSpec, loopback: Option<&Loopback>) -> Result<()> {
+    fn refuse_network(&self, spec: &ServerSpec, limits: &Limits) -> Result<()> {
+        let loopback = limits.loopback.as_ref();
         let what = || format!("make sure that {} is reachable from no network", spec.product);
         let pid = self.child.id();
-        if loopback.is_some_and(Loopback::is_private) && !namespace::is_apart(pid) {
+        if limits.isolation >= Isolation::Network && !namespace::is_apart(pid) {
             return Err(Error::inconclusive(format!("{}: it is in ours", what())));
         }
         let allowed = |socket: &String| loopback.is_some() && processes::is_loopback(socket);

@@ -1,17 +1,15 @@
 //! Loopback ports for a server that cannot do without: in a network of its own where the kernel allows one, for such ports
 //! may ask nobody for a password; else on this host's loopback, which is told.
 //!
-//! The programs of util-linux and iproute2 do the work: `unshare` makes the network, `ip` brings its loopback up, `setpriv`
-//! changes to the server's account, `nsenter` brings tools in.
+//! The programs of util-linux and iproute2 do the work: `unshare` makes the network, `ip` brings its loopback up, `nsenter`
+//! brings tools in.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::TcpListener;
-use std::process::{Command, Stdio};
 
 use rustix::process::geteuid;
 
-use super::account::Account;
 use crate::error::{OrFailed, Result};
 
 /// First port in a private network; nobody else is there.
@@ -26,9 +24,8 @@ pub(super) struct Loopback {
 }
 
 impl Loopback {
-    /// Ports of these names.
-    pub(super) fn choose(names: &[&'static str]) -> Result<Self> {
-        let private = can_be_private();
+    /// Ports of these names; `private` says whether the server has a network of its own.
+    pub(super) fn choose(names: &[&'static str], private: bool) -> Result<Self> {
         let mut ports = BTreeMap::new();
         // All are held until the last was chosen, so that they differ.
         let mut held = Vec::new();
@@ -47,11 +44,6 @@ impl Loopback {
     /// Ports by name.
     pub(super) fn ports(&self) -> &BTreeMap<&'static str, u16> {
         &self.ports
-    }
-
-    /// Whether the network is the server's own.
-    pub(super) fn is_private(&self) -> bool {
-        self.private
     }
 
     /// For reports.
@@ -78,25 +70,14 @@ impl Loopback {
     }
 }
 
-/// What to put in front of a program that gets a network of its own and runs as `account` in it.
-pub(super) fn enter_new(account: Option<&Account>) -> Vec<OsString> {
+/// What to put in front of a program that gets a network of its own.
+pub(super) fn enter_new() -> Vec<OsString> {
     let mut words: Vec<OsString> = vec!["unshare".into(), "--net".into()];
     if !geteuid().is_root() {
         words.extend(["--user".into(), "--map-root-user".into()]);
     }
     words.extend(["--", "sh", "-c", BRING_UP, "sh"].map(OsString::from));
-    if let Some(account) = account {
-        words.extend(["setpriv".into(), format!("--reuid={}", account.uid).into()]);
-        words.extend([format!("--regid={}", account.gid).into(), "--clear-groups".into(), "--".into()]);
-    }
     words
-}
-
-fn can_be_private() -> bool {
-    let words = enter_new(None);
-    let mut trial = Command::new(&words[0]);
-    trial.args(&words[1..]).arg("nsenter").arg("--version").stdin(Stdio::null()).stdout(Stdio::null());
-    trial.stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
 /// Whether process `pid` is in another network than we are.

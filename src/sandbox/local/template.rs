@@ -2,16 +2,21 @@
 //! restore would not lose, for there the server is installed already.
 
 use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
 use super::copying::copy_tree;
+use super::isolation::Isolation;
 use super::launch::{Limits, last_words, launch};
 use super::waiting::Patience;
 use super::workspace::Workspace;
 use crate::error::{Error, Kind, OrFailed, Result};
-use crate::sandbox::Template;
+use crate::process::{self, OwnedChild};
+use crate::run_context::Cancel;
+use crate::sandbox::{Generated, Template};
 
 /// How long making one may take.
 pub(super) const TIME_TO_MAKE: Duration = Duration::from_mins(3);
@@ -60,12 +65,29 @@ pub(super) fn kept(
     Ok(finished)
 }
 
+fn generate(workspace: &Workspace, file: &Generated, cancel: &Cancel) -> Result<()> {
+    let path = workspace.directory().join(&file.name);
+    let what = || format!("make {} with {}", path.display(), file.program.display());
+    let mut output = File::create(&path).or_inconclusive(what())?;
+    output.write_all(file.head.as_bytes()).or_inconclusive(what())?;
+    let mut command = process::command(&file.program);
+    command.args(&file.args).stdin(Stdio::null()).stdout(output);
+    let mut child = OwnedChild::spawn(command, &file.program.to_string_lossy())?;
+    cancel.takes_down(child.killer());
+    child.wait_success().map_err(|error| error.with_kind(Kind::Inconclusive).context(what()))
+}
+
 fn initialise(workspace: &Workspace, product: &str, template: &Template, patience: &Patience<'_>) -> Result<()> {
     let what = format!("initialise an empty data directory of {product}");
     let product = format!("{product} initialisation");
+    for file in &template.files {
+        generate(workspace, file, patience.cancel)?;
+    }
     workspace.make_data()?;
     workspace.hand_over()?;
-    let mut child = launch(workspace, &product, &template.program, &template.args, &Limits::default())?;
+    let isolation = Isolation::possible(workspace);
+    let limits = Limits { isolation, memory: None, loopback: None, outside: Vec::new() };
+    let mut child = launch(workspace, &product, &template.program, &template.args, &limits)?;
     patience.until(
         TIME_TO_MAKE,
         || format!("wait for {product}"),

@@ -13,6 +13,8 @@ use crate::clock::SystemClock;
 use crate::process::find_program;
 use crate::sandbox::Template;
 
+mod outside;
+
 const MEMORY: u64 = 1 << 30;
 
 fn program(name: &str) -> PathBuf {
@@ -47,6 +49,7 @@ fn mariadb() -> ServerSpec {
                 "--skip-name-resolve",
                 "--innodb-log-file-size=16M",
             ]),
+            files: Vec::new(),
         }),
         settings: BTreeMap::new(),
         memory: MEMORY,
@@ -55,6 +58,7 @@ fn mariadb() -> ServerSpec {
         password: None,
         accounts: &["mysql", "nobody"],
         network: Network::None,
+        outside: Vec::new(),
         greeting: None,
     }
 }
@@ -94,6 +98,7 @@ fn mysql() -> ServerSpec {
             key: "mysql-9.7".to_owned(),
             program: mysql_program("mysqld"),
             args: texts(&["--no-defaults", "--initialize-insecure", "--datadir={data}"]),
+            files: Vec::new(),
         }),
         settings: BTreeMap::new(),
         memory: MEMORY,
@@ -102,6 +107,7 @@ fn mysql() -> ServerSpec {
         password: None,
         accounts: &["mysql", "nobody"],
         network: Network::None,
+        outside: Vec::new(),
         greeting: None,
     }
 }

@@ -21,6 +21,9 @@ use crate::error::{Error, OrFailed, Result};
 
 /// Longest path that a unix socket can have on Linux, without the final zero.
 const SOCKET_PATH_BYTES: usize = 107;
+/// Names of directories in it: see [`Workspace::mountpoint`] and [`Workspace::nowhere`].
+const MOUNTPOINT: &str = "view";
+const NOWHERE: &str = "nowhere";
 /// Name of the socket.
 const SOCKET: &str = "server.sock";
 /// How long killed processes may take to vanish: the kernel has to give back their memory first.
@@ -98,7 +101,9 @@ impl Workspace {
             workspace.hand_over_one(&path).or_inconclusive(what())?;
         }
         workspace.write_record()?;
-        DirBuilder::new().mode(0o700).create(directory.join("tmp")).or_inconclusive(what())?;
+        for (name, mode) in [("tmp", 0o700), (MOUNTPOINT, 0o700), (NOWHERE, 0o500)] {
+            DirBuilder::new().mode(mode).create(directory.join(name)).or_inconclusive(what())?;
+        }
         Ok(workspace)
     }
 
@@ -118,6 +123,30 @@ impl Workspace {
 
     pub(super) fn temporary(&self) -> PathBuf {
         self.directory.join("tmp")
+    }
+
+    /// Where the root of a program's own view of the host is put together.
+    pub(super) fn mountpoint(&self) -> PathBuf {
+        self.directory.join(MOUNTPOINT)
+    }
+
+    /// A directory that holds nothing and takes nothing.
+    pub(super) fn nowhere(&self) -> PathBuf {
+        self.directory.join(NOWHERE)
+    }
+
+    /// Directories to take the place of others in a program's view, one after the other.
+    pub(super) fn outside(&self) -> impl Iterator<Item = PathBuf> + use<> {
+        let directory = self.directory.join("outside");
+        (0..).map(move |number: u32| directory.join(number.to_string()))
+    }
+
+    /// Make the first `count` of them.
+    pub(super) fn make_outside(&self, count: usize) -> Result<()> {
+        self.outside().take(count).try_for_each(|path| {
+            let done = DirBuilder::new().mode(0o700).recursive(true).create(&path);
+            done.or_inconclusive(format!("make {}", path.display()))
+        })
     }
 
     pub(super) fn socket(&self) -> PathBuf {

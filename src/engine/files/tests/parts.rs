@@ -27,7 +27,7 @@ fn only(bench: &Bench, names: &[&str]) -> LoadOptions {
 
 fn checks(bench: &Bench, point: &StoredPoint, options: &LoadOptions) -> Vec<(String, bool)> {
     let at = Destination::Directory(bench.restored());
-    let asked = InspectOptions { only: options.tables.clone(), may_have_more: false };
+    let asked = InspectOptions { only: options.tables.clone(), may_have_more: false, apart: false };
     let found = bench.engine().inspect(&at, point, &asked, &RunContext::silent()).unwrap();
     assert_eq!((found.problems, found.inventory.tables), (Vec::new(), Vec::new()));
     let of_files = found.checks.into_iter().filter(|check| check.name.contains('/'));

@@ -161,3 +161,72 @@ fn a_detached_head_and_one_without_a_commit_are_told_apart() {
     bench.restore(&point);
     assert_eq!(bench.differences(&point), "");
 }
+
+/// `live/repo`, and `live/borrower`, which has no objects of its own.
+fn borrowing() -> Bench {
+    let bench = repository();
+    let (repo, borrower) = (bench.live().join("repo"), bench.live().join("borrower"));
+    git(&bench.live(), &["clone", "--quiet", "--shared", repo.to_str().unwrap(), borrower.to_str().unwrap()]);
+    let alternates = fs::read_to_string(borrower.join(".git/objects/info/alternates")).unwrap();
+    assert!(alternates.starts_with('/'), "git writes absolute paths: {alternates}");
+    bench
+}
+
+fn heads(point: &StoredPoint) -> Vec<String> {
+    let objects = point.manifest.inventory.objects.iter();
+    objects.filter(|object| object.kind == ObjectKind::GitHead).map(|object| object.name.clone()).collect()
+}
+
+#[test]
+fn a_repository_that_borrows_within_the_backup_is_whole_and_proved_by_what_was_restored() {
+    // Below /tmp, which a jail hides.
+    let bench = borrowing();
+    let point = bench.back_up();
+    assert_eq!(heads(&point).len(), 2, "{:?}", point.manifest.warnings);
+    assert!(!point.manifest.warnings.iter().any(|w| w.contains("borrows")), "{:?}", point.manifest.warnings);
+    bench.restore(&point);
+    let checks = bench.compare(&point, &bench.restored()).checks;
+    assert!(checks.iter().all(|check| check.ok), "{checks:?}");
+    assert_eq!(checks.iter().filter(|check| check.name.starts_with("git fsck ")).count(), 2);
+    // The original has the object still; the restored one, which lost it, is what counts.
+    let lender = bench.copy().join("repo");
+    let tree = git(&lender, &["-c", "safe.directory=*", "rev-parse", "HEAD^{tree}"]);
+    fs::remove_file(lender.join(".git/objects").join(&tree[..2]).join(&tree[2..])).unwrap();
+    let bad: Vec<_> = bench.compare(&point, &bench.restored()).checks.into_iter().filter(|check| !check.ok).collect();
+    assert!(
+        bad.iter().any(|check| check.name.starts_with("git fsck ") && check.name.ends_with("/borrower")),
+        "{bad:?}"
+    );
+}
+
+#[test]
+fn a_repository_that_borrows_of_one_outside_of_the_backup_is_warned_about_and_not_promised() {
+    let mut bench = borrowing();
+    bench.exclude = vec!["/repo".to_owned()];
+    let point = bench.back_up();
+    assert_eq!(heads(&point), [""; 0]);
+    let warnings = &point.manifest.warnings;
+    let place = bench.live().join("repo/.git/objects").display().to_string();
+    assert!(warnings.iter().any(|w| w.contains(&place) && w.contains("is not in this backup")), "{warnings:?}");
+    bench.restore(&point);
+    assert_eq!(bench.differences(&point), "");
+}
+
+#[test]
+fn a_worktree_or_submodule_whose_repository_is_elsewhere_is_warned_about() {
+    let bench = repository();
+    let outside = bench.directory.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    git(&outside, &["init", "--quiet"]);
+    git(&outside, &["commit", "--quiet", "--allow-empty", "-m", "first"]);
+    let tree = bench.live().join("tree");
+    git(&outside, &["worktree", "add", "--quiet", tree.to_str().unwrap()]);
+    git(&bench.live().join("repo"), &["worktree", "add", "--quiet", "../own"]);
+    let said = |warnings: &[String]| {
+        let found: Vec<_> = warnings.iter().filter(|warning| warning.contains("leads to")).collect();
+        assert_eq!(found.len(), 1, "{warnings:?}");
+        assert!(found[0].contains("/live/tree ") && found[0].contains("/outside/.git/worktrees/tree"), "{found:?}");
+    };
+    said(&bench.engine().preflight().unwrap().warnings);
+    said(&bench.back_up().manifest.warnings);
+}

@@ -87,6 +87,7 @@ fn a_backup_of_files_passes_its_drill_and_a_wrong_answer_in_the_restored_tree_fa
     let locked = bench.live().join("deep/locked").display().to_string();
     let request = RestoreRequest {
         selection: Selection::Newest,
+        host: None,
         to: Destination::Directory(bench.restored()),
         options: LoadOptions { tables: vec![format!("{locked}/")], ..LoadOptions::default() },
         verify: true,

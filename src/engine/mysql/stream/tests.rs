@@ -82,7 +82,7 @@ CREATE TABLE `m` (
 ";
 
 fn scan(dump: &[u8], piece: usize) -> Result<(DumpFacts, Vec<u8>)> {
-    let (mut scanner, mut out) = (StreamScanner::default(), Vec::new());
+    let (mut scanner, mut out) = (StreamScanner::new(Capture::default()), Vec::new());
     for piece in dump.chunks(piece) {
         scanner.feed(piece)?;
         out.extend(scanner.take_output());
@@ -148,5 +148,155 @@ fn a_dump_cut_anywhere_is_an_error() {
 fn the_next_auto_increment_value_does_not_change_a_definition() {
     let later = DUMP.replace("AUTO_INCREMENT=3 ", "AUTO_INCREMENT=77 ");
     let (a, b) = (scan(DUMP.as_bytes(), 512).unwrap(), scan(later.as_bytes(), 512).unwrap());
-    assert_eq!(a.0.inventory(), b.0.inventory());
+    let (mut a, mut b) = (a.0.inventory(), b.0.inventory());
+    assert_eq!((a.tables[0].next_id.take(), b.tables[0].next_id.take()), (Some(3), Some(77)));
+    assert_eq!(a, b);
+}
+
+/// Generated statements as a dump may contain them, and what the server's client would send for them.
+mod generated {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Text inside quotes of `quote`, escaped as the client prints it.
+    fn quoted(quote: char) -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            "[a-z0-9 ,()=@]{0,6}",
+            Just(";".to_owned()),
+            Just(";;".to_owned()),
+            Just("-- x".to_owned()),
+            Just("/*".to_owned()),
+            Just("*/".to_owned()),
+            Just("#".to_owned()),
+            Just("\n".to_owned()),
+            Just("\u{c}".to_owned()),
+            Just("DELIMITER ;;\n".to_owned()),
+            Just("\n-- Dump completed\n".to_owned()),
+            Just("ü表".to_owned()),
+            Just(format!("{quote}{quote}")),
+            Just(if quote == '`' { "\\".to_owned() } else { "\\\\".to_owned() }),
+            Just(if quote == '`' { "'".to_owned() } else { format!("\\{quote}") }),
+        ];
+        proptest::collection::vec(piece, 0..5).prop_map(move |parts| format!("{quote}{}{quote}", parts.concat()))
+    }
+
+    /// Parts of a statement; none holds the delimiter where the client would see it.
+    fn part() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "[a-z]{1,6}",
+            Just("1 - -2".to_owned()),
+            Just("a/b*c".to_owned()),
+            Just("-- it's; a \"comment`\n".to_owned()),
+            Just("--\u{c}it's; a \"form feed`\n".to_owned()),
+            Just("--\u{b}it's; a \"vertical tab`\n".to_owned()),
+            Just("# it's; another\n".to_owned()),
+            Just("/* it's; \"old`\n */".to_owned()),
+            Just("/*/ it's; */".to_owned()),
+            Just("/*!50003 x */".to_owned()),
+            quoted('\''),
+            quoted('"'),
+            quoted('`'),
+        ]
+    }
+
+    fn statement() -> impl Strategy<Value = String> {
+        proptest::collection::vec(part(), 0..8).prop_map(|parts| format!("SELECT {}", parts.join(" ")))
+    }
+
+    fn rows() -> impl Strategy<Value = Vec<String>> {
+        let value = prop_oneof![quoted('\''), Just("NULL".to_owned()), "-?[0-9]{1,5}", "0x[0-9A-F]{2,8}"];
+        let row = proptest::collection::vec(value, 1..4).prop_map(|values| format!("({})", values.join(",")));
+        proptest::collection::vec(row, 1..6)
+    }
+
+    /// The whole dump, and how many rows it has.
+    fn dump() -> impl Strategy<Value = (String, usize)> {
+        let part = prop_oneof![
+            statement().prop_map(|sql| (format!("{sql};\n"), 0)),
+            statement().prop_map(|sql| (format!("DELIMITER ;;\n{sql};\nEND */;;\nDELIMITER ;\n"), 0)),
+            rows().prop_map(|rows| (format!("INSERT INTO `t` VALUES\n{};\n", rows.join(",\n")), rows.len())),
+            rows().prop_map(|rows| (format!("INSERT INTO `t` VALUES {};\n", rows.join(",")), rows.len())),
+        ];
+        proptest::collection::vec(part, 1..8).prop_map(|parts| {
+            let rows = parts.iter().map(|(_, rows)| rows).sum();
+            let text: String = parts.into_iter().map(|(text, _)| text).collect();
+            (format!("USE `d`;\n--\n-- Table structure for table `t`\n--\nCREATE TABLE `t` (\n  `a` int\n) ENGINE=InnoDB;\n{text}-- Dump completed\n"), rows)
+        })
+    }
+
+    /// The statements that the client would send, told by its own rules in the plainest way.
+    fn of_the_client(dump: &str) -> Vec<String> {
+        let (mut out, mut buffer, mut rest, mut delimiter) = (Vec::new(), String::new(), dump, ";".to_owned());
+        while let Some(first) = rest.chars().next() {
+            let line = rest.find('\n').map_or(rest.len(), |end| end + 1);
+            let blank = buffer.trim().is_empty();
+            let white = |text: &str| text.starts_with([' ', '\t', '\n', '\r', '\u{b}', '\u{c}']);
+            let taken = if blank && rest.starts_with("DELIMITER ") {
+                rest[10..line].trim().clone_into(&mut delimiter);
+                buffer.clear();
+                rest = &rest[line..];
+                continue;
+            } else if rest.starts_with(&delimiter) {
+                out.push(std::mem::take(&mut buffer).trim_start().to_owned());
+                rest = &rest[delimiter.len()..];
+                continue;
+            } else if first == '#' || rest.strip_prefix("--").is_some_and(white) {
+                line
+            } else if rest.starts_with("/*") && !rest.starts_with("/*!") {
+                2 + rest[2..].find("*/").unwrap() + 2
+            } else if matches!(first, '\'' | '"' | '`') {
+                let mut end = 1;
+                while !rest[end..].starts_with(first) {
+                    let escape = first != '`' && rest[end..].starts_with('\\');
+                    end += rest[end..].chars().take(1 + usize::from(escape)).map(char::len_utf8).sum::<usize>();
+                }
+                end + 1
+            } else {
+                first.len_utf8()
+            };
+            let comment = first == '#' || rest.strip_prefix("--").is_some_and(white);
+            if !(blank && comment) {
+                buffer.push_str(&rest[..taken]);
+            }
+            rest = &rest[taken..];
+        }
+        out.retain(|statement| !statement.starts_with("INSERT "));
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn statements_are_cut_where_the_client_cuts_them((dump, _) in dump()) {
+            let mut scanner = StreamScanner::new(Capture::default());
+            scanner.feed(dump.as_bytes()).unwrap();
+            prop_assert_eq!(&scanner.statements, &of_the_client(&dump));
+            scanner.finish().unwrap();
+        }
+
+        #[test]
+        fn any_cut_of_the_input_gives_the_same_facts_and_output((dump, rows) in dump(), cuts in proptest::collection::vec(1..40_usize, 1..20)) {
+            let (facts, stored) = scan(dump.as_bytes(), dump.len()).unwrap();
+            prop_assert_eq!(facts.inventory().tables[0].rows, rows as u64);
+            let (mut scanner, mut out, mut rest) = (StreamScanner::new(Capture::default()), Vec::new(), dump.as_bytes());
+            for size in cuts.iter().cycle() {
+                let (piece, more) = rest.split_at(rest.len().min(*size));
+                scanner.feed(piece).unwrap();
+                out.extend(scanner.take_output());
+                rest = more;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            let again = scanner.finish().unwrap();
+            out.extend(scanner.take_output());
+            prop_assert_eq!(again.inventory(), facts.inventory());
+            prop_assert_eq!(&again.segments, &facts.segments);
+            prop_assert_eq!(String::from_utf8_lossy(&out), String::from_utf8_lossy(&stored));
+            // What is stored is a dump of the same content, and is stored again as it is.
+            let (twice, same) = scan(&stored, stored.len()).unwrap();
+            prop_assert_eq!(twice.inventory(), facts.inventory());
+            prop_assert_eq!(String::from_utf8_lossy(&same), String::from_utf8_lossy(&stored));
+        }
+    }
 }

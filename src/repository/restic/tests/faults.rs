@@ -16,6 +16,7 @@ use crate::repository::restic::ResticRepository;
 use crate::repository::restic::backend::LocalBackend;
 use crate::repository::restic::failure::passed_on;
 use crate::repository::restic::gate::{Gate, GatedReader};
+use crate::repository::restic::secret::Secret;
 use crate::repository::{NewCandidate, Repository, Stream, in_order};
 
 /// What happens at the chosen write.
@@ -91,7 +92,7 @@ impl World {
     fn faulty(&self, fault: Fault, at: i64) -> (ResticRepository, Arc<Faulty>) {
         let files = Arc::new(LocalBackend::new(self.place.path().join("repository")));
         let faulty = Arc::new(Faulty { inner: files.clone(), fault, left: AtomicI64::new(at) });
-        (ResticRepository::through(files, faulty.clone(), password()), faulty)
+        (ResticRepository::through(files, faulty.clone(), Secret::Fixed(password())), faulty)
     }
 }
 

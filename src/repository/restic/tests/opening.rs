@@ -1,6 +1,7 @@
 //! Places that can and cannot be a repository, and what is said about the others.
 
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -33,6 +34,94 @@ fn a_wrong_password_says_so() {
         assert_eq!(error.exit_code(), 1);
         assert!(error.hint_text().unwrap().contains("password_file"));
     }
+}
+
+fn write_secret(file: &Path, text: &str) {
+    fs::write(file, text).unwrap();
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+#[test]
+fn the_secret_as_it_is_now_is_tried_and_not_what_was_opened_before() {
+    let place = place();
+    let (root, file) = (place.path().join("repository"), place.path().join("key"));
+    write_secret(&file, "correct horse\n");
+    let repository = ResticRepository::with_password_file(root.clone(), file.clone());
+    repository.prepare().unwrap();
+    repository.open_existing().unwrap();
+    let refused = |reason: &str| {
+        for error in [repository.open_existing().unwrap_err(), repository.prepare().unwrap_err()] {
+            assert!(error.to_string().contains(reason) && error.hint_text().is_some(), "{reason}: {error}");
+        }
+    };
+    write_secret(&file, "another\n");
+    refused("the password is wrong");
+    write_secret(&file, "correct horse");
+    repository.open_existing().unwrap();
+    fs::remove_file(&file).unwrap();
+    refused("does not exist");
+    write_secret(&file, "correct horse\n");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    refused("is open to group or others");
+    write_secret(&file, "correct horse\n");
+
+    // The keys are gone, damaged, back.
+    let key = fs::read_dir(root.join("keys")).unwrap().next().unwrap().unwrap().path();
+    let good = fs::read(&key).unwrap();
+    fs::remove_file(&key).unwrap();
+    refused("its directory `keys` is empty");
+    fs::write(&key, [&good[..], b" "].concat()).unwrap();
+    refused(&key.file_name().unwrap().to_string_lossy()[..8]);
+    fs::write(&key, &good).unwrap();
+    repository.open_existing().unwrap();
+
+    // Rotated with the restic program, the file with it: no restart is needed.
+    write_secret(&place.path().join("new"), "new horse");
+    let restic = Command::new("restic")
+        .arg("--no-cache")
+        .arg("--repo")
+        .arg(&root)
+        .arg("--password-file")
+        .arg(&file)
+        .args(["key", "passwd", "--new-password-file"])
+        .arg(place.path().join("new"))
+        .output()
+        .unwrap();
+    assert!(restic.status.success(), "{restic:?}");
+    refused("the password is wrong");
+    write_secret(&file, "new horse\n");
+    repository.open_existing().unwrap();
+    back_up(&repository, candidate("shop", "A", moment(0), &[("dump.sql", b"x")]));
+}
+
+#[test]
+fn trying_again_what_did_not_change_costs_nothing() {
+    let place = place();
+    let (root, file) = (place.path().join("repository"), place.path().join("key"));
+    write_secret(&file, "correct horse\n");
+    let repository = ResticRepository::with_password_file(root.clone(), file.clone());
+    repository.prepare().unwrap();
+    // Whoever tries a password reads the config too: where that is no config, a try fails.
+    let good = fs::read(root.join("config")).unwrap();
+    fs::write(root.join("config"), "no config").unwrap();
+    repository.open_existing().unwrap();
+    write_secret(&file, "another\n");
+    repository.open_existing().unwrap_err();
+    write_secret(&file, "correct horse\n");
+    repository.open_existing().unwrap_err();
+    fs::write(root.join("config"), good).unwrap();
+    repository.open_existing().unwrap();
+}
+
+#[test]
+fn a_repository_that_an_earlier_version_made_with_a_byte_order_mark_still_opens() {
+    let place = place();
+    let (root, file) = (place.path().join("repository"), place.path().join("key"));
+    ResticRepository::new(root.clone(), SecretString::from("\u{feff}correct horse")).prepare().unwrap();
+    write_secret(&file, "\u{feff}correct horse\r\n");
+    ResticRepository::with_password_file(root.clone(), file).open_existing().unwrap();
+    let wrong = ResticRepository::new(root, SecretString::from("another")).open_existing().unwrap_err();
+    assert!(wrong.to_string().contains("the password is wrong"), "{wrong}");
 }
 
 #[test]

@@ -1,0 +1,39 @@
+//! Rows that violate a CHECK constraint: they came in while checks were off, or before a setting changed that the
+//! constraint depends on. They are loaded as they are, because they are the data; whoever restores should know of them.
+
+use super::connection::Session;
+use super::names;
+use crate::domain::manifest::{Inventory, ObjectKind};
+use crate::error::Result;
+
+/// One sentence per constraint that rows at `session`'s server violate, of the databases in `inventory`. MariaDB only:
+/// MySQL takes no such rows in.
+pub fn violated(session: &mut Session, inventory: &Inventory) -> Result<Vec<String>> {
+    session.rows("SET SESSION time_zone = '+00:00'")?;
+    let mut out = Vec::new();
+    for database in inventory.objects.iter().filter(|object| object.kind == ObjectKind::Database) {
+        let database = names::unquoted(&database.name);
+        let constraints = session.rows(&format!(
+            "SELECT TABLE_NAME, CONSTRAINT_NAME, CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS \
+             WHERE CONSTRAINT_SCHEMA = {} ORDER BY 1, 2",
+            names::quote_text(&database)
+        ))?;
+        for constraint in constraints {
+            let [Some(table), Some(name), Some(clause)] = constraint.as_slice() else { continue };
+            let shown = names::qualified(&database, table);
+            if !inventory.tables.iter().any(|table| table.name == shown) {
+                continue;
+            }
+            let place = format!("{}.{}", names::quote(&database), names::quote(table));
+            match session.ask(&format!("SELECT 1 FROM {place} WHERE NOT ({clause}) LIMIT 1"))? {
+                Ok(rows) if rows.is_empty() => {}
+                Ok(_) => out.push(format!(
+                    "table {shown}: rows violate its CHECK {} ({clause}); they are as in the source, but a plain load of the dump refuses them",
+                    names::quote(name)
+                )),
+                Err(refusal) => out.push(format!("table {shown}: its CHECK {} could not be asked: {refusal}", names::quote(name))),
+            }
+        }
+    }
+    Ok(out)
+}

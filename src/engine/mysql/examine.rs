@@ -1,0 +1,183 @@
+//! Looks at every table and view before the dump client does. The client stops at the first one that it cannot read, and
+//! with it the backup of everything else: such a one is left out by name instead, with its definition where the server
+//! still has it. Only what the server says of the object itself counts; a lock, a missing privilege or a lost connection
+//! would make a backup smaller that could have been whole.
+
+use super::columns::{Column, Computed, columns};
+use super::connection::{Refusal, Session};
+use super::facts::{ROWS_ELSEWHERE, storage_engine};
+use super::listing::{Relation, relations};
+use super::names;
+use super::programs;
+use crate::domain::left_out::LeftOut;
+use crate::error::{Error, Result};
+
+/// Seconds that a look at one table waits for its lock.
+const LONGEST_WAIT: u32 = 600;
+
+/// The server's errors that are about one object, whatever else is asked of it.
+const OF_THE_OBJECT: [u16; 27] = [
+    126, 127, 130, 134, 144, 145,  // handler errors that MySQL and MariaDB pass on: crashed, wrong format
+    1016, // cannot open file
+    1017, // cannot find file
+    1033, // incorrect information in file
+    1034, // incorrect key file
+    1035, // old key file
+    1146, // an underlying table does not exist
+    1168, // MERGE over tables that differ
+    1194, 1195, // crashed
+    1286, // unknown storage engine
+    1296, // error from the storage engine: a key is missing, …
+    1356, // view references invalid table, column, function or account
+    1449, // the definer does not exist
+    1459, 1707, // the table must be rebuilt
+    1548, 1728, 1805, // incorrect table definition
+    1812, 1814, // the tablespace is missing or was discarded
+    1932, // the storage engine does not know the table
+];
+/// Error numbers of the operating system and the storage engine that say the same behind 1030 (`Got error N`).
+const OF_THE_ENGINE: [u16; 10] = [126, 127, 130, 134, 144, 145, 155, 168, 192, 194];
+/// What a storage engine says when the host is in trouble, not the table: no space, too many open files, no memory.
+const OF_THE_HOST: [&str; 5] = ["Errcode: 28", "Errcode: 24", "Errcode: 23", "Errcode: 12", "Errcode: 13"];
+
+/// What of `databases` the dump client cannot print, or not whole.
+#[derive(Debug, Default)]
+pub struct Examined {
+    /// Left out of the dump.
+    pub left_out: Vec<LeftOut>,
+    /// In the dump, and yet no client brings it back from there.
+    pub cannot_return: Vec<LeftOut>,
+    /// What a reader must know.
+    pub notes: Vec<String>,
+    /// The dump client refuses `--dump-history` with one of the tables.
+    pub without_history: bool,
+    /// The server shows no events.
+    pub without_events: bool,
+}
+
+/// Look at everything in `databases`.
+pub fn examine(session: &mut Session, databases: &[String], maria: bool) -> Result<Examined> {
+    session.rows(&format!("SET SESSION lock_wait_timeout = {LONGEST_WAIT}"))?;
+    let mut out = Examined::default();
+    let mut versions = Versions::default();
+    for database in databases {
+        for relation in relations(session, database)? {
+            match relation.kind {
+                "view" => out.left_out.extend(view(session, relation)?),
+                "table" => out.left_out.extend(table(session, relation, &mut versions)?),
+                _ => {}
+            }
+        }
+    }
+    if let Some(first) = versions.by_transaction.first() {
+        out.without_history = true;
+        out.notes.extend(versions.all.iter().map(|table| {
+            format!(
+                "table {table}: only its current rows are in the backup, not its history: the dump client refuses all history \
+                 because {first} keeps its own by transaction (ALTER it to TIMESTAMP columns to have history backed up)"
+            )
+        }));
+    }
+    programs::events(session, databases, &mut out)?;
+    programs::printable(session, databases, out.without_events)?;
+    programs::names(session, databases, maria, &mut out)?;
+    Ok(out)
+}
+
+/// Tables that keep their history.
+#[derive(Debug, Default)]
+struct Versions {
+    all: Vec<String>,
+    /// Those whose history says which transaction, not which time.
+    by_transaction: Vec<String>,
+}
+
+fn view(session: &mut Session, view: Relation) -> Result<Option<LeftOut>> {
+    let name = path(&view);
+    // The two questions that the dump client asks.
+    for question in [format!("SHOW CREATE TABLE {name}"), format!("SHOW FIELDS FROM {name}")] {
+        if let Err(refusal) = session.ask(&question)? {
+            let definition = session.ask(&format!("SHOW CREATE VIEW {name}"))?.ok();
+            return left_out(view, &refusal, definition.and_then(|rows| rows.into_iter().next()?.into_iter().nth(1)?));
+        }
+    }
+    Ok(None)
+}
+
+fn table(session: &mut Session, table: Relation, versions: &mut Versions) -> Result<Option<LeftOut>> {
+    let name = path(&table);
+    let definition = match session.ask(&format!("SHOW CREATE TABLE {name}"))? {
+        Ok(rows) => rows.into_iter().next().and_then(|row| row.into_iter().nth(1)?).unwrap_or_default(),
+        // Dropped since it was listed.
+        Err(Refusal { number: 1146, .. }) if !relations(session, &table.database)?.contains(&table) => return Ok(None),
+        Err(refusal) => return left_out(table, &refusal, None),
+    };
+    let engine = storage_engine(&definition).unwrap_or_default().to_ascii_lowercase();
+    if engine == "s3" {
+        let reason = "the dump client leaves tables of the storage engine S3 out".to_owned();
+        let name = names::qualified(&table.database, &table.name);
+        return Ok(Some(LeftOut { kind: table.kind.to_owned(), name, reason, definition: Some(definition) }));
+    }
+    if ROWS_ELSEWHERE.contains(&engine.as_str()) {
+        return Ok(None);
+    }
+    match session.ask(&format!("SELECT 1 FROM {name} LIMIT 1"))? {
+        Ok(_) => {
+            if definition.contains(" WITH SYSTEM VERSIONING") {
+                let name = names::qualified(&table.database, &table.name);
+                let by_number = |column: &Column| column.computed == Some(Computed::RowTime) && !column.is_time;
+                if columns(&definition).iter().any(by_number) {
+                    versions.by_transaction.push(name.clone());
+                }
+                versions.all.push(name);
+            }
+            Ok(None)
+        }
+        Err(refusal) => left_out(table, &refusal, Some(definition)),
+    }
+}
+
+fn path(relation: &Relation) -> String {
+    format!("{}.{}", names::quote(&relation.database), names::quote(&relation.name))
+}
+
+/// Leave the object out if that is what the refusal is about.
+fn left_out(relation: Relation, refusal: &Refusal, definition: Option<String>) -> Result<Option<LeftOut>> {
+    let Relation { kind, database, name } = relation;
+    let name = names::qualified(&database, &name);
+    if !is_of_the_object(refusal) {
+        return Err(Error::failed(format!("cannot look at {kind} {name}: {refusal}")).hint(
+            "the dump would stop here: see the server's log, SHOW FULL PROCESSLIST, and /usr/share/doc/backup-sla/docs/mysql-privileges.md",
+        ));
+    }
+    Ok(Some(LeftOut { kind: kind.to_owned(), name, reason: refusal.to_string(), definition }))
+}
+
+fn is_of_the_object(refusal: &Refusal) -> bool {
+    if OF_THE_HOST.iter().any(|text| refusal.message.contains(text)) {
+        return false;
+    }
+    if refusal.number == 1030 {
+        let number = refusal.message.split_once("Got error ").map(|(_, rest)| rest);
+        let number = number.and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok());
+        return number.is_some_and(|number| OF_THE_ENGINE.contains(&number));
+    }
+    OF_THE_OBJECT.contains(&refusal.number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_wrong_with_the_object_itself_leaves_it_out() {
+        let said = |number, message: &str| is_of_the_object(&Refusal { number, message: message.to_owned() });
+        assert!(said(1356, "View 'd.v' references invalid table(s)"));
+        assert!(said(1030, "Got error 194 \"Tablespace is missing for a table\" from storage engine InnoDB"));
+        assert!(!said(1030, "Got error 28 \"No space left on device\" from storage engine Aria"));
+        assert!(!said(1016, "Can't open file: './d/t.MYI' (Errcode: 24 \"Too many open files\")"));
+        assert!(!said(1142, "SELECT command denied to user"));
+        assert!(!said(1205, "Lock wait timeout exceeded; try restarting transaction"));
+        assert!(!said(1317, "Query execution was interrupted"));
+    }
+}

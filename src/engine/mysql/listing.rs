@@ -1,0 +1,194 @@
+//! What the server says that it has: the other side of what a dump was found to contain. The dump client prints less than
+//! that in silence when it may not see something; the scanner may be wrong. Neither would notice alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::connection::Session;
+use super::names;
+use crate::domain::left_out::LeftOut;
+use crate::domain::manifest::{Inventory, ObjectKind};
+use crate::error::{Error, Result};
+
+/// Mark in front of a name that is no valid file name of this server version.
+const OLD_NAME: &str = "#mysql50#";
+
+/// A table-like thing of one database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relation {
+    /// `table`, `view`, `sequence`.
+    pub kind: &'static str,
+    /// Unquoted.
+    pub database: String,
+    /// Unquoted.
+    pub name: String,
+}
+
+/// Kind and qualified name of everything that a backup should contain, and how many there are of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing(BTreeMap<(String, String), usize>);
+
+/// Tables, views and sequences of `database`.
+pub fn relations(session: &mut Session, database: &str) -> Result<Vec<Relation>> {
+    let rows = session.rows(&format!("SHOW FULL TABLES FROM {}", names::quote(database)))?;
+    let relation = |row: Vec<Option<String>>| {
+        let mut row = row.into_iter().map(Option::unwrap_or_default);
+        let (name, kind) = (row.next()?, row.next()?);
+        let kind = match kind.as_str() {
+            "VIEW" | "SYSTEM VIEW" => "view",
+            "SEQUENCE" => "sequence",
+            _ => "table",
+        };
+        Some(Relation { kind, database: database.to_owned(), name })
+    };
+    Ok(rows.into_iter().filter_map(relation).collect())
+}
+
+/// Everything in `databases` but what was `left_out`.
+pub fn read(session: &mut Session, databases: &[String], events: bool, left_out: &[LeftOut]) -> Result<Listing> {
+    let mut out = Listing::default();
+    for database in databases {
+        out.add("database", &names::database(database));
+        let absent = |kind: &str, name: &str| {
+            let name = names::qualified(database, name);
+            left_out.iter().any(|one| one.kind == kind && one.name == name)
+        };
+        for relation in relations(session, database)? {
+            if !absent(relation.kind, &relation.name) {
+                let name = relation.name.strip_prefix(OLD_NAME).unwrap_or(&relation.name);
+                out.add(relation.kind, &names::qualified(database, name));
+            }
+        }
+        let schema = names::quote_text(database);
+        let mut add = |session: &mut Session, sql: String| -> Result<()> {
+            for row in session.rows(&sql)? {
+                let text = |at: usize| row.get(at).cloned().flatten().unwrap_or_default();
+                if absent("table", &text(2)) {
+                    continue;
+                }
+                let mut name = names::qualified(database, &text(1));
+                let mut kind = text(0).to_ascii_lowercase();
+                if kind == "package body" {
+                    "package".clone_into(&mut kind);
+                    name.push_str(" body");
+                }
+                out.add(&kind, &name);
+            }
+            Ok(())
+        };
+        add(
+            session,
+            format!(
+                "SELECT 'trigger', TRIGGER_NAME, EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = {schema}"
+            ),
+        )?;
+        add(
+            session,
+            format!(
+                "SELECT ROUTINE_TYPE, ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {schema}"
+            ),
+        )?;
+        if events {
+            add(
+                session,
+                format!("SELECT 'event', EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = {schema}"),
+            )?;
+        }
+    }
+    Ok(out)
+}
+
+impl Listing {
+    /// What a dump was found to contain.
+    pub fn of(inventory: &Inventory) -> Self {
+        let mut out = Self::default();
+        inventory.tables.iter().for_each(|table| out.add("table", &table.name));
+        let objects = inventory.objects.iter().filter(|object| object.kind != ObjectKind::Account);
+        objects.for_each(|object| out.add(&object.kind.to_string(), &object.name));
+        out
+    }
+
+    /// A program's name is printed in the character set of whoever created it: beyond ASCII such names are only counted.
+    fn add(&mut self, kind: &str, name: &str) {
+        let plain = name.strip_suffix(" body").unwrap_or(name);
+        let name = match names::split_qualified(plain) {
+            Some((database, own)) if !own.is_ascii() && !matches!(kind, "table" | "view" | "sequence") => {
+                format!("{}.(a name beyond ASCII)", names::database(&database))
+            }
+            _ => name.to_owned(),
+        };
+        *self.0.entry((kind.to_owned(), name)).or_default() += 1;
+    }
+
+    fn count(&self, one: &(String, String)) -> usize {
+        self.0.get(one).copied().unwrap_or(0)
+    }
+
+    /// Hold what the stream contains against what the server had `before` it and what it has `after`. What changed
+    /// meanwhile is worth a sentence; what the server names both times and the stream has not makes the dump worthless.
+    pub fn check(&self, before: &Self, after: impl FnOnce() -> Result<Self>) -> Result<Vec<String>> {
+        if self == before {
+            return Ok(Vec::new());
+        }
+        let after = after()?;
+        let named = |list: Vec<&(String, String)>| {
+            let more = list.len().saturating_sub(3);
+            let shown: Vec<String> = list.iter().take(3).map(|(kind, name)| format!("{kind} {name}")).collect();
+            if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
+        };
+        let all: BTreeSet<_> = self.0.keys().chain(before.0.keys()).chain(after.0.keys()).collect();
+        let those = |wanted: &dyn Fn(usize, usize, usize) -> bool| -> Vec<&(String, String)> {
+            let wanted = |one: &&&(String, String)| wanted(self.count(one), before.count(one), after.count(one));
+            all.iter().filter(wanted).copied().collect()
+        };
+        let lost = those(&|here, before, after| here < before.min(after));
+        if !lost.is_empty() {
+            return Err(Error::failed(format!("cannot trust the dump: the server has {}, the dump has not", named(lost)))
+                .hint("a definition changed while the dump ran, or the account may not see everything: try again, then check its privileges (/usr/share/doc/backup-sla/docs/mysql-privileges.md)"));
+        }
+        let invented = those(&|here, before, after| here > before.max(after));
+        if !invented.is_empty() {
+            return Err(Error::failed(format!(
+                "cannot trust the dump: it has {}, the server had not before it and has not after it",
+                named(invented)
+            ))
+            .hint("definitions changed while the dump ran: try again"));
+        }
+        let dropped = those(&|here, before, _| here < before)
+            .into_iter()
+            .map(|(kind, name)| format!("{kind} {name} was dropped or renamed while the backup ran: it is not in it"));
+        let made = those(&|here, before, _| here > before);
+        let made = made.into_iter().map(|(kind, name)| format!("{kind} {name} was made while the backup ran"));
+        Ok(dropped.chain(made).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listing(names: &[&str]) -> Listing {
+        let mut out = Listing::default();
+        names.iter().for_each(|name| out.add("table", name));
+        out
+    }
+
+    #[test]
+    fn a_table_that_the_server_names_before_and_after_must_be_in_the_stream() {
+        let before = listing(&["d.a", "d.b"]);
+        let same = listing(&["d.a", "d.b"]).check(&before, || Err(Error::failed("nobody asked"))).unwrap();
+        assert_eq!(same, [""; 0]);
+        let error = listing(&["d.a"]).check(&before, || Ok(before.clone())).unwrap_err();
+        assert!(error.to_string().contains("the server has table d.b, the dump has not"), "{error}");
+        let error = listing(&["d.a", "d.b", "d.x"]).check(&before, || Ok(before.clone())).unwrap_err();
+        assert!(error.to_string().contains("it has table d.x, the server had not"), "{error}");
+    }
+
+    #[test]
+    fn what_came_or_went_meanwhile_is_a_sentence() {
+        let said = listing(&["d.a", "d.new"]).check(&listing(&["d.a", "d.old"]), || Ok(listing(&["d.a", "d.new"])));
+        let said = said.unwrap();
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(said[0].contains("table d.old was dropped or renamed"), "{said:?}");
+        assert!(said[1].contains("table d.new was made"), "{said:?}");
+    }
+}

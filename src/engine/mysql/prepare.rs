@@ -1,0 +1,174 @@
+//! What the destination must have before the load: directories that definitions name, tablespaces that tables share. Where
+//! no other server can be reached, tables that are a connection get a stand-in.
+
+use std::collections::BTreeSet;
+
+use super::connection::Session;
+use super::names;
+use super::shipped;
+use crate::domain::manifest::ServerIdentity;
+use crate::domain::needs::Needs;
+use crate::error::{Error, Result};
+
+/// Name of the database in which directories are tried out.
+const PROBE: &str = "backup_sla_probe";
+
+/// Make what is missing and can be made; says what was done. An error says what the operator has to provide.
+pub fn prepare(session: &mut Session, server: &ServerIdentity, needs: &Needs, apart: bool) -> Result<Vec<String>> {
+    engines_are_there(session, server, needs)?;
+    keys_are_there(session, server, needs)?;
+    let mut warnings = zones_are_there(session, server, needs, apart)?;
+    try_directories(session, server, needs)?;
+    warnings.extend(make_tablespaces(session, server, needs)?);
+    Ok(warnings)
+}
+
+/// A server without a table's engine refuses the table, or, worse, makes it with another.
+fn engines_are_there(session: &mut Session, server: &ServerIdentity, needs: &Needs) -> Result<()> {
+    if needs.engines.is_empty() {
+        return Ok(());
+    }
+    let there = "SELECT UPPER(ENGINE) FROM information_schema.ENGINES WHERE SUPPORT IN ('YES', 'DEFAULT')";
+    let there: BTreeSet<String> = session.column(there)?.into_iter().collect();
+    let missing: Vec<&str> =
+        needs.engines.keys().map(String::as_str).filter(|engine| !there.contains(*engine)).collect();
+    let Some(first) = missing.first() else { return Ok(()) };
+    Err(Error::inconclusive(format!(
+        "cannot restore tables of storage engine {}: the destination lacks it",
+        missing.join(", ")
+    ))
+    .hint(shipped::how_to_get(first, needs, &server.product)))
+}
+
+/// Whether tables can be encrypted as the source's are: with other keys, for a dump holds none.
+fn keys_are_there(session: &mut Session, server: &ServerIdentity, needs: &Needs) -> Result<()> {
+    if needs.encryption_keys.is_empty() {
+        return Ok(());
+    }
+    let (sql, how) = if server.product == "MySQL" {
+        (
+            "SELECT COUNT(*) FROM performance_schema.keyring_component_status WHERE STATUS_KEY = 'Component_status' AND STATUS_VALUE = 'Active'",
+            "set up a keyring component there (component_keyring_file)",
+        )
+    } else {
+        (
+            "SELECT COUNT(*) FROM information_schema.PLUGINS WHERE PLUGIN_TYPE = 'ENCRYPTION' AND PLUGIN_STATUS = 'ACTIVE'",
+            "load an encryption plugin there (file_key_management) with keys of these numbers",
+        )
+    };
+    // A server that does not know the question has no keyring.
+    let there = session.value(sql).ok().flatten().is_some_and(|count| count != "0");
+    if there {
+        return Ok(());
+    }
+    let numbers: Vec<String> = needs.encryption_keys.iter().map(u32::to_string).collect();
+    Err(Error::inconclusive(format!(
+        "cannot restore encrypted tables: the destination has no keys (the source uses number {})",
+        numbers.join(", ")
+    ))
+    .hint(how))
+}
+
+/// Events and expressions may name time zones. A real destination may go without, if nothing does.
+fn zones_are_there(session: &mut Session, server: &ServerIdentity, needs: &Needs, apart: bool) -> Result<Vec<String>> {
+    const ZONES: &str = "SELECT CONVERT_TZ('2001-01-01 00:00:00', 'UTC', 'UTC') IS NOT NULL";
+    if !needs.named_time_zones || session.value(ZONES)?.as_deref() == Some("1") {
+        return Ok(Vec::new());
+    }
+    let tool = if server.product == "MySQL" { "mysql_tzinfo_to_sql" } else { "mariadb-tzinfo-to-sql" };
+    if apart {
+        return Err(Error::inconclusive("cannot restore as on the source: the sandbox knows no time zones by name")
+            .hint(format!(
+                "install tzdata and {tool} (it comes with the server) on the drill host, or set `programs` in [sandbox]"
+            )));
+    }
+    Ok(vec![format!(
+        "the source knows time zones by name, the destination does not: load them with `{tool} /usr/share/zoneinfo | mysql mysql`"
+    )])
+}
+
+/// A table in each directory: only the server itself can say whether it may write there.
+fn try_directories(session: &mut Session, server: &ServerIdentity, needs: &Needs) -> Result<()> {
+    if needs.directories.is_empty() {
+        return Ok(());
+    }
+    session.rows(&format!("DROP DATABASE IF EXISTS {PROBE}"))?;
+    session.rows(&format!("CREATE DATABASE {PROBE}"))?;
+    let tried = needs.directories.iter().try_for_each(|directory| {
+        let place = names::quote_text(directory);
+        let table = format!("CREATE TABLE {PROBE}.t (a INT) ENGINE=InnoDB DATA DIRECTORY={place}");
+        session.rows(&table).and_then(|_| session.rows(&format!("DROP TABLE {PROBE}.t"))).map_err(|error| {
+            let known = if server.product == "MySQL" { ", name it in the server's innodb_directories," } else { "" };
+            Error::failed(format!("cannot restore tables that keep their files in {directory}: {error}")).hint(format!(
+                "make that directory on the destination's host, owned by the server's account{known} and try again"
+            ))
+        })?;
+        Ok(())
+    });
+    session.rows(&format!("DROP DATABASE IF EXISTS {PROBE}"))?;
+    tried
+}
+
+/// MySQL only: MariaDB has none.
+fn make_tablespaces(session: &mut Session, server: &ServerIdentity, needs: &Needs) -> Result<Vec<String>> {
+    if needs.tablespaces.is_empty() || server.product != "MySQL" {
+        return Ok(Vec::new());
+    }
+    let present: BTreeSet<String> = session
+        .column("SELECT NAME FROM information_schema.INNODB_TABLESPACES WHERE SPACE_TYPE = 'General'")?
+        .into_iter()
+        .collect();
+    let mut made = Vec::new();
+    for (number, (name, block_size)) in needs.tablespaces.iter().enumerate() {
+        if present.contains(name) {
+            continue;
+        }
+        let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        let file = if plain { format!("{name}.ibd") } else { format!("tablespace_{number}.ibd") };
+        let block_size = block_size.map(|bytes| format!(" FILE_BLOCK_SIZE = {bytes}")).unwrap_or_default();
+        let sql = format!(
+            "CREATE TABLESPACE {} ADD DATAFILE {}{block_size} ENGINE = InnoDB",
+            names::quote(name),
+            names::quote_text(&file)
+        );
+        session.rows(&sql).map_err(|error| {
+            error
+                .context(format!("cannot make tablespace {name}, which restored tables are in"))
+                .hint("make it at the destination with CREATE TABLESPACE and try again")
+        })?;
+        made.push(format!(
+            "tablespace {name} was made at the destination, in {file} of its data directory; the source may keep it elsewhere"
+        ));
+    }
+    Ok(made)
+}
+
+/// Tables that cannot be made without the other server: MariaDB connects when a FEDERATED table is created.
+pub fn need_their_server<'n>(server: &ServerIdentity, needs: &'n Needs) -> BTreeSet<&'n String> {
+    let connects = |engine: &str| server.product == "MariaDB" && engine == "FEDERATED";
+    needs.connected.iter().filter(|(_, engine)| connects(engine)).map(|(table, _)| table).collect()
+}
+
+/// The definition in `head` with an engine that needs no other server: columns and keys are tried all the same, and what
+/// refers to the table finds it.
+pub fn stand_in(head: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(head);
+    let Some(options) = text.find("\n) ENGINE=FEDERATED") else { return head.to_vec() };
+    let end = text[options..].find(";\n").map_or(text.len(), |at| options + at);
+    format!("{}\n) ENGINE=MyISAM{}", &text[..options], &text[end..]).into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stand_in_keeps_columns_and_what_follows() {
+        let head = "DROP TABLE IF EXISTS `t`;\nCREATE TABLE `t` (\n  `a` int(11)\n) ENGINE=FEDERATED DEFAULT CHARSET=latin1 CONNECTION='x';\n/*!40000 ALTER */;\n";
+        let made = String::from_utf8(stand_in(head.as_bytes())).unwrap();
+        assert_eq!(
+            made,
+            "DROP TABLE IF EXISTS `t`;\nCREATE TABLE `t` (\n  `a` int(11)\n) ENGINE=MyISAM;\n/*!40000 ALTER */;\n"
+        );
+    }
+}

@@ -1,0 +1,124 @@
+//! What this host's kernel allows a sandbox to be cut off from, and the words in front of a program that do it.
+//!
+//! Everywhere: no privilege can be gained. Where we are root, or may make user namespaces: no network, no capabilities,
+//! and a file system view ([`super::view`]). The programs of util-linux do the work. They become each other, so the
+//! process id stays the one that we started.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rustix::process::{getegid, geteuid};
+
+use super::account::Account;
+use super::launch::PATH;
+use super::namespace;
+use super::view::View;
+use super::workspace::Workspace;
+use crate::error::{Error, Result};
+
+/// How far a server is cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Isolation {
+    /// It runs as an account without privileges.
+    Account,
+    /// And in a network of its own.
+    Network,
+    /// And sees nothing of this host's files but programs.
+    View,
+}
+
+impl Isolation {
+    /// The most that is possible here, tried out in `workspace`.
+    pub(super) fn possible(workspace: &Workspace) -> Self {
+        let works = |isolation: Self, loopback: bool| {
+            let words = isolation.words(workspace, loopback, Path::new("/usr/bin/nsenter"), &[]);
+            words.is_ok_and(|words| runs(&words, &["nsenter", "--version"]))
+        };
+        let either_way =
+            |isolation: &Self| works(*isolation, true) && (geteuid().is_root() || works(*isolation, false));
+        [Self::View, Self::Network].into_iter().find(either_way).unwrap_or(Self::Account)
+    }
+
+    /// For reports.
+    pub(super) fn describe(self) -> &'static str {
+        match self {
+            Self::View => "own file system view, own network, no capabilities",
+            Self::Network => "own network, no capabilities; the kernel did not allow a file system view of its own",
+            Self::Account => "file permissions only: the kernel, or missing programs, did not allow namespaces",
+        }
+    }
+
+    /// Fails where a definition names a place of this host and nothing would keep the server from it.
+    pub(super) fn must_hide(self, outside: &[PathBuf]) -> Result<()> {
+        match outside.first() {
+            Some(place) if self < Self::View => Err(Error::inconclusive(format!(
+                "cannot provide directory {} in the sandbox: there it would be this host's own",
+                place.display()
+            ))
+            .hint("run the drill as root, or allow user namespaces; install util-linux and iproute2")),
+            _ => Ok(()),
+        }
+    }
+
+    /// What to put in front of `program`, which is free of symbolic links.
+    pub(super) fn words(
+        self,
+        workspace: &Workspace,
+        loopback: bool,
+        program: &Path,
+        outside: &[PathBuf],
+    ) -> Result<Vec<OsString>> {
+        let root = geteuid().is_root();
+        let mut words = match self {
+            Self::Account => Vec::new(),
+            Self::Network => namespace::enter_new(),
+            Self::View => {
+                let mut words: Vec<OsString> =
+                    ["unshare", "--net", "--ipc", "--mount", "--propagation", "private"].map(OsString::from).to_vec();
+                if !root {
+                    words.extend(["--user".into(), "--map-root-user".into()]);
+                }
+                words.push("--".into());
+                words.extend(View::of(workspace, program, outside)?.words(loopback));
+                words
+            }
+        };
+        if !root && !loopback && self > Self::Account {
+            // A server that believes to be root refuses to run. Who must reach its network has to enter the same user
+            // namespace, which only its first one allows.
+            words.push("unshare".into());
+            words.push(format!("--map-user={}", geteuid().as_raw()).into());
+            words.push(format!("--map-group={}", getegid().as_raw()).into());
+            words.push("--".into());
+        }
+        words.extend(without_powers(workspace.account(), self > Self::Account));
+        Ok(words)
+    }
+}
+
+/// Become `account` and give up what it needs not.
+fn without_powers(account: Option<&Account>, capabilities: bool) -> Vec<OsString> {
+    let mut words: Vec<OsString> = vec!["setpriv".into(), "--no-new-privs".into()];
+    if let Some(account) = account {
+        words.extend([format!("--reuid={}", account.uid).into(), format!("--regid={}", account.gid).into()]);
+        words.push("--clear-groups".into());
+    }
+    if capabilities {
+        words.extend(["--inh-caps=-all".into(), "--bounding-set=-all".into()]);
+    }
+    words.push("--".into());
+    words
+}
+
+fn runs(before: &[OsString], program: &[&str]) -> bool {
+    let mut trial = Command::new(&before[0]);
+    trial
+        .args(&before[1..])
+        .args(program)
+        .env("PATH", PATH)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    trial.status().is_ok_and(|status| status.success())
+}

@@ -1,0 +1,191 @@
+//! From inside, nothing outside can be read, written or reached.
+
+use std::io::ErrorKind;
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+
+use super::*;
+
+/// What a program in the sandbox tries before it becomes the server. Each success is a line of `{dir}/reached`.
+const PROBE: &str = r#"
+reached() { echo "$1" >>"$dir/reached"; }
+for path in "$secret" "$neighbour" /etc/shadow /etc/ssh /root /home /var/log /proc/self /proc/1 /sys/kernel; do
+    [ -e "$path" ] && reached "sees $path"
+done
+cat "$secret" && reached "reads $secret"
+(echo hostile >"$target/written") && reached "writes $target"
+for path in / /etc /usr /usr/lib /tmp /dev; do
+    (: >"$path/hostile") && reached "writes $path"
+done
+(exec 9<>"/dev/tcp/127.0.0.1/$port") && reached "connects to port $port"
+[ -S "$socket" ] && reached "sees $socket"
+mount -t tmpfs none /mnt && reached "mounts"
+kill -0 "$owner" && reached "signals $owner"
+echo done >>"$dir/reached"
+exec "$@"
+"#;
+
+/// MariaDB behind the probe.
+fn probing(settings: &[(&str, String)]) -> ServerSpec {
+    let mut spec = mariadb();
+    let settings: String = settings.iter().map(|(name, value)| format!("{name}='{value}'\n")).collect();
+    let script = format!("dir={{dir}}\n{settings}{PROBE}");
+    let server = spec.program.display().to_string();
+    spec.program = program("bash");
+    spec.args.splice(0..0, ["-c".to_owned(), script, "probe".to_owned(), server]);
+    spec
+}
+
+#[test]
+fn a_program_inside_reads_writes_and_reaches_nothing_outside() {
+    let state = State::new();
+    let neighbour = provision(state.path(), "neighbour", &mariadb()).unwrap();
+    let outside = tempfile::Builder::new().prefix("outside-").tempdir_in("/var/tmp").unwrap();
+    for open in [outside.path(), state.path()] {
+        // Only what the sandbox shows can be in the way, not the modes of files.
+        fs::set_permissions(open, fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    fs::write(outside.path().join("secret"), "rows of production").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let _socket = UnixListener::bind(outside.path().join("socket")).unwrap();
+    let at = |name: &str| outside.path().join(name).display().to_string();
+    let settings = [
+        ("secret", at("secret")),
+        ("socket", at("socket")),
+        ("target", outside.path().display().to_string()),
+        ("neighbour", neighbour.directory().display().to_string()),
+        ("port", listener.local_addr().unwrap().port().to_string()),
+        ("owner", std::process::id().to_string()),
+    ];
+    let instance = provision(state.path(), "run1", &probing(&settings)).unwrap();
+    assert_eq!(instance.access().isolation, Isolation::View.describe());
+    assert_eq!(fs::read_to_string(instance.directory().join("reached")).unwrap(), "done\n");
+    assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert!(!outside.path().join("written").exists());
+    let status = fs::read_to_string(format!("/proc/{}/status", instance.pid().unwrap())).unwrap();
+    for line in ["CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1"] {
+        assert!(status.contains(line), "{line} in {status}");
+    }
+    assert_eq!(query(&*instance, "SELECT 1"), "1");
+    instance.destroy().unwrap();
+    neighbour.destroy().unwrap();
+    assert_eq!(leftovers(state.path()), Vec::<PathBuf>::new());
+}
+
+/// What a dump can tell a server to do. The server takes it or refuses it; the host is the same afterwards.
+fn hostile(directory: &str, port: u16) -> Vec<String> {
+    [
+        "CREATE DATABASE d",
+        "CREATE TABLE d.t (a INT PRIMARY KEY) ENGINE=InnoDB DATA DIRECTORY='@DIR'",
+        "INSERT INTO d.t VALUES (1)",
+        "CREATE TABLE d.m (a INT, KEY (a)) ENGINE=MyISAM DATA DIRECTORY='@DIR' INDEX DIRECTORY='@DIR'",
+        "CREATE TABLE d.a (a INT, KEY (a)) ENGINE=Aria DATA DIRECTORY='@DIR' INDEX DIRECTORY='@DIR'",
+        "CREATE TABLE d.p (a INT PRIMARY KEY) PARTITION BY RANGE (a) \
+         (PARTITION x VALUES LESS THAN (9) DATA DIRECTORY='@DIR', PARTITION y VALUES LESS THAN MAXVALUE)",
+        "CREATE TABLESPACE ts ADD DATAFILE '@DIR/ts.ibd' ENGINE=InnoDB",
+        "CREATE TABLE d.csv (a INT) ENGINE=CONNECT TABLE_TYPE=CSV FILE_NAME='@DIR/rows.csv'",
+        "CREATE TABLE d.f (a INT) ENGINE=FEDERATED CONNECTION='mysql://u:p@127.0.0.1:@PORT/d/t'",
+        "SELECT * FROM d.f",
+        "SELECT 1 INTO OUTFILE '@DIR/outfile'",
+        "SELECT 1 INTO DUMPFILE '@DIR/dumpfile'",
+        "LOAD DATA INFILE '@DIR/secret' INTO TABLE d.m",
+        "CREATE FUNCTION sys_exec RETURNS INT SONAME 'lib_mysqludf_sys.so'",
+        "CREATE FUNCTION hostile RETURNS INT SONAME '@DIR/hostile.so'",
+        "INSTALL PLUGIN hostile SONAME 'hostile.so'",
+        "SET GLOBAL general_log_file='@DIR/general.log'",
+        "SET GLOBAL general_log=ON",
+        "SET GLOBAL slow_query_log_file='@DIR/slow.log'",
+        "SET GLOBAL secure_file_priv='@DIR'",
+        "SET GLOBAL event_scheduler=ON",
+        "CREATE DEFINER=root@localhost EVENT d.e ON SCHEDULE EVERY 1 SECOND DO SELECT 1 INTO OUTFILE '@DIR/event'",
+        "CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=@PORT, MASTER_USER='u', MASTER_PASSWORD='p'",
+        "CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1', SOURCE_PORT=@PORT, SOURCE_USER='u', SOURCE_PASSWORD='p'",
+        "START SLAVE",
+        "START REPLICA",
+    ]
+    .map(|sql| sql.replace("@DIR", directory).replace("@PORT", &port.to_string()))
+    .to_vec()
+}
+
+/// Run the hostile statements in `spec` and hold the host against what it was.
+fn is_contained(spec: &ServerSpec, client: &Path) {
+    let state = State::new();
+    let outside = tempfile::Builder::new().prefix("outside-").tempdir_in("/var/tmp").unwrap();
+    fs::set_permissions(outside.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    fs::write(outside.path().join("secret"), "rows of production").unwrap();
+    fs::set_permissions(outside.path().join("secret"), fs::Permissions::from_mode(0o666)).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let mut spec = spec.clone();
+    spec.outside = vec![outside.path().to_owned()];
+    let instance = provision(state.path(), "run1", &spec).unwrap();
+    let socket = format!("--socket={}", instance.access().socket.display());
+    let mut answers = Vec::new();
+    for sql in hostile(&outside.path().display().to_string(), listener.local_addr().unwrap().port()) {
+        let mut client = Command::new(client);
+        client.args(["--no-defaults", "--user=root", "--batch", "-e", &sql]).arg(&socket).stdin(Stdio::null());
+        answers.push((client.output().unwrap().status.success(), sql));
+    }
+    let done = |start: &str| answers.iter().any(|(good, sql)| *good && sql.starts_with(start));
+    // The definitions work, in a directory of the instance.
+    assert!(done("CREATE TABLE d.t ") && done("INSERT INTO d.t") && done("CREATE TABLE d.p "), "{answers:?}");
+    assert!(
+        !done("LOAD DATA") && !done("SELECT 1 INTO OUTFILE") && !done("CREATE FUNCTION") && !done("INSTALL"),
+        "{answers:?}"
+    );
+    let private = instance.directory().join("outside/0");
+    assert!(private.join("d").is_dir(), "{:?}", fs::read_dir(&private).unwrap().collect::<Vec<_>>());
+    let read = format!(
+        "SELECT COALESCE(LOAD_FILE('{}'), LOAD_FILE('/etc/passwd'), 'nothing')",
+        outside.path().join("secret").display()
+    );
+    assert_eq!(query_with(client, &*instance, &read), "nothing");
+    // The event was due several times by now; the tables were flushed.
+    query_with(client, &*instance, "SELECT SLEEP(2); FLUSH TABLES");
+    let names: Vec<_> = fs::read_dir(outside.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["secret"]);
+    assert_eq!(fs::read_to_string(outside.path().join("secret")).unwrap(), "rows of production");
+    assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+    instance.destroy().unwrap();
+    assert_eq!(leftovers(state.path()), Vec::<PathBuf>::new());
+    assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn whatever_a_dump_says_mariadb_touches_nothing_outside() {
+    let mut spec = mariadb();
+    let more = ["--secure-file-priv={nowhere}", "--plugin-load-add=ha_federatedx"];
+    spec.args.extend(more.map(str::to_owned));
+    is_contained(&spec, &program("mariadb"));
+}
+
+#[test]
+fn whatever_a_dump_says_mysql_touches_nothing_outside() {
+    let mut spec = mysql();
+    spec.args.extend(["--secure-file-priv=NULL".to_owned(), "--federated".to_owned()]);
+    // What the engine says of the directories that a backup needs.
+    spec.args.push("--innodb-directories=/var/tmp".to_owned());
+    is_contained(&spec, &mysql_program("mysql"));
+}
+
+#[test]
+fn where_the_kernel_allows_less_the_instance_says_so_and_takes_no_definition_that_leads_outside() {
+    let state = State::new();
+    for (most, network) in [(Isolation::Account, false), (Isolation::Network, true)] {
+        let sandbox = sandbox(state.path()).at_most(most);
+        let provide =
+            |spec: ServerSpec| sandbox.provision(&SandboxSpec::Server(Box::new(spec)), "run1", &RunContext::silent());
+        let instance = provide(mariadb()).unwrap();
+        assert_eq!(instance.access().isolation, most.describe());
+        assert_eq!(namespace::is_apart(instance.pid().unwrap()), network);
+        assert_eq!(query(&*instance, "SELECT 1"), "1");
+        instance.destroy().unwrap();
+        let error = provide(ServerSpec { outside: vec![PathBuf::from("/x/ssd")], ..mariadb() }).err().unwrap();
+        assert_eq!(error.kind(), Kind::Inconclusive);
+        assert!(error.to_string().contains("cannot provide directory /x/ssd"), "{error}");
+    }
+    let error = provision(state.path(), "run1", &ServerSpec { outside: vec!["/usr/share".into()], ..mariadb() });
+    assert!(error.err().unwrap().to_string().contains("it is not free there"));
+    assert_eq!(leftovers(state.path()), Vec::<PathBuf>::new());
+}

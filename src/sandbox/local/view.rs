@@ -1,0 +1,174 @@
+//! What a server sees of this host: its own directory, the programs, and nothing else.
+//!
+//! A dump can name any path and any host, and what a server does with them is its own affair. So it gets a root file
+//! system of its own, made in a mount namespace: programs and libraries read-only, no `/proc`, a few devices, the
+//! instance's directory at its own path, and private directories in place of those that restored definitions name. What
+//! is not there cannot be read, written or connected to, whatever the server is told. `view.sh` does the mounting.
+
+use std::ffi::OsString;
+use std::path::{Component, Path, PathBuf};
+
+use super::account::Account;
+use super::workspace::Workspace;
+use crate::error::{Error, Result};
+
+/// Makes the view and becomes the program.
+pub(super) const SCRIPT: &str = include_str!("view.sh");
+/// Where programs and libraries are. What is a symbolic link on this host is one in the view.
+const PROGRAMS: [&str; 7] = ["/bin", "/lib", "/lib32", "/lib64", "/libx32", "/sbin", "/usr"];
+/// What programs look up in `/etc` and what tells nothing about this host.
+const LOOKED_UP: [&str; 6] = [
+    "/etc/alternatives",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/localtime",
+    "/etc/timezone",
+];
+const DEVICES: [&str; 5] = ["/dev/full", "/dev/null", "/dev/random", "/dev/urandom", "/dev/zero"];
+/// Places that nothing private may take.
+const RESERVED: [&str; 5] = ["/", "/dev", "/etc", "/proc", "/.host"];
+
+/// One line of the script's arguments: what, from where, to where.
+#[derive(Debug, PartialEq, Eq)]
+struct Part(&'static str, OsString, PathBuf);
+
+/// A view for one program of one workspace.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct View {
+    mountpoint: PathBuf,
+    directory: PathBuf,
+    parts: Vec<Part>,
+}
+
+impl View {
+    /// The view of `program`, which is absolute and free of symbolic links, with private directories for `outside`.
+    pub(super) fn of(workspace: &Workspace, program: &Path, outside: &[PathBuf]) -> Result<Self> {
+        let directory = workspace.directory().to_owned();
+        let mut parts = Vec::new();
+        for place in PROGRAMS.map(Path::new) {
+            match place.read_link() {
+                Ok(target) => parts.push(Part("link", target.into_os_string(), place.to_owned())),
+                Err(_) if place.is_dir() => parts.push(tree(place)),
+                Err(_) => {}
+            }
+        }
+        let small = LOOKED_UP.into_iter().chain(DEVICES).map(Path::new);
+        parts.extend(small.filter(|place| place.exists()).map(tree));
+        parts.extend(text_files(workspace.account()));
+        parts.extend(programs(program, &directory).map(|place| tree(&place)));
+        for (place, private) in outside.iter().zip(workspace.outside()) {
+            may_be_provided(place, &directory)?;
+            parts.push(Part("own", private.into_os_string(), place.clone()));
+        }
+        let socket = workspace.socket();
+        let owned = [Some(directory.as_path()), socket.parent().filter(|place| *place != directory)];
+        parts.extend(owned.into_iter().flatten().map(|place| Part("own", place.into(), place.to_owned())));
+        // What is further up is mounted first and hides nothing.
+        parts.sort_by(|a, b| a.2.cmp(&b.2));
+        Ok(Self { mountpoint: workspace.mountpoint(), directory, parts })
+    }
+
+    /// The words of the script up to the program; `loopback` brings that device up.
+    pub(super) fn words(self, loopback: bool) -> Vec<OsString> {
+        let mut words: Vec<OsString> = vec!["sh".into(), "-c".into(), SCRIPT.into(), "sh".into()];
+        words.push(self.mountpoint.into_os_string());
+        if loopback {
+            words.extend(["up", "lo", "/"].map(OsString::from));
+        }
+        for Part(kind, from, to) in self.parts {
+            words.extend([kind.into(), from, to.into_os_string()]);
+        }
+        words.extend(["--".into(), self.directory.into_os_string()]);
+        words
+    }
+}
+
+fn tree(place: &Path) -> Part {
+    Part("tree", place.into(), place.to_owned())
+}
+
+/// Names that programs look up, without those of this host's people.
+fn text_files(account: Option<&Account>) -> [Part; 4] {
+    let (mut passwd, mut group) = ("root:x:0:0::/:/bin/false\n".to_owned(), "root:x:0:\n".to_owned());
+    if let Some(account) = account {
+        passwd += &format!("{}:x:{}:{}::/:/bin/false\n", account.name, account.uid, account.gid);
+        group += &format!("{}:x:{}:\n", account.name, account.gid);
+    }
+    let file = |path: &str, text: String| Part("text", text.into(), PathBuf::from(path));
+    [
+        file("/etc/passwd", passwd),
+        file("/etc/group", group),
+        file("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n".to_owned()),
+        file("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n".to_owned()),
+    ]
+}
+
+/// Whether programs are there anyway.
+fn is_usual(place: &Path) -> bool {
+    PROGRAMS.iter().any(|usual| place.starts_with(usual))
+}
+
+/// Whether `program` needs no place of its own in the view.
+pub(super) fn has(program: &Path) -> bool {
+    is_usual(program)
+}
+
+/// The tree that a program of an unusual place belongs to: `PREFIX/bin/mysqld` needs `PREFIX/lib` and `PREFIX/share`. One
+/// that would show the instance's neighbours, or all that is in a directory at the top, is cut to the program's own
+/// directory or to the program.
+fn programs(program: &Path, instance: &Path) -> Option<PathBuf> {
+    if is_usual(program) {
+        return None;
+    }
+    let fits = |place: &&Path| !instance.starts_with(place) && place.components().count() > 2;
+    let candidates = [program.parent().and_then(Path::parent), program.parent(), Some(program)];
+    candidates.into_iter().flatten().find(fits).map(Path::to_owned)
+}
+
+/// Whether a restored definition may have a private directory at `place`.
+fn may_be_provided(place: &Path, instance: &Path) -> Result<()> {
+    let plain =
+        place.is_absolute() && place.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+    let taken = RESERVED.iter().any(|reserved| place == Path::new(reserved))
+        || ["/dev", "/proc"].iter().any(|reserved| place.starts_with(reserved))
+        || is_usual(place)
+        || place.starts_with(instance);
+    if plain && !taken {
+        return Ok(());
+    }
+    Err(Error::inconclusive(format!(
+        "cannot provide directory {} in the sandbox: it is not free there",
+        place.display()
+    ))
+    .hint("a table's definition names this directory; move the table's files out of the system's own directories"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_of_an_unusual_place_brings_its_installation_and_nothing_private() {
+        let instance = Path::new("/var/lib/backup-sla/sandboxes/run");
+        let of = |program: &str| programs(Path::new(program), instance).map(|place| place.display().to_string());
+        assert_eq!(of("/usr/sbin/mariadbd"), None);
+        assert_eq!(of("/opt/mysql-9.7/bin/mysqld").as_deref(), Some("/opt/mysql-9.7"));
+        assert_eq!(of("/opt/bin/mysqld").as_deref(), Some("/opt/bin"), "not all of /opt");
+        assert_eq!(of("/var/lib/bin/mysqld").as_deref(), Some("/var/lib/bin"), "not what holds the instance");
+        assert_eq!(of("/var/lib/mysqld").as_deref(), Some("/var/lib/mysqld"), "only the program");
+    }
+
+    #[test]
+    fn private_directories_take_no_place_of_the_system() {
+        let instance = Path::new("/var/lib/backup-sla/sandboxes/run");
+        let free = |place: &str| may_be_provided(Path::new(place), instance).is_ok();
+        for place in ["/x/ssd", "/var/lib/mysql", "/var", "/home/data", "/etc/data", "/var/lib/backup-sla"] {
+            assert!(free(place), "{place}");
+        }
+        let system = ["/", "/usr/share/data", "/bin", "/lib64/x", "/dev/shm", "/proc/1", "/etc", "data", "/x/../etc"];
+        for place in system.into_iter().chain(["/var/lib/backup-sla/sandboxes/run/data"]) {
+            assert!(!free(place), "{place}");
+        }
+    }
+}

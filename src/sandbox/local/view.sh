@@ -1,0 +1,44 @@
+# Makes a root of its own for the program at the end of its arguments, then becomes that program.
+#   sh -c SCRIPT sh MOUNTPOINT { KIND FROM TO }... -- DIRECTORY PROGRAM [ARGUMENT]...
+# Runs in new mount and network namespaces. KIND: up (network device FROM), link (FROM is where it points), text (FROM is
+# the content of the file), tree (of the host, read-only), own (of the instance, writable).
+set -e
+umask 022
+view=$1
+shift
+mount -t tmpfs -o mode=0755,size=4m,nosuid,nodev sandbox "$view"
+while [ "$1" != -- ]; do
+    kind=$1 from=$2 to=$view$3
+    shift 3
+    case $kind in
+    up) ip link set "$from" up ;;
+    link) ln -s "$from" "$to" ;;
+    text) mkdir -p "${to%/*}" && printf '%s' "$from" >"$to" ;;
+    tree | own)
+        if [ -d "$from" ]; then
+            mkdir -p "$to"
+        else
+            mkdir -p "${to%/*}" && : >"$to"
+        fi
+        mount --bind "$from" "$to"
+        # Flags that the file system of FROM has already must be named again in a user namespace.
+        [ "$kind" = own ] || mount -o remount,bind,ro,nosuid "$to" || mount -o remount,bind,ro,nosuid,nodev "$to"
+        ;;
+    esac
+done
+directory=$2
+shift 2
+mkdir "$view/.host"
+pivot_root "$view" "$view/.host"
+cd /
+# `umount` reads /proc, which there is none of from here on.
+ln -s .host/proc /proc
+umount --lazy /.host
+rm /proc
+rmdir /.host
+mount -o remount,ro,nosuid,nodev /
+cd "$directory"
+umask 077
+# Whatever else was open is of the host. Standard input, output and errors are ours.
+exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
+exec "$@"

@@ -1,0 +1,111 @@
+//! What is on this host and what is in the repository: trouble with one is not told as trouble with the other.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::service::Service;
+use crate::support::{ALONE, World, wait_for};
+
+/// A small file system that is unmounted when dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(at: &Path, size: &str) -> Self {
+        fs::create_dir_all(at).unwrap();
+        let options = format!("size={size},mode=0755");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(at).status();
+        assert!(mounted.unwrap().success(), "this test needs to mount a tmpfs: run it as root");
+        Self(at.to_owned())
+    }
+
+    /// Leave no byte.
+    fn fill(&self) {
+        // What fits of a file stays in it.
+        let _ = fs::write(self.0.join("filler"), vec![0; 16 << 20]);
+        let _ = fs::write(self.0.join("rest"), vec![0; 1 << 20]);
+    }
+
+    fn free(&self) {
+        let _ = fs::remove_file(self.0.join("rest"));
+        fs::remove_file(self.0.join("filler")).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// One tree, looked at every second, with its state directory in `small`.
+fn world() -> World {
+    let world = crate::files::world("", "");
+    fs::create_dir(world.path("tree")).unwrap();
+    fs::write(world.path("tree/site.yml"), "- hosts: all\n").unwrap();
+    let text = fs::read_to_string(world.path("config.toml")).unwrap();
+    let text = text.replace("state_dir = \"state\"", "state_dir = \"small/state\"");
+    fs::write(world.path("config.toml"), format!("{text}\n[scheduler]\nlisting_interval = \"1s\"\n")).unwrap();
+    world
+}
+
+const REPOSITORY: &str = "repository_up{repository=\"local\"}";
+const KEY: &str = "encryption_key_available{repository=\"local\"}";
+
+fn wait_until(service: &Service, series: &str, value: f64) {
+    wait_for(&format!("{series} to be {value}"), || (service.value(series) == value).then_some(()));
+}
+
+#[test]
+fn a_full_state_directory_is_told_as_that_and_the_repository_is_well() {
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let world = world();
+    let disk = SmallDisk::mount(&world.path("small"), "8m");
+    world.json(&["backup"], 0);
+    let service = Service::start(&world);
+    wait_until(&service, "state_writable", 1.0);
+    disk.fill();
+    wait_until(&service, "state_writable", 0.0);
+    for series in [REPOSITORY, KEY] {
+        assert_eq!(service.value(series), 1.0, "{series}");
+    }
+    let ready = service.get("/-/ready");
+    assert!(ready.contains("503") && ready.contains("state directory"), "{ready}");
+    let page = service.get("/");
+    assert!(page.contains("The state directory cannot be written") && page.contains("is full"), "{page}");
+    assert!(!page.contains("could not be read when it was last tried"), "{page}");
+    // A command of its own says the same, if it comes to that.
+    let ran = world.run(&["backup"]);
+    assert!(ran.status == 1 && ran.stderr.contains("the file system of `state_dir` is full"), "{ran:?}");
+    let ran = world.run(&["status"]);
+    assert!(!format!("{}{}", ran.stdout, ran.stderr).contains("repository is in trouble"), "{ran:?}");
+    disk.free();
+    wait_until(&service, "state_writable", 1.0);
+    assert!(service.get("/-/ready").contains("200 OK"));
+    world.json(&["backup"], 0);
+}
+
+#[test]
+fn a_key_file_that_changes_is_noticed_by_a_service_that_runs() {
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let world = world();
+    world.json(&["backup"], 0);
+    let service = Service::start(&world);
+    wait_until(&service, KEY, 1.0);
+    let good = fs::read_to_string(world.path("key")).unwrap();
+    world.secret("key", "another");
+    wait_until(&service, KEY, 0.0);
+    assert!(service.get("/").contains("The configured key does not open repository local"));
+    assert_eq!(service.value("state_writable"), 1.0);
+    world.secret("key", &good);
+    wait_until(&service, KEY, 1.0);
+    // Whoever took the keys away took the backups away.
+    let keys = world.path("repo/keys");
+    let key = fs::read_dir(&keys).unwrap().next().unwrap().unwrap().path();
+    let kept = fs::read(&key).unwrap();
+    fs::remove_file(&key).unwrap();
+    wait_until(&service, KEY, 0.0);
+    fs::write(&key, kept).unwrap();
+    wait_until(&service, KEY, 1.0);
+    world.json(&["drill"], 0);
+}
