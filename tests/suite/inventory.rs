@@ -79,7 +79,8 @@ fn what_is_not_backed_up_is_named_and_a_stock_server_has_none_of_it() {
     ];
     for product in [Product::MariaDb, Product::MySql] {
         let server = Server::stock(product);
-        assert_eq!(warnings(&server).replace("the server keeps no binary log", ""), "", "{product:?}");
+        let said = warnings(&server);
+        assert!(!said.contains("not backed up"), "{product:?}: {said}");
         server.sql(OWN[product as usize]);
         server.sql(COMMON);
         let said = warnings(&server);
