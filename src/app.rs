@@ -155,6 +155,11 @@ impl App {
         })
     }
 
+    /// The driver of a configured repository; none if there is no such one, or none that is built.
+    pub fn repository(&self, name: &str) -> Option<Arc<dyn Repository>> {
+        self.repositories.get(name).cloned()
+    }
+
     /// All sources of the configuration that this version can work with.
     pub fn built_sources(&self) -> impl Iterator<Item = Source> + '_ {
         self.config.sources.keys().filter_map(|name| self.source(name).ok())

@@ -132,6 +132,11 @@ impl Error {
         self.hint.as_deref()
     }
 
+    /// The cause, where it is of this type.
+    pub fn cause<E: StdError + 'static>(&self) -> Option<&E> {
+        self.source.as_deref()?.downcast_ref::<E>()
+    }
+
     /// Exit status of a command that ends with this error (INTERFACE: 1 failed, 2 configuration, 4 inconclusive).
     pub fn exit_code(&self) -> u8 {
         match self.kind {

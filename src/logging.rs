@@ -19,10 +19,16 @@ static FORMAT: OnceLock<Format> = OnceLock::new();
 #[derive(Debug, Clone, Copy, Args)]
 pub struct LogOptions {
     /// Logs as lines for people or as one JSON object each
-    #[arg(long = "log.format", global = true, value_name = "FORMAT", default_value = "human")]
+    #[arg(
+        long = "log.format",
+        global = true,
+        help_heading = "Options of every command",
+        value_name = "FORMAT",
+        default_value = "human"
+    )]
     pub format: Format,
     /// Least important logs to show [default: as $BACKUP_SLA_LOG says, else info for commands that stay and warn for others]
-    #[arg(long = "log.level", global = true, value_name = "LEVEL")]
+    #[arg(long = "log.level", global = true, help_heading = "Options of every command", value_name = "LEVEL")]
     pub level: Option<Level>,
 }
 

@@ -8,6 +8,7 @@ use backup_sla::run_context::RunContext;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    tame_umask();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -32,6 +33,15 @@ fn main() -> ExitCode {
     });
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     ExitCode::from(code)
+}
+
+/// Whatever umask we were started with: what we make is ours to use (a umask of 0777 would lock us out of our own
+/// files) and nobody else's to write (0000 would open the repository to everyone). What must be private or passable has
+/// its mode set where it is made.
+fn tame_umask() {
+    use rustix::fs::Mode;
+    let inherited = rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    rustix::process::umask((inherited & (Mode::RWXG | Mode::RWXO)) | Mode::WGRP | Mode::WOTH);
 }
 
 /// The first signal ends the run through its clean-up; a second one ends it at once.

@@ -3,6 +3,8 @@
 //! Pure: everything comes from what was read already. It knows nothing of HTTP, HTML or terminals. The JSON form is an
 //! interface (docs/status-api.md): fields are added, never changed.
 
+mod kept;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
@@ -10,18 +12,20 @@ use serde::Serialize;
 
 use crate::config::SourceConfig;
 use crate::domain::forecast::Forecast;
-use crate::domain::history::MetRatios;
+use crate::domain::history::{Share, Verdict};
 use crate::domain::schedule::Work;
-use crate::domain::sla::{self, Objective, Objectives};
+use crate::domain::sla::{self, Judgement, Objective, Objectives};
 use crate::error::Side;
 use crate::exporter::refresh::View;
 use crate::exporter::service_state::Progress;
 use crate::ledger::{Operation, Outcome, Run, SourceFigures};
 
+pub use self::kept::{Kept, kept};
+
 /// Operations that are begun by a schedule.
 const SCHEDULED: [Operation; 2] = [Operation::Backup, Operation::Drill];
 
-/// Promised and measured figures of one source; seconds throughout. What never happened is null, and not met.
+/// Promised and measured figures of one source; seconds throughout. What never happened is null.
 #[derive(Debug, Clone, Serialize)]
 pub struct SourceStatus {
     /// Name in the configuration.
@@ -44,9 +48,15 @@ pub struct SourceStatus {
     pub forecast: Option<Forecast>,
     /// Whether each promise is kept now.
     pub met: Met,
+    /// The promises of a new source that are not judged yet, and until when at most; empty where all are.
+    pub pending: BTreeMap<&'static str, DateTime<Utc>>,
     /// Share of the last 30 days, or of the time since the source was first seen, in which each objective was met; null where
-    /// nothing is known.
+    /// nothing is known or everything was pending.
     pub met_ratio_30d: BTreeMap<&'static str, Option<f64>>,
+    /// Days of those that the share rests on; null where nothing is known.
+    pub judged_days_30d: BTreeMap<&'static str, Option<f64>>,
+    /// Whether the share is at least the promised one; null where that is not known, or too early to say.
+    pub kept_30d: BTreeMap<&'static str, Option<bool>>,
     /// When the ledger began: nothing is known of drills and runs before.
     pub history_since: DateTime<Utc>,
     /// Whether there are recovery points from before: the history that belonged to them was lost.
@@ -96,16 +106,15 @@ pub struct Measured {
     pub chain_length: u32,
 }
 
-/// Whether each promise is kept now.
+/// Whether each promise is kept now; null while it is pending.
 #[allow(missing_docs)] // as in `Objective`
-#[allow(clippy::struct_excessive_bools)] // one per objective
 #[derive(Debug, Clone, Serialize)]
 pub struct Met {
-    pub rpo: bool,
-    pub rto: bool,
-    pub retention: bool,
-    pub drill_interval: bool,
-    pub max_chain_length: bool,
+    pub rpo: Option<bool>,
+    pub rto: Option<bool>,
+    pub retention: Option<bool>,
+    pub drill_interval: Option<bool>,
+    pub max_chain_length: Option<bool>,
 }
 
 /// A run that has ended.
@@ -130,15 +139,30 @@ impl SourceStatus {
         self
     }
 
-    /// Whether a promise is kept now.
-    pub fn is_met(&self, objective: Objective) -> bool {
-        match objective {
+    /// What can be said of a promise now.
+    pub fn judged(&self, objective: Objective) -> Judgement {
+        let met = match objective {
             Objective::Rpo => self.met.rpo,
             Objective::Rto => self.met.rto,
             Objective::Retention => self.met.retention,
             Objective::DrillInterval => self.met.drill_interval,
             Objective::ChainLength => self.met.max_chain_length,
+        };
+        match met {
+            Some(true) => Judgement::Met,
+            Some(false) => Judgement::NotMet,
+            None => Judgement::Pending,
         }
+    }
+
+    /// Whether its first backup or its first drill is not due yet.
+    pub fn is_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Whether somebody has to do something: a promise is not kept, or its repository is in trouble.
+    pub fn is_bad(&self) -> bool {
+        !self.broken().is_empty() || self.problem.is_some()
     }
 
     /// What a restore would take now and how sure that is: `about 2m 10s now (1m 50s – 3m 5s, from 27 drills)`.
@@ -158,7 +182,7 @@ impl SourceStatus {
 
     /// The promises that are not kept now.
     pub fn broken(&self) -> Vec<Objective> {
-        Objective::ALL.into_iter().filter(|objective| !self.is_met(*objective)).collect()
+        Objective::ALL.into_iter().filter(|objective| self.judged(*objective) == Judgement::NotMet).collect()
     }
 }
 
@@ -189,7 +213,11 @@ fn promised(objectives: &Objectives) -> Promised {
 }
 
 fn met(objectives: &Objectives, measured: &sla::Measured, now: DateTime<Utc>) -> Met {
-    let met = |objective| objectives.are_met(objective, measured, now);
+    let met = |objective| match objectives.judge(objective, measured, now) {
+        Judgement::Met => Some(true),
+        Judgement::NotMet => Some(false),
+        Judgement::Pending => None,
+    };
     Met {
         rpo: met(Objective::Rpo),
         rto: met(Objective::Rto),
@@ -199,34 +227,23 @@ fn met(objectives: &Objectives, measured: &sla::Measured, now: DateTime<Utc>) ->
     }
 }
 
+fn of_each<T>(value: impl Fn(Objective) -> Option<T>) -> BTreeMap<&'static str, Option<T>> {
+    Objective::ALL.into_iter().map(|objective| (objective.name(), value(objective))).collect()
+}
+
 fn ended(run: &Run) -> Ended {
     let outcome = run.outcome.map_or("running", Outcome::name);
     Ended { outcome: outcome.to_owned(), time: run.ended, reason: run.reason.clone(), hint: run.hint.clone() }
 }
 
-/// Whether the promises of a source were kept over the last 30 days.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Kept {
-    /// Every promise for at least the promised share of the time; this is the smallest share.
-    Enough(f64),
-    /// At least one for less than that; this is the smallest share.
-    TooLittle(f64),
-    /// Of at least one promise nothing is known, and no other was kept too little.
-    Unknown,
-}
-
-/// The share of the last 30 days against the promised share.
-pub fn kept(ratios: Option<&MetRatios>, promised: f64) -> Kept {
-    let known = |objective: &Objective| ratios.and_then(|ratios| ratios.get(objective)).copied();
-    let shares: Vec<f64> = Objective::ALL.iter().filter_map(known).collect();
-    let worst = shares.iter().copied().fold(1.0, f64::min);
-    if worst < promised {
-        Kept::TooLittle(worst)
-    } else if shares.len() == Objective::ALL.len() {
-        Kept::Enough(worst)
-    } else {
-        Kept::Unknown
-    }
+fn pending(
+    objectives: &Objectives,
+    measured: &sla::Measured,
+    now: DateTime<Utc>,
+) -> BTreeMap<&'static str, DateTime<Utc>> {
+    let is_pending = |objective: &Objective| objectives.judge(*objective, measured, now) == Judgement::Pending;
+    let until = |objective: Objective| Some((objective.name(), objectives.first_due(objective, measured)?));
+    Objective::ALL.into_iter().filter(is_pending).filter_map(until).collect()
 }
 
 /// An operation that runs now, and how far it is.
@@ -310,7 +327,13 @@ pub fn of(view: &View, config: &SourceConfig) -> SourceStatus {
     let state = view.service.repositories.get(&config.repository);
     let is_down = state.is_some_and(|state| state.up == Some(false));
     let ratios = view.met_ratios.get(&config.name);
-    let ratio = |objective: Objective| ratios.and_then(|ratios| ratios.get(&objective)).copied();
+    let share = |objective: Objective| ratios.and_then(|ratios| ratios.get(&objective)).copied();
+    let kept = |share: Share| match share.verdict(config.objectives.objective_ratio) {
+        Verdict::Enough => Some(true),
+        Verdict::TooLittle => Some(false),
+        Verdict::NotYet => None,
+    };
+    let held_against = view.snapshot.measured(&config.name);
     SourceStatus {
         source: config.name.clone(),
         kind: config.kind.name().to_owned(),
@@ -320,8 +343,11 @@ pub fn of(view: &View, config: &SourceConfig) -> SourceStatus {
         objectives: promised(&config.objectives),
         measured: measured(figures, view.now),
         forecast: view.forecasts.get(&config.name).copied(),
-        met: met(&config.objectives, &figures.measured(), view.now),
-        met_ratio_30d: Objective::ALL.into_iter().map(|objective| (objective.name(), ratio(objective))).collect(),
+        met: met(&config.objectives, &held_against, view.now),
+        pending: pending(&config.objectives, &held_against, view.now),
+        met_ratio_30d: of_each(|objective| share(objective)?.ratio()),
+        judged_days_30d: of_each(|objective| Some(share(objective)?.judged_days())),
+        kept_30d: of_each(|objective| kept(share(objective)?)),
         history_since: view.snapshot.created,
         history_is_partial: view.snapshot.is_history_partial(&config.name),
         missed_runs: SCHEDULED.into_iter().map(|it| (it, figures.missed.get(&it).copied().unwrap_or(0))).collect(),
@@ -340,15 +366,6 @@ mod tests {
     use crate::domain::forecast::Size;
     use crate::exporter::tests::{SetClock, config, service};
     use crate::ledger::LedgerSnapshot;
-
-    #[test]
-    fn a_share_that_nobody_knows_is_not_taken_for_kept() {
-        let ratios = |shares: &[f64]| -> MetRatios { Objective::ALL.into_iter().zip(shares.iter().copied()).collect() };
-        assert_eq!(kept(None, 0.99), Kept::Unknown);
-        assert_eq!(kept(Some(&ratios(&[1.0, 1.0, 1.0, 1.0])), 0.99), Kept::Unknown);
-        assert_eq!(kept(Some(&ratios(&[1.0, 0.99, 1.0, 1.0, 1.0])), 0.99), Kept::Enough(0.99));
-        assert_eq!(kept(Some(&ratios(&[0.5])), 0.99), Kept::TooLittle(0.5));
-    }
 
     #[test]
     fn a_forecast_says_how_sure_it_is_and_when_the_promise_is_in_danger() {

@@ -2,7 +2,7 @@
 
 from . import questions as q
 from .model import (
-    BAD, CALM, COLORED, FILLED, GAUGE, GOOD, OF_BUDGET, OF_OBJECTIVE, PLAIN, RISK,
+    BAD, CALM, COLORED, FILLED, GAUGE, GOOD, IDLE, OF_BUDGET, OF_OBJECTIVE, PLAIN, RISK,
     Column, annotation, dashboard as make, fixed, from_value, graph, override, stat, states, steps, table, target, values,
     variable,
 )
@@ -15,15 +15,18 @@ TO_SOURCE = [{
 }]
 
 NEVER = values(_0=("never", BAD))
-RPO_STATES = values(_0=("kept", GOOD), _1=("at risk", RISK), _2=("breached", BAD))
+RPO_STATES = values(_0=("kept", GOOD), _1=("at risk", RISK), _2=("breached", BAD), _3=("pending", IDLE))
 OUTCOMES = values(_0=("none yet", RISK), _1=("passed", GOOD), _2=("failed", BAD), _3=("inconclusive", RISK))
 YES_OR_NO = values(_1=("yes", GOOD), _0=("no", BAD))
 SEVERITIES = values(_2=("critical", BAD), _1=("warning", RISK), _0=("none", GOOD))
 
 
 def first_glance():
-    in_sla = f"sum(min by {q.ONE} ({q.of_source('objective_met')}) == bool 1)"
-    out_of_sla = f"sum(min by {q.ONE} ({q.of_source('objective_met')}) == bool 0)"
+    # Where every source is pending, none of them has an objective_met.
+    worst, none = f"min by {q.ONE} ({q.of_source('objective_met')})", f"0 * sum({q.of_source('source_pending')})"
+    in_sla = f"sum(({worst} == bool 1) unless on {q.ONE} {q.PENDING}) or {none}"
+    out_of_sla = f"sum({worst} == bool 0) or {none}"
+    pending = f"sum({q.of_source('source_pending')} unless on {q.ONE} {worst} == 0)"
     drills = [
         target(q.count(q.DRILLS_PASSED), "passed", instant=True),
         target(q.count(q.DRILLS_FAILED), "failed", instant=True),
@@ -41,6 +44,10 @@ def first_glance():
             "Out of SLA", "Sources that break at least one promise now. The table below says which.",
             [target(out_of_sla, "out of SLA", instant=True)], unit="none", background=True,
             thresholds=steps(GOOD, (1, BAD)), noValue="no exporter")),
+        (2, stat(
+            "Pending", "New sources whose first backup or first drill is not due yet, and that break no promise: they are "
+            "neither in nor out of SLA.",
+            [target(pending, "pending", instant=True)], unit="none", thresholds=steps(PLAIN), noValue="none")),
         (4, stat(
             "Worst RPO", "The source that would lose most against its promise if it were lost now: age of its newest "
             "recovery point as a share of its RPO objective. A source without a recovery point counts since it is known.",
@@ -51,7 +58,7 @@ def first_glance():
             "share of its RTO objective.",
             [target(f"topk(1, {q.RTO_SHARE})", "{{source}}", instant=True)], unit="percentunit", named=True,
             decimals=0, thresholds=OF_OBJECTIVE, noValue="never measured")),
-        (6, stat(
+        (5, stat(
             "Drills", "Test restores in the chosen time. Only passed ones prove anything; inconclusive ones (or those "
             "still running) could not say.",
             drills, unit="none", named=True, color=fixed(PLAIN), overrides=[
@@ -60,7 +67,7 @@ def first_glance():
                 override("byFrameRefID", "C", color={"mode": "thresholds"}, thresholds=steps(PLAIN, (0.5, RISK))),
                 override("byFrameRefID", "D", color={"mode": "thresholds"}, thresholds=alarm),
             ])),
-        (4, stat(
+        (3, stat(
             "Least error budget left", "Of the time in which a promise may be broken in 30 days, the share that is left, "
             "of the source and promise that has the least. Below 0 it is overspent, -100 % is twice the budget or worse.",
             [target(f"bottomk(1, {q.BUDGET_LEFT})", "{{source}}: {{objective}}", instant=True)], unit="percentunit",
@@ -105,9 +112,9 @@ def sources():
         "a name to look closer.",
         [
             Column("Source", label="source", width=150, links=TO_SOURCE),
-            Column("Kind", label="kind", width=80),
-            Column("Broken promises", q.PROMISES_BROKEN, width=125, cell=FILLED,
-                   mappings=values(_0=("none", "transparent")) + from_value(1, BAD)),
+            Column("Kind", label="engine", width=80),
+            Column("Broken promises", q.BROKEN_OR_PENDING, width=125, cell=FILLED,
+                   mappings=values(**{"_-1": ("pending", IDLE), "_0": ("none", "transparent")}) + from_value(1, BAD)),
             Column("RPO", q.RPO_SHARE, cell=GAUGE, unit="percentunit", decimals=0, min=0, max=1,
                    color={"mode": "thresholds"}, thresholds=OF_OBJECTIVE),
             Column("Recovery point", q.milliseconds(q.of_source("recovery_point_timestamp_seconds")), width=125,
@@ -126,7 +133,7 @@ def sources():
             Column("Budget left", f"min by {q.ONE} ({q.BUDGET_LEFT})", width=105, cell=COLORED, unit="percentunit",
                    decimals=0, color={"mode": "thresholds"}, thresholds=OF_BUDGET),
             Column("Repository", label="repository", width=90),
-            Column("known", f"max by (job, instance, source, kind, repository) ({known})", dropped=True),
+            Column("known", f"max by (job, instance, source, engine, repository) ({known})", dropped=True),
             Column("job", label="job", hidden=True),
             Column("instance", label="instance", hidden=True),
         ],

@@ -8,6 +8,8 @@ DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
 # Names of Grafana's own colours: they look right in its dark and its light theme.
 GOOD, RISK, BAD, PLAIN, CALM = "green", "orange", "red", "text", "blue"
+# Neither good nor bad: not due yet.
+IDLE = "#8e8e8e"
 
 
 def target(expr, legend="", *, instant=False, table=False, ref=None):

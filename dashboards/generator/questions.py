@@ -45,8 +45,12 @@ RPO_SHARE = of_objective(UNPROTECTED_SECONDS, "rpo_objective_seconds")
 RTO_SHARE = of_objective(f"({of_source('drill_last_rto_seconds')} > 0)", "rto_objective_seconds")
 FORECAST_SHARE = of_objective(f"({of_source('forecast_rto_seconds')} > 0)", "rto_objective_seconds")
 
-# 0 kept, 1 at risk, 2 breached.
-RPO_STATE = f"({RPO_SHARE} > bool 0.8) + ({RPO_SHARE} > bool 1)"
+# 1 while a new source is pending: what is not due yet has no objective_met, and is neither kept nor broken.
+PENDING = f"({of_source('source_pending')} == 1)"
+
+# 0 kept, 1 at risk, 2 breached, 3 pending.
+_RPO_PENDING = PENDING + f" unless on {ONE} " + of_source("objective_met", 'objective="rpo"')
+RPO_STATE = f"3 * ({_RPO_PENDING}) or on {ONE} ({RPO_SHARE} > bool 0.8) + ({RPO_SHARE} > bool 1)"
 
 
 def drill_outcome(outcome):
@@ -61,6 +65,8 @@ DRILL_OUTCOME = " + ".join(
 )
 
 PROMISES_BROKEN = f"sum by {ONE} ({of_source('objective_met')} == bool 0)"
+# -1 where none is broken and something is pending.
+BROKEN_OR_PENDING = f"{PROMISES_BROKEN} > 0 or on {ONE} -1 * {PENDING} or on {ONE} {PROMISES_BROKEN}"
 
 # Of the time in which a promise may be broken, the share that is left; below 0 it is overspent, -1 stands for twice the
 # budget and everything worse. A promise of "always" has no budget.

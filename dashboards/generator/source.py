@@ -3,7 +3,7 @@
 from . import questions as q
 from .fleet import NEVER, OUTCOMES
 from .model import (
-    BAD, CALM, GOOD, OF_BUDGET, OF_OBJECTIVE, PLAIN, RISK,
+    BAD, CALM, GOOD, IDLE, OF_BUDGET, OF_OBJECTIVE, PLAIN, RISK,
     annotation, bars, dashboard as make, fixed, from_value, graph, override, stat, states, steps, target, values, variable,
 )
 
@@ -47,8 +47,9 @@ def first_glance():
     return [
         (3, stat(
             "Broken promises", "Promises that are not kept now, of RPO, RTO, retention, drill interval and chain length.",
-            [target(f"sum({q.PROMISES_BROKEN})", "broken", instant=True)], unit="none", background=True,
-            mappings=values(_0=("none", GOOD)) + from_value(1, BAD), noValue="unknown")),
+            [target(f"sum({q.PROMISES_BROKEN}) > 0 or -1 * max({q.PENDING}) or sum({q.PROMISES_BROKEN})", "broken",
+                    instant=True)], unit="none", background=True,
+            mappings=values(**{"_-1": ("pending", IDLE), "_0": ("none", GOOD)}) + from_value(1, BAD), noValue="unknown")),
         (4, with_share(
             "RPO", "Age of the newest recovery point (of the data in it, not of the backup's end), and its share of the "
             "objective: what would be lost now.",

@@ -1,9 +1,9 @@
 //! `backup-sla backup [SOURCE…] [--full | --incremental]`
 
+use chrono_tz::Tz;
 use clap::Args;
 
-use super::output;
-use super::{Session, Sources, for_each};
+use super::{Session, Sources, for_each, notes, output};
 use crate::error::{Error, Result};
 use crate::operations::backup::{BackupReport, backup};
 
@@ -14,9 +14,12 @@ pub struct Arguments {
     /// A full backup (the default)
     #[arg(long, conflicts_with = "incremental")]
     full: bool,
-    /// Only what changed since the last backup
-    #[arg(long)]
+    /// Only what changed since the last backup (not built yet)
+    #[arg(long, hide = true)]
     incremental: bool,
+    /// Show all notes, not only those that the backup before did not have
+    #[arg(long)]
+    notes: bool,
 }
 
 pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
@@ -28,24 +31,28 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
     Ok(for_each(session, &names, |name| {
         let source = app.source(name)?;
         let report = backup(&app, &source, &session.context)?;
-        let shown = if session.json { output::json(&report) } else { print(&report, source.engine_name) };
-        shown?;
+        if session.json {
+            output::json(&report)?;
+        } else if !session.quiet {
+            let notes = notes::news(&app, name, "backup", &report.warnings, arguments.notes);
+            print(&report, source.engine_name, &notes, app.config.timezone)?;
+        }
         Ok(0)
     }))
 }
 
 /// One backup for people.
-pub fn print(report: &BackupReport, kind: &str) -> Result<()> {
+pub fn print(report: &BackupReport, kind: &str, notes: &[String], zone: Tz) -> Result<()> {
     output::line(&format!(
         "{}: {} backup {} of {} ({}, {}; stored {}) in {}",
         report.source,
         report.kind,
         report.recovery_point,
-        output::time(report.recovery_point_time),
+        output::time_in(report.recovery_point_time, zone),
         output::contents(kind, report.tables, report.rows),
         output::size(report.logical_bytes),
         output::size(report.stored_bytes),
         output::duration(report.duration_seconds),
     ))?;
-    report.warnings.iter().try_for_each(|warning| output::line(&format!("  note: {warning}")))
+    notes.iter().try_for_each(|note| output::line(&format!("  note: {note}")))
 }

@@ -33,7 +33,7 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
         for cancelled in cancel(&app, &source, operation, &session.context)? {
             if session.json {
                 output::json(&cancelled)?;
-            } else {
+            } else if !session.quiet {
                 let how = cancelled.outcome.map_or("ended", Outcome::name);
                 output::line(&format!("{name}: {} {how}", cancelled.operation))?;
             }

@@ -1,10 +1,11 @@
 //! `backup-sla check-config [--connect]`
 
 use clap::Args;
+use serde::Serialize;
+use serde_json::json;
 
-use super::output;
-use super::{Session, for_each};
-use crate::app::App;
+use super::{Session, for_each, output};
+use crate::app::{App, Source};
 use crate::clock::SystemClock;
 use crate::config;
 use crate::error::{Error, Result};
@@ -21,8 +22,13 @@ pub struct Arguments {
 pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
     let file = config::find(session.config.as_deref());
     let config = config::load(&file)?;
-    for warning in config.warnings() {
-        output::line(&format!("warning: {warning}"))?;
+    let warnings = config.warnings();
+    if !session.json {
+        warnings.iter().try_for_each(|warning| output::line(&format!("warning: {warning}")))?;
+    }
+    let notes = config.not_enforced();
+    if !session.json && !session.quiet {
+        notes.iter().try_for_each(|note| output::line(&format!("note: {note}")))?;
     }
     if !config.not_built.is_empty() {
         let sentences: Vec<&str> = config.not_built.iter().map(|missing| missing.sentence.as_str()).collect();
@@ -33,32 +39,94 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
     if let Some(web) = &config.web.config_file {
         check_web_config_file(web)?;
     }
-    let (sources, repositories) = (config.sources.len(), config.repositories.len());
+    let names: Vec<String> = config.sources.keys().cloned().collect();
+    let repositories: Vec<String> = config.repositories.keys().cloned().collect();
+    if session.json {
+        let file = file.display().to_string();
+        output::json(
+            &json!({"file": file, "sources": names, "repositories": repositories, "warnings": warnings, "notes": notes}),
+        )?;
+    }
     let mut code = 0;
     if arguments.connect {
         let app = App::open(config, SystemClock::shared(), session.runtime.clone())?;
-        let names: Vec<String> = app.config.sources.keys().cloned().collect();
-        code = for_each(session, &names, |name| connect(&app, name));
+        code = for_each(session, &names, |name| connect(&app, name, session));
     }
-    output::line(&format!("{}: {sources} source(s), {repositories} repository(ies)", file.display()))?;
+    if !session.json && !session.quiet {
+        let (sources, repositories) = (names.len(), repositories.len());
+        output::line(&format!("{}: {sources} source(s), {repositories} repository(ies)", file.display()))?;
+    }
     Ok(code)
 }
 
-fn connect(app: &App, name: &str) -> Result<u8> {
+/// What was found of a source that was reached.
+#[derive(Debug, Serialize)]
+struct Reached {
+    source: String,
+    kind: &'static str,
+    /// Whether server and repository are as they should be.
+    ok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+    summary: String,
+    notes: Vec<String>,
+    repository: String,
+    /// Null before the first backup makes the repository.
+    recovery_points: Option<usize>,
+}
+
+fn connect(app: &App, name: &str, session: &Session<'_>) -> Result<u8> {
     let source = app.source(name)?;
-    let preflight = source.engine.preflight().map_err(|error| error.context(format!("source {name}")))?;
-    output::line(&format!("source {name}: {}", preflight.summary))?;
-    for warning in preflight.warnings {
-        output::line(&format!("  note: {warning}"))?;
+    let mut reached = Reached {
+        source: name.to_owned(),
+        kind: source.engine_name,
+        ok: true,
+        error: None,
+        hint: None,
+        summary: String::new(),
+        notes: Vec::new(),
+        repository: source.repository.location(),
+        recovery_points: None,
+    };
+    let result = reach(app, &source, &mut reached).map_err(|error| error.context(format!("source {name}")));
+    if !session.json {
+        print(&reached, result.is_ok(), session.quiet)?;
+        return result.map(|()| 0);
     }
-    let listing = look_at_repository(app, &source).map_err(|error| error.context(format!("source {name}")))?;
-    if let Some(warning) = listing.as_ref().and_then(|listed| listed.warning(&source)) {
-        output::line(&format!("  note: {warning}"))?;
+    let code = result.as_ref().err().map_or(0, Error::exit_code);
+    if let Err(error) = &result {
+        (reached.ok, reached.error) = (false, Some(error.to_string()));
+        reached.hint = error.hint_text().map(str::to_owned);
     }
-    let state = match &listing {
-        Some(listed) => format!("is open, {} recovery point(s)", listed.own.points.len()),
+    output::json(&reached)?;
+    Ok(code)
+}
+
+fn reach(app: &App, source: &Source, reached: &mut Reached) -> Result<()> {
+    let preflight = source.engine.preflight()?;
+    (reached.summary, reached.notes) = (preflight.summary, preflight.warnings);
+    let listed = look_at_repository(app, source)?;
+    reached.notes.extend(listed.as_ref().and_then(|listed| listed.warning(source)));
+    reached.recovery_points = listed.map(|listed| listed.own.points.len());
+    Ok(())
+}
+
+/// What was found before anything went wrong.
+fn print(reached: &Reached, is_whole: bool, quiet: bool) -> Result<()> {
+    let source = &reached.source;
+    if quiet || reached.summary.is_empty() {
+        return Ok(());
+    }
+    output::line(&format!("source {source}: {}", reached.summary))?;
+    reached.notes.iter().try_for_each(|note| output::line(&format!("  note: {note}")))?;
+    if !is_whole {
+        return Ok(());
+    }
+    let state = match reached.recovery_points {
+        Some(points) => format!("is open, {points} recovery point(s)"),
         None => "will be made by the first backup".to_owned(),
     };
-    output::line(&format!("source {name}: repository {} {state}", source.repository.location()))?;
-    Ok(0)
+    output::line(&format!("source {source}: repository {} {state}", reached.repository))
 }

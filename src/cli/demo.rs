@@ -79,18 +79,19 @@ fn round(session: &Session<'_>, app: &App) -> Result<u8> {
         let source = app.source(&name)?;
         let backed_up = operation::backup(app, &source, &session.context)?;
         if !session.json {
-            backup::print(&backed_up, source.engine_name)?;
+            backup::print(&backed_up, source.engine_name, &backed_up.warnings, app.config.timezone)?;
         }
         let report = run_drill(app, &source, &DrillRequest::default(), &session.context)?;
         if session.json {
             output::json(&report)?;
         } else {
-            drill::print(&report, source.engine_name, Some(source.objectives.rto.as_secs_f64()))?;
+            let promised = Some(source.objectives.rto.as_secs_f64());
+            drill::print(&report, source.engine_name, promised, &report.warnings, app.config.timezone)?;
         }
         code = worse(code, report.verdict.exit_code());
     }
     if !session.json {
-        status::show(app, &app.names(&[])?, false)?;
+        status::show(app, &app.names(&[])?, &status::Form::default())?;
     }
     Ok(code)
 }

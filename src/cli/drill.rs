@@ -1,9 +1,9 @@
 //! `backup-sla drill [SOURCE…]`
 
+use chrono_tz::Tz;
 use clap::Args;
 
-use super::output;
-use super::{PointArguments, Session, Sources, for_each};
+use super::{PointArguments, Session, Sources, for_each, notes, output};
 use crate::domain::drill::{DrillReport, Stage, Verdict};
 use crate::error::Result;
 use crate::operations::drill::{DrillRequest, drill};
@@ -24,6 +24,9 @@ pub struct Arguments {
     /// Leave the sandbox running if the verdict is not `passed`
     #[arg(long)]
     keep_on_failure: bool,
+    /// Show all notes, not only those that the drill before did not have
+    #[arg(long)]
+    notes: bool,
 }
 
 pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
@@ -32,26 +35,27 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
     let selection = match (arguments.oldest, arguments.random) {
         (true, _) => Selection::Oldest,
         (_, true) => Selection::Random,
-        _ => arguments.point.selection(),
+        _ => arguments.point.selection(app.config.timezone)?,
     };
     let request = DrillRequest { selection, keep_on_failure: arguments.keep_on_failure };
     Ok(for_each(session, &names, |name| {
         let source = app.source(name)?;
         let report = drill(&app, &source, &request, &session.context)?;
-        let shown = if session.json {
-            output::json(&report)
-        } else {
-            print(&report, source.engine_name, Some(source.objectives.rto.as_secs_f64()))
-        };
-        shown?;
+        if session.json {
+            output::json(&report)?;
+        } else if !session.quiet || report.verdict != Verdict::Passed {
+            let notes = notes::news(&app, name, "drill", &report.warnings, arguments.notes);
+            let promised = Some(source.objectives.rto.as_secs_f64());
+            print(&report, source.engine_name, promised, &notes, app.config.timezone)?;
+        }
         Ok(report.verdict.exit_code())
     }))
 }
 
 /// One drill or verification for people.
-pub fn print(report: &DrillReport, kind: &str, promised: Option<f64>) -> Result<()> {
+pub fn print(report: &DrillReport, kind: &str, promised: Option<f64>, notes: &[String], zone: Tz) -> Result<()> {
     let point = report.recovery_point.as_ref().map_or("no recovery point".to_owned(), ToString::to_string);
-    let of = report.recovery_point_time.map_or(String::new(), |time| format!(" of {}", output::time(time)));
+    let of = report.recovery_point_time.map_or(String::new(), |time| format!(" of {}", output::time_in(time, zone)));
     output::line(&format!("{}: {} — {point}{of}", report.source, report.verdict.name().to_uppercase()))?;
     if report.verdict != Verdict::Passed {
         output::line(&format!("  reason: {}", report.reason))?;
@@ -76,5 +80,5 @@ pub fn print(report: &DrillReport, kind: &str, promised: Option<f64>) -> Result<
     let stages = Stage::ALL.iter().filter_map(|stage| Some((stage, report.stages.get(stage)?)));
     let stages: Vec<String> = stages.map(|(stage, s)| format!("{stage} {}", output::duration(*s))).collect();
     output::line(&format!("  stages: {}", stages.join(", ")))?;
-    report.warnings.iter().try_for_each(|warning| output::line(&format!("  note: {warning}")))
+    notes.iter().try_for_each(|note| output::line(&format!("  note: {note}")))
 }

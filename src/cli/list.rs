@@ -1,13 +1,14 @@
 //! `backup-sla list [SOURCE…]`: what the repository has, asked now.
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use serde::Serialize;
 
-use super::output;
-use super::{Session, Sources, for_each};
+use super::{Session, Sources, for_each, output, retired, worse};
 use crate::app::App;
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
+use crate::ledger::SourceFigures;
 use crate::operations::ownership::Listed;
 use crate::operations::refresh_points;
 use crate::repository::Published;
@@ -27,6 +28,9 @@ struct Line {
     logical_bytes: u64,
     stored_bytes: u64,
     verified_at: Option<DateTime<Utc>>,
+    /// The source is no longer configured.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    retired: bool,
 }
 
 impl Line {
@@ -38,38 +42,62 @@ impl Line {
 
 pub fn run(session: &Session<'_>, arguments: &Sources) -> Result<u8> {
     let app = session.app()?;
-    let names = app.names(&arguments.sources)?;
+    let names = retired::names(&app, &arguments.sources)?;
     let mut lines = Vec::new();
-    let code = for_each(session, &names, |name| {
-        let (points, damaged) = points(&app, name)?;
-        lines.extend(points);
+    let mut keep = |(found, damaged): (Vec<Line>, Vec<Error>)| {
+        lines.extend(found);
         damaged.iter().for_each(output::error);
         Ok(u8::from(!damaged.is_empty()))
+    };
+    let code = for_each(session, &names.configured, |name| keep(points(&app, name)?));
+    let gone: Vec<String> = names.retired.keys().cloned().collect();
+    // Whoever did not name it does not have to hear of a repository that is gone with it.
+    let is_asked = |name: &str| arguments.sources.iter().any(|asked| asked == name);
+    let code_of_retired = for_each(session, &gone, |name| match retired_points(&app, name, &names.retired[name]) {
+        Ok(found) => keep(found),
+        Err(error) if error.kind() == Kind::Configuration && !is_asked(name) => Ok(0),
+        Err(error) => Err(error),
     });
+    let code = worse(code, code_of_retired);
     if session.json {
         lines.iter().try_for_each(output::json)?;
         return Ok(code);
     }
-    let mut table = output::table(&["SOURCE", "RECOVERY POINT", "HOST", "KIND", "TIME", "SIZE", "STORED", "VERIFIED"]);
-    for line in &lines {
-        table.add_row([
-            line.source.clone(),
-            line.id.to_string(),
-            line.shown_host(),
-            line.kind.to_string(),
-            output::time(line.time),
-            output::size(line.logical_bytes),
-            output::size(line.stored_bytes),
-            line.verified_at.map_or("never".to_owned(), output::time),
-        ]);
-    }
-    output::line(&table.to_string())?;
+    print(&lines, app.config.timezone)?;
     Ok(code)
+}
+
+fn print(lines: &[Line], zone: Tz) -> Result<()> {
+    let local = format!("TIME ({zone})");
+    let mut header = vec!["SOURCE", "RECOVERY POINT", "HOST", "KIND", "TIME (UTC)"];
+    header.extend((zone != Tz::UTC).then_some(local.as_str()));
+    header.extend(["SIZE", "STORED", "VERIFIED"]);
+    let mut table = output::table(&header);
+    for line in lines {
+        let source = if line.retired { format!("{} (retired)", line.source) } else { line.source.clone() };
+        let mut row =
+            vec![source, line.id.to_string(), line.shown_host(), line.kind.to_string(), output::time(line.time)];
+        row.extend((zone != Tz::UTC).then(|| output::wall_clock(line.time, zone)));
+        row.extend([output::size(line.logical_bytes), output::size(line.stored_bytes)]);
+        row.push(line.verified_at.map_or("never".to_owned(), output::time));
+        table.add_row(row);
+    }
+    output::line(&table.to_string())
 }
 
 fn points(app: &App, name: &str) -> Result<(Vec<Line>, Vec<Error>)> {
     let source = app.source(name)?;
-    let Listed { own, foreign } = refresh_points(app, &source)?;
+    shown(app, name, refresh_points(app, &source)?, false)
+}
+
+/// What the repository still has of a source that is no longer configured. The ledger keeps what it knew.
+fn retired_points(app: &App, name: &str, figures: &SourceFigures) -> Result<(Vec<Line>, Vec<Error>)> {
+    let repository = app.repository(&figures.repository).ok_or_else(|| retired::without_repository(name, figures))?;
+    shown(app, name, Listed::of(app, repository.listing(Some(name))?), true)
+}
+
+fn shown(app: &App, name: &str, listed: Listed, retired: bool) -> Result<(Vec<Line>, Vec<Error>)> {
+    let Listed { own, foreign } = listed;
     let verified = app.block_on(app.ledger.verified_at(name))?;
     let line = |(point, foreign): (Published, bool)| Line {
         source: name.to_owned(),
@@ -82,6 +110,7 @@ fn points(app: &App, name: &str) -> Result<(Vec<Line>, Vec<Error>)> {
         logical_bytes: point.manifest.logical_bytes(),
         stored_bytes: point.stored_bytes,
         verified_at: verified.get(&point.manifest.id).copied(),
+        retired,
         id: point.manifest.id,
     };
     let all = own.points.into_iter().map(|point| (point, false)).chain(foreign.into_iter().map(|point| (point, true)));

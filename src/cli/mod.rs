@@ -8,10 +8,13 @@ mod destination;
 mod drill;
 mod list;
 mod metrics;
+mod next_runs;
+mod notes;
 mod output;
 mod progress;
 mod report;
 mod restore;
+mod retired;
 mod serve;
 mod status;
 mod test_page;
@@ -25,21 +28,28 @@ use tokio::runtime::Handle;
 use crate::app::App;
 use crate::clock::SystemClock;
 use crate::config;
+use crate::domain::local_time;
 use crate::error::{Error, Result};
 use crate::logging::LogOptions;
 use crate::operations::select::Selection;
 use crate::run_context::RunContext;
+
+/// Heading of the options that every command has.
+const EVERYWHERE: &str = "Options of every command";
 
 /// Backups that are restored every day: takes them, proves them, measures the promised RPO and RTO.
 #[derive(Debug, Parser)]
 #[command(name = "backup-sla", version, max_term_width = 110)]
 pub struct Cli {
     /// Configuration file [default: $BACKUP_SLA_CONFIG or /etc/backup-sla/config.toml]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = EVERYWHERE)]
     config: Option<PathBuf>,
     /// Results as JSON, one object per line
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     json: bool,
+    /// Of what went well say nothing; errors, bad verdicts and what `list`, `metrics` and `report` are asked for are shown
+    #[arg(long, short, global = true, help_heading = EVERYWHERE, conflicts_with = "json")]
+    quiet: bool,
     /// How and how much is logged.
     #[command(flatten)]
     pub log: LogOptions,
@@ -49,17 +59,17 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Export metrics over HTTP
+    /// Run the service: scheduler, metrics and status page
     Serve(serve::Arguments),
     /// Back up now
     Backup(backup::Arguments),
-    /// Test restore now
+    /// Restore for a test now, and compare
     Drill(drill::Arguments),
     /// End what runs on a source
     Cancel(cancel::Arguments),
-    /// The real restore
+    /// Restore for real: to a server or a directory
     Restore(restore::Arguments),
-    /// Compare a running server with what a backup promises
+    /// Compare a server or a directory with what a backup promises
     Verify(verify::Arguments),
     /// Recovery points, read from the repository
     List(Sources),
@@ -71,14 +81,16 @@ enum Command {
     TestPage(test_page::Arguments),
     /// Validate the configuration
     CheckConfig(check_config::Arguments),
-    /// A complete world with generated data: server, backups, drills, metrics
+    /// A complete world with generated data: servers, backups, drills, metrics
     Demo(demo::Arguments),
     /// Generated shop database as SQL, for benchmarks
     #[command(hide = true)]
     DemoData(demo::DataArguments),
-    /// Repository integrity
+    /// Repository integrity (not built yet)
+    #[command(hide = true)]
     Check(Later),
-    /// Retention, unpublished leftovers, prune
+    /// Retention, unpublished leftovers, prune (not built yet)
+    #[command(hide = true)]
     Maintain(Later),
     /// The SLA report on a month, and whether one is still true
     Report(report::Arguments),
@@ -105,9 +117,9 @@ struct PointArguments {
     /// This recovery point (as `list` shows it; an unambiguous beginning will do)
     #[arg(long, value_name = "ID", group = "point")]
     recovery_point: Option<String>,
-    /// The newest that is not newer than this time (RFC 3339)
+    /// The newest that is not newer than this time: "2026-11-26 11:29" in the zone of the configuration, or RFC 3339
     #[arg(long, value_name = "TIME", group = "point")]
-    at: Option<chrono::DateTime<chrono::Utc>>,
+    at: Option<String>,
 }
 
 /// Whose recovery point.
@@ -119,12 +131,16 @@ struct HostArguments {
 }
 
 impl PointArguments {
-    fn selection(&self) -> Selection {
-        match (&self.recovery_point, self.at) {
+    /// What was asked for; wall clock times are those of `zone`.
+    fn selection(&self, zone: chrono_tz::Tz) -> Result<Selection> {
+        Ok(match (&self.recovery_point, &self.at) {
             (Some(id), _) => Selection::Id(crate::domain::manifest::RecoveryPointId(id.to_lowercase())),
-            (None, Some(time)) => Selection::At(time),
+            (None, Some(text)) => {
+                let time = local_time::parse(text, zone);
+                Selection::At(time.map_err(|fault| Error::configuration(fault.to_string()).hint(fault.hint()))?)
+            }
             (None, None) => Selection::Newest,
-        }
+        })
     }
 }
 
@@ -132,6 +148,8 @@ impl PointArguments {
 struct Session<'a> {
     config: Option<PathBuf>,
     json: bool,
+    /// Nothing is said of what went well.
+    quiet: bool,
     runtime: &'a Handle,
     context: RunContext,
 }
@@ -160,8 +178,8 @@ pub fn report(error: &Error) {
 
 /// Run one command; the number is the exit status.
 pub fn run(cli: Cli, runtime: &Handle, context: RunContext) -> Result<u8> {
-    let context = RunContext { progress: progress::for_terminal(), ..context };
-    let session = Session { config: cli.config, json: cli.json, runtime, context };
+    let context = if cli.quiet { context } else { RunContext { progress: progress::for_terminal(), ..context } };
+    let session = Session { config: cli.config, json: cli.json, quiet: cli.quiet, runtime, context };
     match cli.command {
         Command::Serve(arguments) => serve::run(&session, &arguments),
         Command::Backup(arguments) => backup::run(&session, &arguments),

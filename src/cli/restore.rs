@@ -1,11 +1,12 @@
 //! `backup-sla restore SOURCE --to DESTINATION`
 
+use chrono_tz::Tz;
 use clap::Args;
 
 use super::destination::{self, Credentials};
 use super::output;
 use super::{HostArguments, PointArguments, Session};
-use crate::engine::LoadOptions;
+use crate::engine::{AccountsLoaded, LoadOptions};
 use crate::error::Result;
 use crate::operations::restore::{RestoreReport, RestoreRequest, restore};
 
@@ -28,8 +29,11 @@ pub struct Arguments {
     /// Replace what the destination has, even if it is the source
     #[arg(long)]
     overwrite: bool,
-    /// Accounts and grants too
-    #[arg(long, conflicts_with = "table")]
+    /// Leave accounts and grants out
+    #[arg(long)]
+    no_accounts: bool,
+    /// Accounts and grants too; this is so by itself unless `--table` is given
+    #[arg(long, conflicts_with_all = ["table", "no_accounts"], hide = true)]
     accounts: bool,
     /// Do not compare with the manifest afterwards
     #[arg(long)]
@@ -46,35 +50,52 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
     let options = LoadOptions {
         tables: arguments.table.clone(),
         overwrite: arguments.overwrite,
-        accounts: arguments.accounts,
+        accounts: arguments.accounts || !arguments.no_accounts && arguments.table.is_empty(),
         sessions: arguments.sessions,
+        fresh: false,
     };
-    let request = RestoreRequest {
-        selection: arguments.point.selection(),
-        host: arguments.host.host.clone(),
-        to,
-        options,
-        verify: !arguments.no_verify,
-    };
+    let selection = arguments.point.selection(app.config.timezone)?;
+    let host = arguments.host.host.clone();
+    let request = RestoreRequest { selection, host, to, options, verify: !arguments.no_verify };
     let report = restore(&app, &source, &request, &session.context)?;
-    let shown = if session.json { output::json(&report) } else { print(&report) };
-    shown?;
+    if session.json {
+        output::json(&report)?;
+    } else if !session.quiet || report.verified == Some(false) || !report.warnings.is_empty() {
+        print(&report, app.config.timezone)?;
+    }
     // Restored, but not what was promised: the verdict's status, as a drill would give it.
     Ok(if report.verified == Some(false) { 3 } else { 0 })
 }
 
-fn print(report: &RestoreReport) -> Result<()> {
+/// What was done about accounts, on one line; names of those that are not as backed up follow as notes.
+fn told(accounts: &AccountsLoaded) -> String {
+    if !accounts.asked {
+        return "none brought back".to_owned();
+    }
+    let mut parts = vec![format!("{} as backed up", accounts.restored)];
+    for (names, what) in [(&accounts.kept, "kept as the destination has them"), (&accounts.refused, "REFUSED")] {
+        if !names.is_empty() {
+            parts.push(format!("{} {what} ({})", names.len(), names.join(", ")));
+        }
+    }
+    parts.join(", ")
+}
+
+fn print(report: &RestoreReport, zone: Tz) -> Result<()> {
     output::line(&format!(
         "{}: restored {} of {} in {}",
         report.source,
         report.recovery_point,
-        output::time(report.recovery_point_time),
+        output::time_in(report.recovery_point_time, zone),
         output::duration(report.duration_seconds)
     ))?;
     match report.verified {
         Some(true) => output::line(&format!("  verified: {} checks hold", report.checks.len()))?,
         Some(false) => output::line(&format!("  NOT AS PROMISED: {}", report.reason))?,
         None => output::line("  not verified")?,
+    }
+    if let Some(accounts) = &report.accounts {
+        output::line(&format!("  accounts: {}", told(accounts)))?;
     }
     let stages: Vec<String> =
         report.stages.iter().map(|(stage, s)| format!("{stage} {}", output::duration(*s))).collect();

@@ -1,33 +1,83 @@
 //! `backup-sla status [SOURCE…]`: promised against measured.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::output;
-use super::{Session, Sources};
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use serde_json::json;
+
+use super::next_runs::next_runs;
+use super::{Session, Sources, output, retired};
 use crate::app::App;
+use crate::config::SourceConfig;
+use crate::domain::schedule::Work;
+use crate::domain::sla::{Judgement, Objective};
 use crate::error::{Result, Side};
+use crate::exporter::pages::words::beside;
 use crate::exporter::refresh::{Exporter, View};
-use crate::operations::{know, refresh_points};
-use crate::repository::Listing;
+use crate::ledger::SourceFigures;
+use crate::operations::{know, look_at_repository};
 use crate::status::{self, SourceStatus};
+
+/// How it is shown.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Form {
+    /// For programs.
+    pub json: bool,
+    /// Only sources of which something is wrong.
+    pub quiet: bool,
+}
 
 pub fn run(session: &Session<'_>, arguments: &Sources) -> Result<u8> {
     let app = session.app()?;
-    let names = app.names(&arguments.sources)?;
-    show(&app, &names, session.json)
+    let names = retired::names(&app, &arguments.sources)?;
+    let form = Form { json: session.json, quiet: session.quiet };
+    let code = if names.configured.is_empty() { 0 } else { show(&app, &names.configured, &form)? };
+    if !form.json && !form.quiet && app.config.sources.values().any(is_scheduled) && !app.is_served()? {
+        output::line(&format!(
+            "no service runs on {}: nothing begins by itself (`systemctl start backup-sla`)",
+            app.config.state_dir.display()
+        ))?;
+    }
+    for (name, figures) in &names.retired {
+        // Programs that did not ask for it know only what is configured.
+        if !form.json && !form.quiet {
+            output::line(&in_words(name, figures))?;
+        } else if form.json && arguments.sources.contains(name) {
+            let points: u64 = figures.points.by_kind.values().sum();
+            let (kind, repository) = (&figures.kind, &figures.repository);
+            output::json(
+                &json!({"source": name, "retired": true, "kind": kind, "repository": repository, "recovery_points": points}),
+            )?;
+        }
+    }
+    Ok(code)
 }
 
-/// Ask the repositories and print promised against measured.
-pub fn show(app: &App, names: &[String], json: bool) -> Result<u8> {
-    let ask = |name: &String| -> Result<Listing> {
+fn is_scheduled(source: &SourceConfig) -> bool {
+    Work::ALL.into_iter().any(|work| source.timing(work).is_some())
+}
+
+/// One sentence on a source that is no longer configured.
+fn in_words(name: &str, figures: &SourceFigures) -> String {
+    let points: u64 = figures.points.by_kind.values().sum();
+    format!("{name}: retired; {points} recovery points when it was last looked at (`backup-sla list {name}`)")
+}
+
+/// Ask the repositories and print promised against measured; 1 if a promise is not kept or a repository cannot be asked.
+pub fn show(app: &App, names: &[String], form: &Form) -> Result<u8> {
+    let ask = |name: &String| {
         let source = app.source(name)?;
         know(app, &[&source])?;
-        Ok(refresh_points(app, &source)?.own)
+        look_at_repository(app, &source)
     };
     let mut problems = Vec::new();
     for name in names {
         problems.push(match ask(name) {
-            Ok(listing) => listing.damaged.first().map(|error| (error.to_string(), Side::Repository)),
+            Ok(Some(listed)) => listed.own.damaged.first().map(|error| (error.to_string(), Side::Repository)),
+            // Before the very first backup there is nothing to be in trouble.
+            Ok(None) => None,
             // Most of what can be wrong with a look at a repository is wrong with that.
             Err(error) => Some((error.to_string(), error.side().unwrap_or(Side::Repository))),
         });
@@ -38,58 +88,133 @@ pub fn show(app: &App, names: &[String], json: bool) -> Result<u8> {
     let view = exporter.view()?;
     let lines: Vec<SourceStatus> =
         names.iter().zip(problems).map(|(name, problem)| line(&view, name, problem)).collect();
-    if json {
+    let code = exit_status(&lines);
+    let lines = lines.into_iter().filter(|line| !form.quiet || is_wrong(line)).collect::<Vec<_>>();
+    if form.json {
         lines.iter().try_for_each(output::json)?;
-    } else {
-        print(&lines)?;
+    } else if !lines.is_empty() {
+        print(&lines, app.config.timezone)?;
+        print_schedule(app, &lines)?;
     }
-    Ok(u8::from(lines.iter().any(|line| line.problem.is_some())))
+    Ok(code)
+}
+
+/// Whether a promise of the source is not kept, or nobody can tell.
+fn is_wrong(line: &SourceStatus) -> bool {
+    line.is_bad()
+}
+
+/// 0 if every promise is kept or pending, 1 if one is not or nobody can tell.
+fn exit_status(lines: &[SourceStatus]) -> u8 {
+    u8::from(lines.iter().any(is_wrong))
+}
+
+/// What begins next, and what did not begin.
+fn print_schedule(app: &App, lines: &[SourceStatus]) -> Result<()> {
+    let names: Vec<String> = lines.iter().map(|line| line.source.clone()).collect();
+    let (due, now) = (next_runs(app, &names)?, app.clock.wall());
+    for line in lines {
+        for (work, at) in Work::ALL.iter().filter_map(|work| Some((*work, *due.get(&(line.source.clone(), *work))?))) {
+            output::line(&next_run_in_words(&line.source, work, at, (now, app.config.timezone)))?;
+        }
+        if let Some(missed) = missed_in_words(&line.missed_runs) {
+            output::line(&format!("{}: missed since {}: {missed}", line.source, output::time(line.history_since)))?;
+        }
+    }
+    Ok(())
+}
+
+fn next_run_in_words(source: &str, work: Work, at: DateTime<Utc>, (now, zone): (DateTime<Utc>, Tz)) -> String {
+    let seconds = (at - now).as_seconds_f64();
+    let when = output::time_in(at, zone);
+    match seconds {
+        seconds if seconds >= 1.0 => format!("{source}: next {work} {when}, in {}", output::duration(seconds)),
+        seconds if seconds > -1.0 => format!("{source}: next {work} is due now"),
+        seconds => format!("{source}: next {work} was due {when}, {} ago", output::duration(-seconds)),
+    }
+}
+
+/// `2 backups, 1 drill`; none if nothing was missed.
+fn missed_in_words<K: std::fmt::Display>(missed: &BTreeMap<K, u64>) -> Option<String> {
+    let words = missed.iter().filter(|(_, count)| **count > 0);
+    let words: Vec<String> =
+        words.map(|(what, count)| format!("{count} {what}{}", if *count == 1 { "" } else { "s" })).collect();
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 fn line(view: &View, name: &str, problem: Option<(String, Side)>) -> SourceStatus {
     status::of(view, &view.config.sources[name]).with_problem(problem)
 }
 
-fn print(lines: &[SourceStatus]) -> Result<()> {
+/// Objective, promised, measured, of each promise.
+fn rows(line: &SourceStatus, zone: Tz) -> [(&'static str, String, String, Objective); 5] {
+    let (promised, measured) = (&line.objectives, &line.measured);
+    let never = |of: Objective| if line.judged(of) == Judgement::Pending { "not yet" } else { "never" };
+    let shown = |of: Objective, seconds: Option<f64>, promised: f64| match seconds {
+        None => never(of).to_owned(),
+        // A promise must not look kept where it is not.
+        Some(seconds) if line.judged(of) == Judgement::NotMet => beside(seconds, promised, output::duration),
+        Some(seconds) => output::duration(seconds),
+    };
+    let age = match shown(Objective::Rpo, measured.rpo_seconds, promised.rpo_seconds) {
+        age if measured.rpo_seconds.is_some() => format!("{age} old"),
+        _ => "no backup yet".to_owned(),
+    };
+    let drilled = measured.last_passed_drill_time.map_or_else(
+        || never(Objective::DrillInterval).to_owned(),
+        |t| format!("last passed {}", output::time_in(t, zone)),
+    );
+    let oldest = measured
+        .oldest_recovery_point_time
+        .map_or("nothing".to_owned(), |t| format!("back to {}", output::time_in(t, zone)));
+    [
+        ("recovery point (RPO)", output::duration(promised.rpo_seconds), age, Objective::Rpo),
+        (
+            "recovery time (RTO)",
+            output::duration(promised.rto_seconds),
+            shown(Objective::Rto, measured.rto_seconds, promised.rto_seconds),
+            Objective::Rto,
+        ),
+        (
+            "test restore",
+            format!("every {}", output::duration(promised.drill_interval_seconds)),
+            drilled,
+            Objective::DrillInterval,
+        ),
+        ("retention", output::duration(promised.retention_seconds), oldest, Objective::Retention),
+        (
+            "chain length",
+            promised.max_chain_length.to_string(),
+            measured.chain_length.to_string(),
+            Objective::ChainLength,
+        ),
+    ]
+}
+
+/// What a new source waits for, and until when that is no fault.
+fn pending_in_words(line: &SourceStatus, zone: Tz) -> Option<String> {
+    let until = output::time_in(*line.pending.values().min()?, zone);
+    let what = if line.measured.recovery_points == 0 { "no backup yet" } else { "no passed drill yet" };
+    Some(format!("{}: {what}: pending, expected by {until}", line.source))
+}
+
+fn print(lines: &[SourceStatus], zone: Tz) -> Result<()> {
     let mut table = output::table(&["SOURCE", "OBJECTIVE", "PROMISED", "MEASURED", ""]);
-    let shown = |seconds: Option<f64>| seconds.map_or("never".to_owned(), output::duration);
     for line in lines {
-        let (promised, measured, met) = (&line.objectives, &line.measured, &line.met);
-        let drilled =
-            measured.last_passed_drill_time.map_or("never".to_owned(), |t| format!("last passed {}", output::time(t)));
-        let oldest = measured
-            .oldest_recovery_point_time
-            .map_or("nothing".to_owned(), |t| format!("back to {}", output::time(t)));
-        let rows = [
-            (
-                "recovery point (RPO)",
-                output::duration(promised.rpo_seconds),
-                format!("{} old", shown(measured.rpo_seconds)),
-                met.rpo,
-            ),
-            ("recovery time (RTO)", output::duration(promised.rto_seconds), shown(measured.rto_seconds), met.rto),
-            (
-                "test restore",
-                format!("every {}", output::duration(promised.drill_interval_seconds)),
-                drilled,
-                met.drill_interval,
-            ),
-            ("retention", output::duration(promised.retention_seconds), oldest, met.retention),
-            (
-                "chain length",
-                promised.max_chain_length.to_string(),
-                measured.chain_length.to_string(),
-                met.max_chain_length,
-            ),
-        ];
-        for (at, (objective, promised, measured, met)) in rows.into_iter().enumerate() {
+        for (at, (objective, promised, measured, of)) in rows(line, zone).into_iter().enumerate() {
             let source = if at == 0 { line.source.clone() } else { String::new() };
-            let met = if met { "met" } else { "NOT MET" };
-            table.add_row([source, objective.to_owned(), promised, measured, met.to_owned()]);
+            let judged = match line.judged(of) {
+                Judgement::NotMet => "NOT MET",
+                judged => judged.name(),
+            };
+            table.add_row([source, objective.to_owned(), promised, measured, judged.to_owned()]);
         }
     }
     output::line(&table.to_string())?;
     for line in lines {
+        if let Some(pending) = pending_in_words(line, zone) {
+            output::line(&pending)?;
+        }
         if let Some(forecast) = line.forecast_in_words(output::duration) {
             output::line(&format!("{}: a restore would take {forecast}", line.source))?;
         }
@@ -112,4 +237,23 @@ fn print(lines: &[SourceStatus]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn next_runs_and_missed_ones_read_well() {
+        let now = DateTime::from_timestamp(1_769_824_800, 0).unwrap();
+        let said = |seconds| {
+            let at = now + chrono::TimeDelta::seconds(seconds);
+            next_run_in_words("shop", Work::FullBackup, at, (now, Tz::Europe__Berlin))
+        };
+        assert_eq!(said(3_600), "shop: next full backup 2026-01-31T03:00:00Z (2026-01-31 04:00 CET), in 1h");
+        assert_eq!(said(0), "shop: next full backup is due now");
+        assert_eq!(said(-600), "shop: next full backup was due 2026-01-31T01:50:00Z (2026-01-31 02:50 CET), 10m ago");
+        assert_eq!(missed_in_words(&BTreeMap::from([("backup", 0), ("drill", 0)])), None);
+        assert_eq!(missed_in_words(&BTreeMap::from([("backup", 2), ("drill", 1)])).unwrap(), "2 backups, 1 drill");
+    }
 }

@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::destination::{self, Credentials};
 use super::{HostArguments, PointArguments, Session, drill, output};
+use crate::domain::drill::Verdict;
 use crate::error::Result;
 use crate::operations::prove::Scope;
 use crate::operations::verify::verify;
@@ -34,10 +35,14 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
     let app = session.app()?;
     let source = app.source(&arguments.source)?;
     let scope = Scope { accounts: arguments.accounts, assertions: !arguments.no_assertions, ..Scope::default() };
-    let selection = arguments.point.selection();
+    let zone = app.config.timezone;
+    let selection = arguments.point.selection(zone)?;
     let wanted = (&selection, arguments.host.host.as_deref());
     let report = verify(&app, &source, wanted, &against, &scope, &session.context)?;
-    let shown = if session.json { output::json(&report) } else { drill::print(&report, source.engine_name, None) };
-    shown?;
+    if session.json {
+        output::json(&report)?;
+    } else if !session.quiet || report.verdict != Verdict::Passed {
+        drill::print(&report, source.engine_name, None, &report.warnings, zone)?;
+    }
     Ok(report.verdict.exit_code())
 }

@@ -4,6 +4,7 @@
 //! line, column and what to write instead.
 
 mod engines;
+mod labels;
 mod load;
 mod reading;
 mod resolve;
@@ -59,6 +60,17 @@ impl Config {
             feature.source.as_deref() == Some(name)
                 || (feature.repository.is_some() && feature.repository.as_deref() == repository)
         })
+    }
+
+    /// What is promised and not enforced yet, each as one sentence.
+    pub fn not_enforced(&self) -> Vec<String> {
+        let repositories: Vec<String> = self.repositories.keys().map(|name| format!("`{name}`")).collect();
+        vec![format!(
+            "`retention` is not enforced yet: recovery points are kept for at least that long, but older ones are not \
+             removed, so {} {} growing",
+            repositories.join(", "),
+            if repositories.len() == 1 { "keeps" } else { "keep" },
+        )]
     }
 
     /// What is allowed but unwise, each as one sentence.
@@ -120,8 +132,12 @@ pub struct SourceConfig {
     pub name: String,
     /// Name of the repository.
     pub repository: String,
+    /// Name of its SLA.
+    pub sla: String,
     /// What was promised.
     pub objectives: Objectives,
+    /// The operator's own labels for its metrics.
+    pub labels: BTreeMap<String, String>,
     /// When things run.
     pub schedule: Schedule,
     /// What it is and how to reach it.

@@ -6,7 +6,7 @@ use bytesize::ByteSize;
 
 use super::reading::Subject;
 use super::section::Section;
-use super::{Assertion, Question, SandboxConfig, Schedule, SourceConfig, SourceKind, engines, value};
+use super::{Assertion, Question, SandboxConfig, Schedule, SourceConfig, SourceKind, engines, labels, value};
 use crate::domain::sla::Objectives;
 
 const KINDS: [&str; 3] = ["mysql", "influxdb", "files"];
@@ -30,6 +30,7 @@ pub(super) fn source(
         .required("repository", "repository = \"offsite\"", |v| value::reference(v, "repository", names.repositories));
     let sla = section.required("sla", "sla = \"standard\"", |v| value::reference(v, "sla", names.slas));
     let schedule = schedule(section);
+    let labels = labels::labels(section);
     let sandbox = sandbox(name, section);
     let assertions = assertions(section, kind);
 
@@ -45,7 +46,7 @@ pub(super) fn source(
     if schedule.incremental.is_some() {
         section.not_built("schedule", Subject::Service, "`schedule.incremental`");
     }
-    let objectives = sla.and_then(|sla| slas.get(sla.as_str()));
+    let objectives = sla.as_deref().and_then(|sla| slas.get(sla));
     let kind = match kind? {
         "mysql" => mysql.map(|mysql| SourceKind::Mysql(mysql.config)),
         "influxdb" => influxdb.map(|influxdb| SourceKind::Influxdb(influxdb.config)),
@@ -54,7 +55,9 @@ pub(super) fn source(
     Some(SourceConfig {
         name: name.to_owned(),
         repository: repository?,
+        sla: sla?,
         objectives: objectives?.clone(),
+        labels,
         schedule,
         kind: kind?,
         sandbox,

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -45,6 +46,10 @@ impl Monitoring {
         let configuration = directory.join("influxd.toml");
         fs::write(&configuration, settings(directory, http, rpc))
             .or_failed("write the demo's InfluxDB configuration")?;
+        // Under a umask of 0077 nobody but its owner reads it.
+        if let Some((uid, gid)) = owner {
+            chown(&configuration, Some(uid), Some(gid)).or_failed("hand the demo's configuration to the server")?;
+        }
         let mut serving = Command::new(program);
         serving.arg("-config").arg(&configuration).current_dir(directory);
         if let Some((uid, gid)) = owner {

@@ -1,23 +1,26 @@
 //! How much of the time a promise was kept.
 //!
-//! The rule is the one that holds for a single moment, [`Objectives::are_met`]; here it is asked at every moment of the past.
+//! The rule is the one that holds for a single moment, [`Objectives::judge`]; here it is asked at every moment of the past.
 //! Between two moments at which something changes its answer cannot change, so it is asked once per such segment. The
 //! state of the service plays no part: while nobody looked the data was as safe as its recovery points were young, so
-//! downtime counts as met until a promise ran out and as not met from then on.
+//! downtime counts as met until a promise ran out and as not met from then on. Time in which a promise was pending is no part
+//! of the share.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::sla::{CLOCK_SKEW, Measured, Objective, Objectives};
+use super::sla::{CLOCK_SKEW, Judgement, Measured, Objective, Objectives, is_older_than_ledger};
 
 mod achieved;
+mod share;
 
 pub use achieved::{Achieved, Standing};
+pub use share::{JUDGED_FROM_DAYS, Share, Verdict};
 
-/// Share of the window in which each objective was met, 0–1. An objective of which nothing can be said is missing.
-pub type MetRatios = BTreeMap<Objective, f64>;
+/// For how much of the window each objective was met. An objective of which nothing is known is missing.
+pub type MetRatios = BTreeMap<Objective, Share>;
 
 /// Days over which the share is taken.
 pub const WINDOW_DAYS: i64 = 30;
@@ -60,6 +63,10 @@ pub struct Drilled {
 pub struct Facts {
     /// When the source was first seen.
     pub created: DateTime<Utc>,
+    /// When the ledger began: of a source that is older, what was known of its drills is lost.
+    pub ledger_began: DateTime<Utc>,
+    /// Whether there were recovery points that are not among `points`, because they had gone long before.
+    pub had_points: bool,
     /// In the order in which they came into force; the first one counts for the time before it too.
     pub promises: Vec<Promise>,
     /// In any order.
@@ -89,8 +96,24 @@ pub struct Timeline {
 struct Span {
     /// Microseconds since 1970 UTC.
     start: i64,
-    /// One bit per objective, in the order of [`Objective::ALL`].
+    answers: Answers,
+}
+
+/// One bit per objective, in the order of [`Objective::ALL`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Answers {
     met: u8,
+    pending: u8,
+}
+
+impl Answers {
+    fn of(self, objective: Objective) -> Judgement {
+        match bit(objective) {
+            bit if self.met & bit != 0 => Judgement::Met,
+            bit if self.pending & bit != 0 => Judgement::Pending,
+            _ => Judgement::NotMet,
+        }
+    }
 }
 
 impl Timeline {
@@ -99,7 +122,12 @@ impl Timeline {
         let Some(first) = facts.promises.first() else { return Self::default() };
         let mut state = State {
             promised: &first.objectives,
-            measured: Measured { created: Some(facts.created), ..Measured::default() },
+            measured: Measured {
+                created: Some(facts.created),
+                is_history_partial: is_older_than_ledger(facts.created, facts.ledger_began),
+                ever_had_point: facts.had_points,
+                ..Measured::default()
+            },
             points: BTreeSet::new(),
         };
         let from = from.timestamp_micros();
@@ -112,9 +140,9 @@ impl Timeline {
             rest[..together].iter().for_each(|change| state.apply(facts, change.what));
             rest = &rest[together..];
             if at >= from {
-                let met = state.met(at);
-                if spans.last().is_none_or(|span| span.met != met) {
-                    spans.push(Span { start: at, met });
+                let answers = state.answers(at);
+                if spans.last().is_none_or(|span| span.answers != answers) {
+                    spans.push(Span { start: at, answers });
                 }
             }
         }
@@ -122,37 +150,37 @@ impl Timeline {
         Self { spans }
     }
 
-    /// Whether `objective` was met at a moment; none before the timeline begins.
-    pub fn is_met(&self, objective: Objective, at: DateTime<Utc>) -> Option<bool> {
+    /// What could be said of `objective` at a moment; none before the timeline begins.
+    pub fn judged(&self, objective: Objective, at: DateTime<Utc>) -> Option<Judgement> {
         let after = self.spans.partition_point(|span| span.start <= at.timestamp_micros());
-        after.checked_sub(1).map(|last| self.spans[last].met & bit(objective) != 0)
+        after.checked_sub(1).map(|last| self.spans[last].answers.of(objective))
     }
 
-    /// Share of the time from `from` to `to` in which each objective was met; nothing where that is no time or where the
-    /// timeline does not reach back so far.
+    /// For how much of the time from `from` to `to` each objective was met; nothing where the timeline does not reach back so
+    /// far.
     pub fn ratios(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> MetRatios {
         let (from, to) = (from.timestamp_micros(), to.timestamp_micros());
-        if from >= to || self.spans.first().is_none_or(|first| first.start > from) {
+        if self.spans.first().is_none_or(|first| first.start > from) {
             return MetRatios::new();
         }
-        let mut met = Objective::ALL.map(|objective| (objective, 0));
+        let mut shares: MetRatios = Objective::ALL.into_iter().map(|it| (it, Share::default())).collect();
         for (at, span) in self.spans.iter().enumerate() {
             let end = self.spans.get(at + 1).map_or(to, |next| next.start.min(to));
-            let length = (end - span.start.max(from)).max(0);
-            for (objective, sum) in &mut met {
-                if span.met & bit(*objective) != 0 {
-                    *sum += length;
-                }
+            let length = TimeDelta::microseconds((end - span.start.max(from)).max(0));
+            for (objective, share) in &mut shares {
+                share.add(span.answers.of(*objective), length);
             }
         }
-        met.into_iter().map(|(objective, sum)| (objective, sum as f64 / (to - from) as f64)).collect()
+        shares
     }
 
     /// When `objective` was not met between `from` and `to`, in order: beginning and end, and no end where it was still not
     /// met at `to`. Nothing where the timeline does not reach back so far.
     pub fn breaches(&self, objective: Objective, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<Breach> {
         let mut out: Vec<Breach> = Vec::new();
-        for (at, span) in self.spans.iter().enumerate().filter(|(_, span)| span.met & bit(objective) == 0) {
+        for (at, span) in
+            self.spans.iter().enumerate().filter(|(_, span)| span.answers.of(objective) == Judgement::NotMet)
+        {
             let end = self.spans.get(at + 1).map_or(i64::MAX, |next| next.start);
             let (start, end) = (span.start.max(from.timestamp_micros()), (end < to.timestamp_micros()).then_some(end));
             if start >= end.unwrap_or(to.timestamp_micros()) {
@@ -219,6 +247,7 @@ impl<'f> State<'f> {
         match what {
             What::Promised(at) => self.promised = &facts.promises[at].objectives,
             What::Appears(at) => {
+                self.measured.ever_had_point = true;
                 self.points.insert(entry(at));
             }
             What::Goes(at) => {
@@ -240,10 +269,17 @@ impl<'f> State<'f> {
         self.measured.oldest = time(self.points.first());
     }
 
-    fn met(&self, at: i64) -> u8 {
-        let Some(now) = DateTime::from_timestamp_micros(at) else { return 0 };
-        let met = Objective::ALL.into_iter().filter(|it| self.promised.are_met(*it, &self.measured, now));
-        met.fold(0, |mask, objective| mask | bit(objective))
+    fn answers(&self, at: i64) -> Answers {
+        let mut answers = Answers::default();
+        let Some(now) = DateTime::from_timestamp_micros(at) else { return answers };
+        for objective in Objective::ALL {
+            match self.promised.judge(objective, &self.measured, now) {
+                Judgement::Met => answers.met |= bit(objective),
+                Judgement::Pending => answers.pending |= bit(objective),
+                Judgement::NotMet => {}
+            }
+        }
+        answers
     }
 }
 
@@ -295,7 +331,8 @@ fn ages(facts: &Facts, objectives: &Objectives) -> impl Iterator<Item = i64> {
     });
     let of_drills =
         facts.drills.iter().filter(|drill| drill.passed).flat_map(move |drill| limits(drill.ended, interval));
-    of_points.chain(of_drills).chain(limits(facts.created, retention.saturating_add(rpo)))
+    let of_creation = [retention.saturating_add(rpo), rpo, interval].map(|limit| limits(facts.created, limit));
+    of_points.chain(of_drills).chain(of_creation.into_iter().flatten())
 }
 
 #[allow(clippy::cast_possible_truncation)] // a small constant

@@ -8,6 +8,7 @@ pub mod drill;
 pub mod forecast;
 pub mod history;
 pub mod host;
+pub mod local_time;
 pub mod manifest;
 pub mod schedule;
 pub mod sla;

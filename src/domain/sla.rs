@@ -1,9 +1,13 @@
 //! What was promised: the objectives of one SLA.
 
+mod pending;
+
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+
+pub use self::pending::{Judgement, is_older_than_ledger};
 
 /// Promised numbers of a source.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -58,6 +62,10 @@ impl Objective {
 pub struct Measured {
     /// When the source was first seen.
     pub created: Option<DateTime<Utc>>,
+    /// Whether it is older than the ledger: what was known of its drills is lost.
+    pub is_history_partial: bool,
+    /// Whether there ever was a recovery point.
+    pub ever_had_point: bool,
     /// As-of time of the newest recovery point.
     pub newest: Option<DateTime<Utc>>,
     /// As-of time of the oldest.
@@ -118,6 +126,8 @@ mod tests {
         let ago = |h| Some(now - hours(h));
         let good = Measured {
             created: ago(100),
+            is_history_partial: false,
+            ever_had_point: true,
             newest: ago(24),
             oldest: ago(48),
             rto_seconds: Some(5.0 * 3600.0),

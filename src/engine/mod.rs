@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
+use serde::Serialize;
 
 use crate::config::Assertion;
 use crate::domain::drill::Check;
@@ -107,6 +108,8 @@ pub struct LoadOptions {
     pub accounts: bool,
     /// Parallel sessions; 0 means one per CPU.
     pub sessions: usize,
+    /// A throwaway destination of our own: the accounts that it was made with may be replaced.
+    pub fresh: bool,
 }
 
 /// Opens a file of one backup by its path.
@@ -144,6 +147,19 @@ pub struct Inspection {
     pub more: Vec<String>,
 }
 
+/// What a load did about accounts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct AccountsLoaded {
+    /// Whether they were asked for; otherwise none was touched.
+    pub asked: bool,
+    /// How many are there as the backup promises.
+    pub restored: usize,
+    /// Those that the destination had before, with another password or other rights, and kept.
+    pub kept: Vec<String>,
+    /// Those that the destination refused.
+    pub refused: Vec<String>,
+}
+
 /// What a load says beyond success.
 #[derive(Debug, Clone, Default)]
 pub struct LoadReport {
@@ -153,6 +169,8 @@ pub struct LoadReport {
     pub bytes: u64,
     /// What the destination lacks, so that something of the backup could not come back: says nothing about the backup.
     pub lacking: Vec<String>,
+    /// What was done about accounts; none where nothing was to be done.
+    pub accounts: Option<AccountsLoaded>,
 }
 
 /// The code that knows a kind of source.

@@ -55,12 +55,15 @@ macro_rules! metrics {
 }
 
 metrics! {
-    SOURCE_INFO Gauge "backup_sla_source_info" "1" ["source" "kind" "repository"]
-        "Always 1; what the source is and where its backups are kept."
+    SOURCE_INFO Gauge "backup_sla_source_info" "1" ["source" "kind" "engine" "repository" "sla"]
+        "Always 1; what the source is, where its backups are kept, what is promised, and the operator's own labels. `kind` is an old name of `engine`."
     SOURCE_CREATED Gauge "backup_sla_source_created_timestamp_seconds" "seconds" ["source"]
         "When the ledger first heard of the source, or the time of its oldest recovery point if that is older; 0 if never."
     SOURCE_RETIRED Gauge "backup_sla_source_retired" "1" ["source"]
         "1 if the source is no longer configured; then only its info, creation and recovery points are exported."
+
+    SOURCE_PENDING Gauge "backup_sla_source_pending" "1" ["source"]
+        "1 while the first backup or the first drill of a new source is not due yet: what is pending has no backup_sla_objective_met."
 
     RPO_OBJECTIVE Gauge "backup_sla_rpo_objective_seconds" "seconds" ["source"]
         "Promised: largest age of the newest restorable recovery point."
@@ -82,7 +85,7 @@ metrics! {
     OLDEST_RECOVERY_POINT_TIMESTAMP Gauge "backup_sla_oldest_recovery_point_timestamp_seconds" "seconds" ["source"]
         "As-of time of the oldest recovery point that the repository lists; 0 if there is none."
     RECOVERY_POINT_AGE Gauge "backup_sla_recovery_point_age_seconds" "seconds" ["source"]
-        "Age of the newest recovery point at the scrape, for people (alerts use the timestamp); 0 if there is none."
+        "Age of the newest recovery point at the scrape, for people (alerts use the timestamp); absent if there is none."
     RECOVERY_POINTS Gauge "backup_sla_recovery_points" "1" ["source" "kind"]
         "Recovery points that the repository lists."
 
@@ -93,6 +96,8 @@ metrics! {
         "Backups begun since the ledger exists."
     BACKUP_FAILURES Counter "backup_sla_backup_failures_total" "1" ["source" "kind"]
         "Backups that failed or were interrupted since the ledger exists."
+    BACKUP_ADDED_BYTES Counter "backup_sla_backup_added_bytes_total" "bytes" ["source" "kind"]
+        "Bytes that backups added to the repository since the ledger exists."
     BACKUP_LAST_RUN_SUCCESS Gauge "backup_sla_backup_last_run_success" "1" ["source"]
         "1 if the last finished backup succeeded, 0 if it did not or there was none."
     BACKUP_LAST_START Gauge "backup_sla_backup_last_start_timestamp_seconds" "seconds" ["source" "kind"]
@@ -150,14 +155,16 @@ metrics! {
         "Passed drills that the forecast rests on; 0 if there is no forecast."
 
     OBJECTIVE_MET Gauge "backup_sla_objective_met" "1" ["source" "objective"]
-        "1 if the objective is met now: rpo, rto (last measured one), retention, drill_interval, chain_length."
+        "1 if the objective is met now, 0 if not, absent while it is pending: rpo, rto (last measured one), retention, drill_interval, chain_length."
     OBJECTIVE_MET_RATIO Gauge "backup_sla_objective_met_ratio" "ratio" ["source" "objective" "window"]
-        "Share of the window, or of the time since the source was first seen, in which the objective was met."
+        "Share of the window, or of the time since the source was first seen, in which the objective was met; time in which it was pending does not count, and where there was no other the share is absent."
+    OBJECTIVE_MET_RATIO_JUDGED Gauge "backup_sla_objective_met_ratio_judged" "1" ["source" "objective" "window"]
+        "1 if backup_sla_objective_met_ratio rests on enough time to be judged: 7 days, or more lost than the whole window allows."
 
     REPOSITORY_UP Gauge "backup_sla_repository_up" "1" ["repository"]
         "1 if the repository could be read when it was last tried; absent until it was."
     REPOSITORY_CHECK_SUCCESS Gauge "backup_sla_repository_check_success" "1" ["repository"]
-        "1 if the last integrity check found nothing wrong, 0 if it did or there was none (see the timestamp)."
+        "1 if the last integrity check found nothing wrong, 0 if it did; absent before the first one."
     REPOSITORY_CHECK_TIMESTAMP Gauge "backup_sla_repository_check_timestamp_seconds" "seconds" ["repository"]
         "When the last integrity check ended; 0 if there was none."
     REPOSITORY_SIZE Gauge "backup_sla_repository_size_bytes" "bytes" ["repository"]

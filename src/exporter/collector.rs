@@ -3,6 +3,8 @@
 //! Everything is built anew each time: no series of a removed source stays behind, and a series that exists now was there,
 //! at 0, before its first event.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 
 use super::catalogue as m;
@@ -13,10 +15,10 @@ use super::service_state::{Progress, RepositoryState, SchedulerState};
 use crate::config::SourceConfig;
 use crate::domain::drill::{Stage, Verdict};
 use crate::domain::forecast::Forecast;
-use crate::domain::history::MetRatios;
+use crate::domain::history::{MetRatios, Verdict as ShareVerdict};
 use crate::domain::manifest::BackupKind;
 use crate::domain::schedule::Work;
-use crate::domain::sla::Objective;
+use crate::domain::sla::{Judgement, Measured, Objective};
 use crate::ledger::{BackupFigures, DrillFigures, Operation, Outcome, SourceFigures};
 
 /// Write down all samples of one scrape that `out` wants.
@@ -30,8 +32,10 @@ pub fn collect_momentary(view: &View, mut out: Exposition) -> Exposition {
     let View { config, service, snapshot: ledger, now, .. } = view;
     for name in config.sources.keys() {
         let newest = ledger.sources.get(name).and_then(|figures| figures.points.newest);
-        let age = newest.map_or(0.0, |as_of| timestamp(Some(*now)) - timestamp(Some(as_of)));
-        out.set(&m::RECOVERY_POINT_AGE, &[name], age);
+        // What is not there has no age; 0 would look like the youngest of all.
+        if let Some(as_of) = newest {
+            out.set(&m::RECOVERY_POINT_AGE, &[name], timestamp(Some(*now)) - timestamp(Some(as_of)));
+        }
     }
     for (name, repository) in service.repositories.iter().filter(|(name, _)| config.repositories.contains_key(*name)) {
         repository_state(&mut out, name, repository);
@@ -53,10 +57,8 @@ pub fn collect_momentary(view: &View, mut out: Exposition) -> Exposition {
 
 /// As [`collect`], of what changes as time passes and is too much to be written at every scrape.
 pub fn collect_timed(view: &View, mut out: Exposition) -> Exposition {
-    let unknown = SourceFigures::default();
     for source in view.config.sources.values() {
-        let figures = view.snapshot.sources.get(&source.name).unwrap_or(&unknown);
-        promises_kept(&mut out, source, figures, view.now);
+        promises_kept(&mut out, source, &view.snapshot.measured(&source.name), view.now);
     }
     out
 }
@@ -69,10 +71,13 @@ pub fn collect_lasting(view: &View, mut out: Exposition) -> Exposition {
     out.counting_since(timestamp(Some(ledger.created)));
     for source in config.sources.values() {
         let figures = ledger.sources.get(&source.name).unwrap_or(&unknown);
-        identity(&mut out, &source.name, (source.kind.name(), &source.repository), figures, false);
+        let kind = source.kind.name();
+        let info = [source.name.as_str(), kind, kind, &source.repository, &source.sla];
+        identity(&mut out, info, &source.labels, figures);
+        out.set(&m::SOURCE_RETIRED, &[&source.name], 0.0);
         objectives(&mut out, source);
         points(&mut out, &source.name, figures);
-        promises_kept_so_far(&mut out, &source.name, met_ratios.get(&source.name));
+        promises_kept_so_far(&mut out, source, met_ratios.get(&source.name));
         backups(&mut out, &source.name, figures);
         drills(&mut out, &source.name, &figures.drills);
         forecast(&mut out, &source.name, forecasts.get(&source.name));
@@ -81,7 +86,10 @@ pub fn collect_lasting(view: &View, mut out: Exposition) -> Exposition {
     }
     let retired = ledger.sources.iter().filter(|(name, _)| !config.sources.contains_key(*name));
     for (name, figures) in retired {
-        identity(&mut out, name, (&figures.kind, &figures.repository), figures, true);
+        // Of what was promised and labelled only the configuration knew.
+        let info = [name.as_str(), &figures.kind, &figures.kind, &figures.repository, ""];
+        identity(&mut out, info, &BTreeMap::new(), figures);
+        out.set(&m::SOURCE_RETIRED, &[name], 1.0);
     }
     let last = ledger.test_pages.last.as_ref();
     out.set(&m::TEST_PAGE_RAISED, &[], timestamp(last.map(|page| page.raised)));
@@ -93,17 +101,11 @@ pub fn collect_lasting(view: &View, mut out: Exposition) -> Exposition {
 
 const KINDS: [(BackupKind, &str); 2] = [(BackupKind::Full, "full"), (BackupKind::Incremental, "incremental")];
 
-/// What is exported of a source that is no longer configured too.
-fn identity(
-    out: &mut Exposition,
-    name: &str,
-    (kind, repository): (&str, &str),
-    figures: &SourceFigures,
-    is_retired: bool,
-) {
-    out.set(&m::SOURCE_INFO, &[name, kind, repository], 1.0);
+/// What is exported of a source that is no longer configured too; `info` are the values of the labels of its info.
+fn identity(out: &mut Exposition, info: [&str; 5], labels: &BTreeMap<String, String>, figures: &SourceFigures) {
+    let name = info[0];
+    out.set_with(&m::SOURCE_INFO, &info, labels, 1.0);
     out.set(&m::SOURCE_CREATED, &[name], timestamp(figures.created));
-    out.set(&m::SOURCE_RETIRED, &[name], truth(is_retired));
     for (kind, label) in KINDS {
         out.set(&m::RECOVERY_POINTS, &[name, label], whole(figures.points.by_kind.get(&kind).copied().unwrap_or(0)));
     }
@@ -119,19 +121,34 @@ fn objectives(out: &mut Exposition, source: &SourceConfig) {
     out.set(&m::SLO_OBJECTIVE, &name, promised.objective_ratio);
 }
 
-fn promises_kept(out: &mut Exposition, source: &SourceConfig, figures: &SourceFigures, now: DateTime<Utc>) {
-    let measured = figures.measured();
+fn promises_kept(out: &mut Exposition, source: &SourceConfig, measured: &Measured, now: DateTime<Utc>) {
+    let mut is_pending = false;
     for objective in Objective::ALL {
-        let met = source.objectives.are_met(objective, &measured, now);
+        let met = match source.objectives.judge(objective, measured, now) {
+            Judgement::Met => true,
+            Judgement::NotMet => false,
+            // Neither: no series.
+            Judgement::Pending => {
+                is_pending = true;
+                continue;
+            }
+        };
         out.set(&m::OBJECTIVE_MET, &[&source.name, objective.name()], truth(met));
     }
+    out.set(&m::SOURCE_PENDING, &[&source.name], truth(is_pending));
 }
 
-/// What is not known counts as not met: a promise that nobody can prove was not kept.
-fn promises_kept_so_far(out: &mut Exposition, source: &str, ratios: Option<&MetRatios>) {
+/// What is not known counts as not met: a promise that nobody can prove was not kept. Where there was only time in which it
+/// was pending, there is no share.
+fn promises_kept_so_far(out: &mut Exposition, source: &SourceConfig, ratios: Option<&MetRatios>) {
     for objective in Objective::ALL {
-        let ratio = ratios.and_then(|ratios| ratios.get(&objective)).copied().unwrap_or(0.0);
-        out.set(&m::OBJECTIVE_MET_RATIO, &[source, objective.name(), "30d"], ratio);
+        let share = ratios.and_then(|ratios| ratios.get(&objective));
+        let labels = [source.name.as_str(), objective.name(), "30d"];
+        if let Some(ratio) = share.map_or(Some(0.0), |share| share.ratio()) {
+            out.set(&m::OBJECTIVE_MET_RATIO, &labels, ratio);
+        }
+        let verdict = share.map(|share| share.verdict(source.objectives.objective_ratio));
+        out.set(&m::OBJECTIVE_MET_RATIO_JUDGED, &labels, truth(verdict != Some(ShareVerdict::NotYet)));
     }
 }
 
@@ -161,6 +178,7 @@ fn backups(out: &mut Exposition, source: &str, figures: &SourceFigures) {
         let labels = [source, label];
         out.set(&m::BACKUPS, &labels, whole(backups.attempts));
         out.set(&m::BACKUP_FAILURES, &labels, whole(backups.failures));
+        out.set(&m::BACKUP_ADDED_BYTES, &labels, backups.added_bytes);
         out.set(&m::BACKUP_LAST_START, &labels, timestamp(backups.last_start));
         let last = backups.last_success.as_ref();
         out.set(&m::BACKUP_LAST_SUCCESS, &labels, timestamp(last.and_then(|run| run.ended)));
@@ -237,9 +255,12 @@ fn repository_state(out: &mut Exposition, name: &str, repository: &RepositorySta
         (&m::ENCRYPTION_KEY_AVAILABLE, repository.key_available.map(truth)),
         (&m::REPOSITORY_SIZE, repository.size_bytes.map(whole)),
         (&m::REPOSITORY_AVAILABLE, repository.available_bytes.map(whole)),
-        // A repository that can be read and was never checked says so: never happened is 0.
-        (&m::REPOSITORY_CHECK_SUCCESS, repository.up.map(|_| 0.0)),
-        (&m::REPOSITORY_CHECK_TIMESTAMP, repository.up.map(|_| 0.0)),
+        // A repository that can be read and was never checked says so: never happened is 0. Without a check there is no result.
+        (&m::REPOSITORY_CHECK_SUCCESS, repository.last_check.map(|(is_good, _)| truth(is_good))),
+        (
+            &m::REPOSITORY_CHECK_TIMESTAMP,
+            repository.up.map(|_| timestamp(repository.last_check.map(|(_, ended)| ended))),
+        ),
     ];
     for (metric, value) in known {
         if let Some(value) = value {

@@ -98,6 +98,24 @@ impl Exposition {
         });
     }
 
+    /// The same with labels of the operator's own behind those of the declaration.
+    pub fn set_with(
+        &mut self,
+        metric: &'static Metric,
+        labels: &[&str],
+        more: &std::collections::BTreeMap<String, String>,
+        value: f64,
+    ) {
+        self.set(metric, labels, value);
+        if self.wanted[metric.place]
+            && let Some(sample) = self.families[metric.place].metrics.last_mut()
+        {
+            let mut all = sample.take_label();
+            all.extend(more.iter().map(|(name, value)| pair(name, value)));
+            sample.set_label(all);
+        }
+    }
+
     /// Add one summary; `quantiles` are pairs of quantile (0–1) and value.
     pub fn summarize(
         &mut self,
@@ -128,13 +146,8 @@ impl Exposition {
         if !self.wanted[metric.place] {
             return;
         }
-        let pair = |(name, value): (&&str, &&str)| {
-            let mut pair = proto::LabelPair::default();
-            pair.set_name((*name).to_owned());
-            pair.set_value((*value).to_owned());
-            pair
-        };
-        let mut sample = proto::Metric::from_label(metric.labels.iter().zip(labels).map(pair).collect());
+        let labels = metric.labels.iter().zip(labels).map(|(name, value)| pair(name, value));
+        let mut sample = proto::Metric::from_label(labels.collect());
         fill(&mut sample);
         let family = &mut self.families[metric.place];
         family.metrics.push(sample);
@@ -155,6 +168,13 @@ impl Exposition {
         let end = self.format.end();
         self.into_families().map(|family| family.text).collect::<String>() + end
     }
+}
+
+fn pair(name: &str, value: &str) -> proto::LabelPair {
+    let mut pair = proto::LabelPair::default();
+    pair.set_name(name.to_owned());
+    pair.set_value(value.to_owned());
+    pair
 }
 
 fn write(metric: &'static Metric, samples: Samples, format: Format) -> String {

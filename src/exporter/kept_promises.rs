@@ -57,3 +57,36 @@ impl KeptPromises {
         Ok(ratios)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exporter::tests::SetClock;
+    use crate::exporter::tests::kept_promises::hourly;
+    use crate::ledger::{Operation, Outcome, RunResult, RunStart};
+
+    #[tokio::test]
+    async fn only_sources_whose_history_changed_are_read_again() {
+        let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+        let (ledger, _) = hourly(dir.path(), &clock, 3).await;
+        let mut kept = KeptPromises::default();
+        let begin = ledger.snapshot().await.unwrap();
+        let first = kept.ratios(&ledger, &begin).await.unwrap();
+        assert_eq!(first.len(), 3);
+        clock.advance(61);
+        let start = RunStart { source: "source1".into(), operation: Operation::Drill, kind: None };
+        let run = ledger.begin(&start).await.unwrap();
+        ledger.finish(&run, &RunResult::new(Outcome::Passed, 1.0)).await.unwrap();
+        let later = ledger.snapshot().await.unwrap();
+        let second = kept.ratios(&ledger, &later).await.unwrap();
+        let read: Vec<bool> = kept.sources.values().map(|known| known.made == later.taken).collect();
+        assert_eq!(read, [false, true, false]);
+        assert_ne!(first["source0"], second["source0"], "time goes on for those that were not read, too");
+        // A clock that was put back makes another past of what was read after that time.
+        clock.advance(-30);
+        let back = ledger.snapshot().await.unwrap();
+        kept.ratios(&ledger, &back).await.unwrap();
+        let made: Vec<DateTime<Utc>> = kept.sources.values().map(|known| known.made).collect();
+        assert_eq!(made, [begin.taken, back.taken, begin.taken]);
+    }
+}

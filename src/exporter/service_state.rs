@@ -90,6 +90,8 @@ pub struct RepositoryState {
     pub size_bytes: Option<u64>,
     /// Bytes free where it is.
     pub available_bytes: Option<u64>,
+    /// Whether the last integrity check found nothing wrong, and when it ended; none before the first.
+    pub last_check: Option<(bool, DateTime<Utc>)>,
 }
 
 impl ServiceState {

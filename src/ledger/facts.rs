@@ -21,6 +21,14 @@ impl Ledger {
             .await
             .map_err(failed)?;
         let Some(created) = created else { return Ok(None) };
+        let began =
+            sqlx::query_scalar("SELECT created_at FROM ledger_origin").fetch_one(&mut *tx).await.map_err(failed)?;
+        let gone: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM point_lifetimes WHERE source = ? AND gone_at <= ?")
+            .bind(source)
+            .bind(stored::micros(from))
+            .fetch_one(&mut *tx)
+            .await
+            .map_err(failed)?;
         let promised = sqlx::query("SELECT * FROM promises WHERE source = ? ORDER BY revision")
             .bind(source)
             .fetch_all(&mut *tx)
@@ -37,6 +45,8 @@ impl Ledger {
         .map_err(failed)?;
         Ok(Some(Facts {
             created: stored::time(created)?,
+            ledger_began: stored::time(began)?,
+            had_points: gone > 0,
             promises: promised.iter().map(promises::promise).collect::<Result<_>>()?,
             points: points.iter().map(lifetime).collect::<Result<_>>()?,
             drills: drills(&mut tx, source, from).await?,

@@ -17,7 +17,7 @@ use super::stored::{self, column};
 use super::test_pages::{TestPages, read_test_pages};
 use crate::domain::manifest::BackupKind;
 use crate::domain::schedule::Work;
-use crate::domain::sla::Measured;
+use crate::domain::sla::{Measured, is_older_than_ledger};
 use crate::error::Result;
 
 /// Days over which the RTO percentiles are taken.
@@ -66,24 +66,25 @@ pub struct SourceFigures {
 }
 
 impl LedgerSnapshot {
+    /// What the promises of `source` are held against.
+    pub fn measured(&self, source: &str) -> Measured {
+        let Some(figures) = self.sources.get(source) else { return Measured::default() };
+        Measured {
+            created: figures.created,
+            is_history_partial: figures.created.is_some_and(|created| is_older_than_ledger(created, self.created)),
+            ever_had_point: figures.points.ever,
+            newest: figures.points.newest,
+            oldest: figures.points.oldest,
+            rto_seconds: figures.drills.last_measured.as_ref().and_then(|run| run.rto_seconds),
+            last_passed_drill: figures.drills.last_passed.as_ref().and_then(|run| run.ended),
+            chain_length: figures.points.chain_length,
+        }
+    }
+
     /// Whether recovery points of a source are older than this ledger: there was another one, and its history is lost.
     pub fn is_history_partial(&self, source: &str) -> bool {
         let first = |figures: &SourceFigures| figures.points.first_finished;
         self.sources.get(source).and_then(first).is_some_and(|finished| finished < self.created)
-    }
-}
-
-impl SourceFigures {
-    /// What promises are held against.
-    pub fn measured(&self) -> Measured {
-        Measured {
-            created: self.created,
-            newest: self.points.newest,
-            oldest: self.points.oldest,
-            rto_seconds: self.drills.last_measured.as_ref().and_then(|run| run.rto_seconds),
-            last_passed_drill: self.drills.last_passed.as_ref().and_then(|run| run.ended),
-            chain_length: self.points.chain_length,
-        }
     }
 }
 
@@ -98,6 +99,8 @@ pub struct PointFigures {
     pub newest_of: BTreeMap<BackupKind, DateTime<Utc>>,
     /// As-of time of the oldest.
     pub oldest: Option<DateTime<Utc>>,
+    /// Whether there ever was one.
+    pub ever: bool,
     /// When the first of them was published; its as-of time is earlier.
     pub first_finished: Option<DateTime<Utc>>,
     /// As-of time of the newest whose newest verdict is `passed`.
@@ -113,6 +116,8 @@ pub struct BackupFigures {
     pub attempts: u64,
     /// Failed or interrupted, ever.
     pub failures: u64,
+    /// Bytes that they added to the repository, ever.
+    pub added_bytes: f64,
     /// When the last one began.
     pub last_start: Option<DateTime<Utc>>,
     /// The last one that succeeded.
@@ -203,6 +208,7 @@ impl Ledger {
         read_points(&mut tx, &mut sources).await?;
         read_verified(&mut tx, &mut sources).await?;
         let last = read_counters(&mut tx, &mut sources).await?;
+        read_added_bytes(&mut tx, &mut sources).await?;
         read_last_runs(&mut tx, &mut sources, &last).await?;
         read_rto_window(&mut tx, &mut sources, taken).await?;
         read_running(&mut tx, &mut sources).await?;
@@ -264,6 +270,10 @@ async fn read_points(tx: &mut SqliteConnection, sources: &mut Sources) -> Result
         let finished = stored::time(column(&row, "finished")?)?;
         points.first_finished = Some(points.first_finished.map_or(finished, |known| known.min(finished)));
         points.newest = points.newest.max(Some(newest));
+    }
+    let ever = "SELECT name FROM sources s WHERE EXISTS (SELECT 1 FROM point_lifetimes l WHERE l.source = s.name)";
+    for row in rows(tx, ever).await? {
+        sources.entry(column(&row, "name")?).or_default().points.ever = true;
     }
     let newest = "SELECT p.source AS source, p.chain_length AS chain_length FROM points p \
          JOIN (SELECT source, MAX(as_of) AS newest FROM points GROUP BY source) n \
@@ -330,6 +340,18 @@ async fn read_counters(tx: &mut SqliteConnection, sources: &mut Sources) -> Resu
         }
     }
     Ok(last)
+}
+
+async fn read_added_bytes(tx: &mut SqliteConnection, sources: &mut Sources) -> Result<()> {
+    // As a floating point number, which a counter is in the end: what a sum of integers is differs from product to product.
+    let added = "SELECT source, kind, SUM(added_bytes + 0e0) AS added FROM runs \
+         WHERE operation = 'backup' GROUP BY source, kind";
+    for row in rows(tx, added).await? {
+        let kind = stored::kind(column(&row, "kind")?)?.unwrap_or(BackupKind::Full);
+        let backups = sources.entry(column(&row, "source")?).or_default().backups.entry(kind).or_default();
+        backups.added_bytes += column::<f64>(&row, "added")?;
+    }
+    Ok(())
 }
 
 /// Read those runs. What is "last" in any sense is among them: in the order in which their results were written, a later

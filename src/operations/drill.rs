@@ -129,7 +129,7 @@ fn restore_and_prove(
     let access = instance.access().clone();
     let at = source.engine.destination(&spec, &access);
     let scope = Scope::all();
-    let options = LoadOptions { accounts: true, ..LoadOptions::default() };
+    let options = LoadOptions { accounts: true, fresh: true, ..LoadOptions::default() };
     let result = restore::load(source, point, &at, &options, stages, context).and_then(|loaded| {
         let proof = restore::check(source, point, &at, &scope, stages, context)?;
         Ok((loaded, proof))

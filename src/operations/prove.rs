@@ -15,6 +15,8 @@ pub struct Scope {
     pub tables: Vec<String>,
     /// Accounts and grants too.
     pub accounts: bool,
+    /// Accounts that are not compared: the load left them as the destination has them, and said so.
+    pub kept_accounts: Vec<String>,
     /// The operator's assertions too.
     pub assertions: bool,
     /// What is there beyond the promise is no difference, only worth a word: the destination had it before.
@@ -33,9 +35,8 @@ impl Scope {
             scoped.tables.retain(|table| self.tables.contains(&table.name));
             scoped.objects.clear();
         }
-        if !self.accounts {
-            scoped.objects.retain(|object| object.kind != ObjectKind::Account);
-        }
+        let left_out = |name: &String| !self.accounts || self.kept_accounts.contains(name);
+        scoped.objects.retain(|object| object.kind != ObjectKind::Account || !left_out(&object.name));
         scoped
     }
 }

@@ -11,8 +11,8 @@ use super::select::{Selection, open, select};
 use super::stages::Stages;
 use crate::app::{App, Source};
 use crate::domain::drill::{Check, Stage};
-use crate::domain::manifest::RecoveryPointId;
-use crate::engine::{Destination, LoadOptions, LoadReport, StoredPoint};
+use crate::domain::manifest::{FileRole, RecoveryPointId};
+use crate::engine::{AccountsLoaded, Destination, LoadOptions, LoadReport, StoredPoint};
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{Operation, Outcome, RunResult};
 use crate::run_context::RunContext;
@@ -51,6 +51,9 @@ pub struct RestoreReport {
     pub stages: BTreeMap<Stage, f64>,
     /// Every comparison.
     pub checks: Vec<Check>,
+    /// What was done about accounts; none where the backup has none or they were not asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accounts: Option<AccountsLoaded>,
     /// What a reader should know.
     pub warnings: Vec<String>,
 }
@@ -125,6 +128,7 @@ fn bring_back(
         duration_seconds: 0.0,
         stages: BTreeMap::new(),
         checks: Vec::new(),
+        accounts: loaded.accounts.clone().or_else(|| left_out(&point, &options)),
         warnings: [selected.warnings(), loaded.warnings].concat(),
     };
     if request.verify {
@@ -132,6 +136,7 @@ fn bring_back(
         let scope = Scope {
             tables: options.tables.clone(),
             accounts: options.accounts,
+            kept_accounts: loaded.accounts.map(|accounts| accounts.kept).unwrap_or_default(),
             assertions: false,
             may_have_more: options.overwrite,
         };
@@ -147,4 +152,9 @@ fn bring_back(
     report.duration_seconds = stages.total().as_secs_f64();
     report.stages = stages.seconds();
     Ok(report)
+}
+
+/// A restore that leaves accounts out which the backup has says so.
+fn left_out(point: &StoredPoint, options: &LoadOptions) -> Option<AccountsLoaded> {
+    (!options.accounts && point.manifest.file(FileRole::Accounts).is_some()).then(AccountsLoaded::default)
 }

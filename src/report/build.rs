@@ -9,7 +9,7 @@ use super::{
     Absence, BackupCount, BreachReport, DrillDays, DrillReport, Failure, ObjectiveReport, Promised, Reached,
     SourceReport,
 };
-use crate::domain::history::{Breach, Facts, MetRatios, Promise, Timeline};
+use crate::domain::history::{Breach, Facts, MetRatios, Promise, Share, Timeline, Verdict};
 use crate::domain::manifest::BackupKind;
 use crate::domain::sla::Objective;
 use crate::ledger::{ConfiguredPeriod, MissedRuns, Operation, Outcome, ReportedRun, Run};
@@ -167,7 +167,12 @@ fn one_objective(
     breaches: Vec<Breach>,
     known: &Records<'_>,
 ) -> ObjectiveReport {
-    let met_ratio = ratios.get(&objective).copied();
+    let share = ratios.get(&objective).copied();
+    let is_kept = share.and_then(|share| match share.verdict(target_ratio) {
+        Verdict::Enough => Some(true),
+        Verdict::TooLittle => Some(false),
+        Verdict::NotYet => None,
+    });
     let breach = |breach: Breach| BreachReport {
         start: breach.start,
         end: breach.end,
@@ -176,9 +181,11 @@ fn one_objective(
     };
     ObjectiveReport {
         objective: objective.name(),
-        met_ratio,
+        met_ratio: share.and_then(Share::ratio),
+        judged_days: share.map(Share::judged_days),
+        is_judged: share.is_some_and(|share| share.verdict(target_ratio) != Verdict::NotYet),
         target_ratio,
-        is_kept: met_ratio.map(|ratio| ratio >= target_ratio),
+        is_kept,
         breaches: breaches.into_iter().map(breach).collect(),
     }
 }

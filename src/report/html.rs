@@ -33,9 +33,7 @@ pub fn render(report: &SlaReport) -> String {
                     @if report.sources.is_empty() {
                         p.verdict { "No source was known in this time." }
                     } @else {
-                        p.verdict.(if report.kept() == report.sources.len() { "good" } else { "bad" }) {
-                            (report.kept()) " of " (counted(report.sources.len(), "source")) " kept every promise."
-                        }
+                        p.verdict.(color(report)) { (report.sentence()) }
                     }
                     (summary(report))
                     (evidence(report))
@@ -48,12 +46,20 @@ pub fn render(report: &SlaReport) -> String {
     .into_string()
 }
 
-fn kept(is_kept: Option<bool>) -> Markup {
+fn color(report: &SlaReport) -> &'static str {
+    match (report.kept() == report.sources.len(), report.is_bad()) {
+        (true, _) => "good",
+        (false, true) => "bad",
+        (false, false) => "unsure",
+    }
+}
+
+fn kept(is_kept: Option<bool>, words: &str) -> Markup {
     html! {
         @match is_kept {
-            Some(true) => span.good { "yes" },
-            Some(false) => span.bad { "no" },
-            None => span.unsure { "unknown" },
+            Some(true) => span.good { (words) },
+            Some(false) => span.bad { (words) },
+            None => span.unsure { (words) },
         }
     }
 }
@@ -73,7 +79,7 @@ fn summary(report: &SlaReport) -> Markup {
                             td.number.(if objective.is_kept == Some(false) { "bad" } else { "" }) { (share(objective)) }
                         }
                         td.number { (source.drills.iter().filter(|it| it.verdict == "passed").count()) " of " (source.drills.len()) }
-                        td { (kept(source.kept())) }
+                        td { (kept(source.kept(), &source.kept_in_words())) }
                     }
                 }
             }
@@ -141,7 +147,7 @@ fn objectives(source: &SourceReport) -> Markup {
                         th scope="row" { (title(objective.objective)) }
                         td { (promised) } td { (achieved) }
                         td.number { (share(objective)) } td.number { (percent(objective.target_ratio)) }
-                        td { (kept(objective.is_kept)) }
+                        td { (kept(objective.is_kept, &objective.kept_in_words())) }
                     }
                 }
             }

@@ -27,7 +27,7 @@ fn write(out: &mut String, report: &SlaReport) -> std::fmt::Result {
     )?;
     match report.sources.len() {
         0 => writeln!(out, "**No source was known in this time.**\n")?,
-        known => writeln!(out, "**{} of {} kept every promise.**\n", report.kept(), counted(known, "source"))?,
+        _ => writeln!(out, "**{}**\n", report.sentence())?,
     }
     summary(out, report)?;
     evidence(out, report)?;
@@ -70,7 +70,7 @@ fn summary(out: &mut String, report: &SlaReport) -> std::fmt::Result {
             write!(out, " {} |", share(objective))?;
         }
         let passed = source.drills.iter().filter(|drill| drill.verdict == "passed").count();
-        let kept = kept(source.kept());
+        let kept = kept(&source.kept_in_words());
         writeln!(out, " {passed} of {} | {kept} |", source.drills.len())?;
     }
     writeln!(out)
@@ -125,7 +125,7 @@ fn one_source(out: &mut String, source: &SourceReport) -> std::fmt::Result {
     }
     writeln!(out, "\n| Objective | Promised | Achieved | Met | Needed | Kept |\n|---|---|---|---:|---:|---|")?;
     for objective in &source.objectives {
-        let kept = kept(objective.is_kept);
+        let kept = kept(&objective.kept_in_words());
         let (promised, achieved) = both(objective.objective, source);
         let needed = percent(objective.target_ratio);
         writeln!(
@@ -240,12 +240,8 @@ fn missed(out: &mut String, source: &SourceReport) -> std::fmt::Result {
     writeln!(out)
 }
 
-fn kept(is_kept: Option<bool>) -> &'static str {
-    match is_kept {
-        Some(true) => "yes",
-        Some(false) => "**no**",
-        None => "unknown",
-    }
+fn kept(words: &str) -> String {
+    if words == "no" { format!("**{words}**") } else { words.to_owned() }
 }
 
 /// Since when records are sealed.
@@ -340,7 +336,8 @@ pub(super) fn promise(promised: &Promised) -> String {
 
 /// `99.8 %`.
 pub(super) fn share(objective: &ObjectiveReport) -> String {
-    objective.met_ratio.map_or_else(|| "unknown".to_owned(), percent)
+    let none = if objective.too_early().is_some() { "pending" } else { "unknown" };
+    objective.met_ratio.map_or_else(|| none.to_owned(), percent)
 }
 
 /// An objective for people.

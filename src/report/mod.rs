@@ -17,7 +17,9 @@ mod tests;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
+use crate::domain::history::JUDGED_FROM_DAYS;
 use crate::domain::manifest::BackupKind;
+use crate::exporter::pages::words::counted;
 use crate::ledger::{ChainHead, MissedRuns, SealFault, TableTotals, TestPage};
 
 pub use month::Month;
@@ -129,11 +131,15 @@ pub struct Promised {
 pub struct ObjectiveReport {
     /// Its name in metrics.
     pub objective: &'static str,
-    /// Share of the time in which it was met; none where nothing can be said.
+    /// Share of the time in which it was met; time in which it was pending does not count. None where nothing can be said.
     pub met_ratio: Option<f64>,
+    /// Days that the share rests on; none where nothing is known.
+    pub judged_days: Option<f64>,
+    /// Whether that is enough to say whether it was kept.
+    pub is_judged: bool,
     /// The share that was promised last.
     pub target_ratio: f64,
-    /// Whether the one is at least the other.
+    /// Whether the share is at least that; none where that is not known or not judged.
     pub is_kept: Option<bool>,
     /// When it was not met.
     pub breaches: Vec<BreachReport>,
@@ -250,6 +256,22 @@ impl SlaReport {
     pub fn kept(&self) -> usize {
         self.sources.iter().filter(|source| source.kept() == Some(true)).count()
     }
+
+    /// The first thing to know: how many sources kept every promise.
+    pub fn sentence(&self) -> String {
+        let too_early = self.sources.iter().filter(|source| source.too_early().is_some()).count();
+        let kept = format!("{} of {} kept every promise", self.kept(), counted(self.sources.len(), "source"));
+        match too_early {
+            0 => format!("{kept}."),
+            1 => format!("{kept}; 1 is not judged yet."),
+            many => format!("{kept}; {many} are not judged yet."),
+        }
+    }
+
+    /// Whether a promise was broken.
+    pub fn is_bad(&self) -> bool {
+        self.sources.iter().any(|source| source.kept() != Some(true) && source.too_early().is_none())
+    }
 }
 
 impl SourceReport {
@@ -260,6 +282,45 @@ impl SourceReport {
             return Some(false);
         }
         (!all.is_empty() && !all.contains(&None)).then_some(true)
+    }
+
+    /// The fewest days that were judged of a promise, where nothing else keeps us from saying whether all were kept.
+    pub fn too_early(&self) -> Option<f64> {
+        if self.kept().is_some() {
+            return None;
+        }
+        let open = self.objectives.iter().filter(|objective| objective.is_kept.is_none());
+        let days: Vec<Option<f64>> = open.map(ObjectiveReport::too_early).collect();
+        days.into_iter().collect::<Option<Vec<f64>>>()?.into_iter().min_by(f64::total_cmp)
+    }
+
+    /// As [`ObjectiveReport::kept_in_words`], of all its promises.
+    pub fn kept_in_words(&self) -> String {
+        kept_in_words(self.kept(), self.too_early())
+    }
+}
+
+impl ObjectiveReport {
+    /// Days that were judged, where they are not enough to say whether it was kept.
+    pub fn too_early(&self) -> Option<f64> {
+        self.judged_days.filter(|_| !self.is_judged)
+    }
+
+    /// Whether it was kept: `yes`, `no`, `not judged yet: 0.4 of 7 days`, `unknown`.
+    pub fn kept_in_words(&self) -> String {
+        kept_in_words(self.is_kept, self.too_early())
+    }
+}
+
+fn kept_in_words(is_kept: Option<bool>, too_early: Option<f64>) -> String {
+    match (is_kept, too_early) {
+        (Some(true), _) => "yes".to_owned(),
+        (Some(false), _) => "no".to_owned(),
+        // Rounded down: 6.99 days are not 7.
+        (None, Some(days)) => {
+            format!("not judged yet: {:.1} of {JUDGED_FROM_DAYS} days", (days * 10.0).floor() / 10.0)
+        }
+        (None, None) => "unknown".to_owned(),
     }
 }
 

@@ -60,6 +60,8 @@ pub(super) struct Entry {
     pub(super) duration: Option<Duration>,
     /// Occurrences up to here that did not begin are written down, by the service before this one, or were never asked for.
     told_until: Option<DateTime<Utc>>,
+    /// As in [`JobHistory`], until it has become due.
+    awaits_first: bool,
     /// No longer configured: it goes when its run ends.
     is_retired: bool,
 }
@@ -83,6 +85,7 @@ impl Entry {
             duration: history.duration,
             // What a clock that ran ahead wrote down hides nothing that comes after now.
             told_until: history.missed_until.max(history.asked_since).map(|told| told.min(now)),
+            awaits_first: history.awaits_first,
             is_retired: false,
         };
         entry.move_cursor(cursor);
@@ -122,6 +125,22 @@ impl Entry {
 
     pub(super) fn is_running(&self) -> bool {
         self.running.is_some()
+    }
+
+    /// Whether it is to become due as soon as it can do something.
+    pub(super) fn awaits_first(&self) -> bool {
+        self.awaits_first
+    }
+
+    /// It can do something for the first time, or others have done it. Once: if it fails, its times and the pauses after
+    /// failures count.
+    pub(super) fn first_comes(&mut self, is_wanted: bool, now: DateTime<Utc>) {
+        self.awaits_first = false;
+        if is_wanted && self.waiting.is_none() && !self.is_running() {
+            let (scheduled, due, not_before, first) = (now, now, now, now);
+            // No occurrence: nothing of it can be missed.
+            self.waiting = Some(Waiting { scheduled, due, not_before, unwritten: 0, first, attempt: 1 });
+        }
     }
 
     /// Due, and not held back after a failure.
@@ -171,6 +190,7 @@ impl Entry {
     /// It begins now.
     pub(super) fn start(&mut self, now: DateTime<Utc>) -> Option<(Start, Option<Missed>)> {
         let mut waiting = self.waiting.take()?;
+        self.awaits_first = false;
         let is_late = now - self.with_jitter(waiting.scheduled) > TOLERANCE;
         // In time, the newest occurrence begins and only what it swallowed was missed.
         let count = if is_late { waiting.unwritten } else { waiting.unwritten.saturating_sub(1) };

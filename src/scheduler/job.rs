@@ -58,6 +58,9 @@ pub struct JobHistory {
     pub duration: Option<Duration>,
     /// Up to when its missed occurrences are written down.
     pub missed_until: Option<DateTime<Utc>>,
+    /// Nothing ever came of it: it is due as soon as it can do something, whatever its times are. A full backup can where
+    /// there is no recovery point, a drill where there is one.
+    pub awaits_first: bool,
 }
 
 /// What is at stake for a source.

@@ -4,6 +4,8 @@
 //!   drill would break the promised RPO (a drill reads the repository and works in a sandbox; it can wait for nobody).
 //! - Backups and drills have limits of their own, so that no drill takes a backup's place. An incremental backup whose
 //!   RPO is at stake may exceed the limit, up to twice.
+//! - What never had a result does not wait for its time: the first full backup is due as soon as a source without a
+//!   recovery point is seen, the first drill as soon as there is a recovery point, and not before.
 //! - A drill does not begin while a backup of its source is ready. Of several backups the one whose RPO ends first goes
 //!   first, of several drills the one that has waited longest.
 
@@ -62,12 +64,13 @@ impl Plan {
     /// What is to be done at `now`. Started jobs count as running until [`Plan::ended`].
     pub fn tick(&mut self, now: DateTime<Utc>, promise: impl Fn(&str) -> Option<Promise>) -> Vec<Step> {
         let is_first_look = !std::mem::replace(&mut self.has_looked, true);
+        self.begin_first_ones(now, &promise);
         let mut steps: Vec<Step> =
             self.entries.values_mut().filter_map(|entry| entry.look(now, is_first_look)).map(Step::Missed).collect();
         let mut ready: Vec<Candidate> = self
             .entries
             .iter()
-            .filter(|(_, entry)| entry.is_ready(now))
+            .filter(|(job, entry)| entry.is_ready(now) && !(entry.awaits_first() && job.work == Work::Drill))
             .map(|(job, entry)| Candidate::new(job, entry, promise(&job.source), now))
             .collect();
         ready.sort_by_key(Candidate::rank);
@@ -82,6 +85,19 @@ impl Plan {
             }
         }
         steps
+    }
+
+    /// What nothing ever came of is due now, if it can do something.
+    fn begin_first_ones(&mut self, now: DateTime<Utc>, promise: impl Fn(&str) -> Option<Promise>) {
+        for (job, entry) in self.entries.iter_mut().filter(|(_, entry)| entry.awaits_first()) {
+            let has_point = promise(&job.source).is_some_and(|promise| promise.newest.is_some());
+            match (job.work, has_point) {
+                // Until there is something to restore.
+                (Work::Drill, false) => {}
+                (Work::Drill, true) => entry.first_comes(true, now),
+                (_, has_point) => entry.first_comes(!has_point, now),
+            }
+        }
     }
 
     /// A job that was started has ended.

@@ -1,6 +1,6 @@
 //! The loop: threads, time limits, panics, draining. Jobs are scripted, time is real.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
 
 use super::*;
@@ -12,6 +12,7 @@ struct Script {
     jobs: Vec<(&'static str, Behaviour)>,
     limit: Duration,
     begun: AtomicUsize,
+    released: AtomicBool,
     events: Mutex<mpsc::Sender<String>>,
     published: Mutex<Vec<Vec<Progress>>>,
 }
@@ -22,19 +23,40 @@ enum Behaviour {
     Panic,
     /// Until it is cancelled.
     Hang,
-    /// Even then.
-    Ignore(Duration),
+    /// Until it is released, or cancelled.
+    Work,
 }
 
 impl Script {
     fn start(jobs: Vec<(&'static str, Behaviour)>, limit: Duration) -> (Arc<Self>, mpsc::Receiver<String>, Stopper) {
+        Self::start_draining(jobs, limit, Duration::from_millis(200))
+    }
+
+    /// The same with a time in which what runs may end. Says "draining" at every round of the loop after the stop.
+    fn start_draining(
+        jobs: Vec<(&'static str, Behaviour)>,
+        limit: Duration,
+        drain: Duration,
+    ) -> (Arc<Self>, mpsc::Receiver<String>, Stopper) {
         let (events, inbox) = mpsc::channel();
         let (begun, published) = (AtomicUsize::new(0), Mutex::default());
-        let script = Arc::new(Self { jobs, limit, begun, events: Mutex::new(events), published });
+        let script = Arc::new(Self {
+            jobs,
+            limit,
+            begun,
+            released: AtomicBool::new(false),
+            events: Mutex::new(events),
+            published,
+        });
         let scheduler = Scheduler::new(script.clone(), SystemClock::shared()).unwrap();
         let stop = Cancel::default();
-        let stopped = stop.clone();
-        let thread = std::thread::spawn(move || scheduler.run(&stopped, || Duration::from_millis(200), || {}));
+        let (stopped, of_loop) = (stop.clone(), script.clone());
+        let round = move |stopped: &Cancel| {
+            if stopped.is_cancelled() {
+                of_loop.say("draining".to_owned());
+            }
+        };
+        let thread = std::thread::spawn(move || scheduler.run(&stopped, || drain, || round(&stopped)));
         (script, inbox, Stopper { stop, thread: Some(thread) })
     }
 
@@ -87,7 +109,13 @@ impl Workplace for Script {
                 }
                 self.say(format!("{}: {}", start.job.source, context.cancel.error()));
             }
-            Behaviour::Ignore(time) => std::thread::sleep(time),
+            Behaviour::Work => {
+                while !self.released.load(Ordering::SeqCst) && !context.cancel.is_cancelled() {
+                    std::thread::yield_now();
+                }
+                let how = if context.cancel.is_cancelled() { "is cancelled" } else { "ends by itself" };
+                self.say(format!("{} {how}", start.job.source));
+            }
         }
         Ended::Done
     }
@@ -140,9 +168,17 @@ fn what_runs_may_end_within_the_drain_then_is_cancelled_and_nothing_new_begins()
 
 #[test]
 fn a_job_that_ends_by_itself_while_draining_is_not_cancelled() {
-    let short = Behaviour::Ignore(Duration::from_millis(50));
-    let (_script, inbox, mut scheduler) = Script::start(vec![("short", short)], Duration::from_hours(1));
+    let (hour, jobs) = (Duration::from_hours(1), vec![("short", Behaviour::Work)]);
+    let (script, inbox, mut scheduler) = Script::start_draining(jobs, hour, hour);
     wait(&inbox, "short begins");
+    scheduler.stop.cancel();
+    // The loop has seen that it has to end, and lets it work.
+    for _ in 0..3 {
+        let event = inbox.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert_eq!(event, "draining", "it was cancelled");
+    }
+    script.released.store(true, Ordering::SeqCst);
+    wait(&inbox, "short ends by itself");
     assert_eq!(scheduler.stop(), []);
 }
 

@@ -169,7 +169,19 @@ pub(super) fn history(work: Work, runs: Option<&LastRuns>, figures: Option<&Sour
     let asked_since = figures.and_then(|figures| figures.asked_since.get(&work).copied());
     // A ledger that was lost knows no runs. What they stored is still there, and says when they began.
     let newest = work.backup_kind().and_then(|kind| figures?.points.newest_of.get(&kind).copied());
-    let Some(runs) = runs else { return JobHistory { asked_since, begun: newest, ..JobHistory::default() } };
+    let has_begun = runs.is_some_and(|runs| runs.started.is_some());
+    let is_empty = figures.is_none_or(|figures| figures.points.newest.is_none());
+    let awaits_first = match work {
+        // Whatever succeeded is no longer there, or somewhere else. What failed is tried again anyway.
+        Work::FullBackup => {
+            is_empty && (!has_begun || runs.and_then(|runs| runs.outcome).is_some_and(Outcome::is_good))
+        }
+        Work::Drill => !has_begun,
+        Work::IncrementalBackup => false,
+    };
+    let Some(runs) = runs else {
+        return JobHistory { asked_since, begun: newest, awaits_first, ..JobHistory::default() };
+    };
     let again = match runs.outcome {
         // The data of a drill that failed does not become better by another look at it.
         Some(Outcome::Failed) => work.is_backup(),
@@ -182,6 +194,7 @@ pub(super) fn history(work: Work, runs: Option<&LastRuns>, figures: Option<&Sour
         begun: runs.started.or(newest),
         failures: if again { u32::try_from(runs.failures_in_a_row).unwrap_or(u32::MAX).max(1) } else { 0 },
         missed_until: runs.missed_until,
+        awaits_first,
         duration: runs.last_good_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
     }
 }

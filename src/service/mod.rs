@@ -49,6 +49,13 @@ pub fn serve(
     ready: impl FnOnce(&[String]) -> Result<()>,
 ) -> Result<()> {
     let _only_one = app.lock_service()?;
+    let names: Vec<&str> = app.config.sources.keys().map(String::as_str).collect();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        file = %options.file.path().display(),
+        sources = names.join(" "),
+        "backup-sla starts"
+    );
     let hang_up = app.block_on(async { Configuration::expect_hang_up() })?;
     for missing in &app.config.not_built {
         tracing::warn!("{}", missing.sentence);

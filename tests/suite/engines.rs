@@ -171,7 +171,7 @@ fn keeps_the_contract(kind: &mut dyn Kind) {
     assert!(metrics.contains(&format!("kind=\"{}\"", kind.name())), "{metrics}");
     assert!(metrics.contains(&format!("backup_sla_drill_last_outcome{{source=\"{name}\",outcome=\"passed\"}} 1")));
     assert!(metrics.contains(&format!("backup_sla_verified_rows{{source=\"{name}\"}} {rows}")), "{metrics}");
-    assert_eq!(kind.world().json(&["status"], 0)["source"], name);
+    assert_eq!(kind.world().status()["source"], name);
 
     // A destination of another kind is told what is needed.
     let other = if kind.name() == "files" { "mysql://nowhere" } else { "/nowhere/at/all" };

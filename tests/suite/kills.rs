@@ -119,7 +119,7 @@ fn a_killed_backup_publishes_nothing_or_what_restores_wherever_it_was() {
     world.backup();
     assert_eq!(points(&world).len(), drilled.len() + 1);
     assert_eq!(world.json(&["drill"], 0)["verdict"], "passed");
-    let status = world.json(&["status"], 0);
+    let status = world.status();
     assert_eq!(status["running"].as_array().unwrap().len(), 0, "{status:#}");
 }
 

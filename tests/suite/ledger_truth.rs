@@ -62,7 +62,7 @@ fn a_lost_ledger_loses_history_and_says_so_and_no_recovery_point() {
     assert_eq!(world.json(&["drill"], 0)["verdict"], "passed");
     let before = metrics(&world);
     assert_eq!(value(&before, "backup_sla_backups_total{source=\"ansible\",kind=\"full\"}"), "2");
-    let status_before = world.json(&["status"], 0);
+    let status_before = world.status();
     assert_eq!(status_before["history_is_partial"], false);
     assert_eq!(value(&before, "backup_sla_recovery_points{source=\"ansible\",kind=\"full\"}"), "2");
 
@@ -88,7 +88,7 @@ fn a_lost_ledger_loses_history_and_says_so_and_no_recovery_point() {
     assert!(!world.run(&["metrics"]).stderr.contains("younger"), "said once, when it was found");
 
     lose_ledger(&world);
-    let status = world.json(&["status"], 0);
+    let status = world.status();
     assert_eq!(status["history_is_partial"], true, "{status:#}");
     for figure in ["recovery_points", "recovery_point_time", "oldest_recovery_point_time", "chain_length"] {
         assert_eq!(status["measured"][figure], status_before["measured"][figure], "{figure}");
@@ -138,7 +138,7 @@ fn a_damaged_ledger_is_refused_with_what_to_do_and_left_as_it_is() {
     // What the hint says works.
     fs::rename(&file, world.path("aside")).unwrap();
     lose_ledger(&world);
-    assert_eq!(world.json(&["status"], 0)["measured"]["recovery_points"], 1);
+    assert_eq!(world.status()["measured"]["recovery_points"], 1);
 }
 
 /// Where the writer writes; unset in a normal run of the tests.

@@ -8,13 +8,16 @@
 // Values of metrics that are whole numbers are compared as such.
 #![allow(clippy::float_cmp)]
 
+mod accounts;
 mod alerts;
 mod bad_input;
 mod damage;
 mod dashboards;
 mod demo;
+mod documentation;
 mod engines;
 mod files;
+mod habits;
 mod hosts;
 mod http;
 mod influx_support;
@@ -24,6 +27,7 @@ mod influxdb_odd;
 mod interop;
 mod kills;
 mod ledger_truth;
+mod leftovers;
 mod logs;
 mod memory;
 mod mysql;
@@ -39,6 +43,8 @@ mod rules;
 mod service;
 mod serving;
 mod state_full;
+mod stock;
 mod support;
 mod systemd;
 mod test_page;
+mod umask;

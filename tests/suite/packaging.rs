@@ -11,22 +11,28 @@ fn cargo_deb() -> PathBuf {
     program
 }
 
-#[test]
-fn the_package_is_installed_serves_keeps_settings_and_leaves_no_data_to_chance() {
-    assert!(rustix::process::geteuid().is_root(), "installing a package takes root: run the suite as root");
-    let directory = tempfile::tempdir().unwrap();
-    let package = directory.path().join("backup-sla.deb");
-    // The program of this build: what is tested is the packaging, and a release build takes minutes.
+/// The package with the program of this build: what is tested is the packaging, and a release build takes minutes.
+pub fn build_package(directory: &Path) -> PathBuf {
+    let package = directory.join("backup-sla.deb");
     let target = Path::new(PROGRAM).parent().unwrap().parent().unwrap();
     let mut build = Command::new(cargo_deb());
     build.args(["--no-build", "--profile", "dev", "--no-strip", "--fast", "--output"]).arg(&package);
     build.current_dir(env!("CARGO_MANIFEST_DIR")).env("CARGO_TARGET_DIR", target).stdin(Stdio::null());
     let ran = Ran::of(build.output().unwrap());
     assert_eq!(ran.status, 0, "{ran:?}");
+    package
+}
+
+#[test]
+fn the_package_is_installed_serves_keeps_settings_and_leaves_no_data_to_chance() {
+    assert!(rustix::process::geteuid().is_root(), "installing a package takes root: run the suite as root");
+    let (directory, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let package = build_package(directory.path());
     assert_no_complaint_of_lintian(&package);
     let mut install = Command::new("unshare");
-    install.args(["--mount", "--propagation", "private", "--"]);
-    install.arg("sh").arg(fixture("installed.sh")).arg(&package).stdin(Stdio::null());
+    install.args(["--mount", "--propagation", "private", "--", "sh"]);
+    install.arg(fixture("throwaway-host.sh")).arg(place.path());
+    install.args([fixture("installed.sh"), package]).stdin(Stdio::null());
     let installed = finish(install);
     assert!(installed.status == 0 && installed.stdout.ends_with("installed.sh: done\n"), "{installed:?}");
 }

@@ -144,7 +144,7 @@ fn the_pages_of_the_service_tell_a_browser_what_really_happened() {
     assert!(get(&address, "/sources/nobody").starts_with("HTTP/1.1 404"));
     let status: Value =
         serde_json::from_str(get(&address, "/api/v1/status").split("\r\n\r\n").nth(1).unwrap()).unwrap();
-    let line = world.json(&["status"], 0);
+    let line = world.status();
     for key in line.as_object().unwrap().keys() {
         assert!(!status["sources"][0][key].is_null() || line[key].is_null(), "{key}: {status:#}");
     }

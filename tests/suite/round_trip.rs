@@ -42,7 +42,7 @@ fn chinook_comes_back_whole_and_the_figures_are_there() {
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line} in\n{metrics}");
     }
-    let status = world.json(&["status"], 0);
+    let status = world.status();
     for objective in ["rpo", "rto", "retention", "drill_interval", "max_chain_length"] {
         assert_eq!(status["met"][objective], true, "{objective}: {status:#}");
     }

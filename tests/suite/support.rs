@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::leftovers::left_in;
+
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_backup-sla");
 
@@ -43,6 +45,12 @@ impl Product {
         static MADE: [OnceLock<PathBuf>; 2] = [OnceLock::new(), OnceLock::new()];
         MADE[self as usize].get_or_init(|| make_template(self)).clone()
     }
+
+    /// A data directory as the product's own package makes it, and what was said.
+    fn stock(self) -> (PathBuf, String) {
+        static MADE: [OnceLock<(PathBuf, String)>; 2] = [OnceLock::new(), OnceLock::new()];
+        MADE[self as usize].get_or_init(|| make_stock(self)).clone()
+    }
 }
 
 /// MySQL's programs, in a root of their own (scripts/mysql-root).
@@ -74,6 +82,46 @@ fn make_template(product: Product) -> PathBuf {
     place
 }
 
+/// As postinst of Debian's mariadb-server calls it, and as the packages of MySQL do.
+fn make_stock(product: Product) -> (PathBuf, String) {
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("stock-{product:?}-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&place);
+    fs::create_dir_all(&place).unwrap();
+    hand_to_server(&place);
+    let mut command = match product {
+        Product::MariaDb if rustix::process::geteuid().is_root() => {
+            let mut command = Command::new("mariadb-install-db");
+            command.args(["--no-defaults", "--rpm", "--cross-bootstrap", "--user=mysql", "--disable-log-bin"]);
+            command.arg("--skip-test-db");
+            command
+        }
+        // The owner of the server's process has the rights that `mysql` has on Debian.
+        Product::MariaDb => {
+            let mut command = Command::new("mariadb-install-db");
+            command.args(["--no-defaults", "--rpm", "--cross-bootstrap", "--disable-log-bin", "--skip-test-db"]);
+            command.arg(format!("--auth-root-socket-user={}", stock_user(product)));
+            command
+        }
+        Product::MySql => {
+            let mut command = as_server(&product.program("server").to_string_lossy());
+            command.args(["--no-defaults", "--initialize", "--secure-file-priv=NULL"]);
+            command
+        }
+    };
+    let output = command.arg(format!("--datadir={}/data", place.display())).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "make stock {product:?}: {said}");
+    (place, said)
+}
+
+/// Whom a stock server lets in without a password: whoever runs the tests.
+fn stock_user(product: Product) -> String {
+    match product {
+        Product::MariaDb if !rustix::process::geteuid().is_root() => std::env::var("USER").unwrap(),
+        _ => "root".to_owned(),
+    }
+}
+
 /// A command that runs as the account servers run as.
 fn as_server(program: &str) -> Command {
     if !rustix::process::geteuid().is_root() {
@@ -98,6 +146,9 @@ pub struct Server {
     child: Child,
     directory: tempfile::TempDir,
     extra: Vec<String>,
+    /// The administrator, and the password where there is one.
+    pub user: String,
+    pub password: Option<String>,
 }
 
 impl Server {
@@ -105,19 +156,44 @@ impl Server {
         Self::start_with(product, &[])
     }
 
+    /// A server as the product's own package sets it up: MariaDB lets root in by its socket and has the accounts that
+    /// Debian's package makes; MySQL's root has got a password for the generated one that had expired.
+    pub fn stock(product: Product) -> Self {
+        Self::stock_with(product, &[])
+    }
+
+    pub fn stock_with(product: Product, extra: &[&str]) -> Self {
+        let (template, said) = product.stock();
+        let mut server = Self::launched(product, &template, extra);
+        server.user = stock_user(product);
+        if product == Product::MySql {
+            let (_, temporary) = said.split_once("root@localhost: ").unwrap();
+            server.password = Some(temporary.lines().next().unwrap().trim().to_owned());
+            server.wait();
+            server.sql("ALTER USER USER() IDENTIFIED BY 'Stock 1'");
+            server.password = Some("Stock 1".to_owned());
+        }
+        server.wait();
+        server
+    }
+
     pub fn start_with(product: Product, extra: &[&str]) -> Self {
+        let mut server = Self::launched(product, &product.template(), extra);
+        server.wait();
+        server
+    }
+
+    fn launched(product: Product, template: &Path, extra: &[&str]) -> Self {
         let directory = tempfile::Builder::new().prefix("bsla-").tempdir_in("/tmp").unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let data = directory.path().join("data");
-        let copied = Command::new("cp").arg("-a").arg(product.template().join("data")).arg(&data).status().unwrap();
+        let copied = Command::new("cp").arg("-a").arg(template.join("data")).arg(&data).status().unwrap();
         assert!(copied.success());
         hand_to_server(directory.path());
         let socket = directory.path().join("s");
         let extra: Vec<String> = extra.iter().map(ToString::to_string).collect();
         let child = launch(product, directory.path(), &extra);
-        let mut server = Self { product, socket, child, directory, extra };
-        server.wait();
-        server
+        Self { product, socket, child, directory, extra, user: "root".to_owned(), password: None }
     }
 
     /// End it without a word, as a crash does.
@@ -135,7 +211,8 @@ impl Server {
     fn wait(&mut self) {
         let log = self.directory.path().join("log");
         let deadline = Instant::now() + Duration::from_secs(60);
-        while !self.try_sql("SELECT 1").status.success() {
+        // An expired password lets in, and nothing more.
+        while !self.try_sql("SELECT 1").status.success() && !is_expired(&self.try_sql("SELECT 1")) {
             let ended = self.child.try_wait().unwrap();
             let log = fs::read_to_string(&log).unwrap_or_default();
             assert!(ended.is_none() && Instant::now() < deadline, "server does not start: {log}");
@@ -145,7 +222,10 @@ impl Server {
 
     pub fn client(&self) -> Command {
         let mut command = Command::new(self.product.program("client"));
-        command.arg("--no-defaults").arg("-uroot").arg("-S").arg(&self.socket);
+        command.arg("--no-defaults").arg(format!("-u{}", self.user)).arg("-S").arg(&self.socket);
+        if let Some(password) = &self.password {
+            command.arg(format!("--password={password}")).arg("--connect-expired-password");
+        }
         command.args(["--default-character-set=utf8mb4", "--max-allowed-packet=1G", "--batch", "--skip-column-names"]);
         command
     }
@@ -179,6 +259,10 @@ impl Server {
     pub fn destination(&self) -> String {
         format!("unix:{}", self.socket.display())
     }
+}
+
+fn is_expired(output: &Output) -> bool {
+    String::from_utf8_lossy(&output.stderr).contains("ERROR 1820")
 }
 
 fn launch(product: Product, directory: &Path, extra: &[String]) -> Child {
@@ -227,11 +311,16 @@ impl World {
             Product::MariaDb => String::new(),
             Product::MySql => format!("programs = \"{}\"\n", mysql_programs().display()),
         };
+        let password = server.password.as_deref().map_or("", |password| {
+            world.secret("source.pw", password);
+            "password_file = \"source.pw\"\n"
+        });
         let list = databases.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
         let databases = if databases.is_empty() { String::new() } else { format!("databases = [{list}]\n") };
         world.configure(&format!(
-            "[source.shop.mysql]\nsocket = \"{}\"\nuser = \"root\"\n{databases}{programs}[source.shop.sandbox]\nmemory = \"1GiB\"\n{programs}{more}",
-            server.socket.display()
+            "[source.shop.mysql]\nsocket = \"{}\"\nuser = \"{}\"\n{password}{databases}{programs}[source.shop.sandbox]\nmemory = \"1GiB\"\n{programs}{more}",
+            server.socket.display(),
+            server.user
         ));
         world
     }
@@ -281,6 +370,13 @@ impl World {
         serde_json::from_str(line).unwrap()
     }
 
+    /// What `status` says of the first source, whatever of its promises is kept.
+    pub fn status(&self) -> Value {
+        let ran = self.run(&["--json", "status"]);
+        assert!([0, 1].contains(&ran.status), "{ran:?}");
+        serde_json::from_str(ran.stdout.lines().next().unwrap_or_else(|| panic!("{ran:?}"))).unwrap()
+    }
+
     pub fn backup(&self) -> Value {
         self.json(&["backup", "shop"], 0)
     }
@@ -302,11 +398,8 @@ impl World {
 
     /// No server and no data directory of a sandbox is left.
     pub fn assert_no_sandbox_left(&self) {
-        let marker = self.directory.path().join("state").to_string_lossy().into_owned();
-        for area in ["state/sandboxes", "state/sandboxes-elsewhere"] {
-            let left = entries(&self.path(area));
-            assert!(left.is_empty(), "left in {marker}: {left:?}");
-        }
+        let left = left_in(&self.path("state"));
+        assert!(left.is_empty(), "left of sandboxes: {left:?}");
     }
 }
 

@@ -24,6 +24,8 @@ fn the_documented_example_is_valid_and_every_value_arrives() {
     assert_eq!(offsite.url, "sftp://backup@backup.example.org/srv/backup");
     assert_eq!(offsite.password.as_ref().unwrap().expose_secret(), "offsite.key-secret");
     assert!(config.repositories["recipe"].password.is_none());
+    let notes = config.not_enforced();
+    assert!(notes[0].starts_with("`retention` is not enforced yet") && notes[0].contains("`offsite`"), "{notes:?}");
     assert_eq!(config.warnings(), ["repository `recipe` is not encrypted (`encryption = \"none\"`)"]);
 
     let agama = &config.sources["agama"];

@@ -91,7 +91,14 @@ mod tests {
             available: at(*available),
             gone: gone.map(at),
         };
-        Facts { created: at(0), promises: Vec::new(), points: points.iter().map(life).collect(), drills: Vec::new() }
+        Facts {
+            created: at(0),
+            ledger_began: at(0),
+            had_points: false,
+            promises: Vec::new(),
+            points: points.iter().map(life).collect(),
+            drills: Vec::new(),
+        }
     }
 
     #[test]

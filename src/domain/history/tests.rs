@@ -33,8 +33,12 @@ fn moment(facts: &Facts, now: DateTime<Utc>, at: DateTime<Utc>) -> (Objectives, 
         .filter(|it| it.available.min(now) <= at && it.gone.is_none_or(|gone| gone.min(now) > at))
         .collect();
     let newest = points.iter().map(|it| it.as_of).max();
+    // What went away in the same moment in which it came was never there.
+    let came = |it: &&Lifetime| it.gone.is_none_or(|gone| gone.min(now) > it.available.min(now));
     let measured = Measured {
         created: Some(facts.created),
+        is_history_partial: is_older_than_ledger(facts.created, facts.ledger_began),
+        ever_had_point: facts.had_points || facts.points.iter().filter(came).any(|it| it.available.min(now) <= at),
         newest,
         oldest: points.iter().map(|it| it.as_of).min(),
         rto_seconds: drills.iter().rev().find_map(|it| it.rto_seconds),
@@ -62,12 +66,19 @@ fn some_facts() -> impl Strategy<Value = Facts> {
     let drill = (-SPAN..SPAN + 700, any::<bool>(), prop::option::of(0..60_u32))
         .prop_map(|(ended, passed, rto)| Drilled { ended: at(ended), passed, rto_seconds: rto.map(f64::from) });
     (
-        -SPAN..SPAN,
+        (-SPAN..SPAN, -SPAN..SPAN, any::<bool>()),
         prop::collection::vec(promise, 1..4),
         prop::collection::vec(point, 0..12),
         prop::collection::vec(drill, 0..8),
     )
-        .prop_map(|(created, promises, points, drills)| Facts { created: at(created), promises, points, drills })
+        .prop_map(|((created, began, had_points), promises, points, drills)| Facts {
+            created: at(created),
+            ledger_began: at(began),
+            had_points,
+            promises,
+            points,
+            drills,
+        })
 }
 
 proptest! {
@@ -76,22 +87,24 @@ proptest! {
     #[test]
     fn every_second_has_the_answer_of_the_rule_for_one_moment(facts in some_facts(), now in 0..SPAN) {
         let timeline = Timeline::of(&facts, at(0), at(now));
-        let mut met = Objective::ALL.map(|_| 0);
+        let mut met = Objective::ALL.map(|_| (0, 0));
         for second in 0..now {
             let (promised, measured) = moment(&facts, at(now), at(second));
-            for (objective, sum) in Objective::ALL.into_iter().zip(&mut met) {
-                let expected = promised.are_met(objective, &measured, at(second));
-                prop_assert_eq!(timeline.is_met(objective, at(second)), Some(expected), "{:?} at {}", objective, second);
-                *sum += i64::from(expected);
+            for (objective, (met, judged)) in Objective::ALL.into_iter().zip(&mut met) {
+                let expected = promised.judge(objective, &measured, at(second));
+                prop_assert_eq!(timeline.judged(objective, at(second)), Some(expected), "{:?} at {}", objective, second);
+                *met += i64::from(expected == Judgement::Met);
+                *judged += i64::from(expected != Judgement::Pending);
             }
         }
         let ratios = timeline.ratios(at(0), at(now));
-        for (objective, seconds) in Objective::ALL.into_iter().zip(met) {
+        for (objective, (met, judged)) in Objective::ALL.into_iter().zip(met) {
             // All times are whole seconds, but a limit belongs to the promise: it is broken a microsecond later, which a
             // count of seconds rounds up by one per change at most.
-            let Some(ratio) = ratios.get(&objective) else { prop_assert_eq!(now, 0); continue };
-            let counted = seconds as f64 / now as f64;
-            prop_assert!((ratio - counted).abs() <= 60.0 / now as f64, "{objective:?}: {ratio}, counted {counted}");
+            let share = ratios[&objective];
+            for (time, counted) in [(share.met, met), (share.judged, judged)] {
+                prop_assert!((time.num_seconds() - counted).abs() <= 60, "{objective:?}: {share:?}, counted {counted}");
+            }
         }
     }
 
@@ -113,6 +126,8 @@ fn healthy() -> Facts {
     let hour = 3600;
     Facts {
         created: at(0),
+        ledger_began: at(0),
+        had_points: false,
         promises: vec![Promise { since: at(0), objectives: objectives(7200, 600, 86_400, 86_400, 5) }],
         points: (0..10)
             .map(|n| Lifetime { as_of: at(n * hour), chain_length: 0, available: at(n * hour + 60), gone: None })
@@ -126,11 +141,18 @@ fn downtime_counts_as_met_until_the_newest_point_is_too_old_and_as_not_met_from_
     let facts = healthy();
     // The last point is of hour 9 and good until hour 11; nothing came until hour 20.
     let timeline = Timeline::of(&facts, at(0), at(20 * 3600));
-    let ratio = timeline.recent_ratios(facts.created, at(20 * 3600))[&Objective::Rpo];
-    let expected = (11.0 * 3600.0 - 60.0) / (20.0 * 3600.0);
+    let share = timeline.recent_ratios(facts.created, at(20 * 3600))[&Objective::Rpo];
+    let ratio = share.ratio().unwrap();
+    // The first minute, before there was a point, was pending.
+    assert_eq!(share.judged, TimeDelta::seconds(20 * 3600 - 60));
+    let expected = (11.0 * 3600.0 - 60.0) / (20.0 * 3600.0 - 60.0);
     assert!((ratio - expected).abs() < 1e-6, "{ratio} is not {expected}");
-    assert_eq!(timeline.is_met(Objective::Rpo, at(11 * 3600)), Some(true), "the limit belongs to the promise");
-    assert_eq!(timeline.is_met(Objective::Rpo, at(11 * 3600) + TimeDelta::microseconds(1)), Some(false));
+    assert_eq!(
+        timeline.judged(Objective::Rpo, at(11 * 3600)),
+        Some(Judgement::Met),
+        "the limit belongs to the promise"
+    );
+    assert_eq!(timeline.judged(Objective::Rpo, at(11 * 3600) + TimeDelta::microseconds(1)), Some(Judgement::NotMet));
 }
 
 #[test]
@@ -138,10 +160,10 @@ fn a_failed_drill_renews_nothing_but_its_recovery_time_counts() {
     let mut facts = healthy();
     facts.drills.push(Drilled { ended: at(7200), passed: false, rto_seconds: Some(700.0) });
     let timeline = Timeline::of(&facts, at(0), at(30 * 3600));
-    assert_eq!(timeline.is_met(Objective::Rto, at(7199)), Some(true));
-    assert_eq!(timeline.is_met(Objective::Rto, at(7200)), Some(false));
-    assert_eq!(timeline.is_met(Objective::DrillInterval, at(25 * 3600)), Some(true));
-    assert_eq!(timeline.is_met(Objective::DrillInterval, at(25 * 3600 + 1)), Some(false));
+    assert_eq!(timeline.judged(Objective::Rto, at(7199)), Some(Judgement::Met));
+    assert_eq!(timeline.judged(Objective::Rto, at(7200)), Some(Judgement::NotMet));
+    assert_eq!(timeline.judged(Objective::DrillInterval, at(25 * 3600)), Some(Judgement::Met));
+    assert_eq!(timeline.judged(Objective::DrillInterval, at(25 * 3600 + 1)), Some(Judgement::NotMet));
 }
 
 #[test]
@@ -149,8 +171,8 @@ fn each_time_is_judged_by_the_promise_of_that_time() {
     let mut facts = healthy();
     facts.promises.push(Promise { since: at(5 * 3600), objectives: objectives(600, 600, 86_400, 86_400, 5) });
     let timeline = Timeline::of(&facts, at(0), at(9 * 3600));
-    assert_eq!(timeline.is_met(Objective::Rpo, at(4 * 3600 + 1800)), Some(true));
-    assert_eq!(timeline.is_met(Objective::Rpo, at(5 * 3600 + 1800)), Some(false));
+    assert_eq!(timeline.judged(Objective::Rpo, at(4 * 3600 + 1800)), Some(Judgement::Met));
+    assert_eq!(timeline.judged(Objective::Rpo, at(5 * 3600 + 1800)), Some(Judgement::NotMet));
 }
 
 #[test]
@@ -158,9 +180,10 @@ fn a_window_begins_no_earlier_than_the_source_and_without_a_promise_nothing_is_s
     let facts = healthy();
     let now = at(40 * 86_400);
     let timeline = Timeline::of(&facts, window_start(now), now);
-    assert!(timeline.recent_ratios(facts.created, now)[&Objective::Rpo].abs() < f64::EPSILON);
+    assert_eq!(timeline.recent_ratios(facts.created, now)[&Objective::Rpo].ratio(), Some(0.0));
     assert_eq!(timeline.ratios(at(0), now), MetRatios::new(), "it does not reach back so far");
-    assert_eq!(timeline.recent_ratios(now, now), MetRatios::new());
+    let no_time = timeline.recent_ratios(now, now);
+    assert!(no_time.len() == 5 && no_time.values().all(|share| *share == Share::default()), "{no_time:?}");
     let unpromised = Facts { promises: Vec::new(), ..facts };
     assert_eq!(Timeline::of(&unpromised, at(0), now).recent_ratios(at(0), now), MetRatios::new());
 }
@@ -187,7 +210,6 @@ fn a_breach_is_one_span_whatever_else_changes_in_it_and_has_no_end_while_it_last
     assert_eq!(
         rpo,
         [
-            Breach { start: at(0), end: Some(at(60)) },
             Breach { start: at(11 * 3600) + micro, end: Some(at(20 * 3600)) },
             Breach { start: at(22 * 3600) + micro, end: None }
         ]
@@ -198,6 +220,27 @@ fn a_breach_is_one_span_whatever_else_changes_in_it_and_has_no_end_while_it_last
     );
     assert_eq!(timeline.breaches(Objective::Rpo, at(3600), at(2 * 3600)), []);
     let all: f64 = rpo.iter().map(|it| (it.end.unwrap_or(at(40 * 3600)) - it.start).as_seconds_f64()).sum();
-    let ratio = timeline.ratios(at(0), at(40 * 3600))[&Objective::Rpo];
-    assert!((ratio - (1.0 - all / (40.0 * 3600.0))).abs() < 1e-9, "the breaches are what is missing of the share");
+    let share = timeline.ratios(at(0), at(40 * 3600))[&Objective::Rpo];
+    let missing = (share.judged - share.met).as_seconds_f64();
+    assert!((missing - all).abs() < 1e-3, "the breaches are what is missing of the share");
+}
+
+#[test]
+fn time_before_the_first_results_are_due_is_neither_kept_nor_broken() {
+    let hour = 3600;
+    let mut facts = healthy();
+    (facts.points, facts.drills) = (Vec::new(), Vec::new());
+    let timeline = Timeline::of(&facts, at(0), at(30 * hour));
+    assert_eq!(timeline.judged(Objective::Rpo, at(2 * hour)), Some(Judgement::Pending));
+    assert_eq!(timeline.judged(Objective::Rpo, at(2 * hour) + TimeDelta::microseconds(1)), Some(Judgement::NotMet));
+    let shares = timeline.ratios(at(0), at(30 * hour));
+    assert_eq!(shares[&Objective::Rpo].judged.num_hours(), 27, "28 hours but a microsecond");
+    assert_eq!(shares[&Objective::DrillInterval].judged.num_hours(), 5, "6 hours but a microsecond");
+    assert_eq!(timeline.ratios(at(0), at(hour))[&Objective::Rpo], Share::default());
+    let breach = Breach { start: at(2 * hour) + TimeDelta::microseconds(1), end: None };
+    assert_eq!(timeline.breaches(Objective::Rpo, at(0), at(30 * hour)), [breach]);
+    // The ledger is younger than the source: what it does not know is not "not yet".
+    facts.ledger_began = at(hour);
+    let timeline = Timeline::of(&facts, at(0), at(30 * hour));
+    assert_eq!(timeline.judged(Objective::DrillInterval, at(1)), Some(Judgement::NotMet));
 }

@@ -150,6 +150,16 @@ fn option(key: &str, value: &str) -> String {
     format!("{key}=\"{value}\"")
 }
 
+/// The server's own number of what went wrong; none where it was not the server that said so.
+pub fn code(error: &Error) -> Option<u16> {
+    number(error.cause::<sqlx::Error>()?)
+}
+
+fn number(error: &sqlx::Error) -> Option<u16> {
+    let answer = error.as_database_error()?.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()?;
+    Some(answer.number())
+}
+
 /// Rows as text; `None` is SQL NULL.
 pub type Rows = Vec<Vec<Option<String>>>;
 
@@ -238,7 +248,7 @@ pub fn series(version: &str) -> String {
 fn unreachable_server(place: &str, account: &Account, cause: Box<dyn std::error::Error + Send + Sync>) -> Error {
     let text = cause.to_string();
     let hint = if text.contains("1045") || text.contains("1698") || text.contains("28000") {
-        "the server refuses this account or its password; see docs/mysql-privileges.md"
+        "the server refuses this account or its password; see /usr/share/doc/backup-sla/docs/mysql-privileges.md"
     } else if account.socket.as_deref().is_some_and(|socket: &Path| !socket.exists()) {
         "the socket does not exist: is the server running, and is the path right?"
     } else {

@@ -9,7 +9,7 @@ use super::connection::{Account, Session};
 use super::names;
 use super::pump;
 use super::tool::{Purpose, Tools};
-use crate::domain::manifest::{Manifest, ObjectKind};
+use crate::domain::manifest::{Manifest, ObjectFacts, ObjectKind};
 use crate::engine::Inspection;
 use crate::error::Result;
 use crate::process::ChildOutput;
@@ -39,13 +39,27 @@ pub fn inspect(tools: &Tools, account: &Account, manifest: &Manifest, context: &
         inspection.problems = problems.into_inner();
     }
     if manifest.inventory.objects.iter().any(|object| object.kind == ObjectKind::Account) {
-        let there =
-            accounts::facts_by_name(&accounts::read(&mut session, &manifest.server.product)?, &manifest.inventory);
-        // Accounts beyond the promised ones belong to the destination.
-        let promised = manifest.inventory.objects.iter().filter(|object| object.kind == ObjectKind::Account);
-        inspection.inventory.objects.extend(promised.filter_map(|object| there.get(&object.name).cloned()));
+        inspection.inventory.objects.extend(promised_accounts(&mut session, manifest)?);
     }
     Ok(inspection)
+}
+
+/// Accounts beyond the promised ones belong to the destination.
+fn promised_accounts(session: &mut Session, manifest: &Manifest) -> Result<Vec<ObjectFacts>> {
+    let product = &manifest.server.product;
+    let mut read = |sql_mode: &str| {
+        accounts::prepare(session, product, sql_mode)?;
+        Ok(accounts::promised_there(&accounts::read(session, product)?.all, &manifest.inventory))
+    };
+    let mut there = read("")?;
+    let promised = manifest.inventory.objects.iter().filter(|object| object.kind == ObjectKind::Account);
+    let as_promised = |object: &ObjectFacts| there.get(&object.name) == Some(object);
+    let mode = manifest.settings.get("sql_mode").filter(|mode| !mode.is_empty());
+    if let (Some(mode), false) = (mode, promised.clone().all(as_promised)) {
+        // Earlier versions read accounts under the server's own mode, which decides how names are quoted.
+        there.extend(read(mode)?.into_iter().filter(|(_, found)| manifest.inventory.objects.contains(found)));
+    }
+    Ok(promised.filter_map(|object| there.get(&object.name).cloned()).collect())
 }
 
 /// A dump whose failure is a finding: what it could print is still compared, so that everything wrong has its name.

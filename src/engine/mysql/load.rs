@@ -7,14 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::accounts;
+use super::accounts::{self, Restoring};
 use super::connection::{Account, Session};
 use super::defer;
 use super::guard;
 use super::names;
 use super::replay::{Replay, copy};
 use super::tool::Tools;
-use crate::domain::manifest::{FileRole, Inventory, ObjectKind, Segment, SegmentKind};
+use crate::domain::manifest::{FileRole, ObjectKind, Segment, SegmentKind};
 use crate::engine::{LoadOptions, LoadReport, StoredPoint};
 use crate::error::{Error, OrFailed, Result};
 use crate::repository::StoredFile;
@@ -52,7 +52,13 @@ pub fn load(
     }
     let has_events = manifest.inventory.objects.iter().any(|object| object.kind == ObjectKind::Event);
     let clock_stands = has_events && events_sleep(to)?;
-    let loader = Loader { tools, to, stream: stream.as_ref(), preamble: head, clock_stands, context };
+    let with_accounts = options.accounts && options.tables.is_empty();
+    let restoring = match manifest.file(FileRole::Accounts).filter(|_| with_accounts) {
+        Some(file) => Some(Restoring::begin(to, (point.open)(&file.path)?.as_ref(), manifest, options)?),
+        None => None,
+    };
+    let accounts = Mutex::new(restoring);
+    let loader = Loader { tools, to, stream: stream.as_ref(), preamble: head, clock_stands, context, accounts };
     if options.overwrite {
         loader.clear(&selected)?;
     }
@@ -60,19 +66,19 @@ pub fn load(
         loader.create_databases(&manifest.segments, &selected)?;
     }
     loader.run(&selected, options.sessions)?;
-    if options.accounts && manifest.file(FileRole::Accounts).is_some() {
-        let path = &role(FileRole::Accounts)?.path;
-        let refused = load_accounts(to, (point.open)(path)?.as_ref(), &manifest.inventory)?;
-        // 1524: the plugin is not loaded.
-        lacking.extend(refused.iter().filter(|sentence| sentence.contains("1524 (HY000)")).cloned());
-        warnings.extend(refused);
+    let mut accounts = None;
+    if let Some(restoring) = loader.accounts.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
+        let outcome = restoring.finish()?;
+        warnings.extend(outcome.warnings);
+        lacking.extend(outcome.lacking);
+        accounts = Some(outcome.loaded);
     }
     if options.tables.is_empty() {
         let missing = missing_definers(to, point);
         warnings.extend(missing.unwrap_or_else(|error| vec![format!("definers could not be looked for: {error}")]));
     }
     context.progress.finish();
-    Ok(LoadReport { warnings, bytes, lacking })
+    Ok(LoadReport { warnings, bytes, lacking, accounts })
 }
 
 /// Whether no event can run there. Then the clock may stand long ago while events are created: one whose only time has
@@ -112,6 +118,8 @@ struct Loader<'a> {
     /// Whether the clock stands long ago while programs are created.
     clock_stands: bool,
     context: &'a RunContext,
+    /// Accounts are there before the definitions that run in their name.
+    accounts: Mutex<Option<Restoring<'a>>>,
 }
 
 impl Loader<'_> {
@@ -184,14 +192,38 @@ impl Loader<'_> {
         Ok(replay)
     }
 
-    fn in_order(&self, run: &[&Segment]) -> Result<()> {
-        let database = &run[0].database;
-        let new = self.new_database(run[0])?;
-        let mut replay = self.session(if new { "" } else { database })?;
+    /// A session that creates programs.
+    fn definitions(&self, database: &str) -> Result<Replay> {
+        let mut replay = self.session(database)?;
         if self.clock_stands {
             replay.write(b"SET SESSION timestamp = 86400;\n")?;
         }
+        Ok(replay)
+    }
+
+    /// Whether the segment replaces a view's stand-in by the view.
+    fn is_view(&self, segment: &Segment) -> Result<bool> {
+        Ok(memchr::memmem::find(&self.beginning(segment)?, b"-- Final view structure for view ").is_some())
+    }
+
+    fn grant_objects(&self) -> Result<()> {
+        let mut accounts = self.accounts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        accounts.as_mut().map_or(Ok(()), Restoring::grant_objects)
+    }
+
+    fn in_order(&self, run: &[&Segment]) -> Result<()> {
+        let database = &run[0].database;
+        let new = self.new_database(run[0])?;
+        let mut replay = self.definitions(if new { "" } else { database })?;
+        let mut granted = false;
         for segment in run {
+            if !granted && self.is_view(segment)? {
+                // A view is refused if its definer may not use what it reads: routines are there now.
+                replay.finish()?;
+                self.grant_objects()?;
+                replay = self.definitions(&segment.database)?;
+                granted = true;
+            }
             replay.part(format!("definitions of database {}", names::database(&segment.database)));
             copy(self.stream, segment.offset, segment.bytes, self.context, |piece| replay.write(piece))?;
         }
@@ -285,38 +317,6 @@ fn use_database(replay: &mut Replay, database: &str) -> Result<()> {
     replay.write(format!("\nUSE {};\n", names::quote(database)).as_bytes())
 }
 
-/// Replay accounts and grants. A statement that the destination refuses is worth a warning only if its account is not
-/// as promised afterwards: servers refuse to grant again what they grant by themselves.
-fn load_accounts(to: &Account, file: &dyn StoredFile, promised: &Inventory) -> Result<Vec<String>> {
-    let length = usize::try_from(file.len()).or_failed("read accounts")?;
-    let text = file.read_at(0, length)?;
-    let mut session = Session::open(to)?;
-    let mut refused = Vec::new();
-    let mut account = String::new();
-    for statement in String::from_utf8_lossy(&text).split(";\n") {
-        let (comments, lines): (Vec<&str>, Vec<&str>) =
-            statement.lines().filter(|line| !line.is_empty()).partition(|line| line.starts_with("-- "));
-        if let Some(name) = comments.last() {
-            name[3..].clone_into(&mut account);
-        }
-        if lines.is_empty() {
-            continue;
-        }
-        if let Err(error) = session.rows(&lines.join("\n")) {
-            refused.push((account.clone(), error));
-        }
-    }
-    session.rows("FLUSH PRIVILEGES")?;
-    if refused.is_empty() {
-        return Ok(Vec::new());
-    }
-    let product = session.identity()?.product;
-    let there = accounts::facts_by_name(&accounts::read(&mut session, &product)?, promised);
-    let as_promised = |name: &String| promised.objects.iter().any(|object| there.get(name) == Some(object));
-    let wrong = refused.into_iter().filter(|(name, _)| !as_promised(name));
-    Ok(wrong.map(|(name, error)| format!("account {name} is not as backed up: {error}")).collect())
-}
-
 /// Definers that have no account at the destination: what runs in their name will fail.
 fn missing_definers(to: &Account, point: &StoredPoint) -> Result<Vec<String>> {
     let manifest = &point.manifest;
@@ -325,10 +325,10 @@ fn missing_definers(to: &Account, point: &StoredPoint) -> Result<Vec<String>> {
     if definers.is_empty() {
         return Ok(Vec::new());
     }
-    let there = accounts::facts_by_name(
-        &accounts::read(&mut Session::open(to)?, &manifest.server.product)?,
-        &manifest.inventory,
-    );
-    let missing = definers.into_iter().filter(|definer| !there.contains_key(*definer));
+    let mut session = Session::open(to)?;
+    accounts::prepare(&mut session, &manifest.server.product, "")?;
+    let there = accounts::read(&mut session, &manifest.server.product)?.all;
+    let there: BTreeSet<&str> = there.iter().map(|account| account.name.as_str()).collect();
+    let missing = definers.into_iter().filter(|definer| !there.contains(definer.as_str()));
     Ok(missing.map(|definer| format!("definer {definer} has no account at the destination")).collect())
 }

@@ -18,13 +18,14 @@ mod replay;
 mod rows;
 mod server;
 mod source;
+mod sql;
 mod stream;
 mod tool;
 
 use std::io::Cursor;
 use std::sync::Arc;
 
-use self::accounts::AccountSql;
+use self::accounts::Accounts;
 use self::connection::{Account, Session};
 use self::source::Survey;
 use self::tool::{Purpose, Tools};
@@ -91,6 +92,7 @@ impl Engine for MysqlEngine {
 
     fn dump(&self, context: &RunContext) -> Result<Dump> {
         let (mut session, survey, tools) = self.survey()?;
+        accounts::prepare(&mut session, &survey.server.product, "")?;
         let accounts = accounts::read(&mut session, &survey.server.product)?;
         drop(session);
         context.progress.phase("backup", Some(survey.estimated_bytes).filter(|bytes| *bytes > 0));
@@ -99,7 +101,7 @@ impl Engine for MysqlEngine {
         let purpose = Purpose::Backup { binlog: survey.binlog(), gtid: survey.gtid() };
         let dump = tools.start_dump(&self.source(), &survey.databases, purpose, &context.cancel)?;
         let (reader, outcome) = pump::start(dump, context)?;
-        let accounts_sql = accounts::file(&accounts).into_bytes();
+        let accounts_sql = accounts::write(&accounts.all).into_bytes();
         let streams = in_order(vec![
             Stream { path: ACCOUNTS_FILE.to_owned(), reader: Box::new(Cursor::new(accounts_sql.clone())) },
             Stream { path: DUMP_FILE.to_owned(), reader },
@@ -196,14 +198,15 @@ fn manifest(
     survey: &Survey,
     tools: &Tools,
     complete: pump::Complete,
-    accounts: &[AccountSql],
+    accounts: &Accounts,
     accounts_sql: &[u8],
 ) -> Manifest {
     let facts = complete.facts;
     let mut inventory = facts.inventory();
-    let promised: Vec<_> = accounts.iter().map(|account| account.facts(&inventory)).collect();
+    let promised: Vec<_> = accounts.all.iter().map(|account| account.facts(&inventory)).collect();
     inventory.objects.extend(promised);
     let mut warnings = warnings(survey, tools);
+    warnings.extend(accounts.warnings(&inventory));
     for table in &facts.not_in_snapshot {
         warnings.push(format!("table {table} is not transactional: its rows are not part of the consistent snapshot"));
     }

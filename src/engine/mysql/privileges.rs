@@ -33,6 +33,11 @@ impl Grants {
         })
     }
 
+    /// Whether the account has this privilege on everything.
+    pub fn may(&self, privilege: &str) -> bool {
+        self.has(privilege, None, None)
+    }
+
     /// Whether no database can be hidden from this account.
     pub fn sees_all_databases(&self) -> bool {
         self.has("SELECT", None, None) || self.has("SHOW DATABASES", None, None)

@@ -63,10 +63,7 @@ pub fn spec(manifest: &Manifest, programs: Option<&Path>, memory: u64) -> Result
     }
     // Accounts of the backup are restored too, so the drill must not depend on any of them.
     let account = format!("'{DRILL_ACCOUNT}'@'localhost'");
-    let init = format!(
-        "CREATE USER {account};\n\
-         GRANT ALL PRIVILEGES ON *.* TO {account} WITH GRANT OPTION;\n"
-    );
+    let init = init(&account, maria);
     args.push(format!("--init-file={{dir}}/{INIT_FILE}"));
     let template = template(manifest, maria, &program, programs, &version)?;
     Ok(ServerSpec {
@@ -84,6 +81,21 @@ pub fn spec(manifest: &Manifest, programs: Option<&Path>, memory: u64) -> Result
         network: Network::None,
         greeting: None,
     })
+}
+
+/// Makes an account that may give everything: a stock server's own accounts may be proxies of anybody. MariaDB does not
+/// let the thread that runs the file grant that (1698), so there the row is written.
+fn init(account: &str, maria: bool) -> String {
+    let all = format!("CREATE USER {account};\nGRANT ALL PRIVILEGES ON *.* TO {account} WITH GRANT OPTION;\n");
+    let proxy = if maria {
+        format!(
+            "INSERT INTO mysql.proxies_priv (Host, User, Proxied_host, Proxied_user, With_grant) \
+             VALUES ('localhost', '{DRILL_ACCOUNT}', '', '', 1);\nFLUSH PRIVILEGES;\n"
+        )
+    } else {
+        format!("GRANT PROXY ON ''@'' TO {account} WITH GRANT OPTION;\n")
+    };
+    all + &proxy
 }
 
 /// Settings of the sandbox, recorded with the drill.

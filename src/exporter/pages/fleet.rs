@@ -10,7 +10,7 @@ use super::layout::{self, Frame};
 use super::query::Query;
 use super::trouble::{self, Trouble};
 use super::words::{age, counted, rfc3339, size, source_address, state, time, time_below, unsure};
-use super::{lost_history, objectives, running};
+use super::{lost_history, objectives, pending, running};
 use crate::domain::schedule::Work;
 use crate::domain::sla::Objective;
 use crate::error::Error;
@@ -34,7 +34,12 @@ pub(super) fn page(view: &View, ledger: Option<&Error>, query: &Query) -> Markup
         .map(|status| Judged { troubles: trouble::of_source(view, &status), status })
         .collect();
     sources.sort_by_cached_key(|it| {
-        (Reverse(it.status.broken().len()), Reverse(it.troubles.len()), it.status.source.clone())
+        (
+            Reverse(it.status.broken().len()),
+            Reverse(it.troubles.len()),
+            !it.status.is_pending(),
+            it.status.source.clone(),
+        )
     });
     let service: Vec<Trouble> = ledger.map(Trouble::of_ledger).into_iter().chain(trouble::of_service(view)).collect();
     let running = all_running(view);
@@ -65,26 +70,43 @@ fn all_running(view: &View) -> Vec<(&str, RunningNow)> {
 /// What a manager wants to know.
 fn sentence(sources: &[Judged], of_service: usize) -> String {
     let total = sources.len();
-    let broken = sources.iter().filter(|it| !it.status.broken().is_empty()).count();
-    let attention = sources.iter().filter(|it| it.status.broken().is_empty() && !it.troubles.is_empty()).count();
-    let promises = match (total, broken) {
-        (0, _) => "No source is configured".to_owned(),
-        (1, 0) => "The one source keeps all its promises".to_owned(),
-        (_, 0) => format!("All {} keep their promises", counted(total, "source")),
-        (1, _) => "The one source breaks a promise".to_owned(),
-        (_, 1) => format!("1 of {} breaks a promise", counted(total, "source")),
-        _ => format!("{broken} of {} break a promise", counted(total, "source")),
-    };
-    let mut more = Vec::new();
-    match attention {
-        0 => {}
-        1 => more.push("1 more needs attention".to_owned()),
-        many => more.push(format!("{many} more need attention")),
+    let is_broken = |it: &&Judged| !it.status.broken().is_empty();
+    let broken = sources.iter().filter(is_broken).count();
+    let pending = sources.iter().filter(|it| !is_broken(it) && it.status.is_pending()).count();
+    let attention = sources.iter().filter(|it| !is_broken(it) && !it.troubles.is_empty()).count();
+    let of_all = counted(total, "source");
+    let are_pending =
+        |number: usize| if number == 1 { "1 is pending".to_owned() } else { format!("{number} are pending") };
+    let mut parts = vec![match (total, broken, pending) {
+        (0, ..) => "No source is configured".to_owned(),
+        (1, 0, 0) => "The one source keeps all its promises".to_owned(),
+        (1, 0, _) => "The one source is new and pending".to_owned(),
+        (1, ..) => "The one source breaks a promise".to_owned(),
+        (_, 0, 0) => format!("All {of_all} keep their promises"),
+        (_, 0, new) if new == total => format!("All {of_all} are new and pending"),
+        (_, 0, new) => {
+            let keep = if total - new == 1 { "keeps its promises" } else { "keep their promises" };
+            format!("{} of {of_all} {keep}, {}", total - new, are_pending(new))
+        }
+        (_, 1, _) => format!("1 of {of_all} breaks a promise"),
+        _ => format!("{broken} of {of_all} break a promise"),
+    }];
+    if broken > 0 && pending > 0 {
+        parts.push(are_pending(pending));
+    }
+    // Those that break no promise: where none does, they are among those that keep theirs.
+    match (attention, broken) {
+        (0, _) => {}
+        (_, 0) if total == 1 => parts.push("it needs attention".to_owned()),
+        (1, 0) => parts.push("1 of them needs attention".to_owned()),
+        (many, 0) => parts.push(format!("{many} of them need attention")),
+        (1, _) => parts.push("1 more needs attention".to_owned()),
+        (many, _) => parts.push(format!("{many} more need attention")),
     }
     if of_service > 0 {
-        more.push("the service itself is in trouble".to_owned());
+        parts.push("the service itself is in trouble".to_owned());
     }
-    if more.is_empty() { format!("{promises}.") } else { format!("{promises}; {}.", more.join("; ")) }
+    format!("{}.", parts.join("; "))
 }
 
 fn subtitle(view: &View) -> Markup {
@@ -190,6 +212,7 @@ fn row(view: &View, status: &SourceStatus) -> Markup {
             th scope="row" role="rowheader" {
                 a href=(source_address("", &status.source)) { (status.source) }
                 span.below { (status.kind) " in " (status.repository) }
+                (pending::badge(view, status))
             }
             @for objective in ORDER { (objectives::cell(&objectives::fact(status, objective, view.now))) }
             td role="cell" data-label="Kept, 30 days" {

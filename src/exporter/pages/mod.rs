@@ -12,6 +12,7 @@ mod layout;
 mod lost_history;
 mod missed;
 mod objectives;
+mod pending;
 mod plots;
 mod query;
 mod restore;

@@ -3,9 +3,9 @@
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
-use super::words::{duration, percent, rfc3339, state, unsure};
-use crate::domain::history::MetRatios;
-use crate::domain::sla::Objective;
+use super::words::{beside, duration, judged, pending, percent, rfc3339, state, unsure};
+use crate::domain::history::{JUDGED_FROM_DAYS, MetRatios, Verdict};
+use crate::domain::sla::{Judgement, Objective};
 use crate::status::{Kept, SourceStatus, kept};
 
 /// A promise and what was measured of it.
@@ -19,7 +19,7 @@ pub(super) struct Fact {
     /// `3h 5m`, `never`, `unknown`.
     pub measured: String,
     /// Kept now?
-    pub met: bool,
+    pub judged: Judgement,
     /// What it rests on: a time.
     pub at: Option<DateTime<Utc>>,
 }
@@ -27,39 +27,48 @@ pub(super) struct Fact {
 /// The promise `objective` of a source.
 pub(super) fn fact(status: &SourceStatus, objective: Objective, now: DateTime<Utc>) -> Fact {
     let (promised, measured) = (&status.objectives, &status.measured);
-    let old = |seconds: Option<f64>| seconds.map_or("never".to_owned(), duration);
-    // Drills that a lost ledger knew of may have been passed.
-    let drilled = |seconds: Option<f64>| match seconds {
-        None if status.history_is_partial => "unknown".to_owned(),
-        seconds => old(seconds),
+    let judged = status.judged(objective);
+    let never = match judged {
+        Judgement::Pending => "not yet",
+        // Drills that a lost ledger knew of may have been passed.
+        _ if status.history_is_partial && objective != Objective::Rpo => "unknown",
+        _ => "never",
     };
+    let old = |seconds: Option<f64>, promised: f64| match seconds {
+        None => never.to_owned(),
+        // A promise must not look kept where it is not.
+        Some(seconds) if judged == Judgement::NotMet => beside(seconds, promised, duration),
+        Some(seconds) if objective == Objective::Rto => duration(seconds),
+        Some(seconds) => duration(whole_minutes(seconds)),
+    };
+    let since = |time: Option<DateTime<Utc>>| time.map(|time| (now - time).as_seconds_f64());
     let (name, meaning, promised, measured, at) = match objective {
         Objective::Rpo => (
             "RPO",
             "Age of the newest recovery point",
             duration(promised.rpo_seconds),
-            old(measured.rpo_seconds.map(whole_minutes)),
+            old(measured.rpo_seconds, promised.rpo_seconds),
             measured.recovery_point_time,
         ),
         Objective::Rto => (
             "RTO",
             "Recovery time that the last drill measured",
             duration(promised.rto_seconds),
-            drilled(measured.rto_seconds),
+            old(measured.rto_seconds, promised.rto_seconds),
             None,
         ),
         Objective::DrillInterval => (
             "Drill",
             "Time since a drill last passed",
             duration(promised.drill_interval_seconds),
-            drilled(measured.last_passed_drill_time.map(|time| whole_minutes((now - time).as_seconds_f64()))),
+            old(since(measured.last_passed_drill_time), promised.drill_interval_seconds),
             measured.last_passed_drill_time,
         ),
         Objective::Retention => (
             "Retention",
-            "How far back recovery points reach",
+            "How far back recovery points reach; older ones are not removed yet",
             duration(promised.retention_seconds),
-            old(measured.oldest_recovery_point_time.map(|time| whole_minutes((now - time).as_seconds_f64()))),
+            old(since(measured.oldest_recovery_point_time), promised.retention_seconds),
             measured.oldest_recovery_point_time,
         ),
         Objective::ChainLength => (
@@ -70,7 +79,7 @@ pub(super) fn fact(status: &SourceStatus, objective: Objective, now: DateTime<Ut
             None,
         ),
     };
-    Fact { name, meaning, promised, measured, met: status.is_met(objective), at }
+    Fact { name, meaning, promised, measured, judged, at }
 }
 
 fn whole_minutes(seconds: f64) -> f64 {
@@ -82,7 +91,7 @@ pub(super) fn cell(fact: &Fact) -> Markup {
     html! {
         td role="cell" data-label=(fact.name) {
             span.pair { span.figure { (fact.measured) } span.muted { " / " (fact.promised) } }
-            (state(fact.met, "met", "not met"))
+            (judged(fact.judged))
         }
     }
 }
@@ -94,8 +103,17 @@ pub(super) fn share(status: &SourceStatus, ratios: Option<&MetRatios>) -> Markup
         @match kept(ratios, promised) {
             Kept::Enough(share) => { span.figure { (percent(share)) } " " (state(true, "kept", "")) }
             Kept::TooLittle(share) => { span.figure { (percent(share)) } " " (state(false, "", "too little")) }
+            Kept::NotYet(days) => (too_early(days)),
             Kept::Unknown => (unsure("unknown")),
         }
+    }
+}
+
+/// Why a share is not judged.
+fn too_early(days: f64) -> Markup {
+    html! {
+        (pending("not judged yet")) " "
+        span.muted { (format!("{:.1} days of history, judged from {JUDGED_FROM_DAYS}", (days * 10.0).floor() / 10.0)) }
     }
 }
 
@@ -104,7 +122,13 @@ fn share_of(status: &SourceStatus, ratios: Option<&MetRatios>, objective: Object
     let promised = status.objectives.objective_ratio;
     html! {
         @match ratios.and_then(|ratios| ratios.get(&objective)) {
-            Some(share) => { (percent(*share)) " " (state(*share >= promised, "kept", "too little")) }
+            Some(share) => {
+                @if let Some(ratio) = share.ratio() { (percent(ratio)) " " }
+                @match share.verdict(promised) {
+                    Verdict::NotYet => (too_early(share.judged_days())),
+                    verdict => (state(verdict == Verdict::Enough, "kept", "too little")),
+                }
+            }
             None => (unsure("unknown")),
         }
     }
@@ -134,7 +158,7 @@ pub(super) fn table(status: &SourceStatus, ratios: Option<&MetRatios>, now: Date
                             span.figure { (fact.measured) }
                             @if let Some(at) = fact.at { time.below datetime=(rfc3339(at)) { (rfc3339(at)) } }
                         }
-                        td role="cell" data-label="Now" { (state(fact.met, "met", "not met")) }
+                        td role="cell" data-label="Now" { (judged(fact.judged)) }
                         td role="cell" data-label="Last 30 days" { (share_of(status, ratios, objective)) }
                     }
                 }

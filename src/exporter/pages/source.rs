@@ -8,7 +8,7 @@ use super::plots::{self, Scene};
 use super::query::Query;
 use super::trouble::{self, Trouble};
 use super::words::{age, count, counted, duration, rfc3339, size, state, time, time_below, unsure};
-use super::{Page, drills, fleet, lost_history, missed, objectives, restore, running};
+use super::{Page, drills, fleet, lost_history, missed, objectives, pending, restore, running};
 use crate::config::SourceConfig;
 use crate::domain::sla::Objective;
 use crate::error::{Error, Result};
@@ -83,6 +83,8 @@ fn unknown(view: &View, name: &str) -> Page {
 
 fn sentence(status: &SourceStatus, troubles: usize) -> String {
     match (status.broken().len(), troubles) {
+        (0, 0) if status.is_pending() => "New: what is not judged yet is pending.".to_owned(),
+        (0, _) if status.is_pending() => "New: what is not judged yet is pending, but it needs attention.".to_owned(),
         (0, 0) => "Keeps all its promises.".to_owned(),
         (0, _) => "Keeps all its promises, but needs attention.".to_owned(),
         (1, _) => format!("Breaks 1 of {} promises.", Objective::ALL.len()),
@@ -100,7 +102,7 @@ fn head(view: &View, config: &SourceConfig, ledger: Option<&Error>) -> Markup {
     html! {
         h1 { (config.name) }
         p.lead {
-            (lead) " " (config.kind.name()) " in repository " (config.repository) ", "
+            (pending::badge(view, &status)) " " (lead) " " (config.kind.name()) " in repository " (config.repository) ", "
             (counted(usize::try_from(status.measured.recovery_points).unwrap_or(usize::MAX), "recovery point")) "."
         }
         (lost_history::of_source(view, &config.name))

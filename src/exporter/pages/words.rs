@@ -4,6 +4,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use maud::{Markup, html};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use crate::domain::sla::Judgement;
+
 /// What stays as it is in an address.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
 
@@ -36,6 +38,26 @@ pub(crate) fn duration(seconds: f64) -> String {
         3600..172_800 => two(hours, "h", minutes % 60, "m"),
         _ => two(hours / 24, "d", hours % 24, "h"),
     }
+}
+
+/// A figure that breaks a promise, as exactly as it takes to look different from what was promised: `2m 3s`, not `2m` beside
+/// `promised 2m`.
+pub(crate) fn beside(seconds: f64, promised: f64, shown: impl Fn(f64) -> String) -> String {
+    let limit = shown(promised);
+    let in_minutes = if seconds < 60.0 { seconds } else { (seconds / 60.0).floor() * 60.0 };
+    let candidates = [shown(in_minutes), shown(seconds), exactly(seconds)];
+    candidates.into_iter().find(|text| *text != limit).unwrap_or_else(|| format!("just over {limit}"))
+}
+
+/// All units down to the second; hours up to two days, as promises are written.
+fn exactly(seconds: f64) -> String {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // the cast saturates
+    let whole = seconds.max(0.0) as u64;
+    let days = if whole < 172_800 { 0 } else { whole / 86_400 };
+    let hours = whole / 3600 - days * 24;
+    let units = [(days, "d"), (hours, "h"), (whole / 60 % 60, "m"), (whole % 60, "s")];
+    let said: Vec<String> = units.iter().filter(|(n, _)| *n > 0).map(|(n, unit)| format!("{n}{unit}")).collect();
+    said.join(" ")
 }
 
 /// A duration in whole seconds, as the script of the page counts them.
@@ -117,6 +139,20 @@ pub(super) fn state(is_good: bool, good: &str, bad: &str) -> Markup {
     html! { span class={ "state " (class) } { span aria-hidden="true" { (sign) " " } (word) } }
 }
 
+/// What can be said of a promise, in a word and a sign.
+pub(super) fn judged(judgement: Judgement) -> Markup {
+    match judgement {
+        Judgement::Met => state(true, "met", ""),
+        Judgement::NotMet => state(false, "", "not met"),
+        Judgement::Pending => pending("pending"),
+    }
+}
+
+/// What is not due yet.
+pub(super) fn pending(words: &str) -> Markup {
+    html! { span.state.pending { span aria-hidden="true" { "○ " } (words) } }
+}
+
 /// What nobody knows, or what says nothing about the data.
 pub(super) fn unsure(word: &str) -> Markup {
     html! { span.state.unsure { span aria-hidden="true" { "? " } (word) } }
@@ -145,6 +181,11 @@ mod tests {
         assert_eq!(percent(0.9899), "98.9 %");
         assert_eq!(percent(0.99), "99 %");
         assert_eq!(percent(1.0), "100 %");
+        let beside = |seconds, promised| super::beside(seconds, promised, duration);
+        assert_eq!(beside(185.0, 120.0), "3m");
+        assert_eq!(beside(123.0, 120.0), "2m 3s", "not 2m, which was promised");
+        assert_eq!(beside(86_420.0, 86_400.0), "24h 20s");
+        assert_eq!(beside(120.3, 120.0), "just over 2m");
         assert_eq!(count(1_234_567), "1\u{202f}234\u{202f}567");
         assert_eq!(counted(1, "source"), "1 source");
         assert_eq!(source_address("../", "a/b <é>."), "../sources/a%2Fb%20%3C%C3%A9%3E%2E");

@@ -6,7 +6,7 @@ use crate::clock::{Stopwatch, SystemClock};
 use crate::exporter::catalogue::{self, ALL, MetricKind};
 use crate::exporter::collector::collect;
 use crate::exporter::exposition::{Exposition, Format};
-use crate::exporter::refresh::View;
+use crate::exporter::refresh::{Exporter, View};
 use crate::ledger::{LedgerSnapshot, TestPages};
 
 /// The seeded ledger; `new` is configured but never ran.
@@ -39,7 +39,12 @@ async fn what_happened_is_exported() {
     let start = START as f64;
     let text = exposition().await;
     let expected = [
-        (r#"source_info{source="agama",kind="mysql",repository="offsite"}"#, 1.0),
+        (
+            r#"source_info{source="agama",kind="mysql",engine="mysql",repository="offsite",sla="standard",team="payments"}"#,
+            1.0,
+        ),
+        (r#"source_pending{source="agama"}"#, 0.0),
+        (r#"backup_added_bytes_total{source="agama",kind="full"}"#, 70_000.0),
         (r#"source_created_timestamp_seconds{source="agama"}"#, start - 108_000.0),
         (r#"missed_runs_total{source="agama",operation="backup"}"#, 0.0),
         (r#"missed_runs_total{source="agama",operation="drill"}"#, 3.0),
@@ -93,7 +98,9 @@ async fn what_never_happened_is_zero_and_present_for_every_series_that_an_active
     let series = |source: &str| -> Vec<String> {
         let label = format!("source=\"{source}\"");
         let of_it = text.lines().filter(|line| line.contains(&label));
-        of_it.map(|line| line.rsplit_once(' ').unwrap().0.replace(&label, "source")).collect()
+        let of_it = of_it.map(|line| line.rsplit_once(' ').unwrap().0.replace(&label, "source"));
+        // What is not there has no age.
+        of_it.filter(|series| !series.starts_with("backup_sla_recovery_point_age_seconds")).collect()
     };
     assert_eq!(series("new"), series("agama"));
     let promised = ["_objective", "source_info"];
@@ -111,7 +118,7 @@ async fn a_source_that_is_no_longer_configured_stays_visible_but_makes_no_promis
     assert_eq!(
         of_gone,
         [
-            r#"backup_sla_source_info{source="gone",kind="influxdb",repository="old"} 1"#,
+            r#"backup_sla_source_info{source="gone",kind="influxdb",engine="influxdb",repository="old",sla=""} 1"#,
             r#"backup_sla_source_created_timestamp_seconds{source="gone"} 1789892000"#,
             r#"backup_sla_source_retired{source="gone"} 1"#,
             r#"backup_sla_recovery_points{source="gone",kind="full"} 1"#,
@@ -153,11 +160,47 @@ async fn what_is_not_known_of_a_repository_is_not_claimed() {
     let now = snapshot.taken;
     let text = text_of(&View::new(config(dir.path(), &[]), snapshot, service, now));
     let lines: Vec<&str> = text.lines().filter(|line| line.contains("repository=")).collect();
-    let never_checked = ["check_success", "check_timestamp_seconds"];
-    let expected = std::iter::once("up").chain(never_checked);
-    let expected: Vec<String> =
-        expected.map(|name| format!(r#"backup_sla_repository_{name}{{repository="offsite"}} 0"#)).collect();
-    assert_eq!(lines, expected);
+    let expected = ["up", "check_timestamp_seconds"];
+    assert_eq!(lines, expected.map(|name| format!(r#"backup_sla_repository_{name}{{repository="offsite"}} 0"#)));
+}
+
+#[tokio::test]
+async fn a_new_source_is_pending_and_neither_met_nor_broken_until_its_first_results_are_due() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+    let ledger = Ledger::open(dir.path(), clock.clone()).await.unwrap();
+    let mut config = config(dir.path(), &["fresh"]);
+    let source = config.sources.get_mut("fresh").unwrap();
+    (source.objectives.rpo, source.objectives.drill_interval) = (Duration::from_hours(4), Duration::from_hours(30));
+    let objectives = source.objectives.clone();
+    ledger.ensure_source("fresh", "mysql", "offsite").await.unwrap();
+    ledger.record_promises("fresh", &objectives).await.unwrap();
+    let exporter = Exporter::new(Arc::new(config), clock.clone());
+    let met = async || {
+        exporter.refresh(&ledger).await.unwrap();
+        let text = exporter.render().unwrap();
+        let of_it = text.lines().filter(|line| {
+            ["source_pending{", "objective_met{", "objective_met_ratio{", "objective_met_ratio_judged{"]
+                .iter()
+                .any(|name| line.starts_with(&format!("backup_sla_{name}")))
+        });
+        let short = |line: &str| {
+            line.replace("backup_sla_", "").replace("source=\"fresh\",", "").replace(",window=\"30d\"", "")
+        };
+        let all: Vec<String> =
+            of_it.map(short).filter(|line| !line.ends_with("\"} 0") || line.contains("met{")).collect();
+        all.join(" ")
+    };
+    assert_eq!(met().await, r#"source_pending{source="fresh"} 1"#);
+    clock.advance(4 * 3600);
+    assert_eq!(met().await, r#"source_pending{source="fresh"} 1"#, "the limit belongs to the promise");
+    clock.advance(1);
+    let broken = r#"objective_met{objective="rpo"} 0 objective_met{objective="retention"} 0 objective_met{objective="chain_length"} 0"#;
+    let text = met().await;
+    assert!(text.contains("source_pending") && text.contains(broken), "{text}");
+    clock.advance(26 * 3600);
+    let text = met().await;
+    assert_eq!(text.matches("objective_met{").count(), 5, "{text}");
+    assert!(!text.contains("source_pending{source=\"fresh\"} 1"), "{text}");
 }
 
 /// Give `text` to a program; what it says.

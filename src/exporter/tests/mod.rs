@@ -2,7 +2,7 @@
 
 mod exposition;
 mod forecasts;
-mod kept_promises;
+pub(crate) mod kept_promises;
 mod openmetrics;
 mod rendering;
 mod web;
@@ -57,6 +57,8 @@ pub(crate) fn config(state_dir: &Path, sources: &[&str]) -> Config {
         let config = SourceConfig {
             name: (*name).to_owned(),
             repository: "offsite".into(),
+            sla: "standard".into(),
+            labels: BTreeMap::from([("team".to_owned(), "payments".to_owned())]),
             objectives: Objectives {
                 rpo: Duration::from_hours(24),
                 rto: Duration::from_hours(5),
@@ -98,6 +100,7 @@ pub(crate) fn service() -> ServiceState {
         key_available: Some(true),
         size_bytes: Some(123_456_789_012),
         available_bytes: Some(5_000_000),
+        last_check: DateTime::from_timestamp(START, 0).map(|ended| (true, ended)),
     };
     ServiceState {
         version: "1.2.3".into(),

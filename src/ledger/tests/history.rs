@@ -4,7 +4,7 @@ use proptest::test_runner::TestRunner;
 use super::*;
 use crate::domain::history::{Facts, Timeline, window_start};
 use crate::domain::schedule::Work;
-use crate::domain::sla::{Objective, Objectives};
+use crate::domain::sla::{Judgement, Objective, Objectives};
 use crate::ledger::{LastRuns, MissedRuns, Reconciled};
 
 fn promised(rpo_hours: u64) -> Objectives {
@@ -149,11 +149,11 @@ async fn the_history_has_the_answers_that_each_snapshot_gave_at_its_time() {
             }
         }
         ledger.reconcile_points("agama", &points).await.unwrap();
-        let measured = ledger.snapshot().await.unwrap().sources["agama"].measured();
+        let measured = ledger.snapshot().await.unwrap().measured("agama");
         let until = random.random_range(1..6 * 3600);
         for seconds in (0..until).step_by(601) {
             let at = clock.wall() + TimeDelta::seconds(seconds);
-            said.push((at, Objective::ALL.map(|objective| promise.are_met(objective, &measured, at))));
+            said.push((at, Objective::ALL.map(|objective| promise.judge(objective, &measured, at))));
         }
         clock.advance(until);
     }
@@ -164,8 +164,8 @@ async fn the_history_has_the_answers_that_each_snapshot_gave_at_its_time() {
     for (at, answers) in said {
         for (place, objective) in Objective::ALL.into_iter().enumerate() {
             // The retention of a source that turned out to be older is judged by what is known now.
-            assert_eq!(timeline.is_met(objective, at), Some(answers[place]), "{objective:?} at {at}");
-            both[place][usize::from(answers[place])] += 1;
+            assert_eq!(timeline.judged(objective, at), Some(answers[place]), "{objective:?} at {at}");
+            both[place][usize::from(answers[place] == Judgement::Met)] += 1;
         }
     }
     assert!(both.iter().flatten().all(|count| *count > 0), "each answer was seen: {both:?}");

@@ -34,13 +34,16 @@ const BANNED: [&str; 21] = [
 fn sources() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ledger");
     let files = |dir: &Path| std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
-    [root.clone(), root.join("migrations"), root.join("seals")]
+    let mut all: Vec<PathBuf> = [root.clone(), root.join("migrations"), root.join("seals")]
         .iter()
         .flat_map(|dir| files(dir))
         .filter(|path| path.is_file())
         // The catalogue of the schema is each product's own.
         .filter(|path| path.file_name().unwrap() != "schema.rs")
-        .collect()
+        .collect();
+    // Migrations in their order.
+    all.sort();
+    all
 }
 
 /// The SQL in a file: the whole of a migration, the string literals that start with a statement's word elsewhere.

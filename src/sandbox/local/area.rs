@@ -75,15 +75,15 @@ fn elsewhere(state_dir: &Path) -> Result<PathBuf> {
     if let Ok(place) = fs::read_link(&link)
         && is_ours(&place)
     {
+        // An earlier version left it closed under a umask of 0077.
+        fs::set_permissions(&place, Permissions::from_mode(0o711)).or_inconclusive(what())?;
         return Ok(place);
     }
     let base = [Path::new("/var/tmp"), &std::env::temp_dir()].into_iter().find(|dir| dir.is_dir()).map(Path::to_owned);
     let base = base.ok_or_else(|| Error::inconclusive(format!("{}: there is no /var/tmp", what())))?;
-    let place = tempfile::Builder::new()
-        .prefix(PREFIX)
-        .permissions(Permissions::from_mode(0o711))
-        .tempdir_in(base)
-        .or_inconclusive(what())?;
+    let place = tempfile::Builder::new().prefix(PREFIX).tempdir_in(base).or_inconclusive(what())?;
+    // A mode given when it is made is cut by the umask.
+    fs::set_permissions(place.path(), Permissions::from_mode(0o711)).or_inconclusive(what())?;
     match fs::remove_file(&link) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).or_inconclusive(what())?,
         _ => symlink(place.path(), &link).or_inconclusive(what())?,

@@ -30,6 +30,8 @@ pub(super) struct Awaited {
     waits: Option<Waits>,
     runs: Option<(DateTime<Utc>, Option<Waits>)>,
     failures: u32,
+    /// Nothing came of it yet: it does not wait for its time.
+    awaits_first: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -42,7 +44,14 @@ struct Waits {
 impl Awaited {
     /// What a service that starts knows: when the last run began, how many in a row are to be tried again, and since when the
     /// source is configured.
-    pub(super) fn restart(&mut self, last: (Option<DateTime<Utc>>, u32), since: DateTime<Utc>, now: DateTime<Utc>) {
+    pub(super) fn restart(
+        &mut self,
+        last: (Option<DateTime<Utc>>, u32),
+        awaits_first: bool,
+        since: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) {
+        self.awaits_first = awaits_first;
         let never = match self.rule {
             Rule::At(..) => since,
             Rule::Every(every) => now - every,
@@ -96,7 +105,13 @@ impl Awaited {
     }
 
     /// The service looks for work.
-    pub(super) fn look(&mut self, now: DateTime<Utc>) {
+    pub(super) fn look(&mut self, now: DateTime<Utc>, has_point: bool) {
+        // A full backup is wanted where there is no point, a drill where there is one.
+        let is_drill = !self.job.work.is_backup();
+        if self.awaits_first && has_point == is_drill && self.waits.is_none() && self.runs.is_none() {
+            self.waits = Some(Waits { since: now, not_before: now, is_retry: false });
+        }
+        self.awaits_first &= is_drill && !has_point;
         let Some(due) = self.first_due().filter(|due| *due <= now) else { return };
         self.dealt_with = match &self.rule {
             Rule::At(times, _) => *times.iter().rfind(|time| **time <= now).unwrap(),
@@ -115,6 +130,7 @@ impl Awaited {
     }
 
     pub(super) fn began(&mut self, now: DateTime<Utc>) {
+        self.awaits_first = false;
         self.runs = Some((now, self.waits.take()));
     }
 
@@ -186,6 +202,7 @@ pub(super) fn all(days: i64) -> BTreeMap<Job, Awaited> {
         waits: None,
         runs: None,
         failures: 0,
+        awaits_first: false,
     };
     let cron = CRON.iter().map(|(source, work, expression, jitter)| {
         let until = start + TimeDelta::days(days);

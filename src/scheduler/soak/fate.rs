@@ -169,7 +169,8 @@ impl Soak {
     fn await_anew(&mut self, source: &str) {
         let now = self.clock.wall();
         for (job, awaited) in self.awaited.iter_mut().filter(|(job, _)| job.source == source) {
-            awaited.restart(self.model.last(source, job.work), self.asked_since[job], now);
+            let awaits_first = self.model.awaits_first(source, job.work);
+            awaited.restart(self.model.last(source, job.work), awaits_first, self.asked_since[job], now);
         }
     }
 

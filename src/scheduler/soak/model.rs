@@ -55,6 +55,10 @@ const KINDS: [(Work, BackupKind, &str); 2] = [
 ];
 /// A clock of another machine may be ahead by so many seconds.
 const AHEAD: f64 = 300.0;
+/// What should not be exported.
+const ABSENT: f64 = f64::NAN;
+/// Of each promise whether it is met; none while it is pending.
+type Said = [Option<bool>; 5];
 
 /// One occurrence of a work on a source.
 type Occurrence = (String, Work, DateTime<Utc>);
@@ -72,8 +76,10 @@ pub(super) struct Model {
     pub repository: BTreeMap<String, Vec<PointRow>>,
     /// By source, work and first occurrence: how many, and the last one.
     pub missed: BTreeMap<Occurrence, (u32, DateTime<Utc>)>,
+    /// Sources that had a recovery point, as far as the ledger knows.
+    had_point: BTreeSet<String>,
     /// By source and wall clock: for every minute, which promises were kept.
-    minutes: BTreeMap<String, BTreeMap<i64, [bool; 5]>>,
+    minutes: BTreeMap<String, BTreeMap<i64, Said>>,
     /// Minutes that came twice.
     pub repeated: i64,
     results: usize,
@@ -139,11 +145,37 @@ impl Model {
         (Some(last.begun), if again { u32::try_from(bad).unwrap() } else { 0 })
     }
 
-    /// Whether each promise is kept at `now`.
-    fn met(&self, source: &str, now: DateTime<Utc>) -> [bool; 5] {
+    /// Whether a work begins without waiting for its time, when it can.
+    pub(super) fn awaits_first(&self, source: &str, work: Work) -> bool {
+        let last = self.runs(source).iter().rfind(|run| run.work == work);
+        match work {
+            Work::FullBackup => {
+                let is_good = |run: &Happened| matches!(run.end, Some((_, End::Good, _)));
+                self.listed(source).is_empty() && last.is_none_or(is_good)
+            }
+            Work::Drill => last.is_none(),
+            Work::IncrementalBackup => false,
+        }
+    }
+
+    /// What is said of each promise at `now`.
+    fn met(&self, source: &str, now: DateTime<Utc>) -> Said {
         let drills = self.ended(source, false);
         let passed = drills.iter().rev().find(|(_, _, end)| *end == End::Good);
-        self.met_by(source, self.listed(source).iter(), passed.map(|(run, at, _)| (run.seconds, *at)), now)
+        let passed = passed.map(|(run, at, _)| (run.seconds, *at));
+        let met = self.met_by(source, self.listed(source).iter(), passed, now);
+        self.or_pending(source, met, (self.had_point.contains(source), passed.is_some()), now)
+    }
+
+    /// What is not met may not be due yet: of a source of which the ledger has known everything.
+    fn or_pending(&self, source: &str, met: [bool; 5], (had_point, passed): (bool, bool), now: DateTime<Utc>) -> Said {
+        let (created, promised) = (self.created[source], self.promised[source]);
+        let age = (now - created).as_seconds_f64();
+        let is_new = age >= -AHEAD && (self.ledger_created - created).as_seconds_f64() <= AHEAD;
+        let awaits_point = is_new && !had_point && age <= promised.rpo;
+        let awaits_drill = is_new && !passed && age <= promised.drill_interval;
+        let awaits = [awaits_point, awaits_drill, awaits_point, awaits_drill, awaits_point];
+        std::array::from_fn(|at| (met[at] || !awaits[at]).then_some(met[at]))
     }
 
     fn met_by<'p>(
@@ -182,14 +214,18 @@ impl Model {
 
     /// A source is at least as old as its recovery points; what is known of the time before is what they say.
     pub(super) fn listed_again(&mut self, source: &str, now: DateTime<Utc>) {
+        if !self.listed(source).is_empty() {
+            self.had_point.insert(source.to_owned());
+        }
         let oldest = self.listed(source).iter().map(|point| point.as_of).min();
         let Some(oldest) = oldest.filter(|oldest| *oldest < self.created[source]) else { return };
         self.created.insert(source.to_owned(), oldest);
         let mut past = BTreeMap::new();
         for at in minute(oldest)..=minute(now) {
             let time = DateTime::from_timestamp(at * 60, 0).unwrap();
-            let there = self.listed(source).iter().filter(|point| point.finished <= time);
-            past.insert(at, self.met_by(source, there, None, time));
+            let there = || self.listed(source).iter().filter(|point| point.finished <= time);
+            let met = self.met_by(source, there(), None, time);
+            past.insert(at, self.or_pending(source, met, (there().next().is_some(), false), time));
         }
         self.minutes.insert(source.to_owned(), past);
     }
@@ -201,20 +237,22 @@ impl Model {
         self.retired.clear();
         self.runs.clear();
         self.missed.clear();
+        self.had_point.clear();
         self.minutes.clear();
     }
 
-    /// Shares of the last 30 days, and over how many minutes they were taken.
-    fn ratios(&self, source: &str, now: DateTime<Utc>) -> ([f64; 5], usize) {
+    /// Minutes of the last 30 days in which each promise was kept, and those in which it was judged.
+    fn kept_minutes(&self, source: &str, now: DateTime<Utc>) -> [(usize, usize); 5] {
         let from = self.created[source].max(now - TimeDelta::days(30));
-        let Some(minutes) = self.minutes.get(source) else { return ([0.0; 5], 0) };
-        let mut kept = [0; 5];
-        let mut all = 0;
-        for (_, met) in minutes.range(minute(from) + 1..=minute(now)) {
-            all += 1;
-            kept.iter_mut().zip(met).for_each(|(kept, met)| *kept += usize::from(*met));
+        let mut kept = [(0, 0); 5];
+        let Some(minutes) = self.minutes.get(source) else { return kept };
+        for (_, said) in minutes.range(minute(from) + 1..=minute(now)) {
+            for ((met, judged), said) in kept.iter_mut().zip(said) {
+                *met += usize::from(*said == Some(true));
+                *judged += usize::from(said.is_some());
+            }
         }
-        (kept.map(|kept| kept as f64 / all.max(1) as f64), all)
+        kept
     }
 
     /// Everything of `source`, or of all sources, that depends on what happened, by series.
@@ -256,7 +294,7 @@ impl Model {
         let as_of = newest.map(|newest| newest.as_of);
         put("recovery_point_timestamp_seconds", "", stamp(as_of));
         put("oldest_recovery_point_timestamp_seconds", "", stamp(points.iter().map(|point| point.as_of).min()));
-        put("recovery_point_age_seconds", "", as_of.map_or(0.0, |as_of| stamp(Some(now)) - stamp(Some(as_of))));
+        put("recovery_point_age_seconds", "", as_of.map_or(ABSENT, |as_of| stamp(Some(now)) - stamp(Some(as_of))));
         let drills = self.ended(source, false);
         let mut verdicts: BTreeMap<&str, End> = BTreeMap::new();
         for (run, _, end) in drills.iter().filter(|(_, _, end)| matches!(end, End::Good | End::Failed)) {
@@ -277,8 +315,9 @@ impl Model {
             }
         }
         for (objective, met) in OBJECTIVES.iter().zip(self.met(source, now)) {
-            put("objective_met", &format!("objective=\"{objective}\""), truth(met));
+            put("objective_met", &format!("objective=\"{objective}\""), met.map_or(ABSENT, truth));
         }
+        put("source_pending", "", truth(self.met(source, now).contains(&None)));
         for (operation, is_backup) in [("backup", true), ("drill", false)] {
             let of_it = |work: Work| work.is_backup() == is_backup;
             let missed = self.missed.iter().filter(|((of, work, _), _)| of == source && of_it(*work));
@@ -301,6 +340,8 @@ impl Model {
             let ended: Vec<_> = ended.iter().filter(|(run, ..)| run.work == work).collect();
             put("backups_total", kind, all.len() as f64);
             put("backup_failures_total", kind, ended.iter().filter(|(_, _, end)| *end != End::Good).count() as f64);
+            let good = ended.iter().filter(|(_, _, end)| *end == End::Good);
+            put("backup_added_bytes_total", kind, good.map(|(run, ..)| (run.bytes / 10) as f64).sum());
             put("backup_last_start_timestamp_seconds", kind, stamp(all.iter().map(|run| run.begun).max()));
             let good = ended.iter().rev().find(|(_, _, end)| *end == End::Good);
             put("backup_last_success_timestamp_seconds", kind, stamp(good.map(|(_, at, _)| *at)));
@@ -358,18 +399,18 @@ impl Model {
     pub(super) fn expected_ratios(&self, now: DateTime<Utc>) -> Vec<(String, f64, f64)> {
         let mut all = Vec::new();
         for source in self.created.keys().filter(|source| !self.retired.contains(*source)) {
-            let (ratios, minutes) = self.ratios(source, now);
-            if minutes < 2 * 24 * 60 {
-                continue;
-            }
-            for (objective, ratio) in OBJECTIVES.iter().zip(ratios) {
+            for (objective, (met, judged)) in OBJECTIVES.iter().zip(self.kept_minutes(source, now)) {
+                if judged < 2 * 24 * 60 {
+                    continue;
+                }
+                let ratio = met as f64 / judged as f64;
                 let series = format!(
                     "backup_sla_objective_met_ratio{{source=\"{source}\",objective=\"{objective}\",window=\"30d\"}}"
                 );
                 // Each change may be off by a minute; there are about as many changes as runs, and as recovery points where
                 // the runs are lost.
                 let changes = (self.runs(source).len() + self.listed(source).len()).min(400);
-                all.push((series, ratio, (changes as f64 + 2.0 + self.repeated as f64) / minutes as f64));
+                all.push((series, ratio, (changes as f64 + 2.0 + self.repeated as f64) / judged as f64));
             }
         }
         all

@@ -14,6 +14,7 @@ use std::time::Duration;
 use backup_sla::clock::Clock;
 use backup_sla::config;
 use backup_sla::domain::drill::{Check, TableResult};
+use backup_sla::domain::history::{MetRatios, Share};
 use backup_sla::domain::manifest::{BackupKind, RecoveryPointId};
 use backup_sla::domain::schedule::Work;
 use backup_sla::domain::sla::Objective;
@@ -174,6 +175,7 @@ fn service() -> ServiceState {
         key_available: Some(true),
         size_bytes: Some(size),
         available_bytes: Some(free),
+        last_check: None,
     };
     let mut next_runs = BTreeMap::new();
     for (at, (name, ..)) in FLEET.iter().enumerate() {
@@ -203,13 +205,19 @@ fn service() -> ServiceState {
     }
 }
 
-fn ratios() -> BTreeMap<String, BTreeMap<Objective, f64>> {
-    let of = |fate: Fate| -> Option<BTreeMap<Objective, f64>> {
+fn ratios() -> BTreeMap<String, MetRatios> {
+    let of = |fate: Fate| -> Option<MetRatios> {
         let share = |objective| match (fate, objective) {
             (Fate::BackupsFail, Objective::Rpo) => 0.934,
             (Fate::DrillFails, Objective::DrillInterval) => 0.9911,
             (Fate::NoSandbox, Objective::DrillInterval) => 0.962,
             _ => 1.0,
+        };
+        let month = 30 * 86_400;
+        #[allow(clippy::cast_possible_truncation)] // seconds of a month
+        let share = |objective| Share {
+            met: TimeDelta::seconds((share(objective) * f64::from(month)) as i64),
+            judged: TimeDelta::seconds(i64::from(month)),
         };
         let known = fate != Fate::NothingYet;
         known.then(|| Objective::ALL.into_iter().map(|objective| (objective, share(objective))).collect())

@@ -11,6 +11,7 @@ use super::{Page, answer};
 use crate::clock::{Clock, Stopwatch, SystemClock};
 use crate::domain::drill::{Check, TableResult};
 use crate::domain::forecast::{Forecast, Size};
+use crate::domain::history::Share;
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
 use crate::domain::schedule::Work;
 use crate::domain::sla::Objective;
@@ -76,9 +77,10 @@ async fn the_fleet_page_says_what_is_wrong_what_runs_and_what_comes_next() {
         done_bytes: 1 << 30,
         total_bytes: Some(4 << 30),
     }];
+    let share = Share { met: TimeDelta::hours(686), judged: TimeDelta::hours(700) };
     place.view.met_ratios = Arc::new(BTreeMap::from([(
         "agama".to_owned(),
-        Objective::ALL.into_iter().map(|objective| (objective, 0.98)).collect(),
+        Objective::ALL.into_iter().map(|objective| (objective, share)).collect(),
     )]));
     let text = place.text("/").await;
     assert_says(
@@ -246,6 +248,8 @@ async fn the_api_answers_what_is_documented_and_null_for_what_nobody_knows() {
         "forecast",
         "history_is_partial",
         "history_since",
+        "judged_days_30d",
+        "kept_30d",
         "kind",
         "last_backup",
         "last_drill",
@@ -255,6 +259,7 @@ async fn the_api_answers_what_is_documented_and_null_for_what_nobody_knows() {
         "missed_runs",
         "next_runs",
         "objectives",
+        "pending",
         "progress",
         "repository",
         "running",

@@ -91,6 +91,11 @@ async fn what_a_lost_ledger_knew_is_unknown_and_not_never() {
     assert_says(&place.text("/sources/gone").await, &["Earlier history is lost"]);
 
     let new = place.text("/sources/new").await;
+    assert_says(&new, &["pending: first backup expected by", "New: what is not judged yet is pending."]);
+    let mut later = place.view.clone();
+    later.now += TimeDelta::hours(22);
+    let place = Place { view: later, ..place };
+    let new = place.text("/sources/new").await;
     assert!(!new.contains("Earlier history is lost") && new.contains("Drill: none has ever passed"), "{new}");
     let status = place.json("/api/v1/status").await;
     assert_eq!(status["sources"][0]["history_is_partial"], true);

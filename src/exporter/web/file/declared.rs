@@ -40,7 +40,9 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Declared> {
     let rate = rate(file.node(keys[3]), &mut mistakes);
     match mistakes.into_text() {
         None => Ok(Declared { tls, headers, users, rate }),
-        Some(text) => Err(Error::configuration(text).hint("docs/web.md has every key of this file")),
+        Some(text) => {
+            Err(Error::configuration(text).hint("/usr/share/doc/backup-sla/docs/web.md has every key of this file"))
+        }
     }
 }
 

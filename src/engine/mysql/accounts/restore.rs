@@ -1,0 +1,248 @@
+//! Bringing accounts to a destination: all of them are made before the data, for definers; grants on single tables and
+//! routines follow when these exist. What is refused is tried again at the end, and named if it is still missing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::file::{Step, one_line, parse};
+use super::statement::Phase;
+use super::{EVERYBODY, prepare, promised_there, read};
+use crate::domain::manifest::{Manifest, ObjectFacts, ObjectKind};
+use crate::engine::mysql::connection::{Account, Session, code};
+use crate::engine::mysql::names;
+use crate::engine::mysql::privileges::Grants;
+use crate::engine::{AccountsLoaded, LoadOptions};
+use crate::error::{Error, OrFailed, Result};
+use crate::repository::StoredFile;
+
+/// What becomes of an account that the destination has already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It is as promised.
+    Same,
+    /// Its way to sign in stays; what the backup grants is added.
+    Kept,
+    /// It is made anew.
+    Replaced,
+}
+
+/// Accounts on their way to a destination.
+pub struct Restoring<'a> {
+    to: &'a Account,
+    manifest: &'a Manifest,
+    own: String,
+    steps: Vec<Step>,
+    fates: BTreeMap<String, Fate>,
+    odd: BTreeSet<String>,
+    /// Steps that were refused so far, and why.
+    refused: Vec<(Step, Error)>,
+}
+
+/// What came of it.
+pub struct Outcome {
+    /// For people and scripts.
+    pub loaded: AccountsLoaded,
+    /// One sentence for each account that is not as in the backup.
+    pub warnings: Vec<String>,
+    /// Those of them that only say what the destination does not have: a plugin.
+    pub lacking: Vec<String>,
+}
+
+impl<'a> Restoring<'a> {
+    /// Make the accounts and give them what needs no table or routine.
+    pub fn begin(
+        to: &'a Account,
+        file: &dyn StoredFile,
+        manifest: &'a Manifest,
+        options: &LoadOptions,
+    ) -> Result<Self> {
+        let length = usize::try_from(file.len()).or_failed("cannot read accounts")?;
+        let text = file.read_at(0, length)?;
+        let mode = manifest.settings.get("sql_mode").map_or("", String::as_str);
+        let stored = parse(&String::from_utf8_lossy(&text), mode);
+        let mut session = open(to, manifest)?;
+        let own = session.value("SELECT CURRENT_USER()")?.unwrap_or_default();
+        may_make_accounts(&mut session, to)?;
+        let there = read(&mut session, &manifest.server.product)?.all;
+        let as_promised = promised_there(&there, &manifest.inventory);
+        let fate = |name: &String| match promised(manifest, name) {
+            Some(promise) if as_promised.get(name) == Some(promise) => Fate::Same,
+            _ if *name == own => Fate::Kept,
+            _ if options.fresh || options.overwrite => Fate::Replaced,
+            _ => Fate::Kept,
+        };
+        let fates = there.iter().map(|account| (one_line(&account.name), fate(&account.name))).collect();
+        let mut restoring =
+            Self { to, manifest, own, steps: stored.steps, fates, odd: stored.odd, refused: Vec::new() };
+        restoring.run(&mut session, |phase| phase != Phase::Object)?;
+        restoring.give_back_roles(&mut session)?;
+        Ok(restoring)
+    }
+
+    /// Give what needs tables and routines, as far as they exist.
+    pub fn grant_objects(&mut self) -> Result<()> {
+        let mut session = open(self.to, self.manifest)?;
+        self.run(&mut session, |phase| phase == Phase::Object)
+    }
+
+    /// The data is there: everything that was refused once more, then look at what came of it.
+    pub fn finish(mut self) -> Result<Outcome> {
+        let mut session = open(self.to, self.manifest)?;
+        for (step, _) in std::mem::take(&mut self.refused) {
+            self.step(&mut session, step)?;
+        }
+        self.run(&mut session, |phase| phase == Phase::Object)?;
+        let there = read(&mut session, &self.manifest.server.product)?.all;
+        let there = promised_there(&there, &self.manifest.inventory);
+        let is_kept = |name: &String| self.fates.get(&one_line(name)) == Some(&Fate::Kept);
+        let mut out = Outcome {
+            loaded: AccountsLoaded { asked: true, ..AccountsLoaded::default() },
+            warnings: Vec::new(),
+            lacking: Vec::new(),
+        };
+        for promise in self.manifest.inventory.objects.iter().filter(|object| object.kind == ObjectKind::Account) {
+            let name = &promise.name;
+            if there.get(name) == Some(promise) {
+                out.loaded.restored += 1;
+            } else if is_kept(name) {
+                out.loaded.kept.push(name.clone());
+                out.warnings.push(self.why_kept(name));
+            } else {
+                self.refusal(name, &mut out);
+            }
+        }
+        Ok(out)
+    }
+
+    fn why_kept(&self, name: &String) -> String {
+        if *name == self.own {
+            format!("account {name} keeps the password of the destination: this restore is signed in as it")
+        } else {
+            format!("account {name} keeps the password that it has at the destination; --overwrite replaces it")
+        }
+    }
+
+    fn refusal(&self, name: &String, out: &mut Outcome) {
+        let line = one_line(name);
+        let mine: Vec<&Error> =
+            self.refused.iter().filter(|(step, _)| step.account == line).map(|(_, error)| error).collect();
+        let why = match mine.first() {
+            Some(error) => error.to_string(),
+            None if self.odd.contains(&line) => "the backup has a statement for it that is none of accounts".to_owned(),
+            None => "the destination has it differently".to_owned(),
+        };
+        let sentence = format!("account {name} is not as backed up: {why}");
+        // 1524: the plugin is not loaded; 3929: the component that knows the privilege is not.
+        if mine.iter().any(|error| matches!(code(error), Some(1524 | 3929))) {
+            out.lacking.push(sentence.clone());
+        }
+        out.loaded.refused.push(name.clone());
+        out.warnings.push(sentence);
+    }
+
+    fn run(&mut self, session: &mut Session, when: impl Fn(Phase) -> bool) -> Result<()> {
+        for step in self.steps.clone().into_iter().filter(|step| when(step.phase)) {
+            self.step(session, step)?;
+        }
+        Ok(())
+    }
+
+    /// Run one step; a refusal is kept for later, a server that is gone is an error.
+    fn step(&mut self, session: &mut Session, step: Step) -> Result<()> {
+        let fate = self.fates.get(&step.account).copied();
+        let is_account = matches!(step.phase, Phase::Create | Phase::DefaultRole);
+        // What exists was looked at, so `ALTER USER`, which is for people who load the file, says nothing new.
+        let is_alter = step.phase == Phase::Create && step.sql.starts_with("ALTER ");
+        let is_there = match fate {
+            Some(Fate::Same) => step.phase != Phase::Object,
+            Some(Fate::Kept) => is_account,
+            _ => false,
+        };
+        if is_alter || is_there {
+            return Ok(());
+        }
+        if fate == Some(Fate::Replaced) {
+            let removed = session.rows(&removal(&step));
+            self.fates.remove(&step.account);
+            if let Err(error) = removed {
+                self.refuse(step.clone(), error)?;
+            }
+        }
+        let done = if step.oracle { under_oracle(session, &step.sql) } else { session.rows(&step.sql).map(drop) };
+        self.refused.retain(|(other, _)| *other != step);
+        done.or_else(|error| self.refuse(step, error))
+    }
+
+    fn refuse(&mut self, step: Step, error: Error) -> Result<()> {
+        if code(&error).is_none() {
+            return Err(error);
+        }
+        self.refused.push((step, error));
+        Ok(())
+    }
+
+    /// MariaDB makes whoever creates a role its administrator. If the backup promises something else of the account that
+    /// restores, that is taken back.
+    fn give_back_roles(&mut self, session: &mut Session) -> Result<()> {
+        if promised(self.manifest, &self.own).is_none() {
+            return Ok(());
+        }
+        let made = |step: &&Step| step.sql.starts_with("CREATE ROLE ") && !self.fates.contains_key(&step.account);
+        let mine = |role: &str| {
+            let grant = format!("GRANT {} TO ", names::quote(role));
+            self.steps.iter().any(|step| step.account == self.own && step.sql.starts_with(&grant))
+        };
+        let roles: Vec<String> = self.steps.iter().filter(made).map(|step| step.account.clone()).collect();
+        for role in roles.iter().filter(|role| !mine(role)) {
+            if let Err(error) = session.rows(&format!("REVOKE {} FROM CURRENT_USER", names::quote(role)))
+                && code(&error).is_none()
+            {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn open(to: &Account, manifest: &Manifest) -> Result<Session> {
+    let mut session = Session::open(to)?;
+    prepare(&mut session, &manifest.server.product, "")?;
+    Ok(session)
+}
+
+fn promised<'a>(manifest: &'a Manifest, name: &str) -> Option<&'a ObjectFacts> {
+    manifest.inventory.objects.iter().find(|object| object.kind == ObjectKind::Account && object.name == name)
+}
+
+/// Takes away what a step is about to make anew.
+fn removal(step: &Step) -> String {
+    let definition =
+        step.sql.trim_start_matches("CREATE USER IF NOT EXISTS ").trim_start_matches("CREATE ROLE IF NOT EXISTS ");
+    if step.account == EVERYBODY || step.phase != Phase::Create {
+        return format!("REVOKE ALL PRIVILEGES, GRANT OPTION FROM {EVERYBODY}");
+    }
+    let pieces = crate::engine::mysql::sql::pieces(definition, crate::engine::mysql::sql::Quoting::default());
+    let end = pieces
+        .iter()
+        .take_while(|piece| piece.kind != crate::engine::mysql::sql::Kind::Word)
+        .last()
+        .map_or(0, crate::engine::mysql::sql::Piece::end);
+    let kind = if step.sql.starts_with("CREATE ROLE ") { "ROLE" } else { "USER" };
+    format!("DROP {kind} IF EXISTS {}", &definition[..end])
+}
+
+fn under_oracle(session: &mut Session, sql: &str) -> Result<()> {
+    session.rows("SET SESSION sql_mode = 'ORACLE'")?;
+    let done = session.rows(sql);
+    session.rows("SET SESSION sql_mode = ''")?;
+    done.map(drop)
+}
+
+/// Found before anything is loaded, not after hours of it.
+fn may_make_accounts(session: &mut Session, to: &Account) -> Result<()> {
+    let grants = Grants::read(&session.column("SHOW GRANTS")?);
+    if grants.may("CREATE USER") {
+        return Ok(());
+    }
+    Err(Error::failed(format!("cannot restore accounts to {}: the account there has no CREATE USER", to.describe()))
+        .hint("grant what /usr/share/doc/backup-sla/docs/mysql-privileges.md lists for the destination of a restore, or leave accounts out with --no-accounts"))
+}
