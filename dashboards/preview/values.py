@@ -3,7 +3,7 @@ import math
 
 COLORS = {
     "green": "#73BF69", "orange": "#FF9830", "red": "#F2495C", "blue": "#5794F2", "purple": "#B877D9",
-    "yellow": "#FADE2A", "semi-dark-blue": "#3274D9", "text": "#CCCCDC", "transparent": "transparent",
+    "yellow": "#FADE2A", "#8e8e8e": "#8e8e8e", "semi-dark-blue": "#3274D9", "text": "#CCCCDC", "transparent": "transparent",
 }
 PALETTE = ("#73BF69", "#F2CC0C", "#8AB8FF", "#FF780A", "#F2495C", "#5794F2", "#B877D9", "#705DA0", "#37872D", "#FADE2A",
            "#447EBC", "#C15C17")

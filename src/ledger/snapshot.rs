@@ -193,6 +193,24 @@ pub(super) const VALUES_PER_QUERY: usize = 1000;
 
 type Sources = BTreeMap<String, SourceFigures>;
 
+/// Drills say something about the points that are listed.
+pub(super) const VERIFIED: &str = "SELECT p.source AS source, MAX(p.as_of) AS newest FROM points p JOIN runs r ON r.ended_revision = \
+       (SELECT MAX(d.ended_revision) FROM runs d WHERE d.source = p.source AND d.recovery_point = p.id \
+        AND d.operation = 'drill' AND d.outcome IN ('passed', 'failed')) \
+     WHERE r.outcome = 'passed' GROUP BY p.source";
+/// Runs, counted.
+pub(super) const COUNTERS: &str = "SELECT source, operation, kind, outcome, COUNT(*) AS runs, MAX(started_at) AS last_start, \
+     MAX(ended_revision) AS last, COUNT(CASE WHEN over_rto = 1 THEN 1 END) AS over_rto, \
+     COUNT(rto_seconds) AS measured, SUM(rto_seconds) AS rto_sum, \
+     MAX(CASE WHEN rto_seconds IS NOT NULL THEN ended_revision END) AS last_measured \
+     FROM runs GROUP BY source, operation, kind, outcome";
+/// As a floating point number, which a counter is in the end: what a sum of integers is differs from product to product.
+pub(super) const ADDED_BYTES: &str =
+    "SELECT source, kind, SUM(added_bytes + 0e0) AS added FROM runs WHERE operation = 'backup' GROUP BY source, kind";
+/// Sources that have or had a recovery point.
+pub(super) const EVER_HAD_POINTS: &str =
+    "SELECT name FROM sources s WHERE EXISTS (SELECT 1 FROM point_lifetimes l WHERE l.source = s.name)";
+
 impl Ledger {
     /// Read everything, in one consistent state.
     pub async fn snapshot(&self) -> Result<LedgerSnapshot> {
@@ -271,8 +289,7 @@ async fn read_points(tx: &mut SqliteConnection, sources: &mut Sources) -> Result
         points.first_finished = Some(points.first_finished.map_or(finished, |known| known.min(finished)));
         points.newest = points.newest.max(Some(newest));
     }
-    let ever = "SELECT name FROM sources s WHERE EXISTS (SELECT 1 FROM point_lifetimes l WHERE l.source = s.name)";
-    for row in rows(tx, ever).await? {
+    for row in rows(tx, EVER_HAD_POINTS).await? {
         sources.entry(column(&row, "name")?).or_default().points.ever = true;
     }
     let newest = "SELECT p.source AS source, p.chain_length AS chain_length FROM points p \
@@ -287,11 +304,7 @@ async fn read_points(tx: &mut SqliteConnection, sources: &mut Sources) -> Result
 }
 
 async fn read_verified(tx: &mut SqliteConnection, sources: &mut Sources) -> Result<()> {
-    let verified = "SELECT p.source AS source, MAX(p.as_of) AS newest FROM points p JOIN runs r ON r.ended_revision = \
-           (SELECT MAX(d.ended_revision) FROM runs d WHERE d.source = p.source AND d.recovery_point = p.id \
-            AND d.operation = 'drill' AND d.outcome IN ('passed', 'failed')) \
-         WHERE r.outcome = 'passed' GROUP BY p.source";
-    for row in rows(tx, verified).await? {
+    for row in rows(tx, VERIFIED).await? {
         let newest = stored::time(column(&row, "newest")?)?;
         sources.entry(column(&row, "source")?).or_default().points.newest_verified = Some(newest);
     }
@@ -301,12 +314,7 @@ async fn read_verified(tx: &mut SqliteConnection, sources: &mut Sources) -> Resu
 /// Count runs, in one pass over one index; returns the revisions of the results that are the last of their sort.
 async fn read_counters(tx: &mut SqliteConnection, sources: &mut Sources) -> Result<BTreeSet<i64>> {
     let mut last = BTreeSet::new();
-    let counters = "SELECT source, operation, kind, outcome, COUNT(*) AS runs, MAX(started_at) AS last_start, \
-         MAX(ended_revision) AS last, COUNT(CASE WHEN over_rto = 1 THEN 1 END) AS over_rto, \
-         COUNT(rto_seconds) AS measured, SUM(rto_seconds) AS rto_sum, \
-         MAX(CASE WHEN rto_seconds IS NOT NULL THEN ended_revision END) AS last_measured \
-         FROM runs GROUP BY source, operation, kind, outcome";
-    for row in rows(tx, counters).await? {
+    for row in rows(tx, COUNTERS).await? {
         let figures = sources.entry(column(&row, "source")?).or_default();
         let outcome = stored::outcome(column(&row, "outcome")?)?;
         let runs = stored::count(column(&row, "runs")?);
@@ -343,10 +351,7 @@ async fn read_counters(tx: &mut SqliteConnection, sources: &mut Sources) -> Resu
 }
 
 async fn read_added_bytes(tx: &mut SqliteConnection, sources: &mut Sources) -> Result<()> {
-    // As a floating point number, which a counter is in the end: what a sum of integers is differs from product to product.
-    let added = "SELECT source, kind, SUM(added_bytes + 0e0) AS added FROM runs \
-         WHERE operation = 'backup' GROUP BY source, kind";
-    for row in rows(tx, added).await? {
+    for row in rows(tx, ADDED_BYTES).await? {
         let kind = stored::kind(column(&row, "kind")?)?.unwrap_or(BackupKind::Full);
         let backups = sources.entry(column(&row, "source")?).or_default().backups.entry(kind).or_default();
         backups.added_bytes += column::<f64>(&row, "added")?;

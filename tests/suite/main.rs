@@ -17,6 +17,7 @@ mod demo;
 mod documentation;
 mod engines;
 mod files;
+mod fresh;
 mod habits;
 mod http;
 mod influx_support;

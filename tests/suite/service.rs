@@ -124,6 +124,8 @@ fn the_service_shows_what_other_processes_did_and_ends_on_sigterm() {
     assert_eq!(service.value("drill_last_success_timestamp_seconds{source=\"shop\"}"), 0.0);
     assert!(service.get("/-/healthy").starts_with("HTTP/1.1 200"));
     assert!(service.get("/-/ready").starts_with("HTTP/1.1 200"));
+    // The service's own first backup.
+    service.wait("recovery_points{source=\"shop\",kind=\"full\"}", |value| value == 1.0);
     world.backup();
     world.json(&["drill"], 0);
     service.wait("drill_last_outcome{source=\"shop\",outcome=\"passed\"}", |value| value == 1.0);
@@ -274,7 +276,10 @@ fn an_old_request_to_cancel_means_no_later_run_and_a_source_may_move_to_another_
     let text = text.replace("[sla.standard]", &format!("{other}[sla.standard]"));
     fs::write(world.path("config.toml"), text.replace("repository = \"local\"", "repository = \"other\"")).unwrap();
     service.signal(Signal::HUP);
-    service.wait("source_info{source=\"tree\",kind=\"files\",repository=\"other\"}", |value| value == 1.0);
+    service.wait(
+        "source_info{source=\"tree\",kind=\"files\",engine=\"files\",repository=\"other\",sla=\"standard\"}",
+        |value| value == 1.0,
+    );
     service.wait("repository_up{repository=\"other\"}", |value| value == 1.0);
     service.wait("recovery_points{source=\"tree\",kind=\"full\"}", |value| value >= 1.0);
     service.stop();
@@ -296,16 +301,19 @@ fn a_file_system_that_hangs_keeps_the_service_from_neither_starting_nor_ending()
 
 #[test]
 fn sigterm_lets_what_runs_end_for_a_while_and_then_cancels_it() {
-    let world = world("{ full = \"@every 1h\" }");
-    configure(&world, "{ full = \"@every 1h\" }", "[scheduler]\ndrain = \"500ms\"\n");
+    let world = world(NEVER);
+    // How far the next one is can be told from this one's size.
+    world.json(&["backup"], 0);
+    configure(&world, "{ full = \"@every 1s\" }", "[scheduler]\ndrain = \"500ms\"\n");
     make_slow(&world.path("tree"));
     let service = Service::start(&world);
     service.wait("operation_start_timestamp_seconds{source=\"tree\",operation=\"backup\"}", |value| value > 0.0);
     service.wait("operation_progress_ratio{source=\"tree\",operation=\"backup\"}", |value| value > 0.0);
     service.stop();
+    configure(&world, NEVER, "");
     let service = Service::start(&world);
     assert_eq!(service.value("backup_failures_total{source=\"tree\",kind=\"full\"}"), 1.0);
-    assert_eq!(service.value("recovery_points{source=\"tree\",kind=\"full\"}"), 0.0);
+    assert_eq!(service.value("recovery_points{source=\"tree\",kind=\"full\"}"), 1.0);
     service.stop();
 }
 

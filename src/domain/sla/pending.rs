@@ -34,9 +34,9 @@ impl Judgement {
 }
 
 /// Whether a source that was first seen at `created` is older than the ledger: then its drills may have been in another one,
-/// and it is not new. Clocks of different machines may differ a little.
+/// and it is not new.
 pub fn is_older_than_ledger(created: DateTime<Utc>, ledger_began: DateTime<Utc>) -> bool {
-    (ledger_began - created).as_seconds_f64() > CLOCK_SKEW
+    created < ledger_began
 }
 
 impl Objectives {

@@ -213,22 +213,49 @@ fn step(max: f64, unit: Unit) -> f64 {
 
 /// Marks of the horizontal axis, at round times, about six.
 fn time_ticks(from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<(DateTime<Utc>, String)> {
-    const HOURS: [i64; 10] = [1, 2, 3, 6, 12, 24, 48, 120, 240, 720];
-    let hours = seconds(from, to) / 3600.0;
-    let Some(every) = HOURS.into_iter().find(|every| *every as f64 * 7.0 >= hours) else {
+    const HOUR: i64 = 3600;
+    const DAY: i64 = 24 * HOUR;
+    const SECONDS: [i64; 19] = [
+        10,
+        30,
+        60,
+        120,
+        300,
+        600,
+        900,
+        1800,
+        HOUR,
+        2 * HOUR,
+        3 * HOUR,
+        6 * HOUR,
+        12 * HOUR,
+        DAY,
+        2 * DAY,
+        5 * DAY,
+        10 * DAY,
+        30 * DAY,
+        60 * DAY,
+    ];
+    let span = seconds(from, to);
+    let Some(period) = SECONDS.into_iter().find(|period| *period as f64 * 7.0 >= span) else {
         return vec![(from, from.format("%Y-%m-%d").to_string()), (to, to.format("%Y-%m-%d").to_string())];
     };
-    let period = every * 3600;
+    let form = match period {
+        ..60 => "%H:%M:%S",
+        60..HOUR => "%H:%M",
+        HOUR..DAY => "%m-%d %H:%M",
+        _ => "%m-%d",
+    };
     let mut at = (from.timestamp().div_euclid(period) + 1) * period;
     let mut ticks = Vec::new();
     while let Some(time) = DateTime::from_timestamp(at, 0).filter(|time| *time < to) {
         // A name at the very edge would be cut off.
         if to - time > (to - from) / 30 && time - from > (to - from) / 30 {
-            ticks.push((time, time.format(if every < 24 { "%m-%d %H:%M" } else { "%m-%d" }).to_string()));
+            ticks.push((time, time.format(form).to_string()));
         }
         at += period;
     }
-    if every < 24 && ticks.len() > 5 { ticks.into_iter().step_by(2).collect() } else { ticks }
+    if (HOUR..DAY).contains(&period) && ticks.len() > 5 { ticks.into_iter().step_by(2).collect() } else { ticks }
 }
 
 #[cfg(test)]
@@ -269,6 +296,10 @@ mod tests {
         assert_eq!(ticks.len(), 7, "{ticks:?}");
         assert!(ticks.iter().all(|(time, text)| time.timestamp() % 86_400 == 0 && text.len() == 5), "{ticks:?}");
         assert_eq!(time_ticks(from, from + TimeDelta::days(30)).len(), 6);
+        let minute = time_ticks(from, from + TimeDelta::minutes(1));
+        assert!(minute.len() >= 4 && minute.iter().all(|(_, text)| text.len() == 8), "{minute:?}");
+        let hour = time_ticks(from, from + TimeDelta::hours(1));
+        assert!(hour.len() >= 5 && hour.iter().all(|(_, text)| text.len() == 5), "{hour:?}");
         assert!(time_ticks(from, from).is_empty());
         assert_eq!(time_ticks(from, from + TimeDelta::days(10_000)).len(), 2);
     }

@@ -1,10 +1,9 @@
 //! What drills said: the last of them, and what the last conclusive one compared.
 
-use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
 use super::fleet::outcome;
-use super::words::{count, duration, state, time, time_below};
+use super::words::{Moment, count, duration, state, time, time_below};
 use crate::ledger::history::{DrillSample, Verification};
 use crate::ledger::{Outcome, Run};
 
@@ -12,7 +11,7 @@ use crate::ledger::{Outcome, Run};
 const SHOWN: usize = 12;
 
 /// The last drills, newest first.
-pub(super) fn table(drills: &[DrillSample], now: DateTime<Utc>) -> Markup {
+pub(super) fn table(drills: &[DrillSample], moment: Moment) -> Markup {
     html! {
         @if drills.is_empty() { p.muted { "No drill is known to have ended." } }
         @else {
@@ -21,16 +20,16 @@ pub(super) fn table(drills: &[DrillSample], now: DateTime<Utc>) -> Markup {
                 thead role="rowgroup" { tr role="row" {
                     @for heading in ["Ended", "Verdict", "RTO", "Checks", "Recovery point", "Reason"] { th scope="col" role="columnheader" { (heading) } }
                 } }
-                tbody role="rowgroup" { @for drill in drills.iter().take(SHOWN) { (row(&drill.run, now)) } }
+                tbody role="rowgroup" { @for drill in drills.iter().take(SHOWN) { (row(&drill.run, moment)) } }
             }
         }
     }
 }
 
-fn row(run: &Run, now: DateTime<Utc>) -> Markup {
+fn row(run: &Run, moment: Moment) -> Markup {
     html! {
         tr role="row" {
-            th scope="row" role="rowheader" { @if let Some(ended) = run.ended { (time_below(ended, now)) } }
+            th scope="row" role="rowheader" { @if let Some(ended) = run.ended { (time_below(ended, moment)) } }
             td role="cell" data-label="Verdict" { (outcome(run.outcome.map_or("running", Outcome::name))) }
             td role="cell" data-label="RTO" {
                 span { (run.rto_seconds.map_or("none".to_owned(), duration)) }
@@ -41,7 +40,7 @@ fn row(run: &Run, now: DateTime<Utc>) -> Markup {
             }
             td role="cell" data-label="Recovery point" {
                 @match &run.recovery_point { Some(id) => span.id { (short(&id.0)) }, None => span.muted { "none" } }
-                @if let Some(as_of) = run.recovery_point_time { " " span { (time_below(as_of, now)) } }
+                @if let Some(as_of) = run.recovery_point_time { " " span { (time_below(as_of, moment)) } }
             }
             td.empty[run.reason.is_empty()] role="cell" data-label="Reason" { span.reason { (run.reason) } }
         }
@@ -54,7 +53,7 @@ pub(super) fn short(id: &str) -> String {
 }
 
 /// What the last drill with a verdict about the data compared.
-pub(super) fn verification(conclusive: Option<(&Run, &Verification)>, now: DateTime<Utc>) -> Markup {
+pub(super) fn verification(conclusive: Option<(&Run, &Verification)>, moment: Moment) -> Markup {
     html! {
         section aria-labelledby="verification" {
             h2 id="verification" { "Verification" }
@@ -66,7 +65,7 @@ pub(super) fn verification(conclusive: Option<(&Run, &Verification)>, now: DateT
                         (count(run.checks)) " checks, "
                         @if run.mismatches == 0 { "all agree" } @else { span.bad-text { (count(run.mismatches)) " disagree" } }
                         "; " (count(run.verified_rows)) " rows"
-                        @if let Some(ended) = run.ended { ", " (time(ended, now)) }
+                        @if let Some(ended) = run.ended { ", " (time(ended, moment)) }
                     }
                     (disagreements(found, run.mismatches))
                     (tables(found))

@@ -9,7 +9,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use super::layout::{self, Frame};
 use super::query::Query;
 use super::trouble::{self, Trouble};
-use super::words::{age, counted, rfc3339, size, source_address, state, time, time_below, unsure};
+use super::words::{Moment, age, counted, rfc3339, size, source_address, state, time, time_below, unsure};
 use super::{lost_history, objectives, pending, running};
 use crate::domain::schedule::Work;
 use crate::domain::sla::Objective;
@@ -49,7 +49,7 @@ pub(super) fn page(view: &View, ledger: Option<&Error>, query: &Query) -> Markup
         p.lead { (subtitle(view)) }
         (lost_history::of_fleet(view, sources.iter().map(|it| &it.status)))
         (wrong(view, &sources, &service))
-        (running::section(&running, "", view.now))
+        (running::section(&running, "", Moment::of(view)))
         (table(view, &sources, query))
         (repositories(view))
         (service_facts(view))
@@ -127,10 +127,10 @@ fn wrong(view: &View, sources: &[Judged], service: &[Trouble]) -> Markup {
         section.alarm aria-labelledby="wrong" {
             h2 id="wrong" { "Wrong now" }
             @if !service.is_empty() {
-                article.trouble { h3 { "The service" } (trouble::list(service, view.now)) }
+                article.trouble { h3 { "The service" } (trouble::list(service, Moment::of(view))) }
             }
             @for it in troubled.iter().take(trouble::SOURCES) {
-                (trouble::entry(&it.status, &it.troubles, view.now))
+                (trouble::entry(&it.status, &it.troubles, Moment::of(view)))
             }
             @if troubled.len() > trouble::SOURCES {
                 p.muted { "and " (counted(troubled.len() - trouble::SOURCES, "more source")) ", first in the table below" }
@@ -200,7 +200,7 @@ fn row(view: &View, status: &SourceStatus) -> Markup {
                     None => (lost_history::never(status.history_is_partial)),
                     Some(ended) => {
                         (outcome(&ended.outcome))
-                        @if let Some(at) = ended.time { span { (time_below(at, view.now)) } }
+                        @if let Some(at) = ended.time { span { (time_below(at, Moment::of(view))) } }
                     }
                 }
             }
@@ -241,6 +241,7 @@ pub(super) fn next_runs(next: &[(Work, DateTime<Utc>)], view: &View) -> Markup {
                 time datetime=(rfc3339(*due)) title=(rfc3339(*due)) {
                     @if *due < view.now { "due " } (age(*due, view.now))
                 }
+                @if let Some(local) = Moment::of(view).local(*due) { " " span.muted { (local) } }
             }
         }
     }
@@ -301,20 +302,20 @@ fn service_facts(view: &View) -> Markup {
                     @match tick {
                         None => "none in this process",
                         Some(None) => "has not ticked yet",
-                        Some(Some(at)) => { "last tick " (time(at, view.now)) }
+                        Some(Some(at)) => { "last tick " (time(at, Moment::of(view))) }
                     }
                 } }
                 div { dt { "Configuration" } dd {
                     @match &view.service.last_reload {
                         None => "as at the start",
-                        Some(reload) if reload.error.is_some() => { "reload failed " (time(reload.at, view.now)) }
-                        Some(reload) => { "reloaded " (time(reload.at, view.now)) }
+                        Some(reload) if reload.error.is_some() => { "reload failed " (time(reload.at, Moment::of(view))) }
+                        Some(reload) => { "reloaded " (time(reload.at, Moment::of(view))) }
                     }
                 } }
-                div { dt { "Ledger" } dd { "read " (time(view.snapshot.taken, view.now)) } }
+                div { dt { "Ledger" } dd { "read " (time(view.snapshot.taken, Moment::of(view))) } }
                 div { dt { "Sandboxes" } dd {
                     (view.service.sandboxes)
-                    @if let Some(oldest) = view.service.oldest_sandbox { ", the oldest made " (time(oldest, view.now)) }
+                    @if let Some(oldest) = view.service.oldest_sandbox { ", the oldest made " (time(oldest, Moment::of(view))) }
                 } }
             }
         }

@@ -3,7 +3,7 @@
 
 use maud::{Markup, html};
 
-use super::words::{counted, source_address, time, unsure};
+use super::words::{Moment, counted, source_address, time, unsure};
 use crate::exporter::refresh::View;
 use crate::status::SourceStatus;
 
@@ -30,7 +30,7 @@ pub(super) fn of_source(view: &View, name: &str) -> Markup {
         @if view.snapshot.is_history_partial(name) {
             section.notice aria-labelledby="lost" {
                 h2 id="lost" { "Earlier history is lost" }
-                p { "The ledger began " (time(view.snapshot.created, view.now)) "; what was known of earlier runs is lost." }
+                p { "The ledger began " (time(view.snapshot.created, Moment::of(view))) "; what was known of earlier runs is lost." }
                 p.muted {
                     "Recovery points are older and still there. But drills, failures and missed runs are only known since then: "
                     "none means none since then, and a recovery point counts as proved when the next drill passes on it."
@@ -49,7 +49,7 @@ pub(super) fn of_fleet<'a>(view: &View, sources: impl Iterator<Item = &'a Source
             section.notice aria-labelledby="lost" {
                 h2 id="lost" { "Earlier history is lost" }
                 p {
-                    "The ledger began " (time(view.snapshot.created, view.now)) "; what was known of earlier runs is lost: "
+                    "The ledger began " (time(view.snapshot.created, Moment::of(view))) "; what was known of earlier runs is lost: "
                     @for (at, name) in names.iter().take(NAMED).enumerate() {
                         @if at > 0 { ", " }
                         a href=(source_address("", name)) { (name) }

@@ -22,6 +22,18 @@ pub(super) struct Scene<'a> {
     pub newest: Option<DateTime<Utc>>,
 }
 
+/// What a plot shows at least: of less nothing could be read.
+const SHORTEST: TimeDelta = TimeDelta::minutes(1);
+
+/// When the axis of time begins: where the data does, if that is later than what was asked for. A minute of data must not
+/// be a line at the edge of seven days.
+pub(super) fn begin(history: &SourceHistory, asked: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {
+    let made = history.backups.iter().map(|backup| backup.ended);
+    let listed = history.points.iter().map(|it| it.point.finished);
+    let first = made.chain(listed).min().unwrap_or(asked);
+    asked.max(first.min(now - SHORTEST))
+}
+
 impl Scene<'_> {
     fn plot(&self, id: &'static str, title: &str, unit: Unit, max: f64, limit: Option<f64>) -> Plot {
         let (from, to) = (self.from, self.now);
@@ -66,7 +78,7 @@ pub(super) fn rto(scene: &Scene<'_>) -> Markup {
     let limit = scene.objectives.rto.as_secs_f64();
     let largest = measured.iter().copied().fold(0.0, f64::max);
     let mut plot = scene.plot("rto", title, Unit::Seconds, largest, Some(limit));
-    plot.from = oldest.run.started.min(scene.now - TimeDelta::hours(1));
+    plot.from = oldest.run.started.min(scene.now - SHORTEST);
     let without = drills.len() - measured.len();
     plot.finding = match measured.len() {
         0 => format!("{}, none measured one.", counted(drills.len(), "drill")),

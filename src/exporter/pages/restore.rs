@@ -5,7 +5,7 @@ use std::path::Path;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use maud::{Markup, html};
 
-use super::words::{rfc3339, time};
+use super::words::{Moment, rfc3339, time};
 use crate::config::{SourceConfig, SourceKind};
 use crate::exporter::refresh::View;
 use crate::ledger::PointRow;
@@ -114,7 +114,7 @@ pub(super) fn section(view: &View, config: &SourceConfig, history: &SourceHistor
 fn step(view: &View, title: &str, point: &PointRow, command: &str) -> Markup {
     html! {
         h3 { (title) }
-        p.muted { (point.kind) " of " (time(point.as_of, view.now)) }
+        p.muted { (point.kind) " of " (time(point.as_of, Moment::of(view))) }
         (block(command))
     }
 }

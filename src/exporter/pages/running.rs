@@ -1,23 +1,22 @@
 //! What runs now. The script of the page keeps these rows moving; without it they are true when the page was made.
 
-use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
-use super::words::{duration, elapsed, percent, size, source_address, time};
+use super::words::{Moment, duration, elapsed, percent, size, source_address, time};
 use crate::status::RunningNow;
 
 /// Most operations that are shown.
 pub(super) const SHOWN: usize = 50;
 
 /// Operations that run now, each with the name of its source.
-pub(super) fn section(running: &[(&str, RunningNow)], base: &str, now: DateTime<Utc>) -> Markup {
+pub(super) fn section(running: &[(&str, RunningNow)], base: &str, moment: Moment) -> Markup {
     html! {
         section aria-labelledby="running" {
             h2 id="running" { "Running now" }
             @if running.is_empty() { p.muted { "Nothing is running." } }
             @else {
                 ul.runs data-most=(SHOWN) {
-                    @for (source, run) in running.iter().take(SHOWN) { (row(source, run, base, now)) }
+                    @for (source, run) in running.iter().take(SHOWN) { (row(source, run, base, moment)) }
                 }
                 @if running.len() > SHOWN { p.muted { "and " (running.len() - SHOWN) " more" } }
             }
@@ -25,7 +24,7 @@ pub(super) fn section(running: &[(&str, RunningNow)], base: &str, now: DateTime<
     }
 }
 
-fn row(source: &str, run: &RunningNow, base: &str, now: DateTime<Utc>) -> Markup {
+fn row(source: &str, run: &RunningNow, base: &str, moment: Moment) -> Markup {
     let name = format!("{} of {source}", run.operation);
     html! {
         li.run data-run={ (source) " " (run.operation) } {
@@ -44,7 +43,7 @@ fn row(source: &str, run: &RunningNow, base: &str, now: DateTime<Utc>) -> Markup
                 span data-field="bytes" { (bytes(run)) }
                 span { "for " span data-field="elapsed" { (elapsed(run.elapsed_seconds)) } }
                 span data-field="estimate" { (estimate(run)) }
-                span.muted { "since " (time(run.started, now)) }
+                span.muted { "since " (time(run.started, moment)) }
             }
         }
     }

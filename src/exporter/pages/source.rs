@@ -1,13 +1,13 @@
 //! `/sources/NAME`: everything about one source, in the order in which it is needed at night.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use maud::{Markup, html};
 
 use super::layout::{self, Frame};
 use super::plots::{self, Scene};
 use super::query::Query;
 use super::trouble::{self, Trouble};
-use super::words::{age, count, counted, duration, rfc3339, size, state, time, time_below, unsure};
+use super::words::{Moment, age, count, counted, duration, rfc3339, size, state, time, time_below, unsure};
 use super::{Page, drills, fleet, lost_history, missed, objectives, pending, restore, running};
 use crate::config::SourceConfig;
 use crate::domain::sla::Objective;
@@ -33,14 +33,14 @@ pub(super) async fn page(view: &View, ledger: &Ledger, name: &str, query: &Query
             let runs: Vec<_> = running.into_iter().map(|run| (name, run)).collect();
             html! {
                 (head(view, config, read.as_ref().err()))
-                @if is_running { (running::section(&runs, "../", view.now)) }
+                @if is_running { (running::section(&runs, "../", Moment::of(view))) }
                 (promises(view, config))
                 @if let Ok((history, verification)) = &read {
                     (restore::section(view, config, history))
                     (over_time(view, config, history, query.days))
                     (of_drills(view, name, history))
-                    (drills::verification(conclusive(view, name).zip(verification.as_ref()), view.now))
-                    (failures(&history.failures, view.now))
+                    (drills::verification(conclusive(view, name).zip(verification.as_ref()), Moment::of(view)))
+                    (failures(&history.failures, Moment::of(view)))
                     (missed::section(view, name, &history.missed))
                     (points(view, name, &history.points))
                 }
@@ -107,16 +107,16 @@ fn head(view: &View, config: &SourceConfig, ledger: Option<&Error>) -> Markup {
         }
         (lost_history::of_source(view, &config.name))
         @if !all.is_empty() {
-            section.alarm aria-labelledby="wrong" { h2 id="wrong" { "Wrong now" } (trouble::list(&all, view.now)) }
+            section.alarm aria-labelledby="wrong" { h2 id="wrong" { "Wrong now" } (trouble::list(&all, Moment::of(view))) }
         }
         section aria-label="Last and next" {
             dl.facts {
-                (ended(&status, "Last backup", status.last_backup.as_ref(), view.now))
-                (ended(&status, "Last drill", status.last_drill.as_ref(), view.now))
+                (ended(&status, "Last backup", status.last_backup.as_ref(), Moment::of(view)))
+                (ended(&status, "Last drill", status.last_drill.as_ref(), Moment::of(view)))
                 div { dt { "Next" } dd { (fleet::next_runs(&next, view)) } }
                 div { dt { "Newest proved recovery point" } dd {
                     @match status.measured.verified_recovery_point_time {
-                        Some(at) => (time(at, view.now)),
+                        Some(at) => (time(at, Moment::of(view))),
                         None => (unsure(if status.history_is_partial { "none known" } else { "none" })),
                     }
                 } }
@@ -125,12 +125,12 @@ fn head(view: &View, config: &SourceConfig, ledger: Option<&Error>) -> Markup {
     }
 }
 
-fn ended(status: &SourceStatus, title: &str, ended: Option<&status::Ended>, now: DateTime<Utc>) -> Markup {
+fn ended(status: &SourceStatus, title: &str, ended: Option<&status::Ended>, moment: Moment) -> Markup {
     html! {
         div { dt { (title) } dd {
             @match ended {
                 None => (lost_history::never(status.history_is_partial)),
-                Some(ended) => { (fleet::outcome(&ended.outcome)) " " @if let Some(at) = ended.time { (time(at, now)) } }
+                Some(ended) => { (fleet::outcome(&ended.outcome)) " " @if let Some(at) = ended.time { (time(at, moment)) } }
             }
         } }
     }
@@ -151,7 +151,8 @@ fn promises(view: &View, config: &SourceConfig) -> Markup {
 
 fn over_time(view: &View, config: &SourceConfig, history: &SourceHistory, days: i64) -> Markup {
     let newest = view.snapshot.sources.get(&config.name).and_then(|figures| figures.points.newest);
-    let from = view.now - TimeDelta::days(days);
+    let asked = view.now - TimeDelta::days(days);
+    let from = plots::begin(history, asked, view.now);
     let scene = Scene { history, objectives: &config.objectives, from, now: view.now, newest };
     let span = |n: i64| {
         html! {
@@ -161,7 +162,10 @@ fn over_time(view: &View, config: &SourceConfig, history: &SourceHistory, days: 
     html! {
         section aria-labelledby="over-time" {
             h2 id="over-time" { "Over time" }
-            p { "Last " (span(7)) " · " (span(30)) }
+            p {
+                "Last " (span(7)) " · " (span(30))
+                @if from > asked { span.muted { "; the data begins " (time(from, Moment::of(view))) } }
+            }
             div.plots { (plots::rpo(&scene)) (plots::sizes(&scene)) }
         }
     }
@@ -186,7 +190,7 @@ fn of_drills(view: &View, name: &str, history: &SourceHistory) -> Markup {
                 }
             }
             h3 { "The last drills" }
-            (drills::table(&history.drills, view.now))
+            (drills::table(&history.drills, Moment::of(view)))
         }
     }
 }
@@ -208,7 +212,7 @@ fn points(view: &View, name: &str, points: &[PointState]) -> Markup {
                         th scope="col" role="columnheader" { "Drill on it" }
                         th scope="col" role="columnheader" { "Name" }
                     } }
-                    tbody role="rowgroup" { @for state in points { (point(state, view.now)) } }
+                    tbody role="rowgroup" { @for state in points { (point(state, Moment::of(view))) } }
                 }
                 @if total > points.len() as u64 {
                     p.muted { "The newest " (points.len()) " of " (count(total)) "; " code { (restore::program(view, &["list", name])) } " shows all." }
@@ -218,11 +222,11 @@ fn points(view: &View, name: &str, points: &[PointState]) -> Markup {
     }
 }
 
-fn point(it: &PointState, now: DateTime<Utc>) -> Markup {
+fn point(it: &PointState, moment: Moment) -> Markup {
     let point = &it.point;
     html! {
         tr role="row" {
-            th scope="row" role="rowheader" { (time_below(point.as_of, now)) }
+            th scope="row" role="rowheader" { (time_below(point.as_of, moment)) }
             td role="cell" data-label="Kind" {
                 span { (point.kind) @if point.chain_length > 0 { ", replays " (counted(usize::try_from(point.chain_length).unwrap_or(0), "increment")) } }
             }
@@ -233,7 +237,7 @@ fn point(it: &PointState, now: DateTime<Utc>) -> Markup {
                     None => span.muted { "none known" },
                     Some((passed, at)) => {
                         (state(passed, "passed", "failed")) " "
-                        time.muted datetime=(rfc3339(at)) title=(rfc3339(at)) { (age(at, now)) }
+                        time.muted datetime=(rfc3339(at)) title=(rfc3339(at)) { (age(at, moment.now)) }
                     }
                 }
             }
@@ -242,7 +246,7 @@ fn point(it: &PointState, now: DateTime<Utc>) -> Markup {
     }
 }
 
-fn failures(failures: &[Run], now: DateTime<Utc>) -> Markup {
+fn failures(failures: &[Run], moment: Moment) -> Markup {
     html! {
         section aria-labelledby="failures" {
             h2 id="failures" { "Last failures" }
@@ -251,7 +255,7 @@ fn failures(failures: &[Run], now: DateTime<Utc>) -> Markup {
                 ul.troubles {
                     @for run in failures {
                         li {
-                            p { strong { (run.operation) } " " (trouble::ended_how(run)) ", " (time(run.ended.unwrap_or(run.started), now)) }
+                            p { strong { (run.operation) } " " (trouble::ended_how(run)) ", " (time(run.ended.unwrap_or(run.started), moment)) }
                             @if !run.reason.is_empty() { p.reason { (run.reason) } }
                             @if let Some(hint) = &run.hint { p.hint { span.label { "Hint " } (hint) } }
                         }
@@ -274,11 +278,11 @@ fn retired(view: &View, name: &str, read: &Result<(SourceHistory, Option<Verific
         }
         (lost_history::of_source(view, name))
         @match read {
-            Err(error) => section.alarm aria-label="Wrong now" { (trouble::list(&[Trouble::of_ledger(error)], view.now)) },
+            Err(error) => section.alarm aria-label="Wrong now" { (trouble::list(&[Trouble::of_ledger(error)], Moment::of(view))) },
             Ok((history, verification)) => {
                 (of_drills(view, name, history))
-                (drills::verification(conclusive(view, name).zip(verification.as_ref()), view.now))
-                (failures(&history.failures, view.now))
+                (drills::verification(conclusive(view, name).zip(verification.as_ref()), Moment::of(view)))
+                (failures(&history.failures, Moment::of(view)))
                 (missed::section(view, name, &history.missed))
                 (points(view, name, &history.points))
             }

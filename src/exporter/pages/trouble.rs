@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use super::objectives;
 use super::restore::program;
-use super::words::{source_address, time};
+use super::words::{Moment, source_address, time};
 use crate::domain::sla::Objective;
 use crate::error::Error;
 use crate::exporter::refresh::View;
@@ -179,14 +179,14 @@ fn broken(view: &View, status: &SourceStatus, figures: &SourceFigures, objective
 }
 
 /// Troubles as a list.
-pub(super) fn list(troubles: &[Trouble], now: DateTime<Utc>) -> Markup {
+pub(super) fn list(troubles: &[Trouble], moment: Moment) -> Markup {
     html! {
         ul.troubles {
             @for trouble in troubles {
                 li {
                     p.what-is-wrong {
                         (trouble.what)
-                        @if let Some(since) = trouble.since { " " span.since { "since " (time(since, now)) } }
+                        @if let Some(since) = trouble.since { " " span.since { "since " (time(since, moment)) } }
                     }
                     @if !trouble.reason.is_empty() { p.reason { (trouble.reason) } }
                     @if let Some(hint) = &trouble.hint { p.hint { span.label { "Hint " } (hint) } }
@@ -198,11 +198,11 @@ pub(super) fn list(troubles: &[Trouble], now: DateTime<Utc>) -> Markup {
 }
 
 /// Troubles of one source under its name.
-pub(super) fn entry(status: &SourceStatus, troubles: &[Trouble], now: DateTime<Utc>) -> Markup {
+pub(super) fn entry(status: &SourceStatus, troubles: &[Trouble], moment: Moment) -> Markup {
     html! {
         article.trouble {
             h3 { a href=(source_address("", &status.source)) { (status.source) } }
-            (list(troubles, now))
+            (list(troubles, moment))
         }
     }
 }

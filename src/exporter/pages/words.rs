@@ -1,10 +1,12 @@
 //! How figures and times look on a page.
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use chrono_tz::Tz;
 use maud::{Markup, html};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::domain::sla::Judgement;
+use crate::exporter::refresh::View;
 
 /// What stays as it is in an address.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
@@ -121,16 +123,44 @@ fn rough(seconds: f64) -> String {
     if seconds < 60.0 { format!("{seconds:.0}s") } else { duration((seconds / 60.0).floor() * 60.0) }
 }
 
+/// Now, and the time zone of whoever reads.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    pub now: DateTime<Utc>,
+    pub zone: Tz,
+}
+
+impl Moment {
+    /// Of a page.
+    pub(super) fn of(view: &View) -> Self {
+        Self { now: view.now, zone: view.config.timezone }
+    }
+
+    /// The time in the configured zone, where that is another than UTC: `03:00 CET`, with the day where it is another one.
+    pub(super) fn local(self, time: DateTime<Utc>) -> Option<String> {
+        let local = time.with_timezone(&self.zone);
+        if self.zone == Tz::UTC {
+            return None;
+        }
+        let form = if local.date_naive() == time.date_naive() { "%H:%M:%S %Z" } else { "%Y-%m-%d %H:%M:%S %Z" };
+        Some(local.format(form).to_string())
+    }
+}
+
 /// A time with its age behind it.
-pub(super) fn time(time: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
+pub(super) fn time(time: DateTime<Utc>, moment: Moment) -> Markup {
     html! {
-        time datetime=(rfc3339(time)) { (rfc3339(time)) } " " span.muted { "(" (age(time, now)) ")" }
+        time datetime=(rfc3339(time)) { (rfc3339(time)) } " "
+        span.muted { "(" @if let Some(local) = moment.local(time) { (local) ", " } (age(time, moment.now)) ")" }
     }
 }
 
 /// An age with its time below it, for narrow columns.
-pub(super) fn time_below(time: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
-    html! { (age(time, now)) " " time.below datetime=(rfc3339(time)) { (rfc3339(time)) } }
+pub(super) fn time_below(time: DateTime<Utc>, moment: Moment) -> Markup {
+    html! {
+        (age(time, moment.now)) " " time.below datetime=(rfc3339(time)) { (rfc3339(time)) }
+        @if let Some(local) = moment.local(time) { span.below { (local) } }
+    }
 }
 
 /// Whether something holds, in a word and a sign.
@@ -193,5 +223,10 @@ mod tests {
         assert_eq!(age(now, now), "now");
         assert_eq!(age(now - chrono::TimeDelta::seconds(3_725), now), "1h 2m ago");
         assert_eq!(age(now + chrono::TimeDelta::seconds(40), now), "in 40s");
+        let berlin = Moment { now, zone: chrono_tz::Europe::Berlin };
+        assert_eq!(berlin.local(now).as_deref(), Some("05:00:00 CET"));
+        let late = now + chrono::TimeDelta::hours(19);
+        assert_eq!(berlin.local(late).as_deref(), Some("1970-01-06 00:00:00 CET"), "another day there");
+        assert_eq!(Moment { now, zone: Tz::UTC }.local(now), None);
     }
 }

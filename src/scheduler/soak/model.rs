@@ -171,7 +171,7 @@ impl Model {
     fn or_pending(&self, source: &str, met: [bool; 5], (had_point, passed): (bool, bool), now: DateTime<Utc>) -> Said {
         let (created, promised) = (self.created[source], self.promised[source]);
         let age = (now - created).as_seconds_f64();
-        let is_new = age >= -AHEAD && (self.ledger_created - created).as_seconds_f64() <= AHEAD;
+        let is_new = age >= -AHEAD && created >= self.ledger_created;
         let awaits_point = is_new && !had_point && age <= promised.rpo;
         let awaits_drill = is_new && !passed && age <= promised.drill_interval;
         let awaits = [awaits_point, awaits_drill, awaits_point, awaits_drill, awaits_point];
