@@ -64,7 +64,7 @@ pub fn load(
     let selected = order::sequences_first(selected, &manifest.inventory, |segment| loader.beginning(segment))?;
     loader.run(&selected, options.sessions)?;
     if tools.product() == "MariaDB" {
-        warnings.extend(checks::violated(&mut Session::open(to)?, &manifest.inventory)?);
+        warnings.extend(checks::violated(&mut Session::open(to)?, &manifest.inventory, &options.tables)?);
     }
     if options.accounts && manifest.file(FileRole::Accounts).is_some() {
         let path = &role(FileRole::Accounts)?.path;
