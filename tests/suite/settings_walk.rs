@@ -2,6 +2,7 @@
 //! source changes nothing that is compared, or the backup is refused by name.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::process::Stdio;
 
 use crate::support::{Product, Server, World, wrong};
@@ -88,12 +89,12 @@ fn change_all(server: &Server) -> BTreeMap<String, (String, String)> {
         if LOUD.contains(&name) {
             continue;
         }
-        script.push_str(&format!("SELECT 'was', '{name}', @@GLOBAL.{name};\n"));
+        writeln!(script, "SELECT 'was', '{name}', @@GLOBAL.{name};").unwrap();
         // The last one that the server takes and that differs counts; so the likeliest comes last.
         for value in candidates(kind, values, now, name).iter().rev().filter(|value| value.trim_matches('\'') != now) {
-            script.push_str(&format!("SET GLOBAL {name} = {value};\n"));
+            writeln!(script, "SET GLOBAL {name} = {value};").unwrap();
         }
-        script.push_str(&format!("SELECT 'is', '{name}', @@GLOBAL.{name};\n"));
+        writeln!(script, "SELECT 'is', '{name}', @@GLOBAL.{name};").unwrap();
     }
     // One session for all: it keeps the values that it began with.
     let mut client = server.client();

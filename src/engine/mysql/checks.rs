@@ -6,9 +6,10 @@ use super::names;
 use crate::domain::manifest::{Inventory, ObjectKind};
 use crate::error::Result;
 
-/// One sentence per constraint that rows at `session`'s server violate, of the databases in `inventory`. MariaDB only:
+/// One sentence per constraint that rows at `session`'s server violate, of the tables in `inventory` (`only` these,
+/// if any are named). MariaDB only:
 /// MySQL takes no such rows in.
-pub fn violated(session: &mut Session, inventory: &Inventory) -> Result<Vec<String>> {
+pub fn violated(session: &mut Session, inventory: &Inventory, only: &[String]) -> Result<Vec<String>> {
     session.rows("SET SESSION time_zone = '+00:00'")?;
     let mut out = Vec::new();
     for database in inventory.objects.iter().filter(|object| object.kind == ObjectKind::Database) {
@@ -21,7 +22,8 @@ pub fn violated(session: &mut Session, inventory: &Inventory) -> Result<Vec<Stri
         for constraint in constraints {
             let [Some(table), Some(name), Some(clause)] = constraint.as_slice() else { continue };
             let shown = names::qualified(&database, table);
-            if !inventory.tables.iter().any(|table| table.name == shown) {
+            let wanted = only.is_empty() || only.contains(&shown);
+            if !wanted || !inventory.tables.iter().any(|table| table.name == shown) {
                 continue;
             }
             let place = format!("{}.{}", names::quote(&database), names::quote(table));

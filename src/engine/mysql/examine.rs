@@ -79,7 +79,7 @@ pub fn examine(session: &mut Session, databases: &[String], maria: bool) -> Resu
         }));
     }
     programs::events(session, databases, &mut out)?;
-    programs::printable(session, databases, out.without_events)?;
+    programs::printable(session, databases, &out)?;
     programs::names(session, databases, maria, &mut out)?;
     Ok(out)
 }

@@ -75,7 +75,7 @@ pub fn load(
     let selected = order::sequences_first(selected, &manifest.inventory, |segment| loader.beginning(segment))?;
     loader.run(&selected, options.sessions)?;
     if tools.product() == "MariaDB" {
-        warnings.extend(checks::violated(&mut Session::open(to)?, &manifest.inventory)?);
+        warnings.extend(checks::violated(&mut Session::open(to)?, &manifest.inventory, &options.tables)?);
     }
     let mut accounts = None;
     if let Some(restoring) = loader.accounts.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {

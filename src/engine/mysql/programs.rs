@@ -31,7 +31,7 @@ pub fn events(session: &mut Session, databases: &[String], out: &mut Examined) -
 }
 
 /// Every program must be printable: the client stops at one that is not, and can leave no single one out.
-pub fn printable(session: &mut Session, databases: &[String], without_events: bool) -> Result<()> {
+pub fn printable(session: &mut Session, databases: &[String], out: &Examined) -> Result<()> {
     /// Dropped since it was listed.
     const GONE: [u16; 3] = [1305, 1360, 1539];
     for database in databases {
@@ -40,9 +40,11 @@ pub fn printable(session: &mut Session, databases: &[String], without_events: bo
             format!(
                 "SELECT ROUTINE_TYPE, ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {schema}"
             ),
-            format!("SELECT 'TRIGGER', TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = {schema}"),
+            format!(
+                "SELECT 'TRIGGER', TRIGGER_NAME, EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = {schema}"
+            ),
         ];
-        if !without_events {
+        if !out.without_events {
             questions.push(format!(
                 "SELECT 'EVENT', EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = {schema}"
             ));
@@ -51,6 +53,10 @@ pub fn printable(session: &mut Session, databases: &[String], without_events: bo
             for row in session.rows(&question)? {
                 let text = |at: usize| row.get(at).cloned().flatten().unwrap_or_default();
                 let (kind, name) = (text(0), text(1));
+                let table = names::qualified(database, &text(2));
+                if kind == "TRIGGER" && out.left_out.iter().any(|one| one.kind == "table" && one.name == table) {
+                    continue;
+                }
                 let show = format!("SHOW CREATE {kind} {}.{}", names::quote(database), names::quote(&name));
                 let Err(refusal) = session.ask(&show)? else { continue };
                 if GONE.contains(&refusal.number) {

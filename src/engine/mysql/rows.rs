@@ -242,7 +242,7 @@ impl RowScanner {
                             self.column += 1;
                             self.begin_value(facts);
                             value_start = at;
-                            unseen = unseen.or((skip).then_some(at - 1));
+                            unseen = unseen.or(skip.then_some(at - 1));
                             self.turn(input, at, &mut unseen, facts);
                         }
                         _ => {}
