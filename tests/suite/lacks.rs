@@ -54,7 +54,8 @@ fn plugin_engines_encrypted_tables_and_named_zones_are_drilled() {
          SET time_zone = 'Europe/Berlin';
          CREATE EVENT midnight ON SCHEDULE EVERY 1 DAY STARTS '2030-01-01 00:00:00' DO DELETE FROM old;",
     );
-    let zones = "[source.shop.assertions]\nzones = \"SELECT CONVERT_TZ('2020-01-01', 'UTC', 'Europe/Berlin') = '2020-01-01 01:00'\"\n";
+    let zones = "[[source.shop.verify.assertions]]\nname = \"zones\"\n\
+        sql = \"SELECT CONVERT_TZ('2020-01-01', 'UTC', 'Europe/Berlin') = '2020-01-01 01:00'\"\n";
     let world = World::new(&server, &["shop"], zones);
     world.backup();
     drop(server);

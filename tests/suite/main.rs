@@ -42,3 +42,4 @@ mod support;
 mod systemd;
 mod test_page;
 mod umask;
+mod unready;

@@ -290,15 +290,21 @@ fn lossy_columns(table: &str, sql: &str) -> Option<String> {
     })
 }
 
+/// Where a table's options begin. MySQL names a shared tablespace in front of the engine.
+fn options_at(sql: &str) -> Option<usize> {
+    ["\n) ENGINE=", "\n) /*!50100 TABLESPACE "].iter().filter_map(|start| sql.rfind(start)).max()
+}
+
 /// Storage engine named in a table's options.
 fn storage_engine(sql: &str) -> Option<&str> {
-    let rest = &sql[sql.rfind("\n) ENGINE=")? + "\n) ENGINE=".len()..];
+    let options = &sql[options_at(sql)?..];
+    let rest = &options[options.find("ENGINE=")? + "ENGINE=".len()..];
     rest.split(|c: char| !c.is_alphanumeric() && c != '_').next()
 }
 
 /// The next AUTO_INCREMENT value is no part of a definition: it is read after the snapshot was opened and moves on.
 fn without_next_auto_increment(sql: &str) -> String {
-    let Some(options) = sql.rfind("\n) ENGINE=") else { return sql.to_owned() };
+    let Some(options) = options_at(sql) else { return sql.to_owned() };
     let (body, options) = sql.split_at(options);
     let Some(at) = options.find(" AUTO_INCREMENT=") else { return sql.to_owned() };
     let rest = options[at + " AUTO_INCREMENT=".len()..].trim_start_matches(|c: char| c.is_ascii_digit());
@@ -367,6 +373,13 @@ fn time_columns(header: &str, columns: &[Column]) -> Vec<(usize, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn options_are_found_behind_a_tablespace_too() {
+        let sql = "CREATE TABLE `t` (\n  `a` int\n) /*!50100 TABLESPACE `ts` */ ENGINE=InnoDB AUTO_INCREMENT=7 DEFAULT CHARSET=utf8mb4";
+        assert_eq!(storage_engine(sql), Some("InnoDB"));
+        assert_eq!(without_next_auto_increment(sql), sql.replace(" AUTO_INCREMENT=7", ""));
+    }
 
     #[test]
     fn only_a_character_set_that_the_collation_implies_is_left_out_and_never_in_a_text() {

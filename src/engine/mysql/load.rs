@@ -14,6 +14,7 @@ use super::guard;
 use super::names;
 use super::needs;
 use super::prepare;
+use super::ready;
 use super::replay::{Replay, copy};
 use super::tool::Tools;
 use crate::domain::manifest::{FileRole, Inventory, ObjectKind, Segment, SegmentKind};
@@ -42,8 +43,13 @@ pub fn load(
     if !options.tables.is_empty() {
         // Which of them a single table needs is not recorded: the load itself will tell.
         needs.directories.clear();
+        needs.longest_statement = 0;
     }
-    warnings.extend(prepare::prepare(&mut Session::open(to)?, &manifest.server, &needs, options.apart)?);
+    let mut session = Session::open(to)?;
+    let ready = ready::look(&mut session, manifest, &needs, options.apart)?;
+    warnings.extend(ready.warnings);
+    warnings.extend(prepare::prepare(&mut session, &manifest.server, &needs, options.apart)?);
+    drop(session);
     let stand_ins = if options.apart { prepare::need_their_server(&manifest.server, &needs) } else { BTreeSet::new() };
     let role = |role| {
         manifest.file(role).ok_or_else(|| Error::failed(format!("read manifest {}: no {role:?} file", manifest.id)))
@@ -59,6 +65,7 @@ pub fn load(
             Ok(())
         })?;
     }
+    head.extend_from_slice(ready.session.as_bytes());
     let has_events = manifest.inventory.objects.iter().any(|object| object.kind == ObjectKind::Event);
     let clock_stands = has_events && events_sleep(to)?;
     let loader = Loader { tools, to, stream: stream.as_ref(), preamble: head, clock_stands, stand_ins, context };
@@ -200,7 +207,7 @@ impl Loader<'_> {
         let new = self.new_database(run[0])?;
         let mut replay = self.session(if new { "" } else { database })?;
         if self.clock_stands {
-            replay.write(b"SET SESSION timestamp = 86400;\n")?;
+            replay.write(format!("{};\n", ready::EARLY).as_bytes())?;
         }
         for segment in run {
             replay.part(format!("definitions of database {}", names::database(&segment.database)));

@@ -16,12 +16,15 @@ mod needs;
 mod prepare;
 mod privileges;
 mod pump;
+mod ready;
 mod replay;
 mod rows;
 mod server;
 mod shipped;
 mod source;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod tool;
 
 use std::io::Cursor;
