@@ -267,10 +267,26 @@ impl Loader<'_> {
         replay.map_or(Ok(()), Replay::finish)
     }
 
+    /// A table whose rows are elsewhere: all there is of it is its definition.
+    fn stand_in(&self, replay: &mut Replay, segment: &Segment) -> Result<()> {
+        if segment.bytes > LONGEST_HEAD {
+            return Err(Error::failed(format!("read manifest: the definition of {} is too long", segment.table)));
+        }
+        let mut definition = Vec::new();
+        copy(self.stream, segment.offset, segment.bytes, self.context, |piece| {
+            definition.extend_from_slice(piece);
+            Ok(())
+        })?;
+        replay.write(&prepare::stand_in(&definition))
+    }
+
     /// Definition, rows, and what follows them. Secondary indexes come after the rows where the result is the same.
     fn table(&self, replay: &mut Replay, segment: &Segment, later: &Mutex<Later>) -> Result<()> {
         use_database(replay, &segment.database)?;
         replay.part(format!("table {}", names::qualified(&segment.database, &segment.table)));
+        if self.stand_ins.contains(&names::qualified(&segment.database, &segment.table)) {
+            return self.stand_in(replay, segment);
+        }
         let rows_end = segment.rows_end.max(segment.rows_start);
         if segment.rows_start > LONGEST_HEAD {
             return Err(Error::failed(format!("read manifest: the definition of {} is too long", segment.table)));
@@ -280,9 +296,6 @@ impl Loader<'_> {
             head.extend_from_slice(piece);
             Ok(())
         })?;
-        if self.stand_ins.contains(&names::qualified(&segment.database, &segment.table)) {
-            head = prepare::stand_in(&head);
-        }
         let plan = defer::plan(&head, rows_end - segment.rows_start);
         replay.write(&plan.before)?;
         copy(self.stream, segment.offset + segment.rows_start, rows_end - segment.rows_start, self.context, |piece| {
