@@ -80,5 +80,8 @@ pub fn print(report: &DrillReport, kind: &str, promised: Option<f64>, notes: &[S
     let stages = Stage::ALL.iter().filter_map(|stage| Some((stage, report.stages.get(stage)?)));
     let stages: Vec<String> = stages.map(|(stage, s)| format!("{stage} {}", output::duration(*s))).collect();
     output::line(&format!("  stages: {}", stages.join(", ")))?;
+    if let Some(isolation) = report.sandbox.get("isolation") {
+        output::line(&format!("  sandbox: {isolation}"))?;
+    }
     notes.iter().try_for_each(|note| output::line(&format!("  note: {note}")))
 }

@@ -10,6 +10,7 @@ use crate::run_context::RunContext;
 
 /// What of a manifest must hold.
 #[derive(Debug, Clone, Default)]
+#[allow(clippy::struct_excessive_bools)] // each is a question of its own
 pub struct Scope {
     /// Only these tables; empty means everything.
     pub tables: Vec<String>,

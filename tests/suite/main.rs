@@ -59,3 +59,4 @@ mod systemd;
 mod test_page;
 mod umask;
 mod uncarried;
+mod unready;

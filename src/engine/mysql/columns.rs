@@ -99,11 +99,16 @@ pub fn indexes(header: &str, columns: &[Column], wanted: impl Fn(&Column) -> boo
     order.into_iter().enumerate().filter(|(_, name)| is_wanted(name)).collect()
 }
 
+/// Where a table's options begin. MySQL names a shared tablespace in front of the engine.
+pub fn options_at(sql: &str) -> Option<usize> {
+    ["\n) ENGINE=", "\n) /*!50100 TABLESPACE "].iter().filter_map(|start| sql.rfind(start)).max()
+}
+
 /// Definition without its next AUTO_INCREMENT value, and that value. It is no part of a definition: it is read after the
 /// snapshot was opened and moves on. A restore must not fall behind it.
 pub fn split_next_id(sql: &str) -> (String, Option<u64>) {
     const KEY: &str = " AUTO_INCREMENT=";
-    let Some(options) = sql.rfind("\n) ENGINE=") else { return (sql.to_owned(), None) };
+    let Some(options) = options_at(sql) else { return (sql.to_owned(), None) };
     let (body, options) = sql.split_at(options);
     // A comment may say anything.
     let said = &options[..options.find('\'').unwrap_or(options.len())];

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::columns::{Column, columns, indexes, split_next_id};
+use super::columns::{Column, columns, indexes, options_at, split_next_id};
 use super::names::{self, Created};
 use super::rows::RowFacts;
 use crate::domain::capture::{Capture, DigestRule};
@@ -319,7 +319,8 @@ fn lossy_columns(table: &str, sql: &str) -> Option<String> {
 
 /// Storage engine named in a table's options.
 pub fn storage_engine(sql: &str) -> Option<&str> {
-    let rest = &sql[sql.rfind("\n) ENGINE=")? + "\n) ENGINE=".len()..];
+    let options = &sql[options_at(sql)?..];
+    let rest = &options[options.find("ENGINE=")? + "ENGINE=".len()..];
     rest.split(|c: char| !c.is_alphanumeric() && c != '_').next()
 }
 
@@ -357,6 +358,13 @@ fn without_implied_charset(sql: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn options_are_found_behind_a_tablespace_too() {
+        let sql = "CREATE TABLE `t` (\n  `a` int\n) /*!50100 TABLESPACE `ts` */ ENGINE=InnoDB AUTO_INCREMENT=7 DEFAULT CHARSET=utf8mb4";
+        assert_eq!(storage_engine(sql), Some("InnoDB"));
+        assert_eq!(split_next_id(sql), (sql.replace(" AUTO_INCREMENT=7", ""), Some(7)));
+    }
 
     #[test]
     fn only_a_character_set_that_the_collation_implies_is_left_out_and_never_in_a_text() {

@@ -16,6 +16,7 @@ use super::names;
 use super::needs;
 use super::order;
 use super::prepare;
+use super::ready;
 use super::replay::{Replay, copy};
 use super::tool::Tools;
 use crate::domain::manifest::{FileRole, ObjectKind, Segment, SegmentKind};
@@ -44,8 +45,13 @@ pub fn load(
     if !options.tables.is_empty() {
         // Which of them a single table needs is not recorded: the load itself will tell.
         needs.directories.clear();
+        needs.longest_statement = 0;
     }
-    warnings.extend(prepare::prepare(&mut Session::open(to)?, &manifest.server, &needs, options.apart)?);
+    let mut session = Session::open(to)?;
+    let ready = ready::look(&mut session, manifest, &needs, options.apart)?;
+    warnings.extend(ready.warnings);
+    warnings.extend(prepare::prepare(&mut session, &manifest.server, &needs, options.apart)?);
+    drop(session);
     let stand_ins = if options.apart { prepare::need_their_server(&manifest.server, &needs) } else { BTreeSet::new() };
     let role = |role| {
         manifest.file(role).ok_or_else(|| Error::failed(format!("read manifest {}: no {role:?} file", manifest.id)))
@@ -61,6 +67,7 @@ pub fn load(
             Ok(())
         })?;
     }
+    head.extend_from_slice(ready.session.as_bytes());
     let has_events = manifest.inventory.objects.iter().any(|object| object.kind == ObjectKind::Event);
     let clock_stands = has_events && events_sleep(to)?;
     let accounts = Mutex::new(accounts_first(to, point, options)?);
@@ -220,7 +227,7 @@ impl Loader<'_> {
     fn definitions(&self, database: &str) -> Result<Replay> {
         let mut replay = self.session(database)?;
         if self.clock_stands {
-            replay.write(b"SET SESSION timestamp = 86400;\n")?;
+            replay.write(format!("{};\n", ready::EARLY).as_bytes())?;
         }
         Ok(replay)
     }
@@ -318,10 +325,26 @@ impl Loader<'_> {
         replay.map_or(Ok(()), Replay::finish)
     }
 
+    /// A table whose rows are elsewhere: all there is of it is its definition.
+    fn stand_in(&self, replay: &mut Replay, segment: &Segment) -> Result<()> {
+        if segment.bytes > LONGEST_HEAD {
+            return Err(Error::failed(format!("read manifest: the definition of {} is too long", segment.table)));
+        }
+        let mut definition = Vec::new();
+        copy(self.stream, segment.offset, segment.bytes, self.context, |piece| {
+            definition.extend_from_slice(piece);
+            Ok(())
+        })?;
+        replay.write(&prepare::stand_in(&definition))
+    }
+
     /// Definition, rows, and what follows them. Secondary indexes come after the rows where the result is the same.
     fn table(&self, replay: &mut Replay, segment: &Segment, later: &Mutex<Later>) -> Result<()> {
         use_database(replay, &segment.database)?;
         replay.part(format!("table {}", names::qualified(&segment.database, &segment.table)));
+        if self.stand_ins.contains(&names::qualified(&segment.database, &segment.table)) {
+            return self.stand_in(replay, segment);
+        }
         let rows_end = segment.rows_end.max(segment.rows_start);
         if segment.rows_start > LONGEST_HEAD {
             return Err(Error::failed(format!("read manifest: the definition of {} is too long", segment.table)));
@@ -331,9 +354,6 @@ impl Loader<'_> {
             head.extend_from_slice(piece);
             Ok(())
         })?;
-        if self.stand_ins.contains(&names::qualified(&segment.database, &segment.table)) {
-            head = prepare::stand_in(&head);
-        }
         let plan = defer::plan(&head, rows_end - segment.rows_start);
         replay.write(&plan.before)?;
         copy(self.stream, segment.offset + segment.rows_start, rows_end - segment.rows_start, self.context, |piece| {

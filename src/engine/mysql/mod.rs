@@ -26,6 +26,7 @@ mod prepare;
 mod privileges;
 mod programs;
 mod pump;
+mod ready;
 mod refusal;
 mod replay;
 mod rows;
@@ -34,6 +35,8 @@ mod shipped;
 mod source;
 mod sql;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod tool;
 
 use std::io::Cursor;

@@ -22,6 +22,8 @@ const STATEMENT_MAX: u64 = 1024 * 1024;
 pub struct RowFacts {
     /// Number of rows.
     pub rows: u64,
+    /// Length of the longest statement that stores some of them, without its head, in bytes.
+    pub longest: u64,
     /// Sum of their digests.
     pub digest: RowSetDigest,
     /// Index and name of the columns whose newest value is wanted, with that value.
@@ -178,6 +180,7 @@ impl RowScanner {
         facts.rows += 1;
         facts.digest.add(digest);
         let bytes = self.open.unwrap_or(0) + self.row_bytes;
+        facts.longest = facts.longest.max(bytes);
         self.open = Some(bytes);
         // The chance to cut grows with the row's length, so that statements of short and of long rows come out alike.
         let draw = u64::from(u32::from_le_bytes([digest[0], digest[1], digest[2], digest[3]]));

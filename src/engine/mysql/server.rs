@@ -78,7 +78,7 @@ pub fn spec(manifest: &Manifest, needs: &Needs, programs: Option<&Path>, memory:
     args.push(format!("--init-file={{dir}}/{INIT_FILE}"));
     let mut template = template(manifest, maria, &program, programs, &version)?;
     if let Some((file, argument, state)) = shipped::zones(needs, maria, programs) {
-        template.key += &format!("-{state}");
+        template.key = format!("{}-{state}", template.key);
         template.args.push(argument);
         template.files.push(file);
     }

@@ -245,6 +245,8 @@ impl StreamScanner {
     /// Something else than rows of the same header follows.
     fn leave_rows(&mut self) {
         if !self.header.is_empty() {
+            let longest = self.row_facts.longest + self.header.len() as u64 + 2;
+            self.facts.needs.longest_statement = self.facts.needs.longest_statement.max(longest);
             self.header.clear();
             // The line end behind the statement's terminator; closing our own statement writes one.
             if self.start > 0 && self.text[0] == b'\n' {

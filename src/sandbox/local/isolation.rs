@@ -70,6 +70,7 @@ impl Isolation {
         outside: &[PathBuf],
     ) -> Result<Vec<OsString>> {
         let root = geteuid().is_root();
+        let twice = !root && !loopback && self > Self::Account;
         let mut words = match self {
             Self::Account => Vec::new(),
             Self::Network => namespace::enter_new(),
@@ -80,13 +81,13 @@ impl Isolation {
                     words.extend(["--user".into(), "--map-root-user".into()]);
                 }
                 words.push("--".into());
-                words.extend(View::of(workspace, program, outside)?.words(loopback));
+                words.extend(View::of(workspace, program, outside)?.words(loopback, twice));
                 words
             }
         };
-        if !root && !loopback && self > Self::Account {
-            // A server that believes to be root refuses to run. Who must reach its network has to enter the same user
-            // namespace, which only its first one allows.
+        if twice {
+            // A server that believes to be root refuses to run: it gets a second user namespace, which is made through
+            // `/proc/self`. Where tools must get into the server's network, the first one has to do.
             words.push("unshare".into());
             words.push(format!("--map-user={}", geteuid().as_raw()).into());
             words.push(format!("--map-group={}", getegid().as_raw()).into());

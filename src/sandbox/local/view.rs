@@ -1,7 +1,7 @@
 //! What a server sees of this host: its own directory, the programs, and nothing else.
 //!
 //! A dump can name any path and any host, and what a server does with them is its own affair. So it gets a root file
-//! system of its own, made in a mount namespace: programs and libraries read-only, no `/proc`, a few devices, the
+//! system of its own, made in a mount namespace: programs and libraries read-only, no `/proc` of others, a few devices, the
 //! instance's directory at its own path, and private directories in place of those that restored definitions name. What
 //! is not there cannot be read, written or connected to, whatever the server is told. `view.sh` does the mounting.
 
@@ -69,12 +69,16 @@ impl View {
         Ok(Self { mountpoint: workspace.mountpoint(), directory, parts })
     }
 
-    /// The words of the script up to the program; `loopback` brings that device up.
-    pub(super) fn words(self, loopback: bool) -> Vec<OsString> {
+    /// The words of the script up to the program; `loopback` brings that device up, `itself` shows the program what `/proc`
+    /// says of it and nothing else.
+    pub(super) fn words(self, loopback: bool, itself: bool) -> Vec<OsString> {
         let mut words: Vec<OsString> = vec!["sh".into(), "-c".into(), SCRIPT.into(), "sh".into()];
         words.push(self.mountpoint.into_os_string());
         if loopback {
             words.extend(["up", "lo", "/"].map(OsString::from));
+        }
+        if itself {
+            words.extend(["self", "", "/proc/self"].map(OsString::from));
         }
         for Part(kind, from, to) in self.parts {
             words.extend([kind.into(), from, to.into_os_string()]);
@@ -90,11 +94,14 @@ fn tree(place: &Path) -> Part {
 
 /// Names that programs look up, without those of this host's people.
 fn text_files(account: Option<&Account>) -> [Part; 4] {
-    let (mut passwd, mut group) = ("root:x:0:0::/:/bin/false\n".to_owned(), "root:x:0:\n".to_owned());
-    if let Some(account) = account {
-        passwd += &format!("{}:x:{}:{}::/:/bin/false\n", account.name, account.uid, account.gid);
-        group += &format!("{}:x:{}:\n", account.name, account.gid);
-    }
+    let (passwd, group) = match account {
+        Some(account) => (
+            format!("{}:x:{}:{}::/:/bin/false\n", account.name, account.uid, account.gid),
+            format!("{}:x:{}:\n", account.name, account.gid),
+        ),
+        None => Default::default(),
+    };
+    let (passwd, group) = (format!("root:x:0:0::/:/bin/false\n{passwd}"), format!("root:x:0:\n{group}"));
     let file = |path: &str, text: String| Part("text", text.into(), PathBuf::from(path));
     [
         file("/etc/passwd", passwd),

@@ -1,7 +1,8 @@
 # Makes a root of its own for the program at the end of its arguments, then becomes that program.
 #   sh -c SCRIPT sh MOUNTPOINT { KIND FROM TO }... -- DIRECTORY PROGRAM [ARGUMENT]...
 # Runs in new mount and network namespaces. KIND: up (network device FROM), link (FROM is where it points), text (FROM is
-# the content of the file), tree (of the host, read-only), own (of the instance, writable).
+# the content of the file), self (what /proc says of this process), tree (of the host, read-only), own (of the instance,
+# writable).
 set -e
 umask 022
 view=$1
@@ -13,6 +14,7 @@ while [ "$1" != -- ]; do
     case $kind in
     up) ip link set "$from" up ;;
     link) ln -s "$from" "$to" ;;
+    self) mkdir -p "$to" && mount --bind "/proc/$$" "$to" ;;
     text) mkdir -p "${to%/*}" && printf '%s' "$from" >"$to" ;;
     tree | own)
         if [ -d "$from" ]; then
@@ -31,12 +33,16 @@ shift 2
 mkdir "$view/.host"
 pivot_root "$view" "$view/.host"
 cd /
-# `umount` reads /proc, which there is none of from here on.
-ln -s .host/proc /proc
-umount --lazy /.host
-rm /proc
+# `umount` reads what /proc says of it.
+if [ -e /proc ]; then
+    umount --lazy /.host
+else
+    ln -s .host/proc /proc
+    umount --lazy /.host
+    rm /proc
+fi
 rmdir /.host
-mount -o remount,ro,nosuid,nodev /
+mount -o remount,bind,ro,nosuid,nodev /
 cd "$directory"
 umask 077
 # Whatever else was open is of the host. Standard input, output and errors are ours.

@@ -1,0 +1,85 @@
+//! A stream that tries to reach through the client program, which runs on this host as we do.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::connection::{Account, Session};
+use super::replay::Replay;
+use super::server;
+use super::tool::Tools;
+use crate::clock::SystemClock;
+use crate::domain::manifest::Manifest;
+use crate::domain::needs::Needs;
+use crate::engine::Destination;
+use crate::run_context::{Cancel, RunContext};
+use crate::sandbox::local::LocalSandbox;
+use crate::sandbox::{Sandbox, SandboxSpec};
+
+fn manifest(product: &str, series: &str) -> Manifest {
+    serde_json::from_value(serde_json::json!({
+        "format": 1, "id": "p", "source": "shop", "engine": "mysql", "kind": "full", "created_by": "0.1", "tool": "",
+        "as_of": "2026-01-01T00:00:00Z", "finished": "2026-01-01T00:00:00Z",
+        "server": {"product": product, "version": series, "series": series},
+        "files": [], "inventory": {"tables": [], "objects": []},
+    }))
+    .unwrap()
+}
+
+/// Play each of a set of hostile streams; nothing may come of them on this host.
+fn client_is_deaf(product: &str, series: &str, programs: Option<&Path>) {
+    let manifest = manifest(product, series);
+    let spec = server::spec(&manifest, &Needs::default(), programs, 1 << 30).unwrap();
+    let state = tempfile::tempdir().unwrap();
+    let sandbox = LocalSandbox::new(state.path(), SystemClock::shared());
+    let spec = SandboxSpec::Server(Box::new(spec));
+    let instance = sandbox.provision(&spec, "run", &RunContext::silent()).unwrap();
+    let SandboxSpec::Server(server) = &spec else { unreachable!() };
+    let to = Destination::Unix { socket: instance.access().socket.clone(), user: server.user.clone(), password: None };
+    let account = Account::of_destination(&to).unwrap();
+    let tools = Tools::find(&manifest.server, programs).unwrap();
+    Session::open(&account).unwrap().rows("CREATE DATABASE d; CREATE TABLE d.t (a VARCHAR(99))").unwrap();
+
+    let outside = tempfile::tempdir().unwrap();
+    let at = |name: &str| outside.path().join(name).display().to_string();
+    fs::write(at("secret"), "INSERT INTO d.t VALUES ('read');\n").unwrap();
+    let streams = [
+        format!("\\! touch {}\n", at("1")),
+        format!("system touch {}\n", at("2")),
+        format!("SELECT 1;\n\\! touch {}\nSELECT 2;\n", at("3")),
+        format!("SELECT 1 \\! touch {}\n;\n", at("4")),
+        format!("pager cat > {}\nSELECT 1;\n", at("5")),
+        format!("\\P cat > {}\nSELECT 1;\n", at("6")),
+        format!("tee {}\nSELECT 1;\n", at("7")),
+        format!("\\T {}\nSELECT 1;\n", at("8")),
+        format!("source {}\n", at("secret")),
+        format!("\\. {}\n", at("secret")),
+        format!("USE d;\nLOAD DATA LOCAL INFILE '{}' INTO TABLE t;\n", at("secret")),
+        format!("SET GLOBAL local_infile = ON;\nUSE d;\nLOAD DATA LOCAL INFILE '{}' INTO TABLE t;\n", at("secret")),
+        format!("DELIMITER //\nSELECT 1//\n\\! touch {}\n//\n", at("9")),
+    ];
+    for stream in &streams {
+        let mut replay = Replay::start(&tools, &account, &Cancel::default()).unwrap();
+        // Most are refused; what matters is that nothing came of them.
+        let _ = replay.write(stream.as_bytes()).and_then(|()| replay.finish());
+    }
+    let names: Vec<_> = fs::read_dir(outside.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["secret"]);
+    assert_eq!(Session::open(&account).unwrap().column("SELECT a FROM d.t").unwrap(), Vec::<String>::new());
+    // The client does take what is SQL.
+    let mut replay = Replay::start(&tools, &account, &Cancel::default()).unwrap();
+    replay.write(b"INSERT INTO d.t VALUES ('loaded');\n").unwrap();
+    replay.finish().unwrap();
+    assert_eq!(Session::open(&account).unwrap().column("SELECT a FROM d.t").unwrap(), ["loaded"]);
+    instance.destroy().unwrap();
+}
+
+#[test]
+fn mariadbs_client_takes_no_commands_and_reads_no_files_for_a_stream() {
+    client_is_deaf("MariaDB", "10.11", None);
+}
+
+#[test]
+fn mysqls_client_takes_no_commands_and_reads_no_files_for_a_stream() {
+    let programs: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/mysql-root/wrappers");
+    client_is_deaf("MySQL", "9.7", Some(&programs));
+}
