@@ -39,7 +39,6 @@ mod rules;
 mod service;
 mod serving;
 mod settings;
-mod settings_walk;
 mod support;
 mod systemd;
 mod test_page;
