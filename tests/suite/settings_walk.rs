@@ -146,10 +146,10 @@ fn no_session_variable_of_the_source_changes_what_is_compared(product: Product, 
 
 #[test]
 fn no_session_variable_of_a_mariadb_source_changes_what_is_compared() {
-    no_session_variable_of_the_source_changes_what_is_compared(Product::MariaDb, 150);
+    no_session_variable_of_the_source_changes_what_is_compared(Product::MariaDb, 140);
 }
 
 #[test]
 fn no_session_variable_of_a_mysql_source_changes_what_is_compared() {
-    no_session_variable_of_the_source_changes_what_is_compared(Product::MySql, 120);
+    no_session_variable_of_the_source_changes_what_is_compared(Product::MySql, 105);
 }

@@ -101,9 +101,13 @@ impl Listing {
     /// What a dump was found to contain.
     pub fn of(inventory: &Inventory) -> Self {
         let mut out = Self::default();
-        inventory.tables.iter().for_each(|table| out.add("table", &table.name));
+        for table in &inventory.tables {
+            out.add("table", &table.name);
+        }
         let objects = inventory.objects.iter().filter(|object| object.kind != ObjectKind::Account);
-        objects.for_each(|object| out.add(&object.kind.to_string(), &object.name));
+        for object in objects {
+            out.add(&object.kind.to_string(), &object.name);
+        }
         out
     }
 
@@ -168,7 +172,9 @@ mod tests {
 
     fn listing(names: &[&str]) -> Listing {
         let mut out = Listing::default();
-        names.iter().for_each(|name| out.add("table", name));
+        for name in names {
+            out.add("table", name);
+        }
         out
     }
 
