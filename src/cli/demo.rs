@@ -91,7 +91,7 @@ fn round(session: &Session<'_>, app: &App) -> Result<u8> {
         code = worse(code, report.verdict.exit_code());
     }
     if !session.json {
-        status::show(app, &app.names(&[])?, &status::Form::default())?;
+        status::show(app, &app.names(&[])?, status::Form::default())?;
     }
     Ok(code)
 }

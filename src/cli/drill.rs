@@ -10,6 +10,7 @@ use crate::operations::drill::{DrillRequest, drill};
 use crate::operations::select::Selection;
 
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools)] // switches of a command line
 pub struct Arguments {
     #[command(flatten)]
     sources: Sources,

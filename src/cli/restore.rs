@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::operations::restore::{RestoreReport, RestoreRequest, restore};
 
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools)] // switches of a command line
 pub struct Arguments {
     /// Source whose backup is restored
     source: String,
@@ -48,12 +49,11 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
     let app = session.app()?;
     let source = app.source(&arguments.source)?;
     let options = LoadOptions {
-        apart: false,
         tables: arguments.table.clone(),
         overwrite: arguments.overwrite,
         accounts: arguments.accounts || !arguments.no_accounts && arguments.table.is_empty(),
         sessions: arguments.sessions,
-        fresh: false,
+        throwaway: false,
     };
     let selection = arguments.point.selection(app.config.timezone)?;
     let request =

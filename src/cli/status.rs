@@ -34,7 +34,7 @@ pub fn run(session: &Session<'_>, arguments: &Sources) -> Result<u8> {
     let app = session.app()?;
     let names = retired::names(&app, &arguments.sources)?;
     let form = Form { json: session.json, quiet: session.quiet };
-    let code = if names.configured.is_empty() { 0 } else { show(&app, &names.configured, &form)? };
+    let code = if names.configured.is_empty() { 0 } else { show(&app, &names.configured, form)? };
     if !form.json && !form.quiet && app.config.sources.values().any(is_scheduled) && !app.is_served()? {
         output::line(&format!(
             "no service runs on {}: nothing begins by itself (`systemctl start backup-sla`)",
@@ -67,7 +67,7 @@ fn in_words(name: &str, figures: &SourceFigures) -> String {
 }
 
 /// Ask the repositories and print promised against measured; 1 if a promise is not kept or a repository cannot be asked.
-pub fn show(app: &App, names: &[String], form: &Form) -> Result<u8> {
+pub fn show(app: &App, names: &[String], form: Form) -> Result<u8> {
     let ask = |name: &String| -> Result<Option<Listing>> {
         let source = app.source(name)?;
         know(app, &[&source])?;

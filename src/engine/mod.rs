@@ -106,12 +106,10 @@ pub struct LoadOptions {
     pub overwrite: bool,
     /// Accounts and grants too.
     pub accounts: bool,
-    /// The destination can reach no other server.
-    pub apart: bool,
     /// Parallel sessions; 0 means one per CPU.
     pub sessions: usize,
-    /// A throwaway destination of our own: the accounts that it was made with may be replaced.
-    pub fresh: bool,
+    /// A sandbox of our own: it can reach no other server, and the accounts that it was made with may be replaced.
+    pub throwaway: bool,
 }
 
 /// Opens a file of one backup by its path.

@@ -140,7 +140,7 @@ fn restore_and_prove(
     let access = instance.access().clone();
     let at = source.engine.destination(&spec, &access);
     let scope = Scope { apart: true, ..Scope::all() };
-    let options = LoadOptions { accounts: true, fresh: true, apart: true, ..LoadOptions::default() };
+    let options = LoadOptions { accounts: true, throwaway: true, ..LoadOptions::default() };
     let result = restore::load(source, point, &at, &options, stages, context).and_then(|loaded| {
         let proof = restore::check(source, point, &at, &scope, stages, context)?;
         Ok((loaded, proof))

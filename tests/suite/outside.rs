@@ -50,11 +50,12 @@ fn tables(product: Product, ssd: &Path) -> String {
          INSERT INTO p VALUES (1), (100);"
     );
     if product == Product::MariaDb {
-        sql += &format!(
+        let more = format!(
             "CREATE TABLE m (a INT, KEY (a)) ENGINE=MyISAM DATA DIRECTORY='{ssd}' INDEX DIRECTORY='{ssd}/part';
              CREATE TABLE r (a INT, KEY (a)) ENGINE=Aria TRANSACTIONAL=0 DATA DIRECTORY='{ssd}' INDEX DIRECTORY='{ssd}';
              INSERT INTO m VALUES (4); INSERT INTO r VALUES (5);"
         );
+        sql += &more;
     } else {
         sql += "CREATE TABLESPACE `ts 1` ADD DATAFILE 'ts1.ibd' ENGINE=InnoDB;
                 CREATE TABLESPACE small ADD DATAFILE 'small.ibd' FILE_BLOCK_SIZE=8192 ENGINE=InnoDB;

@@ -48,11 +48,12 @@ pub fn load(
         needs.longest_statement = 0;
     }
     let mut session = Session::open(to)?;
-    let ready = ready::look(&mut session, manifest, &needs, options.apart)?;
+    let ready = ready::look(&mut session, manifest, &needs, options.throwaway)?;
     warnings.extend(ready.warnings);
-    warnings.extend(prepare::prepare(&mut session, &manifest.server, &needs, options.apart)?);
+    warnings.extend(prepare::prepare(&mut session, &manifest.server, &needs, options.throwaway)?);
     drop(session);
-    let stand_ins = if options.apart { prepare::need_their_server(&manifest.server, &needs) } else { BTreeSet::new() };
+    let stand_ins =
+        if options.throwaway { prepare::need_their_server(&manifest.server, &needs) } else { BTreeSet::new() };
     let role = |role| {
         manifest.file(role).ok_or_else(|| Error::failed(format!("read manifest {}: no {role:?} file", manifest.id)))
     };

@@ -58,13 +58,14 @@ pub fn write(accounts: &[AccountSql]) -> String {
         let mut account = None;
         for step in all.iter().filter(|step| step.phase == phase) {
             if account.replace(&step.account) != Some(&step.account) {
-                out.push_str(&format!("\n-- {ACCOUNT}{}\n", step.account));
+                out.extend(["\n-- ", ACCOUNT, &step.account, "\n"]);
             }
-            let sql = &step.sql;
-            out.push_str(&match step.oracle {
-                true => format!("SET SESSION sql_mode = 'ORACLE';\n{sql};\nSET SESSION sql_mode = '';\n"),
-                false => format!("{sql};\n"),
-            });
+            let (before, after) = if step.oracle {
+                ("SET SESSION sql_mode = 'ORACLE';\n", "SET SESSION sql_mode = '';\n")
+            } else {
+                ("", "")
+            };
+            out.extend([before, &step.sql, ";\n", after]);
         }
     }
     out.push_str("\n-- Accounts completed\n");
@@ -89,7 +90,7 @@ pub fn parse(text: &str, sql_mode: &str) -> Stored {
     let mut account = String::new();
     for statement in sql::statements(text, quoting) {
         if let Some(name) = statement.comments.last() {
-            account = name.strip_prefix(ACCOUNT).unwrap_or(name).to_owned();
+            name.strip_prefix(ACCOUNT).unwrap_or(name).clone_into(&mut account);
         }
         let first_two: Vec<&str> = statement.sql.split_whitespace().take(2).collect();
         if statement.sql.is_empty() || matches!(first_two[..], ["SET", "NAMES" | "SESSION"]) {

@@ -66,7 +66,7 @@ impl<'a> Restoring<'a> {
         let fate = |name: &String| match promised(manifest, name) {
             Some(promise) if as_promised.get(name) == Some(promise) => Fate::Same,
             _ if *name == own => Fate::Kept,
-            _ if options.fresh || options.overwrite => Fate::Replaced,
+            _ if options.throwaway || options.overwrite => Fate::Replaced,
             _ => Fate::Kept,
         };
         let fates = there.iter().map(|account| (one_line(&account.name), fate(&account.name))).collect();

@@ -367,7 +367,7 @@ async fn what_needs_attention_is_counted_among_those_that_keep_their_promises() 
 async fn an_age_that_breaks_a_promise_does_not_look_as_if_it_kept_it() {
     let mut place = Place::seeded().await;
     let config = Arc::make_mut(&mut place.view.config);
-    config.sources.get_mut("agama").unwrap().objectives.rpo = std::time::Duration::from_secs(70 * 60);
+    config.sources.get_mut("agama").unwrap().objectives.rpo = std::time::Duration::from_mins(70);
     // The newest point is 70 minutes old.
     place.view.now += TimeDelta::seconds(3);
     let text = place.text("/").await;
