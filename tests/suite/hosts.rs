@@ -20,10 +20,11 @@ fn host(name: &str, repository: &Path) -> World {
 
 fn configure(world: &World, repository: &Path, top: &str) {
     let text = format!(
-        "{top}\nstate_dir = \"state\"\n[repository.offsite]\nkind = \"restic\"\nurl = {repository:?}\npassword_file = \"key\"\n\
+        "{top}\nstate_dir = \"state\"\n[repository.offsite]\nkind = \"restic\"\nurl = \"{}\"\npassword_file = \"key\"\n\
          [sla.standard]\nrpo = \"24h\"\nrto = \"5h\"\nretention = \"30d\"\ndrill_interval = \"24h\"\n\
          [source.etc]\nkind = \"files\"\nrepository = \"offsite\"\nsla = \"standard\"\n\
-         [source.etc.files]\npaths = [\"tree\"]\n"
+         [source.etc.files]\npaths = [\"tree\"]\n",
+        repository.display()
     );
     fs::write(world.path("config.toml"), text).unwrap();
 }
