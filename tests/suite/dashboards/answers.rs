@@ -144,8 +144,14 @@ fn can_be(panel: &Value, target: &Value, value: f64) -> bool {
             list(&property(panel, target, "mappings")).iter().any(|it| it["options"]["0"]["text"].is_string())
         }
         "dateTimeFromNow" => (1e12..1e14).contains(&value),
-        _ => (0.0..1e15).contains(&value),
+        _ => (0.0..1e15).contains(&value) || is_named(panel, target, value),
     }
+}
+
+/// Whether the panel shows a word in place of the value.
+fn is_named(panel: &Value, target: &Value, value: f64) -> bool {
+    let word = |mapping: &Value| mapping["options"][value.to_string()]["text"].is_string();
+    list(&property(panel, target, "mappings")).iter().any(word)
 }
 
 fn assert_all_queries_answer(program: &Path) {
