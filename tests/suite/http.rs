@@ -149,7 +149,7 @@ fn https_answers(service: &Service) -> bool {
 #[test]
 fn ten_thousand_malformed_slow_and_huge_requests_leave_it_serving_and_its_memory_bounded() {
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let plain = Service::start("");
+    let plain = Service::with_web("");
     let tls = Service::start_in(secured(), TLS);
     let healthy = || get(&plain.address, "/-/healthy").is_ok_and(|answer| answer.starts_with("HTTP/1.0 200"));
     assert!(healthy() && https_answers(&tls));
@@ -173,7 +173,7 @@ fn ten_thousand_malformed_slow_and_huge_requests_leave_it_serving_and_its_memory
         let now = service.memory("VmRSS:");
         println!("{}: {memory} KiB before, {now} KiB after, peak {} KiB", service.url, service.memory("VmHWM:"));
         assert!(service.memory("VmHWM:") < memory + GROWTH, "{} grew from {memory} KiB", service.url);
-        assert!(!service.log().contains("panicked"), "{}", service.log());
+        assert!(!service.said().contains("panicked"), "{}", service.said());
     }
 }
 

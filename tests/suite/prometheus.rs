@@ -97,7 +97,7 @@ fn eavesdrop(server: &str) -> (String, Arc<Mutex<Vec<u8>>>) {
 }
 
 fn scrapes_without_a_complaint(program: &Path, version: &str) {
-    let plain = Service::start("");
+    let plain = Service::with_web("");
     let world = secured();
     let ca = world.path("tls/ca.pem").display().to_string();
     let hash = bcrypt::hash("s3cret", 5).unwrap();

@@ -1,83 +1,16 @@
 //! `serve`: the service as its users see it. Sources are of kind files, which are the quickest.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Stdio;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
+pub use crate::serving::Service;
 use crate::support::{Product, Running, Server, World, fixture, wait_for};
-
-/// A running `backup-sla serve`.
-pub struct Service {
-    process: Running,
-    pub address: String,
-    pub log: std::path::PathBuf,
-}
-
-impl Service {
-    /// Start it on a port of its own and wait until it says that it listens.
-    pub fn start(world: &World) -> Self {
-        let log = world.path("service.log");
-        let child = world
-            .command(&["serve", "--web.listen-address", "127.0.0.1:0"])
-            .stdout(Stdio::piped())
-            .stderr(fs::OpenOptions::new().create(true).append(true).open(&log).unwrap())
-            .spawn()
-            .unwrap();
-        let mut process = Running(child);
-        let mut line = String::new();
-        BufReader::new(process.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().trim_start_matches("listening on http://").trim_end_matches("/metrics").to_owned();
-        assert!(!address.is_empty(), "it does not start: {}", fs::read_to_string(&log).unwrap());
-        Self { process, address, log }
-    }
-
-    pub fn get(&self, path: &str) -> String {
-        get(&self.address, path)
-    }
-
-    /// Value of one series, without the prefix of our metrics.
-    pub fn value(&self, series: &str) -> f64 {
-        let metrics = self.get("/metrics");
-        let line = metrics.lines().find_map(|line| line.strip_prefix("backup_sla_")?.strip_prefix(series));
-        line.unwrap_or_else(|| panic!("no {series} in {metrics}")).trim().parse().unwrap()
-    }
-
-    /// The same; none if there is no such series.
-    fn try_value(&self, series: &str) -> Option<f64> {
-        let metrics = self.get("/metrics");
-        let line = metrics.lines().find_map(|line| line.strip_prefix("backup_sla_")?.strip_prefix(series));
-        line.map(|line| line.trim().parse().unwrap())
-    }
-
-    pub fn wait(&self, series: &str, wanted: impl Fn(f64) -> bool) {
-        wait_for(series, || self.try_value(series).is_some_and(&wanted).then_some(()));
-    }
-
-    pub fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.process.0), signal).unwrap();
-    }
-
-    /// Ask it to end; it has to do so well.
-    pub fn stop(mut self) {
-        self.signal(Signal::TERM);
-        let status = self.process.0.wait().unwrap();
-        assert!(status.success(), "{status}: {}", fs::read_to_string(&self.log).unwrap());
-    }
-
-    pub fn kill(mut self) {
-        self.process.0.kill().unwrap();
-        self.process.0.wait().unwrap();
-    }
-
-    pub fn said(&self) -> String {
-        fs::read_to_string(&self.log).unwrap()
-    }
-}
 
 pub fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();

@@ -1,55 +1,82 @@
-//! The real `backup-sla serve` on a world without servers.
+//! The real `backup-sla serve`.
 
+use std::borrow::Borrow;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::network::certificates;
-use crate::support::{Running, World};
+use crate::support::{Running, World, wait_for};
 
 /// What a web configuration file in a [`secured`] world begins with.
 pub const TLS: &str = "tls_server_config:\n  cert_file: tls/server.pem\n  key_file: tls/server.key\n";
 
 /// A world with certificates for [`TLS`], signed by `tls/ca.pem`.
 pub fn secured() -> World {
-    let world = crate::files::world("", "");
+    let world = idle();
     fs::create_dir(world.path("tls")).unwrap();
     certificates(&world.path("tls"));
     world
 }
 
-/// A running service.
-pub struct Service {
+/// A world with one source, `ansible`, that nobody backs up: the service has nothing to do by itself.
+fn idle() -> World {
+    let world = crate::files::world("", "");
+    let text = fs::read_to_string(world.path("config.toml")).unwrap();
+    fs::write(world.path("config.toml"), text.replace("{ full = \"0 2 * * *\" }", "{ drill = \"0 2 * * *\" }"))
+        .unwrap();
+    world
+}
+
+/// A running `backup-sla serve`, on a port of its own, in a world that it owns or borrows.
+pub struct Service<W = World> {
     process: Running,
     /// Where its metrics are.
     pub url: String,
     /// Its address and port.
     pub address: String,
-    pub world: World,
+    /// What it logs; services that follow each other in a world write to one file.
+    pub log: PathBuf,
+    pub world: W,
 }
 
 impl Service {
-    /// Start it with one source, `ansible`, and a web configuration file of this text (empty: none).
-    pub fn start(web: &str) -> Self {
-        Self::start_in(crate::files::world("", ""), web)
+    /// With one source, `ansible`, and a web configuration file of this text (empty: none).
+    pub fn with_web(web: &str) -> Self {
+        Self::start_in(idle(), web)
     }
+}
 
-    /// The same in a world that has been prepared.
-    pub fn start_in(world: World, web: &str) -> Self {
-        let mut command = world.command(&["serve", "--web.listen-address", "127.0.0.1:0"]);
+impl<'w> Service<&'w World> {
+    /// In a world that its test goes on working with.
+    pub fn start(world: &'w World) -> Self {
+        Self::start_in(world, "")
+    }
+}
+
+impl<W: Borrow<World>> Service<W> {
+    /// In a world that has been prepared, with a web configuration file of this text (empty: none). It listens then.
+    pub fn start_in(world: W, web: &str) -> Self {
+        let here = world.borrow();
+        let mut command = here.command(&["serve", "--web.listen-address", "127.0.0.1:0"]);
         if !web.is_empty() {
-            fs::write(world.path("web.yml"), web).unwrap();
-            command.arg("--web.config.file").arg(world.path("web.yml"));
+            fs::write(here.path("web.yml"), web).unwrap();
+            command.arg("--web.config.file").arg(here.path("web.yml"));
         }
-        let log = fs::File::create(world.path("log")).unwrap();
-        let mut process = Running(command.stdout(Stdio::piped()).stderr(log).spawn().unwrap());
+        let log = here.path("service.log");
+        let file = fs::File::options().create(true).append(true).open(&log).unwrap();
+        let mut process = Running(command.stdout(Stdio::piped()).stderr(file).spawn().unwrap());
         let mut line = String::new();
         BufReader::new(process.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let url = line.trim().trim_start_matches("listening on ").to_owned();
-        let address = url.split('/').nth(2).unwrap_or_else(|| panic!("{line}: {}", log_of(&world))).to_owned();
-        Self { process, url, address, world }
+        let address = url.split('/').nth(2).map(str::to_owned);
+        let address = address.unwrap_or_else(|| panic!("{line}: {}", fs::read_to_string(&log).unwrap()));
+        Self { process, url, address, log, world }
     }
 
     /// Number of a line of `/proc/PID/status`, in KiB.
@@ -65,13 +92,45 @@ impl Service {
     }
 
     /// What it has logged.
-    pub fn log(&self) -> String {
-        log_of(&self.world)
+    pub fn said(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
     }
-}
 
-fn log_of(world: &World) -> String {
-    fs::read_to_string(world.path("log")).unwrap()
+    pub fn get(&self, path: &str) -> String {
+        crate::service::get(&self.address, path)
+    }
+
+    /// Value of one series, without the prefix of our metrics.
+    pub fn value(&self, series: &str) -> f64 {
+        self.try_value(series).unwrap_or_else(|| panic!("no {series} in {}", self.get("/metrics")))
+    }
+
+    /// The same; none if there is no such series.
+    fn try_value(&self, series: &str) -> Option<f64> {
+        let metrics = self.get("/metrics");
+        let line = metrics.lines().find_map(|line| line.strip_prefix("backup_sla_")?.strip_prefix(series));
+        line.map(|line| line.trim().parse().unwrap())
+    }
+
+    pub fn wait(&self, series: &str, wanted: impl Fn(f64) -> bool) {
+        wait_for(series, || self.try_value(series).is_some_and(&wanted).then_some(()));
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.process.0), signal).unwrap();
+    }
+
+    /// Ask it to end; it has to do so well.
+    pub fn stop(mut self) {
+        self.signal(Signal::TERM);
+        let status = self.process.0.wait().unwrap();
+        assert!(status.success(), "{status}: {}", self.said());
+    }
+
+    pub fn kill(mut self) {
+        self.process.0.kill().unwrap();
+        self.process.0.wait().unwrap();
+    }
 }
 
 /// Ask over plain HTTP; the whole answer.

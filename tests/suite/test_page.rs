@@ -36,7 +36,7 @@ fn code(service: &Service, wanted: impl Fn(f64) -> bool) -> f64 {
 
 #[test]
 fn a_test_page_is_raised_until_its_code_comes_back() {
-    let service = Service::start("");
+    let service = Service::with_web("");
     let world = &service.world;
     assert_eq!((value(&service, "code"), value(&service, "raised_timestamp_seconds")), (0.0, 0.0));
     let none = world.run(&["test-page", "--confirm", "123456"]);
@@ -80,7 +80,7 @@ fn a_test_page_is_raised_until_its_code_comes_back() {
 
 #[test]
 fn a_test_page_is_raised_by_curl_from_this_machine_and_by_no_browser() {
-    let service = Service::start("");
+    let service = Service::with_web("");
     for header in [
         "Origin: http://evil.example\r\n",
         "X-Forwarded-For: 192.0.2.1\r\n",
