@@ -128,7 +128,7 @@ fn a_dump_client_or_server_that_dies_publishes_nothing() {
     let server = big_server();
     let world = World::new(&server, &["d"], "");
     let mut run = start(&world, &["backup"]);
-    let client = wait_for("the dump client", || child_of(run.0.id(), "mariadb-dump"));
+    let client = wait_for("the dump client", || child_of(run.0.id(), "--single-transaction"));
     kill(client);
     assert_eq!(run.0.wait().unwrap().code(), Some(1));
     assert_eq!(world.listed(), 0);
