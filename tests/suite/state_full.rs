@@ -52,7 +52,7 @@ fn world() -> World {
 const REPOSITORY: &str = "repository_up{repository=\"local\"}";
 const KEY: &str = "encryption_key_available{repository=\"local\"}";
 
-fn wait_until(service: &Service, series: &str, value: f64) {
+fn wait_until(service: &Service<&World>, series: &str, value: f64) {
     wait_for(&format!("{series} to be {value}"), || (service.value(series) == value).then_some(()));
 }
 
