@@ -213,7 +213,7 @@ fn a_fleet_with_a_history_reads_well_and_its_progress_moves() {
     }
     browser.look(1280, "light");
     browser.open(&base);
-    assert_eq!(browser.text("h1"), "5 of 12 sources break a promise.");
+    assert_eq!(browser.text("h1"), "4 of 12 sources break a promise; 1 is pending.");
     let ratio = "[data-run='warehouse drill'] [data-field=ratio]";
     assert_eq!(browser.text(ratio), "42.4 %");
     fleet.change(|view| view.service.running[0].done_bytes = 3_000_000_000);
