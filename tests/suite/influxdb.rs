@@ -352,7 +352,8 @@ fn a_killed_backup_leaves_data_for_nobody() {
     server.query("", "CREATE DATABASE telegraf WITH DURATION 30d SHARD DURATION 1d NAME week");
     server.telegraf(day(1), 500);
     let world = world(&server, "", "");
-    let programs = meddling(&world, "sleep 1000");
+    // Whatever it starts must not outlive the test either.
+    let programs = meddling(&world, "while sleep 1; do :; done");
     world.configure_influx(&server, &format!("programs = {programs:?}\n"), "");
     let mut running = Running(world.command(&["backup"]).spawn().unwrap());
     let staging = world.path("state/staging/telegraf");
