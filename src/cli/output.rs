@@ -50,14 +50,14 @@ pub fn time(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// The same with the wall clock of `zone` behind it, unless that is UTC: `2026-01-31T02:00:00Z (2026-01-31 03:00 CET)`.
+/// The same with the wall clock of `zone` behind it, unless that is UTC: `2026-01-31T02:00:00Z (2026-01-31 03:00:00 CET)`.
 pub fn time_in(at: DateTime<Utc>, zone: Tz) -> String {
     if zone == Tz::UTC { time(at) } else { format!("{} ({})", time(at), wall_clock(at, zone)) }
 }
 
-/// `2026-01-31 03:00 CET`.
+/// `2026-01-31 03:00:00 CET`.
 pub fn wall_clock(at: DateTime<Utc>, zone: Tz) -> String {
-    at.with_timezone(&zone).format("%Y-%m-%d %H:%M %Z").to_string()
+    at.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S %Z").to_string()
 }
 
 /// `1h 5m`, `3m 20s`, `2.4 s`, `85 ms`.
@@ -112,6 +112,6 @@ mod tests {
         assert_eq!(size(1_572_864), "1.5 MiB");
         let at = DateTime::from_timestamp(1_769_824_800, 0).unwrap();
         assert_eq!(time_in(at, Tz::UTC), "2026-01-31T02:00:00Z");
-        assert_eq!(time_in(at, Tz::Europe__Berlin), "2026-01-31T02:00:00Z (2026-01-31 03:00 CET)");
+        assert_eq!(time_in(at, Tz::Europe__Berlin), "2026-01-31T02:00:00Z (2026-01-31 03:00:00 CET)");
     }
 }

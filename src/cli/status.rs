@@ -256,9 +256,12 @@ mod tests {
             let at = now + chrono::TimeDelta::seconds(seconds);
             next_run_in_words("shop", Work::FullBackup, at, (now, Tz::Europe__Berlin))
         };
-        assert_eq!(said(3_600), "shop: next full backup 2026-01-31T03:00:00Z (2026-01-31 04:00 CET), in 1h");
+        assert_eq!(said(3_600), "shop: next full backup 2026-01-31T03:00:00Z (2026-01-31 04:00:00 CET), in 1h");
         assert_eq!(said(0), "shop: next full backup is due now");
-        assert_eq!(said(-600), "shop: next full backup was due 2026-01-31T01:50:00Z (2026-01-31 02:50 CET), 10m ago");
+        assert_eq!(
+            said(-600),
+            "shop: next full backup was due 2026-01-31T01:50:00Z (2026-01-31 02:50:00 CET), 10m ago"
+        );
         assert_eq!(missed_in_words(&BTreeMap::from([("backup", 0), ("drill", 0)])), None);
         assert_eq!(missed_in_words(&BTreeMap::from([("backup", 2), ("drill", 1)])).unwrap(), "2 backups, 1 drill");
     }

@@ -192,7 +192,11 @@ async fn note_facts(
 ) -> Result<()> {
     let note = sqlx::query("UPDATE sources SET facts_revision = ? WHERE name = ?").bind(revision).bind(source);
     note.execute(&mut *tx).await.map_err(failed)?;
-    if let Some(oldest) = listed.iter().map(|point| stored::micros(point.as_of)).min() {
+    // Its first own backup may show the data of some seconds before the source was known: that makes it no older.
+    let known = sqlx::query_scalar("SELECT created_at FROM sources WHERE name = ?").bind(source);
+    let known: Option<i64> = known.fetch_optional(&mut *tx).await.map_err(failed)?;
+    let was_there = |point: &&&PointRow| known.is_some_and(|known| stored::micros(point.finished) < known);
+    if let Some(oldest) = listed.iter().filter(was_there).map(|point| stored::micros(point.as_of)).min() {
         let older = "UPDATE sources SET created_at = ? WHERE name = ? AND created_at > ?";
         let older = sqlx::query(older).bind(oldest).bind(source).bind(oldest);
         if older.execute(&mut *tx).await.map_err(failed)?.rows_affected() > 0 {

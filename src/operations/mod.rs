@@ -34,6 +34,8 @@ fn new_id() -> String {
 /// Read what the repository lists for a source and let the ledger know: truth is in the repository. What cannot be read
 /// there is no recovery point. Nor is what another host made.
 pub fn refresh_points(app: &App, source: &Source) -> Result<Listed> {
+    // How old it is follows from its points only where the ledger knows of it.
+    know(app, &[source])?;
     let begun = app.block_on(app.ledger.revision())?;
     let listed = Listed::of(app, source.repository.listing(Some(&source.name))?);
     let rows: Vec<PointRow> = listed.own.points.iter().map(point_row).collect();

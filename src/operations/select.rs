@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 
 use super::ownership::{Listed, refusal};
 use super::refresh_points;
@@ -72,7 +72,8 @@ fn choose(source: &Source, listed: Listed, selection: &Selection, host: Option<&
         Selection::Newest => Some(published.len() - 1),
         Selection::Oldest => Some(0),
         Selection::Random => Some(any(published.len())),
-        Selection::At(time) => published.iter().rposition(|p| p.manifest.as_of <= *time),
+        // People type the seconds that they were shown.
+        Selection::At(time) => published.iter().rposition(|p| p.manifest.as_of.trunc_subsecs(0) <= *time),
         Selection::Id(id) => by_name(&published, id)?,
     };
     let range = format!(

@@ -30,14 +30,15 @@ pub fn check(source: &Account, to: &Account, manifest: &Manifest, options: &Load
         ));
     }
     if !options.overwrite {
-        if is_source(source, to, &mut session, &mut warnings)? {
+        let occupied = occupied(&mut session, manifest, options)?;
+        if is_source(source, to, &mut session, !occupied.is_empty(), &mut warnings)? {
+            let what = if options.tables.is_empty() { "the live data".to_owned() } else { options.tables.join(", ") };
             return Err(Error::failed(format!(
                 "restore to {}: it is the source itself, or has its address",
                 to.describe()
             ))
-            .hint("restore to another server; --overwrite replaces the live data"));
+            .hint(format!("restore to another server; --overwrite replaces {what}")));
         }
-        let occupied = occupied(&mut session, manifest, options)?;
         if !occupied.is_empty() {
             return Err(Error::failed(format!("restore to {}: it already has {occupied}", to.describe()))
                 .hint("restore to an empty server, or replace what is there with --overwrite"));
@@ -48,12 +49,19 @@ pub fn check(source: &Account, to: &Account, manifest: &Manifest, options: &Load
 }
 
 /// Whether both are the same running server. A source that cannot be asked may refuse only its own account (in a
-/// disaster it is usually gone): then the addresses must do.
-fn is_source(source: &Account, to: &Account, destination: &mut Session, warnings: &mut Vec<String>) -> Result<bool> {
+/// disaster it is usually gone): then the addresses must do, unless nothing of the backup is there: a new data directory in
+/// the old place.
+fn is_source(
+    source: &Account,
+    to: &Account,
+    destination: &mut Session,
+    occupied: bool,
+    warnings: &mut Vec<String>,
+) -> Result<bool> {
     const IDENTITY: &str = "SELECT CONCAT_WS('|', @@hostname, @@port, @@datadir, @@pid_file, @@socket)";
     match Session::open(source) {
         Ok(mut session) => Ok(session.value(IDENTITY)? == destination.value(IDENTITY)?),
-        Err(_) if source.has_address_of(to) => Ok(true),
+        Err(_) if source.has_address_of(to) => Ok(occupied),
         Err(error) => {
             warnings.push(format!("the source could not be asked whether it is the destination: {error}"));
             Ok(false)

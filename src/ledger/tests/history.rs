@@ -78,7 +78,13 @@ async fn a_new_ledger_knows_from_the_manifests_how_long_points_were_there_and_ho
     let mut ours = point("own", &clock, 30);
     ours.finished = clock.wall();
     ledger.reconcile_points("agama", std::slice::from_ref(&ours)).await.unwrap();
-    assert!(!ledger.snapshot().await.unwrap().is_history_partial("agama"), "nothing is lost");
+    let snapshot = ledger.snapshot().await.unwrap();
+    assert!(!snapshot.is_history_partial("agama"), "nothing is lost");
+    assert_eq!(
+        snapshot.sources["agama"].created,
+        Some(clock.wall()),
+        "its own backup makes it no older: it is still new"
+    );
     let oldest = point("a", &clock, 90_000);
     ledger.reconcile_points("agama", &[oldest.clone(), point("b", &clock, 100)]).await.unwrap();
     let snapshot = ledger.snapshot().await.unwrap();

@@ -217,8 +217,11 @@ impl Model {
         if !self.listed(source).is_empty() {
             self.had_point.insert(source.to_owned());
         }
-        let oldest = self.listed(source).iter().map(|point| point.as_of).min();
-        let Some(oldest) = oldest.filter(|oldest| *oldest < self.created[source]) else { return };
+        let created = self.created[source];
+        // What was finished before the source was known.
+        let was_there = self.listed(source).iter().filter(|point| point.finished < created);
+        let oldest = was_there.map(|point| point.as_of).min();
+        let Some(oldest) = oldest.filter(|oldest| *oldest < created) else { return };
         self.created.insert(source.to_owned(), oldest);
         let mut past = BTreeMap::new();
         for at in minute(oldest)..=minute(now) {
