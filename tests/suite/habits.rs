@@ -66,7 +66,7 @@ fn status_says_what_begins_next_and_that_nothing_does_without_a_service() {
         assert!(alone.contains(wanted), "no {wanted:?}: {alone}");
     }
     let next = alone.lines().find(|line| line.contains("next full backup")).unwrap();
-    assert!(next.contains(" 02:00 CE"), "by the clock of the configured zone: {next}");
+    assert!(next.contains(" 02:00:00 CE"), "by the clock of the configured zone: {next}");
     let service = Service::start(&world);
     let served = world.run(&["status"]).stdout;
     assert!(!served.contains("no service runs"), "{served}");
