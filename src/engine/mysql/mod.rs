@@ -39,6 +39,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod tool;
+mod trouble;
 mod trust;
 
 use std::io::Cursor;
