@@ -163,6 +163,7 @@ impl<'a> Restoring<'a> {
         // 1524: the plugin is not loaded; 3929: the component that knows the privilege is not.
         if mine.iter().any(|error| matches!(code(error), Some(1524 | 3929))) {
             out.lacking.push(sentence.clone());
+            out.loaded.lacking.push(name.clone());
         }
         out.loaded.refused.push(name.clone());
         out.warnings.push(sentence);
