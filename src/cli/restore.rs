@@ -74,7 +74,8 @@ fn told(accounts: &AccountsLoaded) -> String {
         return "none brought back".to_owned();
     }
     let mut parts = vec![format!("{} as backed up", accounts.restored)];
-    for (names, what) in [(&accounts.kept, "kept as the destination has them"), (&accounts.refused, "REFUSED")] {
+    let kept = "kept the destination's password and got the backup's grants";
+    for (names, what) in [(&accounts.kept, kept), (&accounts.refused, "REFUSED")] {
         if !names.is_empty() {
             parts.push(format!("{} {what} ({})", names.len(), names.join(", ")));
         }

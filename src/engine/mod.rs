@@ -162,6 +162,9 @@ pub struct AccountsLoaded {
     pub kept: Vec<String>,
     /// Those that the destination refused.
     pub refused: Vec<String>,
+    /// Those of them that need something which the destination does not have. Not part of the output.
+    #[serde(skip)]
+    pub lacking: Vec<String>,
 }
 
 /// What a load says beyond success.

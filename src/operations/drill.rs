@@ -150,10 +150,11 @@ fn restore_and_prove(
     let mut outcome = match result {
         Ok((loaded, proof)) => {
             let holds = proof.holds();
+            let lacking = loaded.accounts.as_ref().map(|accounts| accounts.lacking.clone()).unwrap_or_default();
             let (verdict, reason) = match (holds, proof.comparison.reason()) {
                 (true, reason) => (Verdict::Passed, reason),
                 // Only what this host could not take is missing.
-                (false, _) if !loaded.lacking.is_empty() && proof.only_accounts_differ() => {
+                (false, _) if !loaded.lacking.is_empty() && proof.only_differ(&lacking) => {
                     (Verdict::Inconclusive, format!("the sandbox lacks a plugin: {}", loaded.lacking.join("; ")))
                 }
                 (false, reason) => (Verdict::Failed, reason),

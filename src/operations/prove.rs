@@ -63,10 +63,10 @@ impl Proof {
 }
 
 impl Proof {
-    /// Whether everything that differs is an account.
-    pub fn only_accounts_differ(&self) -> bool {
-        let account = format!("{} ", ObjectKind::Account);
-        self.comparison.checks.iter().filter(|check| !check.ok).all(|check| check.name.starts_with(&account))
+    /// Whether everything that differs is one of these accounts.
+    pub fn only_differ(&self, accounts: &[String]) -> bool {
+        let names: Vec<String> = accounts.iter().map(|name| format!("{} {name}", ObjectKind::Account)).collect();
+        self.comparison.checks.iter().filter(|check| !check.ok).all(|check| names.contains(&check.name))
     }
 }
 

@@ -91,6 +91,7 @@ fn accounts_of_the_destination_are_kept_unless_they_may_be_overwritten() {
         assert_eq!(kept["verified"], true, "{kept:#}");
         assert!(kept["accounts"]["kept"].to_string().contains("app@%"), "{kept:#}");
         assert!(kept["warnings"].to_string().contains("account app@% keeps the password"), "{kept:#}");
+        assert!(kept["warnings"].to_string().contains("and was given the backup's grants"), "{kept:#}");
         assert_eq!(target.sql("SHOW CREATE USER app@'%'"), before, "{product:?}");
         assert!(target.sql("SHOW GRANTS FOR app@'%'").contains("SELECT ON `app`"), "{product:?}");
 
@@ -98,6 +99,39 @@ fn accounts_of_the_destination_are_kept_unless_they_may_be_overwritten() {
         assert_eq!(replaced["verified"], true, "{replaced:#}");
         assert_eq!(grants(&target, "app@'%'"), grants(&source, "app@'%'"), "{product:?}");
         assert!(target.sql("SELECT COUNT(*) FROM mysql.user WHERE User = 'other'") == "1");
+    }
+}
+
+#[test]
+fn an_account_stays_as_it_is_when_the_destination_refuses_its_successor() {
+    for product in BOTH {
+        // MariaDB cannot hold a hash to the rules for passwords; MySQL lacks the plugin.
+        let (source, target, identified) = match product {
+            Product::MariaDb => {
+                let rules = "--plugin-load-add=simple_password_check";
+                (Server::stock(product), Server::stock_with(product, &[rules]), "BY 'of the backup'")
+            }
+            Product::MySql => {
+                let plugin = "--plugin-load-add=auth_socket.so";
+                (Server::stock_with(product, &[plugin]), Server::stock(product), "WITH auth_socket")
+            }
+        };
+        source.sql(&format!(
+            "CREATE DATABASE app; CREATE TABLE app.t (id INT PRIMARY KEY); CREATE USER app@'%' IDENTIFIED {identified}; \
+             GRANT SELECT ON app.* TO app@'%'"
+        ));
+        let world = World::new(&source, &[], "");
+        world.backup();
+        target.sql("CREATE USER app@'%' IDENTIFIED BY 'Of the destination 1'; GRANT INSERT ON mine.* TO app@'%'");
+        let before = grants(&target, "app@'%'");
+        world.secret("target.pw", target.password.as_deref().unwrap_or("none"));
+        let (to, file) = (target.destination(), world.path("target.pw").display().to_string());
+        let arguments =
+            ["restore", "shop", "--to", &to, "--user", &target.user, "--password-file", &file, "--overwrite"];
+        let restored = world.json(&arguments, 3);
+        assert_eq!(grants(&target, "app@'%'"), before, "{product:?}: {restored:#}");
+        assert!(restored["accounts"]["refused"].to_string().contains("app@%"), "{restored:#}");
+        assert!(restored["warnings"].to_string().contains("it stays as the destination had it"), "{restored:#}");
     }
 }
 

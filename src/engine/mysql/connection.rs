@@ -225,7 +225,12 @@ impl Session {
             Ok(Err(error)) => return Err(refusal::refused(account, error)),
             Ok(Ok(connection)) => connection,
         };
-        Ok(Self { runtime, connection: Some(connection), account: account.clone() })
+        let mut session = Self { runtime, connection: Some(connection), account: account.clone() };
+        if account.side == Side::Destination {
+            // Sessions begin read-only where transaction_read_only (MariaDB: tx_read_only) says so.
+            session.rows("SET SESSION TRANSACTION READ WRITE")?;
+        }
+        Ok(session)
     }
 
     /// Run one statement, all rows as text.

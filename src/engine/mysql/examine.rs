@@ -9,6 +9,7 @@ use super::facts::{ROWS_ELSEWHERE, storage_engine};
 use super::listing::{Relation, relations};
 use super::names;
 use super::programs;
+use super::trouble::Tally;
 use crate::domain::left_out::LeftOut;
 use crate::error::{Error, Result};
 
@@ -16,7 +17,7 @@ use crate::error::{Error, Result};
 const LONGEST_WAIT: u32 = 600;
 
 /// The server's errors that are about one object, whatever else is asked of it.
-const OF_THE_OBJECT: [u16; 27] = [
+const OF_THE_OBJECT: [u16; 28] = [
     126, 127, 130, 134, 144, 145,  // handler errors that MySQL and MariaDB pass on: crashed, wrong format
     1016, // cannot open file
     1017, // cannot find file
@@ -33,6 +34,7 @@ const OF_THE_OBJECT: [u16; 27] = [
     1459, 1707, // the table must be rebuilt
     1548, 1728, 1805, // incorrect table definition
     1812, 1814, // the tablespace is missing or was discarded
+    1877, // corrupt
     1932, // the storage engine does not know the table
 ];
 /// Error numbers of the operating system and the storage engine that say the same behind 1030 (`Got error N`).
@@ -59,16 +61,17 @@ pub struct Examined {
 pub fn examine(session: &mut Session, databases: &[String], maria: bool) -> Result<Examined> {
     session.rows(&format!("SET SESSION lock_wait_timeout = {LONGEST_WAIT}"))?;
     let mut out = Examined::default();
-    let mut versions = Versions::default();
+    let (mut versions, mut tally) = (Versions::default(), Tally::default());
     for database in databases {
         for relation in relations(session, database)? {
             match relation.kind {
                 "view" => out.left_out.extend(view(session, relation)?),
-                "table" => out.left_out.extend(table(session, relation, &mut versions)?),
+                "table" => out.left_out.extend(table(session, relation, &mut versions, &mut tally)?),
                 _ => {}
             }
         }
     }
+    tally.check()?;
     if let Some(first) = versions.by_transaction.first() {
         out.without_history = true;
         out.notes.extend(versions.all.iter().map(|table| {
@@ -104,13 +107,21 @@ fn view(session: &mut Session, view: Relation) -> Result<Option<LeftOut>> {
     Ok(None)
 }
 
-fn table(session: &mut Session, table: Relation, versions: &mut Versions) -> Result<Option<LeftOut>> {
+fn table(
+    session: &mut Session,
+    table: Relation,
+    versions: &mut Versions,
+    tally: &mut Tally,
+) -> Result<Option<LeftOut>> {
     let name = path(&table);
     let definition = match session.ask(&format!("SHOW CREATE TABLE {name}"))? {
         Ok(rows) => rows.into_iter().next().and_then(|row| row.into_iter().nth(1)?).unwrap_or_default(),
         // Dropped since it was listed.
         Err(Refusal { number: 1146, .. }) if !relations(session, &table.database)?.contains(&table) => return Ok(None),
-        Err(refusal) => return left_out(table, &refusal, None),
+        Err(refusal) => {
+            tally.left_out(&name, &refusal);
+            return left_out(table, &refusal, None);
+        }
     };
     let engine = storage_engine(&definition).unwrap_or_default().to_ascii_lowercase();
     if engine == "s3" {
@@ -123,6 +134,7 @@ fn table(session: &mut Session, table: Relation, versions: &mut Versions) -> Res
     }
     match session.ask(&format!("SELECT 1 FROM {name} LIMIT 1"))? {
         Ok(_) => {
+            tally.readable(&engine, &definition);
             if definition.contains(" WITH SYSTEM VERSIONING") {
                 let name = names::qualified(&table.database, &table.name);
                 let by_number = |column: &Column| column.computed == Some(Computed::RowTime) && !column.is_time;
@@ -133,7 +145,10 @@ fn table(session: &mut Session, table: Relation, versions: &mut Versions) -> Res
             }
             Ok(None)
         }
-        Err(refusal) => left_out(table, &refusal, Some(definition)),
+        Err(refusal) => {
+            tally.left_out(&name, &refusal);
+            left_out(table, &refusal, Some(definition))
+        }
     }
 }
 
@@ -172,6 +187,7 @@ mod tests {
     #[test]
     fn only_what_is_wrong_with_the_object_itself_leaves_it_out() {
         let said = |number, message: &str| is_of_the_object(&Refusal { number, message: message.to_owned() });
+        assert!(said(1877, "Table d.t is corrupted. Please drop the table and recreate."));
         assert!(said(1356, "View 'd.v' references invalid table(s)"));
         assert!(said(1030, "Got error 194 \"Tablespace is missing for a table\" from storage engine InnoDB"));
         assert!(!said(1030, "Got error 28 \"No space left on device\" from storage engine Aria"));

@@ -41,14 +41,9 @@ pub fn load(
     let selected = select(point, &options.tables)?;
     let mut lacking = Vec::new();
     let mut warnings = guard::check(source, to, manifest, options)?;
-    let mut needs = needs::of(point)?;
-    if !options.tables.is_empty() {
-        // Which of them a single table needs is not recorded: the load itself will tell.
-        needs.directories.clear();
-        needs.longest_statement = 0;
-    }
+    let needs = if options.tables.is_empty() { needs::of(point)? } else { needs::of_tables(point, &selected)? };
     let mut session = Session::open(to)?;
-    let ready = ready::look(&mut session, manifest, &needs, options.throwaway)?;
+    let ready = ready::look(&mut session, point, &selected, &needs, options.throwaway)?;
     warnings.extend(ready.warnings);
     warnings.extend(prepare::prepare(&mut session, &manifest.server, &needs, options.throwaway)?);
     drop(session);
@@ -72,8 +67,17 @@ pub fn load(
     let has_events = manifest.inventory.objects.iter().any(|object| object.kind == ObjectKind::Event);
     let clock_stands = has_events && events_sleep(to)?;
     let accounts = Mutex::new(accounts_first(to, point, options)?);
-    let loader =
-        Loader { tools, to, stream: stream.as_ref(), preamble: head, clock_stands, stand_ins, context, accounts };
+    let loader = Loader {
+        tools,
+        to,
+        stream: stream.as_ref(),
+        preamble: head,
+        clock_stands,
+        stand_ins,
+        context,
+        accounts,
+        throwaway: options.throwaway,
+    };
     if options.overwrite {
         loader.clear(&selected)?;
     }
@@ -146,6 +150,8 @@ struct Loader<'a> {
     /// Tables that are made with another engine.
     stand_ins: BTreeSet<&'a String>,
     context: &'a RunContext,
+    /// The destination is a sandbox of ours.
+    throwaway: bool,
     /// Accounts are there before the definitions that run in their name.
     accounts: Mutex<Option<Restoring<'a>>>,
 }
@@ -214,7 +220,7 @@ impl Loader<'_> {
     }
 
     fn session(&self, database: &str) -> Result<Replay> {
-        let mut replay = Replay::start(self.tools, self.to, &self.context.cancel)?;
+        let mut replay = Replay::start(self.tools, self.to, &self.context.cancel)?.in_sandbox(self.throwaway);
         replay.write(&self.preamble)?;
         if self.tools.product() == "MariaDB" {
             // Rows may be older than a constraint, or have come in while checks were off.
@@ -382,7 +388,8 @@ fn use_database(replay: &mut Replay, database: &str) -> Result<()> {
 fn missing_definers(to: &Account, point: &StoredPoint) -> Result<Vec<String>> {
     let manifest = &point.manifest;
     let objects = manifest.inventory.objects.iter().filter(|object| object.kind != ObjectKind::Account);
-    let definers: BTreeSet<&String> = objects.filter_map(|object| object.definer.as_ref()).collect();
+    let definers = objects.filter_map(|object| object.definer.as_ref());
+    let definers: BTreeSet<&String> = definers.filter(|definer| !accounts::is_the_servers(definer)).collect();
     if definers.is_empty() {
         return Ok(Vec::new());
     }

@@ -24,6 +24,7 @@ mod order;
 mod pinned;
 mod prepare;
 mod privileges;
+mod probe;
 mod programs;
 mod pump;
 mod ready;
@@ -38,6 +39,8 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod tool;
+mod trouble;
+mod trust;
 
 use std::io::Cursor;
 use std::sync::Arc;

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use super::facts::storage_engine;
 use super::names::{self, Token};
 use super::source::Survey;
-use crate::domain::manifest::SegmentKind;
+use crate::domain::manifest::{FileRole, Segment, SegmentKind};
 use crate::domain::needs::Needs;
 use crate::engine::StoredPoint;
 use crate::error::{OrFailed, Result};
@@ -101,19 +102,83 @@ pub fn of(point: &StoredPoint) -> Result<Needs> {
     if let Some(recorded) = &manifest.needs {
         return Ok(recorded.clone());
     }
+    of_definitions(point, manifest.segments.iter())
+}
+
+/// What the tables of `selected` need, and no other.
+pub fn of_tables(point: &StoredPoint, selected: &[&Segment]) -> Result<Needs> {
+    let mut needs = of_definitions(point, selected.iter().copied())?;
+    let recorded = point.manifest.needs.iter().flat_map(|needs| &needs.engines);
+    for (engine, library) in recorded {
+        if let Some(mine) = needs.engines.get_mut(engine) {
+            mine.clone_from(library);
+        }
+    }
+    Ok(needs)
+}
+
+fn of_definitions<'s>(point: &StoredPoint, segments: impl Iterator<Item = &'s Segment>) -> Result<Needs> {
     let mut needs = Needs::default();
-    let Some(file) = manifest.file(crate::domain::manifest::FileRole::Stream) else { return Ok(needs) };
+    definitions(point, segments, |name, sql| needs.add_table(&name, sql))?;
+    Ok(needs)
+}
+
+/// The first InnoDB table of `selected` that has no key which could be its primary key.
+pub fn without_key(point: &StoredPoint, selected: &[&Segment]) -> Result<Option<String>> {
+    let mut found = None;
+    definitions(point, selected.iter().copied(), |name, sql| {
+        let is_innodb = storage_engine(sql).is_some_and(|engine| engine.eq_ignore_ascii_case("InnoDB"));
+        if is_innodb && !has_key(sql) {
+            found.get_or_insert(name);
+        }
+    })?;
+    Ok(found)
+}
+
+/// Whether a `CREATE TABLE` has a primary key, or a unique one over whole columns that are never NULL.
+fn has_key(sql: &str) -> bool {
+    let unique = |line: &str| {
+        let Some(columns) = line.strip_prefix("  UNIQUE KEY ") else { return false };
+        let tokens = names::tokens(columns, usize::MAX);
+        let end = tokens.iter().rposition(|token| *token == Token::Mark(')')).unwrap_or(tokens.len());
+        tokens.get(2..end).is_some_and(|keyed| {
+            keyed.iter().all(|token| match token {
+                Token::Mark(mark) => *mark == ',',
+                Token::Quoted(name) => is_never_null(sql, name),
+                // A descending column.
+                Token::Word(_) => true,
+            })
+        })
+    };
+    sql.lines().any(|line| line.starts_with("  PRIMARY KEY (") || unique(line))
+}
+
+fn is_never_null(sql: &str, column: &str) -> bool {
+    let start = format!("  {} ", names::quote(column));
+    let line = sql.lines().find(|line| line.starts_with(&start));
+    line.is_some_and(|line| {
+        names::tokens(line, usize::MAX).windows(2).any(|pair| pair[0].is_word("NOT") && pair[1].is_word("NULL"))
+    })
+}
+
+/// Hand over name and `CREATE TABLE` of every table in `segments`.
+fn definitions<'s>(
+    point: &StoredPoint,
+    segments: impl Iterator<Item = &'s Segment>,
+    mut sink: impl FnMut(String, &str),
+) -> Result<()> {
+    let Some(file) = point.manifest.file(FileRole::Stream) else { return Ok(()) };
     let stream = (point.open)(&file.path)?;
-    for segment in manifest.segments.iter().filter(|segment| segment.kind == SegmentKind::Table) {
+    for segment in segments.filter(|segment| segment.kind == SegmentKind::Table) {
         let head = if segment.rows_start > 0 { segment.rows_start } else { segment.bytes };
         let head = usize::try_from(head.min(LONGEST_HEAD)).or_failed("read stored stream")?;
         let text = stream.read_at(segment.offset, head)?;
         let text = String::from_utf8_lossy(&text);
         let Some(start) = text.find("CREATE TABLE ") else { continue };
         let end = text[start..].find(";\n").map_or(text.len(), |at| start + at);
-        needs.add_table(&names::qualified(&segment.database, &segment.table), &text[start..end]);
+        sink(names::qualified(&segment.database, &segment.table), &text[start..end]);
     }
-    Ok(needs)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -186,6 +251,26 @@ mod tests {
         assert_eq!(of(&point).unwrap().directories, ["/x/ssd".to_owned()].into());
         point.manifest.needs = Some(Needs::default());
         assert_eq!(of(&point).unwrap(), Needs::default(), "what is recorded is not looked for again");
+    }
+
+    #[test]
+    fn a_unique_key_over_columns_that_are_never_null_is_as_good_as_a_primary_key() {
+        let table = |key: &str| {
+            format!(
+                "CREATE TABLE `t` (\n  `a` int(11) NOT NULL,\n  `b` int(11) DEFAULT NULL COMMENT 'NOT NULL',\n{key}\n) ENGINE=InnoDB"
+            )
+        };
+        for key in ["  PRIMARY KEY (`a`)", "  UNIQUE KEY `u` (`a`)", "  UNIQUE KEY `u` (`a`) USING HASH"] {
+            assert!(has_key(&table(key)), "{key}");
+        }
+        for key in [
+            "  KEY `k` (`a`)",
+            "  UNIQUE KEY `u` (`a`,`b`)",
+            "  UNIQUE KEY `u` (`a`(3))",
+            "  CONSTRAINT `PRIMARY KEY (` CHECK (1)",
+        ] {
+            assert!(!has_key(&table(key)), "{key}");
+        }
     }
 
     #[test]

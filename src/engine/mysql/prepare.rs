@@ -5,13 +5,11 @@ use std::collections::BTreeSet;
 
 use super::connection::Session;
 use super::names;
+use super::probe::Probe;
 use super::shipped;
 use crate::domain::manifest::ServerIdentity;
 use crate::domain::needs::Needs;
 use crate::error::{Error, Result};
-
-/// Name of the database in which directories are tried out.
-const PROBE: &str = "backup_sla_probe";
 
 /// Make what is missing and can be made; says what was done. An error says what the operator has to provide.
 pub fn prepare(session: &mut Session, server: &ServerIdentity, needs: &Needs, apart: bool) -> Result<Vec<String>> {
@@ -92,21 +90,23 @@ fn try_directories(session: &mut Session, server: &ServerIdentity, needs: &Needs
     if needs.directories.is_empty() {
         return Ok(());
     }
-    session.rows(&format!("DROP DATABASE IF EXISTS {PROBE}"))?;
-    session.rows(&format!("CREATE DATABASE {PROBE}"))?;
-    let tried = needs.directories.iter().try_for_each(|directory| {
+    let mut probe = Probe::make(session)?;
+    for (number, directory) in needs.directories.iter().enumerate() {
         let place = names::quote_text(directory);
-        let table = format!("CREATE TABLE {PROBE}.t (a INT) ENGINE=InnoDB DATA DIRECTORY={place}");
-        session.rows(&table).and_then(|_| session.rows(&format!("DROP TABLE {PROBE}.t"))).map_err(|error| {
+        // The key is for servers that take no table without one.
+        let table =
+            format!("CREATE TABLE {}.t{number} (a INT PRIMARY KEY) ENGINE=InnoDB DATA DIRECTORY={place}", probe.name());
+        if let Err(refusal) = probe.ask(&table)? {
             let known = if server.product == "MySQL" { ", name it in the server's innodb_directories," } else { "" };
-            Error::failed(format!("cannot restore tables that keep their files in {directory}: {error}")).hint(format!(
-                "make that directory on the destination's host, owned by the server's account{known} and try again"
+            return Err(Error::failed(format!(
+                "cannot restore tables that keep their files in {directory}: {refusal}"
             ))
-        })?;
-        Ok(())
-    });
-    session.rows(&format!("DROP DATABASE IF EXISTS {PROBE}"))?;
-    tried
+            .hint(format!(
+                "make that directory on the destination's host, owned by the server's account{known} and try again"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// MySQL only: MariaDB has none.

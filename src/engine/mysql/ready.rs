@@ -5,17 +5,22 @@ use std::collections::BTreeMap;
 
 use super::connection::Session;
 use super::names;
-use crate::domain::manifest::{Manifest, ObjectKind};
+use super::needs;
+use super::probe::Probe;
+use super::trust;
+use crate::domain::manifest::{Manifest, ObjectKind, Segment};
 use crate::domain::needs::Needs;
+use crate::engine::StoredPoint;
 use crate::error::{Error, Result};
 
 /// Settings of a server that decide whether a load succeeds.
-const SETTINGS: [&str; 14] = [
+const SETTINGS: [&str; 16] = [
     "event_scheduler",
     "innodb_force_primary_key",
     "innodb_page_size",
     "innodb_strict_mode",
     "log_bin",
+    "log_bin_trust_function_creators",
     "lower_case_table_names",
     "max_allowed_packet",
     "max_statement_time",
@@ -24,6 +29,7 @@ const SETTINGS: [&str; 14] = [
     "sql_require_primary_key",
     "super_read_only",
     "transaction_read_only",
+    "tx_read_only",
     "wait_timeout",
 ];
 /// Most that `max_allowed_packet` can be.
@@ -50,8 +56,16 @@ impl Ready {
     }
 }
 
-/// Look at the destination; an error names everything that has to be set there. `sandbox`: it is ours, and throwaway.
-pub fn look(session: &mut Session, manifest: &Manifest, needs: &Needs, sandbox: bool) -> Result<Ready> {
+/// Look at the destination of `selected`; an error names everything that has to be set there. `sandbox`: it is ours, and
+/// throwaway.
+pub fn look(
+    session: &mut Session,
+    point: &StoredPoint,
+    selected: &[&Segment],
+    needs: &Needs,
+    sandbox: bool,
+) -> Result<Ready> {
+    let manifest = &point.manifest;
     let list = SETTINGS.map(|name| format!("'{name}'")).join(", ");
     let rows = session.rows(&format!("SHOW GLOBAL VARIABLES WHERE Variable_name IN ({list})"))?;
     let pair = |row: Vec<Option<String>>| {
@@ -62,12 +76,20 @@ pub fn look(session: &mut Session, manifest: &Manifest, needs: &Needs, sandbox: 
     let mut ready = judge(&there, manifest, needs);
     let is = |name: &str, value: &str| there.get(name).is_some_and(|found| found.eq_ignore_ascii_case(value));
     // Some accounts may write all the same.
-    let mut writes = || {
-        session.rows("CREATE DATABASE backup_sla_probe").and_then(|_| session.rows("DROP DATABASE backup_sla_probe"))
-    };
-    if (is("read_only", "ON") || is("super_read_only", "ON")) && writes().is_err() {
+    if (is("read_only", "ON") || is("super_read_only", "ON")) && Probe::make(session).is_err() {
         let name = if is("super_read_only", "ON") { "super_read_only" } else { "read_only" };
         ready.problems.push((format!("it is read-only ({name})"), format!("SET GLOBAL {name} = OFF")));
+    }
+    if !sandbox && is("log_bin", "ON") && is("log_bin_trust_function_creators", "OFF") {
+        ready.problems.extend(trust::problem(session, point, selected)?);
+    }
+    if is("innodb_force_primary_key", "ON")
+        && let Some(table) = needs::without_key(point, selected)?
+    {
+        ready.problems.push((
+            format!("it refuses tables without a primary key, as {table} is (innodb_force_primary_key)"),
+            "SET GLOBAL innodb_force_primary_key = OFF".to_owned(),
+        ));
     }
     if is("secure_timestamp", "YES") && has_events(manifest) {
         ready.problems.push((
@@ -108,12 +130,6 @@ fn judge(there: &BTreeMap<String, String>, manifest: &Manifest, needs: &Needs) -
             format!("SET GLOBAL max_allowed_packet = {wanted}, and the same in its option file under [mysqld]"),
         ));
     }
-    if is("innodb_force_primary_key", "ON") {
-        ready.problems.push((
-            "it refuses tables without a primary key (innodb_force_primary_key)".to_owned(),
-            "SET GLOBAL innodb_force_primary_key = OFF".to_owned(),
-        ));
-    }
     if folds_names(there, manifest) {
         ready.problems.push((
             "it would change the case of names (lower_case_table_names)".to_owned(),
@@ -127,7 +143,7 @@ fn judge(there: &BTreeMap<String, String>, manifest: &Manifest, needs: &Needs) -
     if is("sql_require_primary_key", "ON") {
         ready.set("sql_require_primary_key", "OFF");
     }
-    if is("transaction_read_only", "ON") {
+    if is("transaction_read_only", "ON") || is("tx_read_only", "ON") {
         ready.session += "SET SESSION TRANSACTION READ WRITE;\n";
     }
     if there.get("max_statement_time").and_then(|limit| limit.parse::<f64>().ok()).is_some_and(|limit| limit > 0.0) {

@@ -25,6 +25,7 @@ pub struct Replay {
     /// Gone as soon as the program must have read it, so that a kill of ours seldom leaves a password behind.
     options: Option<tempfile::NamedTempFile>,
     bytes: usize,
+    throwaway: bool,
 }
 
 impl Replay {
@@ -50,7 +51,13 @@ impl Replay {
         let mut child = OwnedChild::spawn(command, "database client")?;
         cancel.takes_down(child.killer());
         let stdin = child.take_stdin();
-        Ok(Self { child, stdin, lines: 1, parts: Vec::new(), options: Some(options), bytes: 0 })
+        Ok(Self { child, stdin, lines: 1, parts: Vec::new(), options: Some(options), bytes: 0, throwaway: false })
+    }
+
+    /// Whether the server is a sandbox of ours: set up as the source is, so that a refusal is the dump's own fault.
+    pub fn in_sandbox(mut self, throwaway: bool) -> Self {
+        self.throwaway = throwaway;
+        self
     }
 
     /// What follows belongs to `what`.
@@ -101,12 +108,12 @@ impl Replay {
         let line = line.and_then(|digits| digits.collect::<String>().parse::<u64>().ok()).unwrap_or(self.lines);
         let part = self.parts.iter().rev().find(|(first, _)| *first <= line).map_or("the stream's head", |(_, p)| p);
         let error = error.context(format!("load {part}"));
-        classify(error, &said)
+        classify(error, &said, self.throwaway)
     }
 }
 
 /// Failures that say something about the destination and nothing about the backup.
-fn classify(error: Error, said: &str) -> Error {
+fn classify(error: Error, said: &str, throwaway: bool) -> Error {
     const FULL: [&str; 5] = ["No space left on device", "Errcode: 28", "errno: 28", "The table '", "Disk full"];
     let full = FULL.iter().any(|text| said.contains(text) && (*text != "The table '" || said.contains("is full")));
     if full {
@@ -121,8 +128,8 @@ fn classify(error: Error, said: &str) -> Error {
         error.hint("the table is a connection to another server, which must answer while it is restored; restore the other tables with --table")
     } else if said.contains("Lost connection") || said.contains("gone away") {
         error.hint("the destination server went away; see its log")
-    } else if said.starts_with("ERROR ") {
-        error.hint(mending::hint(said))
+    } else if let Some(hint) = mending::hint(said, throwaway) {
+        error.hint(hint)
     } else {
         error
     }

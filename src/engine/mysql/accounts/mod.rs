@@ -9,7 +9,7 @@ mod statement;
 use std::collections::BTreeMap;
 
 pub use self::file::write;
-pub use self::read::{Accounts, prepare, read};
+pub use self::read::{Accounts, is_the_servers, prepare, read};
 pub use self::restore::Restoring;
 use self::statement::Object;
 use super::connection::Session;

@@ -11,6 +11,11 @@ use crate::error::{Error, Result};
 /// Accounts the server makes for itself.
 const SYSTEM: [&str; 4] = ["mariadb.sys", "mysql.sys", "mysql.session", "mysql.infoschema"];
 
+/// Whether an account is one that the server makes for itself: it is on every server, and in no backup.
+pub fn is_the_servers(name: &str) -> bool {
+    name.strip_suffix("@localhost").is_some_and(|user| SYSTEM.contains(&user))
+}
+
 /// What was read.
 #[derive(Debug, Default)]
 pub struct Accounts {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::file::{Step, one_line, parse};
+use super::file::{Step, Stored, one_line, parse};
 use super::statement::Phase;
 use super::{EVERYBODY, prepare, read_promised};
 use crate::domain::manifest::{Manifest, ObjectFacts, ObjectKind};
@@ -14,6 +14,9 @@ use crate::engine::{AccountsLoaded, LoadOptions};
 use crate::error::{Error, OrFailed, Result};
 use crate::repository::StoredFile;
 
+/// `ALTER USER` cannot say everything that `CREATE USER` can: a second factor.
+const SYNTAX: u16 = 1064;
+
 /// What becomes of an account that the destination has already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
@@ -23,6 +26,8 @@ enum Fate {
     Kept,
     /// It is made anew.
     Replaced,
+    /// It would be made anew, but the destination refuses what takes its place: it stays as it is.
+    Spared,
 }
 
 /// Accounts on their way to a destination.
@@ -33,6 +38,8 @@ pub struct Restoring<'a> {
     steps: Vec<Step>,
     quoting: Quoting,
     fates: BTreeMap<String, Fate>,
+    /// Statements of what a real destination had before; none of a sandbox, where nothing can be lost.
+    before: BTreeMap<String, Vec<String>>,
     odd: BTreeSet<String>,
     /// Steps that were refused so far, and why.
     refused: Vec<(Step, Error)>,
@@ -70,9 +77,13 @@ impl<'a> Restoring<'a> {
             _ => Fate::Kept,
         };
         let fates = there.iter().map(|account| (one_line(&account.name), fate(&account.name))).collect();
-        let quoting = stored.quoting;
-        let mut restoring =
-            Self { to, manifest, own, steps: stored.steps, quoting, fates, odd: stored.odd, refused: Vec::new() };
+        let before = if options.throwaway {
+            BTreeMap::new()
+        } else {
+            there.into_iter().map(|account| (one_line(&account.name), account.statements)).collect()
+        };
+        let Stored { steps, odd, quoting } = stored;
+        let mut restoring = Self { to, manifest, own, steps, quoting, fates, before, odd, refused: Vec::new() };
         restoring.run(&mut session, |phase| phase != Phase::Object)?;
         restoring.give_back_roles(&mut session)?;
         Ok(restoring)
@@ -126,9 +137,14 @@ impl<'a> Restoring<'a> {
 
     fn why_kept(&self, name: &String) -> String {
         if *name == self.own {
-            format!("account {name} keeps the password of the destination: this restore is signed in as it")
+            format!(
+                "account {name} keeps the password of the destination and was given the backup's grants: this restore is signed in as it"
+            )
         } else {
-            format!("account {name} keeps the password that it has at the destination; --overwrite replaces it")
+            format!(
+                "account {name} keeps the password that it has at the destination and was given the backup's grants; \
+                 --overwrite replaces it"
+            )
         }
     }
 
@@ -141,10 +157,13 @@ impl<'a> Restoring<'a> {
             None if self.odd.contains(&line) => "the backup has a statement for it that is none of accounts".to_owned(),
             None => "the destination has it differently".to_owned(),
         };
-        let sentence = format!("account {name} is not as backed up: {why}");
+        let stays = self.fates.get(&line) == Some(&Fate::Spared);
+        let stays = if stays { "; it stays as the destination had it" } else { "" };
+        let sentence = format!("account {name} is not as backed up: {why}{stays}");
         // 1524: the plugin is not loaded; 3929: the component that knows the privilege is not.
         if mine.iter().any(|error| matches!(code(error), Some(1524 | 3929))) {
             out.lacking.push(sentence.clone());
+            out.loaded.lacking.push(name.clone());
         }
         out.loaded.refused.push(name.clone());
         out.warnings.push(sentence);
@@ -169,21 +188,47 @@ impl<'a> Restoring<'a> {
         let is_there = match fate {
             Some(Fate::Same) => step.phase != Phase::Object,
             Some(Fate::Kept) => is_account,
+            Some(Fate::Spared) => step.phase != Phase::Create,
             _ => false,
         };
         if is_alter || is_there {
             return Ok(());
         }
-        if fate == Some(Fate::Replaced) {
-            let removed = session.rows(&removal(&step));
-            self.fates.remove(&step.account);
-            if let Err(error) = removed {
-                self.refuse(step.clone(), error)?;
-            }
+        self.refused.retain(|(other, _)| *other != step);
+        let replaces = matches!(fate, Some(Fate::Replaced | Fate::Spared));
+        if replaces && !self.make_room(session, &step)? {
+            return Ok(());
         }
         let done = if step.oracle { self.under_oracle(session, &step.sql) } else { session.rows(&step.sql).map(drop) };
-        self.refused.retain(|(other, _)| *other != step);
-        done.or_else(|error| self.refuse(step, error))
+        let Err(error) = done else { return Ok(()) };
+        let lost = replaces && step.phase == Phase::Create;
+        let account = step.account.clone();
+        self.refuse(step, error)?;
+        if let (true, Some(before)) = (lost, self.before.get(&account)) {
+            for sql in before {
+                session.ask(sql)?.ok();
+            }
+            self.fates.insert(account, Fate::Spared);
+        }
+        Ok(())
+    }
+
+    /// Take away what `step` makes anew, unless the destination would refuse the new one: then it keeps what it has.
+    fn make_room(&mut self, session: &mut Session, step: &Step) -> Result<bool> {
+        // The same definition, with the same checks of it, in one statement that changes nothing if it is refused.
+        if let (true, Some(trial)) = (self.before.contains_key(&step.account), trial(step))
+            && let Err(error) = session.rows(&trial)
+            && code(&error) != Some(SYNTAX)
+        {
+            self.fates.insert(step.account.clone(), Fate::Spared);
+            self.refuse(step.clone(), error)?;
+            return Ok(false);
+        }
+        self.fates.remove(&step.account);
+        if let Err(error) = session.rows(&removal(step)) {
+            self.refuse(step.clone(), error)?;
+        }
+        Ok(true)
     }
 
     fn under_oracle(&self, session: &mut Session, sql: &str) -> Result<()> {
@@ -226,6 +271,12 @@ impl<'a> Restoring<'a> {
 
 fn promised<'a>(manifest: &'a Manifest, name: &str) -> Option<&'a ObjectFacts> {
     manifest.inventory.objects.iter().find(|object| object.kind == ObjectKind::Account && object.name == name)
+}
+
+/// Changes an account to what a step is about to make anew; none for roles, which have nothing that could be refused.
+fn trial(step: &Step) -> Option<String> {
+    let definition = step.sql.strip_prefix("CREATE USER IF NOT EXISTS ").filter(|_| step.phase == Phase::Create)?;
+    Some(format!("ALTER USER {definition}"))
 }
 
 /// Takes away what a step is about to make anew.

@@ -105,7 +105,7 @@ const MYSQL: [Holding; 9] = [
     holding(
         "general tablespaces",
         "SELECT NAME FROM information_schema.INNODB_TABLESPACES WHERE SPACE_TYPE = 'General' AND NAME <> 'mysql' ORDER BY 1",
-        "make them at the destination before a restore (CREATE TABLESPACE)",
+        "a restore makes those that its tables are in, in the data directory; to keep them elsewhere, make them before it (CREATE TABLESPACE)",
     ),
     holding(
         "costs of the optimizer",
