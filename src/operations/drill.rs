@@ -166,6 +166,7 @@ fn restore_and_prove(
         Err(error) => (from_error(&blame(error, instance.as_mut()), Kind::Failed), None),
     };
     outcome.0.sandbox = describe(source, &spec, &access);
+    outcome.0.warnings.extend(access.exposure.clone());
     dispose(instance, request, &mut outcome.0);
     Ok(outcome)
 }
