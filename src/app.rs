@@ -78,7 +78,7 @@ impl App {
     pub fn open(config: Config, clock: Arc<dyn Clock>, runtime: Handle) -> Result<Self> {
         private_directory(&config.state_dir)?;
         private_directory(&config.state_dir.join("locks"))?;
-        let host = this_host(&config.state_dir, &config.file, config.host.as_deref())?;
+        let host = this_host(&config.state_dir, config.host.as_deref())?;
         let ledger = runtime.block_on(Ledger::open(&config.state_dir, clock.clone()))?;
         runtime.block_on(ledger.recover())?;
         let repositories =
@@ -103,7 +103,7 @@ impl App {
         };
         let wire = |new: &RepositoryConfig| Some((new.name.clone(), same(new).or_else(|| repository(new))?));
         let repositories = config.repositories.values().filter_map(wire).collect();
-        let host = this_host(&config.state_dir, &config.file, config.host.as_deref())?;
+        let host = this_host(&config.state_dir, config.host.as_deref())?;
         let (clock, ledger, runtime) = (self.clock.clone(), self.ledger.clone(), self.runtime.clone());
         Ok(Self { config, clock, ledger, host, said_of_others: Mutex::default(), runtime, repositories })
     }

@@ -20,6 +20,9 @@ struct Line {
     /// Name of the host that made it; null where it was made before hosts were recorded.
     host: Option<String>,
     host_id: Option<String>,
+    /// Other hosts have that name too.
+    #[serde(skip)]
+    ambiguous: bool,
     /// Another host's: counts for nothing here.
     foreign: bool,
     kind: BackupKind,
@@ -38,7 +41,9 @@ struct Line {
 impl Line {
     fn shown_host(&self) -> String {
         let name = self.host.as_deref().unwrap_or("-");
-        if self.foreign { format!("{name} (other)") } else { name.to_owned() }
+        let id = self.host_id.as_deref().filter(|_| self.ambiguous);
+        let named = id.map_or(name.to_owned(), |id| format!("{name}, id {id}"));
+        if self.foreign { format!("{named} (other)") } else { named }
     }
 }
 
@@ -103,11 +108,13 @@ fn retired_points(app: &App, name: &str, figures: &SourceFigures) -> Result<(Vec
 }
 
 fn shown(app: &App, name: &str, listed: Listed, retired: bool) -> Result<(Vec<Line>, Vec<Error>)> {
+    let ambiguous = listed.ambiguous_names();
     let Listed { own, foreign } = listed;
     let verified = app.block_on(app.ledger.verified_at(name))?;
     let line = |(point, foreign): (Published, bool)| Line {
         source: name.to_owned(),
         host: point.manifest.host.as_ref().map(|host| host.name.clone()),
+        ambiguous: point.manifest.host.as_ref().is_some_and(|host| ambiguous.contains(&host.name)),
         host_id: point.manifest.host.as_ref().map(|host| host.id.clone()),
         foreign,
         kind: point.manifest.kind,

@@ -23,8 +23,8 @@ pub fn news(app: &App, source: &str, operation: &str, notes: &[String], all: boo
     let mut shown: Vec<String> = now.iter().filter(|note| !known.contains(&note.as_str())).cloned().collect();
     match now.len() - shown.len() {
         0 => {}
-        1 => shown.push("1 as in the run before (--notes shows it)".to_owned()),
-        same => shown.push(format!("{same} as in the run before (--notes shows them)")),
+        1 => shown.push("1 note unchanged since the last run (--notes lists it)".to_owned()),
+        same => shown.push(format!("{same} notes unchanged since the last run (--notes lists them)")),
     }
     shown
 }

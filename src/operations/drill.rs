@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::ownership::Whose;
 use super::prove::{Proof, Scope};
 use super::select::{Selection, open, select};
 use super::stages::Stages;
@@ -70,7 +71,7 @@ pub fn drill(app: &App, source: &Source, request: &DrillRequest, context: &RunCo
 
     // From here the clock of the RTO runs.
     let mut stages = Stages::start(&app.clock);
-    let (point, damaged) = match stages.run(Stage::Select, || select(app, source, &request.selection, None)) {
+    let (point, damaged) = match stages.run(Stage::Select, || select(app, source, &request.selection, Whose::Own)) {
         Ok(selected) => (open(source, &selected.published), selected.damaged),
         Err(error) if error.kind() == Kind::Configuration => return Err(run.fail(error, None)),
         Err(error) => return conclude(app, source, run, None, from_error(&error, Kind::Failed), &stages, None),
@@ -166,6 +167,7 @@ fn restore_and_prove(
         Err(error) => (from_error(&blame(error, instance.as_mut()), Kind::Failed), None),
     };
     outcome.0.sandbox = describe(source, &spec, &access);
+    outcome.0.warnings.extend(access.exposure.clone());
     dispose(instance, request, &mut outcome.0);
     Ok(outcome)
 }

@@ -2,14 +2,34 @@
 //!
 //! Only this host's count: for metrics, drills and promises the others do not exist. A restore may ask for them by name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
+
+use chrono::{DateTime, SecondsFormat, Utc};
 
 use crate::app::{App, Source};
 use crate::domain::host::HostIdentity;
 use crate::domain::manifest::RecoveryPointId;
 use crate::error::{Error, Result};
 use crate::repository::{Listing, Published};
+
+/// Whose recovery point is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose<'a> {
+    /// This host's: what drills prove.
+    Own,
+    /// Nothing was said: this host's, unless a person could mean another host's.
+    Unsaid,
+    /// Of the host of this name or id.
+    Host(&'a str),
+}
+
+impl<'a> Whose<'a> {
+    /// What `--host`, or its absence, means.
+    pub fn asked(host: Option<&'a str>) -> Self {
+        host.map_or(Self::Unsaid, Self::Host)
+    }
+}
 
 /// What a repository has of one source.
 #[derive(Debug, Default)]
@@ -33,11 +53,38 @@ impl Listed {
         warning(source, &self.foreign)
     }
 
-    /// The recovery points of the host that `asked` means; of this host where nothing was asked.
+    /// What a person must know who gets what `whose` means: what else is there and was not considered.
+    pub fn notes(&self, source: &Source, whose: Whose<'_>) -> Option<String> {
+        let without = self.own.points.iter().filter(|point| point.manifest.host.is_none()).count();
+        match whose {
+            Whose::Own => None,
+            Whose::Unsaid => self.warning(source),
+            Whose::Host(_) => (without > 0).then(|| {
+                format!(
+                    "{without} recovery points of {} have no recorded host and were not considered: an earlier version made \
+                     them; choose one with --recovery-point ID and without --host",
+                    source.name
+                )
+            }),
+        }
+    }
+
+    /// Names that several hosts have: only the id tells them apart.
+    pub fn ambiguous_names(&self) -> BTreeSet<String> {
+        let all = self.own.points.iter().chain(&self.foreign);
+        let hosts: BTreeSet<&HostIdentity> = all.filter_map(|point| point.manifest.host.as_ref()).collect();
+        let mut ids: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for host in hosts {
+            ids.entry(&host.name).or_default().insert(&host.id);
+        }
+        ids.into_iter().filter(|(_, ids)| ids.len() > 1).map(|(name, _)| name.to_owned()).collect()
+    }
+
+    /// The recovery points that `whose` means.
     ///
-    /// Errors: no host or more than one is called so; without `asked`, there are only other hosts' recovery points.
-    pub fn of_host(self, source: &Source, asked: Option<&str>) -> Result<Listing> {
-        let Some(asked) = asked else { return self.of_this_host(source) };
+    /// Errors: no host or more than one is called so; where none is named, there are only other hosts' recovery points.
+    pub fn of_host(self, source: &Source, whose: Whose<'_>) -> Result<Listing> {
+        let Whose::Host(asked) = whose else { return self.of_this_host(source) };
         let Listing { points, damaged } = self.own;
         let mut points: Vec<Published> = points.into_iter().chain(self.foreign).collect();
         let all = shown(source, &points);
@@ -56,14 +103,15 @@ impl Listed {
     }
 
     fn of_this_host(self, source: &Source) -> Result<Listing> {
+        let ambiguous = self.ambiguous_names();
         match self.foreign.last() {
             Some(newest) if self.own.points.is_empty() && self.own.damaged.is_empty() => {
                 let what = format!(
-                    "cannot choose a recovery point of {}: none is this host's, the repository has {}",
+                    "no recovery point of {} was made by this host; the repository has {}",
                     source.name,
-                    shown(source, &self.foreign)
+                    each_host(&self.foreign)
                 );
-                Err(Error::configuration(what).hint(how_to_get(newest)))
+                Err(Error::configuration(what).hint(how_to_get(newest, &ambiguous)))
             }
             _ => Ok(self.own),
         }
@@ -78,6 +126,58 @@ fn warning(source: &Source, foreign: &[Published]) -> Option<String> {
             shown(source, foreign)
         )
     })
+}
+
+/// What is known of other hosts when a recovery point is chosen of this host's.
+pub struct Others {
+    /// As-of time and maker of each, oldest first.
+    theirs: Vec<(DateTime<Utc>, HostIdentity)>,
+    ambiguous: BTreeSet<String>,
+    oldest_own: Option<DateTime<Utc>>,
+}
+
+impl Others {
+    /// Of everything that is listed.
+    pub fn of(listed: &Listed) -> Self {
+        let made = |point: &Published| Some((point.manifest.as_of, point.manifest.host.clone()?));
+        Self {
+            theirs: listed.foreign.iter().filter_map(made).collect(),
+            ambiguous: listed.ambiguous_names(),
+            oldest_own: listed.own.points.first().map(|point| point.manifest.as_of),
+        }
+    }
+
+    /// Refuse this host's `chosen` where another host's recovery point of before `until` is as likely to be meant: it is
+    /// newer, or this host's history began after the other's ended. So it is on a new machine that backed up its nearly
+    /// empty disk before anything was restored.
+    pub fn are_not_meant(
+        &self,
+        source: &Source,
+        chosen: Option<&Published>,
+        until: Option<DateTime<Utc>>,
+    ) -> Result<()> {
+        let in_time = |made: &&(DateTime<Utc>, HostIdentity)| until.is_none_or(|until| made.0 <= until);
+        let Some((time, host)) = self.theirs.iter().rfind(in_time) else { return Ok(()) };
+        let other = format!("host {host} (id {})", host.id);
+        let at = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let why = match (chosen.map(|point| point.manifest.as_of), self.oldest_own) {
+            (None, _) => format!("this host has none of that time, {other} has one of {}", at(*time)),
+            (Some(own), _) if own < *time => {
+                format!("that of {other} is newer ({}) than this host's ({})", at(*time), at(own))
+            }
+            (_, Some(own)) if own > *time => format!(
+                "this host's begin ({}) after the last of {other} ({}); it may have been backed up before it was restored",
+                at(own),
+                at(*time)
+            ),
+            _ => return Ok(()),
+        };
+        let own = chosen.map(|point| {
+            format!("restore or verify this host's own with --recovery-point {}; or the other: ", point.manifest.id)
+        });
+        let hint = own.unwrap_or_default() + &how_to_name(host, &self.ambiguous);
+        Err(Error::configuration(format!("cannot choose a recovery point of {}: {why}", source.name)).hint(hint))
+    }
 }
 
 /// Log what a look at a repository found of other hosts, when it changed.
@@ -98,18 +198,23 @@ pub(super) fn tell_of_others(app: &App, sources: &[&Source], foreign: Vec<Publis
 }
 
 /// Why `id`, which no recovery point of this host has, is refused: another host's has it.
-pub fn refusal(foreign: &[Published], source: &Source, id: &RecoveryPointId) -> Option<Error> {
-    let point = foreign.iter().find(|point| point.manifest.id.0.starts_with(&id.0))?;
+pub fn refusal(listed: &Listed, source: &Source, id: &RecoveryPointId) -> Option<Error> {
+    let point = listed.foreign.iter().find(|point| point.manifest.id.0.starts_with(&id.0))?;
     let (id, made_by) = (&point.manifest.id, point.manifest.host.as_ref()?);
     let what =
         format!("cannot use recovery point {id} of {}: it was made by host {made_by}, not by this one", source.name);
-    Some(Error::configuration(what).hint(how_to_get(point)))
+    Some(Error::configuration(what).hint(how_to_get(point, &listed.ambiguous_names())))
 }
 
-fn how_to_get(point: &Published) -> String {
-    let host = point.manifest.host.as_ref().map_or("NAME", |host| host.name.as_str());
+fn how_to_get(point: &Published, ambiguous: &BTreeSet<String>) -> String {
+    point.manifest.host.as_ref().map_or_else(String::new, |host| how_to_name(host, ambiguous))
+}
+
+/// A name that several hosts have would be refused: the id does.
+fn how_to_name(host: &HostIdentity, ambiguous: &BTreeSet<String>) -> String {
+    let asked = if ambiguous.contains(&host.name) { &host.id } else { &host.name };
     format!(
-        "restore or verify it with --host {host}; a host that takes the place of {host} for good, backups and drills \
+        "restore or verify it with --host {asked}; a host that takes the place of {host} for good, backups and drills \
          included, says `host = \"{host}\"` at the top of its configuration"
     )
 }
@@ -123,12 +228,16 @@ fn by_host(points: &[Published]) -> BTreeMap<Option<&HostIdentity>, usize> {
     counts
 }
 
-/// "2 recovery point(s) of shop of host db1 (id 0f…)" and so on.
+/// "recovery points of shop: 2 from host db1 (id 0f…)" and so on.
 fn shown(source: &Source, points: &[Published]) -> String {
+    let each = each_host(points);
+    if each.is_empty() { "none".to_owned() } else { format!("recovery points of {}: {each}", source.name) }
+}
+
+fn each_host(points: &[Published]) -> String {
     let host = |host: Option<&HostIdentity>| {
         host.map_or("no recorded host".to_owned(), |host| format!("host {host} (id {})", host.id))
     };
-    let each = by_host(points).into_iter().map(|(made_by, count)| format!("{count} of {}", host(made_by)));
-    let each = each.collect::<Vec<_>>().join(", ");
-    if each.is_empty() { "none".to_owned() } else { format!("recovery points of {}: {each}", source.name) }
+    let each = by_host(points).into_iter().map(|(made_by, count)| format!("{count} from {}", host(made_by)));
+    each.collect::<Vec<_>>().join(", ")
 }

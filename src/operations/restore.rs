@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::Recorded;
+use super::ownership::Whose;
 use super::prove::{Proof, Scope, prove};
 use super::select::{Selection, open, select};
 use super::stages::Stages;
@@ -112,7 +113,8 @@ fn bring_back(
     stages: &mut Stages,
     context: &RunContext,
 ) -> Result<RestoreReport> {
-    let selected = stages.run(Stage::Select, || select(app, source, &request.selection, request.host.as_deref()))?;
+    let whose = Whose::asked(request.host.as_deref());
+    let selected = stages.run(Stage::Select, || select(app, source, &request.selection, whose))?;
     let point = open(source, &selected.published);
     let mut options = request.options.clone();
     for table in &mut options.tables {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, SubsecRound, Utc};
 
-use super::ownership::{Listed, refusal};
+use super::ownership::{Others, Whose, refusal};
 use super::refresh_points;
 use crate::app::{App, Source};
 use crate::config::format_duration;
@@ -35,31 +35,36 @@ pub struct Selected {
     pub published: Published,
     /// What the repository has and cannot be read: a newer one may be among it.
     pub damaged: Vec<Error>,
+    /// What of other hosts, or of none, was not considered.
+    pub not_considered: Option<String>,
 }
 
 impl Selected {
     /// One sentence per thing that cannot be read, and per thing that the backup has not.
     pub fn warnings(&self) -> Vec<String> {
         let damaged = self.damaged.iter().map(|error| format!("{error}; a newer recovery point may be lost with it"));
-        damaged.chain(self.published.manifest.not_in_it()).collect()
+        damaged.chain(self.not_considered.clone()).chain(self.published.manifest.not_in_it()).collect()
     }
 }
 
-/// Choose a recovery point of `source` from what the repository lists now: one of this host's, or where another is asked
-/// for, of `host`'s.
-pub fn select(app: &App, source: &Source, selection: &Selection, host: Option<&str>) -> Result<Selected> {
+/// Choose a recovery point of `source` from what the repository lists now, of the host that `whose` means.
+pub fn select(app: &App, source: &Source, selection: &Selection, whose: Whose<'_>) -> Result<Selected> {
     let listed = refresh_points(app, source)?;
-    if let (Selection::Id(id), None) = (selection, host)
+    if let (Selection::Id(id), Whose::Own | Whose::Unsaid) = (selection, whose)
         && by_name(&listed.own.points, id)?.is_none()
-        && let Some(refusal) = refusal(&listed.foreign, source, id)
+        && let Some(refusal) = refusal(&listed, source, id)
     {
         return Err(refusal);
     }
-    choose(source, listed, selection, host)
+    let not_considered = listed.notes(source, whose);
+    // Whoever names a recovery point means that one.
+    let others = (whose == Whose::Unsaid && !matches!(selection, Selection::Id(_))).then(|| Others::of(&listed));
+    let selected = choose(source, listed.of_host(source, whose)?, selection, others.as_ref())?;
+    Ok(Selected { not_considered, ..selected })
 }
 
-fn choose(source: &Source, listed: Listed, selection: &Selection, host: Option<&str>) -> Result<Selected> {
-    let Listing { points: mut published, mut damaged } = listed.of_host(source, host)?;
+fn choose(source: &Source, listing: Listing, selection: &Selection, others: Option<&Others>) -> Result<Selected> {
+    let Listing { points: mut published, mut damaged } = listing;
     let times = published.first().zip(published.last()).map(|(a, b)| (a.manifest.as_of, b.manifest.as_of));
     let Some((oldest, newest)) = times else {
         if let Some(error) = damaged.pop() {
@@ -76,6 +81,10 @@ fn choose(source: &Source, listed: Listed, selection: &Selection, host: Option<&
         Selection::At(time) => published.iter().rposition(|p| p.manifest.as_of.trunc_subsecs(0) <= *time),
         Selection::Id(id) => by_name(&published, id)?,
     };
+    if let Some(others) = others {
+        let until = if let Selection::At(time) = selection { Some(*time) } else { None };
+        others.are_not_meant(source, at.map(|at| &published[at]), until)?;
+    }
     let range = format!(
         "it has {} from {} to {} ({} apart); `backup-sla list {}` shows them",
         published.len(),
@@ -87,14 +96,23 @@ fn choose(source: &Source, listed: Listed, selection: &Selection, host: Option<&
         source.name
     );
     match at {
-        Some(at) => Ok(Selected { published: published.swap_remove(at), damaged }),
+        Some(at) => Ok(Selected { published: published.swap_remove(at), damaged, not_considered: None }),
         None if !damaged.is_empty() => {
-            let error = damaged.swap_remove(0);
-            Err(error
-                .context(format!("choose a recovery point of {}: there is no such one that can be read", source.name)))
+            let what = format!("no readable recovery point of {} {}", source.name, wanted(selection));
+            Err(damaged.swap_remove(0).context(what))
         }
-        None => Err(Error::configuration(format!("choose a recovery point of {}: there is no such one", source.name))
-            .hint(range)),
+        None => {
+            let what = format!("no recovery point of {} {}", source.name, wanted(selection));
+            Err(Error::configuration(what).hint(range))
+        }
+    }
+}
+
+fn wanted(selection: &Selection) -> String {
+    match selection {
+        Selection::Id(id) => format!("matches {id}"),
+        Selection::At(time) => format!("is of {} or before", time.to_rfc3339()),
+        Selection::Newest | Selection::Oldest | Selection::Random => "can be chosen".to_owned(),
     }
 }
 

@@ -8,6 +8,8 @@ use std::path::Path;
 use tokio::runtime::Runtime;
 
 use super::observe::{Sandboxes, observe, observe_all};
+use super::ownership::Whose;
+use super::select::{Selection, select};
 use super::*;
 use crate::clock::SystemClock;
 use crate::config::parse;
@@ -105,4 +107,20 @@ fn recovery_points_of_before_hosts_were_recorded_are_ours_and_another_hosts_are_
     observe_all(&app);
     let known = app.block_on(app.ledger.points("ansible")).unwrap();
     assert_eq!(known.iter().map(|point| point.as_of).max(), Some(moment(2)), "{known:?}");
+
+    let chosen = |selection: &Selection, whose| select(&app, &source, selection, whose);
+    let newest = |whose| chosen(&Selection::Newest, whose);
+    assert_eq!(newest(Whose::Own).unwrap().published.manifest.as_of, moment(2));
+    let refused = newest(Whose::Unsaid).err().unwrap();
+    let hint = refused.hint_text().unwrap();
+    assert_eq!(refused.kind(), Kind::Configuration);
+    assert!(hint.contains("--host 0f") && hint.contains("--recovery-point 01point2"), "{refused}: {hint}");
+    let theirs = newest(Whose::Host("0f")).unwrap();
+    assert_eq!(theirs.published.manifest.as_of, moment(3));
+    assert!(theirs.warnings().join("\n").contains("1 recovery points of ansible have no recorded host"));
+    // At that time the other had none yet; and who names one means it.
+    for selection in [Selection::At(moment(2)), Selection::Id(RecoveryPointId("01point2".to_owned()))] {
+        assert_eq!(chosen(&selection, Whose::Unsaid).unwrap().published.manifest.as_of, moment(2));
+    }
+    assert_eq!(chosen(&Selection::At(moment(0)), Whose::Unsaid).err().unwrap().kind(), Kind::Configuration);
 }

@@ -2,6 +2,7 @@
 
 use super::Recorded;
 use super::drill::{Finding, report};
+use super::ownership::Whose;
 use super::prove::{Scope, prove};
 use super::select::{Selection, open, select};
 use super::stages::Stages;
@@ -23,7 +24,7 @@ pub fn verify(
 ) -> Result<DrillReport> {
     let run = Recorded::begin(app, source, Operation::Verify, None)?;
     let mut stages = Stages::start(&app.clock);
-    let selected = match stages.run(Stage::Select, || select(app, source, selection, host)) {
+    let selected = match stages.run(Stage::Select, || select(app, source, selection, Whose::asked(host))) {
         Ok(selected) => selected,
         Err(error) => return Err(run.fail(error, None)),
     };

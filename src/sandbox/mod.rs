@@ -69,6 +69,8 @@ pub struct ServerSpec {
     /// Absolute paths of directories that what is loaded names: they exist for the server, empty and private, whatever this
     /// host has there.
     pub outside: Vec<PathBuf>,
+    /// Tables of what is loaded that are a connection to another server: they may be made only where that leads nowhere.
+    pub connections: Vec<String>,
     /// What a client says first, where the server does not: it is ready once it answers.
     pub greeting: Option<String>,
 }
@@ -97,6 +99,8 @@ pub struct Access {
     pub network: String,
     /// What else it is cut off from, for reports; empty where nothing runs.
     pub isolation: String,
+    /// What of this host is in reach of what is loaded, where the kernel or missing programs allow less than they should.
+    pub exposure: Option<String>,
 }
 
 /// How to make an empty data directory.

@@ -157,12 +157,12 @@ fn a_note_that_the_run_before_had_too_is_counted_and_not_repeated() {
     let notes = |said: &str| said.lines().filter(|line| line.contains("note: ")).map(str::to_owned).collect::<Vec<_>>();
     let first = notes(&said(&["backup"]));
     assert!(first.len() == 1 && first[0].contains("left out"), "{first:?}");
-    assert_eq!(notes(&said(&["backup"])), ["  note: 1 as in the run before (--notes shows it)"]);
+    assert_eq!(notes(&said(&["backup"])), ["  note: 1 note unchanged since the last run (--notes lists it)"]);
     assert_eq!(notes(&said(&["backup", "--notes"])), first);
     let _another = UnixListener::bind(world.path("tree/another")).unwrap();
     let changed = notes(&said(&["backup"]));
     assert!(changed.len() == 2 && changed[0].contains("another"), "{changed:?}");
-    assert_eq!(changed[1], "  note: 1 as in the run before (--notes shows it)");
+    assert_eq!(changed[1], "  note: 1 note unchanged since the last run (--notes lists it)");
     // Whoever reads by program always has them.
     assert_eq!(world.json(&["backup"], 0)["warnings"].as_array().unwrap().len(), 2);
 }

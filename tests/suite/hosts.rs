@@ -7,8 +7,18 @@ use serde_json::Value;
 
 use crate::support::World;
 
-/// A world with a tree that says whose it is; its repository is `repository`.
+/// Another machine than this one: with an identity of its own.
 fn host(name: &str, repository: &Path) -> World {
+    let world = this_machine(name, repository);
+    fs::create_dir(world.path("state")).unwrap();
+    let unique =
+        world.directory.path().file_name().unwrap().to_str().unwrap().replace(|c: char| !c.is_ascii_alphanumeric(), "");
+    fs::write(world.path("state/host-id"), unique).unwrap();
+    world
+}
+
+/// A world with a tree that says whose it is; its repository is `repository`.
+fn this_machine(name: &str, repository: &Path) -> World {
     let directory = tempfile::Builder::new().prefix("bsla-").tempdir().unwrap();
     let world = World { directory };
     world.secret("key", "correct horse");
@@ -58,22 +68,26 @@ fn walk(path: &Path) -> String {
 fn another_hosts_recovery_points_are_shown_and_used_only_when_asked_for() {
     let shared = tempfile::tempdir().unwrap();
     let repository = shared.path().join("repository");
-    let (one, two) = (host("one", &repository), host("two", &repository));
+    let (one, two) = (host("one", &repository), this_machine("two", &repository));
     one.json(&["backup"], 0);
     // Nothing of its own: no drill of the other's data, no restore of the other's files.
     let drill = two.run(&["drill"]);
     assert_eq!(drill.status, 2, "{drill:?}");
-    assert!(drill.stderr.contains("none is this host's") && drill.stderr.contains("--host"), "{drill:?}");
+    assert!(drill.stderr.contains("was made by this host") && drill.stderr.contains("--host"), "{drill:?}");
     let (status, files, said) = restored(&two, &[]);
     assert_eq!((status, files.as_str()), (2, ""), "{said}");
     assert!(two.run(&["metrics"]).stdout.contains("backup_sla_recovery_point_timestamp_seconds{source=\"etc\"} 0\n"));
 
     let report = two.json(&["backup"], 0);
-    assert!(report["warnings"].to_string().contains("1 of host"), "{report:#}");
+    assert!(report["warnings"].to_string().contains("1 from host"), "{report:#}");
     one.json(&["backup"], 0);
     assert_eq!(two.json(&["drill"], 0)["verdict"], "passed");
-    // The newest is the other's; the own one comes.
-    assert_eq!(restored(&two, &[]).1, "two");
+    // Newer than the other's and with an older one of its own: the own one comes, and the other's are told.
+    let (status, files, said) = restored(&one, &["--recovery-point", &listed(&one, false)[1].0]);
+    assert_eq!((status, files.as_str()), (0, "one"), "{said}");
+    let to = tempfile::tempdir().unwrap();
+    let report = one.json(&["restore", "etc", "--to", to.path().to_str().unwrap()], 0);
+    assert!(report["warnings"].to_string().contains("1 from host"), "{report:#}");
     assert_eq!((listed(&two, false).len(), listed(&two, true).len()), (1, 2));
     assert_eq!((listed(&one, false).len(), listed(&one, true).len()), (2, 1));
     let points = two.run(&["metrics"]).stdout;
@@ -91,6 +105,8 @@ fn another_hosts_recovery_points_are_shown_and_used_only_when_asked_for() {
         let (status, files, said) = restored(&two, arguments);
         assert_eq!((status, files.as_str()), (0, "one"), "{said}");
     }
+    let table = two.run(&["list"]).stdout;
+    assert!(table.contains(&format!("id {other} (other)")), "one name, two hosts: {table}");
     // Both have the name of this machine: it does not say which is meant.
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     let (status, _, said) = restored(&two, &["--host", name.trim()]);
@@ -100,6 +116,33 @@ fn another_hosts_recovery_points_are_shown_and_used_only_when_asked_for() {
     let tree = two.path("tree").display().to_string();
     let verify = two.run(&["verify", "etc", "--against", &tree, "--host", &other]);
     assert_eq!(verify.status, 3, "{verify:?}");
+}
+
+/// A new machine backs up its nearly empty disk before anybody restores: that must not pass for the lost one's data.
+#[test]
+fn a_restore_that_could_mean_another_hosts_recovery_point_is_refused_and_names_both() {
+    let shared = tempfile::tempdir().unwrap();
+    let repository = shared.path().join("repository");
+    let (lost, new) = (host("lost", &repository), this_machine("new", &repository));
+    lost.json(&["backup"], 0);
+    new.json(&["backup"], 0);
+    let (own, other) = (listed(&new, false).remove(0), listed(&new, true).remove(0));
+    let tree = new.path("tree").display().to_string();
+    let refused = |why: &str| {
+        let (status, files, said) = restored(&new, &[]);
+        assert_eq!((status, files.as_str()), (2, ""), "{said}");
+        let both = [format!("--host {}", other.1), format!("--recovery-point {}", own.0), why.to_owned()];
+        assert!(both.iter().all(|word| said.contains(word)), "{said}");
+        let verify = new.run(&["verify", "etc", "--against", &tree]);
+        assert!(verify.status == 2 && verify.stderr.contains(why), "{verify:?}");
+    };
+    refused("before it was restored");
+    lost.json(&["backup"], 0);
+    refused("is newer");
+    assert_eq!(restored(&new, &["--recovery-point", &own.0]).1, "new");
+    assert_eq!(restored(&new, &["--host", &other.1]).1, "lost");
+    // Drills prove what this host made.
+    assert_eq!(new.json(&["drill"], 0)["verdict"], "passed");
 }
 
 #[test]
@@ -126,9 +169,12 @@ fn a_reinstalled_host_takes_its_recovery_points_over_by_name() {
 #[test]
 fn a_host_that_lost_its_state_directory_finds_its_recovery_points_again() {
     let shared = tempfile::tempdir().unwrap();
-    let one = host("one", &shared.path().join("repository"));
+    let one = this_machine("one", &shared.path().join("repository"));
     one.json(&["backup"], 0);
     fs::remove_dir_all(one.path("state")).unwrap();
     assert_eq!(one.json(&["drill"], 0)["verdict"], "passed");
     assert_eq!(listed(&one, true), []);
+    // So does a second configuration of this machine, such as one that drills from a copy.
+    let second = this_machine("one", &shared.path().join("repository"));
+    assert_eq!(second.json(&["drill"], 0)["verdict"], "passed");
 }

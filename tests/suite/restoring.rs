@@ -268,6 +268,7 @@ fn every_command_of_the_restore_page_runs() {
             .unwrap_or_else(|| panic!("not a command: {line}"))
             .replace("unix:/run/mysqld/mysqld.sock", &socket)
             .replace("NEW-HOST:3306", &place)
+            .replace("OLD-NAME", rustix::system::uname().nodename().to_str().unwrap())
             .replace("/root/restore.pw", &world.path("restore.pw").display().to_string())
             .replace("/srv/restored", &restored.display().to_string())
             .replace("2026-11-26T11:29:00Z", &now)

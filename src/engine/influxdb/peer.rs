@@ -18,8 +18,7 @@ const BACKUP_SERVICE: u8 = 3;
 const DATABASE_INFO: u8 = 3;
 /// Longest answer to it that is read: the database that is asked for has no shards.
 const LONGEST_ANSWER: u64 = 4096;
-const HINT: &str = "give the `bind-address` of the destination's own configuration with --rpc-address HOST:PORT, and nothing of \
-                    another server";
+const HINT: &str = "pass this server's own `bind-address` as --rpc-address HOST:PORT";
 
 /// `HOST:PORT` of the backup service that belongs to the server behind `client`. A restore may write to it.
 ///
@@ -50,8 +49,8 @@ pub fn transfer_address<'t>(client: &mut Client, to: &'t HttpDestination) -> Res
             Err(Error::configuration(what).hint(format!("{HINT}{said}")))
         }
         Err(error) => Err(error.hint(
-            "give the `bind-address` of the destination's own configuration with --rpc-address HOST:PORT; from another host \
-             it has to listen on more than loopback",
+            "pass this server's own `bind-address` as --rpc-address HOST:PORT; from another host it has to listen on more \
+             than loopback",
         )),
     }
 }

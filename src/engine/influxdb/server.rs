@@ -77,6 +77,7 @@ pub fn spec(manifest: &Manifest, programs: Option<&Path>, memory: u64) -> Result
         password: Some(random_password()),
         network: Network::Loopback(&[HTTP, RPC]),
         outside: Vec::new(),
+        connections: Vec::new(),
         greeting: Some("GET /ping HTTP/1.0\r\n\r\n".to_owned()),
     })
 }

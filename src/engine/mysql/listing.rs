@@ -152,7 +152,7 @@ impl Listing {
         let invented = those(&|here, before, after| here > before.max(after));
         if !invented.is_empty() {
             return Err(Error::failed(format!(
-                "cannot trust the dump: it has {}, the server had not before it and has not after it",
+                "cannot trust the dump: it contains {}, which the server did not list before or after it",
                 named(invented)
             ))
             .hint("definitions changed while the dump ran: try again"));
@@ -186,7 +186,7 @@ mod tests {
         let error = listing(&["d.a"]).check(&before, || Ok(before.clone())).unwrap_err();
         assert!(error.to_string().contains("the server has table d.b, the dump has not"), "{error}");
         let error = listing(&["d.a", "d.b", "d.x"]).check(&before, || Ok(before.clone())).unwrap_err();
-        assert!(error.to_string().contains("it has table d.x, the server had not"), "{error}");
+        assert!(error.to_string().contains("it contains table d.x, which the server did not list"), "{error}");
     }
 
     #[test]

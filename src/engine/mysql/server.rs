@@ -8,6 +8,7 @@ use std::process::Stdio;
 use super::accounts::DRILL_ACCOUNT;
 use super::connection::series;
 use super::pinned::RECORDED;
+use super::prepare;
 use super::shipped;
 use super::source::AUTHENTICATION_LIBRARIES;
 use crate::domain::manifest::Manifest;
@@ -101,8 +102,15 @@ pub fn spec(manifest: &Manifest, needs: &Needs, programs: Option<&Path>, memory:
         accounts: &["mysql", "nobody"],
         network: Network::None,
         outside: needs.directories.iter().map(PathBuf::from).collect(),
+        connections: connections(manifest, needs),
         greeting: None,
     })
+}
+
+/// Tables that are made as connections; what a drill makes a stand-in of reaches nothing anyway.
+fn connections(manifest: &Manifest, needs: &Needs) -> Vec<String> {
+    let stand_ins = prepare::need_their_server(&manifest.server, needs);
+    needs.connected.keys().filter(|table| !stand_ins.contains(table)).cloned().collect()
 }
 
 /// Makes an account that may give everything: a stock server's own accounts may be proxies of anybody. MariaDB does not

@@ -17,6 +17,10 @@ use super::view::View;
 use super::workspace::Workspace;
 use crate::error::{Error, Result};
 
+/// What to do where less than everything is possible.
+const MORE: &str =
+    "run the drill as root with CAP_SYS_ADMIN, or allow user namespaces; install util-linux and iproute2";
+
 /// How far a server is cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Isolation {
@@ -29,15 +33,13 @@ pub(super) enum Isolation {
 }
 
 impl Isolation {
-    /// The most that is possible here, tried out in `workspace`.
-    pub(super) fn possible(workspace: &Workspace) -> Self {
-        let works = |isolation: Self, loopback: bool| {
+    /// The most that is possible here, tried out in `workspace`; `loopback` needs more programs of this host than none.
+    pub(super) fn possible(workspace: &Workspace, loopback: bool) -> Self {
+        let works = |isolation: &Self| {
             let words = isolation.words(workspace, loopback, Path::new("/usr/bin/nsenter"), &[]);
             words.is_ok_and(|words| runs(&words, &["nsenter", "--version"]))
         };
-        let either_way =
-            |isolation: &Self| works(*isolation, true) && (geteuid().is_root() || works(*isolation, false));
-        [Self::View, Self::Network].into_iter().find(either_way).unwrap_or(Self::Account)
+        [Self::View, Self::Network].into_iter().find(works).unwrap_or(Self::Account)
     }
 
     /// For reports.
@@ -49,16 +51,29 @@ impl Isolation {
         }
     }
 
-    /// Fails where a definition names a place of this host and nothing would keep the server from it.
-    pub(super) fn must_hide(self, outside: &[PathBuf]) -> Result<()> {
-        match outside.first() {
-            Some(place) if self < Self::View => Err(Error::inconclusive(format!(
+    /// What of this host is in reach.
+    pub(super) fn exposure(self) -> Option<String> {
+        let what = match self {
+            Self::View => return None,
+            Self::Network => "files of this host that its account may read",
+            Self::Account => "this host's network, and files of this host that its account may read",
+        };
+        Some(format!("the sandbox was not cut off from {what}: {MORE}"))
+    }
+
+    /// Fails where a definition names a place of this host, or is a connection, and nothing would keep the server from it.
+    pub(super) fn must_hide(self, outside: &[PathBuf], connections: &[String]) -> Result<()> {
+        let what = match (outside.first(), connections.first()) {
+            (Some(place), _) if self < Self::View => format!(
                 "cannot provide directory {} in the sandbox: there it would be this host's own",
                 place.display()
-            ))
-            .hint("run the drill as root, or allow user namespaces; install util-linux and iproute2")),
-            _ => Ok(()),
-        }
+            ),
+            (_, Some(table)) if self < Self::Network => format!(
+                "cannot restore table {table} in the sandbox: it is a connection, and the sandbox has this host's network"
+            ),
+            _ => return Ok(()),
+        };
+        Err(Error::inconclusive(what).hint(MORE))
     }
 
     /// What to put in front of `program`, which is free of symbolic links.
@@ -73,7 +88,7 @@ impl Isolation {
         let twice = !root && !loopback && self > Self::Account;
         let mut words = match self {
             Self::Account => Vec::new(),
-            Self::Network => namespace::enter_new(),
+            Self::Network => namespace::enter_new(loopback),
             Self::View => {
                 let mut words: Vec<OsString> =
                     ["unshare", "--net", "--ipc", "--mount", "--propagation", "private"].map(OsString::from).to_vec();

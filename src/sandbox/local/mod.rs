@@ -112,8 +112,8 @@ impl LocalSandbox {
                 .map_err(|e| e.hint("is the disk full?"))?,
             None => workspace.make_data()?,
         }
-        let isolation = self.most.min(Isolation::possible(&workspace));
-        isolation.must_hide(&spec.outside)?;
+        let isolation = self.most.min(Isolation::possible(&workspace, spec.network != Network::None));
+        isolation.must_hide(&spec.outside, &spec.connections)?;
         workspace.make_outside(spec.outside.len())?;
         let loopback = match spec.network {
             Network::None => None,
@@ -147,6 +147,7 @@ fn access(workspace: &Workspace, pid: u32, limits: &Limits) -> Access {
         enter: loopback.map(|loopback| loopback.enter(pid)).unwrap_or_default(),
         network: loopback.map_or_else(|| "none: a unix socket only".to_owned(), Loopback::describe),
         isolation: limits.isolation.describe().to_owned(),
+        exposure: limits.isolation.exposure(),
     }
 }
 

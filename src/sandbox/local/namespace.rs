@@ -70,13 +70,16 @@ impl Loopback {
     }
 }
 
-/// What to put in front of a program that gets a network of its own.
-pub(super) fn enter_new() -> Vec<OsString> {
+/// What to put in front of a program that gets a network of its own, with a `loopback` that is up or with nothing.
+pub(super) fn enter_new(loopback: bool) -> Vec<OsString> {
     let mut words: Vec<OsString> = vec!["unshare".into(), "--net".into()];
     if !geteuid().is_root() {
         words.extend(["--user".into(), "--map-root-user".into()]);
     }
-    words.extend(["--", "sh", "-c", BRING_UP, "sh"].map(OsString::from));
+    words.push("--".into());
+    if loopback {
+        words.extend(["sh", "-c", BRING_UP, "sh"].map(OsString::from));
+    }
     words
 }
 

@@ -85,7 +85,7 @@ fn initialise(workspace: &Workspace, product: &str, template: &Template, patienc
     }
     workspace.make_data()?;
     workspace.hand_over()?;
-    let isolation = Isolation::possible(workspace);
+    let isolation = Isolation::possible(workspace, false);
     let limits = Limits { isolation, memory: None, loopback: None, outside: Vec::new() };
     let mut child = launch(workspace, &product, &template.program, &template.args, &limits)?;
     patience.until(

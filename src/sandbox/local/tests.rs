@@ -59,6 +59,7 @@ fn mariadb() -> ServerSpec {
         accounts: &["mysql", "nobody"],
         network: Network::None,
         outside: Vec::new(),
+        connections: Vec::new(),
         greeting: None,
     }
 }
@@ -108,6 +109,7 @@ fn mysql() -> ServerSpec {
         accounts: &["mysql", "nobody"],
         network: Network::None,
         outside: Vec::new(),
+        connections: Vec::new(),
         greeting: None,
     }
 }

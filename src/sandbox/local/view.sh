@@ -1,10 +1,19 @@
 # Makes a root of its own for the program at the end of its arguments, then becomes that program.
 #   sh -c SCRIPT sh MOUNTPOINT { KIND FROM TO }... -- DIRECTORY PROGRAM [ARGUMENT]...
 # Runs in new mount and network namespaces. KIND: up (network device FROM), link (FROM is where it points), text (FROM is
-# the content of the file), self (what /proc says of this process), tree (of the host, read-only), own (of the instance,
-# writable).
+# the content of the file), self (what /proc says of this process), tree (of the host with what is mounted below it,
+# read-only), own (of the instance, writable).
 set -e
 umask 022
+# Everything mounted at or below $1, read-only. A mount's other flags must be named again in a user namespace.
+read_only() {
+    sed 's/\\\([0-7][0-7][0-7]\)/\\0\1/g' /proc/self/mountinfo | while read -r _ _ _ _ place flags _; do
+        case $place in *\\*) place=$(printf %b "$place") ;; esac
+        case $place in
+        "$1" | "$1"/*) mount -o "remount,bind,$flags,ro,nosuid" "$place" ;;
+        esac
+    done
+}
 view=$1
 shift
 mount -t tmpfs -o mode=0755,size=4m,nosuid,nodev sandbox "$view"
@@ -22,9 +31,12 @@ while [ "$1" != -- ]; do
         else
             mkdir -p "${to%/*}" && : >"$to"
         fi
-        mount --bind "$from" "$to"
-        # Flags that the file system of FROM has already must be named again in a user namespace.
-        [ "$kind" = own ] || mount -o remount,bind,ro,nosuid "$to" || mount -o remount,bind,ro,nosuid,nodev "$to"
+        if [ "$kind" = own ]; then
+            mount --bind "$from" "$to"
+        else
+            mount --rbind "$from" "$to"
+            read_only "$to"
+        fi
         ;;
     esac
 done

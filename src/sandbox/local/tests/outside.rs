@@ -162,6 +162,43 @@ fn whatever_a_dump_says_mariadb_touches_nothing_outside() {
     is_contained(&spec, &program("mariadb"));
 }
 
+/// The view shows what is mounted below the programs too, and nothing of it can be written.
+#[test]
+fn what_is_mounted_below_a_tree_of_programs_is_seen_and_read_only() {
+    let prefix = tempfile::Builder::new().prefix("a prefix-").tempdir_in("/var/tmp").unwrap();
+    fs::create_dir_all(prefix.path().join("lib/below")).unwrap();
+    let view = tempfile::tempdir().unwrap();
+    let own = tempfile::tempdir().unwrap();
+    // A mount of its own below the prefix, as hosts have them below `/usr`.
+    let before =
+        "mount -t tmpfs -o noatime,noexec some \"$0/lib/below\" && echo there >\"$0/lib/below/file\" && exec \"$@\"";
+    let inside = "cat \"$1/lib/below/file\" && for place in lib lib/below; do (: >\"$1/$place/written\") 2>/dev/null && echo written; done; \
+                  : >\"$2/mine\"";
+    let mut command = Command::new("unshare");
+    command.args(["--net", "--ipc", "--mount", "--propagation", "private"]);
+    if !geteuid().is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    command.args(["sh", "-c", before]).arg(prefix.path()).args(["sh", "-c", view::SCRIPT, "sh"]).arg(view.path());
+    let part = |command: &mut Command, kind: &str, place: &Path| {
+        command.arg(kind).arg(place).arg(place);
+    };
+    for place in ["/usr", "/etc/ld.so.cache", "/dev/null"] {
+        part(&mut command, "tree", Path::new(place));
+    }
+    for (link, place) in
+        ["/bin", "/lib", "/lib64"].map(Path::new).iter().filter_map(|it| Some((it.read_link().ok()?, it)))
+    {
+        command.arg("link").arg(link).arg(place);
+    }
+    part(&mut command, "tree", prefix.path());
+    part(&mut command, "own", own.path());
+    command.arg("--").arg(own.path()).args(["sh", "-c", inside, "sh"]).arg(prefix.path()).arg(own.path());
+    let ran = command.stdin(Stdio::null()).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&ran.stdout), "there\n", "{}", String::from_utf8_lossy(&ran.stderr));
+    assert!(ran.status.success() && own.path().join("mine").exists(), "{ran:?}");
+}
+
 #[test]
 fn whatever_a_dump_says_mysql_touches_nothing_outside() {
     let mut spec = mysql();
@@ -180,12 +217,20 @@ fn where_the_kernel_allows_less_the_instance_says_so_and_takes_no_definition_tha
             |spec: ServerSpec| sandbox.provision(&SandboxSpec::Server(Box::new(spec)), "run1", &RunContext::silent());
         let instance = provide(mariadb()).unwrap();
         assert_eq!(instance.access().isolation, most.describe());
+        let exposed = instance.access().exposure.clone().unwrap();
+        assert_eq!(exposed.contains("this host's network"), !network, "{exposed}");
         assert_eq!(namespace::is_apart(instance.pid().unwrap()), network);
         assert_eq!(query(&*instance, "SELECT 1"), "1");
         instance.destroy().unwrap();
         let error = provide(ServerSpec { outside: vec![PathBuf::from("/x/ssd")], ..mariadb() }).err().unwrap();
         assert_eq!(error.kind(), Kind::Inconclusive);
         assert!(error.to_string().contains("cannot provide directory /x/ssd"), "{error}");
+        let connected = provide(ServerSpec { connections: vec!["d.f".to_owned()], ..mariadb() });
+        assert_eq!(connected.is_ok(), network, "a connection is made only where it leads nowhere");
+        if let Some(error) = connected.err() {
+            assert_eq!(error.kind(), Kind::Inconclusive);
+            assert!(error.to_string().contains("cannot restore table d.f"), "{error}");
+        }
     }
     let error = provision(state.path(), "run1", &ServerSpec { outside: vec!["/usr/share".into()], ..mariadb() });
     assert!(error.err().unwrap().to_string().contains("it is not free there"));
