@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::config::SourceConfig;
 use crate::domain::forecast::Forecast;
 use crate::domain::history::{Share, Verdict};
+use crate::domain::left_out::LeftOutCounts;
 use crate::domain::schedule::Work;
 use crate::domain::sla::{self, Judgement, Objective, Objectives};
 use crate::error::Side;
@@ -107,6 +108,8 @@ pub struct Measured {
     pub last_passed_drill_time: Option<DateTime<Utc>>,
     /// Increments that a restore of the newest point replays.
     pub chain_length: u32,
+    /// How many things the source had and the newest point has not.
+    pub left_out: LeftOutCounts,
 }
 
 /// Whether each promise is kept now; null while it is pending.
@@ -170,9 +173,10 @@ impl SourceStatus {
         !self.pending.is_empty()
     }
 
-    /// Whether somebody has to do something: a promise is not kept, or its repository is in trouble.
+    /// Whether somebody has to do something: a promise is not kept, its repository is in trouble, or a table is in no
+    /// new backup.
     pub fn is_bad(&self) -> bool {
-        !self.broken().is_empty() || self.problem.is_some()
+        !self.broken().is_empty() || self.problem.is_some() || self.measured.left_out.table > 0
     }
 
     /// What a restore would take now and how sure that is: `about 2m 10s now (1m 50s – 3m 5s, from 27 drills)`.
@@ -208,6 +212,7 @@ fn measured(figures: &SourceFigures, now: DateTime<Utc>) -> Measured {
         rto_seconds: figures.drills.last_measured.as_ref().and_then(|run| run.rto_seconds),
         last_passed_drill_time: figures.drills.last_passed.as_ref().and_then(|run| run.ended),
         chain_length: figures.points.chain_length,
+        left_out: figures.points.left_out,
     }
 }
 

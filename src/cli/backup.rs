@@ -34,7 +34,7 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
         if session.json {
             output::json(&report)?;
         } else if !session.quiet {
-            let notes = notes::news(&app, name, "backup", &report.warnings, arguments.notes);
+            let notes = notes::news(&app, (name, "backup"), &report.warnings, &report.losses, arguments.notes);
             print(&report, source.engine_name, &notes, app.config.timezone)?;
         }
         Ok(0)

@@ -45,7 +45,7 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
         if session.json {
             output::json(&report)?;
         } else if !session.quiet || report.verdict != Verdict::Passed {
-            let notes = notes::news(&app, name, "drill", &report.warnings, arguments.notes);
+            let notes = notes::news(&app, (name, "drill"), &report.warnings, &report.losses, arguments.notes);
             let promised = Some(source.objectives.rto.as_secs_f64());
             print(&report, source.engine_name, promised, &notes, app.config.timezone)?;
         }

@@ -66,7 +66,8 @@ fn in_words(name: &str, figures: &SourceFigures) -> String {
     format!("{name}: retired; {points} recovery points when it was last looked at (`backup-sla list {name}`)")
 }
 
-/// Ask the repositories and print promised against measured; 1 if a promise is not kept or a repository cannot be asked.
+/// Ask the repositories and print promised against measured; 1 if a promise is not kept, a repository cannot be asked, or a
+/// table was left out of the newest backup.
 pub fn show(app: &App, names: &[String], form: Form) -> Result<u8> {
     let ask = |name: &String| -> Result<Option<Listing>> {
         let source = app.source(name)?;
@@ -107,7 +108,7 @@ pub fn show(app: &App, names: &[String], form: Form) -> Result<u8> {
     Ok(code)
 }
 
-/// 0 if every promise is kept or pending, 1 if one is not kept or nobody can tell.
+/// 0 if every promise is kept or pending and no table is left out, 1 if not or if nobody can tell.
 fn exit_status(lines: &[SourceStatus]) -> u8 {
     u8::from(lines.iter().any(SourceStatus::is_bad))
 }
@@ -234,6 +235,9 @@ fn print(lines: &[SourceStatus], zone: Tz) -> Result<()> {
         if let Some(problem) = &line.problem {
             let side = line.problem_side.unwrap_or(Side::Repository.name());
             output::line(&format!("{}: the {side} is in trouble: {problem}", line.source))?;
+        }
+        if let Some(missing) = line.measured.left_out.in_words() {
+            output::line(&format!("{}: the newest backup is INCOMPLETE: {missing} left out", line.source))?;
         }
         for said in &line.left_out {
             output::line(&format!("{}: {said}", line.source))?;

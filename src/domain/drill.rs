@@ -141,6 +141,9 @@ pub struct DrillReport {
     /// What a reader should know but what is not wrong (missing definers, …).
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// What the recovery point has not or cannot give back, in the words of its manifest; among the warnings too.
+    #[serde(skip)]
+    pub losses: Vec<String>,
 }
 
 impl DrillReport {

@@ -16,6 +16,53 @@ pub struct LeftOut {
     pub definition: Option<String>,
 }
 
+/// How many things were left out of a backup, by kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct LeftOutCounts {
+    /// Tables: data is missing.
+    pub table: u32,
+    /// Views.
+    pub view: u32,
+    /// Everything else: events, …
+    pub other: u32,
+}
+
+impl LeftOutCounts {
+    /// Of what was left out.
+    pub fn of(left_out: &[LeftOut]) -> Self {
+        let mut counts = Self::default();
+        for one in left_out {
+            match one.kind.as_str() {
+                "table" => counts.table += 1,
+                "view" => counts.view += 1,
+                _ => counts.other += 1,
+            }
+        }
+        counts
+    }
+
+    /// Each kind and how many of it.
+    pub fn by_kind(self) -> [(&'static str, u32); 3] {
+        [("table", self.table), ("view", self.view), ("other", self.other)]
+    }
+
+    /// The larger number of each kind.
+    #[must_use]
+    pub fn max(self, than: Self) -> Self {
+        Self { table: self.table.max(than.table), view: self.view.max(than.view), other: self.other.max(than.other) }
+    }
+
+    /// `2 tables, 1 view`; none if nothing was left out.
+    pub fn in_words(self) -> Option<String> {
+        let names = [("table", "tables"), ("view", "views"), ("other object", "other objects")];
+        let counted = self.by_kind().into_iter().zip(names).filter(|((_, count), _)| *count > 0);
+        let words: Vec<String> = counted
+            .map(|((_, count), (one, many))| format!("{count} {}", if count == 1 { one } else { many }))
+            .collect();
+        (!words.is_empty()).then(|| words.join(", "))
+    }
+}
+
 impl LeftOut {
     /// One sentence for people.
     pub fn sentence(&self) -> String {

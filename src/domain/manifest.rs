@@ -110,6 +110,11 @@ impl Manifest {
         self.left_out.iter().map(LeftOut::sentence)
     }
 
+    /// One sentence per thing that was left out or cannot come back.
+    pub fn losses(&self) -> Vec<String> {
+        self.not_in_it().chain(self.cannot_return.iter().map(LeftOut::will_not_return)).collect()
+    }
+
     /// Bytes of all stored files before deduplication and compression.
     pub fn logical_bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()

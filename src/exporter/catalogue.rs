@@ -89,6 +89,8 @@ metrics! {
     RECOVERY_POINTS Gauge "backup_sla_recovery_points" "1" ["source" "kind"]
         "Recovery points that the repository lists."
 
+    LEFT_OUT_OBJECTS Gauge "backup_sla_left_out_objects" "1" ["source" "kind"]
+        "Tables, views and other objects that the source had and its newest recovery point has not, because they could not be read."
     PITR_GAP Gauge "backup_sla_pitr_gap_seconds" "seconds" ["source"]
         "Time that no increment covers between the newest full backup and the newest increment; full backups have none."
 

@@ -166,6 +166,9 @@ fn points(out: &mut Exposition, source: &str, figures: &SourceFigures) {
     out.set(&m::VERIFIED_RECOVERY_POINT_TIMESTAMP, &name, timestamp(points.newest_verified));
     out.set(&m::OLDEST_RECOVERY_POINT_TIMESTAMP, &name, timestamp(points.oldest));
     out.set(&m::CHAIN_LENGTH, &name, f64::from(points.chain_length));
+    for (kind, count) in points.left_out.by_kind() {
+        out.set(&m::LEFT_OUT_OBJECTS, &[source, kind], f64::from(count));
+    }
     // There are only full backups yet: no increment that could fail to continue another.
     out.set(&m::CHAIN_BROKEN, &name, 0.0);
     out.set(&m::PITR_GAP, &name, 0.0);

@@ -168,7 +168,7 @@ async fn replace_points(tx: &mut SqliteConnection, source: &str, listed: &[&Poin
     for chunk in listed.chunks(ROWS_PER_INSERT) {
         let mut insert = QueryBuilder::<Sqlite>::new(
             "INSERT INTO points (source, id, kind, as_of, finished, chain_length, logical_bytes, stored_bytes, \
-             row_count) ",
+             row_count, left_out_tables, left_out_views, left_out_others) ",
         );
         insert.push_values(chunk, |mut row, point| {
             let (id, kind, numbers) = stored_form(point);
@@ -212,7 +212,7 @@ async fn older_than_ledger(tx: &mut SqliteConnection, appeared: &[&PointRow]) ->
 }
 
 /// A point as its columns have it: times lose what is below a microsecond.
-fn stored_form(point: &PointRow) -> (&str, &'static str, [i64; 6]) {
+fn stored_form(point: &PointRow) -> (&str, &'static str, [i64; 9]) {
     let numbers = [
         stored::micros(point.as_of),
         stored::micros(point.finished),
@@ -220,6 +220,9 @@ fn stored_form(point: &PointRow) -> (&str, &'static str, [i64; 6]) {
         stored::whole(point.logical_bytes),
         stored::whole(point.stored_bytes),
         stored::whole(point.rows),
+        i64::from(point.left_out.table),
+        i64::from(point.left_out.view),
+        i64::from(point.left_out.other),
     ];
     (&point.id.0, stored::kind_name(Some(point.kind)), numbers)
 }

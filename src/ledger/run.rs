@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::domain::drill::{Check, TableResult, Verdict};
+use crate::domain::left_out::LeftOutCounts;
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
 
 /// Name of one run: unique, and sortable by the time it began.
@@ -261,4 +262,6 @@ pub struct PointRow {
     pub stored_bytes: u64,
     /// Rows of all tables.
     pub rows: u64,
+    /// What the source had and it has not.
+    pub left_out: LeftOutCounts,
 }

@@ -15,6 +15,7 @@ use super::open::ledger_error;
 use super::run::{Operation, Outcome, Run, RunId};
 use super::stored::{self, column};
 use super::test_pages::{TestPages, read_test_pages};
+use crate::domain::left_out::LeftOutCounts;
 use crate::domain::manifest::BackupKind;
 use crate::domain::schedule::Work;
 use crate::domain::sla::{Measured, is_older_than_ledger};
@@ -107,6 +108,8 @@ pub struct PointFigures {
     pub newest_verified: Option<DateTime<Utc>>,
     /// Increments that a restore of the newest replays.
     pub chain_length: u32,
+    /// What the source had and the newest has not.
+    pub left_out: LeftOutCounts,
 }
 
 /// Backups of one kind.
@@ -292,13 +295,16 @@ async fn read_points(tx: &mut SqliteConnection, sources: &mut Sources) -> Result
     for row in rows(tx, EVER_HAD_POINTS).await? {
         sources.entry(column(&row, "name")?).or_default().points.ever = true;
     }
-    let newest = "SELECT p.source AS source, p.chain_length AS chain_length FROM points p \
+    let newest = "SELECT p.source AS source, p.chain_length AS chain_length, \
+         p.left_out_tables AS left_out_tables, p.left_out_views AS left_out_views, \
+         p.left_out_others AS left_out_others FROM points p \
          JOIN (SELECT source, MAX(as_of) AS newest FROM points GROUP BY source) n \
          ON n.source = p.source AND n.newest = p.as_of";
     for row in rows(tx, newest).await? {
         let points = &mut sources.entry(column(&row, "source")?).or_default().points;
         // Of two points with one time, the one that is worse to restore.
         points.chain_length = points.chain_length.max(stored::chain_length(column(&row, "chain_length")?));
+        points.left_out = points.left_out.max(stored::left_out(&row)?);
     }
     Ok(())
 }

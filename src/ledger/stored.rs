@@ -6,6 +6,7 @@ use sqlx::sqlite::SqliteRow;
 
 use super::open::ledger_error;
 use super::run::{Operation, Outcome, PointRow, Run, RunId};
+use crate::domain::left_out::LeftOutCounts;
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
 use crate::error::{Error, Result};
 
@@ -121,6 +122,17 @@ pub(super) fn point(row: &SqliteRow) -> Result<PointRow> {
         logical_bytes: count(column(row, "logical_bytes")?),
         stored_bytes: count(column(row, "stored_bytes")?),
         rows: count(column(row, "row_count")?),
+        left_out: left_out(row)?,
+    })
+}
+
+/// What was left out of a recovery point.
+pub(super) fn left_out(row: &SqliteRow) -> Result<LeftOutCounts> {
+    let count = |name| Ok(u32::try_from(column::<i64>(row, name)?).unwrap_or(u32::MAX));
+    Ok(LeftOutCounts {
+        table: count("left_out_tables")?,
+        view: count("left_out_views")?,
+        other: count("left_out_others")?,
     })
 }
 

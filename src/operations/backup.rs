@@ -35,6 +35,9 @@ pub struct BackupReport {
     pub duration_seconds: f64,
     /// What a reader must know (see the manifest).
     pub warnings: Vec<String>,
+    /// Those of them that say what is lost.
+    #[serde(skip)]
+    pub losses: Vec<String>,
 }
 
 /// Take a full backup of `source` now.
@@ -128,6 +131,7 @@ fn report(manifest: Manifest, stored_bytes: u64, duration_seconds: f64) -> Backu
         tables: manifest.inventory.tables.len(),
         rows: manifest.rows(),
         logical_bytes: manifest.logical_bytes(),
+        losses: manifest.losses(),
         source: manifest.source,
         recovery_point: manifest.id,
         recovery_point_time: manifest.as_of,

@@ -291,5 +291,6 @@ pub(super) fn report(
         tables: finding.proof.comparison.tables,
         sandbox: finding.sandbox,
         warnings: finding.warnings,
+        losses: manifest.map(Manifest::losses).unwrap_or_default(),
     }
 }

@@ -21,6 +21,7 @@ use std::time::Duration;
 use self::ownership::{Listed, tell_of_others};
 use crate::app::{App, Source};
 use crate::clock::Stopwatch;
+use crate::domain::left_out::LeftOutCounts;
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{KnownSource, Operation, Outcome, PointRow, RunId, RunResult, RunStart};
@@ -130,6 +131,7 @@ fn point_row(published: &Published) -> PointRow {
         logical_bytes: manifest.logical_bytes(),
         stored_bytes: published.stored_bytes,
         rows: manifest.rows(),
+        left_out: LeftOutCounts::of(&manifest.left_out),
     }
 }
 

@@ -55,10 +55,20 @@ fn what_cannot_be_read_is_left_out_by_name(product: Product) {
     assert_eq!(drill["verdict"], "passed", "{drill:#}");
     named_in(&texts(&drill["warnings"]));
     named_in(&texts(&world.json(&["list"], 0)["left_out"]));
-    named_in(&texts(&world.json(&["status"], 0)["left_out"]));
+    let status = world.json(&["status"], 1);
+    named_in(&texts(&status["left_out"]));
+    assert_eq!(status["measured"]["left_out"], serde_json::json!({"table": 2, "view": 3, "other": 0}));
+    // Said by every backup, not only by the first one.
+    let again = world.run(&["backup"]).stdout;
+    assert!(again.contains("table d.lost is NOT in the backup: "), "{again}");
     for command in ["list", "status"] {
         let shown = world.run(&[command]).stdout;
         assert!(shown.contains("table d.lost is NOT in the backup: "), "{command}: {shown}");
+    }
+    let metrics = world.run(&["metrics"]).stdout;
+    for (kind, count) in [("table", 2), ("view", 3), ("other", 0)] {
+        let sample = format!("backup_sla_left_out_objects{{source=\"shop\",kind=\"{kind}\"}} {count}\n");
+        assert!(metrics.contains(&sample), "{kind}: {metrics}");
     }
     // The text of a view that cannot be read is still there for whoever mends it.
     let manifest = world.manifest();

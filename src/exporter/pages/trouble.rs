@@ -85,7 +85,8 @@ pub(super) fn of_service(view: &View) -> Vec<Trouble> {
     all
 }
 
-/// What is wrong with a source: promises that are not kept, then last runs that did not end well.
+/// What is wrong with a source: promises that are not kept, then last runs that did not end well, then what the newest
+/// backup has not.
 pub(super) fn of_source(view: &View, status: &SourceStatus) -> Vec<Trouble> {
     let nothing = SourceFigures::default();
     let figures = view.snapshot.sources.get(&status.source).unwrap_or(&nothing);
@@ -99,8 +100,18 @@ pub(super) fn of_source(view: &View, status: &SourceStatus) -> Vec<Trouble> {
         let (reason, hint) = (run.reason.clone(), run.hint.clone());
         all.push(Trouble { reason, hint, command, ..Trouble::new(what, run.ended) });
     }
+    all.extend(incomplete(view, status));
     say_commands_once(&mut all);
     all
+}
+
+/// What could not be read when the newest backup was made.
+fn incomplete(view: &View, status: &SourceStatus) -> Option<Trouble> {
+    let missing = status.measured.left_out.in_words()?;
+    let hint = "mend or drop them on the source, then take a backup; this names them and says why:".to_owned();
+    let command = Some(program(view, &["status", &status.source]));
+    let what = format!("Incomplete: {missing} left out of the newest backup");
+    Some(Trouble { hint: Some(hint), command, ..Trouble::new(what, status.measured.recovery_point_time) })
 }
 
 /// What mends several troubles is typed once, after the last of them.

@@ -123,6 +123,7 @@ pub(super) fn point(id: &str, as_of: DateTime<Utc>) -> PointRow {
         logical_bytes: 1,
         stored_bytes: 1,
         rows: 1,
+        left_out: crate::domain::left_out::LeftOutCounts::default(),
     }
 }
 

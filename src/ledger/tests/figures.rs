@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::left_out::LeftOutCounts;
 use crate::ledger::{RtoSummary, SourceFigures};
 
 async fn agama(ledger: &Ledger) -> SourceFigures {
@@ -41,6 +42,13 @@ async fn a_listing_replaces_what_was_remembered() {
     let revision = ledger.revision().await.unwrap();
     ledger.reconcile_points("agama", &listed).await.unwrap();
     assert_eq!(ledger.revision().await.unwrap(), revision, "the same listing writes nothing");
+
+    // As after an update from a version whose ledger does not count what was left out.
+    listed[1].left_out = LeftOutCounts { table: 9, ..LeftOutCounts::default() };
+    listed[2].left_out = LeftOutCounts { table: 2, view: 1, other: 4 };
+    ledger.reconcile_points("agama", &listed).await.unwrap();
+    assert_eq!(ledger.points("agama").await.unwrap(), listed);
+    assert_eq!(agama(&ledger).await.points.left_out, listed[2].left_out, "of the newest");
 
     listed.pop();
     listed[0].stored_bytes = 7;

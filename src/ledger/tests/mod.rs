@@ -95,5 +95,6 @@ pub(super) fn point(id: &str, clock: &SetClock, seconds_ago: i64) -> PointRow {
         logical_bytes: 1000,
         stored_bytes: 100,
         rows: 42,
+        left_out: crate::domain::left_out::LeftOutCounts::default(),
     }
 }

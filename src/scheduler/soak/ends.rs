@@ -65,6 +65,7 @@ impl Soak {
                 logical_bytes: happened.bytes,
                 stored_bytes: happened.bytes / 10,
                 rows: 1,
+                left_out: crate::domain::left_out::LeftOutCounts::default(),
             };
             self.model.repository.entry(source.clone()).or_default().push(row);
             self.list(source).await;

@@ -292,6 +292,10 @@ impl Model {
         for name in ["chain_broken", "pitr_gap_seconds"] {
             put(name, "", 0.0);
         }
+        // Of backups that leave nothing out.
+        for kind in ["table", "view", "other"] {
+            put("left_out_objects", kind, 0.0);
+        }
         let newest = points.iter().max_by_key(|point| by_time(point));
         put("chain_length", "", newest.map_or(0.0, |newest| f64::from(newest.chain_length)));
         let as_of = newest.map(|newest| newest.as_of);

@@ -12,6 +12,7 @@ use std::time::Duration;
 use backup_sla::clock::Clock;
 use backup_sla::config::Config;
 use backup_sla::domain::drill::Check;
+use backup_sla::domain::left_out::LeftOutCounts;
 use backup_sla::domain::manifest::{BackupKind, RecoveryPointId};
 use backup_sla::domain::schedule::Work;
 use backup_sla::ledger::{Ledger, MissedRuns, Operation, Outcome, PointRow, RunResult, RunStart};
@@ -258,6 +259,7 @@ fn point(name: &str, kind: BackupKind, as_of: DateTime<Utc>, bytes: f64, chain_l
         logical_bytes: bytes as u64,
         stored_bytes: stored as u64,
         rows: (bytes / 130.0) as u64,
+        left_out: LeftOutCounts::default(),
     }
 }
 

@@ -15,6 +15,7 @@ use backup_sla::clock::Clock;
 use backup_sla::config;
 use backup_sla::domain::drill::{Check, TableResult};
 use backup_sla::domain::history::{MetRatios, Share};
+use backup_sla::domain::left_out::LeftOutCounts;
 use backup_sla::domain::manifest::{BackupKind, RecoveryPointId};
 use backup_sla::domain::schedule::Work;
 use backup_sla::domain::sla::Objective;
@@ -295,7 +296,18 @@ async fn begin_again(directory: &Path, clock: &Arc<SetClock>) -> Ledger {
 fn point(id: &str, kind: BackupKind, as_of: DateTime<Utc>, bytes: u64, chain_length: u32) -> PointRow {
     let id = RecoveryPointId(format!("{id}{:024x}", as_of.timestamp_micros()));
     let (finished, stored_bytes) = (as_of + TimeDelta::seconds(95), bytes / 31);
-    PointRow { id, kind, as_of, finished, chain_length, logical_bytes: bytes, stored_bytes, rows: bytes / 130 }
+    let left_out = LeftOutCounts::default();
+    PointRow {
+        id,
+        kind,
+        as_of,
+        finished,
+        chain_length,
+        logical_bytes: bytes,
+        stored_bytes,
+        rows: bytes / 130,
+        left_out,
+    }
 }
 
 struct History<'a> {
