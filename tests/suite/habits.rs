@@ -108,7 +108,7 @@ fn lists_show_the_configured_zone_beside_utc() {
     let world = kept("Asia/Kolkata");
     let point = world.json(&["list"], 0);
     let time = chrono::DateTime::parse_from_rfc3339(point["time"].as_str().unwrap()).unwrap();
-    let local = time.with_timezone(&chrono_tz::Tz::Asia__Kolkata).format("%Y-%m-%d %H:%M IST").to_string();
+    let local = time.with_timezone(&chrono_tz::Tz::Asia__Kolkata).format("%Y-%m-%d %H:%M:%S IST").to_string();
     let list = world.run(&["list"]).stdout;
     assert!(list.contains("TIME (UTC)") && list.contains("TIME (Asia/Kolkata)") && list.contains(&local), "{list}");
     let drill = world.run(&["drill"]).stdout;
