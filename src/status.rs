@@ -173,10 +173,23 @@ impl SourceStatus {
         !self.pending.is_empty()
     }
 
-    /// Whether somebody has to do something: a promise is not kept, its repository is in trouble, or a table is in no
-    /// new backup.
+    /// Whether somebody has to do something: a promise is not kept, its repository is in trouble, the newest backup lacks
+    /// a table, or there is none because it failed.
     pub fn is_bad(&self) -> bool {
-        !self.broken().is_empty() || self.problem.is_some() || self.measured.left_out.table > 0
+        let lacks_table = self.measured.left_out.table > 0;
+        !self.broken().is_empty() || self.problem.is_some() || lacks_table || self.has_first_failed()
+    }
+
+    /// Whether there is no recovery point and the last attempt to make one did not succeed.
+    fn has_first_failed(&self) -> bool {
+        let has_failed = self.last_backup.as_ref().is_some_and(|run| run.outcome != Outcome::Succeeded.name());
+        self.measured.recovery_points == 0 && has_failed
+    }
+
+    /// Whether the first backup is what a pending promise waits for; if not, it is the first passed drill.
+    pub fn awaits_backup(&self) -> bool {
+        let of_backup = [Objective::Rpo, Objective::Retention, Objective::ChainLength];
+        of_backup.iter().any(|objective| self.pending.contains_key(objective.name()))
     }
 
     /// What a restore would take now and how sure that is: `about 2m 10s now (1m 50s – 3m 5s, from 27 drills)`.

@@ -198,7 +198,7 @@ fn rows(line: &SourceStatus, zone: Tz) -> [(&'static str, String, String, Object
 /// What a new source waits for, and until when that is no fault.
 fn pending_in_words(line: &SourceStatus, zone: Tz) -> Option<String> {
     let until = output::time_in(*line.pending.values().min()?, zone);
-    let what = if line.measured.recovery_points == 0 { "no backup yet" } else { "no passed drill yet" };
+    let what = if line.awaits_backup() { "no backup yet" } else { "no passed drill yet" };
     Some(format!("{}: {what}: pending, expected by {until}", line.source))
 }
 

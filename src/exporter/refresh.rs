@@ -219,6 +219,12 @@ impl Exporter {
         self.look(|live| live.snapshot.as_ref()?.sources.get(source)?.points.newest)
     }
 
+    /// The same, and when the source was first seen: of one reading.
+    pub fn newest_point_and_creation(&self, source: &str) -> (Option<DateTime<Utc>>, Option<DateTime<Utc>>) {
+        let of = |live: &Live| live.snapshot.as_ref()?.sources.get(source).map(|it| (it.points.newest, it.created));
+        self.look(of).unwrap_or_default()
+    }
+
     /// Everything at this moment. Errors: the ledger was never read.
     pub fn view(&self) -> Result<View> {
         self.edition().map(|(view, _)| view)

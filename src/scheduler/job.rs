@@ -68,6 +68,8 @@ pub struct JobHistory {
 pub struct Promise {
     /// As-of time of the newest recovery point.
     pub newest: Option<DateTime<Utc>>,
+    /// When the source was first seen: its first recovery point is promised within the RPO from then.
+    pub created: Option<DateTime<Utc>>,
     /// Its largest age that was promised.
     pub rpo: Duration,
 }

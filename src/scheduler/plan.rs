@@ -7,7 +7,7 @@
 //! - What never had a result does not wait for its time: the first full backup is due as soon as a source without a
 //!   recovery point is seen, the first drill as soon as there is a recovery point, and not before.
 //! - A drill does not begin while a backup of its source is ready. Of several backups the one whose RPO ends first goes
-//!   first, of several drills the one that has waited longest.
+//!   first (of a new source it ends one RPO after it was first seen), of several drills the one that has waited longest.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -147,8 +147,10 @@ impl Plan {
 /// A job that could begin.
 struct Candidate {
     job: Job,
-    due: DateTime<Utc>,
-    /// When the promised RPO ends; none where there is nothing to lose any more, or where it is no backup.
+    /// Since when it could begin: what failed waits anew after its pause.
+    ready: DateTime<Utc>,
+    /// When the promised RPO ends, counted from the newest recovery point or, before the first, from when the source was
+    /// first seen; none where it is no backup.
     deadline: Option<DateTime<Utc>>,
     /// Waiting much longer breaks the promise.
     is_urgent: bool,
@@ -156,22 +158,25 @@ struct Candidate {
 
 impl Candidate {
     fn new(job: &Job, entry: &Entry, promise: Option<Promise>, now: DateTime<Utc>) -> Self {
-        let due = entry.waiting.as_ref().map_or(now, |waiting| waiting.due);
+        let ready = entry.waiting.as_ref().map_or(now, |waiting| waiting.not_before);
         let promise = promise.filter(|_| job.work.is_backup());
         let delta = |duration: Duration| TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX);
-        let deadline = promise.and_then(|promise| promise.newest?.checked_add_signed(delta(promise.rpo)));
+        let deadline = promise.and_then(|promise| {
+            // What the ledger has not heard of yet is new.
+            promise.newest.or(promise.created).unwrap_or(now).checked_add_signed(delta(promise.rpo))
+        });
         let is_urgent = promise.is_some_and(|promise| {
             // Half again as long as the last time, and some room: a tenth of the RPO, half a minute at least.
             let needed = entry.duration.unwrap_or_default().mul_f64(1.5);
             let room = (promise.rpo / 10).max(Duration::from_secs(30));
-            deadline.is_none_or(|deadline| now + delta(needed + room) >= deadline)
+            deadline.is_some_and(|deadline| now + delta(needed + room) >= deadline)
         });
-        Self { job: job.clone(), due, deadline, is_urgent }
+        Self { job: job.clone(), ready, deadline, is_urgent }
     }
 
-    /// Backups before drills; what has no recovery point at all first, then by the end of the RPO, then by time waited.
-    fn rank(&self) -> (Reverse<bool>, Option<DateTime<Utc>>, DateTime<Utc>, Job) {
-        (Reverse(self.job.work.is_backup()), self.deadline, self.due, self.job.clone())
+    /// Backups before drills, then by the end of the RPO (one that never ends is last), then by time waited.
+    fn rank(&self) -> (Reverse<bool>, bool, Option<DateTime<Utc>>, DateTime<Utc>, Job) {
+        (Reverse(self.job.work.is_backup()), self.deadline.is_none(), self.deadline, self.ready, self.job.clone())
     }
 }
 

@@ -36,7 +36,7 @@ fn plan(specs: Vec<JobSpec>, now: &str, history: impl Fn(&Job) -> JobHistory) ->
 /// A promise that is in no danger.
 #[allow(clippy::unnecessary_wraps)] // as the plan asks for it
 fn calm(_: &str) -> Option<Promise> {
-    Some(Promise { newest: Some(at("00:00:00")), rpo: Duration::from_hours(1000) })
+    Some(Promise { newest: Some(at("00:00:00")), created: None, rpo: Duration::from_hours(1000) })
 }
 
 fn starts(steps: &[Step]) -> Vec<String> {
@@ -278,7 +278,7 @@ fn a_drill_never_delays_a_backup_past_its_rpo() {
     let specs = vec![spec("a", Work::IncrementalBackup, "*/15 * * * *"), spec("a", Work::Drill, "1 2 * * *")];
     let history = |_: &Job| JobHistory { duration: Some(Duration::from_mins(1)), ..begun("02:00:30") };
     let mut plan = plan(specs, "02:00:40", history);
-    let promise = |_: &str| Some(Promise { newest: Some(at("02:00:00")), rpo: Duration::from_mins(30) });
+    let promise = |_: &str| Some(Promise { newest: Some(at("02:00:00")), created: None, rpo: Duration::from_mins(30) });
     assert_eq!(starts(&plan.tick(at("02:01:00"), promise)), ["drill of a #1"]);
     assert_eq!(starts(&plan.tick(at("02:15:00"), promise)), [""; 0], "there is time to wait for the drill");
     // It takes 1.5 × 1 min, and 3 min are kept as room: 02:30 − 4.5 min.
@@ -294,7 +294,7 @@ fn an_incremental_whose_rpo_is_at_stake_may_exceed_the_limit_and_no_full_may() {
     let mut plan = plan(specs, "01:59:00", |_| begun("00:00:00"));
     let promise = |source: &str| {
         let newest = if source.starts_with("big") { "02:00:00" } else { "00:00:00" };
-        Some(Promise { newest: Some(at(newest)), rpo: Duration::from_hours(1) })
+        Some(Promise { newest: Some(at(newest)), created: None, rpo: Duration::from_hours(1) })
     };
     assert_eq!(starts(&plan.tick(at("02:00:00"), promise)).len(), 2);
     let beyond = starts(&plan.tick(at("02:05:00"), promise));
@@ -309,11 +309,30 @@ fn of_two_backups_the_one_whose_rpo_ends_first_goes_first() {
         let hours = match source {
             "a" => 9,
             "b" => 7,
-            _ => return Some(Promise { newest: None, rpo: Duration::from_hours(24) }),
+            // New: promised within a day of when it was first seen.
+            _ => return Some(Promise { newest: None, created: Some(at("01:00:00")), rpo: Duration::from_hours(24) }),
         };
-        Some(Promise { newest: Some(at("00:00:00")), rpo: Duration::from_hours(hours) })
+        Some(Promise { newest: Some(at("00:00:00")), created: None, rpo: Duration::from_hours(hours) })
     };
-    assert_eq!(starts(&plan.tick(at("02:00:00"), promise)), ["full backup of c #1", "full backup of b #1"]);
+    assert_eq!(starts(&plan.tick(at("02:00:00"), promise)), ["full backup of b #1", "full backup of a #1"]);
+}
+
+#[test]
+fn new_sources_do_not_come_before_one_whose_rpo_ends_sooner() {
+    let mut specs: Vec<JobSpec> = (0..20).map(|n| spec(&format!("new{n:02}"), Work::FullBackup, "0 2 * * *")).collect();
+    specs.push(spec("old", Work::FullBackup, "5 12 * * *"));
+    let history = |job: &Job| if job.source == "old" { begun("11:15:00") } else { first(job) };
+    let mut plan = plan(specs, "12:00:00", history);
+    let promise = |source: &str| {
+        let (newest, hours) = if source == "old" { (Some(at("11:15:00")), 1) } else { (None, 24) };
+        Some(Promise { newest, created: Some(at("11:15:00")), rpo: Duration::from_hours(hours) })
+    };
+    assert_eq!(starts(&plan.tick(at("12:00:00"), promise)), ["full backup of new00 #1", "full backup of new01 #1"]);
+    plan.ended(&Job::new("new00", Work::FullBackup), Ended::Again, at("12:05:00"));
+    // It has ten minutes left, eighteen others wait for longer.
+    assert_eq!(starts(&plan.tick(at("12:05:00"), promise)), ["full backup of old #1"]);
+    plan.ended(&Job::new("new01", Work::FullBackup), Ended::Done, at("12:06:00"));
+    assert_eq!(starts(&plan.tick(at("12:06:00"), promise)), ["full backup of new02 #1"], "a failed one comes last");
 }
 
 #[test]
@@ -408,7 +427,7 @@ fn first(_: &Job) -> JobHistory {
 }
 
 fn point(newest: Option<DateTime<Utc>>) -> impl Fn(&str) -> Option<Promise> {
-    move |_: &str| Some(Promise { newest, rpo: Duration::from_hours(24) })
+    move |_: &str| Some(Promise { newest, created: None, rpo: Duration::from_hours(24) })
 }
 
 #[test]

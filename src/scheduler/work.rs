@@ -83,7 +83,8 @@ impl Workplace for AppWork {
 
     fn promise(&self, source: &str) -> Option<Promise> {
         let rpo = self.app().config.sources.get(source)?.objectives.rpo;
-        Some(Promise { newest: self.exporter.newest_point(source), rpo })
+        let (newest, created) = self.exporter.newest_point_and_creation(source);
+        Some(Promise { newest, created, rpo })
     }
 
     fn perform(&self, start: &Start, context: &RunContext) -> Ended {

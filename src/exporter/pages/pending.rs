@@ -17,7 +17,7 @@ pub(super) fn badge(view: &View, status: &SourceStatus) -> Markup {
 
 fn in_words(view: &View, status: &SourceStatus) -> Option<String> {
     let latest = *status.pending.values().min()?;
-    let (name, operation, work) = if status.measured.recovery_points == 0 {
+    let (name, operation, work) = if status.awaits_backup() {
         ("backup", Operation::Backup, Work::FullBackup)
     } else {
         ("drill", Operation::Drill, Work::Drill)

@@ -93,7 +93,10 @@ impl Soak {
         }
         let objectives: BTreeMap<String, Duration> =
             self.config.sources.values().map(|source| (source.name.clone(), source.objectives.rpo)).collect();
-        let promise = |name: &str| Some(Promise { newest: exporter.newest_point(name), rpo: objectives[name] });
+        let promise = |name: &str| {
+            let (newest, created) = exporter.newest_point_and_creation(name);
+            Some(Promise { newest, created, rpo: objectives[name] })
+        };
         let steps = self.plan.tick(now, promise);
         for (job, awaited) in &mut self.awaited {
             awaited.look(now, exporter.newest_point(&job.source).is_some());

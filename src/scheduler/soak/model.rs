@@ -293,7 +293,7 @@ impl Model {
             put(name, "", 0.0);
         }
         // Of backups that leave nothing out.
-        for kind in ["table", "view", "other"] {
+        for kind in [r#"kind="table""#, r#"kind="view""#, r#"kind="other""#] {
             put("left_out_objects", kind, 0.0);
         }
         let newest = points.iter().max_by_key(|point| by_time(point));
