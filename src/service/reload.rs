@@ -3,6 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -13,13 +14,16 @@ use crate::config;
 use crate::error::{OrFailed, Result};
 use crate::exporter::refresh::Exporter;
 use crate::exporter::service_state::Reload;
-use crate::operations::know;
+use crate::operations::{know, look_at_repository};
 use crate::run_context::Cancel;
 use crate::scheduler::{AppWork, Bell, take_over};
 use crate::systemd::Notifier;
 
 /// How often the file is looked at. It is read when it looks the same twice: an editor may still be writing it.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How long a reload waits for what repositories have of new sources.
+const LONGEST_FIRST_LOOK: Duration = Duration::from_secs(10);
 
 /// A configuration file, and what it looked like before it was read: what changes from then on is noticed.
 #[derive(Debug)]
@@ -116,8 +120,10 @@ impl Configuration {
                 if app.config.web.listen_addresses != before.config.web.listen_addresses {
                     tracing::warn!("`web.listen_addresses` changed: that takes a restart");
                 }
+                let app = Arc::new(app);
+                look_at_new(&app, &before);
                 self.exporter.set_config(Arc::new(app.config.clone()));
-                self.work.replace(Arc::new(app));
+                self.work.replace(app);
                 self.bell.reconfigured();
                 // A source that is new here may have recovery points, and one that moved has others.
                 self.nudge.look_soon();
@@ -133,6 +139,29 @@ impl Configuration {
         self.exporter.update_service(|service| service.last_reload = Some(Reload { at, error }));
         self.notifier.ready();
     }
+}
+
+/// A source that is new here may have recovery points, and then its first backup was long ago: the plan must know that. A
+/// repository that does not answer in time is looked at later.
+fn look_at_new(app: &Arc<App>, before: &App) {
+    let is_new = |name: &&String| {
+        let old = before.config.sources.get(*name);
+        old.is_none_or(|old| old.repository != app.config.sources[*name].repository)
+    };
+    let new: Vec<String> = app.config.sources.keys().filter(is_new).cloned().collect();
+    if new.is_empty() {
+        return;
+    }
+    let (looked, first_look) = channel();
+    let app = app.clone();
+    std::thread::spawn(move || {
+        for name in new {
+            // What is wrong with the repository is said by the look that follows.
+            let _ = app.source(&name).and_then(|source| look_at_repository(&app, &source));
+        }
+        let _ = looked.send(());
+    });
+    let _ = first_look.recv_timeout(LONGEST_FIRST_LOOK);
 }
 
 /// What is asked for and promised from now on is in the ledger before anything is done by it: the past is judged by what was

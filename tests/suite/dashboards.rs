@@ -83,7 +83,7 @@ fn the_dashboards_keep_to_the_schema_of_grafanas_model_and_a_misspelt_key_does_n
         ("/panels/0/fieldConfig/defaults", "unit", json!("secs")),
         ("/panels/0/targets/0", "expression", json!("up")),
         ("/templating/list/1", "refresh", json!(1)),
-        ("/panels/6/fieldConfig/overrides/0/properties/0", "id", json!("custom.with")),
+        ("/panels/7/fieldConfig/overrides/0/properties/0", "id", json!("custom.with")),
     ] {
         let mut dashboard = model::load("fleet");
         dashboard.pointer_mut(pointer).unwrap_or_else(|| panic!("nothing at {pointer}"))[key] = value;

@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
+use crate::files;
 use crate::network::free_port;
 use crate::serving::{Service, TLS, get, secured};
-use crate::support::{Running, wait_for};
+use crate::support::{Running, World, wait_for};
 
 pub fn of_debian_12() -> PathBuf {
     "/usr/bin/prometheus".into()
@@ -96,9 +97,19 @@ fn eavesdrop(server: &str) -> (String, Arc<Mutex<Vec<u8>>>) {
     (address, heard)
 }
 
+/// A world with something to back up, which begins at once.
+fn busy(world: World) -> World {
+    fs::create_dir(world.path("tree")).unwrap();
+    fs::write(world.path("tree/file"), "content").unwrap();
+    let text = fs::read_to_string(world.path("config.toml")).unwrap();
+    fs::write(world.path("config.toml"), text.replace("{ drill = \"0 2 * * *\" }", "{ full = \"0 2 * * *\" }"))
+        .unwrap();
+    world
+}
+
 fn scrapes_without_a_complaint(program: &Path, version: &str) {
-    let plain = Service::with_web("");
-    let world = secured();
+    let plain = Service::start_in(busy(files::world("", "")), "");
+    let world = busy(secured());
     let ca = world.path("tls/ca.pem").display().to_string();
     let hash = bcrypt::hash("s3cret", 5).unwrap();
     let web = format!("{TLS}  min_version: TLS13\nbasic_auth_users: {{ prometheus: {hash} }}\n");
