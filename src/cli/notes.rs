@@ -67,7 +67,7 @@ mod tests {
         let shown = fold(&notes, &now, &known, &notes[1..2]);
         assert_eq!(
             shown,
-            ["table d.t is NOT in the backup: broken", "new", "1 as in the run before (--notes shows it)"]
+            ["table d.t is NOT in the backup: broken", "new", "1 note unchanged since the last run (--notes lists it)"]
         );
     }
 }
