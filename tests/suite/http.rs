@@ -153,7 +153,7 @@ fn ten_thousand_malformed_slow_and_huge_requests_leave_it_serving_and_its_memory
     let tls = Service::start_in(secured(), TLS);
     let healthy = || get(&plain.address, "/-/healthy").is_ok_and(|answer| answer.starts_with("HTTP/1.0 200"));
     assert!(healthy() && https_answers(&tls));
-    let before = [&plain, &tls].map(|service| (service.memory("VmRSS:"), service.descriptors()));
+    let before = [&plain, &tls].map(|service| (service.memory("VmRSS:"), service.sockets()));
 
     let addresses = (plain.address.parse().unwrap(), tls.address.parse().unwrap());
     let start = Instant::now();
@@ -168,8 +168,8 @@ fn ten_thousand_malformed_slow_and_huge_requests_leave_it_serving_and_its_memory
     assert!(get(&plain.address, "/metrics").unwrap().contains("backup_sla_source_info{source=\"ansible\""));
 
     drop(silent);
-    for (service, (memory, descriptors)) in [&plain, &tls].into_iter().zip(before) {
-        wait_for("the connections to be gone", || (service.descriptors() <= descriptors).then_some(()));
+    for (service, (memory, sockets)) in [&plain, &tls].into_iter().zip(before) {
+        wait_for("the connections to be gone", || (service.sockets() <= sockets).then_some(()));
         let now = service.memory("VmRSS:");
         println!("{}: {memory} KiB before, {now} KiB after, peak {} KiB", service.url, service.memory("VmHWM:"));
         assert!(service.memory("VmHWM:") < memory + GROWTH, "{} grew from {memory} KiB", service.url);

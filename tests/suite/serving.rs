@@ -86,9 +86,11 @@ impl<W: Borrow<World>> Service<W> {
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
-    /// File descriptors it has open.
-    pub fn descriptors(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.process.0.id())).unwrap().count()
+    /// Sockets it has open.
+    pub fn sockets(&self) -> usize {
+        let all = fs::read_dir(format!("/proc/{}/fd", self.process.0.id())).unwrap();
+        let targets = all.filter_map(|descriptor| fs::read_link(descriptor.ok()?.path()).ok());
+        targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
     }
 
     /// What it has logged.
