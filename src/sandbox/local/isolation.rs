@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use rustix::process::{getegid, geteuid};
 
@@ -16,6 +16,7 @@ use super::namespace;
 use super::view::View;
 use super::workspace::Workspace;
 use crate::error::{Error, Result};
+use crate::process;
 
 /// What to do where less than everything is possible.
 const MORE: &str =
@@ -128,7 +129,7 @@ fn without_powers(account: Option<&Account>, capabilities: bool) -> Vec<OsString
 }
 
 fn runs(before: &[OsString], program: &[&str]) -> bool {
-    let mut trial = Command::new(&before[0]);
+    let mut trial = process::command(&before[0]);
     trial
         .args(&before[1..])
         .args(program)
