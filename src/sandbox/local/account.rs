@@ -2,6 +2,7 @@
 //! executes whatever a restored dump tells it to.
 
 use std::fs;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -9,22 +10,61 @@ use rustix::process::geteuid;
 
 use crate::error::{Error, OrFailed, Result};
 
+/// Where ids of instances are taken from: nobody gives these to people, services or containers (systemd's table of user
+/// ids has the range as unused).
+const RANGE: RangeInclusive<u32> = 0x7000_0000..=0x77FF_FFFF;
+/// What an instance's account is called in its own view of the host.
+const NAME: &str = "sandbox";
+
 /// An unprivileged account of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Account {
     pub(super) name: String,
     pub(super) uid: u32,
     pub(super) gid: u32,
+    /// Of one instance: no other process and no file of this host belongs to it.
+    pub(super) own: bool,
 }
 
 impl Account {
-    /// The first of `candidates` that this machine has: none (our own) unless we are root.
-    pub(super) fn first_of(candidates: &[&str]) -> Result<Option<Self>> {
+    /// The account of a new instance: none (our own) unless we are root. One of its own wherever the kernel knows such ids
+    /// and `program` can be reached by it; else the first of `candidates` that this machine has.
+    pub(super) fn of_new_instance(candidates: &[&str], program: &Path) -> Result<Option<Self>> {
         if !geteuid().is_root() {
             return Ok(None);
         }
+        let own = Self::own();
+        let (known, reaches) = (own.is_known(), own.reaches(program));
+        if known && reaches {
+            return Ok(Some(own));
+        }
+        match Self::first_of(candidates) {
+            // It cannot help: what is wrong is said of the one that was meant.
+            Ok(named) if known && !named.reaches(program) => Ok(Some(own)),
+            Err(_) if known => Ok(Some(own)),
+            named => named.map(Some),
+        }
+    }
+
+    /// Of 134 million ids a random one: two instances at a time do not meet, whoever made them.
+    fn own() -> Self {
+        let id = RANGE.start() | (rand::random::<u32>() & (RANGE.end() - RANGE.start()));
+        Self { name: NAME.to_owned(), uid: id, gid: id, own: true }
+    }
+
+    /// Whether the kernel lets us become it: a container may have been given few ids.
+    fn is_known(&self) -> bool {
+        let is_in = |file: &str, id: u32| fs::read_to_string(file).is_ok_and(|map| is_mapped(&map, id));
+        is_in("/proc/self/uid_map", self.uid) && is_in("/proc/self/gid_map", self.gid)
+    }
+
+    fn reaches(&self, program: &Path) -> bool {
+        program.canonicalize().is_ok_and(|real| real.parent().is_some_and(|directory| self.may_traverse(directory)))
+    }
+
+    fn first_of(candidates: &[&str]) -> Result<Self> {
         let passwd = fs::read_to_string("/etc/passwd").or_inconclusive("read /etc/passwd")?;
-        candidates.iter().find_map(|name| Self::parse(&passwd, name)).map(Some).ok_or_else(|| {
+        candidates.iter().find_map(|name| Self::parse(&passwd, name)).ok_or_else(|| {
             let names = candidates.join("` or `");
             Error::inconclusive(format!("choose an account for the sandbox: there is no `{names}`")).hint(
                 "as root the test server runs as an unprivileged user: create one of them, or run as another user",
@@ -36,7 +76,12 @@ impl Account {
         let fields: Vec<&str> = passwd.lines().map(|line| line.split(':').collect()).find(
             |fields: &Vec<&str>| matches!(fields.as_slice(), [first, _, uid, ..] if *first == name && *uid != "0"),
         )?;
-        Some(Self { name: name.to_owned(), uid: fields.get(2)?.parse().ok()?, gid: fields.get(3)?.parse().ok()? })
+        Some(Self {
+            name: name.to_owned(),
+            uid: fields.get(2)?.parse().ok()?,
+            gid: fields.get(3)?.parse().ok()?,
+            own: false,
+        })
     }
 
     /// Whether the mode bits let this account pass through `directory` and everything above it. `directory` must be
@@ -53,6 +98,14 @@ impl Account {
             })
         })
     }
+}
+
+/// Whether a map of a user namespace (first id inside, first id outside, count) has `id`.
+fn is_mapped(map: &str, id: u32) -> bool {
+    map.lines().any(|line| {
+        let fields: Vec<u64> = line.split_whitespace().filter_map(|field| field.parse().ok()).collect();
+        matches!(fields[..], [first, _, count] if (first..first + count).contains(&u64::from(id)))
+    })
 }
 
 #[cfg(test)]
@@ -72,12 +125,22 @@ mod tests {
     }
 
     #[test]
+    fn an_instances_own_account_is_in_the_range_and_differs_from_another_ones() {
+        let (one, other) = (Account::own(), Account::own());
+        assert!(RANGE.contains(&one.uid) && one.uid == one.gid && one.own);
+        assert_ne!(one, other);
+        assert!(is_mapped("         0          0 4294967295\n", one.uid));
+        assert!(!is_mapped("         0     100000      65536\n     65536     200000      10\n", one.uid));
+        assert!(is_mapped("0 1 2\n7 9 1\n", 7) && !is_mapped("0 1 2\n7 9 1\n", 8) && !is_mapped("", 0));
+    }
+
+    #[test]
     fn a_private_directory_on_the_way_bars_another_account() {
         let dir = tempfile::tempdir().unwrap();
         let inner = dir.path().canonicalize().unwrap().join("inner");
         fs::create_dir(&inner).unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
-        let stranger = Account { name: "stranger".to_owned(), uid: 4_000_000, gid: 4_000_000 };
+        let stranger = Account { name: "stranger".to_owned(), uid: 4_000_000, gid: 4_000_000, own: true };
         assert!(!stranger.may_traverse(&inner));
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o711)).unwrap();
         assert!(stranger.may_traverse(&inner));
