@@ -54,6 +54,7 @@ mod settings_walk;
 mod state_full;
 mod stock;
 mod stock_servers;
+mod stored_code;
 mod support;
 mod systemd;
 mod test_page;

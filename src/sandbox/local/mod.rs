@@ -129,6 +129,7 @@ impl LocalSandbox {
             std::fs::write(&path, text).or_inconclusive(format!("write {}", path.display()))?;
         }
         workspace.hand_over()?;
+        workspace.link(&spec.links)?;
         let limits = Limits { isolation, memory: Some(spec.memory), loopback, outside: spec.outside.clone() };
         let child = launch(&workspace, &spec.product, &spec.program, &spec.args, &limits)?;
         let bounds = Bounds { directory: workspace.directory().to_owned(), memory: spec.memory };
