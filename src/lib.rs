@@ -27,3 +27,4 @@ pub mod scheduler;
 pub mod service;
 pub mod status;
 pub mod systemd;
+mod unprivileged;

@@ -2,17 +2,14 @@
 //! executes whatever a restored dump tells it to.
 
 use std::fs;
-use std::ops::RangeInclusive;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::process::geteuid;
 
 use crate::error::{Error, OrFailed, Result};
+use crate::unprivileged::fresh_id;
 
-/// Where ids of instances are taken from: nobody gives these to people, services or containers (systemd's table of user
-/// ids has the range as unused).
-const RANGE: RangeInclusive<u32> = 0x7000_0000..=0x77FF_FFFF;
 /// What an instance's account is called in its own view of the host.
 const NAME: &str = "sandbox";
 
@@ -33,29 +30,17 @@ impl Account {
         if !geteuid().is_root() {
             return Ok(None);
         }
-        let own = Self::own();
-        let (known, reaches) = (own.is_known(), own.reaches(program));
-        if known && reaches {
-            return Ok(Some(own));
+        let own = fresh_id().map(|id| Self { name: NAME.to_owned(), uid: id, gid: id, own: true });
+        let known = own.is_some();
+        if let Some(own) = own.as_ref().filter(|own| own.reaches(program)) {
+            return Ok(Some(own.clone()));
         }
         match Self::first_of(candidates) {
             // It cannot help: what is wrong is said of the one that was meant.
-            Ok(named) if known && !named.reaches(program) => Ok(Some(own)),
-            Err(_) if known => Ok(Some(own)),
+            Ok(named) if known && !named.reaches(program) => Ok(own),
+            Err(_) if known => Ok(own),
             named => named.map(Some),
         }
-    }
-
-    /// Of 134 million ids a random one: two instances at a time do not meet, whoever made them.
-    fn own() -> Self {
-        let id = RANGE.start() | (rand::random::<u32>() & (RANGE.end() - RANGE.start()));
-        Self { name: NAME.to_owned(), uid: id, gid: id, own: true }
-    }
-
-    /// Whether the kernel lets us become it: a container may have been given few ids.
-    fn is_known(&self) -> bool {
-        let is_in = |file: &str, id: u32| fs::read_to_string(file).is_ok_and(|map| is_mapped(&map, id));
-        is_in("/proc/self/uid_map", self.uid) && is_in("/proc/self/gid_map", self.gid)
     }
 
     fn reaches(&self, program: &Path) -> bool {
@@ -100,14 +85,6 @@ impl Account {
     }
 }
 
-/// Whether a map of a user namespace (first id inside, first id outside, count) has `id`.
-fn is_mapped(map: &str, id: u32) -> bool {
-    map.lines().any(|line| {
-        let fields: Vec<u64> = line.split_whitespace().filter_map(|field| field.parse().ok()).collect();
-        matches!(fields[..], [first, _, count] if (first..first + count).contains(&u64::from(id)))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,16 +99,6 @@ mod tests {
         assert_eq!((nobody.uid, nobody.gid), (65534, 65533));
         assert_eq!(Account::parse(PASSWD, "mysql"), None);
         assert_eq!(Account::parse(PASSWD, "evil"), None);
-    }
-
-    #[test]
-    fn an_instances_own_account_is_in_the_range_and_differs_from_another_ones() {
-        let (one, other) = (Account::own(), Account::own());
-        assert!(RANGE.contains(&one.uid) && one.uid == one.gid && one.own);
-        assert_ne!(one, other);
-        assert!(is_mapped("         0          0 4294967295\n", one.uid));
-        assert!(!is_mapped("         0     100000      65536\n     65536     200000      10\n", one.uid));
-        assert!(is_mapped("0 1 2\n7 9 1\n", 7) && !is_mapped("0 1 2\n7 9 1\n", 8) && !is_mapped("", 0));
     }
 
     #[test]
