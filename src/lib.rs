@@ -14,6 +14,7 @@ pub mod domain;
 pub mod engine;
 pub mod error;
 pub mod exporter;
+mod foreign;
 pub mod host;
 pub mod ledger;
 pub mod logging;

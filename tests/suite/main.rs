@@ -57,6 +57,7 @@ mod stock_servers;
 mod stored_code;
 mod support;
 mod systemd;
+mod terminals;
 mod test_page;
 mod umask;
 mod uncarried;
