@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 use crate::error::Error;
+use crate::foreign;
 
 /// A filter of `tracing` (`warn,backup_sla::engine=trace`), for whoever looks for something in particular.
 const FILTER_VARIABLE: &str = "BACKUP_SLA_LOG";
@@ -67,7 +68,8 @@ pub fn start(options: LogOptions, usual: Level) {
     let (filter, fault) = filter(options.level, usual, std::env::var(FILTER_VARIABLE).ok().as_deref());
     let format = *FORMAT.get_or_init(|| options.format);
     let stderr = std::io::stderr;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_target(false);
+    let writer = move || foreign::LogLines { out: stderr(), json: format == Format::Json };
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);
     match format {
         // Which library said it is a field there, and no noise.
         Format::Json => {
@@ -91,9 +93,9 @@ pub fn report(error: &Error) {
         tracing::error!(hint = error.hint_text(), "{error}");
         return;
     }
-    eprintln!("error: {error}");
+    eprintln!("error: {}", foreign::lines(&error.to_string()));
     if let Some(hint) = error.hint_text() {
-        eprintln!("hint: {hint}");
+        eprintln!("hint: {}", foreign::lines(hint));
     }
 }
 

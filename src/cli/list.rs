@@ -89,7 +89,7 @@ fn print(lines: &[Line], zone: Tz) -> Result<()> {
         row.push(line.verified_at.map_or("never".to_owned(), output::time));
         table.add_row(row);
     }
-    output::line(&table.to_string())?;
+    output::text(&table.to_string())?;
     for line in lines {
         line.left_out.iter().try_for_each(|said| output::line(&format!("{} {}: {said}", line.source, line.id)))?;
     }

@@ -8,24 +8,30 @@ use comfy_table::{Table, presets};
 use serde::Serialize;
 
 use crate::error::{Error, OrFailed, Result};
+use crate::foreign;
 
 /// Print one JSON object on a line of its own.
 pub fn json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string(value).or_failed("write JSON")?;
-    line(&text)
+    print(&foreign::json(&text))
 }
 
-/// Print a line to standard output; a reader that went away is not an error worth a panic.
+/// Print a line to standard output. Whatever others put into it, it stays one.
 pub fn line(text: &str) -> Result<()> {
+    print(&foreign::one_line(text))
+}
+
+/// A reader that went away is not an error worth a panic.
+fn print(text: &str) -> Result<()> {
     match writeln!(std::io::stdout(), "{text}") {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         result => result.or_failed("write to standard output"),
     }
 }
 
-/// Print text that ends with its own newline.
+/// Print text of several lines.
 pub fn text(text: &str) -> Result<()> {
-    line(text.strip_suffix('\n').unwrap_or(text))
+    print(&foreign::lines(text.strip_suffix('\n').unwrap_or(text)))
 }
 
 /// Say what went wrong and what to try.

@@ -214,7 +214,7 @@ fn print(lines: &[SourceStatus], zone: Tz) -> Result<()> {
             table.add_row([source, objective.to_owned(), promised, measured, judged.to_owned()]);
         }
     }
-    output::line(&table.to_string())?;
+    output::text(&table.to_string())?;
     for line in lines {
         if let Some(pending) = pending_in_words(line, zone) {
             output::line(&pending)?;

@@ -7,13 +7,14 @@ use super::markdown::{
 };
 use super::{DrillReport, SlaReport, SourceReport, evidence_line};
 use crate::exporter::pages::words::{count, counted, duration, percent, rfc3339, size};
+use crate::foreign;
 
 const STYLE: &str = include_str!("style.css");
 
 /// All of it.
 pub fn render(report: &SlaReport) -> String {
     let heading = format!("Backup SLA report {}", report.month);
-    html! {
+    let page = html! {
         (DOCTYPE)
         html lang="en" {
             head {
@@ -42,8 +43,9 @@ pub fn render(report: &SlaReport) -> String {
                 }
             }
         }
-    }
-    .into_string()
+    };
+    let page = page.into_string();
+    foreign::html(page)
 }
 
 fn color(report: &SlaReport) -> &'static str {

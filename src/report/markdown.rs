@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Absence, DrillReport, Evidence, ObjectiveReport, Promised, SlaReport, SourceReport, evidence_line};
 use crate::exporter::pages::words::{count, counted, duration, percent, rfc3339, size};
+use crate::foreign::is_obeyed;
 use crate::ledger::TestPage;
 
 /// All of it.
@@ -359,7 +360,7 @@ fn text(said: &str) -> String {
             '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '#' | '!' => out.extend(['\\', c]),
             '<' => out.push_str("&lt;"),
             '&' => out.push_str("&amp;"),
-            c if c.is_whitespace() || c.is_control() => out.push(' '),
+            c if c.is_whitespace() || is_obeyed(c) => out.push(' '),
             c => out.push(c),
         }
     }

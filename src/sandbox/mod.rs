@@ -58,6 +58,8 @@ pub struct ServerSpec {
     pub memory: u64,
     /// Small files to put into `{dir}` before the start: name and text.
     pub files: Vec<(String, String)>,
+    /// Symbolic links to put into `{dir}`, in directories that the server itself cannot change: name and where each leads.
+    pub links: Vec<(String, PathBuf)>,
     /// Accounts of this machine to run as where we are root, best first.
     pub accounts: &'static [&'static str],
     /// Account of the server to connect as.

@@ -36,7 +36,8 @@ fn is_page(path: &Path) -> bool {
 
 /// Pages of the repository that users read.
 fn pages() -> Vec<PathBuf> {
-    let mut pages = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "alerts/README.md"].map(PathBuf::from).to_vec();
+    let mut pages =
+        ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "SECURITY.md", "alerts/README.md"].map(PathBuf::from).to_vec();
     let of_docs = files(&repository().join("docs")).into_iter().filter(|path| is_page(path));
     pages.extend(of_docs.map(|path| path.strip_prefix(repository()).unwrap().to_owned()));
     assert!(pages.len() > 40, "{pages:?}");

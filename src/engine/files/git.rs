@@ -1,5 +1,7 @@
-//! What is promised of git repositories: HEAD, branches, and, where it holds at the source, a clean `git fsck`. Git runs in a jail: a repository's own configuration can make it run any program.
+//! What is promised of git repositories: HEAD, branches, and, where it holds at the source, a clean `git fsck`. Git runs in a
+//! jail, and on a git directory ([`super::neutral`]) without what the repository tells it to do.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -8,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::borrowed::Lender;
 use super::exclude::Excludes;
 use super::jail::Jail;
+use super::neutral::{self, NeutralDirectory};
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{ObjectFacts, ObjectKind};
 use crate::error::{Error, Result};
@@ -74,13 +77,31 @@ pub struct Git<'j> {
     jail: &'j Jail,
     at: PathBuf,
     borrowed: OsString,
+    /// Made for the first question. Or why there is none.
+    neutral: OnceCell<Result<NeutralDirectory, String>>,
 }
+
+/// Settings of ours, whatever the version of git: no program is run, nothing is fetched, nothing of this host is looked up.
+const ENVIRONMENT: [&str; 11] = [
+    "GIT_ALLOW_PROTOCOL=",
+    "GIT_ASKPASS=false",
+    "GIT_ATTR_NOSYSTEM=1",
+    "GIT_CONFIG_GLOBAL=/dev/null",
+    "GIT_CONFIG_NOSYSTEM=1",
+    "GIT_NO_LAZY_FETCH=1",
+    "GIT_OPTIONAL_LOCKS=0",
+    "GIT_PAGER=cat",
+    "GIT_SSH_COMMAND=false",
+    "GIT_TERMINAL_PROMPT=0",
+    "SSH_ASKPASS=false",
+];
 
 impl<'j> Git<'j> {
     /// Look at the repository at `at`.
     pub fn new(jail: &'j Jail, at: &Path) -> Self {
         // The jail knows it by this path.
-        Self { jail, at: at.canonicalize().unwrap_or_else(|_| at.to_owned()), borrowed: OsString::new() }
+        let at = at.canonicalize().unwrap_or_else(|_| at.to_owned());
+        Self { jail, at, borrowed: OsString::new(), neutral: OnceCell::new() }
     }
 
     /// The same where it borrows objects that are in the directories `lenders` now, wherever it says that they are.
@@ -91,32 +112,51 @@ impl<'j> Git<'j> {
         self
     }
 
+    /// The git directory that git is shown, or why it cannot be made.
+    fn neutral(&self) -> Result<Result<&Path, String>> {
+        if self.neutral.get().is_none() {
+            let made = self.make_neutral()?;
+            return Ok(self.neutral.get_or_init(|| made).as_ref().map(NeutralDirectory::path).map_err(Clone::clone));
+        }
+        Ok(self
+            .neutral
+            .get()
+            .map_or(Err(String::new()), |made| made.as_ref().map(NeutralDirectory::path).map_err(Clone::clone)))
+    }
+
+    fn make_neutral(&self) -> Result<Result<NeutralDirectory, String>> {
+        let real = neutral::of(&self.at);
+        let file = real.join("config");
+        let mut settings = Vec::new();
+        if file.symlink_metadata().is_ok() {
+            // It works in no repository, so that it reads this file and nothing that is named in it.
+            let mut command = command(Path::new("/nonexistent"), &self.at, &OsString::new());
+            command.extend(["config", "--no-includes", "--list", "-z", "--file"].map(OsString::from));
+            command.push(file.into());
+            match self.run(&command, &[])? {
+                Ok(listed) => settings = listed,
+                Err(why) => return Ok(Err(why)),
+            }
+        }
+        Ok(NeutralDirectory::new(&real, &settings).map_err(|error| format!("read {}: {error}", real.display())))
+    }
+
     /// Standard output, or what git said instead.
     fn ask(&self, arguments: &[&str]) -> Result<Result<Vec<u8>, String>> {
-        let mut command: Vec<OsString> = Vec::new();
-        // Nothing of this host's own configuration, and no program that the repository names where that can be told.
-        let environment =
-            ["GIT_OPTIONAL_LOCKS=0", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_TERMINAL_PROMPT=0"];
-        command.push("env".into());
-        command.extend(environment.map(OsString::from));
-        if !self.borrowed.is_empty() {
-            let mut variable = OsString::from("GIT_ALTERNATE_OBJECT_DIRECTORIES=");
-            variable.push(&self.borrowed);
-            command.push(variable);
-        }
-        command.push("git".into());
-        for setting in
-            ["safe.directory=*", "core.fsmonitor=false", "core.hooksPath=/dev/null", "fsck.skipList=/dev/null"]
-        {
-            command.extend(["-c".into(), setting.into()]);
-        }
-        // Said outright: a damaged repository must not make git take one further up.
-        let (mut directory, mut tree) = (OsString::from("--git-dir="), OsString::from("--work-tree="));
-        directory.push(self.at.join(".git"));
-        tree.push(&self.at);
-        command.extend([directory, tree]);
+        let directory = match self.neutral()? {
+            Ok(directory) => directory,
+            Err(why) => return Ok(Err(why)),
+        };
+        let mut command = command(directory, &self.at, &self.borrowed);
         command.extend(arguments.iter().map(OsString::from));
-        let ended = self.jail.run(&self.at, &command, true)?;
+        let said = self.run(&command, &[directory.to_owned()])?;
+        // What it says is about the real one.
+        let shown = directory.display().to_string();
+        Ok(said.map_err(|why| why.replace(&shown, &neutral::of(&self.at).display().to_string())))
+    }
+
+    fn run(&self, command: &[OsString], more: &[PathBuf]) -> Result<Result<Vec<u8>, String>> {
+        let ended = self.jail.run(&self.at, command, more, true)?;
         if ended.is_good() {
             return Ok(Ok(ended.output));
         }
@@ -153,7 +193,13 @@ impl<'j> Git<'j> {
             Err(why) => (format!("unreadable: {why}"), String::new()),
         };
         let branches = pairs.lines().filter_map(|line| line.split_once(' '));
-        let status = match self.ask(&["status", "--porcelain=v1", "-z", "--untracked-files=normal"])? {
+        let status = match self.ask(&[
+            "status",
+            "--porcelain=v1",
+            "-z",
+            "--untracked-files=normal",
+            "--ignore-submodules=all",
+        ])? {
             Ok(output) if output.is_empty() => "clean".to_owned(),
             Ok(output) => {
                 let changes = output.split(|byte| *byte == 0).count() - 1;
@@ -169,6 +215,30 @@ impl<'j> Git<'j> {
     pub fn fsck(&self) -> Result<String> {
         Ok(self.ask(&["fsck", "--no-progress", "--no-dangling"])?.map_or_else(|why| why, |_| "clean".to_owned()))
     }
+}
+
+/// Git with our settings, for this git directory, work tree and what it borrows.
+fn command(directory: &Path, tree: &Path, borrowed: &OsStr) -> Vec<OsString> {
+    let mut command: Vec<OsString> = vec!["env".into()];
+    command.extend(ENVIRONMENT.map(OsString::from));
+    if !borrowed.is_empty() {
+        command.push(joined("GIT_ALTERNATE_OBJECT_DIRECTORIES=", borrowed));
+    }
+    // The directory of settings that all worktrees share is this one, too.
+    command.push(joined("GIT_COMMON_DIR=", directory.as_os_str()));
+    command.push("git".into());
+    for setting in ["safe.directory=*", "core.fsmonitor=false", "core.hooksPath=/dev/null", "fsck.skipList=/dev/null"] {
+        command.extend(["-c".into(), setting.into()]);
+    }
+    // Said outright: a damaged repository must not make git take one further up.
+    command.extend([joined("--git-dir=", directory.as_os_str()), joined("--work-tree=", tree.as_os_str())]);
+    command
+}
+
+fn joined(first: &str, second: &OsStr) -> OsString {
+    let mut word = OsString::from(first);
+    word.push(second);
+    word
 }
 
 impl State {

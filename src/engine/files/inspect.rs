@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::CString;
-use std::io::Read;
 use std::iter::Peekable;
 use std::path::Path;
 
@@ -11,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::entry::{DigestTree, Entry, Kind, is_at_or_below, order};
 use super::exclude::Excludes;
+use super::holes::Reader;
 use super::load::is_selected;
 use super::powers::Powers;
 use super::stored::IndexReader;
@@ -205,20 +205,17 @@ impl<P: Iterator<Item = Result<Entry>>, W: Iterator<Item = Step>> Comparing<'_, 
     }
 
     fn digest(&self, found: &Found) -> std::io::Result<Digest> {
-        let (mut file, mut hasher) = (found.open()?, Sha256::new());
-        let size = usize::try_from(found.entry.size).unwrap_or(usize::MAX);
-        let mut buffer = vec![0; size.clamp(1, 1 << 20)];
+        let (file, mut hasher) = (found.open()?, Sha256::new());
+        let mut reader = Reader::new(&file, found.entry.size);
         loop {
-            match file.read(&mut buffer) {
-                Ok(0) => return Ok(Digest(hasher.finalize().into())),
-                Ok(read) => {
-                    hasher.update(&buffer[..read]);
-                    self.context.progress.advance(read as u64);
-                    self.context.cancel.check().map_err(std::io::Error::other)?;
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+            // To its end, wherever that is now.
+            let piece = reader.next(u64::MAX)?;
+            if piece.is_empty() {
+                return Ok(Digest(hasher.finalize().into()));
             }
+            hasher.update(piece);
+            self.context.progress.advance(piece.len() as u64);
+            self.context.cancel.check().map_err(std::io::Error::other)?;
         }
     }
 

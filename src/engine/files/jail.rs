@@ -1,19 +1,24 @@
-//! Runs a command on a tree without letting it out: bubblewrap, no network, nothing writable but (where that is asked for)
-//! the tree, no environment, no sockets of this host's services, a time limit.
+//! Runs a command on a tree without letting it out: bubblewrap, a user that nobody else is, no network, nothing of this host
+//! but programs and the tree ([`super::shown`]), nothing writable but (where that is asked for) the tree, no environment, a
+//! time limit.
 
-use std::collections::BTreeSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
+use std::fs::Permissions;
 use std::io::Read;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tempfile::TempDir;
+
+use super::shown::{self, Shown};
 use crate::clock::{Clock, Stopwatch};
 use crate::error::{Error, OrFailed, Result};
 use crate::process::{OwnedChild, find_program};
 use crate::run_context::{Cancel, RunContext};
+use crate::unprivileged::fresh_id;
 
 /// How often the child is looked at.
 const LOOK: Duration = Duration::from_millis(20);
@@ -23,10 +28,10 @@ const ATTEMPTS: u32 = 3;
 const OUTPUT: u64 = 64 * 1024 * 1024;
 /// Most of its last words that are kept, in bytes.
 const TAIL: usize = 2000;
-/// Most room a command has for temporary files, in bytes.
-const SCRATCH: u64 = 512 * 1024 * 1024;
+/// An empty directory of its own.
+const HOME: &str = "/tmp/home";
 /// Where programs are looked for inside.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// How a command may treat the tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,10 +60,52 @@ pub struct Jail {
     how: Tree,
     hidden: Vec<PathBuf>,
     seen: Vec<PathBuf>,
+    somebody: Option<Somebody>,
     private_network: bool,
     limit: Duration,
     clock: Arc<dyn Clock>,
     cancel: Cancel,
+}
+
+/// Whoever commands run as, where we are root: a user that no process and no file of this host belongs to.
+struct Somebody {
+    id: u32,
+    /// The names that programs look up, with this one among them.
+    names: TempDir,
+}
+
+impl Somebody {
+    fn new() -> Result<Option<Self>> {
+        let Some(id) = fresh_id() else { return Ok(None) };
+        let what = "name the user of a jail";
+        let names = tempfile::Builder::new().prefix("backup-sla-jail-").tempdir().or_failed(what)?;
+        for (file, line) in
+            [("passwd", format!("jail:x:{id}:{id}::{HOME}:/bin/sh\n")), ("group", format!("jail:x:{id}:\n"))]
+        {
+            let text = std::fs::read_to_string(Path::new("/etc").join(file)).unwrap_or_default();
+            std::fs::write(names.path().join(file), text + &line).or_failed(what)?;
+            let open = Permissions::from_mode(0o644);
+            std::fs::set_permissions(names.path().join(file), open).or_failed(what)?;
+        }
+        Ok(Some(Self { id, names }))
+    }
+
+    fn instead(&self) -> Vec<(PathBuf, &'static str)> {
+        [("passwd", "/etc/passwd"), ("group", "/etc/group")]
+            .map(|(file, place)| (self.names.path().join(file), place))
+            .to_vec()
+    }
+
+    /// It reads what belongs to others in the tree, as we do. That power goes no further than the view. Without that bit
+    /// `access` would answer as if it had no such power, and programs that ask would not go on.
+    fn become_it(&self) -> Vec<OsString> {
+        let (id, keep) = (self.id, "-all,+dac_override");
+        let words =
+            ["setpriv".to_owned(), format!("--reuid={id}"), format!("--regid={id}"), "--clear-groups".to_owned()];
+        let limits = ["--inh-caps=", "--ambient-caps=", "--bounding-set="].map(|what| format!("{what}{keep}"));
+        let rest = ["--securebits=+no_setuid_fixup", "--no-new-privs", "--"].map(str::to_owned);
+        words.into_iter().chain(limits).chain(rest).map(OsString::from).collect()
+    }
 }
 
 /// How a command ended.
@@ -120,12 +167,13 @@ impl Jail {
             how,
             hidden: rules.hidden.to_vec(),
             seen: rules.seen.iter().filter(|place| place.is_dir()).cloned().collect(),
+            somebody: Somebody::new()?,
             private_network: true,
             limit,
             clock: clock.clone(),
             cancel: context.cancel.clone(),
         };
-        let attempt = |jail: &Self| jail.run(&tree, &["true".into()], false);
+        let attempt = |jail: &Self| jail.run(&tree, &["true".into()], &[], false);
         if attempt(&jail)?.is_good() {
             return Ok(jail);
         }
@@ -148,26 +196,58 @@ impl Jail {
         self.limit
     }
 
-    /// Run `command` in the directory `at`; its standard output is kept apart only where that is asked for.
-    pub fn run(&self, at: &Path, command: &[OsString], keep_output: bool) -> Result<Ended> {
-        let mut ended = self.try_once(at, command, keep_output)?;
+    /// Run `command` in the directory `at`, where it sees the places `more` too; its standard output is kept apart only where
+    /// that is asked for.
+    pub fn run(&self, at: &Path, command: &[OsString], more: &[PathBuf], keep_output: bool) -> Result<Ended> {
+        let mut ended = self.try_once(at, command, more, keep_output)?;
         for _ in 1..ATTEMPTS {
             if !ended.never_began() {
                 break;
             }
-            ended = self.try_once(at, command, keep_output)?;
+            ended = self.try_once(at, command, more, keep_output)?;
         }
         Ok(ended)
     }
 
-    fn try_once(&self, at: &Path, command: &[OsString], keep_output: bool) -> Result<Ended> {
+    /// Run a command that the operator wrote: it sees what its words name, too.
+    pub fn run_named(&self, at: &Path, command: &[OsString]) -> Result<Ended> {
+        self.run(at, command, &shown::named(command, &self.tree, &self.hidden), false)
+    }
+
+    /// Arguments of bubblewrap.
+    fn arguments(&self, more: &[PathBuf]) -> Vec<OsString> {
+        let instead = self.somebody.as_ref().map(Somebody::instead).unwrap_or_default();
+        let seen = [&self.seen, more].concat();
+        let shown = Shown { tree: &self.tree, how: self.how, hidden: &self.hidden, seen: &seen, instead: &instead };
+        let mut all = shown.arguments();
+        let mut words = |words: &str| all.extend(words.split(' ').map(OsString::from));
+        words("--unshare-pid --unshare-ipc --unshare-uts --die-with-parent --new-session");
+        if rustix::process::geteuid().is_root() {
+            // It cannot mount, trace or make devices.
+            words("--cap-drop ALL --cap-add CAP_DAC_OVERRIDE");
+        }
+        if self.somebody.is_some() {
+            words("--cap-add CAP_SETUID --cap-add CAP_SETGID --cap-add CAP_SETPCAP");
+        }
+        words("--clearenv --setenv LANG C.UTF-8 --setenv HOME");
+        words(HOME);
+        // The tree is not its own: git asks for a word about that.
+        words("--setenv GIT_CONFIG_COUNT 1 --setenv GIT_CONFIG_KEY_0 safe.directory --setenv GIT_CONFIG_VALUE_0 *");
+        words("--setenv PATH");
+        words(PATH);
+        all
+    }
+
+    fn try_once(&self, at: &Path, command: &[OsString], more: &[PathBuf], keep_output: bool) -> Result<Ended> {
         let mut program = Command::new(&self.program);
-        // Anew each time: sockets of this host come and go.
-        program.args(arguments(&self.tree, self.how, &self.hidden, &self.seen));
+        program.args(self.arguments(more));
         if self.private_network {
             program.arg("--unshare-net");
         }
         program.arg("--chdir").arg(at).arg("--");
+        if let Some(somebody) = &self.somebody {
+            program.args(somebody.become_it());
+        }
         if !keep_output {
             // Everything it says goes one way, in order.
             program.args(["/bin/sh", "-c", "exec \"$@\" >&2", "sh"]);
@@ -213,54 +293,8 @@ impl Jail {
     }
 }
 
-/// Sockets of this host that have a path now.
-fn sockets() -> BTreeSet<PathBuf> {
-    let table = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
-    let paths = table.lines().filter_map(|line| line.find(" /").map(|at| PathBuf::from(&line[at + 1..])));
-    paths.filter(|path| path.symlink_metadata().is_ok_and(|meta| meta.file_type().is_socket())).collect()
-}
-
 /// The end of `text`, short enough for a report.
 fn last(text: &str) -> &str {
     let from = text.len().saturating_sub(TAIL);
     text.char_indices().find(|(at, _)| *at >= from).map_or("", |(at, _)| &text[at..])
-}
-
-fn arguments(tree: &Path, how: Tree, private: &[PathBuf], seen: &[PathBuf]) -> Vec<OsString> {
-    let mut all: Vec<OsString> = Vec::new();
-    let mut add = |words: &[&OsStr]| all.extend(words.iter().map(|word| (*word).to_owned()));
-    let texts = |words: &'static str| words.split(' ').map(OsStr::new).collect::<Vec<_>>();
-    // What root may write in /proc changes the host: it is made read-only as a whole.
-    add(&texts("--ro-bind / / --dev /dev --proc /proc --remount-ro /proc"));
-    let scratch = SCRATCH.to_string();
-    // Nobody's sockets: what listens there would do in the host what the command may not.
-    let mut hidden: Vec<PathBuf> = ["/tmp", "/run", "/dev/shm"].map(PathBuf::from).to_vec();
-    // Homes and our own places hold keys; what is a link leads to one of the others or is hidden where it leads.
-    hidden.extend(["/root", "/home", "/var/run", "/var/tmp"].map(PathBuf::from));
-    hidden.extend(private.iter().filter_map(|place| place.canonicalize().ok()));
-    hidden.retain(|place| place.symlink_metadata().is_ok_and(|meta| meta.is_dir()));
-    for directory in &hidden {
-        add(&[OsStr::new("--size"), OsStr::new(&scratch), OsStr::new("--tmpfs"), directory.as_os_str()]);
-    }
-    for file in ["/etc/shadow", "/etc/gshadow"].map(Path::new).into_iter().filter(|file| file.is_file()) {
-        add(&[OsStr::new("--ro-bind"), OsStr::new("/dev/null"), file.as_os_str()]);
-    }
-    for socket in sockets().iter().filter(|socket| !hidden.iter().any(|place| socket.starts_with(place))) {
-        add(&[OsStr::new("--ro-bind"), OsStr::new("/dev/null"), socket.as_os_str()]);
-    }
-    add(&texts("--dir /tmp/home"));
-    // After what hides the places they may be in.
-    for place in seen {
-        add(&[OsStr::new("--ro-bind"), place.as_os_str(), place.as_os_str()]);
-    }
-    let bind = if how == Tree::Writable { "--bind" } else { "--ro-bind" };
-    add(&[OsStr::new(bind), tree.as_os_str(), tree.as_os_str()]);
-    add(&texts("--unshare-pid --unshare-ipc --unshare-uts --die-with-parent --new-session"));
-    if rustix::process::geteuid().is_root() {
-        // It reads what belongs to others, as we do; it cannot mount, trace or make devices.
-        add(&texts("--cap-drop ALL --cap-add CAP_DAC_OVERRIDE"));
-    }
-    add(&texts("--clearenv --setenv HOME /tmp/home --setenv LANG C.UTF-8 --setenv PATH"));
-    add(&[OsStr::new(PATH)]);
-    all
 }

@@ -8,15 +8,18 @@ mod borrowed;
 mod entry;
 mod exclude;
 mod git;
+mod holes;
 mod inspect;
 mod jail;
 mod load;
+mod neutral;
 mod notes;
 mod pack;
 mod place;
 mod powers;
 mod promise;
 mod queue;
+mod shown;
 mod stored;
 mod tape;
 #[cfg(test)]
@@ -291,7 +294,7 @@ impl Engine for FilesEngine {
             _ => return Ok(check(format!("there is no {} in the restored tree", first.display()), false)),
         };
         let command: Vec<OsString> = command.iter().map(OsString::from).collect();
-        let ended = jail.run(directory, &command, false)?;
+        let ended = jail.run_named(directory, &command)?;
         let mut actual = if ended.is_good() { "exit 0".to_owned() } else { ended.describe(limit) };
         if !jail.has_private_network() {
             actual.push_str(" (the kernel allows no private network)");

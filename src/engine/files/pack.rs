@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use rustix::fs::{Stat, fstat};
@@ -12,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::entry::{DigestTree, Entry, Kind};
 use super::exclude::Excludes;
+use super::holes::Reader;
 use super::notes::Notes;
 use super::queue::{Part, Sink};
 use super::tape::{self, Accounts, BLOCK};
@@ -26,6 +26,8 @@ use crate::run_context::RunContext;
 const SMALL: u64 = 1024 * 1024;
 /// How often a small file that changes while it is read is read again.
 const ATTEMPTS: usize = 3;
+/// In place of what a file lost while it was read.
+const ZEROS: [u8; 4096] = [0; 4096];
 /// Most unreadable files that the error names.
 const NAMED: usize = 10;
 
@@ -257,23 +259,21 @@ impl<'s> Packer<'s> {
         let before = fstat(&file).or_failed(format!("look at {}", found.entry.path))?;
         let mut entry = found.entry.clone();
         self.header(&entry)?;
-        let (mut hasher, mut buffer, mut at) = (Sha256::new(), vec![0; 1 << 20], 0);
+        let (mut hasher, mut reader, mut at) = (Sha256::new(), Reader::new(&file, entry.size), 0);
         while at < entry.size {
-            let wanted = usize::try_from(entry.size - at).unwrap_or(usize::MAX).min(buffer.len());
-            let mut filled = match file.read_at(&mut buffer[..wanted], at) {
-                Ok(read) => read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            let mut piece = match reader.next(entry.size) {
+                Ok(piece) => piece,
                 Err(error) => return self.unreadable(&entry.path, &error).map(|()| None),
             };
-            if filled == 0 {
+            if piece.is_empty() {
                 // Shorter than it was: the change is noticed below.
-                buffer[..wanted].fill(0);
-                filled = wanted;
+                let wanted = usize::try_from(entry.size - at).unwrap_or(usize::MAX);
+                piece = &ZEROS[..wanted.min(ZEROS.len())];
             }
             (self.meanwhile)(&entry.path);
-            hasher.update(&buffer[..filled]);
-            self.sink.write(&buffer[..filled])?;
-            at += filled as u64;
+            hasher.update(piece);
+            self.sink.write(piece)?;
+            at += piece.len() as u64;
         }
         self.pad(entry.size)?;
         if fstat(&file).map_or(true, |after| moment(&before) != moment(&after))

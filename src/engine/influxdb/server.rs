@@ -72,6 +72,7 @@ pub fn spec(manifest: &Manifest, programs: Option<&Path>, memory: u64) -> Result
         settings: BTreeMap::from(settings),
         memory,
         files: vec![(CONFIGURATION.to_owned(), configuration(index))],
+        links: Vec::new(),
         accounts: &["influxdb", "nobody"],
         user: DRILL_ACCOUNT.to_owned(),
         password: Some(random_password()),

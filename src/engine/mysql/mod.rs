@@ -22,11 +22,13 @@ mod names;
 mod needs;
 mod order;
 mod pinned;
+mod plugins;
 mod prepare;
 mod privileges;
 mod probe;
 mod programs;
 mod pump;
+mod readers;
 mod ready;
 mod refusal;
 mod replay;
@@ -191,6 +193,7 @@ impl Engine for MysqlEngine {
         options: &InspectOptions,
         context: &RunContext,
     ) -> Result<Inspection> {
+        let at = &readers::inspecting(at);
         let manifest = &point.manifest;
         let tools = self.tools(&manifest.server)?;
         context.progress.phase("verify", Some(manifest.logical_bytes()));
@@ -212,7 +215,10 @@ impl Engine for MysqlEngine {
         let Question::Sql(sql) = &assertion.question else {
             return Err(Error::configuration(format!("assertion `{}` is not SQL", assertion.name)));
         };
-        let answer = Session::open(&Account::of_destination(at)?).and_then(|mut session| session.value(sql));
+        let answer = Session::open(&Account::of_destination(&readers::asking(at))?).and_then(|mut session| {
+            readers::only_read(&mut session)?;
+            session.value(sql)
+        });
         let (actual, ok) = match answer {
             Ok(Some(value)) => {
                 (value.clone(), value.parse::<f64>().is_ok_and(|number| number.is_finite() && number != 0.0))

@@ -8,7 +8,9 @@ use std::process::Stdio;
 use super::accounts::DRILL_ACCOUNT;
 use super::connection::series;
 use super::pinned::RECORDED;
+use super::plugins;
 use super::prepare;
+use super::readers;
 use super::shipped;
 use super::source::AUTHENTICATION_LIBRARIES;
 use crate::domain::manifest::Manifest;
@@ -75,7 +77,7 @@ pub fn spec(manifest: &Manifest, needs: &Needs, programs: Option<&Path>, memory:
     args.extend(shipped::arguments(needs, maria));
     // Accounts of the backup are restored too, so the drill must not depend on any of them.
     let account = format!("'{DRILL_ACCOUNT}'@'localhost'");
-    let init = init(&account, maria);
+    let init = init(&account, maria) + &readers::made(maria);
     args.push(format!("--init-file={{dir}}/{INIT_FILE}"));
     let mut template = template(manifest, maria, &program, programs, &version)?;
     if let Some((file, argument, state)) = shipped::zones(needs, maria, programs) {
@@ -88,6 +90,7 @@ pub fn spec(manifest: &Manifest, needs: &Needs, programs: Option<&Path>, memory:
         settings.insert("encryption_keys".to_owned(), "throwaway keys of the sandbox".to_owned());
         files.push(keys);
     }
+    let links = plugins::confine(&mut args, &program);
     Ok(ServerSpec {
         product: wanted.product.clone(),
         version,
@@ -97,6 +100,7 @@ pub fn spec(manifest: &Manifest, needs: &Needs, programs: Option<&Path>, memory:
         settings,
         memory,
         files,
+        links,
         user: DRILL_ACCOUNT.to_owned(),
         password: None,
         accounts: &["mysql", "nobody"],

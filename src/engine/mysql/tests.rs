@@ -83,3 +83,63 @@ fn mysqls_client_takes_no_commands_and_reads_no_files_for_a_stream() {
     let programs: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/mysql-root/wrappers");
     client_is_deaf("MySQL", "9.7", Some(&programs));
 }
+
+/// A server as a drill has it, and its own account, which may do everything.
+fn with_drill_account(
+    product: &str,
+    series: &str,
+    needs: &Needs,
+    programs: Option<&Path>,
+    test: impl Fn(&mut Session),
+) {
+    let spec = server::spec(&manifest(product, series), needs, programs, 1 << 30).unwrap();
+    let state = tempfile::tempdir().unwrap();
+    let sandbox = LocalSandbox::new(state.path(), SystemClock::shared());
+    let user = spec.user.clone();
+    let instance = sandbox.provision(&SandboxSpec::Server(Box::new(spec)), "run", &RunContext::silent()).unwrap();
+    let to = Destination::Unix { socket: instance.access().socket.clone(), user, password: None };
+    test(&mut Session::open(&Account::of_destination(&to).unwrap()).unwrap());
+    instance.destroy().unwrap();
+}
+
+#[test]
+fn mariadb_in_a_drill_loads_the_plugins_that_it_began_with_and_no_other() {
+    let needs = Needs { engines: [("ARCHIVE".to_owned(), "ha_archive.so".to_owned())].into(), ..Needs::default() };
+    with_drill_account("MariaDB", "10.11", &needs, None, |session| {
+        assert_eq!(
+            session
+                .value("SELECT SUPPORT FROM information_schema.ENGINES WHERE ENGINE = 'ARCHIVE'")
+                .unwrap()
+                .as_deref(),
+            Some("YES")
+        );
+        session.rows("CREATE DATABASE d; CREATE TABLE d.a (a INT) ENGINE=ARCHIVE").unwrap();
+    });
+    for needs in [needs, Needs::default()] {
+        with_drill_account("MariaDB", "10.11", &needs, None, |session| {
+            for sql in [
+                "INSTALL SONAME 'ha_blackhole'",
+                "INSTALL PLUGIN server_audit SONAME 'server_audit'",
+                "CREATE FUNCTION f RETURNS INT SONAME 'ha_blackhole.so'",
+            ] {
+                let refused = session.ask(sql).unwrap().unwrap_err();
+                assert_eq!(refused.number, 1126, "{sql}: {refused}");
+            }
+        });
+    }
+}
+
+#[test]
+fn mysql_in_a_drill_loads_no_plugin_and_no_component() {
+    let programs: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/mysql-root/wrappers");
+    with_drill_account("MySQL", "9.7", &Needs::default(), Some(&programs), |session| {
+        for sql in [
+            "INSTALL PLUGIN auth_socket SONAME 'auth_socket.so'",
+            "INSTALL COMPONENT 'file://component_validate_password'",
+            "CREATE FUNCTION keyring_key_fetch RETURNS STRING SONAME 'keyring_udf.so'",
+            "CREATE FUNCTION service_get_read_locks RETURNS INT SONAME 'locking_service.so'",
+        ] {
+            assert!(session.ask(sql).unwrap().is_err(), "{sql}");
+        }
+    });
+}

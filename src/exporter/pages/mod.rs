@@ -32,6 +32,7 @@ use serde::Serialize;
 use self::query::Query;
 use super::refresh::View;
 use crate::error::{OrFailed, Result};
+use crate::foreign;
 use crate::ledger::Ledger;
 
 /// An answer of a page.
@@ -52,7 +53,7 @@ const CLOSED: &str = "default-src 'none'; frame-ancestors 'none'";
 
 impl Page {
     fn html(status: u16, markup: Markup) -> Self {
-        let body = markup.into_string().into();
+        let body = foreign::html(markup.into_string()).into();
         Self::new(status, "text/html; charset=utf-8", layout::content_security_policy(), body)
     }
 

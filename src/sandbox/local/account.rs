@@ -8,6 +8,10 @@ use std::path::Path;
 use rustix::process::geteuid;
 
 use crate::error::{Error, OrFailed, Result};
+use crate::unprivileged::fresh_id;
+
+/// What an instance's account is called in its own view of the host.
+const NAME: &str = "sandbox";
 
 /// An unprivileged account of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,16 +19,37 @@ pub(super) struct Account {
     pub(super) name: String,
     pub(super) uid: u32,
     pub(super) gid: u32,
+    /// Of one instance: no other process and no file of this host belongs to it.
+    pub(super) own: bool,
 }
 
 impl Account {
-    /// The first of `candidates` that this machine has: none (our own) unless we are root.
-    pub(super) fn first_of(candidates: &[&str]) -> Result<Option<Self>> {
+    /// The account of a new instance: none (our own) unless we are root. One of its own wherever the kernel knows such ids
+    /// and `program` can be reached by it; else the first of `candidates` that this machine has.
+    pub(super) fn of_new_instance(candidates: &[&str], program: &Path) -> Result<Option<Self>> {
         if !geteuid().is_root() {
             return Ok(None);
         }
+        let own = fresh_id().map(|id| Self { name: NAME.to_owned(), uid: id, gid: id, own: true });
+        let known = own.is_some();
+        if let Some(own) = own.as_ref().filter(|own| own.reaches(program)) {
+            return Ok(Some(own.clone()));
+        }
+        match Self::first_of(candidates) {
+            // It cannot help: what is wrong is said of the one that was meant.
+            Ok(named) if known && !named.reaches(program) => Ok(own),
+            Err(_) if known => Ok(own),
+            named => named.map(Some),
+        }
+    }
+
+    fn reaches(&self, program: &Path) -> bool {
+        program.canonicalize().is_ok_and(|real| real.parent().is_some_and(|directory| self.may_traverse(directory)))
+    }
+
+    fn first_of(candidates: &[&str]) -> Result<Self> {
         let passwd = fs::read_to_string("/etc/passwd").or_inconclusive("read /etc/passwd")?;
-        candidates.iter().find_map(|name| Self::parse(&passwd, name)).map(Some).ok_or_else(|| {
+        candidates.iter().find_map(|name| Self::parse(&passwd, name)).ok_or_else(|| {
             let names = candidates.join("` or `");
             Error::inconclusive(format!("choose an account for the sandbox: there is no `{names}`")).hint(
                 "as root the test server runs as an unprivileged user: create one of them, or run as another user",
@@ -36,7 +61,12 @@ impl Account {
         let fields: Vec<&str> = passwd.lines().map(|line| line.split(':').collect()).find(
             |fields: &Vec<&str>| matches!(fields.as_slice(), [first, _, uid, ..] if *first == name && *uid != "0"),
         )?;
-        Some(Self { name: name.to_owned(), uid: fields.get(2)?.parse().ok()?, gid: fields.get(3)?.parse().ok()? })
+        Some(Self {
+            name: name.to_owned(),
+            uid: fields.get(2)?.parse().ok()?,
+            gid: fields.get(3)?.parse().ok()?,
+            own: false,
+        })
     }
 
     /// Whether the mode bits let this account pass through `directory` and everything above it. `directory` must be
@@ -77,7 +107,7 @@ mod tests {
         let inner = dir.path().canonicalize().unwrap().join("inner");
         fs::create_dir(&inner).unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
-        let stranger = Account { name: "stranger".to_owned(), uid: 4_000_000, gid: 4_000_000 };
+        let stranger = Account { name: "stranger".to_owned(), uid: 4_000_000, gid: 4_000_000, own: true };
         assert!(!stranger.may_traverse(&inner));
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o711)).unwrap();
         assert!(stranger.may_traverse(&inner));

@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     fn stranger() -> Account {
-        Account { name: "stranger".to_owned(), uid: 4_000_000, gid: 4_000_000 }
+        Account { name: "stranger".to_owned(), uid: 4_000_000, gid: 4_000_000, own: true }
     }
 
     fn mode(path: &Path) -> u32 {

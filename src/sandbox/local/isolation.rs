@@ -1,8 +1,9 @@
 //! What this host's kernel allows a sandbox to be cut off from, and the words in front of a program that do it.
 //!
 //! Everywhere: no privilege can be gained. Where we are root, or may make user namespaces: no network, no capabilities,
-//! and a file system view ([`super::view`]). The programs of util-linux do the work. They become each other, so the
-//! process id stays the one that we started.
+//! and a file system view ([`super::view`]) with processes, shared memory and devices of its own. The programs of util-linux do
+//! the work. They become each other; only the first stays behind where there is a view, for whoever makes a process
+//! namespace is not in it: it ends as the server does.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,10 @@ use crate::process;
 const MORE: &str =
     "run the drill as root with CAP_SYS_ADMIN, or allow user namespaces; install util-linux and iproute2";
 
+/// What a view comes with.
+const NAMESPACES: [&str; 9] =
+    ["unshare", "--net", "--ipc", "--pid", "--fork", "--kill-child", "--mount", "--propagation", "private"];
+
 /// How far a server is cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Isolation {
@@ -29,7 +34,7 @@ pub(super) enum Isolation {
     Account,
     /// And in a network of its own.
     Network,
-    /// And sees nothing of this host's files but programs.
+    /// And sees nothing of this host's files but programs, and none of its processes.
     View,
 }
 
@@ -41,6 +46,11 @@ impl Isolation {
             words.is_ok_and(|words| runs(&words, &["nsenter", "--version"]))
         };
         [Self::View, Self::Network].into_iter().find(works).unwrap_or(Self::Account)
+    }
+
+    /// Whether the server is a child of what we start, and not that itself.
+    pub(super) fn has_launcher(self) -> bool {
+        self == Self::View
     }
 
     /// For reports.
@@ -91,8 +101,7 @@ impl Isolation {
             Self::Account => Vec::new(),
             Self::Network => namespace::enter_new(loopback),
             Self::View => {
-                let mut words: Vec<OsString> =
-                    ["unshare", "--net", "--ipc", "--mount", "--propagation", "private"].map(OsString::from).to_vec();
+                let mut words: Vec<OsString> = NAMESPACES.map(OsString::from).to_vec();
                 if !root {
                     words.extend(["--user".into(), "--map-root-user".into()]);
                 }

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use rustix::process::{Resource, getrlimit};
+
 use super::account::Account;
 use super::isolation::Isolation;
 use super::namespace::Loopback;
@@ -14,6 +16,10 @@ use crate::process::{OwnedChild, find_program};
 
 /// How much more a server may map than it may have resident.
 const ADDRESSES_PER_MEMORY: u64 = 3;
+
+/// Most processes and threads of an instance, and most files that it may have open.
+const PROCESSES: u32 = 1024;
+const FILES: u64 = 65_536;
 
 /// Where programs are looked for.
 pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -55,6 +61,11 @@ pub(super) fn launch(
     if let Some(bytes) = limits.memory {
         words.push(format!("--data={}", bytes.saturating_mul(ADDRESSES_PER_MEMORY)).into());
     }
+    words.push(format!("--nofile={}", most_files()).into());
+    // Counted by account: another one's processes must not take from it, nor it from them.
+    if workspace.account().is_some_and(|account| account.own) {
+        words.push(format!("--nproc={PROCESSES}").into());
+    }
     words.extend(["--".into(), program.into_os_string()]);
     words.extend(args.iter().map(|arg| fill(arg, workspace, limits.loopback.as_ref()).into()));
     let mut command = Command::new(&words[0]);
@@ -70,6 +81,11 @@ pub(super) fn launch(
         .stdin(Stdio::null())
         .stdout(Stdio::null());
     OwnedChild::spawn(command, product).map_err(|e| e.with_kind(Kind::Inconclusive))
+}
+
+/// As many files as a server may need, where this process may give them.
+fn most_files() -> u64 {
+    getrlimit(Resource::Nofile).maximum.map_or(FILES, |most| most.min(FILES))
 }
 
 /// The program by a path that `account` can follow: a link in a private directory to a program elsewhere will do.

@@ -6,7 +6,7 @@
 //! <state_dir>/sandboxes/<run>.json      its record
 //! ```
 //!
-//! As root the server runs as an unprivileged account that its description names. Its data is thrown away, so it is ended with SIGKILL: a shutdown in
+//! As root the server runs as an unprivileged account that no other process has. Its data is thrown away, so it is ended with SIGKILL: a shutdown in
 //! good order would only write what is wiped next. It is cut off from the host as far as the kernel allows (`isolation`,
 //! `view`): whatever a dump makes it do, it can do to itself only. Whatever the arguments say, a server that turns out to
 //! hold a network socket that it may not have is destroyed before anybody can load data into it. Knows nothing of engines.
@@ -54,6 +54,10 @@ const TIME_TO_START: Duration = Duration::from_mins(1);
 /// taken as ready after it.
 const TIME_TO_GREET: Duration = Duration::from_secs(1);
 
+/// How often, and how many times, it is looked whether a killed server is gone: the kernel has to give back its memory.
+const LAUNCHER_LOOK: Duration = Duration::from_millis(2);
+const LAUNCHER_LOOKS: u32 = 5000;
+
 /// Runs servers as processes of this host.
 pub struct LocalSandbox {
     state_dir: PathBuf,
@@ -96,7 +100,7 @@ impl LocalSandbox {
     }
 
     fn start(&self, spec: &ServerSpec, run: &str, context: &RunContext) -> Result<LocalInstance> {
-        let account = Account::first_of(spec.accounts)?;
+        let account = Account::of_new_instance(spec.accounts, &spec.program)?;
         let patience = Patience { clock: &self.clock, cancel: &context.cancel };
         let workspace = |name: &str| self.workspace(name, account.as_ref());
         let template = spec.template.as_ref().map(|template| {
@@ -125,13 +129,19 @@ impl LocalSandbox {
             std::fs::write(&path, text).or_inconclusive(format!("write {}", path.display()))?;
         }
         workspace.hand_over()?;
+        workspace.link(&spec.links)?;
         let limits = Limits { isolation, memory: Some(spec.memory), loopback, outside: spec.outside.clone() };
         let child = launch(&workspace, &spec.product, &spec.program, &spec.args, &limits)?;
         let bounds = Bounds { directory: workspace.directory().to_owned(), memory: spec.memory };
-        let watch = Watch::start(child.id(), child.killer(), bounds);
-        let access = access(&workspace, child.id(), &limits);
-        let mut instance = LocalInstance { _watch: watch, child, access, workspace };
-        instance.workspace.record_server(instance.child.id())?;
+        let mut instance =
+            LocalInstance { watch: None, server: child.id(), child, access: Access::default(), workspace };
+        if isolation.has_launcher() {
+            instance.server = instance.find_server(spec, template.as_deref(), self.time_to_start, &patience)?;
+        }
+        let server = instance.server;
+        instance.watch = Some(Watch::start(server, instance.child.killer(), bounds));
+        instance.access = access(&instance.workspace, server, &limits);
+        instance.workspace.record_server(server)?;
         instance.wait_until_ready(spec, template.as_deref(), self.time_to_start, &patience)?;
         instance.refuse_network(spec, &limits)?;
         Ok(instance)
@@ -191,13 +201,73 @@ impl Sandbox for LocalSandbox {
 
 /// A server process and its directory. The order matters: the process goes before its directory does.
 struct LocalInstance {
-    _watch: Watch,
+    watch: Option<Watch>,
     child: OwnedChild,
+    /// The server's process: what we started, or a child of that.
+    server: u32,
     workspace: Workspace,
     access: Access,
 }
 
+impl Drop for LocalInstance {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
 impl LocalInstance {
+    /// End the server, and wait until it has given back what it had.
+    fn end(&mut self) {
+        self.watch = None;
+        if self.server != self.child.id() {
+            // What started it waits for it, and so do we by that; killed together, nobody would.
+            processes::kill_marked(self.server, self.workspace.directory());
+            for _ in 0..LAUNCHER_LOOKS {
+                if !matches!(self.child.try_wait(), Ok(None)) {
+                    break;
+                }
+                std::thread::sleep(LAUNCHER_LOOK);
+            }
+        }
+        self.child.kill_now();
+    }
+
+    /// An error if what we started has ended.
+    fn still_runs(child: &mut OwnedChild, spec: &ServerSpec, template: Option<&Path>, what: &str) -> Result<()> {
+        let Some(status) = child.try_wait().or_inconclusive(what)? else { return Ok(()) };
+        let blame = template.map_or(String::new(), |template| {
+            format!("; if its empty data directory is to blame, remove {}", template.display())
+        });
+        let hint = format!(
+            "it may have {} of memory: if that was too little, raise `memory` of the sandbox{blame}",
+            bytesize::ByteSize(spec.memory)
+        );
+        let why = format!("{what}: it ended with {status}: {}", last_words(child));
+        Err(Error::inconclusive(why).hint(hint))
+    }
+
+    /// The server's process, once there is one.
+    fn find_server(
+        &mut self,
+        spec: &ServerSpec,
+        template: Option<&Path>,
+        limit: Duration,
+        patience: &Patience<'_>,
+    ) -> Result<u32> {
+        let what = format!("start {} {}", spec.product, spec.version);
+        let Self { child, workspace, .. } = self;
+        patience.until(
+            limit,
+            || what.clone(),
+            || {
+                if let Some(server) = processes::started_by(child.id(), workspace.directory()) {
+                    return Ok(Some(server));
+                }
+                Self::still_runs(child, spec, template, &what).map(|()| None)
+            },
+        )
+    }
+
     fn wait_until_ready(
         &mut self,
         spec: &ServerSpec,
@@ -205,22 +275,16 @@ impl LocalInstance {
         limit: Duration,
         patience: &Patience<'_>,
     ) -> Result<()> {
-        let what = || format!("start {} {}", spec.product, spec.version);
+        let what = format!("start {} {}", spec.product, spec.version);
         let Self { child, access, .. } = self;
-        let ready = patience.until(limit, what, || {
-            if let Some(status) = child.try_wait().or_inconclusive(what())? {
-                let blame = template.map_or(String::new(), |template| {
-                    format!("; if its empty data directory is to blame, remove {}", template.display())
-                });
-                let hint = format!(
-                    "it may have {} of memory: if that was too little, raise `memory` of the sandbox{blame}",
-                    bytesize::ByteSize(spec.memory)
-                );
-                let why = format!("{}: it ended with {status}: {}", what(), last_words(child));
-                return Err(Error::inconclusive(why).hint(hint));
-            }
-            Ok(answers(&access.socket, spec.greeting.as_deref()).then_some(()))
-        });
+        let ready = patience.until(
+            limit,
+            || what.clone(),
+            || {
+                Self::still_runs(child, spec, template, &what)?;
+                Ok(answers(&access.socket, spec.greeting.as_deref()).then_some(()))
+            },
+        );
         ready.map_err(|error| match error.hint_text() {
             None if error.kind() == Kind::Inconclusive => error.hint(format!("it said: {}", last_words(&self.child))),
             _ => error,
@@ -230,7 +294,7 @@ impl LocalInstance {
     fn refuse_network(&self, spec: &ServerSpec, limits: &Limits) -> Result<()> {
         let loopback = limits.loopback.as_ref();
         let what = || format!("make sure that {} is reachable from no network", spec.product);
-        let pid = self.child.id();
+        let pid = self.server;
         if limits.isolation >= Isolation::Network && !namespace::is_apart(pid) {
             return Err(Error::inconclusive(format!("{}: it is in ours", what())));
         }
@@ -314,7 +378,7 @@ impl Instance for LocalInstance {
     }
 
     fn pid(&self) -> Option<u32> {
-        Some(self.child.id())
+        Some(self.server)
     }
 
     fn is_running(&mut self) -> bool {
@@ -330,7 +394,7 @@ impl Instance for LocalInstance {
     }
 
     fn destroy(mut self: Box<Self>) -> Result<()> {
-        self.child.kill_now();
+        self.end();
         self.workspace.remove().map_err(|e| e.context("destroy sandbox"))
     }
 }

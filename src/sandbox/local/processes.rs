@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::str::FromStr;
 use std::thread;
 use std::time::Duration;
 
@@ -20,9 +21,12 @@ pub(super) const MARK: &str = "BACKUP_SLA_SANDBOX";
 const POLL: Duration = Duration::from_millis(5);
 
 /// Kill every process of the instance in `directory` and wait until they are gone, `patience` at most. Gives the
-/// oldest of them, and those that would not go.
+/// oldest of them that is not there for another one only, and those that would not go.
 pub(super) fn kill_all(directory: &Path, watch: &Stopwatch, patience: Duration) -> (Option<u32>, Vec<u32>) {
-    let first = marked(directory).into_iter().min_by_key(|pid| (started(*pid), *pid));
+    let there = marked(directory);
+    let parents: Vec<u32> = there.iter().filter_map(|pid| parent(*pid)).collect();
+    let servers = there.into_iter().filter(|pid| !parents.contains(pid));
+    let first = servers.min_by_key(|pid| (started(*pid), *pid));
     loop {
         let left = marked(directory);
         for pid in &left {
@@ -49,7 +53,7 @@ fn is_marked(pid: u32, directory: &Path) -> bool {
 }
 
 /// The handle holds on to one process: the mark is looked at after it was taken, so the number cannot have changed hands.
-fn kill_marked(pid: u32, directory: &Path) {
+pub(super) fn kill_marked(pid: u32, directory: &Path) {
     if let Some(number) = i32::try_from(pid).ok().and_then(Pid::from_raw)
         && let Ok(process) = pidfd_open(number, PidfdFlags::empty())
         && is_marked(pid, directory)
@@ -61,9 +65,24 @@ fn kill_marked(pid: u32, directory: &Path) {
 
 /// When a process was started, in clock ticks since boot: with its id it names one process for as long as the machine is up.
 pub(super) fn started(pid: u32) -> Option<u64> {
+    stat(pid, 19)
+}
+
+/// The process that started it.
+fn parent(pid: u32) -> Option<u32> {
+    stat(pid, 1)
+}
+
+/// The process that `launcher` started in the instance in `directory`, if there is one by now.
+pub(super) fn started_by(launcher: u32, directory: &Path) -> Option<u32> {
+    marked(directory).into_iter().find(|pid| parent(*pid) == Some(launcher))
+}
+
+/// A field of `/proc/PID/stat`, counted from behind the program's name, which stands in parentheses and may itself contain
+/// anything.
+fn stat<T: FromStr>(pid: u32, field: usize) -> Option<T> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is the program's name in parentheses and may itself contain anything. `starttime` is field 22.
-    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
+    stat.rsplit_once(')')?.1.split_whitespace().nth(field)?.parse().ok()
 }
 
 /// Network sockets (TCP in state LISTEN, any UDP) that `pid` holds, as `/proc/net` writes them: `tcp 0100007F:0CEA`.

@@ -1,6 +1,6 @@
 # Makes a root of its own for the program at the end of its arguments, then becomes that program.
 #   sh -c SCRIPT sh MOUNTPOINT { KIND FROM TO }... -- DIRECTORY PROGRAM [ARGUMENT]...
-# Runs in new mount and network namespaces. KIND: up (network device FROM), link (FROM is where it points), text (FROM is
+# Runs in new mount, network and process namespaces. KIND: up (network device FROM), link (FROM is where it points), text (FROM is
 # the content of the file), self (what /proc says of this process), tree (of the host with what is mounted below it,
 # read-only), own (of the instance, writable).
 set -e
@@ -23,7 +23,11 @@ while [ "$1" != -- ]; do
     case $kind in
     up) ip link set "$from" up ;;
     link) ln -s "$from" "$to" ;;
-    self) mkdir -p "$to" && mount --bind "/proc/$$" "$to" ;;
+    self)
+        # Our number in the host's `/proc`, which is not the one that we have in a namespace of our own.
+        read -r pid _ </proc/self/stat
+        mkdir -p "$to" && mount --bind "/proc/$pid" "$to"
+        ;;
     text) mkdir -p "${to%/*}" && printf '%s' "$from" >"$to" ;;
     tree | own)
         if [ -d "$from" ]; then

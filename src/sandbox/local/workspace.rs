@@ -6,7 +6,7 @@
 
 use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, lchown};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -165,6 +165,20 @@ impl Workspace {
             self.directory.display(),
             account.name
         ))
+    }
+
+    /// Make links, after [`Workspace::hand_over`]: what they are in is ours, so the server changes nothing of it.
+    pub(super) fn link(&self, links: &[(String, PathBuf)]) -> Result<()> {
+        for (name, target) in links {
+            let path = self.directory.join(name);
+            let what = || format!("link {} to {}", path.display(), target.display());
+            let place = path.parent().unwrap_or(&self.directory);
+            DirBuilder::new().recursive(true).create(place).or_inconclusive(what())?;
+            // A mode given when it is made is cut by the umask.
+            fs::set_permissions(place, Permissions::from_mode(0o755)).or_inconclusive(what())?;
+            symlink(target, &path).or_inconclusive(what())?;
+        }
+        Ok(())
     }
 
     fn hand_over_one(&self, path: &Path) -> io::Result<()> {

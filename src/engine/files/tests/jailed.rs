@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::time::Duration;
 
 use super::Bench;
@@ -87,7 +88,8 @@ fn there_is_no_network_and_no_socket_of_the_host() {
 #[test]
 fn the_environment_is_clean_and_other_processes_are_not_seen() {
     let bench = restored();
-    let check = ask(&bench, "env | cut -d= -f1 | sort | tr '\\n' ' '; exit 1");
+    // So that git takes a tree of others for one that it may look at.
+    let check = ask(&bench, "env | grep -v ^GIT_CONFIG_ | cut -d= -f1 | sort | tr '\\n' ' '; exit 1");
     assert_eq!(check.actual.split(": ").last().unwrap().trim(), "HOME LANG PATH PWD", "{check:?}");
     assert!(ask(&bench, "! tr '\\0' '\\n' < /proc/1/environ | grep -q CARGO").ok);
     let pid = std::process::id();
@@ -109,4 +111,75 @@ fn endless_output_neither_fills_memory_nor_the_report() {
     let bench = restored();
     let check = ask(&bench, "yes | head -c 50000000; exit 1");
     assert!(!check.ok && check.actual.len() < 3_000);
+}
+
+/// What a script in the tree can see is what its owner can read: everything else of this host is not there.
+#[test]
+fn nothing_of_the_host_but_programs_and_the_tree_is_there() {
+    let bench = restored();
+    let check = ask(&bench, "ls / | tr '\\n' ' '; exit 1");
+    let top = check.actual.split(": ").last().unwrap().trim().to_owned();
+    let known = [
+        "bin", "dev", "etc", "gnu", "lib", "lib32", "lib64", "libx32", "nix", "proc", "run", "sbin", "tmp", "usr",
+        "var",
+    ];
+    // The first part of the tree's own path is among them: /tmp, or where TMPDIR leads.
+    let own = bench.restored().components().nth(1).unwrap().as_os_str().to_str().unwrap().to_owned();
+    assert!(top.split(' ').all(|name| known.contains(&name) || name == own), "{top}");
+    for gone in [
+        "/etc/shadow",
+        "/etc/ssh",
+        "/etc/backup-sla",
+        "/root",
+        "/home",
+        "/var/lib",
+        "/var/log",
+        "/sys/kernel",
+        "/opt",
+        "/srv",
+    ] {
+        // Spelt so that it is not taken for something that the operator wants to be seen.
+        assert!(ask(&bench, &format!("! test -e {}", gone.replace('/', "/''"))).ok, "{gone}");
+    }
+    // Nor what is beside the tree, for whoever could read it.
+    let other = bench.directory.path().join("live/site.yml");
+    let hidden = other.display().to_string().replace('/', "/''");
+    assert!(other.exists() && !ask(&bench, &format!("cat {hidden}")).ok);
+    let empty = "test -z \"$(find /var /run /tmp -type f)\"";
+    assert!(ask(&bench, empty).ok || bench.restored().starts_with("/tmp") || bench.restored().starts_with("/var"));
+    // Programs work, and find out who they are.
+    let is_root = rustix::process::geteuid().is_root();
+    assert!(ask(&bench, "git init -q . && git status --short && python3 --version && getent passwd $(id -u)").ok);
+    assert_eq!(ask(&bench, "test $(id -u) -ge 1879048192 && test $(id -g) -ge 1879048192").ok, is_root);
+    assert!(ask(&bench, "! kill -0 -1 && ! chown 0:0 site.yml && ! mount -t tmpfs x /run").ok);
+    let private = Path::new("/etc/ssl/private");
+    assert!(!private.exists() || ask(&bench, "test -z \"$(cat /etc/ssl/private/*.key)\"").ok);
+}
+
+#[test]
+fn what_the_operators_command_names_is_there_and_our_own_places_never() {
+    let bench = restored();
+    let directory = tempfile::Builder::new()
+        .prefix("tools-")
+        .tempdir_in(env!("CARGO_MANIFEST_DIR").to_owned() + "/target")
+        .unwrap();
+    let tool = directory.path().join("venv/bin/tool");
+    fs::create_dir_all(directory.path().join("venv/lib")).unwrap();
+    fs::create_dir_all(directory.path().join("venv/bin")).unwrap();
+    fs::create_dir_all(directory.path().join("state")).unwrap();
+    fs::write(directory.path().join("venv/lib/words"), "a library\n").unwrap();
+    fs::write(directory.path().join("state/key"), "a key").unwrap();
+    fs::write(&tool, "#!/bin/sh\ncat ${0%/bin/tool}/lib/words && ! cat \"$1\"\n").unwrap();
+    super::mode(&tool, 0o755);
+    let (tool, key) = (tool.display().to_string(), directory.path().join("state/key").display().to_string());
+    let assertion = Assertion { name: "asked".to_owned(), question: Question::Command(vec![tool, key]) };
+    let config = crate::config::FilesConfig {
+        paths: vec![bench.live()],
+        exclude: Vec::new(),
+        assertion_timeout: Duration::from_mins(1),
+    };
+    let own = vec![directory.path().join("state")];
+    let engine = super::FilesEngine::new(config, crate::clock::SystemClock::shared(), own);
+    let check = engine.assert(&Destination::Sandbox(bench.restored()), &assertion, &RunContext::silent()).unwrap();
+    assert!(check.ok, "{check:?}");
 }

@@ -8,6 +8,7 @@ mod jailed;
 mod parts;
 mod repositories;
 mod round_trip;
+mod tricks;
 mod whole;
 
 use std::fs;

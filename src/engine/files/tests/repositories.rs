@@ -8,7 +8,7 @@ use super::Bench;
 use crate::domain::manifest::ObjectKind;
 use crate::engine::{Engine, StoredPoint};
 
-fn git(at: &Path, arguments: &[&str]) -> String {
+pub(super) fn git(at: &Path, arguments: &[&str]) -> String {
     let output = Command::new("git")
         // Whoever runs the tests may be in the middle of something in a repository of their own.
         .env_clear()
@@ -24,7 +24,7 @@ fn git(at: &Path, arguments: &[&str]) -> String {
 }
 
 /// A repository in `live/repo` with two branches and one file that is not committed.
-fn repository() -> Bench {
+pub(super) fn repository() -> Bench {
     let bench = Bench::new();
     bench.write("repo/site.yml", "- hosts: all\n");
     let repo = bench.live().join("repo");
@@ -36,7 +36,7 @@ fn repository() -> Bench {
     bench
 }
 
-fn setting(point: &StoredPoint, what: &str) -> String {
+pub(super) fn setting(point: &StoredPoint, what: &str) -> String {
     let found = point.manifest.settings.iter().find(|(name, _)| name.starts_with(&format!("git {what} ")));
     found.map_or("nothing".to_owned(), |(_, value)| value.clone())
 }

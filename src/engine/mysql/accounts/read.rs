@@ -1,7 +1,8 @@
 //! Reading accounts from a server, each for itself: one that cannot be read is named and takes no other with it.
 
+use super::super::readers;
 use super::statement::{self, is_granted_to, with_empty_password, without_default_role, without_password};
-use super::{AccountSql, DRILL_ACCOUNT, EVERYBODY};
+use super::{AccountSql, EVERYBODY};
 use crate::domain::manifest::Inventory;
 use crate::engine::mysql::connection::{Session, code};
 use crate::engine::mysql::names;
@@ -55,7 +56,7 @@ pub fn read(session: &mut Session, product: &str) -> Result<Accounts> {
         if SYSTEM.contains(&user.as_str()) && host == "localhost" {
             continue;
         }
-        if user == DRILL_ACCOUNT {
+        if readers::OWN.contains(&user.as_str()) {
             out.left_out.push(format!("account {name} is left out: drills use an account of this name"));
             continue;
         }

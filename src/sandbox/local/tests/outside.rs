@@ -2,7 +2,8 @@
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
-use std::os::unix::net::UnixListener;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 
 use super::*;
 
@@ -20,14 +21,27 @@ done
 (exec 9<>"/dev/tcp/127.0.0.1/$port") && reached "connects to port $port"
 [ -S "$socket" ] && reached "sees $socket"
 mount -t tmpfs none /mnt && reached "mounts"
-kill -0 "$owner" && reached "signals $owner"
+for process in "$owner" "$other"; do
+    kill -0 "$process" && reached "signals $process"
+done
+kill -0 -1 && reached "signals others"
+perl -MSocket -e 'socket(S, AF_UNIX, SOCK_STREAM, 0); exit !connect(S, pack("S a*", AF_UNIX, "\0$ARGV[0]"))' "$abstract" &&
+    reached "connects to abstract socket $abstract"
+perl -e 'exit !shmread($ARGV[0], $bytes, 0, 1)' "$shared" && reached "reads shared memory $shared"
+for device in /dev/*; do
+    case ${device#/dev/} in full | null | random | urandom | zero) ;; *) reached "sees $device" ;; esac
+done
+mknod "$dir/disk" b 8 0 && reached "makes a device"
+for path in "${dir%/*}"/*; do
+    [ "$path" = "$dir" ] || reached "sees $path"
+done
+[ "$root" ] && [ "$(id -u)" = 0 ] && reached "is root"
 echo done >>"$dir/reached"
 exec "$@"
 "#;
 
-/// MariaDB behind the probe.
-fn probing(settings: &[(&str, String)]) -> ServerSpec {
-    let mut spec = mariadb();
+/// `spec` behind the probe.
+fn probing(mut spec: ServerSpec, settings: &[(&str, String)]) -> ServerSpec {
     let settings: Vec<String> = settings.iter().map(|(name, value)| format!("{name}='{value}'\n")).collect();
     let script = format!("dir={{dir}}\n{}{PROBE}", settings.concat());
     let server = spec.program.display().to_string();
@@ -36,8 +50,50 @@ fn probing(settings: &[(&str, String)]) -> ServerSpec {
     spec
 }
 
+/// Shared memory of this host that anybody may read.
+struct SharedMemory(String);
+
+impl SharedMemory {
+    fn new() -> Self {
+        let made = Command::new("ipcmk").args(["--shmem", "4096", "--mode", "0666"]).output().unwrap();
+        let text = String::from_utf8(made.stdout).unwrap();
+        Self(text.rsplit(' ').next().unwrap().trim().to_owned())
+    }
+}
+
+impl Drop for SharedMemory {
+    fn drop(&mut self) {
+        let _ = Command::new("ipcrm").args(["--shmem-id", &self.0]).output();
+    }
+}
+
 #[test]
 fn a_program_inside_reads_writes_and_reaches_nothing_outside() {
+    reaches_nothing(mariadb(), |instance| assert_eq!(query(instance, "SELECT 1"), "1"));
+}
+
+#[test]
+fn a_program_with_ports_of_its_own_reaches_nothing_outside_either() {
+    let configuration = r#"reporting-disabled = true
+bind-address = "127.0.0.1:{port:rpc}"
+meta = { dir = "{data}/meta" }
+data = { dir = "{data}/data", wal-dir = "{data}/wal" }
+http = { bind-address = "127.0.0.1:{port:http}", unix-socket-enabled = true, bind-socket = "{socket}" }
+"#;
+    let influxdb = ServerSpec {
+        product: "InfluxDB".to_owned(),
+        program: program("influxd"),
+        args: vec!["-config".to_owned(), "{dir}/influxd.toml".to_owned()],
+        template: None,
+        files: vec![("influxd.toml".to_owned(), configuration.to_owned())],
+        network: Network::Loopback(&["http", "rpc"]),
+        greeting: Some("GET /ping HTTP/1.0\r\n\r\n".to_owned()),
+        ..mariadb()
+    };
+    reaches_nothing(influxdb, |instance| assert_eq!(instance.access().ports.len(), 2));
+}
+
+fn reaches_nothing(spec: ServerSpec, works: impl Fn(&dyn Instance)) {
     let state = State::new();
     let neighbour = provision(state.path(), "neighbour", &mariadb()).unwrap();
     let outside = tempfile::Builder::new().prefix("outside-").tempdir_in("/var/tmp").unwrap();
@@ -49,8 +105,16 @@ fn a_program_inside_reads_writes_and_reaches_nothing_outside() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let _socket = UnixListener::bind(outside.path().join("socket")).unwrap();
+    let abstract_name = outside.path().file_name().unwrap().to_str().unwrap().to_owned();
+    let _abstract = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&abstract_name).unwrap()).unwrap();
+    let shared = SharedMemory::new();
     let at = |name: &str| outside.path().join(name).display().to_string();
     let settings = [
+        ("abstract", abstract_name),
+        ("shared", shared.0.clone()),
+        // Where tools must get in, another user's server is root in a namespace in which that means nothing.
+        ("root", if geteuid().is_root() { "yes" } else { "" }.to_owned()),
+        ("other", neighbour.pid().unwrap().to_string()),
         ("secret", at("secret")),
         ("socket", at("socket")),
         ("target", outside.path().display().to_string()),
@@ -58,7 +122,7 @@ fn a_program_inside_reads_writes_and_reaches_nothing_outside() {
         ("port", listener.local_addr().unwrap().port().to_string()),
         ("owner", std::process::id().to_string()),
     ];
-    let instance = provision(state.path(), "run1", &probing(&settings)).unwrap();
+    let instance = provision(state.path(), "run1", &probing(spec, &settings)).unwrap();
     assert_eq!(instance.access().isolation, Isolation::View.describe());
     assert_eq!(fs::read_to_string(instance.directory().join("reached")).unwrap(), "done\n");
     assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
@@ -69,7 +133,14 @@ fn a_program_inside_reads_writes_and_reaches_nothing_outside() {
     for line in ["CapEff:\t0000000000000000", "CapPrm:\t0000000000000000", "NoNewPrivs:\t1"].into_iter().chain(bound) {
         assert!(status.contains(line), "{line} in {status}");
     }
-    assert_eq!(query(&*instance, "SELECT 1"), "1");
+    works(&*instance);
+    let owner = |instance: &dyn Instance| instance.directory().metadata().unwrap().uid();
+    assert_eq!(owner(&*instance) == owner(&*neighbour), !geteuid().is_root(), "each has an account of its own");
+    let namespaces = |process: &str| {
+        ["ipc", "mnt", "net", "pid"].map(|kind| fs::read_link(format!("/proc/{process}/ns/{kind}")).unwrap())
+    };
+    let (ours, theirs) = (namespaces("self"), namespaces(&instance.pid().unwrap().to_string()));
+    assert!(ours.iter().zip(&theirs).all(|(ours, theirs)| ours != theirs), "{ours:?} {theirs:?}");
     instance.destroy().unwrap();
     neighbour.destroy().unwrap();
     assert_eq!(leftovers(state.path()), Vec::<PathBuf>::new());

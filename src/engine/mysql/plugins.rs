@@ -1,0 +1,64 @@
+//! Which plugins a sandbox's server can load: those that it starts with. What is restored may say `INSTALL PLUGIN`, and a
+//! plugin is native code.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use crate::process;
+
+/// The sandbox's own directory of plugins.
+const DIRECTORY: &str = "plugins";
+const LOADED: &str = "--plugin-load-add=";
+
+/// Have the server look for plugins where there are only those that `args` load. Gives the links to make: name and where
+/// each leads.
+pub fn confine(args: &mut Vec<String>, program: &Path) -> Vec<(String, PathBuf)> {
+    let libraries = libraries(args);
+    if libraries.is_empty() {
+        args.push("--plugin-dir={nowhere}".to_owned());
+        return Vec::new();
+    }
+    // A server that does not say where its plugins are can still start with them; the sandbox itself is cut off.
+    let Some(directory) = usual_directory(program) else { return Vec::new() };
+    args.push(format!("--plugin-dir={{dir}}/{DIRECTORY}"));
+    libraries.iter().map(|library| (format!("{DIRECTORY}/{library}"), directory.join(library))).collect()
+}
+
+/// Files that `args` load, of `library`, `library.so` and `name=library.so`.
+fn libraries(args: &[String]) -> Vec<String> {
+    let loaded = args.iter().filter_map(|arg| arg.strip_prefix(LOADED)).flat_map(|list| list.split(';'));
+    let files = loaded.map(|one| one.rsplit_once('=').map_or(one, |(_, library)| library).trim());
+    let files = files.filter(|file| !file.is_empty() && !file.contains('/'));
+    let mut files: Vec<String> =
+        files.map(|file| if file.ends_with(".so") { file.to_owned() } else { format!("{file}.so") }).collect();
+    files.sort();
+    files.dedup();
+    files
+}
+
+fn usual_directory(program: &Path) -> Option<PathBuf> {
+    let asked = process::command(program).args(["--no-defaults", "--verbose", "--help"]).stdin(Stdio::null()).output();
+    let said = String::from_utf8_lossy(&asked.ok()?.stdout).into_owned();
+    let line = said.lines().find_map(|line| line.strip_prefix("plugin-dir "))?;
+    Some(PathBuf::from(line.trim())).filter(|directory| directory.is_dir())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_are_named_as_files_whatever_form_they_were_given_in() {
+        let args = [
+            "--x",
+            "--plugin-load-add=ha_archive",
+            "--plugin-load-add=a=auth_ed25519.so; b.so;",
+            "--plugin-load-add=../c",
+        ];
+        let args = args.map(str::to_owned);
+        assert_eq!(libraries(&args), ["auth_ed25519.so", "b.so", "ha_archive.so"]);
+        let mut none = vec!["--x".to_owned()];
+        assert_eq!(confine(&mut none, Path::new("/nonexistent")), []);
+        assert_eq!(none[1], "--plugin-dir={nowhere}");
+    }
+}
