@@ -1,6 +1,7 @@
 //! Accounts and grants as SQL: no schema dump contains them. Read from a server (`read`), kept in a file beside the dump
 //! (`file`), and brought to a destination in an order that works (`restore`).
 
+mod columns;
 mod file;
 mod read;
 mod restore;
