@@ -45,6 +45,7 @@ pub fn load(
     let mut session = Session::open(to)?;
     let ready = ready::look(&mut session, point, &selected, &needs, options.throwaway)?;
     warnings.extend(ready.warnings);
+    warnings.extend(accounts::suits(&mut session, point, options)?);
     warnings.extend(prepare::prepare(&mut session, &manifest.server, &needs, options.throwaway)?);
     drop(session);
     let stand_ins =

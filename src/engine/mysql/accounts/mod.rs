@@ -6,6 +6,7 @@ mod file;
 mod read;
 mod restore;
 mod statement;
+mod suits;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,7 @@ pub use self::file::write;
 pub use self::read::{Accounts, is_the_servers, prepare, read};
 pub use self::restore::Restoring;
 use self::statement::Object;
+pub use self::suits::check as suits;
 use super::connection::Session;
 use super::names;
 use super::sql::Quoting;
