@@ -4,6 +4,7 @@
 //! `inspect` describes restored data exactly as `dump` described it when it was stored; `load` refuses a destination
 //! that is not empty. Engines block and know nothing of repositories' formats or of sandboxes' kinds.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -178,6 +179,8 @@ pub struct LoadReport {
     pub lacking: Vec<String>,
     /// What was done about accounts; none where nothing was to be done.
     pub accounts: Option<AccountsLoaded>,
+    /// What the destination said when it refused something, by the name of the check that will miss it.
+    pub refusals: BTreeMap<String, String>,
 }
 
 /// The code that knows a kind of source.

@@ -140,9 +140,9 @@ fn restore_and_prove(
         .map_err(|error| error.on(Side::Sandbox))?;
     let access = instance.access().clone();
     let at = source.engine.destination(&spec, &access);
-    let scope = Scope { apart: true, ..Scope::all() };
     let options = LoadOptions { accounts: true, throwaway: true, ..LoadOptions::default() };
     let result = restore::load(source, point, &at, &options, stages, context).and_then(|loaded| {
+        let scope = Scope { apart: true, refusals: loaded.refusals.clone(), ..Scope::all() };
         let proof = restore::check(source, point, &at, &scope, stages, context)?;
         Ok((loaded, proof))
     });

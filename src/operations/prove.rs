@@ -1,5 +1,7 @@
 //! Holds any instance against a manifest: the same for a drill, for a real restore and for `verify --against`.
 
+use std::collections::BTreeMap;
+
 use crate::app::Source;
 use crate::domain::comparison::{Comparison, compare};
 use crate::domain::drill::Check;
@@ -24,6 +26,8 @@ pub struct Scope {
     pub may_have_more: bool,
     /// The destination is a sandbox, which can reach no other server.
     pub apart: bool,
+    /// What the destination said when it refused something, by the name of the check that misses it.
+    pub refusals: BTreeMap<String, String>,
 }
 
 impl Scope {
@@ -86,6 +90,11 @@ pub fn prove(
     }
     let mut more = if scope.may_have_more { found.take_what_is_not_in(&promised) } else { Vec::new() };
     let mut comparison = compare(&promised, &found);
+    for check in comparison.checks.iter_mut().filter(|check| !check.ok) {
+        if let Some(said) = scope.refusals.get(&check.name) {
+            check.actual = format!("{} ({said})", check.actual);
+        }
+    }
     comparison.checks.extend(inspection.checks);
     more.extend(inspection.more);
     comparison.checks.extend(inspection.problems.into_iter().map(|problem| Check {

@@ -142,6 +142,7 @@ fn bring_back(
             kept_accounts: loaded.accounts.map(|accounts| accounts.kept).unwrap_or_default(),
             assertions: false,
             may_have_more: options.overwrite,
+            refusals: loaded.refusals,
         };
         let proof = check(source, &point, &request.to, &scope, stages, context)
             .map_err(|error: Error| error.context("verify what was restored"))?;

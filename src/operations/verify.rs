@@ -8,10 +8,19 @@ use super::select::{Selection, open, select};
 use super::stages::Stages;
 use crate::app::{App, Source};
 use crate::domain::drill::{DrillReport, Stage, Verdict};
+use crate::domain::manifest::{Manifest, ObjectKind};
 use crate::engine::Destination;
 use crate::error::Result;
 use crate::ledger::{Operation, Outcome, RunResult};
 use crate::run_context::RunContext;
+
+/// What `scope` leaves out is said, so that nobody takes it for proved.
+fn not_compared(manifest: &Manifest, scope: &Scope) -> Option<String> {
+    let accounts = manifest.inventory.objects.iter().filter(|object| object.kind == ObjectKind::Account).count();
+    (accounts > 0 && !scope.accounts).then(|| {
+        format!("accounts and grants were not compared ({accounts} in the backup): --accounts compares them too")
+    })
+}
 
 /// Compare what is at `against` with a recovery point of `source`, where it was asked for of another `host`. The report has no RTO: nothing was restored.
 pub fn verify(
@@ -35,7 +44,8 @@ pub fn verify(
         Err(error) => return Err(run.fail(error, Some(selected.published.manifest.id))),
     };
     let verdict = if proof.holds() { Verdict::Passed } else { Verdict::Failed };
-    let warnings = [selected.warnings(), proof.notes.clone()].concat();
+    let mut warnings = [selected.warnings(), proof.notes.clone()].concat();
+    warnings.extend(not_compared(&point.manifest, scope));
     let published = selected.published;
     let finding = Finding { verdict, reason: proof.comparison.reason(), proof, warnings, ..Finding::default() };
     let outcome = if verdict == Verdict::Passed { Outcome::Passed } else { Outcome::Failed };

@@ -241,7 +241,7 @@ impl Loading<'_> {
         warnings.extend(std::mem::take(&mut self.place.refused));
         let lacking = self.devices.finish("device nodes");
         warnings.extend(lacking.iter().cloned());
-        LoadReport { warnings, bytes: self.archive.position(), lacking, accounts: None }
+        LoadReport { warnings, bytes: self.archive.position(), lacking, ..LoadReport::default() }
     }
 }
 

@@ -180,6 +180,8 @@ pub fn code(error: &Error) -> Option<u16> {
 
 /// Rows as text; `None` is SQL NULL.
 pub type Rows = Vec<Vec<Option<String>>>;
+/// The same as bytes.
+pub type ByteRows = Vec<Vec<Option<Vec<u8>>>>;
 
 /// What a server said to a statement that it did not run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -241,8 +243,21 @@ impl Session {
 
     /// The same, where the server may refuse: a refusal is an answer, a lost connection is an error.
     pub fn ask(&mut self, sql: &str) -> Result<std::result::Result<Rows, Refusal>> {
+        self.asked(sql, Self::texts)
+    }
+
+    /// The same, as the server sent it: programs are kept in the character set of whoever created them.
+    pub fn ask_bytes(&mut self, sql: &str) -> Result<std::result::Result<ByteRows, Refusal>> {
+        self.asked(sql, Self::bytes)
+    }
+
+    fn asked<T>(
+        &mut self,
+        sql: &str,
+        read: impl Fn(&Self, &[MySqlRow]) -> Result<T>,
+    ) -> Result<std::result::Result<T, Refusal>> {
         match self.fetch(sql)? {
-            Ok(rows) => Ok(Ok(self.texts(&rows)?)),
+            Ok(rows) => Ok(Ok(read(self, &rows)?)),
             Err(error) => match error.as_database_error().and_then(|e| e.try_downcast_ref::<MySqlDatabaseError>()) {
                 Some(said) => Ok(Err(Refusal { number: said.number(), message: said.message().to_owned() })),
                 None => Err(Error::failed(format!("query {}", self.account.describe())).because(error)),
@@ -256,17 +271,17 @@ impl Session {
     }
 
     fn texts(&self, rows: &[MySqlRow]) -> Result<Rows> {
-        rows.iter()
-            .map(|row| {
-                (0..row.len())
-                    .map(|column| {
-                        let bytes = row.try_get_unchecked::<Option<Vec<u8>>, _>(column);
-                        let bytes = bytes.or_failed(format!("read answer of {}", self.account.describe()))?;
-                        Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
-                    })
-                    .collect()
-            })
-            .collect()
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let rows = self.bytes(rows)?.into_iter();
+        Ok(rows.map(|row| row.into_iter().map(|value| value.map(text)).collect()).collect())
+    }
+
+    fn bytes(&self, rows: &[MySqlRow]) -> Result<ByteRows> {
+        let value = |row: &MySqlRow, column| {
+            let bytes = row.try_get_unchecked::<Option<Vec<u8>>, _>(column);
+            bytes.or_failed(format!("read answer of {}", self.account.describe()))
+        };
+        rows.iter().map(|row| (0..row.len()).map(|column| value(row, column)).collect()).collect()
     }
 
     /// First column of all rows, NULLs left out.

@@ -17,13 +17,14 @@ use crate::error::{Error, Result};
 const LONGEST_WAIT: u32 = 600;
 
 /// The server's errors that are about one object, whatever else is asked of it.
-const OF_THE_OBJECT: [u16; 28] = [
+const OF_THE_OBJECT: [u16; 31] = [
     126, 127, 130, 134, 144, 145,  // handler errors that MySQL and MariaDB pass on: crashed, wrong format
     1016, // cannot open file
     1017, // cannot find file
     1033, // incorrect information in file
     1034, // incorrect key file
     1035, // old key file
+    1064, 4161, // the text that is kept of it is damaged: the question itself is well-formed
     1146, // an underlying table does not exist
     1168, // MERGE over tables that differ
     1194, 1195, // crashed
@@ -31,6 +32,7 @@ const OF_THE_OBJECT: [u16; 28] = [
     1296, // error from the storage engine: a key is missing, …
     1356, // view references invalid table, column, function or account
     1449, // the definer does not exist
+    1457, // a routine that it uses cannot be loaded
     1459, 1707, // the table must be rebuilt
     1548, 1728, 1805, // incorrect table definition
     1812, 1814, // the tablespace is missing or was discarded
@@ -82,7 +84,7 @@ pub fn examine(session: &mut Session, databases: &[String], maria: bool) -> Resu
         }));
     }
     programs::events(session, databases, &mut out)?;
-    programs::printable(session, databases, &out)?;
+    programs::look(session, databases, &mut out)?;
     programs::names(session, databases, maria, &mut out)?;
     Ok(out)
 }

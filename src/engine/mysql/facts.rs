@@ -98,6 +98,17 @@ impl DumpFacts {
         names::qualified(&self.database, &self.table)
     }
 
+    /// Qualified name of the table that the part of the stream at hand is about; empty where it is about none.
+    pub fn open_table(&self) -> String {
+        let about = self.open.as_ref().filter(|segment| !segment.table.is_empty());
+        about.map_or_else(String::new, |segment| names::qualified(&segment.database, &segment.table))
+    }
+
+    /// The database in use, unquoted.
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
     /// A part of the stream begins at `position`.
     pub fn marker(&mut self, marker: Marker, position: u64) {
         self.begin_segment(marker.0, position);

@@ -4,6 +4,7 @@
 use super::connection::{Account, Session};
 use super::destination;
 use super::names;
+use super::programs;
 use crate::domain::manifest::{Manifest, ObjectKind};
 use crate::engine::LoadOptions;
 use crate::error::{Error, Result};
@@ -76,11 +77,12 @@ fn occupied(session: &mut Session, manifest: &Manifest, options: &LoadOptions) -
         let name = names::unquoted(&database.name);
         let sql = format!(
             "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = {schema} \
-             UNION ALL SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {schema} \
-             UNION ALL SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = {schema} LIMIT 100000",
+             UNION ALL SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {schema} LIMIT 100000",
             schema = names::quote_text(&name)
         );
-        let present = session.column(&sql)?.into_iter().map(|table| names::qualified(&name, &table));
+        let mut present = session.column(&sql)?;
+        present.extend(programs::events_of(session, &name)?.into_iter().map(|(event, _)| event));
+        let present = present.into_iter().map(|table| names::qualified(&name, &table));
         found.extend(present.filter(|table| options.tables.is_empty() || options.tables.contains(table)));
     }
     let more = found.len().saturating_sub(3);

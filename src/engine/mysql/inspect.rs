@@ -9,6 +9,7 @@ use super::connection::{Account, Session};
 use super::names;
 use super::pinned;
 use super::pump;
+use super::supplement::{self, Asked};
 use super::tool::{Extent, Purpose, Tools};
 use crate::domain::manifest::{Manifest, ObjectKind};
 use crate::engine::Inspection;
@@ -30,17 +31,20 @@ pub fn inspect(tools: &Tools, account: &Account, manifest: &Manifest, context: &
         let problems = RefCell::new(Vec::new());
         // What the backup left out may be there, and just as unreadable, where a live server is inspected.
         let pins = &pinned::statement(&mut session)?;
+        let asked = Asked { databases: &databases, left_out: &manifest.left_out, capture: manifest.capture };
+        let supplement = supplement::gather(&mut session, asked)?;
+        let refused = supplement.refused().to_vec();
         let extent = Extent { databases: &databases, left_out: &manifest.left_out, capture: manifest.capture, pins };
         let dump = Tolerant {
             dump: tools.start_dump(account, &extent, Purpose::Inspection, &context.cancel)?,
             problems: &problems,
         };
-        match pump::scan(dump, manifest.capture, context, |_| Ok(())) {
+        match pump::scan(dump, (manifest.capture, supplement), context, |_| Ok(())) {
             Ok(complete) => inspection.inventory = complete.facts.inventory(),
             Err(error) if problems.borrow().is_empty() => return Err(error),
             Err(error) => problems.borrow_mut().push(error.to_string()),
         }
-        inspection.problems = problems.into_inner();
+        inspection.problems = [problems.into_inner(), refused].concat();
     }
     if manifest.inventory.objects.iter().any(|object| object.kind == ObjectKind::Account) {
         // Accounts beyond the promised ones belong to the destination.

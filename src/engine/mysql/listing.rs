@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::connection::Session;
 use super::names;
+use super::programs;
 use crate::domain::left_out::LeftOut;
 use crate::domain::manifest::{Inventory, ObjectKind};
 use crate::error::{Error, Result};
@@ -58,40 +59,14 @@ pub fn read(session: &mut Session, databases: &[String], events: bool, left_out:
                 out.add(relation.kind, &names::qualified(database, name));
             }
         }
-        let schema = names::quote_text(database);
-        let mut add = |session: &mut Session, sql: String| -> Result<()> {
-            for row in session.rows(&sql)? {
-                let text = |at: usize| row.get(at).cloned().flatten().unwrap_or_default();
-                if absent("table", &text(2)) {
-                    continue;
-                }
-                let mut name = names::qualified(database, &text(1));
-                let mut kind = text(0).to_ascii_lowercase();
-                if kind == "package body" {
-                    "package".clone_into(&mut kind);
-                    name.push_str(" body");
-                }
-                out.add(&kind, &name);
+        for program in programs::of(session, database, events)? {
+            if absent("table", &program.table) || absent(&program.kind, &program.name) {
+                continue;
             }
-            Ok(())
-        };
-        add(
-            session,
-            format!(
-                "SELECT 'trigger', TRIGGER_NAME, EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = {schema}"
-            ),
-        )?;
-        add(
-            session,
-            format!(
-                "SELECT ROUTINE_TYPE, ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {schema}"
-            ),
-        )?;
-        if events {
-            add(
-                session,
-                format!("SELECT 'event', EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = {schema}"),
-            )?;
+            let mut name = names::qualified(database, &program.name);
+            let is_body = program.kind == "package body";
+            name.push_str(if is_body { " body" } else { "" });
+            out.add(if is_body { "package" } else { &program.kind }, &name);
         }
     }
     Ok(out)

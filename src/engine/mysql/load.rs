@@ -45,6 +45,7 @@ pub fn load(
     let mut session = Session::open(to)?;
     let ready = ready::look(&mut session, point, &selected, &needs, options.throwaway)?;
     warnings.extend(ready.warnings);
+    warnings.extend(accounts::suits(&mut session, point, options)?);
     warnings.extend(prepare::prepare(&mut session, &manifest.server, &needs, options.throwaway)?);
     drop(session);
     let stand_ins =
@@ -89,19 +90,20 @@ pub fn load(
     if tools.product() == "MariaDB" {
         warnings.extend(checks::violated(&mut Session::open(to)?, &manifest.inventory, &options.tables)?);
     }
-    let mut accounts = None;
+    let (mut accounts, mut refusals) = (None, BTreeMap::new());
     if let Some(restoring) = loader.accounts.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
         let outcome = restoring.finish()?;
         warnings.extend(outcome.warnings);
         lacking.extend(outcome.lacking);
         accounts = Some(outcome.loaded);
+        refusals = outcome.refusals;
     }
     if options.tables.is_empty() {
         let missing = missing_definers(to, point);
         warnings.extend(missing.unwrap_or_else(|error| vec![format!("definers could not be looked for: {error}")]));
     }
     context.progress.finish();
-    Ok(LoadReport { warnings, bytes, lacking, accounts })
+    Ok(LoadReport { warnings, bytes, lacking, accounts, refusals })
 }
 
 /// Accounts come before the data, if they come at all.
@@ -275,7 +277,7 @@ impl Loader<'_> {
                     }
                     in_use = Some(&segment.database).filter(|_| !switches);
                 }
-                replay.write(piece)
+                replay.write_definitions(piece)
             })?;
         }
         replay.finish()

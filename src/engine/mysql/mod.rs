@@ -38,6 +38,7 @@ mod shipped;
 mod source;
 mod sql;
 mod stream;
+mod supplement;
 #[cfg(test)]
 mod tests;
 mod tool;
@@ -50,6 +51,7 @@ use std::sync::Arc;
 use self::accounts::Accounts;
 use self::connection::{Account, Session};
 use self::source::Survey;
+use self::supplement::Asked;
 use self::tool::{Extent, Purpose, Tools};
 use super::{Destination, Dump, Engine, InspectOptions, Inspection, LoadOptions, LoadReport, Preflight, StoredPoint};
 use crate::clock::Clock;
@@ -121,6 +123,9 @@ impl Engine for MysqlEngine {
         accounts::prepare(&mut session, &survey.server.product, "")?;
         let mut accounts = accounts::read(&mut session, &survey.server.product)?;
         let left_out = survey.examined.left_out.clone();
+        let asked = Asked { databases: &survey.databases, left_out: &left_out, capture: survey.capture };
+        let supplement = supplement::gather(&mut session, asked)?;
+        supplement.whole()?;
         let listed = listing::read(&mut session, &survey.databases, !survey.capture.without_events, &left_out)?;
         accounts.left_out.extend(holdings::warnings(&mut session, &survey.server.product)?);
         drop(session);
@@ -131,7 +136,7 @@ impl Engine for MysqlEngine {
         let extent =
             Extent { databases: &survey.databases, left_out: &left_out, capture: survey.capture, pins: &survey.pins };
         let dump = tools.start_dump(&self.source(), &extent, purpose, &context.cancel)?;
-        let (reader, outcome) = pump::start(dump, survey.capture, context)?;
+        let (reader, outcome) = pump::start(dump, (survey.capture, supplement), context)?;
         let accounts_sql = accounts::write(&accounts.all).into_bytes();
         let streams = in_order(vec![
             Stream { path: ACCOUNTS_FILE.to_owned(), reader: Box::new(Cursor::new(accounts_sql.clone())) },

@@ -13,6 +13,8 @@ struct Grant {
     database: String,
     table: String,
     may_give: bool,
+    /// `partial_revokes` (MySQL): taken away again from what is granted on everything.
+    taken: bool,
 }
 
 impl Grants {
@@ -22,15 +24,20 @@ impl Grants {
     }
 
     fn has(&self, privilege: &str, database: Option<&str>, table: Option<&str>) -> bool {
-        self.0.iter().any(|grant| {
+        let names_it = |grant: &Grant| {
+            let all = grant.privileges.iter().any(|p| p.starts_with("ALL PRIVILEGES") || p == "ALL");
+            all || grant.privileges.iter().any(|p| p == privilege)
+        };
+        let taken = |grant: &&Grant| grant.taken && Some(grant.database.as_str()) == database && names_it(grant);
+        let is_taken = self.0.iter().any(|grant| taken(&grant));
+        self.0.iter().filter(|grant| !grant.taken).any(|grant| {
             let here = match (grant.database.as_str(), database) {
-                ("*", _) => true,
+                ("*", _) => !is_taken,
                 (pattern, Some(database)) => matches(pattern, database),
                 (_, None) => false,
             };
             let there = grant.table == "*" || table.is_some_and(|table| grant.table == table);
-            let all = grant.privileges.iter().any(|p| p.starts_with("ALL PRIVILEGES") || p == "ALL");
-            here && there && (all || grant.privileges.iter().any(|p| p == privilege))
+            here && there && names_it(grant)
         })
     }
 
@@ -96,13 +103,15 @@ impl Grants {
 
 /// `GRANT a, b (columns) ON db.table TO …`; grants of roles and proxies say nothing about tables.
 fn grant(line: &str) -> Option<Grant> {
-    let rest = line.strip_prefix("GRANT ")?;
+    let taken = line.starts_with("REVOKE ");
+    let rest = line.strip_prefix("GRANT ").or_else(|| line.strip_prefix("REVOKE "))?;
     let (privileges, rest) = rest.split_once(" ON ")?;
-    let (place, grantee) = rest.split_once(" TO ")?;
+    let (place, grantee) = rest.split_once(if taken { " FROM " } else { " TO " })?;
     let place = place.trim_start_matches("TABLE ");
     let (database, table) = names::split_qualified(place)?;
     let privileges = privileges.split(", ").map(|p| p.trim().to_ascii_uppercase()).collect();
-    Some(Grant { privileges, database, table, may_give: grantee.contains(" WITH GRANT OPTION") })
+    let may_give = !taken && grantee.contains(" WITH GRANT OPTION");
+    Some(Grant { privileges, database, table, may_give, taken })
 }
 
 /// SQL pattern match as in grants: `%` any text, `_` any character, backslash escapes.
@@ -141,6 +150,18 @@ mod tests {
         );
         let mysql = ["GRANT SELECT, RELOAD, REPLICATION CLIENT, SHOW VIEW, EVENT, TRIGGER ON *.* TO `b`@`%`"];
         assert_eq!(missing(&mysql, "MySQL", true), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_was_revoked_from_a_single_database_is_missing_there() {
+        let lines = [
+            "GRANT SELECT, RELOAD, REPLICATION CLIENT, SHOW VIEW, EVENT, TRIGGER ON *.* TO `b`@`%`",
+            "REVOKE SELECT, TRIGGER ON `my_shop`.* FROM `b`@`%`",
+        ];
+        let found = missing(&lines, "MySQL", true);
+        assert_eq!(found, ["SELECT on `my_shop`.* (rows)", "TRIGGER on `my_shop`.* (triggers)"]);
+        let other = lines[1].replace("my_shop", "myXshop");
+        assert_eq!(missing(&[lines[0], &other], "MySQL", true), Vec::<String>::new());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::process::{ChildStdin, Stdio};
 
 use super::connection::Account;
 use super::mending;
+use super::names;
 use super::tool::Tools;
 use crate::error::{Error, Kind, OrFailed, Result};
 use crate::process::{self, OwnedChild};
@@ -22,6 +23,8 @@ pub struct Replay {
     /// Lines written so far, and at which line each part began: the program names a line, a person wants a name.
     lines: u64,
     parts: Vec<(u64, String)>,
+    /// Where definitions begin that stand beside others in one part.
+    definitions: Definitions,
     /// Gone as soon as the program must have read it, so that a kill of ours seldom leaves a password behind.
     options: Option<tempfile::NamedTempFile>,
     bytes: usize,
@@ -51,7 +54,16 @@ impl Replay {
         let mut child = OwnedChild::spawn(command, "database client")?;
         cancel.takes_down(child.killer());
         let stdin = child.take_stdin();
-        Ok(Self { child, stdin, lines: 1, parts: Vec::new(), options: Some(options), bytes: 0, throwaway: false })
+        Ok(Self {
+            child,
+            stdin,
+            lines: 1,
+            parts: Vec::new(),
+            definitions: Definitions::default(),
+            options: Some(options),
+            bytes: 0,
+            throwaway: false,
+        })
     }
 
     /// Whether the server is a sandbox of ours: set up as the source is, so that a refusal is the dump's own fault.
@@ -63,6 +75,12 @@ impl Replay {
     /// What follows belongs to `what`.
     pub fn part(&mut self, what: String) {
         self.parts.push((self.lines, what));
+    }
+
+    /// The same, where several definitions follow each other: one that is refused is named.
+    pub fn write_definitions(&mut self, bytes: &[u8]) -> Result<()> {
+        self.definitions.look(bytes, self.lines);
+        self.write(bytes)
     }
 
     /// Replay `bytes`.
@@ -107,9 +125,52 @@ impl Replay {
         let line = said.split_once("at line ").map(|(_, rest)| rest.chars().take_while(char::is_ascii_digit));
         let line = line.and_then(|digits| digits.collect::<String>().parse::<u64>().ok()).unwrap_or(self.lines);
         let part = self.parts.iter().rev().find(|(first, _)| *first <= line).map_or("the stream's head", |(_, p)| p);
-        let error = error.context(format!("load {part}"));
+        let error = match self.definitions.at(line) {
+            Some(name) => error.context(format!("load {name} ({part})")),
+            None => error.context(format!("load {part}")),
+        };
         classify(error, &said, self.throwaway)
     }
+}
+
+/// At which line of a session which definition begins.
+#[derive(Debug, Default)]
+struct Definitions {
+    begun: Vec<(u64, String)>,
+    /// The beginning of a line that goes on in the next piece.
+    open: Vec<u8>,
+}
+
+impl Definitions {
+    /// Of a line that long, the name stands at the beginning.
+    const HEAD: usize = 4096;
+
+    /// Take in `bytes`, the first of which is on line `line`.
+    fn look(&mut self, bytes: &[u8], mut line: u64) {
+        for text in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let room = Self::HEAD.saturating_sub(self.open.len()).min(text.len());
+            self.open.extend_from_slice(&text[..room]);
+            if text.ends_with(b"\n") {
+                self.begun.extend(definition(&self.open).map(|name| (line, name)));
+                self.open.clear();
+                line += 1;
+            }
+        }
+    }
+
+    /// What begins at this line, which is where the client says that the statement began.
+    fn at(&self, line: u64) -> Option<&str> {
+        self.begun.iter().rev().find(|(at, _)| *at == line).map(|(_, name)| name.as_str())
+    }
+}
+
+/// `procedure p` if the line begins a definition.
+fn definition(line: &[u8]) -> Option<String> {
+    if !line.starts_with(b"CREATE") && !line.starts_with(b"/*!5") {
+        return None;
+    }
+    let created = names::created(&String::from_utf8_lossy(line))?;
+    Some(format!("{} {}", created.kind.to_lowercase(), names::database(&created.name)))
 }
 
 /// Failures that say something about the destination and nothing about the backup.
@@ -160,4 +221,23 @@ pub fn copy(
         context.progress.advance(take);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_definition_is_known_by_the_line_that_it_begins_at() {
+        let text = "USE `d`;\nDELIMITER ;;\nCREATE DEFINER=`a`@`%` PROCEDURE `p q`()\nBEGIN\nCREATE TABLE inside (a INT);\nEND ;;\n\
+                    /*!50106 CREATE*/ /*!50117 DEFINER=`a`@`%`*/ /*!50106 EVENT `e` ON SCHEDULE EVERY 1 DAY DO SELECT 1 */ ;;\n";
+        for piece in [1, 7, text.len()] {
+            let (mut found, mut line) = (Definitions::default(), 10);
+            for bytes in text.as_bytes().chunks(piece) {
+                found.look(bytes, line);
+                line += memchr::memchr_iter(b'\n', bytes).count() as u64;
+            }
+            assert_eq!((found.at(12), found.at(16), found.at(11)), (Some("procedure `p q`"), Some("event e"), None));
+        }
+    }
 }

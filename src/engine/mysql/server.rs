@@ -157,6 +157,12 @@ fn settings(manifest: &Manifest, memory: u64) -> BTreeMap<String, String> {
             settings.insert(name.to_owned(), value.clone());
         }
     }
+    // What a grant means depends on these; an empty list of roles is the default.
+    for name in ["activate_all_roles_on_login", "mandatory_roles", "partial_revokes"] {
+        if let Some(value) = manifest.settings.get(name).filter(|value| !value.is_empty()) {
+            settings.insert(name.to_owned(), value.clone());
+        }
+    }
     if let Some(zone) = manifest.settings.get("time_zone").filter(|zone| zone.starts_with(['+', '-'])) {
         settings.insert("default_time_zone".to_owned(), zone.clone());
     }

@@ -13,7 +13,10 @@ use crate::error::{Error, Result};
 /// Schemas that belong to the server.
 const SYSTEM_DATABASES: [&str; 5] = ["information_schema", "performance_schema", "mysql", "sys", "ndbinfo"];
 /// Settings recorded with a backup; a name that a server does not know is left out.
-const SETTINGS: [&str; 14] = [
+const SETTINGS: [&str; 17] = [
+    "activate_all_roles_on_login",
+    "mandatory_roles",
+    "partial_revokes",
     "innodb_strict_mode",
     "innodb_default_row_format",
     "sql_mode",

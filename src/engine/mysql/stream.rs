@@ -7,6 +7,7 @@
 use super::facts::{DumpFacts, Marker};
 use super::names;
 use super::rows::{RowFacts, RowScanner, Scanned};
+use super::supplement::Supplement;
 use crate::domain::capture::Capture;
 use crate::domain::manifest::SegmentKind;
 use crate::error::{Error, Result};
@@ -19,6 +20,8 @@ const SANDBOX_LINE: &[u8] = b"/*M!999999\\- enable the sandbox mode */";
 const FORM_FEED: u8 = 0x0c;
 const VERTICAL_TAB: u8 = 0x0b;
 const END_MARKER: &[u8] = b"-- Dump completed";
+/// Views come last, after the programs that they use.
+const FINAL_VIEW: &str = "Final view structure for view ";
 
 /// Lexical place inside a statement that is being collected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +65,7 @@ pub struct StreamScanner {
     drained: u64,
     ended: bool,
     facts: DumpFacts,
+    supplement: Supplement,
     /// Every statement that is not rows, for a comparison with what the client would run.
     #[cfg(test)]
     statements: Vec<String>,
@@ -85,9 +89,16 @@ impl StreamScanner {
             drained: 0,
             ended: false,
             facts: DumpFacts::of(capture),
+            supplement: Supplement::default(),
             #[cfg(test)]
             statements: Vec::new(),
         }
+    }
+
+    /// The same with what the client does not print.
+    pub fn with(mut self, supplement: Supplement) -> Self {
+        self.supplement = supplement;
+        self
     }
 
     /// Take in the next piece of the dump.
@@ -175,7 +186,7 @@ impl StreamScanner {
                     self.whole_comment();
                 }
             }
-            Place::WholeLine if byte == b'\n' => self.whole_line(),
+            Place::WholeLine if byte == b'\n' => self.whole_line()?,
             Place::Quoted(_) | Place::LineComment | Place::BlockComment | Place::WholeLine => {}
         }
         if self.text.len() > LONGEST_DEFINITION {
@@ -202,7 +213,7 @@ impl StreamScanner {
                 if word == b"--" || word.eq_ignore_ascii_case(b"DELIMITER") {
                     self.place = Place::WholeLine;
                     if line {
-                        self.whole_line();
+                        self.whole_line()?;
                     }
                 } else if word == SANDBOX_LINE && self.position() == 0 {
                     self.facts.sandbox_line_removed = true;
@@ -285,9 +296,12 @@ impl StreamScanner {
     }
 
     /// A line comment between statements, or `DELIMITER`.
-    fn whole_line(&mut self) {
+    fn whole_line(&mut self) -> Result<()> {
         self.leave_rows();
         let text = std::mem::take(&mut self.text);
+        let start = self.start;
+        self.insert(&text[start..])?;
+        self.start = start;
         let line = text[self.start..].trim_ascii_end();
         self.out.extend_from_slice(&text[..self.start]);
         if let Some(rest) = line.strip_prefix(b"--") {
@@ -303,6 +317,30 @@ impl StreamScanner {
         }
         self.out.extend_from_slice(&text[self.start..]);
         self.place = Place::Start;
+        Ok(())
+    }
+
+    /// In front of `line`, where what is not the client's own belongs there.
+    fn insert(&mut self, line: &[u8]) -> Result<()> {
+        let Some(comment) = line.strip_prefix(b"--").map(|rest| String::from_utf8_lossy(rest.trim_ascii())) else {
+            return Ok(());
+        };
+        let ends = line.starts_with(END_MARKER);
+        let mut more = Vec::new();
+        if ends || marker(&comment).is_some() {
+            more.extend(self.supplement.take_after_table(&self.facts.open_table()));
+        }
+        if ends || comment.starts_with(FINAL_VIEW) {
+            more.extend(self.supplement.take_rest(self.facts.database()));
+        }
+        for text in more {
+            self.place = Place::Start;
+            self.feed(&text)?;
+            // What is left is white space behind the last statement.
+            let rest = std::mem::take(&mut self.text);
+            self.out.extend_from_slice(&rest);
+        }
+        Ok(())
     }
 }
 
@@ -332,7 +370,7 @@ fn marker(comment: &str) -> Option<Marker> {
         "Sequence structure for ",
         "Dumping events for database ",
         "Dumping routines for database ",
-        "Final view structure for view ",
+        FINAL_VIEW,
         "Final temporary table structure for view ",
     ];
     let starts = |list: &[&str]| list.iter().any(|prefix| comment.starts_with(prefix));

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::connection::{Account, series};
 use super::names;
+use super::supplement::Instead;
 use crate::domain::capture::Capture;
 use crate::domain::left_out::LeftOut;
 use crate::domain::manifest::ServerIdentity;
@@ -143,8 +144,6 @@ impl Tools {
         let mut arguments = vec![
             "--single-transaction",
             "--quick",
-            "--routines",
-            "--triggers",
             "--hex-blob",
             "--comments",
             "--tz-utc",
@@ -156,7 +155,13 @@ impl Tools {
             "--max-allowed-packet=1G",
         ];
         let maria = self.product == "MariaDB";
-        if !extent.capture.without_events {
+        // Of a kind that it would stop at, the client prints none: see `supplement`.
+        let instead = Instead::of(extent.left_out);
+        arguments.push(if instead.triggers { "--skip-triggers" } else { "--triggers" });
+        if !instead.routines {
+            arguments.push("--routines");
+        }
+        if !extent.capture.without_events && !instead.events {
             arguments.push("--events");
         }
         if maria && at_least(&self.series, 10, 11) && !extent.capture.without_history {

@@ -1,10 +1,12 @@
 //! Accounts and grants as SQL: no schema dump contains them. Read from a server (`read`), kept in a file beside the dump
 //! (`file`), and brought to a destination in an order that works (`restore`).
 
+mod columns;
 mod file;
 mod read;
 mod restore;
 mod statement;
+mod suits;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +14,7 @@ pub use self::file::write;
 pub use self::read::{Accounts, is_the_servers, prepare, read};
 pub use self::restore::Restoring;
 use self::statement::Object;
+pub use self::suits::check as suits;
 use super::connection::Session;
 use super::names;
 use super::sql::Quoting;

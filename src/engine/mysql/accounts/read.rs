@@ -1,6 +1,7 @@
 //! Reading accounts from a server, each for itself: one that cannot be read is named and takes no other with it.
 
 use super::super::readers;
+use super::columns::Columns;
 use super::statement::{self, is_granted_to, with_empty_password, without_default_role, without_password};
 use super::{AccountSql, EVERYBODY};
 use crate::domain::manifest::Inventory;
@@ -51,6 +52,7 @@ pub fn prepare(session: &mut Session, product: &str, sql_mode: &str) -> Result<(
 /// Read every account but the server's own. The session must be [`prepare`]d.
 pub fn read(session: &mut Session, product: &str) -> Result<Accounts> {
     let mut out = Accounts::default();
+    let mut columns = Columns::default();
     for (user, host, is_role) in list(session, product)? {
         let name = if is_role { user.clone() } else { format!("{user}@{host}") };
         if SYSTEM.contains(&user.as_str()) && host == "localhost" {
@@ -61,7 +63,10 @@ pub fn read(session: &mut Session, product: &str) -> Result<Accounts> {
             continue;
         }
         match one(session, &user, &host, is_role) {
-            Ok(Ok(statements)) => out.all.push(AccountSql { name, statements }),
+            Ok(Ok(statements)) => {
+                let statements = columns.keep(session, &name, statements, &mut out.left_out)?;
+                out.all.push(AccountSql { name, statements });
+            }
             Ok(Err(statement)) => out.left_out.push(format!(
                 "account {name} is left out: the server prints a statement that cannot be run again ({statement})"
             )),

@@ -53,6 +53,8 @@ pub struct Outcome {
     pub warnings: Vec<String>,
     /// Those of them that only say what the destination does not have: a plugin.
     pub lacking: Vec<String>,
+    /// What the destination said, by the name of the check that will miss it.
+    pub refusals: BTreeMap<String, String>,
 }
 
 impl<'a> Restoring<'a> {
@@ -116,6 +118,7 @@ impl<'a> Restoring<'a> {
             loaded: AccountsLoaded { asked: true, ..AccountsLoaded::default() },
             warnings: Vec::new(),
             lacking: Vec::new(),
+            refusals: BTreeMap::new(),
         };
         for promise in self.manifest.inventory.objects.iter().filter(|object| object.kind == ObjectKind::Account) {
             let name = &promise.name;
@@ -150,10 +153,13 @@ impl<'a> Restoring<'a> {
 
     fn refusal(&self, name: &String, out: &mut Outcome) {
         let line = one_line(name);
-        let mine: Vec<&Error> =
-            self.refused.iter().filter(|(step, _)| step.account == line).map(|(_, error)| error).collect();
+        let mine: Vec<&(Step, Error)> = self.refused.iter().filter(|(step, _)| step.account == line).collect();
         let why = match mine.first() {
-            Some(error) => error.to_string(),
+            Some((step, error)) => {
+                let said = told(step, error);
+                out.refusals.insert(format!("{} {name}", ObjectKind::Account), said.clone());
+                said
+            }
             None if self.odd.contains(&line) => "the backup has a statement for it that is none of accounts".to_owned(),
             None => "the destination has it differently".to_owned(),
         };
@@ -161,7 +167,7 @@ impl<'a> Restoring<'a> {
         let stays = if stays { "; it stays as the destination had it" } else { "" };
         let sentence = format!("account {name} is not as backed up: {why}{stays}");
         // 1524: the plugin is not loaded; 3929: the component that knows the privilege is not.
-        if mine.iter().any(|error| matches!(code(error), Some(1524 | 3929))) {
+        if mine.iter().any(|(_, error)| matches!(code(error), Some(1524 | 3929))) {
             out.lacking.push(sentence.clone());
             out.loaded.lacking.push(name.clone());
         }
@@ -266,6 +272,18 @@ impl<'a> Restoring<'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// What was refused and why. A statement that makes an account has its password in it.
+fn told(step: &Step, error: &Error) -> String {
+    const LONGEST: usize = 200;
+    match step.phase {
+        Phase::Create => error.to_string(),
+        _ if step.sql.chars().count() > LONGEST => {
+            format!("{}…: {error}", step.sql.chars().take(LONGEST).collect::<String>())
+        }
+        _ => format!("{}: {error}", step.sql),
     }
 }
 

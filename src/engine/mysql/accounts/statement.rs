@@ -83,7 +83,7 @@ fn object(place: &[Piece<'_>]) -> Option<Object> {
 }
 
 /// Index of the first piece outside of parentheses that is as wanted.
-fn at_top(all: &[Piece<'_>], wanted: impl Fn(&Piece<'_>) -> bool) -> Option<usize> {
+pub(super) fn at_top(all: &[Piece<'_>], wanted: impl Fn(&Piece<'_>) -> bool) -> Option<usize> {
     let mut depth = 0;
     all.iter().position(|piece| {
         depth += i32::from(piece.is_mark("(")) - i32::from(piece.is_mark(")"));
@@ -101,7 +101,7 @@ pub fn without_password(grant: &str) -> String {
 }
 
 /// First and last piece of `DEFAULT ROLE a, b`.
-fn default_role(all: &[Piece<'_>]) -> Option<(usize, usize)> {
+pub(super) fn default_role(all: &[Piece<'_>]) -> Option<(usize, usize)> {
     let first = all.windows(2).position(|pair| pair[0].is_word("DEFAULT") && pair[1].is_word("ROLE"))?;
     let after = all[first + 2..].iter().position(|piece| piece.kind == Kind::Word && !piece.is_word("ALL"));
     Some((first, after.map_or(all.len(), |after| first + 2 + after) - 1))

@@ -300,3 +300,45 @@ mod generated {
         }
     }
 }
+
+#[test]
+fn what_the_client_does_not_print_stands_where_it_would_have_printed_it() {
+    let supplement = || {
+        Supplement::of(
+            &[(
+                "`a b`.`t;`",
+                "DELIMITER ;;\nCREATE TRIGGER more BEFORE INSERT ON `t;` FOR EACH ROW SET @a = ';;'\n;;\nDELIMITER ;\n",
+            )],
+            "USE `other`;\nDELIMITER ;;\nCREATE PROCEDURE p() SELECT '\n-- Dump completed\n'\n;;\nDELIMITER ;\n",
+        )
+    };
+    let read = |dump: &str, piece: usize| {
+        let (mut scanner, mut out) = (StreamScanner::new(Capture::default()).with(supplement()), Vec::new());
+        for piece in dump.as_bytes().chunks(piece) {
+            scanner.feed(piece).unwrap();
+            out.extend(scanner.take_output());
+        }
+        let facts = scanner.finish().unwrap();
+        out.extend(scanner.take_output());
+        (facts.inventory(), facts.segments, String::from_utf8(out).unwrap())
+    };
+    let without_view = format!("{}-- Dump completed\n", DUMP.split("--\n-- Final view").next().unwrap());
+    for dump in [DUMP, &without_view] {
+        let (inventory, segments, stored) = read(dump, 4096);
+        let names: Vec<&str> = inventory.objects.iter().map(|object| object.name.as_str()).collect();
+        assert!(names.contains(&"other.p") && names.contains(&"`a b`.more"), "{names:?}");
+        let of_table = segments.iter().find(|segment| segment.table == "t;").unwrap();
+        let (from, length) = (usize::try_from(of_table.offset).unwrap(), usize::try_from(of_table.bytes).unwrap());
+        assert!(stored[from..from + length].contains("TRIGGER more"), "the trigger comes with its table: {stored}");
+        let place = |text: &str| stored.find(text).unwrap_or(stored.len());
+        assert!(
+            place("PROCEDURE p()") < place("-- Final view structure").min(place("\n-- Dump completed\n\n")),
+            "{stored}"
+        );
+        assert!(
+            stored.contains("USE `a b`;\n\n-- Final view") || dump != DUMP,
+            "the database in use is the same: {stored}"
+        );
+        assert_eq!((inventory, segments, stored), read(dump, 1));
+    }
+}
