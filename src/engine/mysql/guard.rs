@@ -3,6 +3,7 @@
 
 use super::connection::{Account, Session};
 use super::destination;
+use super::listing;
 use super::names;
 use crate::domain::manifest::{Manifest, ObjectKind};
 use crate::engine::LoadOptions;
@@ -72,13 +73,22 @@ fn is_source(
 /// First few things at the destination that the load would collide with.
 fn occupied(session: &mut Session, manifest: &Manifest, options: &LoadOptions) -> Result<String> {
     let mut found = Vec::new();
+    let libraries = listing::has_libraries(session)?;
     for database in manifest.inventory.objects.iter().filter(|object| object.kind == ObjectKind::Database) {
         let name = names::unquoted(&database.name);
         let sql = format!(
             "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = {schema} \
              UNION ALL SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {schema} \
-             UNION ALL SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = {schema} LIMIT 100000",
-            schema = names::quote_text(&name)
+             UNION ALL SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = {schema}{libraries} LIMIT 100000",
+            schema = names::quote_text(&name),
+            libraries = if libraries {
+                format!(
+                    " UNION ALL SELECT LIBRARY_NAME FROM information_schema.LIBRARIES WHERE LIBRARY_SCHEMA = {}",
+                    names::quote_text(&name)
+                )
+            } else {
+                String::new()
+            },
         );
         let present = session.column(&sql)?.into_iter().map(|table| names::qualified(&name, &table));
         found.extend(present.filter(|table| options.tables.is_empty() || options.tables.contains(table)));

@@ -35,7 +35,7 @@ pub fn inspect(tools: &Tools, account: &Account, manifest: &Manifest, context: &
             dump: tools.start_dump(account, &extent, Purpose::Inspection, &context.cancel)?,
             problems: &problems,
         };
-        match pump::scan(dump, manifest.capture, context, |_| Ok(())) {
+        match pump::scan(dump, (tools.reader(), manifest.capture), context, |_| Ok(())) {
             Ok(complete) => inspection.inventory = complete.facts.inventory(),
             Err(error) if problems.borrow().is_empty() => return Err(error),
             Err(error) => problems.borrow_mut().push(error.to_string()),

@@ -46,6 +46,7 @@ pub fn relations(session: &mut Session, database: &str) -> Result<Vec<Relation>>
 /// Everything in `databases` but what was `left_out`.
 pub fn read(session: &mut Session, databases: &[String], events: bool, left_out: &[LeftOut]) -> Result<Listing> {
     let mut out = Listing::default();
+    let libraries = has_libraries(session)?;
     for database in databases {
         out.add("database", &names::database(database));
         let absent = |kind: &str, name: &str| {
@@ -87,6 +88,14 @@ pub fn read(session: &mut Session, databases: &[String], events: bool, left_out:
                 "SELECT ROUTINE_TYPE, ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {schema}"
             ),
         )?;
+        if libraries {
+            add(
+                session,
+                format!(
+                    "SELECT 'library', LIBRARY_NAME FROM information_schema.LIBRARIES WHERE LIBRARY_SCHEMA = {schema}"
+                ),
+            )?;
+        }
         if events {
             add(
                 session,
@@ -95,6 +104,11 @@ pub fn read(session: &mut Session, databases: &[String], events: bool, left_out:
         }
     }
     Ok(out)
+}
+
+/// Whether the server knows libraries: MySQL of newer series.
+pub fn has_libraries(session: &mut Session) -> Result<bool> {
+    Ok(session.ask("SELECT 1 FROM information_schema.LIBRARIES LIMIT 0")?.is_ok())
 }
 
 impl Listing {

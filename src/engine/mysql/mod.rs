@@ -15,6 +15,7 @@ mod facts;
 mod guard;
 mod holdings;
 mod inspect;
+mod lexer;
 mod listing;
 mod load;
 mod mending;
@@ -31,6 +32,7 @@ mod ready;
 mod refusal;
 mod replay;
 mod rows;
+mod schemas;
 mod server;
 mod shipped;
 mod source;
@@ -41,6 +43,7 @@ mod tests;
 mod tool;
 mod trouble;
 mod trust;
+mod vocabulary;
 
 use std::io::Cursor;
 use std::sync::Arc;
@@ -129,7 +132,7 @@ impl Engine for MysqlEngine {
         let extent =
             Extent { databases: &survey.databases, left_out: &left_out, capture: survey.capture, pins: &survey.pins };
         let dump = tools.start_dump(&self.source(), &extent, purpose, &context.cancel)?;
-        let (reader, outcome) = pump::start(dump, survey.capture, context)?;
+        let (reader, outcome) = pump::start(dump, (tools.reader(), survey.capture), context)?;
         let accounts_sql = accounts::write(&accounts.all).into_bytes();
         let streams = in_order(vec![
             Stream { path: ACCOUNTS_FILE.to_owned(), reader: Box::new(Cursor::new(accounts_sql.clone())) },

@@ -138,16 +138,18 @@ pub struct Created {
     pub definer: Option<String>,
 }
 
-const KINDS: [&str; 9] =
-    ["DATABASE", "TABLE", "VIEW", "TRIGGER", "EVENT", "PROCEDURE", "FUNCTION", "PACKAGE", "SEQUENCE"];
+/// What a dump client creates.
+const KINDS: [&str; 10] =
+    ["DATABASE", "TABLE", "VIEW", "TRIGGER", "EVENT", "PROCEDURE", "FUNCTION", "PACKAGE", "SEQUENCE", "LIBRARY"];
 
-/// Read the head of a `CREATE` statement; none if the statement is not one.
+/// Read the head of a `CREATE` statement; none if the statement is not one. A kind that nobody knows is given as it is
+/// written.
 pub fn created(statement: &str) -> Option<Created> {
     let tokens = tokens(statement, 48);
     if !tokens.first()?.is_word("CREATE") {
         return None;
     }
-    let at = tokens.iter().position(|token| KINDS.iter().any(|kind| token.is_word(kind)))?;
+    let at = kind_at(&tokens)?;
     let Token::Word(kind) = &tokens[at] else { return None };
     let mut kind = kind.to_ascii_uppercase();
     let mut next = at + 1;
@@ -169,6 +171,23 @@ pub fn created(statement: &str) -> Option<Created> {
         Token::Mark(_) => return None,
     };
     Some(Created { kind, name, definer: definer(&tokens[..at]) })
+}
+
+/// Where the head of a `CREATE` says what it creates: behind words and `WORD = VALUE`. What follows is no part of the head,
+/// whatever words it contains.
+fn kind_at(tokens: &[Token]) -> Option<usize> {
+    let mut at = 1;
+    loop {
+        let Token::Word(_) = tokens.get(at)? else { return Some(at - 1).filter(|at| *at > 0) };
+        if tokens.get(at + 1) == Some(&Token::Mark('=')) {
+            let has_host = tokens.get(at + 3) == Some(&Token::Mark('@'));
+            at += if has_host { 5 } else { 3 };
+        } else if KINDS.iter().any(|kind| tokens[at].is_word(kind)) {
+            return Some(at);
+        } else {
+            at += 1;
+        }
+    }
 }
 
 fn definer(head: &[Token]) -> Option<String> {
@@ -243,6 +262,15 @@ mod tests {
             ),
             ("CREATE DEFINER=`r`@`h` PACKAGE BODY `p` AS x", "PACKAGE BODY", "p", Some("r@h")),
             ("CREATE DEFINER=`role` PROCEDURE IF NOT EXISTS p()", "PROCEDURE", "p", Some("role")),
+            ("CREATE DEFINER=event@view PROCEDURE p()", "PROCEDURE", "p", Some("event@view")),
+            ("CREATE LIBRARY `lib`\n    LANGUAGE JAVASCRIPT\nAS $$ function table() {} $$", "LIBRARY", "lib", None),
+            ("CREATE WONDER `w` AS function f", "WONDER", "w", None),
+            (
+                "CREATE OR REPLACE ALGORITHM=MERGE DEFINER=`a`@`b` SQL SECURITY DEFINER VIEW `table` AS x",
+                "VIEW",
+                "table",
+                Some("a@b"),
+            ),
         ];
         for (sql, kind, name, definer) in cases {
             let want = Created { kind: kind.into(), name: name.into(), definer: definer.map(Into::into) };

@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
 
 use super::facts::DumpFacts;
+use super::lexer::Client;
 use super::stream::StreamScanner;
 use crate::domain::capture::Capture;
 use crate::domain::digest::Digest;
@@ -31,14 +32,14 @@ pub struct Complete {
 /// Result of a pump; filled when the stream has been read to its end.
 pub type Outcome = Arc<Mutex<Option<Result<Complete>>>>;
 
-/// Scan `dump` to its end and give every block of the stream to be stored to `sink`.
+/// Scan `dump`, which is for this client, to its end and give every block of the stream to be stored to `sink`.
 pub fn scan(
     mut dump: impl Read,
-    capture: Capture,
+    (client, capture): (Client, Capture),
     context: &RunContext,
     mut sink: impl FnMut(Vec<u8>) -> Result<()>,
 ) -> Result<Complete> {
-    let mut scanner = StreamScanner::new(capture);
+    let mut scanner = StreamScanner::new(client, capture);
     let mut hasher = blake3::Hasher::new();
     let mut bytes = 0;
     let mut buffer = vec![0; BLOCK];
@@ -105,14 +106,14 @@ fn explain(error: Error) -> Error {
 /// Start the pump; the reader gives the stream, the outcome is there once the reader has ended.
 pub fn start(
     dump: impl Read + Send + 'static,
-    capture: Capture,
+    reading: (Client, Capture),
     context: &RunContext,
 ) -> Result<(Box<dyn Read + Send>, Outcome)> {
     let (send, queue) = sync_channel(QUEUE);
     let outcome: Outcome = Arc::default();
     let (shared, context) = (outcome.clone(), context.clone());
     let pump = move || {
-        let result = scan(dump, capture, &context, |block| {
+        let result = scan(dump, reading, &context, |block| {
             send.send(Some(block)).map_err(|_| Error::failed("store dump: the repository stopped reading"))
         });
         // The outcome must be there before the reader sees the end. Only a complete dump ends the stream well.
@@ -170,8 +171,12 @@ mod tests {
 
     #[test]
     fn a_dump_that_fails_ends_its_stream_with_the_reason() {
-        let (mut stream, outcome) =
-            start(&b"-- half a dump\nCREATE TABLE `t` ("[..], Capture::default(), &RunContext::silent()).unwrap();
+        let (mut stream, outcome) = start(
+            &b"-- half a dump\nCREATE TABLE `t` ("[..],
+            (Client::MariaDb, Capture::default()),
+            &RunContext::silent(),
+        )
+        .unwrap();
         let error = stream.read_to_end(&mut Vec::new()).unwrap_err();
         assert!(error.to_string().contains("end marker"), "{error}");
         assert!(outcome.lock().unwrap().take().unwrap().is_err());
@@ -181,7 +186,7 @@ mod tests {
     fn a_cancelled_dump_stops_with_an_error() {
         let context = RunContext::silent();
         context.cancel.cancel();
-        let (mut stream, _) = start(io::repeat(b' '), Capture::default(), &context).unwrap();
+        let (mut stream, _) = start(io::repeat(b' '), (Client::MariaDb, Capture::default()), &context).unwrap();
         assert!(stream.read_to_end(&mut Vec::new()).unwrap_err().to_string().contains("cancelled"));
     }
 }
