@@ -87,19 +87,81 @@ fn replacing_a_database_brings_its_defaults_back() {
         ));
         let world = World::new(&server, &[], "");
         world.backup();
+        server.sql("ALTER DATABASE shop CHARACTER SET utf8mb4 COLLATE utf8mb4_bin");
+        let to = server.destination();
+        let one = world.json(&["restore", "shop", "--to", &to, "--overwrite", "--table", "shop.t"], 0);
+        assert!(one["warnings"].to_string().contains("database shop has other defaults than in the backup"), "{one:#}");
         let change = match product {
             Product::MariaDb => "COMMENT 'mine'",
             Product::MySql => "ENCRYPTION 'Y'",
         };
-        server.sql(&format!(
-            "ALTER DATABASE shop CHARACTER SET utf8mb4 COLLATE utf8mb4_bin; ALTER DATABASE bare {change}; ALTER DATABASE shop {change}"
-        ));
-        let to = server.destination();
-        let one = world.json(&["restore", "shop", "--to", &to, "--overwrite", "--table", "shop.t"], 0);
-        assert!(one["warnings"].to_string().contains("database shop"), "{one:#}");
+        server.sql(&format!("ALTER DATABASE bare {change}; ALTER DATABASE shop {change}"));
         let restored = world.json(&["restore", "shop", "--to", &to, "--overwrite"], 0);
         assert_eq!(wrong(&restored), [""; 0], "{product:?}: {restored:#}");
         let defaults = server.sql("SHOW CREATE DATABASE shop");
         assert!(defaults.contains("latin1_german1_ci"), "{defaults}");
+    }
+}
+
+/// Programs of sessions that quote, escape and print in ways of their own.
+const ODD_SESSIONS: &str = r#"CREATE DATABASE odd CHARACTER SET latin1; USE odd; CREATE TABLE t (a INT, b VARCHAR(20));
+SET sql_mode = 'ANSI_QUOTES,PIPES_AS_CONCAT';
+CREATE TRIGGER tr_ansi BEFORE UPDATE ON t FOR EACH ROW SET NEW.b = 'a' || "b";
+CREATE PROCEDURE p_ansi() SELECT "a", 'it''s;;' FROM (SELECT 1 AS "a") x;
+CREATE FUNCTION f_ansi() RETURNS VARCHAR(10) DETERMINISTIC RETURN 'x' || 'y';
+CREATE EVENT e_ansi ON SCHEDULE EVERY 1 DAY DO INSERT INTO "t" VALUES (1, 2);
+CREATE VIEW v_ansi AS SELECT "a" || "b" AS "a""c" FROM "t";
+SET sql_mode = 'NO_BACKSLASH_ESCAPES';
+CREATE PROCEDURE p_nbe() SELECT 'a\', "b\";
+CREATE TRIGGER tr_nbe AFTER INSERT ON t FOR EACH ROW SET @a = 'c:\';
+CREATE EVENT e_nbe ON SCHEDULE EVERY 1 DAY DO SET @a = '\';
+CREATE VIEW v_nbe AS SELECT 'a\' AS x;
+SET sql_mode = '', NAMES latin1;
+CREATE PROCEDURE p_latin1() SELECT 'ä';
+CREATE EVENT e_latin1 ON SCHEDULE EVERY 1 DAY DO SELECT 'ä';
+CREATE TRIGGER tr_latin1 AFTER DELETE ON t FOR EACH ROW SET @a = 'ä';
+CREATE VIEW v_latin1 AS SELECT 'ä' AS c;
+SET NAMES utf8mb4, collation_connection = utf8mb4_bin;
+CREATE PROCEDURE p_bin() SELECT 'ä';
+SET NAMES utf8mb4, time_zone = '+05:00', sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT';
+CREATE EVENT e_all ON SCHEDULE AT '2037-01-01 10:00:00' DO SELECT "a" || 'b\';
+"#;
+/// What only MariaDB has or prints.
+const MARIADB_SESSIONS: &str = r#"SET sql_mode = '', sql_quote_show_create = 0;
+CREATE TRIGGER tr_bare BEFORE INSERT ON t FOR EACH ROW SET NEW.b = 1;
+CREATE PROCEDURE p_bare() SELECT `a` FROM t;
+CREATE EVENT e_bare ON SCHEDULE EVERY 1 DAY DO SELECT 1;
+CREATE VIEW v_bare AS SELECT a FROM t;
+CREATE SEQUENCE s_bare;
+SET sql_mode = 'ANSI_QUOTES';
+CREATE TRIGGER tr_bare_ansi BEFORE INSERT ON t FOR EACH ROW SET NEW.a = 1;
+CREATE PROCEDURE p_backslash() SELECT "a\" FROM (SELECT 1 AS "a\") x;
+SET sql_quote_show_create = 1, sql_mode = 'ORACLE';
+DELIMITER ;;
+CREATE PROCEDURE p_oracle(x int) AS y int; BEGIN SELECT "a" FROM "t"; END;;
+CREATE FUNCTION f_oracle RETURN INT DETERMINISTIC AS BEGIN RETURN 1; END;;
+CREATE PACKAGE pk AS PROCEDURE p1; END;;
+CREATE PACKAGE BODY pk AS PROCEDURE p1 AS BEGIN SELECT 'it''s ;; a'; END; END;;
+CREATE TRIGGER tr_oracle AFTER UPDATE ON t FOR EACH ROW BEGIN NULL; END;;
+CREATE EVENT e_oracle ON SCHEDULE EVERY 1 DAY DO BEGIN NULL; END;;
+DELIMITER ;
+CREATE VIEW v_oracle AS SELECT "a" || 'x' AS y FROM "t";
+"#;
+
+#[test]
+fn programs_of_odd_sessions_come_back_as_they_were() {
+    for (product, more) in [(Product::MariaDb, MARIADB_SESSIONS), (Product::MySql, "")] {
+        let server = Server::start_with(product, &["--log-bin-trust-function-creators=1"]);
+        server.sql(ODD_SESSIONS);
+        server.sql(&format!("USE odd;\n{more}"));
+        let world = World::new(&server, &["odd"], "");
+        world.backup();
+        drill_passes(&world);
+        // The same from a server that prints without quotes.
+        if product == Product::MariaDb {
+            server.sql("SET GLOBAL sql_quote_show_create = 0");
+            world.backup();
+            drill_passes(&world);
+        }
     }
 }

@@ -227,7 +227,10 @@ impl DumpFacts {
 
     /// A program does what its text says under the settings it was created with; triggers also have an order.
     fn definition(&mut self, kind: ObjectKind, body: &[u8]) -> Digest {
-        let mut text = body.to_vec();
+        let mut text = match self.capture.definition_rule {
+            DefinitionRule::AsPrinted => body.to_vec(),
+            DefinitionRule::Unquoted => names::with_bare_definer(body),
+        };
         match kind {
             ObjectKind::Procedure
             | ObjectKind::Function

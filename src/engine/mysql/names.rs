@@ -203,6 +203,42 @@ fn definer(head: &[Token]) -> Option<String> {
     }
 }
 
+/// The definition of a program without quotes around its definer. The server keeps a trigger's definer as it was written
+/// for the session that created it (`sql_quote_show_create`, `ANSI_QUOTES`): that is no difference.
+pub fn with_bare_definer(body: &[u8]) -> Vec<u8> {
+    const KEY: &[u8] = b"DEFINER=";
+    let Some(at) = memchr::memmem::find(body, KEY).map(|at| at + KEY.len()) else { return body.to_vec() };
+    let mut out = body[..at].to_vec();
+    let mut rest = &body[at..];
+    loop {
+        let quote = rest.first().copied().filter(|first| matches!(first, b'`' | b'"'));
+        if let Some(quote) = quote {
+            rest = &rest[1..];
+            while let Some(end) = memchr::memchr(quote, rest) {
+                let doubled = rest.get(end + 1) == Some(&quote);
+                out.extend_from_slice(&rest[..end + usize::from(doubled)]);
+                rest = &rest[end + 1 + usize::from(doubled)..];
+                if !doubled {
+                    break;
+                }
+            }
+        } else {
+            let end = rest.iter().position(|byte| matches!(byte, b'@' | b' ' | b'*')).unwrap_or(rest.len());
+            out.extend_from_slice(&rest[..end]);
+            rest = &rest[end..];
+        }
+        match rest.split_first() {
+            Some((b'@', host)) => {
+                out.push(b'@');
+                rest = host;
+            }
+            _ => break,
+        }
+    }
+    out.extend_from_slice(rest);
+    out
+}
+
 /// Name and value of a statement that sets one session variable to a literal or a word; user variables are not settings.
 pub fn setting(statement: &str) -> Option<(String, String)> {
     match tokens(statement, 5).as_slice() {
@@ -235,6 +271,19 @@ mod tests {
         }
         assert_eq!(qualified("shop", "orders"), "shop.orders");
         assert_eq!(split_qualified("orders"), None);
+    }
+
+    #[test]
+    fn quotes_around_a_definer_are_no_difference_and_other_names_are() {
+        let bare = |sql: &str| String::from_utf8(with_bare_definer(sql.as_bytes())).unwrap();
+        let trigger = |definer: &str| bare(&format!("/*!50003 CREATE*/ /*!50017 DEFINER={definer}*/ /*!50003 trigger `t` x"));
+        let want = "/*!50003 CREATE*/ /*!50017 DEFINER=ro`ot@local.host*/ /*!50003 trigger `t` x";
+        assert_eq!(trigger("`ro``ot`@`local.host`"), want);
+        assert_eq!(trigger("\"ro`ot\"@\"local.host\""), want);
+        assert_eq!(trigger("ro`ot@local.host"), want);
+        assert_ne!(trigger("`root`@`local.host`"), want);
+        assert_eq!(bare("CREATE PROCEDURE `p`() x"), "CREATE PROCEDURE `p`() x");
+        assert_eq!(bare("CREATE DEFINER=`r` PROCEDURE `p`() x"), "CREATE DEFINER=r PROCEDURE `p`() x");
     }
 
     #[test]

@@ -295,7 +295,7 @@ impl StreamScanner {
         let body = &text[start..end];
         let sql = self.facts.text(body);
         if let Some(mode) = sql_mode(&sql) {
-            let quoting = Quoting::of_mode(&mode);
+            let quoting = Quoting::of_mode(mode.trim_matches('\''));
             (self.lexer.plain_backslash, self.lexer.ansi_quotes) = (quoting.plain_backslash, quoting.ansi);
         }
         #[cfg(test)]
