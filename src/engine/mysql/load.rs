@@ -15,6 +15,7 @@ use super::guard;
 use super::names;
 use super::needs;
 use super::order;
+use super::outside;
 use super::prepare;
 use super::ready;
 use super::replay::{Replay, copy};
@@ -47,6 +48,9 @@ pub fn load(
     let ready = ready::look(&mut session, point, &selected, &needs, options.throwaway)?;
     warnings.extend(ready.warnings);
     warnings.extend(prepare::prepare(&mut session, &manifest.server, &needs, options.throwaway)?);
+    if !options.throwaway && !needs.directories.is_empty() {
+        outside::files_are_free(&mut session, &needs::with_directories(point, &selected)?)?;
+    }
     drop(session);
     let stand_ins =
         if options.throwaway { prepare::need_their_server(&manifest.server, &needs) } else { BTreeSet::new() };

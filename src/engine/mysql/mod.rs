@@ -22,6 +22,7 @@ mod mending;
 mod names;
 mod needs;
 mod order;
+mod outside;
 mod pinned;
 mod prepare;
 mod privileges;

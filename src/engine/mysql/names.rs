@@ -276,7 +276,8 @@ mod tests {
     #[test]
     fn quotes_around_a_definer_are_no_difference_and_other_names_are() {
         let bare = |sql: &str| String::from_utf8(with_bare_definer(sql.as_bytes())).unwrap();
-        let trigger = |definer: &str| bare(&format!("/*!50003 CREATE*/ /*!50017 DEFINER={definer}*/ /*!50003 trigger `t` x"));
+        let trigger =
+            |definer: &str| bare(&format!("/*!50003 CREATE*/ /*!50017 DEFINER={definer}*/ /*!50003 trigger `t` x"));
         let want = "/*!50003 CREATE*/ /*!50017 DEFINER=ro`ot@local.host*/ /*!50003 trigger `t` x";
         assert_eq!(trigger("`ro``ot`@`local.host`"), want);
         assert_eq!(trigger("\"ro`ot\"@\"local.host\""), want);
