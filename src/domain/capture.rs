@@ -13,12 +13,27 @@ pub enum DigestRule {
     StoredColumns,
 }
 
+/// What counts as an object, and as a difference between two definitions of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DefinitionRule {
+    /// Definitions are compared as they are printed; libraries are not looked at: manifests of versions before the other
+    /// rule.
+    #[default]
+    AsPrinted,
+    /// Libraries are objects; whether a server prints names with quotes is no difference.
+    Unquoted,
+}
+
 /// How data was read, where that is not what the first version did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Capture {
     /// Rule of the content digests.
     #[serde(default, skip_serializing_if = "is_default")]
     pub digest_rule: DigestRule,
+    /// Rule of the definitions.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub definition_rule: DefinitionRule,
     /// Events could not be read, so there are none in the backup.
     #[serde(default, skip_serializing_if = "is_default")]
     pub without_events: bool,

@@ -37,6 +37,7 @@ mod logs;
 mod memory;
 mod mysql;
 mod network;
+mod odd_definitions;
 mod outside;
 mod packaging;
 mod paged;

@@ -111,6 +111,55 @@ fn directories_are_private(product: Product) {
     }
 }
 
+/// A directory below `/usr/local`, gone in the end.
+struct Local(std::path::PathBuf);
+
+impl Local {
+    fn make() -> Self {
+        let local = Self(Path::new("/usr/local").join(format!("bsla-{}", std::process::id())));
+        fs::create_dir(&local.0).unwrap();
+        fs::set_permissions(&local.0, fs::Permissions::from_mode(0o777)).unwrap();
+        local
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+#[test]
+fn directories_are_provided_however_they_are_spelt() {
+    let (ssd, local) = (open_directory(), Local::make());
+    fs::create_dir(ssd.path().join("part")).unwrap();
+    fs::set_permissions(ssd.path().join("part"), fs::Permissions::from_mode(0o777)).unwrap();
+    let (ssd, local) = (ssd.path().display(), local.0.display());
+    let server = Server::start(Product::MariaDb);
+    server.sql(&format!(
+        "CREATE DATABASE shop; USE shop;
+         CREATE TABLE up (a INT PRIMARY KEY) DATA DIRECTORY='{ssd}/part/../../{0}';
+         CREATE TABLE twice (a INT PRIMARY KEY) DATA DIRECTORY='{ssd}//part';
+         CREATE TABLE plain (a INT PRIMARY KEY) DATA DIRECTORY='{ssd}/part';
+         CREATE TABLE local (a INT PRIMARY KEY) DATA DIRECTORY='{local}';
+         INSERT INTO up VALUES (1); INSERT INTO twice VALUES (2); INSERT INTO plain VALUES (3); INSERT INTO local VALUES (4)",
+        Path::new(&ssd.to_string()).file_name().unwrap().display()
+    ));
+    let world = World::new(&server, &["shop"], "");
+    world.backup();
+    drill_passes(&world);
+
+    // Another server may have files of these names there: said before anything is loaded.
+    let beside = Server::start(Product::MariaDb);
+    let ran = world.run(&["restore", "shop", "--to", &beside.destination()]);
+    assert_eq!(ran.status, 1, "{ran:?}");
+    assert!(ran.stderr.contains("files of that name are already in its DATA DIRECTORY"), "{ran:?}");
+    assert!(ran.stderr.contains("another server keeps its own shop."), "{ran:?}");
+    assert_eq!(beside.sql("SHOW DATABASES LIKE 'shop'"), "", "nothing was begun");
+    let replaced = world.json(&["restore", "shop", "--to", &server.destination(), "--overwrite"], 0);
+    assert_eq!(wrong(&replaced), [""; 0]);
+}
+
 #[test]
 fn mariadb_tables_with_files_elsewhere_are_drilled_inside_and_restored_where_the_place_is_ready() {
     directories_are_private(Product::MariaDb);

@@ -12,12 +12,13 @@ use crate::error::{Error, Result};
 
 /// Privileges that tables need, and those that a kind of object needs beside them.
 const TABLES: [&str; 6] = ["SELECT", "INSERT", "CREATE", "DROP", "ALTER", "INDEX"];
-const OBJECTS: [(ObjectKind, &str); 7] = [
+const OBJECTS: [(ObjectKind, &str); 8] = [
     (ObjectKind::View, "CREATE VIEW"),
     (ObjectKind::View, "SHOW VIEW"),
     (ObjectKind::Procedure, "CREATE ROUTINE"),
     (ObjectKind::Function, "CREATE ROUTINE"),
     (ObjectKind::Package, "CREATE ROUTINE"),
+    (ObjectKind::Library, "CREATE ROUTINE"),
     (ObjectKind::Trigger, "TRIGGER"),
     (ObjectKind::Event, "EVENT"),
 ];

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use super::columns::{Column, columns, indexes, options_at, split_next_id};
 use super::names::{self, Created};
+use super::order;
 use super::rows::RowFacts;
-use crate::domain::capture::{Capture, DigestRule};
+use crate::domain::capture::{Capture, DefinitionRule, DigestRule};
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{Inventory, ObjectFacts, ObjectKind, Position, Segment, SegmentKind, TableFacts};
 use crate::domain::needs::Needs;
@@ -58,6 +59,8 @@ pub struct DumpFacts {
     session: BTreeMap<String, String>,
     /// Triggers of the table at hand so far: they run in this order.
     triggers: usize,
+    /// The part of the stream at hand has libraries.
+    libraries: bool,
     capture: Capture,
 }
 
@@ -155,8 +158,23 @@ impl DumpFacts {
         self.tables.entry(name).or_insert_with(empty).rows = rows;
     }
 
-    /// A statement that is not an `INSERT`: `body` without its delimiter, `sql` the same as text.
-    pub fn statement(&mut self, body: &[u8], sql: &str) -> Result<()> {
+    /// Where in the server the stream is, for messages.
+    pub fn place(&self) -> String {
+        match &self.open {
+            Some(segment) if segment.kind == SegmentKind::Table => format!("table {}", self.current_table()),
+            _ if self.database.is_empty() => "its beginning".to_owned(),
+            _ => format!("database {}", names::database(&self.database)),
+        }
+    }
+
+    /// A statement that is not an `INSERT`, at `position`: `body` without its delimiter, `sql` the same as text.
+    pub fn statement(&mut self, body: &[u8], sql: &str, position: u64) -> Result<()> {
+        if self.libraries && ["DROP FUNCTION ", "DROP PROCEDURE "].iter().any(|drop| opened(sql).starts_with(drop)) {
+            // Libraries are a part of their own: routines of other databases may use them.
+            self.begin_segment(SegmentKind::Barrier, position);
+        } else if sql.starts_with(order::LIBRARY) {
+            self.libraries = true;
+        }
         if sql.starts_with("USE ") {
             self.database = names::first_identifier(sql)
                 .ok_or_else(|| Error::failed(format!("read dump: cannot read the name in `{sql}`")))?;
@@ -192,6 +210,9 @@ impl DumpFacts {
             "FUNCTION" => ObjectKind::Function,
             "PACKAGE" | "PACKAGE BODY" => ObjectKind::Package,
             "SEQUENCE" => ObjectKind::Sequence,
+            // Manifests of the first rule do not know them.
+            "LIBRARY" if self.capture.definition_rule == DefinitionRule::AsPrinted => return Ok(()),
+            "LIBRARY" => ObjectKind::Library,
             other => return Err(Error::failed(format!("read dump: unknown object kind {other}"))),
         };
         let mut name = match kind {
@@ -217,9 +238,16 @@ impl DumpFacts {
 
     /// A program does what its text says under the settings it was created with; triggers also have an order.
     fn definition(&mut self, kind: ObjectKind, body: &[u8]) -> Digest {
-        let mut text = body.to_vec();
+        let mut text = match self.capture.definition_rule {
+            DefinitionRule::AsPrinted => body.to_vec(),
+            DefinitionRule::Unquoted => names::with_bare_definer(body),
+        };
         match kind {
-            ObjectKind::Procedure | ObjectKind::Function | ObjectKind::Package | ObjectKind::Event => {}
+            ObjectKind::Procedure
+            | ObjectKind::Function
+            | ObjectKind::Package
+            | ObjectKind::Library
+            | ObjectKind::Event => {}
             ObjectKind::Trigger => {
                 self.triggers += 1;
                 text.extend_from_slice(format!("\0trigger {}", self.triggers).as_bytes());
@@ -261,6 +289,7 @@ impl DumpFacts {
     }
 
     fn begin_segment(&mut self, kind: SegmentKind, position: u64) {
+        self.libraries = false;
         self.close_segment(position);
         self.open = Some(Segment {
             kind,
@@ -306,6 +335,11 @@ impl DumpFacts {
             self.position.gtid = quoted(key).or(self.position.gtid.take());
         }
     }
+}
+
+/// A statement without the version comment that it begins with.
+fn opened(sql: &str) -> &str {
+    sql.strip_prefix("/*!").map_or(sql, |rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start())
 }
 
 /// FLOAT columns: the server prints six digits of them, whoever asks.

@@ -82,6 +82,7 @@ fn occupied(session: &mut Session, manifest: &Manifest, options: &LoadOptions) -
         );
         let mut present = session.column(&sql)?;
         present.extend(programs::events_of(session, &name)?.into_iter().map(|(event, _)| event));
+        present.extend(programs::libraries(session, &name)?.into_iter().map(|library| library.name));
         let present = present.into_iter().map(|table| names::qualified(&name, &table));
         found.extend(present.filter(|table| options.tables.is_empty() || options.tables.contains(table)));
     }

@@ -8,7 +8,7 @@ use super::accounts;
 use super::connection::{Account, Session};
 use super::names;
 use super::pinned;
-use super::pump;
+use super::pump::{self, Reading};
 use super::supplement::{self, Asked};
 use super::tool::{Extent, Purpose, Tools};
 use crate::domain::manifest::{Manifest, ObjectKind};
@@ -39,7 +39,8 @@ pub fn inspect(tools: &Tools, account: &Account, manifest: &Manifest, context: &
             dump: tools.start_dump(account, &extent, Purpose::Inspection, &context.cancel)?,
             problems: &problems,
         };
-        match pump::scan(dump, (manifest.capture, supplement), context, |_| Ok(())) {
+        let reading = Reading { client: tools.reader(), capture: manifest.capture, supplement };
+        match pump::scan(dump, reading, context, |_| Ok(())) {
             Ok(complete) => inspection.inventory = complete.facts.inventory(),
             Err(error) if problems.borrow().is_empty() => return Err(error),
             Err(error) => problems.borrow_mut().push(error.to_string()),

@@ -59,7 +59,8 @@ pub fn read(session: &mut Session, databases: &[String], events: bool, left_out:
                 out.add(relation.kind, &names::qualified(database, name));
             }
         }
-        for program in programs::of(session, database, events)? {
+        let libraries = programs::libraries(session, database)?;
+        for program in programs::of(session, database, events)?.into_iter().chain(libraries) {
             if absent("table", &program.table) || absent(&program.kind, &program.name) {
                 continue;
             }

@@ -15,11 +15,13 @@ use super::guard;
 use super::names;
 use super::needs;
 use super::order;
+use super::outside;
 use super::prepare;
 use super::ready;
 use super::replay::{Replay, copy};
+use super::schemas::{Schema, Schemas};
 use super::tool::Tools;
-use crate::domain::manifest::{FileRole, ObjectKind, Segment, SegmentKind};
+use crate::domain::manifest::{FileRole, Inventory, ObjectKind, Segment, SegmentKind};
 use crate::engine::{LoadOptions, LoadReport, StoredPoint};
 use crate::error::{Error, OrFailed, Result};
 use crate::repository::StoredFile;
@@ -47,6 +49,9 @@ pub fn load(
     warnings.extend(ready.warnings);
     warnings.extend(accounts::suits(&mut session, point, options)?);
     warnings.extend(prepare::prepare(&mut session, &manifest.server, &needs, options.throwaway)?);
+    if !options.throwaway && !needs.directories.is_empty() {
+        outside::files_are_free(&mut session, &needs::with_directories(point, &selected)?)?;
+    }
     drop(session);
     let stand_ins =
         if options.throwaway { prepare::need_their_server(&manifest.server, &needs) } else { BTreeSet::new() };
@@ -79,14 +84,17 @@ pub fn load(
         accounts,
         throwaway: options.throwaway,
     };
-    if options.overwrite {
-        loader.clear(&selected)?;
-    }
-    if !options.tables.is_empty() {
-        loader.create_databases(&manifest.segments, &selected)?;
-    }
-    let selected = order::sequences_first(selected, &manifest.inventory, |segment| loader.beginning(segment))?;
-    loader.run(&selected, options.sessions)?;
+    let wanted = loader.schemas(&manifest.segments, &selected)?;
+    let (schemas, said) =
+        Schemas::begin(&mut Session::open(to)?, wanted.clone(), !options.tables.is_empty(), options.overwrite)?;
+    warnings.extend(said);
+    let made = match loader.bring(&wanted, selected, &manifest.inventory, options) {
+        Ok(made) => made,
+        Err(error) => {
+            Session::open(to).map(|mut session| schemas.give_up(&mut session)).ok();
+            return Err(error);
+        }
+    };
     if tools.product() == "MariaDB" {
         warnings.extend(checks::violated(&mut Session::open(to)?, &manifest.inventory, &options.tables)?);
     }
@@ -98,6 +106,7 @@ pub fn load(
         accounts = Some(outcome.loaded);
         refusals = outcome.refusals;
     }
+    schemas.end(&mut Session::open(to)?, &made)?;
     if options.tables.is_empty() {
         let missing = missing_definers(to, point);
         warnings.extend(missing.unwrap_or_else(|error| vec![format!("definers could not be looked for: {error}")]));
@@ -195,24 +204,44 @@ impl Loader<'_> {
         Ok(())
     }
 
+    /// Everything that was selected; the databases that had to be made for single tables.
+    fn bring(
+        &self,
+        wanted: &[Schema],
+        selected: Vec<&Segment>,
+        inventory: &Inventory,
+        options: &LoadOptions,
+    ) -> Result<BTreeSet<String>> {
+        if options.overwrite {
+            self.clear(&selected)?;
+        }
+        let made = if options.tables.is_empty() { BTreeSet::new() } else { self.create_databases(wanted)? };
+        let selected = order::first_what_others_use(selected, inventory, |segment| self.beginning(segment))?;
+        self.run(&selected, options.sessions)?;
+        Ok(made)
+    }
+
+    /// The databases of the selected segments, as the dump defines them.
+    fn schemas(&self, all: &[Segment], selected: &[&Segment]) -> Result<Vec<Schema>> {
+        let names: BTreeSet<&String> = selected.iter().map(|segment| &segment.database).collect();
+        let mut found: Vec<Schema> = Vec::new();
+        for segment in all.iter().filter(|segment| segment.kind == SegmentKind::Barrier) {
+            let schema = Schema::of(&String::from_utf8_lossy(&self.beginning(segment)?));
+            found.extend(schema.filter(|schema| names.contains(&schema.name)));
+        }
+        Ok(found)
+    }
+
     /// Single tables may go to a server that has not even their database: make it as it was.
-    fn create_databases(&self, all: &[Segment], selected: &[&Segment]) -> Result<()> {
+    fn create_databases(&self, wanted: &[Schema]) -> Result<BTreeSet<String>> {
         let mut session = Session::open(self.to)?;
         let present = session.column("SHOW DATABASES")?;
-        let mut missing: BTreeSet<&String> = selected.iter().map(|segment| &segment.database).collect();
-        missing.retain(|database| !present.contains(database));
-        for segment in all.iter().filter(|segment| segment.kind == SegmentKind::Barrier) {
-            if missing.is_empty() {
-                break;
-            }
-            for line in String::from_utf8_lossy(&self.beginning(segment)?).lines() {
-                let created = names::created(line).filter(|created| created.kind == "DATABASE");
-                if created.is_some_and(|created| missing.remove(&created.name)) {
-                    session.rows(line)?;
-                }
-            }
+        let mut made = BTreeSet::new();
+        for schema in wanted.iter().filter(|schema| !present.contains(&schema.name)) {
+            session.rows(&schema.sql)?;
+            made.insert(schema.name.clone());
         }
-        Ok(())
+        Ok(made)
     }
 
     /// The first few lines of a segment.

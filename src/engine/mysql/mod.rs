@@ -15,12 +15,14 @@ mod facts;
 mod guard;
 mod holdings;
 mod inspect;
+mod lexer;
 mod listing;
 mod load;
 mod mending;
 mod names;
 mod needs;
 mod order;
+mod outside;
 mod pinned;
 mod plugins;
 mod prepare;
@@ -33,6 +35,7 @@ mod ready;
 mod refusal;
 mod replay;
 mod rows;
+mod schemas;
 mod server;
 mod shipped;
 mod source;
@@ -44,6 +47,7 @@ mod tests;
 mod tool;
 mod trouble;
 mod trust;
+mod vocabulary;
 
 use std::io::Cursor;
 use std::sync::Arc;
@@ -136,7 +140,8 @@ impl Engine for MysqlEngine {
         let extent =
             Extent { databases: &survey.databases, left_out: &left_out, capture: survey.capture, pins: &survey.pins };
         let dump = tools.start_dump(&self.source(), &extent, purpose, &context.cancel)?;
-        let (reader, outcome) = pump::start(dump, (survey.capture, supplement), context)?;
+        let reading = pump::Reading { client: tools.reader(), capture: survey.capture, supplement };
+        let (reader, outcome) = pump::start(dump, reading, context)?;
         let accounts_sql = accounts::write(&accounts.all).into_bytes();
         let streams = in_order(vec![
             Stream { path: ACCOUNTS_FILE.to_owned(), reader: Box::new(Cursor::new(accounts_sql.clone())) },

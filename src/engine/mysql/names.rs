@@ -138,16 +138,18 @@ pub struct Created {
     pub definer: Option<String>,
 }
 
-const KINDS: [&str; 9] =
-    ["DATABASE", "TABLE", "VIEW", "TRIGGER", "EVENT", "PROCEDURE", "FUNCTION", "PACKAGE", "SEQUENCE"];
+/// What a dump client creates.
+const KINDS: [&str; 10] =
+    ["DATABASE", "TABLE", "VIEW", "TRIGGER", "EVENT", "PROCEDURE", "FUNCTION", "PACKAGE", "SEQUENCE", "LIBRARY"];
 
-/// Read the head of a `CREATE` statement; none if the statement is not one.
+/// Read the head of a `CREATE` statement; none if the statement is not one. A kind that nobody knows is given as it is
+/// written.
 pub fn created(statement: &str) -> Option<Created> {
     let tokens = tokens(statement, 48);
     if !tokens.first()?.is_word("CREATE") {
         return None;
     }
-    let at = tokens.iter().position(|token| KINDS.iter().any(|kind| token.is_word(kind)))?;
+    let at = kind_at(&tokens)?;
     let Token::Word(kind) = &tokens[at] else { return None };
     let mut kind = kind.to_ascii_uppercase();
     let mut next = at + 1;
@@ -171,6 +173,23 @@ pub fn created(statement: &str) -> Option<Created> {
     Some(Created { kind, name, definer: definer(&tokens[..at]) })
 }
 
+/// Where the head of a `CREATE` says what it creates: behind words and `WORD = VALUE`. What follows is no part of the head,
+/// whatever words it contains.
+fn kind_at(tokens: &[Token]) -> Option<usize> {
+    let mut at = 1;
+    loop {
+        let Token::Word(_) = tokens.get(at)? else { return Some(at - 1).filter(|at| *at > 0) };
+        if tokens.get(at + 1) == Some(&Token::Mark('=')) {
+            let has_host = tokens.get(at + 3) == Some(&Token::Mark('@'));
+            at += if has_host { 5 } else { 3 };
+        } else if KINDS.iter().any(|kind| tokens[at].is_word(kind)) {
+            return Some(at);
+        } else {
+            at += 1;
+        }
+    }
+}
+
 fn definer(head: &[Token]) -> Option<String> {
     let at = head.iter().position(|token| token.is_word("DEFINER"))?;
     let text = |token: Option<&Token>| match token {
@@ -182,6 +201,42 @@ fn definer(head: &[Token]) -> Option<String> {
         Some(Token::Mark('@')) => Some(format!("{user}@{}", text(head.get(at + 4))?)),
         _ => Some(user),
     }
+}
+
+/// The definition of a program without quotes around its definer. The server keeps a trigger's definer as it was written
+/// for the session that created it (`sql_quote_show_create`, `ANSI_QUOTES`): that is no difference.
+pub fn with_bare_definer(body: &[u8]) -> Vec<u8> {
+    const KEY: &[u8] = b"DEFINER=";
+    let Some(at) = memchr::memmem::find(body, KEY).map(|at| at + KEY.len()) else { return body.to_vec() };
+    let mut out = body[..at].to_vec();
+    let mut rest = &body[at..];
+    loop {
+        let quote = rest.first().copied().filter(|first| matches!(first, b'`' | b'"'));
+        if let Some(quote) = quote {
+            rest = &rest[1..];
+            while let Some(end) = memchr::memchr(quote, rest) {
+                let doubled = rest.get(end + 1) == Some(&quote);
+                out.extend_from_slice(&rest[..end + usize::from(doubled)]);
+                rest = &rest[end + 1 + usize::from(doubled)..];
+                if !doubled {
+                    break;
+                }
+            }
+        } else {
+            let end = rest.iter().position(|byte| matches!(byte, b'@' | b' ' | b'*')).unwrap_or(rest.len());
+            out.extend_from_slice(&rest[..end]);
+            rest = &rest[end..];
+        }
+        match rest.split_first() {
+            Some((b'@', host)) => {
+                out.push(b'@');
+                rest = host;
+            }
+            _ => break,
+        }
+    }
+    out.extend_from_slice(rest);
+    out
 }
 
 /// Name and value of a statement that sets one session variable to a literal or a word; user variables are not settings.
@@ -219,6 +274,20 @@ mod tests {
     }
 
     #[test]
+    fn quotes_around_a_definer_are_no_difference_and_other_names_are() {
+        let bare = |sql: &str| String::from_utf8(with_bare_definer(sql.as_bytes())).unwrap();
+        let trigger =
+            |definer: &str| bare(&format!("/*!50003 CREATE*/ /*!50017 DEFINER={definer}*/ /*!50003 trigger `t` x"));
+        let want = "/*!50003 CREATE*/ /*!50017 DEFINER=ro`ot@local.host*/ /*!50003 trigger `t` x";
+        assert_eq!(trigger("`ro``ot`@`local.host`"), want);
+        assert_eq!(trigger("\"ro`ot\"@\"local.host\""), want);
+        assert_eq!(trigger("ro`ot@local.host"), want);
+        assert_ne!(trigger("`root`@`local.host`"), want);
+        assert_eq!(bare("CREATE PROCEDURE `p`() x"), "CREATE PROCEDURE `p`() x");
+        assert_eq!(bare("CREATE DEFINER=`r` PROCEDURE `p`() x"), "CREATE DEFINER=r PROCEDURE `p`() x");
+    }
+
+    #[test]
     fn the_head_of_a_create_statement_is_read_through_version_comments() {
         let cases = [
             ("CREATE TABLE `a ``b` (\n  `id` int\n)", "TABLE", "a `b", None),
@@ -243,6 +312,15 @@ mod tests {
             ),
             ("CREATE DEFINER=`r`@`h` PACKAGE BODY `p` AS x", "PACKAGE BODY", "p", Some("r@h")),
             ("CREATE DEFINER=`role` PROCEDURE IF NOT EXISTS p()", "PROCEDURE", "p", Some("role")),
+            ("CREATE DEFINER=event@view PROCEDURE p()", "PROCEDURE", "p", Some("event@view")),
+            ("CREATE LIBRARY `lib`\n    LANGUAGE JAVASCRIPT\nAS $$ function table() {} $$", "LIBRARY", "lib", None),
+            ("CREATE WONDER `w` AS function f", "WONDER", "w", None),
+            (
+                "CREATE OR REPLACE ALGORITHM=MERGE DEFINER=`a`@`b` SQL SECURITY DEFINER VIEW `table` AS x",
+                "VIEW",
+                "table",
+                Some("a@b"),
+            ),
         ];
         for (sql, kind, name, definer) in cases {
             let want = Created { kind: kind.into(), name: name.into(), definer: definer.map(Into::into) };

@@ -161,6 +161,18 @@ fn is_never_null(sql: &str, column: &str) -> bool {
     })
 }
 
+/// The tables of `selected` that keep files in a directory of their own: database, name, definition.
+pub fn with_directories(point: &StoredPoint, selected: &[&Segment]) -> Result<Vec<(String, String, String)>> {
+    let mut found = Vec::new();
+    definitions(point, selected.iter().copied(), |name, sql| {
+        let mut needs = Needs::default();
+        needs.add_table(&name, sql);
+        let parts = names::split_qualified(&name).filter(|_| !needs.directories.is_empty());
+        found.extend(parts.map(|(database, table)| (database, table, sql.to_owned())));
+    })?;
+    Ok(found)
+}
+
 /// Hand over name and `CREATE TABLE` of every table in `segments`.
 fn definitions<'s>(
     point: &StoredPoint,

@@ -1,6 +1,7 @@
 //! In which order a stream is replayed. The dump client goes from database to database, but a column's default may take
-//! its value from a sequence of a database that comes later; a plain `mysql < dump.sql` fails there. So all databases and
-//! sequences are made before the first table; nothing they contain refers to anything else.
+//! its value from a sequence of a database that comes later, and a function may use a library of one; a plain
+//! `mysql < dump.sql` fails there. So all databases, sequences and libraries are made before the first table; nothing they
+//! contain refers to anything else.
 
 use crate::domain::manifest::{Inventory, ObjectKind, Segment, SegmentKind};
 use crate::error::Result;
@@ -9,14 +10,20 @@ use crate::error::Result;
 pub const DATABASE: &[u8] = b"-- Current Database: ";
 const SEQUENCE: &[u8] = b"-- Sequence structure for ";
 
-/// The same segments, databases and their sequences in front; `beginning` reads the first few lines of a segment.
-pub fn sequences_first<'a>(
+const ROUTINES: &[u8] = b"-- Dumping routines for database ";
+/// How the client begins with a library. It prints them before routines, in a part of their own.
+pub const LIBRARY: &str = "DROP LIBRARY ";
+
+/// The same segments, databases with their sequences and libraries in front; `beginning` reads the first few lines of a
+/// segment.
+pub fn first_what_others_use<'a>(
     segments: Vec<&'a Segment>,
     inventory: &Inventory,
     beginning: impl Fn(&Segment) -> Result<bytes::Bytes>,
 ) -> Result<Vec<&'a Segment>> {
     let count = |kind| inventory.objects.iter().filter(|object| object.kind == kind).count();
-    if count(ObjectKind::Sequence) == 0 || count(ObjectKind::Database) < 2 {
+    let used = count(ObjectKind::Sequence) + count(ObjectKind::Library);
+    if used == 0 || count(ObjectKind::Database) < 2 {
         return Ok(segments);
     }
     let (mut first, mut rest) = (Vec::new(), Vec::new());
@@ -26,7 +33,8 @@ pub fn sequences_first<'a>(
             // A database is announced again before its views; only where it is made does it come first.
             let makes_database =
                 text.starts_with(DATABASE) && memchr::memmem::find(&text, b"\nCREATE DATABASE ").is_some();
-            makes_database || text.starts_with(SEQUENCE)
+            let libraries = || memchr::memmem::find(&text, format!("\n{LIBRARY}").as_bytes()).is_some();
+            makes_database || text.starts_with(SEQUENCE) || text.starts_with(ROUTINES) && libraries()
         };
         if early { &mut first } else { &mut rest }.push(segment);
     }

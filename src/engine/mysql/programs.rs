@@ -102,6 +102,16 @@ pub fn of(session: &mut Session, database: &str, events: bool) -> Result<Vec<Pro
     Ok(out)
 }
 
+/// Libraries of MySQL 9, which no other list has and the client prints beside routines.
+pub fn libraries(session: &mut Session, database: &str) -> Result<Vec<Program>> {
+    let schema = names::quote_text(database);
+    let question =
+        format!("SELECT LIBRARY_NAME FROM information_schema.LIBRARIES WHERE LIBRARY_SCHEMA = {schema} ORDER BY 1");
+    let rows = session.ask(&question)?.unwrap_or_default();
+    let library = |name| Program { kind: "library".to_owned(), name, table: String::new() };
+    Ok(rows.into_iter().filter_map(|row| row.into_iter().next()?.map(library)).collect())
+}
+
 /// The question that the dump client asks about a program.
 pub fn show_create(database: &str, program: &Program) -> String {
     let kind = program.kind.to_uppercase();

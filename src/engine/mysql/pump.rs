@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
 
 use super::facts::DumpFacts;
+use super::lexer::Client;
 use super::stream::StreamScanner;
 use super::supplement::Supplement;
 use crate::domain::capture::Capture;
@@ -32,14 +33,25 @@ pub struct Complete {
 /// Result of a pump; filled when the stream has been read to its end.
 pub type Outcome = Arc<Mutex<Option<Result<Complete>>>>;
 
-/// Scan `dump`, read in this way and completed by what its client does not print, to its end and give every block of the stream to be stored to `sink`.
+/// How a dump is read.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    /// By this client, when it is loaded.
+    pub client: Client,
+    /// Its pieces are described in this way.
+    pub capture: Capture,
+    /// Completed by what its client does not print.
+    pub supplement: Supplement,
+}
+
+/// Scan `dump`, read in this way, to its end and give every block of the stream to be stored to `sink`.
 pub fn scan(
     mut dump: impl Read,
-    (capture, supplement): (Capture, Supplement),
+    reading: Reading,
     context: &RunContext,
     mut sink: impl FnMut(Vec<u8>) -> Result<()>,
 ) -> Result<Complete> {
-    let mut scanner = StreamScanner::new(capture).with(supplement);
+    let mut scanner = StreamScanner::new(reading.client, reading.capture).with(reading.supplement);
     let mut hasher = blake3::Hasher::new();
     let mut bytes = 0;
     let mut buffer = vec![0; BLOCK];
@@ -106,7 +118,7 @@ fn explain(error: Error) -> Error {
 /// Start the pump; the reader gives the stream, the outcome is there once the reader has ended.
 pub fn start(
     dump: impl Read + Send + 'static,
-    reading: (Capture, Supplement),
+    reading: Reading,
     context: &RunContext,
 ) -> Result<(Box<dyn Read + Send>, Outcome)> {
     let (send, queue) = sync_channel(QUEUE);
@@ -169,10 +181,14 @@ impl Blocks {
 mod tests {
     use super::*;
 
+    fn plain() -> Reading {
+        Reading { client: Client::MariaDb, capture: Capture::default(), supplement: Supplement::default() }
+    }
+
     #[test]
     fn a_dump_that_fails_ends_its_stream_with_the_reason() {
         let (mut stream, outcome) =
-            start(&b"-- half a dump\nCREATE TABLE `t` ("[..], Default::default(), &RunContext::silent()).unwrap();
+            start(&b"-- half a dump\nCREATE TABLE `t` ("[..], plain(), &RunContext::silent()).unwrap();
         let error = stream.read_to_end(&mut Vec::new()).unwrap_err();
         assert!(error.to_string().contains("end marker"), "{error}");
         assert!(outcome.lock().unwrap().take().unwrap().is_err());
@@ -182,7 +198,7 @@ mod tests {
     fn a_cancelled_dump_stops_with_an_error() {
         let context = RunContext::silent();
         context.cancel.cancel();
-        let (mut stream, _) = start(io::repeat(b' '), Default::default(), &context).unwrap();
+        let (mut stream, _) = start(io::repeat(b' '), plain(), &context).unwrap();
         assert!(stream.read_to_end(&mut Vec::new()).unwrap_err().to_string().contains("cancelled"));
     }
 }

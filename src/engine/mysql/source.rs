@@ -6,7 +6,7 @@ use super::connection::Session;
 use super::examine::{self, Examined};
 use super::pinned::{self, RECORDED};
 use super::privileges::Grants;
-use crate::domain::capture::{Capture, DigestRule};
+use crate::domain::capture::{Capture, DefinitionRule, DigestRule};
 use crate::domain::manifest::ServerIdentity;
 use crate::error::{Error, Result};
 
@@ -91,7 +91,11 @@ pub fn survey(session: &mut Session, wanted: &[String]) -> Result<Survey> {
     let engine_libraries = session.rows(libraries)?.into_iter().filter_map(pair).collect();
     let zones = session.value("SELECT CONVERT_TZ('2001-01-01 00:00:00', 'UTC', 'UTC') IS NOT NULL")?;
     let named_time_zones = zones.as_deref() == Some("1");
-    let capture = Capture { digest_rule: DigestRule::StoredColumns, ..Capture::default() };
+    let capture = Capture {
+        digest_rule: DigestRule::StoredColumns,
+        definition_rule: DefinitionRule::Unquoted,
+        ..Capture::default()
+    };
     let mut survey = Survey {
         server,
         user,

@@ -1,13 +1,16 @@
 //! Reads a dump as the client program would, on its way into the repository (or, when restored data is proved, out of
 //! the sandbox): counts and digests rows, notes every object and where it stands, re-cuts statements, sees the end.
 //!
-//! Statement borders follow the rules of the `mysql` client: quotes, comments, `DELIMITER`. Data cannot forge a border:
-//! markers are looked for between statements only. Only definitions are held in memory, never rows.
+//! Statement borders are those of the client ([`lexer`](super::lexer)). Data cannot forge a border: markers are looked for
+//! between statements only. Only definitions are held in memory, never rows.
 
 use super::facts::{DumpFacts, Marker};
+use super::lexer::{self, Ahead, Client, Lexer, Step};
 use super::names;
 use super::rows::{RowFacts, RowScanner, Scanned};
+use super::sql::Quoting;
 use super::supplement::Supplement;
+use super::vocabulary;
 use crate::domain::capture::Capture;
 use crate::domain::manifest::SegmentKind;
 use crate::error::{Error, Result};
@@ -16,28 +19,9 @@ use crate::error::{Error, Result};
 const LONGEST_DEFINITION: usize = 64 * 1024 * 1024;
 /// First line of newer MariaDB dumps; older clients and MySQL refuse it, so exactly this line is taken out.
 const SANDBOX_LINE: &[u8] = b"/*M!999999\\- enable the sandbox mode */";
-/// White space to the client too: `--` with one of them behind it begins a comment.
-const FORM_FEED: u8 = 0x0c;
-const VERTICAL_TAB: u8 = 0x0b;
 const END_MARKER: &[u8] = b"-- Dump completed";
 /// Views come last, after the programs that they use.
 const FINAL_VIEW: &str = "Final view structure for view ";
-
-/// Lexical place inside a statement that is being collected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// Only white space so far.
-    Start,
-    Plain,
-    /// Inside quotes of this kind.
-    Quoted(u8),
-    /// Behind a backslash inside quotes of this kind.
-    Escape(u8),
-    LineComment,
-    BlockComment,
-    /// A line that is not SQL: a comment between statements, or a client command.
-    WholeLine,
-}
 
 #[derive(Debug)]
 enum Mode {
@@ -49,14 +33,20 @@ enum Mode {
 #[derive(Debug)]
 pub struct StreamScanner {
     mode: Mode,
-    place: Place,
-    /// Text since the last statement border, and where in it the first character stands that is not white space.
+    lexer: Lexer,
+    /// Text since the last statement border, and how much of it was looked at.
     text: Vec<u8>,
-    start: usize,
-    /// Where in it the last block comment's text begins.
-    comment: usize,
-    delimiter: Vec<u8>,
-    backslash_escapes: bool,
+    at: usize,
+    /// Where in it the first character stands that is not white space.
+    start: Option<usize>,
+    /// Inside of a comment that goes to the end of the line; whether it stands alone.
+    line_comment: Option<bool>,
+    /// Inside of a block comment that stands alone.
+    alone: bool,
+    /// The client has nothing of a statement yet, not even white space.
+    fresh: bool,
+    /// The text begins in the middle of a line.
+    mid_line: bool,
     rows: RowScanner,
     /// `INSERT … VALUES` of the rows at hand; empty when none were seen since the last other statement.
     header: Vec<u8>,
@@ -72,16 +62,18 @@ pub struct StreamScanner {
 }
 
 impl StreamScanner {
-    /// A scanner of a dump that is read in this way.
-    pub fn new(capture: Capture) -> Self {
+    /// A scanner of a dump that this client is to read, described in this way.
+    pub fn new(client: Client, capture: Capture) -> Self {
         Self {
             mode: Mode::Statement,
-            place: Place::Start,
+            lexer: Lexer::new(client),
             text: Vec::new(),
-            start: 0,
-            comment: 0,
-            delimiter: b";".to_vec(),
-            backslash_escapes: true,
+            at: 0,
+            start: None,
+            line_comment: None,
+            alone: false,
+            fresh: true,
+            mid_line: false,
             rows: RowScanner::default(),
             header: Vec::new(),
             row_facts: RowFacts::default(),
@@ -124,7 +116,7 @@ impl StreamScanner {
                 Mode::Statement => {
                     self.text.push(input[at]);
                     at += 1;
-                    self.statement_byte()?;
+                    self.look(false)?;
                 }
             }
         }
@@ -144,7 +136,10 @@ impl StreamScanner {
 
     /// The input is complete: give out the rest and what was learnt. A dump without its end marker is an error.
     pub fn finish(&mut self) -> Result<DumpFacts> {
-        if !self.ended || matches!(self.mode, Mode::Rows) || self.place != Place::Start {
+        if matches!(self.mode, Mode::Statement) {
+            self.look(true)?;
+        }
+        if !self.ended || matches!(self.mode, Mode::Rows) || self.start.is_some() {
             return Err(Error::failed("read dump: it stops before its end marker `-- Dump completed`")
                 .hint("the dump client or the server died; see the server's log"));
         }
@@ -159,35 +154,27 @@ impl StreamScanner {
         self.drained + self.out.len() as u64
     }
 
-    fn statement_byte(&mut self) -> Result<()> {
-        let byte = self.text[self.text.len() - 1];
-        match self.place {
-            Place::Start if byte.is_ascii_whitespace() || byte == VERTICAL_TAB => {}
-            Place::Start => {
-                self.start = self.text.len() - 1;
-                self.place = Place::Plain;
-                self.plain_byte(byte)?;
-            }
-            Place::Plain => self.plain_byte(byte)?,
-            Place::Quoted(quote) if byte == quote => self.place = Place::Plain,
-            Place::Quoted(quote) if byte == b'\\' && quote != b'`' && self.backslash_escapes => {
-                self.place = Place::Escape(quote);
-            }
-            Place::Escape(quote) => self.place = Place::Quoted(quote),
-            Place::LineComment if byte == b'\n' => self.place = Place::Plain,
-            // Version comments (`/*!…`, `/*M!…`) are text to the server, so they are text to us.
-            Place::BlockComment if byte == b'!' && self.opens_version_comment() => self.place = Place::Plain,
-            // The star that opens a comment does not close it: `/*/`.
-            Place::BlockComment if self.text[self.comment..].ends_with(b"*/") => {
-                // A comment that stands alone is no part of the statement behind it.
-                let alone = self.text[self.start..].starts_with(b"/*") && self.comment == self.start + 2;
-                self.place = Place::Plain;
-                if alone {
-                    self.whole_comment();
+    /// Look at what came in, as far as its meaning does not depend on what is still to come.
+    fn look(&mut self, complete: bool) -> Result<()> {
+        while self.at < self.text.len() {
+            if let Some(alone) = self.line_comment {
+                self.in_line_comment(alone, complete)?;
+            } else if self.at == 0 && self.position() == 0 && SANDBOX_LINE.starts_with(&self.text) {
+                // The rest of the line is to come.
+                if self.text.len() < SANDBOX_LINE.len() && !complete {
+                    return Ok(());
                 }
+                self.facts.sandbox_line_removed = true;
+                self.text.clear();
+            } else if self.begins_line() && self.is_delimiter_line(complete) == Some(true) {
+                self.delimiter_line()?;
+            } else if self.begins_line() && self.is_delimiter_line(complete).is_none() {
+                return Ok(());
+            } else {
+                let ahead = Ahead::new(&self.text, self.at, complete);
+                let Some(step) = self.lexer.step(ahead, self.fresh) else { return Ok(()) };
+                self.take(step)?;
             }
-            Place::WholeLine if byte == b'\n' => self.whole_line()?,
-            Place::Quoted(_) | Place::LineComment | Place::BlockComment | Place::WholeLine => {}
         }
         if self.text.len() > LONGEST_DEFINITION {
             return Err(Error::failed(format!("read dump: a statement is longer than {LONGEST_DEFINITION} bytes")));
@@ -195,115 +182,166 @@ impl StreamScanner {
         Ok(())
     }
 
-    fn opens_version_comment(&self) -> bool {
-        matches!(&self.text[self.comment..], b"!" | b"M!")
+    /// Whether the client would look for a command here.
+    fn begins_line(&self) -> bool {
+        let begins = if self.at == 0 { !self.mid_line } else { self.text[self.at - 1] == b'\n' };
+        begins && self.start.is_none() && (self.fresh || self.lexer.client() == Client::MySql)
     }
 
-    fn plain_byte(&mut self, byte: u8) -> Result<()> {
-        let body = &self.text[self.start..];
-        match byte {
-            b'\'' | b'"' | b'`' => self.place = Place::Quoted(byte),
-            b'#' => self.place = Place::LineComment,
-            b'*' if body.ends_with(b"/*") => {
-                self.place = Place::BlockComment;
-                self.comment = self.text.len();
+    /// Whether the line at hand is a `DELIMITER` command; none if that cannot be told yet.
+    fn is_delimiter_line(&self, complete: bool) -> Option<bool> {
+        const WORD: &[u8] = b"delimiter";
+        let line = &self.text[self.at..];
+        let word = line.trim_ascii_start();
+        let known = word.len().min(WORD.len());
+        if !word[..known].eq_ignore_ascii_case(&WORD[..known]) || word.is_empty() && line.contains(&b'\n') {
+            return Some(false);
+        }
+        let whole = complete || line.contains(&b'\n');
+        whole.then(|| lexer::delimiter(line).is_some())
+    }
+
+    fn take(&mut self, step: Step) -> Result<()> {
+        let byte = self.text[self.at];
+        if self.start.is_none() && !lexer::is_space(byte) {
+            self.start = Some(self.at);
+        }
+        let body = &self.text[self.start.unwrap_or(self.at)..self.at];
+        match step {
+            Step::End => return self.whole_statement(),
+            Step::LineComment => {
+                self.line_comment = Some(body.is_empty());
+                return Ok(());
             }
-            b' ' | b'\n' | b'\t' | b'\r' | FORM_FEED | VERTICAL_TAB => {
-                let (word, line) = (&body[..body.len() - 1], byte == b'\n');
-                if word == b"--" || word.eq_ignore_ascii_case(b"DELIMITER") {
-                    self.place = Place::WholeLine;
-                    if line {
-                        self.whole_line()?;
-                    }
-                } else if word == SANDBOX_LINE && self.position() == 0 {
-                    self.facts.sandbox_line_removed = true;
-                    self.text.clear();
-                    self.place = Place::Start;
-                } else if word.ends_with(b"--") && !line {
-                    self.place = Place::LineComment;
-                } else if is_insert(word) {
-                    self.begin_rows();
-                }
+            Step::Opened => self.alone = body.is_empty(),
+            Step::Closed if self.alone => {
+                self.at += 2;
+                self.whole_comment();
+                return Ok(());
             }
-            b'(' if is_insert(&body[..body.len() - 1]) => {
-                self.text.pop();
-                self.begin_rows();
-                return self.feed(b"(");
+            Step::Closed => {}
+            Step::Command => return Err(self.refuse("a command to the client program")),
+            Step::Take(_) if self.begins_rows(byte) => {
+                self.at += usize::from(byte != b'(');
+                return self.begin_rows();
             }
-            _ if body.ends_with(&self.delimiter) => self.whole_statement()?,
-            _ => {}
+            Step::Take(_) => {}
+        }
+        self.fresh &= byte == b'\n';
+        self.at += if let Step::Take(length) = step { length } else { 2 };
+        Ok(())
+    }
+
+    /// Whether the head of rows ends before `byte`.
+    fn begins_rows(&self, byte: u8) -> bool {
+        let body = &self.text[self.start.unwrap_or(self.at)..self.at];
+        self.lexer.is_plain() && (byte == b'(' || lexer::is_space(byte)) && is_insert(body)
+    }
+
+    fn in_line_comment(&mut self, alone: bool, complete: bool) -> Result<()> {
+        let byte = self.text[self.at];
+        self.at += 1;
+        if byte == b'\n' || complete && self.at == self.text.len() {
+            self.line_comment = None;
+            self.lexer.end_line();
+            if alone {
+                self.whole_line()?;
+            }
         }
         Ok(())
     }
 
-    fn begin_rows(&mut self) {
-        let end = self.text.trim_ascii_end().len();
-        let header = self.text[self.start..end].to_vec();
+    /// What the client would do with this must not be stored: somebody may load it by hand.
+    fn refuse(&self, what: &str) -> Error {
+        let from = self.start.unwrap_or_default();
+        let shown: String = String::from_utf8_lossy(&self.text[from..]).chars().take(80).collect();
+        refuse(what, &self.facts.place(), &shown)
+    }
+
+    /// The text up to the place at hand; what was seen behind it stays.
+    fn cut(&mut self) -> Vec<u8> {
+        let rest = self.text.split_off(self.at);
+        self.at = 0;
+        std::mem::replace(&mut self.text, rest)
+    }
+
+    fn begin_rows(&mut self) -> Result<()> {
+        let start = self.start.take().unwrap_or_default();
+        let text = self.cut();
+        let header = text[start..].trim_ascii_end().to_vec();
         if header != self.header {
-            self.leave_rows();
+            let lead = self.leave_rows(&text[..start]).to_vec();
             // What stands between the last statement and this one; the scanner writes the header itself.
-            let lead = self.text[..self.start].to_vec();
             self.out.extend_from_slice(&lead);
             let position = self.position();
             self.row_facts = self.facts.begin_rows(&String::from_utf8_lossy(&header), position);
             self.header = header;
         }
-        self.text.clear();
-        self.place = Place::Start;
+        (self.fresh, self.mid_line) = (true, true);
         self.mode = Mode::Rows;
+        let rest = std::mem::take(&mut self.text);
+        self.feed(&rest)
     }
 
-    /// Something else than rows of the same header follows.
-    fn leave_rows(&mut self) {
-        if !self.header.is_empty() {
-            let longest = self.row_facts.longest + self.header.len() as u64 + 2;
-            self.facts.needs.longest_statement = self.facts.needs.longest_statement.max(longest);
-            self.header.clear();
-            // The line end behind the statement's terminator; closing our own statement writes one.
-            if self.start > 0 && self.text[0] == b'\n' {
-                self.text.remove(0);
-                self.start -= 1;
-            }
-            self.rows.close(&mut self.out);
-            let position = self.position();
-            self.facts.end_rows(std::mem::take(&mut self.row_facts), position);
+    /// Something else than rows of the same header follows; what of `text` does so.
+    fn leave_rows<'t>(&mut self, text: &'t [u8]) -> &'t [u8] {
+        if self.header.is_empty() {
+            return text;
         }
+        let longest = self.row_facts.longest + self.header.len() as u64 + 2;
+        self.facts.needs.longest_statement = self.facts.needs.longest_statement.max(longest);
+        self.header.clear();
+        self.rows.close(&mut self.out);
+        let position = self.position();
+        self.facts.end_rows(std::mem::take(&mut self.row_facts), position);
+        // The line end behind the statement's terminator; closing our own statement wrote one.
+        text.strip_prefix(b"\n").unwrap_or(text)
     }
 
     fn whole_statement(&mut self) -> Result<()> {
-        self.leave_rows();
-        let text = std::mem::take(&mut self.text);
-        let body = &text[self.start..text.len() - self.delimiter.len()];
+        let start = self.start.take().unwrap_or_default();
+        let end = self.at;
+        self.at += self.lexer.delimiter.len();
+        let text = self.cut();
+        let stored = self.leave_rows(&text).to_vec();
+        let body = &text[start..end];
         let sql = self.facts.text(body);
         if let Some(mode) = sql_mode(&sql) {
-            self.backslash_escapes = !mode.contains("NO_BACKSLASH_ESCAPES");
+            let quoting = Quoting::of_mode(mode.trim_matches('\''));
+            (self.lexer.plain_backslash, self.lexer.ansi_quotes) = (quoting.plain_backslash, quoting.ansi);
         }
         #[cfg(test)]
         self.statements.push(sql.clone().into_owned());
-        self.facts.statement(body, &sql)?;
-        self.out.extend_from_slice(&text);
-        self.place = Place::Start;
+        let position = self.position();
+        if !vocabulary::knows(&sql) {
+            let shown: String = sql.chars().take(80).collect();
+            return Err(refuse("a statement that no dump client writes", &self.facts.place(), &shown));
+        }
+        self.facts.statement(body, &sql, position)?;
+        self.out.extend_from_slice(&stored);
+        (self.fresh, self.mid_line) = (true, true);
         Ok(())
     }
 
     /// A block comment between statements.
     fn whole_comment(&mut self) {
-        self.leave_rows();
-        let text = std::mem::take(&mut self.text);
-        self.facts.comment(&String::from_utf8_lossy(&text[self.start..]));
-        self.out.extend_from_slice(&text);
-        self.place = Place::Start;
+        let start = self.start.take().unwrap_or_default();
+        let text = self.cut();
+        let stored = self.leave_rows(&text).to_vec();
+        self.facts.comment(&String::from_utf8_lossy(&text[start..]));
+        self.out.extend_from_slice(&stored);
+        self.alone = false;
+        (self.fresh, self.mid_line) = (false, self.lexer.client() == Client::MariaDb);
     }
 
-    /// A line comment between statements, or `DELIMITER`.
+    /// A line comment between statements.
     fn whole_line(&mut self) -> Result<()> {
-        self.leave_rows();
-        let text = std::mem::take(&mut self.text);
-        let start = self.start;
+        let start = self.start.take().unwrap_or_default();
+        let text = self.cut();
+        let lead = self.leave_rows(&text[..start]).to_vec();
         self.insert(&text[start..])?;
-        self.start = start;
-        let line = text[self.start..].trim_ascii_end();
-        self.out.extend_from_slice(&text[..self.start]);
+        self.out.extend_from_slice(&lead);
+        let line = text[start..].trim_ascii_end();
         if let Some(rest) = line.strip_prefix(b"--") {
             self.ended = line.starts_with(END_MARKER);
             let comment = String::from_utf8_lossy(rest.trim_ascii());
@@ -312,11 +350,9 @@ impl StreamScanner {
                 Some(marker) => self.facts.marker(marker, position),
                 None => self.facts.comment(&comment),
             }
-        } else {
-            self.delimiter = line[b"DELIMITER".len()..].trim_ascii().to_vec();
         }
-        self.out.extend_from_slice(&text[self.start..]);
-        self.place = Place::Start;
+        self.out.extend_from_slice(&text[start..]);
+        self.mid_line = false;
         Ok(())
     }
 
@@ -333,15 +369,41 @@ impl StreamScanner {
         if ends || comment.starts_with(FINAL_VIEW) {
             more.extend(self.supplement.take_rest(self.facts.database()));
         }
+        let (behind, state) = (std::mem::take(&mut self.text), (self.fresh, self.mid_line));
         for text in more {
-            self.place = Place::Start;
+            (self.fresh, self.mid_line) = (true, false);
             self.feed(&text)?;
+            self.look(true)?;
             // What is left is white space behind the last statement.
-            let rest = std::mem::take(&mut self.text);
-            self.out.extend_from_slice(&rest);
+            self.out.append(&mut self.text);
+            self.at = 0;
         }
+        self.text = behind;
+        (self.fresh, self.mid_line) = state;
         Ok(())
     }
+
+    /// A `DELIMITER` command.
+    fn delimiter_line(&mut self) -> Result<()> {
+        let end = memchr::memchr(b'\n', &self.text[self.at..]).map_or(self.text.len(), |end| self.at + end + 1);
+        let delimiter = lexer::delimiter(&self.text[self.at..end]).unwrap_or_default();
+        if delimiter.is_empty() || delimiter.iter().any(|byte| *byte != b';') {
+            self.start = Some(self.at);
+            return Err(self.refuse("a delimiter that no dump client uses"));
+        }
+        self.at = end;
+        let text = self.cut();
+        let stored = self.leave_rows(&text).to_vec();
+        self.out.extend_from_slice(&stored);
+        self.lexer.delimiter = delimiter;
+        (self.fresh, self.mid_line) = (true, false);
+        Ok(())
+    }
+}
+
+fn refuse(what: &str, place: &str, shown: &str) -> Error {
+    Error::failed(format!("cannot store the dump: it contains {what}, near {place}: {shown:?}"))
+        .hint("a definition in that place makes the client read the dump otherwise than the server meant it: drop it, or create it anew")
 }
 
 fn is_insert(text: &[u8]) -> bool {

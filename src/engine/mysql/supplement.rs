@@ -154,22 +154,12 @@ pub fn gather(session: &mut Session, asked: Asked<'_>) -> Result<Supplement> {
     session.rows("SET SESSION sql_mode = '', sql_quote_show_create = 1, character_set_results = binary")?;
     for database in asked.databases {
         let mut all = programs::of(session, database, instead.events)?;
-        all.extend(libraries(session, database)?);
+        all.extend(programs::libraries(session, database)?);
         all.retain(|program| instead.takes(&program.kind) && !is_left_out(asked.left_out, database, program));
         out.add(session, database, &all)?;
     }
     session.rows("SET SESSION character_set_results = utf8mb4")?;
     Ok(out)
-}
-
-/// Libraries of MySQL 9, which no other list has and the client prints beside routines.
-fn libraries(session: &mut Session, database: &str) -> Result<Vec<Program>> {
-    let schema = names::quote_text(database);
-    let question =
-        format!("SELECT LIBRARY_NAME FROM information_schema.LIBRARIES WHERE LIBRARY_SCHEMA = {schema} ORDER BY 1");
-    let rows = session.ask(&question)?.unwrap_or_default();
-    let library = |name| Program { kind: "library".to_owned(), name, table: String::new() };
-    Ok(rows.into_iter().filter_map(|row| row.into_iter().next()?.map(library)).collect())
 }
 
 fn is_left_out(left_out: &[LeftOut], database: &str, program: &Program) -> bool {

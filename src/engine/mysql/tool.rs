@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use super::connection::{Account, series};
+use super::lexer::Client;
 use super::names;
 use super::supplement::Instead;
 use crate::domain::capture::Capture;
@@ -109,6 +110,11 @@ impl Tools {
     /// `MariaDB` or `MySQL`.
     pub fn product(&self) -> &str {
         &self.product
+    }
+
+    /// The client that a dump of these programs is for.
+    pub fn reader(&self) -> Client {
+        Client::of(&self.product)
     }
 
     /// Start a dump of `databases`; its output ends well only if the program did.

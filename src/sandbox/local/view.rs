@@ -5,6 +5,7 @@
 //! instance's directory at its own path, and private directories in place of those that restored definitions name. What
 //! is not there cannot be read, written or connected to, whatever the server is told. `view.sh` does the mounting.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
@@ -26,6 +27,8 @@ const LOOKED_UP: [&str; 6] = [
     "/etc/timezone",
 ];
 const DEVICES: [&str; 5] = ["/dev/full", "/dev/null", "/dev/random", "/dev/urandom", "/dev/zero"];
+/// Below `/usr`, and yet no part of the system: programs of a distribution need nothing of it.
+const LOCAL: &str = "/usr/local";
 /// Places that nothing private may take.
 const RESERVED: [&str; 5] = ["/", "/dev", "/etc", "/proc", "/.host"];
 
@@ -57,10 +60,7 @@ impl View {
         parts.extend(small.filter(|place| place.exists()).map(tree));
         parts.extend(text_files(workspace.account()));
         parts.extend(programs(program, &directory).map(|place| tree(&place)));
-        for (place, private) in outside.iter().zip(workspace.outside()) {
-            may_be_provided(place, &directory)?;
-            parts.push(Part("own", private.into_os_string(), place.clone()));
-        }
+        parts.extend(all_provided(outside, workspace, program)?);
         let socket = workspace.socket();
         let owned = [Some(directory.as_path()), socket.parent().filter(|place| *place != directory)];
         parts.extend(owned.into_iter().flatten().map(|place| Part("own", place.into(), place.to_owned())));
@@ -133,22 +133,58 @@ fn programs(program: &Path, instance: &Path) -> Option<PathBuf> {
     candidates.into_iter().flatten().find(fits).map(Path::to_owned)
 }
 
-/// Whether a restored definition may have a private directory at `place`.
-fn may_be_provided(place: &Path, instance: &Path) -> Result<()> {
-    let plain =
-        place.is_absolute() && place.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
-    let taken = RESERVED.iter().any(|reserved| place == Path::new(reserved))
-        || ["/dev", "/proc"].iter().any(|reserved| place.starts_with(reserved))
-        || is_usual(place)
-        || place.starts_with(instance);
-    if plain && !taken {
-        return Ok(());
+/// The directory that a path leads to where nothing is a link, and those that it passes on its way back up (`/a/../b`).
+fn plain(place: &Path) -> (PathBuf, Vec<PathBuf>) {
+    let (mut at, mut passed) = (PathBuf::new(), Vec::new());
+    for part in place.components() {
+        if part == Component::ParentDir {
+            passed.push(at.clone());
+            at.pop();
+        } else {
+            at.push(part);
+        }
     }
-    Err(Error::inconclusive(format!(
-        "cannot provide directory {} in the sandbox: it is not free there",
-        place.display()
-    ))
-    .hint("a table's definition names this directory; move the table's files out of the system's own directories"))
+    (at, passed)
+}
+
+/// What gives restored definitions their directories. Several spellings may lead to one place.
+fn all_provided(outside: &[PathBuf], workspace: &Workspace, program: &Path) -> Result<Vec<Part>> {
+    let mut parts = Vec::new();
+    for (place, private) in outside.iter().zip(workspace.outside()) {
+        parts.extend(provided(place, private, workspace.directory(), program)?);
+    }
+    let mut seen = BTreeSet::new();
+    parts.sort_by_key(|part| part.0 != "own");
+    parts.retain(|part| seen.insert(part.2.clone()));
+    Ok(parts)
+}
+
+/// What gives a restored definition a private directory at `place`.
+fn provided(place: &Path, private: PathBuf, instance: &Path, program: &Path) -> Result<Vec<Part>> {
+    let (real, passed) = plain(place);
+    let is_local = |place: &Path| place.starts_with(LOCAL) && place != Path::new(LOCAL) && !program.starts_with(LOCAL);
+    let is_free = |place: &Path| {
+        let taken = RESERVED.iter().any(|reserved| place == Path::new(reserved))
+            || ["/dev", "/proc"].iter().any(|reserved| place.starts_with(reserved))
+            || is_usual(place) && !is_local(place)
+            || place.starts_with(instance);
+        place.is_absolute() && !taken
+    };
+    if !is_free(&real) || !passed.iter().all(|place| is_free(place)) {
+        return Err(Error::inconclusive(format!(
+            "cannot provide directory {} in the sandbox: it is not free there",
+            place.display()
+        ))
+        .hint(
+            "a table's definition names this directory; move the table's files out of the system's own directories",
+        ));
+    }
+    let mut parts = vec![Part("own", private.into_os_string(), real.clone())];
+    if passed.iter().chain([&real]).any(|place| is_local(place)) {
+        parts.push(Part("empty", OsString::new(), PathBuf::from(LOCAL)));
+    }
+    parts.extend(passed.into_iter().map(|place| Part("directory", OsString::new(), place)));
+    Ok(parts)
 }
 
 #[cfg(test)]
@@ -167,13 +203,53 @@ mod tests {
     }
 
     #[test]
+    fn a_path_is_followed_back_up_and_every_directory_on_the_way_is_there() {
+        let of = |place: &str| {
+            let parts =
+                provided(Path::new(place), PathBuf::from("private"), Path::new("/run/x"), Path::new("/usr/sbin/x"));
+            let parts = parts.unwrap().into_iter().map(|Part(kind, _, place)| format!("{kind} {}", place.display()));
+            parts.collect::<Vec<_>>()
+        };
+        assert_eq!(of("/x//ssd/"), ["own /x/ssd"]);
+        assert_eq!(of("/x/a/.././ssd/"), ["own /x/ssd", "directory /x/a"]);
+        assert_eq!(of("/usr/local/x"), ["own /usr/local/x", "empty /usr/local"]);
+    }
+
+    #[test]
     fn private_directories_take_no_place_of_the_system() {
-        let instance = Path::new("/var/lib/backup-sla/sandboxes/run");
-        let free = |place: &str| may_be_provided(Path::new(place), instance).is_ok();
-        for place in ["/x/ssd", "/var/lib/mysql", "/var", "/home/data", "/etc/data", "/var/lib/backup-sla"] {
+        let of_server = |program: &str, place: &str| {
+            let instance = Path::new("/var/lib/backup-sla/sandboxes/run");
+            provided(Path::new(place), PathBuf::from("private"), instance, Path::new(program))
+        };
+        assert!(of_server("/usr/local/mysql/bin/mysqld", "/usr/local/ssd").is_err(), "its libraries are there");
+        let free = |place: &str| of_server("/usr/sbin/mariadbd", place).is_ok();
+        for place in [
+            "/x/ssd",
+            "/usr/local/ssd",
+            "/x/a/../b",
+            "/usr/local/../../x",
+            "/var/lib/mysql",
+            "/var",
+            "/home/data",
+            "/etc/data",
+            "/var/lib/backup-sla",
+        ] {
             assert!(free(place), "{place}");
         }
-        let system = ["/", "/usr/share/data", "/bin", "/lib64/x", "/dev/shm", "/proc/1", "/etc", "data", "/x/../etc"];
+        let system = [
+            "/",
+            "/usr/share/data",
+            "/bin",
+            "/lib64/x",
+            "/dev/shm",
+            "/proc/1",
+            "/etc",
+            "data",
+            "/x/../etc",
+            "/usr/local",
+            "/x/../../dev",
+            "/usr/share/../../x",
+        ];
         for place in system.into_iter().chain(["/var/lib/backup-sla/sandboxes/run/data"]) {
             assert!(!free(place), "{place}");
         }

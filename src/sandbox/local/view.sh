@@ -2,7 +2,7 @@
 #   sh -c SCRIPT sh MOUNTPOINT { KIND FROM TO }... -- DIRECTORY PROGRAM [ARGUMENT]...
 # Runs in new mount, network and process namespaces. KIND: up (network device FROM), link (FROM is where it points), text (FROM is
 # the content of the file), self (what /proc says of this process), tree (of the host with what is mounted below it,
-# read-only), own (of the instance, writable).
+# read-only), own (of the instance, writable), empty (a directory that hides the host's), directory (to pass through).
 set -e
 umask 022
 # Everything mounted at or below $1, read-only. A mount's other flags must be named again in a user namespace.
@@ -23,6 +23,8 @@ while [ "$1" != -- ]; do
     case $kind in
     up) ip link set "$from" up ;;
     link) ln -s "$from" "$to" ;;
+    empty) mkdir -p "$to" && mount -t tmpfs -o mode=0755,size=1m,nosuid,nodev empty "$to" ;;
+    directory) mkdir -p "$to" ;;
     self)
         # Our number in the host's `/proc`, which is not the one that we have in a namespace of our own.
         read -r pid _ </proc/self/stat

@@ -67,7 +67,7 @@ pub fn read(sql: &str, quoting: Quoting) -> Option<(Phase, Option<Object>)> {
 
 /// What stands after `ON`; none for everything or a whole database.
 fn object(place: &[Piece<'_>]) -> Option<Object> {
-    const ROUTINES: [&str; 3] = ["PROCEDURE", "FUNCTION", "PACKAGE"];
+    const ROUTINES: [&str; 4] = ["PROCEDURE", "FUNCTION", "PACKAGE", "LIBRARY"];
     let first = place.first()?;
     let kind = ROUTINES.iter().any(|word| first.is_word(word)) && !place.get(1)?.is_mark(".");
     let mut rest = &place[usize::from(kind || first.is_word("TABLE") && !place.get(1)?.is_mark("."))..];

@@ -82,7 +82,7 @@ CREATE TABLE `m` (
 ";
 
 fn scan(dump: &[u8], piece: usize) -> Result<(DumpFacts, Vec<u8>)> {
-    let (mut scanner, mut out) = (StreamScanner::new(Capture::default()), Vec::new());
+    let (mut scanner, mut out) = (StreamScanner::new(Client::MariaDb, Capture::default()), Vec::new());
     for piece in dump.chunks(piece) {
         scanner.feed(piece)?;
         out.extend(scanner.take_output());
@@ -201,7 +201,7 @@ mod generated {
     }
 
     fn statement() -> impl Strategy<Value = String> {
-        proptest::collection::vec(part(), 0..8).prop_map(|parts| format!("SELECT {}", parts.join(" ")))
+        proptest::collection::vec(part(), 0..8).prop_map(|parts| format!("DO SETVAL {}", parts.join(" ")))
     }
 
     fn rows() -> impl Strategy<Value = Vec<String>> {
@@ -268,7 +268,7 @@ mod generated {
     proptest! {
         #[test]
         fn statements_are_cut_where_the_client_cuts_them((dump, _) in dump()) {
-            let mut scanner = StreamScanner::new(Capture::default());
+            let mut scanner = StreamScanner::new(Client::MariaDb, Capture::default());
             scanner.feed(dump.as_bytes()).unwrap();
             prop_assert_eq!(&scanner.statements, &of_the_client(&dump));
             scanner.finish().unwrap();
@@ -278,7 +278,7 @@ mod generated {
         fn any_cut_of_the_input_gives_the_same_facts_and_output((dump, rows) in dump(), cuts in proptest::collection::vec(1..40_usize, 1..20)) {
             let (facts, stored) = scan(dump.as_bytes(), dump.len()).unwrap();
             prop_assert_eq!(facts.inventory().tables[0].rows, rows as u64);
-            let (mut scanner, mut out, mut rest) = (StreamScanner::new(Capture::default()), Vec::new(), dump.as_bytes());
+            let (mut scanner, mut out, mut rest) = (StreamScanner::new(Client::MariaDb, Capture::default()), Vec::new(), dump.as_bytes());
             for size in cuts.iter().cycle() {
                 let (piece, more) = rest.split_at(rest.len().min(*size));
                 scanner.feed(piece).unwrap();
@@ -313,7 +313,8 @@ fn what_the_client_does_not_print_stands_where_it_would_have_printed_it() {
         )
     };
     let read = |dump: &str, piece: usize| {
-        let (mut scanner, mut out) = (StreamScanner::new(Capture::default()).with(supplement()), Vec::new());
+        let (mut scanner, mut out) =
+            (StreamScanner::new(Client::MariaDb, Capture::default()).with(supplement()), Vec::new());
         for piece in dump.as_bytes().chunks(piece) {
             scanner.feed(piece).unwrap();
             out.extend(scanner.take_output());

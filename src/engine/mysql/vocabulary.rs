@@ -1,0 +1,138 @@
+//! The statements that a dump client writes. A stream with any other is not stored: somebody made the server print what its
+//! client reads otherwise than it was meant, and a restore would run that with every right. This holds whatever the trick
+//! is.
+
+use super::names::{self, Token};
+
+/// How statements begin that are the same in every dump; Percona's server has some of its own.
+const FIXED: [&str; 14] = [
+    "UNLOCK TABLES",
+    "COMMIT",
+    "/*!50717 SELECT COUNT(*) INTO @rocksdb_has_p_s_session_variables FROM INFORMATION_SCHEMA.TABLES ",
+    "/*!50717 SET @rocksdb_get_is_supported = IF (@rocksdb_has_p_s_session_variables, ",
+    "/*!50717 PREPARE s FROM @rocksdb_get_is_supported */",
+    "/*!50717 EXECUTE s */",
+    "/*!50717 DEALLOCATE PREPARE s */",
+    "/*!50717 SET @rocksdb_enable_bulk_load = IF (@rocksdb_is_supported, ",
+    "/*!50717 PREPARE s FROM @rocksdb_enable_bulk_load */",
+    "/*!50112 SELECT COUNT(*) INTO @is_rocksdb_supported FROM INFORMATION_SCHEMA.SESSION_VARIABLES ",
+    "/*!50112 SET @enable_bulk_load = IF (@is_rocksdb_supported, ",
+    "/*!50112 PREPARE s FROM @",
+    "/*!50112 EXECUTE s */",
+    "/*!50112 DEALLOCATE PREPARE s */",
+];
+/// What is dropped before it is made.
+const DROPPED: [&str; 10] =
+    ["DATABASE", "TABLE", "VIEW", "TRIGGER", "EVENT", "PROCEDURE", "FUNCTION", "PACKAGE", "SEQUENCE", "LIBRARY"];
+
+/// Whether a dump client writes such a statement.
+pub fn knows(sql: &str) -> bool {
+    let head = names::tokens(sql, 24);
+    let word = |at: usize, wanted: &str| head.get(at).is_some_and(|token| token.is_word(wanted));
+    if head.is_empty() || FIXED.iter().any(|fixed| sql.starts_with(fixed)) {
+        return true;
+    }
+    // Names never say a database: the stream is in one.
+    let single = |at: usize| {
+        matches!(head.get(at), Some(Token::Quoted(_) | Token::Word(_))) && head.get(at + 1) != Some(&Token::Mark('.'))
+    };
+    if word(0, "SET") {
+        return is_session_setting(&head);
+    }
+    let at = match () {
+        () if word(0, "USE") => return head.len() == 2,
+        () if word(0, "CREATE") => return names::created(sql).is_some(),
+        () if word(0, "DROP") && word(2, "IF") && word(3, "EXISTS") => {
+            return DROPPED.iter().any(|kind| word(1, kind)) && single(4);
+        }
+        () if word(0, "DROP") && word(1, "PACKAGE") && word(2, "BODY") => return word(3, "IF") && single(5),
+        () if word(0, "INSERT") && word(1, "INTO") => 2,
+        () if word(0, "INSERT") && word(1, "IGNORE") && word(2, "INTO") => 3,
+        () if word(0, "ALTER") && word(1, "DATABASE") => 2,
+        () if word(0, "ALTER") && word(1, "TABLE") && (word(3, "DISABLE") || word(3, "ENABLE")) => 2,
+        () if word(0, "ANALYZE") && word(1, "TABLE") => 2,
+        () if word(0, "LOCK") && word(1, "TABLES") => 2,
+        () if word(0, "DO") || word(0, "SELECT") => return word(1, "SETVAL"),
+        () => return false,
+    };
+    single(at)
+}
+
+/// Settings of the session and variables of the user, given literals or each other: nothing that lasts, no call.
+fn is_session_setting(head: &[Token]) -> bool {
+    const NOT: [&str; 5] = ["GLOBAL", "PERSIST", "PERSIST_ONLY", "PASSWORD", "ROLE"];
+    let harmless = |token: &Token| match token {
+        Token::Word(word) => !NOT.iter().any(|not| word.eq_ignore_ascii_case(not)),
+        Token::Quoted(_) => true,
+        Token::Mark(mark) => matches!(mark, '@' | '=' | ',' | '.' | '+' | '-' | ':'),
+    };
+    head.len() > 2 && head.iter().all(harmless)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_dump_clients_write_is_known() {
+        for sql in [
+            "/*!40101 SET @OLD_CHARACTER_SET_CLIENT=@@CHARACTER_SET_CLIENT */",
+            "/*!40101 SET @OLD_SQL_MODE=@@SQL_MODE, SQL_MODE='NO_AUTO_VALUE_ON_ZERO' */",
+            "/*M!100616 SET @OLD_NOTE_VERBOSITY=@@NOTE_VERBOSITY, NOTE_VERBOSITY=0 */",
+            "/*!50503 SET NAMES utf8mb4 */",
+            "/*!40103 SET TIME_ZONE='+00:00' */",
+            "SET @MYSQLDUMP_TEMP_LOG_BIN = @@SESSION.SQL_LOG_BIN",
+            "SET @@SESSION.SQL_LOG_BIN= 0",
+            "SET @@SESSION.system_versioning_insert_history=1",
+            "/*!50003 SET sql_mode              = @saved_sql_mode */ ",
+            "USE `a b`",
+            "CREATE DATABASE /*!32312 IF NOT EXISTS*/ `ro` /*!40100 DEFAULT CHARACTER SET utf8mb4 */",
+            "DROP TABLE IF EXISTS `t;`",
+            "/*!50001 DROP VIEW IF EXISTS `v`*/",
+            "/*!50106 DROP EVENT IF EXISTS `e` */",
+            "/*!50003 DROP PROCEDURE IF EXISTS `p` */",
+            "/*!50003 DROP PACKAGE BODY IF EXISTS `p` */",
+            "DROP LIBRARY IF EXISTS `l`",
+            "/*!40000 ALTER TABLE `t` DISABLE KEYS */",
+            "ALTER DATABASE `d` CHARACTER SET latin1 COLLATE latin1_bin",
+            "/*!80002 ANALYZE TABLE `t` UPDATE HISTOGRAM ON `a` WITH 100 BUCKETS */",
+            "DO SETVAL(`s`, 1001, 0)",
+            "SELECT SETVAL(`s`, 1001, 0)",
+            "INSERT INTO `t` VALUES (1)",
+            "UNLOCK TABLES",
+            "",
+            "/* SET @@GLOBAL.GTID_PURGED='x' */",
+            "/*!50112 SELECT COUNT(*) INTO @is_rocksdb_supported FROM INFORMATION_SCHEMA.SESSION_VARIABLES WHERE VARIABLE_NAME='rocksdb_bulk_load' */",
+        ] {
+            assert!(knows(sql), "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_none_writes_is_not() {
+        for sql in [
+            "GRANT ALL ON *.* TO u@localhost",
+            "\\! touch /tmp/x\nSET NAMES utf8mb4",
+            "source /etc/passwd",
+            "delimiter ",
+            "SET GLOBAL general_log = 1",
+            "SET @@GLOBAL.general_log_file = '/tmp/x'",
+            "/*!50003 SET @@PERSIST.x = 1 */",
+            "SET @a = (SELECT evil())",
+            "SET PASSWORD = 'x'",
+            "CALL p()",
+            "DROP TABLE t",
+            "DROP TABLE IF EXISTS `other`.`t`",
+            "DROP USER IF EXISTS root",
+            "INSERT INTO `mysql`.`user` VALUES (1)",
+            "ALTER USER root@localhost IDENTIFIED BY 'x'",
+            "ALTER TABLE `t` ADD x INT",
+            "SELECT 1 INTO OUTFILE '/tmp/x'",
+            "LOAD DATA INFILE 'x' INTO TABLE t",
+            "PREPARE s FROM @x",
+            "SHUTDOWN",
+        ] {
+            assert!(!knows(sql), "{sql}");
+        }
+    }
+}
