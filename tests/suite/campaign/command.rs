@@ -150,7 +150,14 @@ impl Done {
     }
 
     pub fn said(&self) -> String {
-        format!("{}: status {:?}, signal {:?}, after {:.1?}\n  stdout: {:.1500}\n  stderr: {:.1500}",
-            self.what, self.status, self.signal, self.took, self.stdout.trim(), self.stderr.trim())
+        format!(
+            "{}: status {:?}, signal {:?}, after {:.1?}\n  stdout: {:.1500}\n  stderr: {:.1500}",
+            self.what,
+            self.status,
+            self.signal,
+            self.took,
+            self.stdout.trim(),
+            self.stderr.trim()
+        )
     }
 }

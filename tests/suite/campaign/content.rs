@@ -114,7 +114,7 @@ impl Content {
                 self.add_points(servers, chance, more);
             }
             Source::Tree => {
-                for _ in 0..1 + chance.below(5) {
+                for _ in 0..=chance.below(5) {
                     let file = self.tree.join(format!("roles/{}", chance.below(80)));
                     if chance.percent(20) {
                         let _ = fs::remove_file(file);
@@ -154,7 +154,8 @@ pub fn restored(servers: &Servers, source: Source, tree_at: &Path) -> String {
     match source {
         Source::Shop => {
             let rows = servers.shop_target.try_sql("SELECT id, text FROM shop.t ORDER BY id");
-            let others = servers.shop_target.try_sql("SELECT COUNT(*) FROM shop.plain; SELECT COUNT(*) > 0 FROM shop.v");
+            let others =
+                servers.shop_target.try_sql("SELECT COUNT(*) FROM shop.plain; SELECT COUNT(*) > 0 FROM shop.v");
             let others = String::from_utf8_lossy(&others.stdout).replace('\n', " ");
             if others.trim() != "3 1" {
                 return format!("the other tables say {others:?}");
@@ -181,7 +182,9 @@ fn points(server: &Influx) -> String {
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
     let Some(values) = answer["results"][0]["series"][0]["values"].as_array() else { return answer.to_string() };
     let mut text = String::new();
-    values.iter().for_each(|pair| writeln!(text, "{} {}", pair[0], pair[1]).unwrap());
+    for pair in values {
+        writeln!(text, "{} {}", pair[0], pair[1]).unwrap();
+    }
     text
 }
 

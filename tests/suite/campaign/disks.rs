@@ -22,7 +22,6 @@ impl SmallDisk {
         Self { at, mebibytes }
     }
 
-
     /// Whether it could be done: nobody may be writing to what becomes read-only.
     pub fn spoil(&self, how: Disk) -> bool {
         let facts = rustix::fs::statvfs(&self.at).unwrap();

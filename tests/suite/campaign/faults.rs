@@ -71,8 +71,10 @@ fn copy_and_move(at: &Path, to: &Path, only_move: bool) -> bool {
 }
 
 pub fn files_below(directory: &Path) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> =
-        entries(directory).into_iter().flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect();
+    let mut found: Vec<PathBuf> = entries(directory)
+        .into_iter()
+        .flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] })
+        .collect();
     found.sort();
     found
 }

@@ -23,6 +23,8 @@ mod table;
 mod world;
 
 use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use content::Servers;
@@ -42,6 +44,8 @@ struct Asked {
     seed: u64,
     /// One round with so many steps.
     steps: Option<u64>,
+    /// Worlds beside each other.
+    worlds: u64,
     /// One round with this step alone.
     only: Option<u64>,
     product: Product,
@@ -52,15 +56,16 @@ struct Asked {
 impl Asked {
     fn read() -> Self {
         let mut asked =
-            Self { minutes: 3, seed: 1, steps: None, only: None, product: Product::MariaDb, strict: false };
+            Self { minutes: 3, seed: 1, worlds: 1, steps: None, only: None, product: Product::MariaDb, strict: false };
         let text = std::env::var("CAMPAIGN").unwrap_or_default();
         let mut words = text.split_whitespace();
-        let usage = "--minutes N --seed N --steps N --only N --mysql --strict";
+        let usage = "--minutes N --seed N --steps N --only N --worlds N --mysql --strict";
         while let Some(word) = words.next() {
             let mut number = || words.next().and_then(|word| word.parse().ok()).unwrap_or_else(|| panic!("{usage}"));
             match word {
                 "--minutes" => asked.minutes = number(),
                 "--seed" => asked.seed = number(),
+                "--worlds" => asked.worlds = number(),
                 "--steps" => asked.steps = Some(number()),
                 "--only" => asked.only = Some(number()),
                 "--mysql" => asked.product = Product::MySql,
@@ -96,9 +101,11 @@ fn round(servers: &mut Servers, seed: u64, numbers: &[u64], until: Instant, tabl
         let started = Instant::now();
         world.log.push(format!("== {step:?}"));
         let taken = steps::take(&mut world, &step);
-        let outcome = taken.as_ref().map_or(Outcome::Broken, |outcome| *outcome);
-        println!("seed {seed} {step:?}: {outcome:?} after {:.1?}", started.elapsed());
-        table.add(step.fault.kind(), outcome);
+        let outcomes = taken.as_ref().map_or_else(|_| vec![Outcome::Broken], Clone::clone);
+        println!("seed {seed} {step:?}: {outcomes:?} after {:.1?}", started.elapsed());
+        for outcome in outcomes {
+            table.add(step.fault.kind(), outcome);
+        }
         if let Err(broken) = taken {
             world.keep(&kept(seed, *number));
             return Some(Found { seed, step, broken });
@@ -126,31 +133,45 @@ fn shortest(asked: &Asked, servers: &mut Servers, found: &Found) -> String {
 fn a_slice_of_three_minutes_of_faults_loses_no_point_and_tells_nothing_false() {
     let asked = Asked::read();
     let until = Instant::now() + Duration::from_secs(60 * asked.minutes);
+    let next = AtomicU64::new(asked.seed);
+    let results = Mutex::new((Table::default(), Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..asked.worlds {
+            scope.spawn(|| live(&asked, until, &next, &results));
+        }
+    });
+    let (table, findings) = results.into_inner().unwrap();
+    println!("{table}\n{} faults", table.tried());
+    assert!(findings.is_empty(), "{} rules were broken:\n{}", findings.len(), findings.join("\n"));
+}
+
+/// Round after round until the time is over; what is found and not known is added to the findings.
+fn live(asked: &Asked, until: Instant, next: &AtomicU64, results: &Mutex<(Table, Vec<String>)>) {
     let mut servers = Servers::start(asked.product);
-    let (mut table, mut findings) = (Table::default(), Vec::new());
     let one = asked.steps.is_some() || asked.only.is_some();
     let numbers: Vec<u64> = match (asked.only, asked.steps) {
         (Some(only), _) => vec![only],
         (None, steps) => (1..=steps.unwrap_or(STEPS)).collect(),
     };
-    for seed in asked.seed.. {
-        if let Some(found) = round(&mut servers, seed, &numbers, until, &mut table) {
+    loop {
+        let seed = next.fetch_add(1, Ordering::SeqCst);
+        let mut table = Table::default();
+        let found = round(&mut servers, seed, &numbers, until, &mut table);
+        results.lock().unwrap().0.merge(table);
+        if let Some(found) = found {
             let (rule, what) = (found.broken.rule, &found.broken.what);
-            let known = known::why(&found.step, rule, what).filter(|_| !asked.strict);
-            println!("BROKEN {rule:?} by {:?}: {what}", found.step);
-            match known {
-                Some(known) => println!("  known: {known}"),
-                None => {
-                    let again = if one { String::new() } else { shortest(&asked, &mut servers, &found) };
-                    findings.push(format!("{rule:?} by {}: {what}\n  again: {again}", found.step.fault.kind()));
-                    println!("  again: {again}\n  kept: {}", kept(seed, found.step.number).display());
-                }
+            println!("BROKEN {rule:?} by seed {seed} {:?}: {what}", found.step);
+            if let Some(known) = known::why(&found.step, rule).filter(|_| !asked.strict) {
+                println!("  known: {known}");
+            } else {
+                let again = if one { String::new() } else { shortest(asked, &mut servers, &found) };
+                println!("  again: {again}\n  kept: {}", kept(seed, found.step.number).display());
+                let finding = format!("{rule:?} by {}: {what}\n  again: {again}", found.step.fault.kind());
+                results.lock().unwrap().1.push(finding);
             }
         }
         if one || Instant::now() >= until {
-            break;
+            return;
         }
     }
-    println!("{table}\n{} faults", table.tried());
-    assert!(findings.is_empty(), "{} rules were broken:\n{}", findings.len(), findings.join("\n"));
 }

@@ -47,7 +47,7 @@ impl Process {
         match (party, source) {
             (Party::Dump, Source::Shop) => ["mariadb-dump", "mysqldump"].contains(&program),
             (Party::Dump, Source::Telegraf) => program == "influxd" && verb == "backup",
-            (Party::Dump, Source::Tree) => program == "git",
+            (Party::Dump, Source::Tree) => ["git", "bwrap"].contains(&program),
             (Party::Load, Source::Shop) => ["mariadb", "mysql"].contains(&program),
             (Party::Load, Source::Telegraf) => program == "influxd" && verb == "restore",
             (Party::SandboxServer, Source::Shop) => ["mariadbd", "mysqld"].contains(&program),

@@ -166,6 +166,8 @@ pub struct Step {
     pub source: Source,
     pub operation: Operation,
     pub fault: Fault,
+    /// What else is done while the fault stands.
+    pub then: Option<Operation>,
     /// The source gets new content first.
     pub changes: bool,
     /// Backup and drill have to work afterwards; else only what is listed is looked at.
@@ -186,11 +188,19 @@ impl Step {
             (10, Operation::Serve),
         ]);
         let fault = fault(&mut chance, source, operation);
+        let then = chance.weighted(&[
+            (2, None),
+            (2, Some(Operation::Backup)),
+            (4, Some(Operation::Drill)),
+            (2, Some(Operation::Restore)),
+            (3, Some(Operation::Look)),
+        ]);
         Self {
             number,
             source,
             operation,
             fault,
+            then: then.filter(|_| fault.stands() && operation != Operation::Serve),
             changes: chance.percent(60),
             proves: chance.percent(if source == Source::Tree { 60 } else { 25 }),
             pick: chance.next(),
@@ -205,12 +215,21 @@ fn fault(chance: &mut Chance, source: Source, operation: Operation) -> Fault {
         Look => chance.weighted(&[(4, 2), (6, 3), (1, 4), (1, 5), (1, 6), (3, 8), (1, 0)]),
         Serve => chance.weighted(&[(8, 1), (4, 2), (4, 3), (1, 4), (1, 5), (3, 8), (4, 10), (4, 11), (1, 0)]),
         Restore => chance.weighted(&[(5, 1), (2, 2), (4, 3), (1, 5), (2, 10), (1, 9), (1, 0)]),
-        Backup | Drill => {
-            chance.weighted(&[(26, 1), (16, 2), (22, 3), (3, 4), (3, 5), (4, 6), (8, 7), (5, 8), (6, 9), (5, 10), (2, 0)])
-        }
+        Backup | Drill => chance.weighted(&[
+            (26, 1),
+            (16, 2),
+            (22, 3),
+            (3, 4),
+            (3, 5),
+            (4, 6),
+            (8, 7),
+            (5, 8),
+            (6, 9),
+            (5, 10),
+            (2, 0),
+        ]),
     };
     match which {
-        1 => signal(chance, source, operation, late),
         2 => Fault::Disk(
             chance.one_of(&[Place::State, Place::Sandboxes, Place::Repository, Place::Temporary]),
             disk(chance),
@@ -219,7 +238,6 @@ fn fault(chance: &mut Chance, source: Source, operation: Operation) -> Fault {
         4 => Fault::LinkedDirectory(chance.one_of(&["tmp", "index", "snapshots", "data", "keys", "locks"])),
         5 => Fault::Unmounted,
         6 => Fault::Clock(chance.one_of(&[-60 * 24, 60 * 24, -2, 2, 3650 * 24])),
-        // Git is found by the jail, not by a path of the configuration.
         7 if source != Source::Tree => {
             let part = chance.below(100);
             Fault::Lie(chance.weighted(&[
@@ -238,8 +256,9 @@ fn fault(chance: &mut Chance, source: Source, operation: Operation) -> Fault {
         }
         10 => Fault::Terminate(late, chance.percent(20)),
         11 => Fault::Reload(chance.one_of(&[Reload::Invalid, Reload::Changed, Reload::Without])),
-        7 => signal(chance, source, operation, late),
-        _ => Fault::None,
+        0 => Fault::None,
+        // Nor can git be made to lie: the jail finds it, not the configuration.
+        _ => signal(chance, source, operation, late),
     }
 }
 
@@ -309,6 +328,14 @@ fn ledger(chance: &mut Chance) -> Fault {
 }
 
 impl Fault {
+    /// Whether it stands until it is taken away, so that more than one operation meets it.
+    fn stands(self) -> bool {
+        !matches!(
+            self,
+            Self::None | Self::Signal(..) | Self::Beside(..) | Self::Terminate(..) | Self::Reload(_) | Self::Clock(_)
+        )
+    }
+
     /// The row of the table in which it is counted.
     pub fn kind(self) -> String {
         match self {

@@ -24,24 +24,33 @@ struct Performed {
     hangs: bool,
 }
 
-/// Take one step; a rule that does not hold ends the round.
-pub fn take(world: &mut World<'_>, step: &Step) -> Judged<Outcome> {
+/// Take one step: what came of each operation. A rule that does not hold ends the round.
+pub fn take(world: &mut World<'_>, step: &Step) -> Judged<Vec<Outcome>> {
     if step.changes {
         let mut chance = Chance::of(step.pick, step.number);
         world.content.change(world.servers, step.source, &mut chance);
     }
     world.learn_snapshots(step.source);
     if step.operation == Operation::Serve {
-        return super::service::take(world, step);
+        return super::service::take(world, step).map(|outcome| vec![outcome]);
     }
-    let Some(undo) = faults::apply(world, step) else { return Ok(Outcome::NotApplied) };
-    let performed = perform(world, step);
-    world.log.push(performed.done.said());
-    let judged = under_fault(world, step, &performed);
+    let Some(undo) = faults::apply(world, step) else { return Ok(vec![Outcome::NotApplied]) };
+    let mut all = Vec::new();
+    let mut judged = Ok(());
+    for operation in [Some(step.operation), step.then].into_iter().flatten() {
+        let step = Step { operation, ..*step };
+        let performed = perform(world, &step);
+        world.log.push(performed.done.said());
+        judged = under_fault(world, &step, &performed);
+        all.push((step, performed));
+        if judged.is_err() {
+            break;
+        }
+    }
     undo.undo(world, step);
     judged?;
-    afterwards(world, step, &performed)?;
-    Ok(outcome(step, &performed))
+    afterwards(world, step, &all)?;
+    Ok(all.iter().map(|(step, performed)| outcome(step, performed)).collect())
 }
 
 fn arguments(world: &World<'_>, operation: Operation, source: Source, pick: u64) -> Vec<String> {
@@ -50,7 +59,9 @@ fn arguments(world: &World<'_>, operation: Operation, source: Source, pick: u64)
     let id = ids[usize::try_from((pick >> 8) % ids.len() as u64).unwrap()];
     match operation {
         Operation::Backup => words(&["--json", "backup", source.name()]),
-        Operation::Drill if pick % 3 == 0 => words(&["--json", "drill", source.name(), "--recovery-point", id]),
+        Operation::Drill if pick.is_multiple_of(3) => {
+            words(&["--json", "drill", source.name(), "--recovery-point", id])
+        }
         Operation::Drill => words(&["--json", "drill", source.name()]),
         Operation::Restore => world.restoring(id, source),
         Operation::Look => match pick % 3 {
@@ -139,8 +150,10 @@ fn victim(world: &World<'_>, begun: &mut Begun, party: Party, source: Source, la
         }),
         _ => {
             let process = begun.find(party, source, USUAL_LIMIT)?;
-            // Not everything lives for long.
-            begun.run_for(late / 6);
+            // Not everything lives for long, git least of all.
+            if source != Source::Tree {
+                begun.run_for(late / 20);
+            }
             process.lives().then_some(Victim::Other(process))
         }
     }
@@ -194,7 +207,9 @@ fn under_fault(world: &mut World<'_>, step: &Step, performed: &Performed) -> Jud
         }
         Operation::Restore if done.status == Some(0) => {
             let id = json["recovery_point"].as_str().unwrap_or_default().to_owned();
-            ensure(world.points.contains_key(&id), Rule::Agreement, || format!("a restore of nothing: {}", done.said()))?;
+            ensure(world.points.contains_key(&id), Rule::Agreement, || {
+                format!("a restore of nothing: {}", done.said())
+            })?;
             world.holds(&id, done)
         }
         Operation::Look => looks(world, step, done),
@@ -215,40 +230,49 @@ fn looks(world: &World<'_>, step: &Step, done: &Done) -> Judged {
 }
 
 /// What must be true once the fault is gone.
-fn afterwards(world: &mut World<'_>, step: &Step, performed: &Performed) -> Judged {
-    let done = &performed.done;
-    let was_killed = done.status.is_none();
-    if !was_killed && done.status != Some(130) {
-        nothing_runs(done)?;
-    }
+fn afterwards(world: &mut World<'_>, step: &Step, all: &[(Step, Performed)]) -> Judged {
     let mut may_publish = Vec::new();
-    if step.operation == Operation::Backup {
-        may_publish.push(step.source);
-    }
-    if let Some((Operation::Backup, source, _)) = performed.beside {
-        may_publish.push(source);
+    for (step, performed) in all {
+        let was_killed = performed.done.status.is_none() || performed.done.status == Some(130);
+        if !was_killed {
+            nothing_runs(&performed.done)?;
+        }
+        if step.operation == Operation::Backup {
+            may_publish.push(step.source);
+        }
+        if let Some((Operation::Backup, source, _)) = performed.beside {
+            may_publish.push(source);
+        }
     }
     let new = world.reconcile(step, &may_publish)?;
-    let published = (step.operation == Operation::Backup && done.status == Some(0))
-        .then(|| done.json()["recovery_point"].as_str().unwrap_or_default().to_owned());
-    if let Some(id) = &published {
-        ensure(new.contains(id), Rule::NothingLost, || format!("published and not listed: {}", done.said()))?;
+    for (step, performed) in all {
+        if step.operation == Operation::Backup && performed.done.status == Some(0) {
+            let id = performed.done.json()["recovery_point"].as_str().unwrap_or_default().to_owned();
+            let said = || format!("published and not listed: {}", performed.done.said());
+            ensure(new.contains(&id), Rule::NothingLost, said)?;
+        }
     }
     for id in &new {
-        if step.fault != Fault::None || step.pick % 4 == 0 {
+        if step.fault != Fault::None || step.pick.is_multiple_of(4) {
             world.prove(id)?;
         }
     }
     dated_wrong(world, step, &new)?;
-    let ledger_is_whole = !matches!(step.fault, Fault::Ledger(_) | Fault::Disk(..) | Fault::Clock(_) | Fault::Beside(..));
-    let told = ledger_is_whole && !was_killed && performed.applied && !performed.done.was_asked;
-    let told = told && !matches!(step.fault, Fault::Terminate(..));
-    if told || step.pick % 5 == 0 {
-        world.agrees(step, told.then_some(done))?;
+    // What a full disk or a broken ledger could not remember, the metrics cannot say.
+    let remembers = !matches!(
+        step.fault,
+        Fault::Ledger(_) | Fault::Disk(..) | Fault::Clock(_) | Fault::Beside(..) | Fault::Terminate(..)
+    );
+    // The verdict that the metrics have is the last one.
+    let (last, performed) = &all[all.len() - 1];
+    let told = remembers && performed.done.status.is_some() && performed.applied && !performed.done.was_asked;
+    if told || step.pick.is_multiple_of(5) {
+        world.agrees(last, told.then_some(&performed.done))?;
     }
+    let was_killed = performed.done.status.is_none();
     if step.proves || was_killed {
         recovers(world, step)?;
-        let left = surviving(&done.seen, Duration::from_secs(5));
+        let left = surviving(&performed.done.seen, Duration::from_secs(5));
         ensure(left.is_empty(), Rule::NothingLeft, || format!("after the next runs: {left:?}"))?;
     }
     Ok(())
@@ -320,6 +344,7 @@ pub fn begin_round(world: &mut World<'_>) -> Judged {
         source,
         operation,
         fault: Fault::None,
+        then: None,
         changes: false,
         proves: false,
         pick: 1,

@@ -27,6 +27,14 @@ impl Table {
         *self.0.entry(kind).or_default().entry(outcome).or_default() += 1;
     }
 
+    pub fn merge(&mut self, other: Self) {
+        for (kind, row) in other.0 {
+            for (outcome, count) in row {
+                *self.0.entry(kind.clone()).or_default().entry(outcome).or_default() += count;
+            }
+        }
+    }
+
     /// Faults that came in time.
     pub fn tried(&self) -> u64 {
         let all = self.0.iter().filter(|(kind, _)| *kind != "no fault").flat_map(|(_, row)| row);
@@ -37,7 +45,10 @@ impl Table {
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use Outcome::{Broken, Failed, Inconclusive, NotApplied, Refused, Survived};
-        writeln!(f, "| kind of fault | tried | refused | inconclusive | failed with reason | survived | broken rules | came too late |")?;
+        writeln!(
+            f,
+            "| kind of fault | tried | refused | inconclusive | failed with reason | survived | broken rules | came too late |"
+        )?;
         writeln!(f, "|---|---|---|---|---|---|---|---|")?;
         let line = |f: &mut fmt::Formatter<'_>, kind: &str, of: &dyn Fn(Outcome) -> u64| {
             let counts = [Refused, Inconclusive, Failed, Survived, Broken].map(of);

@@ -2,6 +2,7 @@
 //! own, the configuration, and what the model knows of the recovery points.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -86,48 +87,46 @@ impl<'s> World<'s> {
 
     /// Write the configuration: these sources, `more` at the end, and a schedule for the one that is busy.
     pub fn configure(&self, sources: &[Source], more: &str, busy: Option<(Source, &str)>) {
-        let programs = self.path("programs");
-        let mut text = "state_dir = \"state\"\n".to_owned();
+        let mut text = "state_dir = \"state\"\n\
+            [sla.standard]\nrpo = \"24h\"\nrto = \"5h\"\nretention = \"30d\"\ndrill_interval = \"24h\"\n"
+            .to_owned();
         for name in ["a", "b"] {
-            text += &format!(
-                "[repository.{name}]\nkind = \"restic\"\nurl = \"{name}/repo\"\npassword_file = \"key\"\n"
-            );
+            let url = format!("url = \"{name}/repo\"\npassword_file = \"key\"");
+            writeln!(text, "[repository.{name}]\nkind = \"restic\"\n{url}").unwrap();
         }
-        text += "[sla.standard]\nrpo = \"24h\"\nrto = \"5h\"\nretention = \"30d\"\ndrill_interval = \"24h\"\n";
         for source in sources {
             let (name, repository) = (source.name(), source.repository());
-            let schedule = busy.filter(|(it, _)| it == source).map_or("full = \"0 0 29 2 *\"", |(_, schedule)| schedule);
-            let kind = match source {
-                Source::Shop => "mysql",
-                Source::Telegraf => "influxdb",
-                Source::Tree => "files",
-            };
-            text += &format!(
-                "[source.{name}]\nkind = \"{kind}\"\nrepository = \"{repository}\"\nsla = \"standard\"\n\
-                 schedule = {{ {schedule} }}\n[source.{name}.{kind}]\n"
-            );
-            text += &match source {
-                Source::Shop => format!(
-                    "socket = \"{}\"\nuser = \"root\"\ndatabases = [\"shop\"]\nprograms = \"{}\"\n{}",
-                    self.servers.shop.socket.display(),
-                    programs.display(),
-                    match self.servers.shop.product {
-                        Product::MariaDb => String::new(),
-                        Product::MySql =>
-                            format!("[source.shop.sandbox]\nprograms = \"{}\"\n", mysql_programs().display()),
-                    }
-                ),
-                Source::Telegraf => format!(
-                    "url = \"{}\"\nrpc_address = \"{}\"\ndatabases = [\"telegraf\"]\nprograms = \"{}\"\n",
-                    self.servers.telegraf.url(),
-                    self.servers.telegraf.rpc(),
-                    programs.display()
-                ),
-                Source::Tree => "paths = [\"tree\"]\n".to_owned(),
-            };
+            let schedule =
+                busy.filter(|(it, _)| it == source).map_or("full = \"0 0 29 2 *\"", |(_, schedule)| schedule);
+            let (kind, table) = self.table(*source);
+            let head = format!("[source.{name}]\nkind = \"{kind}\"\nrepository = \"{repository}\"\nsla = \"standard\"");
+            writeln!(text, "{head}\nschedule = {{ {schedule} }}\n[source.{name}.{kind}]\n{table}").unwrap();
         }
         fs::write(self.path("config.new"), text + more).unwrap();
         fs::rename(self.path("config.new"), self.path("config.toml")).unwrap();
+    }
+
+    /// A source's kind, and what its table says.
+    fn table(&self, source: Source) -> (&'static str, String) {
+        let programs = self.path("programs").display().to_string();
+        let (shop, telegraf) = (&self.servers.shop, &self.servers.telegraf);
+        match source {
+            Source::Shop => {
+                let sandbox = match shop.product {
+                    Product::MariaDb => String::new(),
+                    Product::MySql => format!("[source.shop.sandbox]\nprograms = \"{}\"", mysql_programs().display()),
+                };
+                let socket = shop.socket.display();
+                let text = format!("socket = \"{socket}\"\nuser = \"root\"\ndatabases = [\"shop\"]\n");
+                ("mysql", format!("{text}programs = \"{programs}\"\n{sandbox}"))
+            }
+            Source::Telegraf => {
+                let (url, rpc) = (telegraf.url(), telegraf.rpc());
+                let text = format!("url = \"{url}\"\nrpc_address = \"{rpc}\"\ndatabases = [\"telegraf\"]\n");
+                ("influxdb", format!("{text}programs = \"{programs}\""))
+            }
+            Source::Tree => ("files", "paths = [\"tree\"]".to_owned()),
+        }
     }
 
     /// The tools that the program calls, each with its real path.
@@ -162,7 +161,8 @@ impl<'s> World<'s> {
         command.arg("--config").arg(self.path("config.toml")).args(arguments);
         command.env("TMPDIR", self.path("tmp")).env(MARK, self.root.path());
         if hours != 0 {
-            let library = Path::new("/usr/lib").join(format!("{}-linux-gnu/faketime/libfaketime.so.1", std::env::consts::ARCH));
+            let library =
+                Path::new("/usr/lib").join(format!("{}-linux-gnu/faketime/libfaketime.so.1", std::env::consts::ARCH));
             assert!(library.exists(), "libfaketime is missing: run scripts/setup --for test");
             command.env("LD_PRELOAD", library).env("FAKETIME", format!("{hours:+}h"));
             command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
