@@ -92,7 +92,7 @@ impl Begun {
             if left.is_zero() {
                 return true;
             }
-            std::thread::sleep(left.min(Duration::from_millis(20)));
+            std::thread::sleep(left.min(Duration::from_millis(40)));
         }
     }
 

@@ -177,9 +177,15 @@ impl World<'_> {
     }
 
     /// Whether the restic program, which knows nothing of ours, can read all of a point as the repository is now.
-    pub fn is_whole(&mut self, id: &str) -> bool {
-        let Some(snapshot) = self.points[id].snapshot.clone() else { return false };
-        let source = self.points[id].source;
+    pub fn is_whole(&mut self, id: &str, source: Source) -> bool {
+        let known = self.points.get(id).and_then(|point| point.snapshot.clone());
+        // One that the step itself published is the newest file.
+        let newest = || {
+            let written = |path: &std::path::PathBuf| std::fs::metadata(path).and_then(|facts| facts.modified()).ok();
+            let all = entries(&self.repository(source).join("snapshots"));
+            all.into_iter().max_by_key(written).map(|path| name(&path))
+        };
+        let Some(snapshot) = known.or_else(newest) else { return false };
         let to = self.path("logs/restic");
         let _ = std::fs::remove_dir_all(&to);
         let output = self.restic(source, &["restore", &snapshot, "--target", &to.display().to_string()]);

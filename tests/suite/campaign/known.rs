@@ -2,7 +2,7 @@
 //! mended is taken out (`--strict` knows nothing).
 
 use super::judge::Rule;
-use super::plan::{Fault, Operation, Step};
+use super::plan::{Fault, Harm, Operation, Step, Stored};
 
 /// Why this is known; none if it is new.
 pub fn why(step: &Step, rule: Rule) -> Option<&'static str> {
@@ -14,6 +14,9 @@ pub fn why(step: &Step, rule: Rule) -> Option<&'static str> {
             Some("SIGTERM does not end a service whose ledger was replaced under it")
         }
         (Fault::Clock(_), Rule::NoFalseGreen) => Some("a point dated after now is chosen without a word"),
+        (Fault::Damage(Stored::Snapshot, Harm::Pipe), Rule::NoFalseGreen) => {
+            Some("what is no file among the snapshots is passed over in silence")
+        }
         (Fault::Signal(..), Rule::NoFalseRed) => Some("a program killed on the drill host is a failed drill"),
         _ => None,
     }

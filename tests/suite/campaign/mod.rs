@@ -17,6 +17,7 @@ mod judge;
 mod known;
 mod parties;
 mod plan;
+mod self_test;
 mod service;
 mod steps;
 mod table;

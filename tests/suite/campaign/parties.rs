@@ -18,15 +18,21 @@ pub struct Process {
 }
 
 impl Process {
+    /// Without its command line, which most of a busy machine's processes are not asked for.
     fn read(pid: u32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
         if fields.first() == Some(&"Z") {
             return None;
         }
-        let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-        let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        Some(Self { pid, parent: fields.get(1)?.parse().ok()?, started: fields.get(19)?.parse().ok()?, line })
+        let (parent, started) = (fields.get(1)?.parse().ok()?, fields.get(19)?.parse().ok()?);
+        Some(Self { pid, parent, started, line: String::new() })
+    }
+
+    fn with_line(mut self) -> Self {
+        let line = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
+        self.line = String::from_utf8_lossy(&line).replace('\0', " ");
+        self
     }
 
     pub fn lives(&self) -> bool {
@@ -74,7 +80,7 @@ pub fn below(root: u32) -> Vec<Process> {
     while let Some(parent) = parents.pop() {
         for child in all.iter().filter(|process| process.parent == parent) {
             parents.push(child.pid);
-            found.push(child.clone());
+            found.push(child.clone().with_line());
         }
     }
     found

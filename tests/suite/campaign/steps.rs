@@ -30,7 +30,10 @@ pub fn take(world: &mut World<'_>, step: &Step) -> Judged<Vec<Outcome>> {
         let mut chance = Chance::of(step.pick, step.number);
         world.content.change(world.servers, step.source, &mut chance);
     }
-    world.learn_snapshots(step.source);
+    if matches!(step.fault, Fault::Damage(..)) {
+        world.learn_snapshots(step.source);
+    }
+    world.published.clear();
     if step.operation == Operation::Serve {
         return super::service::take(world, step).map(|outcome| vec![outcome]);
     }
@@ -42,6 +45,9 @@ pub fn take(world: &mut World<'_>, step: &Step) -> Judged<Vec<Outcome>> {
         let performed = perform(world, &step);
         world.log.push(performed.done.said());
         judged = under_fault(world, &step, &performed);
+        if step.operation == Operation::Backup && performed.done.status == Some(0) {
+            world.published.extend(performed.done.json()["recovery_point"].as_str().map(str::to_owned));
+        }
         all.push((step, performed));
         if judged.is_err() {
             break;
@@ -201,8 +207,8 @@ fn under_fault(world: &mut World<'_>, step: &Step, performed: &Performed) -> Jud
         Operation::Drill if damaged && done.status == Some(0) => {
             ensure(!forbids_pass(step.fault), Rule::NoFalseGreen, || format!("beside damage: {}", done.said()))?;
             let id = json["recovery_point"].as_str().unwrap_or_default().to_owned();
-            ensure(world.points.contains_key(&id), Rule::Agreement, || format!("a drill of nothing: {}", done.said()))?;
-            let is_whole = world.is_whole(&id);
+            ensure(world.knows(&id), Rule::Agreement, || format!("a drill of nothing: {}", done.said()))?;
+            let is_whole = world.is_whole(&id, step.source);
             ensure(is_whole, Rule::NoFalseGreen, || format!("restic cannot restore it: {}", done.said()))
         }
         Operation::Restore if done.status == Some(0) => {
@@ -222,7 +228,7 @@ fn looks(world: &World<'_>, step: &Step, done: &Done) -> Judged {
     let Fault::Damage(stored, harm) = step.fault else { return Ok(()) };
     let is_list = done.what.contains("list");
     let found = listed(done);
-    let strange: Vec<&String> = found.keys().filter(|id| !world.points.contains_key(*id)).collect();
+    let strange: Vec<&String> = found.keys().filter(|id| !world.knows(id)).collect();
     ensure(!is_list || strange.is_empty(), Rule::Agreement, || format!("it lists {strange:?}: {}", done.said()))?;
     let unreadable = matches!(stored, Stored::Config | Stored::Key | Stored::Snapshot) && harm == Harm::Garbage;
     let told = done.status != Some(0) || done.what.contains("metrics");

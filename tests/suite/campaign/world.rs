@@ -38,6 +38,8 @@ pub struct World<'s> {
     pub content: Content,
     /// Recovery points that were published and not taken away by us.
     pub points: BTreeMap<String, Point>,
+    /// What the step said that it published; the model learns of it when the fault is gone.
+    pub published: Vec<String>,
     /// How long an operation takes when nothing disturbs it.
     pub usual: BTreeMap<(u8, Source), Duration>,
     /// What the program said, run by run.
@@ -62,7 +64,8 @@ impl<'s> World<'s> {
         fs::write(at("outside/precious"), "must stay").unwrap();
         let content = Content::fill(servers, at("tree"), &mut Chance::of(seed, 0));
         let (points, usual) = (BTreeMap::new(), BTreeMap::new());
-        let world = Self { servers, content, points, usual, log: Vec::new(), disks, runs: 0, root };
+        let (published, log) = (Vec::new(), Vec::new());
+        let world = Self { servers, content, points, published, usual, log, disks, runs: 0, root };
         world.be_honest();
         world.configure(&SOURCES, "", None);
         world
@@ -180,6 +183,11 @@ impl<'s> World<'s> {
 
     pub fn usual(&self, operation: Operation, source: Source) -> Duration {
         self.usual.get(&(operation as u8, source)).copied().unwrap_or(Duration::from_millis(600))
+    }
+
+    /// Whether the program has published this point, as far as it said so.
+    pub fn knows(&self, id: &str) -> bool {
+        self.points.contains_key(id) || self.published.iter().any(|published| published == id)
     }
 
     /// Arguments that restore a point to the fresh place of its kind.
