@@ -1,11 +1,11 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench deb
+.PHONY: help demo test campaign check bench deb
 
 # Rust may be installed for this user without being in PATH.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## a complete world with generated data, from nothing; ARGS=--once for one round
 	@scripts/setup --for demo
@@ -14,6 +14,10 @@ demo: ## a complete world with generated data, from nothing; ARGS=--once for one
 test: ## the whole test suite, against real servers; ARGS=name to choose
 	@scripts/setup --for test
 	@cargo test --locked --no-fail-fast $(ARGS)
+
+campaign: ## seeded faults against a model, for long; ARGS="--minutes N --seed S", or as a finding says; --worlds N at once, --mysql
+	@scripts/setup --for test
+	@CAMPAIGN="$(ARGS)" cargo test --locked --test suite -- campaign::a_slice --nocapture
 
 check: ## the gate before a change is merged: format, lints, docs, licences, unit tests
 	@scripts/setup --for check

@@ -209,6 +209,7 @@ fn for_each(session: &Session<'_>, names: &[String], mut work: impl FnMut(&str) 
     let mut worst = 0;
     for name in names {
         if session.context.cancel.is_cancelled() {
+            output::error(&Error::cancelled().context(format!("{name}: not begun")));
             return worse(worst, 1);
         }
         let code = work(name).unwrap_or_else(|error| {

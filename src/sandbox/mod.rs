@@ -164,7 +164,7 @@ pub trait Instance: Send {
     fn is_running(&mut self) -> bool;
     /// Last lines of the server's log, for error messages.
     fn log_tail(&self) -> String;
-    /// Free bytes where the instance keeps its data.
+    /// Free bytes where the instance keeps its data; 0 where no file can be added.
     fn free_bytes(&self) -> Option<u64>;
     /// Stop the server and wipe the directory.
     fn destroy(self: Box<Self>) -> Result<()>;

@@ -29,7 +29,14 @@ pub struct Influx {
     rpc: u16,
     credentials: String,
     child: Child,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
+}
+
+fn launch(directory: &Path) -> Child {
+    let log = fs::File::options().create(true).append(true).open(directory.join("log")).unwrap();
+    let mut command = Command::new("/usr/bin/influxd");
+    command.arg("-config").arg(directory.join("influxd.toml")).stdin(Stdio::null()).stdout(Stdio::null());
+    command.stderr(log).spawn().unwrap()
 }
 
 impl Influx {
@@ -50,13 +57,26 @@ impl Influx {
              bind-address = \"127.0.0.1:{web}\"\nlog-enabled = false\n{http}"
         );
         fs::write(directory.path().join("influxd.toml"), text).unwrap();
-        let log = fs::File::create(directory.path().join("log")).unwrap();
-        let mut command = Command::new("/usr/bin/influxd");
-        command.arg("-config").arg(directory.path().join("influxd.toml")).stdin(Stdio::null()).stdout(Stdio::null());
-        let child = command.stderr(log).spawn().unwrap();
-        let server = Self { http: web, rpc, credentials: String::new(), child, _directory: directory };
-        wait_for("InfluxDB", || TcpStream::connect(("127.0.0.1", web)).ok());
+        let child = launch(directory.path());
+        let server = Self { http: web, rpc, credentials: String::new(), child, directory };
+        server.wait();
         server
+    }
+
+    fn wait(&self) {
+        wait_for("InfluxDB", || TcpStream::connect(("127.0.0.1", self.http)).ok());
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// End it as a crash does, if it still runs, and start it on its data.
+    pub fn start_again(&mut self) {
+        let _ = self.child.kill();
+        self.child.wait().unwrap();
+        self.child = launch(self.directory.path());
+        self.wait();
     }
 
     pub fn with_credentials(mut self, user: &str, password: &str) -> Self {

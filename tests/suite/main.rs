@@ -11,6 +11,7 @@
 mod accounts;
 mod alerts;
 mod bad_input;
+mod campaign;
 mod damage;
 mod dashboards;
 mod demo;

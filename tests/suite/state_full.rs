@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::service::Service;
-use crate::support::{ALONE, World, wait_for};
+use crate::support::{ALONE, Product, Server, World, finish, wait_for};
 
 /// A small file system that is unmounted when dropped.
 struct SmallDisk(PathBuf);
@@ -83,6 +83,42 @@ fn a_full_state_directory_is_told_as_that_and_the_repository_is_well() {
     wait_until(&service, "state_writable", 1.0);
     assert!(service.get("/-/ready").contains("200 OK"));
     world.json(&["backup"], 0);
+}
+
+#[test]
+fn a_drill_host_without_inodes_makes_a_drill_inconclusive() {
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let world = crate::files::world("", "");
+    fs::create_dir(world.path("tree")).unwrap();
+    for name in 0..100 {
+        fs::write(world.path(&format!("tree/{name}")), "some").unwrap();
+    }
+    world.json(&["backup"], 0);
+    assert_eq!(world.json(&["drill"], 0)["verdict"], "passed");
+    let disk = SmallDisk::mount(&world.path("state/sandboxes"), "8m,nr_inodes=50");
+    let drill = world.json(&["drill"], 4);
+    assert!(drill["reason"].as_str().unwrap().contains("No space left"), "{drill:#}");
+    drop(disk);
+    assert_eq!(world.json(&["drill"], 0)["verdict"], "passed");
+}
+
+#[test]
+fn a_temporary_directory_that_takes_no_file_makes_a_drill_inconclusive_and_keeps_no_backup() {
+    for product in [Product::MariaDb, Product::MySql] {
+        let server = Server::start(product);
+        server.sql("CREATE DATABASE d; CREATE TABLE d.t (a INT)");
+        let world = World::new(&server, &["d"], "");
+        world.backup();
+        for (command, status) in [("drill", 4), ("backup", 0)] {
+            let mut started = world.command(&[command, "shop"]);
+            started.env("TMPDIR", world.path("missing"));
+            let ran = finish(started);
+            let said = format!("{}{}", ran.stdout, ran.stderr);
+            assert_eq!(ran.status, status, "{product:?}: {ran:?}");
+            assert!(status == 0 || said.contains("TMPDIR"), "{product:?}: {ran:?}");
+        }
+        world.json(&["drill"], 0);
+    }
 }
 
 #[test]

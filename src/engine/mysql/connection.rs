@@ -19,6 +19,9 @@ use crate::error::{Error, OrFailed, Result};
 /// How long a connection attempt may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// What to try where no option file can be written.
+const TEMPORARY: &str = "check the directory for temporary files of this host: TMPDIR, or /tmp";
+
 /// Where a server is and as whom to speak to it.
 #[derive(Debug, Clone)]
 pub struct Account {
@@ -123,13 +126,17 @@ impl Account {
     }
 
     /// The option file on disk, mode 0600, gone when dropped: for programs whose standard input is needed for data.
+    /// A temporary directory that takes no file says nothing about a backup.
     pub fn option_file_on_disk(&self) -> Result<tempfile::NamedTempFile> {
         let mut file = tempfile::Builder::new()
             .prefix("backup-sla-")
             .suffix(".cnf")
             .tempfile()
-            .or_failed("create option file for the client program")?;
-        file.write_all(self.option_file().as_bytes()).or_failed("write option file for the client program")?;
+            .or_inconclusive("cannot create option file for the client program")
+            .map_err(|error| error.hint(TEMPORARY))?;
+        file.write_all(self.option_file().as_bytes())
+            .or_inconclusive("cannot write option file for the client program")
+            .map_err(|error| error.hint(TEMPORARY))?;
         Ok(file)
     }
 

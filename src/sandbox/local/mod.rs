@@ -360,7 +360,7 @@ impl Instance for LocalDirectory {
     }
 
     fn free_bytes(&self) -> Option<u64> {
-        watch::free_bytes(self.workspace.directory())
+        watch::room(self.workspace.directory())
     }
 
     fn destroy(mut self: Box<Self>) -> Result<()> {
@@ -390,7 +390,7 @@ impl Instance for LocalInstance {
     }
 
     fn free_bytes(&self) -> Option<u64> {
-        watch::free_bytes(self.workspace.directory())
+        watch::room(self.workspace.directory())
     }
 
     fn destroy(mut self: Box<Self>) -> Result<()> {

@@ -21,6 +21,12 @@ pub(super) fn free_bytes(path: &Path) -> Option<u64> {
     space.f_bavail.checked_mul(space.f_frsize)
 }
 
+/// The same; nothing where not one more file can be made. File systems that count no inodes say that they have none.
+pub(super) fn room(path: &Path) -> Option<u64> {
+    let space = rustix::fs::statvfs(path).ok()?;
+    if space.f_files > 0 && space.f_favail == 0 { Some(0) } else { free_bytes(path) }
+}
+
 /// Resident memory of a process, in bytes.
 fn resident_bytes(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;

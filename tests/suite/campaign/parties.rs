@@ -1,0 +1,99 @@
+//! Processes that take part in an operation, found below the program under test, and signals to them.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::plan::{Party, Source};
+use crate::support::entries;
+
+/// One process; its start tells it from a later one of the same number.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Process {
+    pub pid: u32,
+    parent: u32,
+    started: u64,
+    pub line: String,
+}
+
+impl Process {
+    /// Without its command line, which most of a busy machine's processes are not asked for.
+    fn read(pid: u32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
+        if fields.first() == Some(&"Z") {
+            return None;
+        }
+        let (parent, started) = (fields.get(1)?.parse().ok()?, fields.get(19)?.parse().ok()?);
+        Some(Self { pid, parent, started, line: String::new() })
+    }
+
+    fn with_line(mut self) -> Self {
+        let line = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
+        self.line = String::from_utf8_lossy(&line).replace('\0', " ");
+        self
+    }
+
+    pub fn lives(&self) -> bool {
+        Self::read(self.pid).is_some_and(|now| now.started == self.started)
+    }
+
+    /// Only if it is still the same process.
+    pub fn signal(&self, signal: Signal) {
+        if self.lives() {
+            send(self.pid, signal);
+        }
+    }
+
+    pub fn is(&self, party: Party, source: Source) -> bool {
+        let mut words = self.line.split(' ');
+        let program = words.next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
+        let verb = words.next().unwrap_or_default();
+        match (party, source) {
+            (Party::Dump, Source::Shop) => ["mariadb-dump", "mysqldump"].contains(&program),
+            (Party::Dump, Source::Telegraf) => program == "influxd" && verb == "backup",
+            (Party::Dump, Source::Tree) => ["git", "bwrap"].contains(&program),
+            (Party::Load, Source::Shop) => ["mariadb", "mysql"].contains(&program),
+            (Party::Load, Source::Telegraf) => program == "influxd" && verb == "restore",
+            (Party::SandboxServer, Source::Shop) => ["mariadbd", "mysqld"].contains(&program),
+            (Party::SandboxServer, Source::Telegraf) => program == "influxd" && !["backup", "restore"].contains(&verb),
+            _ => false,
+        }
+    }
+}
+
+pub fn send(pid: u32, signal: Signal) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(pid, signal);
+    }
+}
+
+/// Everything that descends from `root`, without it.
+pub fn below(root: u32) -> Vec<Process> {
+    let all: Vec<Process> = entries("/proc".as_ref())
+        .into_iter()
+        .filter_map(|path| Process::read(path.file_name()?.to_str()?.parse().ok()?))
+        .collect();
+    let mut found: Vec<Process> = Vec::new();
+    let mut parents = vec![root];
+    while let Some(parent) = parents.pop() {
+        for child in all.iter().filter(|process| process.parent == parent) {
+            parents.push(child.pid);
+            found.push(child.clone().with_line());
+        }
+    }
+    found
+}
+
+/// Those of these that still live after a moment in which they may end.
+pub fn surviving(seen: &[Process], grace: Duration) -> Vec<Process> {
+    let until = Instant::now() + grace;
+    loop {
+        let living: Vec<Process> = seen.iter().filter(|process| process.lives()).cloned().collect();
+        if living.is_empty() || Instant::now() > until {
+            return living;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
