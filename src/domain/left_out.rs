@@ -75,3 +75,33 @@ impl LeftOut {
         format!("{} {} will not come back: {}", self.kind, self.name, self.reason)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(kind: &str, definition: Option<&str>) -> LeftOut {
+        let definition = definition.map(str::to_owned);
+        LeftOut { kind: kind.to_owned(), name: "d.x".to_owned(), reason: "it is broken (1)".to_owned(), definition }
+    }
+
+    #[test]
+    fn everything_that_is_left_out_is_counted_once() {
+        let kinds = ["table", "view", "view", "event", "procedure", "package body"];
+        let counts = LeftOutCounts::of(&kinds.map(|kind| one(kind, None)));
+        assert_eq!(counts.by_kind(), [("table", 1), ("view", 2), ("other", 3)]);
+        assert_eq!(counts.in_words().as_deref(), Some("1 table, 2 views, 3 other objects"));
+        assert_eq!(LeftOutCounts::default().in_words(), None);
+        let fewer = LeftOutCounts { table: 4, view: 0, other: 1 };
+        assert_eq!(counts.max(fewer), LeftOutCounts { table: 4, view: 2, other: 3 });
+        assert_eq!(fewer.max(counts), counts.max(fewer));
+    }
+
+    #[test]
+    fn a_sentence_says_what_is_missing_and_whether_its_text_is_kept() {
+        assert_eq!(one("event", None).sentence(), "event d.x is NOT in the backup: it is broken (1)");
+        let kept = "event d.x is NOT in the backup: it is broken (1); its definition is kept in the manifest";
+        assert_eq!(one("event", Some("x")).sentence(), kept);
+        assert_eq!(one("event", None).will_not_return(), "event d.x will not come back: it is broken (1)");
+    }
+}

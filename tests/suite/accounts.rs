@@ -193,3 +193,193 @@ fn views_and_routines_of_definers_with_few_rights_come_back() {
         assert_eq!(target.sql("SELECT COUNT(*) FROM app.b"), "0");
     }
 }
+
+/// What a column was granted before it was dropped stays in the server's tables and cannot be granted again.
+#[test]
+fn a_grant_on_a_column_that_is_gone_is_named_and_the_rest_of_it_comes_back() {
+    for product in BOTH {
+        let server = Server::stock(product);
+        server.sql(
+            "CREATE DATABASE app; CREATE TABLE app.t (a INT, b INT, c INT); CREATE USER u@'%', w@'%'; \
+             GRANT SELECT (b), INSERT (b, c) ON app.t TO u@'%'; GRANT SELECT (b) ON app.t TO w@'%'; ALTER TABLE app.t DROP b",
+        );
+        let world = World::new(&server, &[], "");
+        drilled(
+            &server,
+            &world,
+            &[
+                "account u@% has SELECT (`b`) on app.t, which has no such column any more: this grant is NOT in the backup",
+                "account u@% has INSERT (`b`) on app.t",
+                "account w@% has SELECT (`b`) on app.t",
+            ],
+        );
+        let target = Server::stock(product);
+        let restored = restore(&world, &target, &[]);
+        assert_eq!((&restored["verified"], &restored["accounts"]["refused"]), (&true.into(), &serde_json::json!([])));
+        assert!(target.sql("SHOW GRANTS FOR u@'%'").contains("GRANT INSERT (`c`) ON `app`.`t`"));
+        assert_eq!(target.sql("SHOW GRANTS FOR w@'%'"), "GRANT USAGE ON *.* TO `w`@`%`");
+        // The server that still has it is as promised.
+        let against = server.destination();
+        let mut arguments = vec!["verify", "shop", "--against", &against, "--accounts", "--user", &server.user];
+        let file = world.path("source.pw");
+        let file = file.to_string_lossy();
+        if server.password.is_some() {
+            arguments.extend(["--password-file", &file]);
+        }
+        assert_eq!(wrong(&world.json(&arguments, 0)), [""; 0], "{product:?}");
+    }
+}
+
+#[test]
+fn roles_that_everybody_has_by_a_setting_are_default_roles_in_the_drill_too() {
+    let server = Server::stock(Product::MySql);
+    server.sql(
+        "CREATE DATABASE app; CREATE ROLE r, own; SET PERSIST mandatory_roles = 'r,own'; SET PERSIST activate_all_roles_on_login = ON; \
+         CREATE USER u@'%', v@'%'; GRANT own TO v@'%'; SET DEFAULT ROLE ALL TO u@'%', v@'%'",
+    );
+    let world = World::new(&server, &[], "");
+    world.backup();
+    let drill = world.json(&["drill"], 0);
+    assert_eq!(wrong(&drill), [""; 0]);
+    assert_eq!(drill["sandbox"]["mandatory_roles"], "r,own");
+    let target = Server::stock(Product::MySql);
+    let refused = refused(&world, &target, &[]);
+    assert!(refused.contains("account u@% has a default role that only mandatory_roles gives it"), "{refused}");
+    assert!(refused.contains("SET PERSIST mandatory_roles = 'r,own'"), "{refused}");
+    assert_eq!(target.sql("SHOW DATABASES LIKE 'app'"), "", "nothing was begun");
+    target.sql("SET PERSIST mandatory_roles = 'r,own'");
+    let restored = restore(&world, &target, &[]);
+    assert_eq!(restored["verified"], true);
+    assert!(restored["warnings"].to_string().contains("SET PERSIST activate_all_roles_on_login = ON"), "{restored:#}");
+    assert_eq!(target.sql("SHOW CREATE USER u@'%'"), server.sql("SHOW CREATE USER u@'%'"));
+}
+
+#[test]
+fn what_was_revoked_on_one_database_is_never_given_back() {
+    let server = Server::stock_with(Product::MySql, &["--partial-revokes=ON"]);
+    server.sql(
+        "CREATE DATABASE app; CREATE DATABASE secret; CREATE TABLE secret.t (a INT); CREATE USER u@'%', v@'%'; \
+         GRANT SELECT, INSERT ON *.* TO u@'%'; REVOKE SELECT ON secret.* FROM u@'%'; GRANT SELECT ON `my_app`.* TO v@'%'",
+    );
+    let world = World::new(&server, &[], "");
+    drilled(&server, &world, &[]);
+    let target = Server::stock(Product::MySql);
+    let said = refused(&world, &target, &[]);
+    assert!(
+        said.contains("account u@% would have again what was revoked from it on one database (partial_revokes)"),
+        "{said}"
+    );
+    assert_eq!(target.sql("SHOW DATABASES LIKE 'secret'"), "", "nothing was begun");
+    // Without accounts it is only data.
+    assert_eq!(restore(&world, &target, &["--no-accounts"])["verified"], true);
+    target.sql("SET PERSIST partial_revokes = ON");
+    assert_eq!(restore(&world, &target, &["--overwrite"])["verified"], true);
+    assert_eq!(target.sql("SHOW GRANTS FOR u@'%'"), server.sql("SHOW GRANTS FOR u@'%'"));
+    // The other way round `_` would stand for itself only.
+    let plain = Server::stock(Product::MySql);
+    plain.sql("CREATE DATABASE app; CREATE USER v@'%'; GRANT SELECT ON `my_app`.* TO v@'%'");
+    let world = World::new(&plain, &[], "");
+    world.backup();
+    let strict = Server::stock_with(Product::MySql, &["--partial-revokes=ON"]);
+    let said = refused(&world, &strict, &[]);
+    assert!(said.contains("account v@% would have rights on other databases"), "{said}");
+}
+
+/// What a backup account sees is not everything where a privilege was taken from it on one database.
+#[test]
+fn a_backup_account_that_may_not_read_one_database_is_refused() {
+    let server = Server::start_with(Product::MySql, &["--partial-revokes=ON"]);
+    server.sql(
+        "CREATE DATABASE app; CREATE DATABASE secret; CREATE TABLE secret.t (a INT); CREATE USER b@localhost; \
+         GRANT SELECT, SHOW VIEW, TRIGGER, EVENT, REPLICATION CLIENT, RELOAD ON *.* TO b@localhost; \
+         REVOKE TRIGGER ON secret.* FROM b@localhost",
+    );
+    let world = World::new(&server, &[], "");
+    let config = std::fs::read_to_string(world.path("config.toml")).unwrap();
+    std::fs::write(world.path("config.toml"), config.replace("user = \"root\"", "user = \"b\"")).unwrap();
+    let ran = world.run(&["backup"]);
+    assert!(ran.status == 1 && ran.stderr.contains("missing TRIGGER on `secret`.*"), "{ran:?}");
+}
+
+/// What a refused restore says.
+fn refused(world: &World, target: &Server, more: &[&str]) -> String {
+    let to = target.destination();
+    let mut arguments = vec!["restore", "shop", "--to", &to, "--user", &target.user];
+    let file = world.path("target.pw");
+    let file = file.to_string_lossy();
+    if let Some(password) = &target.password {
+        world.secret("target.pw", password);
+        arguments.extend(["--password-file", &file]);
+    }
+    arguments.extend(more);
+    let ran = world.run(&arguments);
+    assert_eq!(ran.status, 1, "{ran:?}");
+    ran.stderr
+}
+
+#[test]
+fn a_comparison_without_accounts_says_so() {
+    let server = Server::stock(Product::MariaDb);
+    server.sql("CREATE DATABASE app; CREATE USER u@'%'");
+    let world = World::new(&server, &[], "");
+    world.backup();
+    server.sql("DROP USER u@'%'");
+    let against = server.destination();
+    let without = world.json(&["verify", "shop", "--against", &against], 0);
+    assert!(without["warnings"].to_string().contains("accounts and grants were not compared"), "{without:#}");
+    let with = world.json(&["verify", "shop", "--against", &against, "--accounts"], 3);
+    assert_eq!(wrong(&with), ["account u@%"]);
+    assert!(!with["warnings"].to_string().contains("were not compared"), "{with:#}");
+}
+
+#[test]
+fn programs_of_a_role_come_back_in_whatever_order_they_depend_on_each_other() {
+    for product in BOTH {
+        let server = Server::stock(product);
+        let role = if product == Product::MariaDb { "r" } else { "r@'%'" };
+        server.sql(&format!(
+            "CREATE DATABASE app; USE app; CREATE ROLE r; CREATE TABLE t (a INT); GRANT SELECT, INSERT, UPDATE, TRIGGER ON app.t TO r; \
+             CREATE DEFINER={role} FUNCTION zG() RETURNS INT DETERMINISTIC RETURN 2; GRANT EXECUTE ON FUNCTION app.zG TO r; \
+             CREATE DEFINER={role} VIEW z AS SELECT a, zG() AS x FROM t; GRANT SELECT, SHOW VIEW ON app.z TO r; \
+             CREATE DEFINER={role} VIEW b AS SELECT x, zG() AS y FROM z; GRANT SELECT, SHOW VIEW ON app.b TO r; \
+             CREATE DEFINER={role} VIEW a AS SELECT y FROM b; GRANT SELECT, SHOW VIEW ON app.a TO r; \
+             CREATE DEFINER={role} TRIGGER tr BEFORE INSERT ON t FOR EACH ROW SET NEW.a = zG(); \
+             CREATE DEFINER={role} EVENT e ON SCHEDULE EVERY 1 YEAR STARTS '2037-01-01 00:00:00' DO INSERT INTO t VALUES (3); GRANT EVENT ON app.* TO r; \
+             CREATE DEFINER={role} PROCEDURE Pr() INSERT INTO t VALUES (4); GRANT EXECUTE ON PROCEDURE app.Pr TO r",
+        ));
+        let world = World::new(&server, &[], "");
+        drilled(&server, &world, &[]);
+        let target = Server::stock(product);
+        assert_eq!(restore(&world, &target, &[])["verified"], true, "{product:?}");
+        assert_eq!(target.sql("CALL app.Pr(); SELECT a FROM app.t; SELECT y FROM app.a"), "2\n2", "{product:?}");
+        // A grant on a routine that is taken away afterwards is missed, whatever the case of its name.
+        target.sql("REVOKE EXECUTE ON PROCEDURE app.Pr FROM r; DELETE FROM app.t");
+        let to = target.destination();
+        let mut arguments = vec!["verify", "shop", "--against", &to, "--accounts", "--user", &target.user];
+        let file = world.path("target.pw");
+        let file = file.to_string_lossy();
+        if target.password.is_some() {
+            arguments.extend(["--password-file", &file]);
+        }
+        let missed = if product == Product::MariaDb { "account r" } else { "account r@%" };
+        let mut found = wrong(&world.json(&arguments, 3));
+        // Each stock server has a password of its own.
+        found.retain(|name| name != "account root@localhost");
+        assert_eq!(found, [missed], "{product:?}");
+    }
+}
+
+#[test]
+fn the_definition_that_a_server_refuses_is_named_with_the_server_s_words() {
+    let server = Server::start(Product::MariaDb);
+    server.sql(
+        "CREATE DATABASE d; CREATE EVENT d.good ON SCHEDULE EVERY 1 DAY DO SELECT 1; CREATE EVENT d.Odd ON SCHEDULE EVERY 1 DAY DO SELECT 1; \
+         UPDATE mysql.event SET body = 'SELEC T' WHERE name = 'Odd'",
+    );
+    let world = World::new(&server, &[], "");
+    world.backup();
+    let drill = world.json(&["drill"], 3);
+    let reason = drill["reason"].as_str().unwrap();
+    assert!(reason.starts_with("load event Odd (definitions of database d): ERROR 1064 "), "{reason}");
+    assert!(reason.contains("You have an error in your SQL syntax"), "{reason}");
+}

@@ -110,7 +110,7 @@ fn grant(line: &str) -> Option<Grant> {
     let place = place.trim_start_matches("TABLE ");
     let (database, table) = names::split_qualified(place)?;
     let privileges = privileges.split(", ").map(|p| p.trim().to_ascii_uppercase()).collect();
-    let may_give = !taken && grantee.contains(" WITH GRANT OPTION");
+    let may_give = grantee.contains(" WITH GRANT OPTION");
     Some(Grant { privileges, database, table, may_give, taken })
 }
 

@@ -237,7 +237,8 @@ mod tests {
                 found.look(bytes, line);
                 line += memchr::memchr_iter(b'\n', bytes).count() as u64;
             }
-            assert_eq!((found.at(12), found.at(16), found.at(11)), (Some("procedure `p q`"), Some("event e"), None));
+            assert_eq!((found.at(12), found.at(16)), (Some("procedure `p q`"), Some("event e")));
+            assert_eq!((found.at(11), found.at(13), found.at(17)), (None, None, None));
         }
     }
 }

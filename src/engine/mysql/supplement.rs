@@ -231,3 +231,98 @@ impl Answer {
         out
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn left_out(kind: &str, name: &str) -> LeftOut {
+        LeftOut { kind: kind.to_owned(), name: name.to_owned(), reason: String::new(), definition: None }
+    }
+
+    fn program(kind: &str, table: &str) -> Program {
+        Program { kind: kind.to_owned(), name: "p`q".to_owned(), table: table.to_owned() }
+    }
+
+    fn row(values: &[&str]) -> Vec<Option<Vec<u8>>> {
+        values.iter().map(|value| Some(value.as_bytes().to_vec())).collect()
+    }
+
+    fn written(kind: &str, values: &[&str]) -> String {
+        let program = program(kind, "");
+        let answer = Answer::read(&program, &row(values)).unwrap();
+        String::from_utf8(answer.write("d", "utf8mb4_bin", &program)).unwrap()
+    }
+
+    #[test]
+    fn the_client_is_asked_for_every_kind_of_which_none_is_left_out() {
+        let all = [
+            ("procedure", "r"),
+            ("function", "r"),
+            ("package", "r"),
+            ("package body", "r"),
+            ("trigger", "t"),
+            ("event", "e"),
+        ];
+        for (kind, place) in all {
+            let expected = Instead { routines: place == "r", triggers: place == "t", events: place == "e" };
+            let instead = Instead::of(&[left_out("table", "d.t"), left_out(kind, "d.p")]);
+            assert_eq!(instead, expected, "{kind}");
+            assert!(instead.takes(kind) && !Instead::default().takes(kind), "{kind}");
+        }
+        assert_eq!(Instead::of(&[left_out("view", "d.v")]), Instead::default());
+        assert!(Instead::of(&[left_out("function", "d.f")]).takes("library"));
+    }
+
+    #[test]
+    fn only_what_is_named_is_left_out() {
+        let named = [left_out("procedure", "d.`p``q`"), left_out("table", "d.lost")];
+        assert!(is_left_out(&named, "d", &program("procedure", "")));
+        assert!(is_left_out(&named, "d", &program("trigger", "lost")));
+        for (database, program) in
+            [("d", program("function", "")), ("other", program("procedure", "")), ("d", program("trigger", "whole"))]
+        {
+            assert!(!is_left_out(&named, database, &program), "{program:?}");
+        }
+    }
+
+    #[test]
+    fn a_routine_is_created_under_its_own_settings_and_leaves_none_behind() {
+        let statement = "CREATE PROCEDURE `p``q`()\nSELECT 1 -- the end";
+        let text =
+            written("procedure", &["p`q", "ANSI_QUOTES", statement, "latin1", "latin1_swedish_ci", "latin1_bin"]);
+        let expected = "ALTER DATABASE `d` COLLATE latin1_bin ;\n\
+            SET @saved_character_set_client = @@character_set_client ;\nSET @saved_character_set_results = @@character_set_results ;\n\
+            SET @saved_collation_connection = @@collation_connection ;\nSET @saved_sql_mode = @@sql_mode ;\n\
+            SET character_set_client = latin1 ;\nSET character_set_results = latin1 ;\nSET collation_connection = latin1_swedish_ci ;\n\
+            SET sql_mode = 'ANSI_QUOTES' ;\nDROP PROCEDURE IF EXISTS `p``q` ;\nDELIMITER ;;\nCREATE PROCEDURE `p``q`()\nSELECT 1 -- the end\n;;\n\
+            DELIMITER ;\nSET sql_mode = @saved_sql_mode ;\nSET collation_connection = @saved_collation_connection ;\n\
+            SET character_set_results = @saved_character_set_results ;\nSET character_set_client = @saved_character_set_client ;\n\
+            ALTER DATABASE `d` COLLATE utf8mb4_bin ;\n\n";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn events_have_a_time_zone_and_triggers_are_not_dropped() {
+        let text = written("event", &["e", "", "SYSTEM", "CREATE EVENT e", "utf8mb4", "utf8mb4_bin", "utf8mb4_bin"]);
+        assert!(
+            text.contains(
+                "SET time_zone = 'SYSTEM' ;\nDROP EVENT IF EXISTS `p``q` ;\nDELIMITER ;;\nCREATE EVENT e\n;;\n"
+            ),
+            "{text}"
+        );
+        assert!(!text.contains("ALTER DATABASE"), "{text}");
+        let text = written("trigger", &["t", "", "CREATE TRIGGER t", "utf8mb4", "utf8mb4_bin", "utf8mb4_bin", "2026"]);
+        assert!(
+            text.contains("CREATE TRIGGER t\n;;\n") && !text.contains("DROP") && !text.contains("time_zone"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_statement_that_is_not_shown_is_no_answer() {
+        let mut hidden = row(&["p", "", "x", "utf8mb4", "utf8mb4_bin", "utf8mb4_bin"]);
+        hidden[2] = None;
+        assert!(Answer::read(&program("procedure", ""), &hidden).is_none());
+    }
+}

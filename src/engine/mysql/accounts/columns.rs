@@ -146,7 +146,12 @@ mod tests {
 
     #[test]
     fn what_is_no_grant_on_columns_is_left_as_it_is() {
-        for sql in ["GRANT SELECT ON `d`.`gone(` TO `u`@`%`", "GRANT `gone(` TO `u`@`%`", "CREATE USER `gone(`@`%`"] {
+        for sql in [
+            "REVOKE SELECT (`gone`) ON `d`.`t` FROM `u`@`%`",
+            "GRANT SELECT ON `d`.`gone(` TO `u`@`%`",
+            "GRANT `gone(` TO `u`@`%`",
+            "CREATE USER `gone(`@`%`",
+        ] {
             assert_eq!(pruned(sql), (Some(sql.to_owned()), vec![]));
         }
     }

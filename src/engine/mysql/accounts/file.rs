@@ -145,6 +145,19 @@ mod tests {
     }
 
     #[test]
+    fn a_name_in_a_comment_ends_with_its_line_and_packages_are_granted_under_oracle() {
+        let name = "a;\r\nDROP DATABASE d;@%";
+        let grant = "GRANT EXECUTE ON PACKAGE `d`.`p` TO `a`@`%`";
+        let text = write(&[account(name, &["CREATE USER IF NOT EXISTS `a`@`%`", grant])]);
+        assert!(text.contains("\n-- account a;  DROP DATABASE d;@%\nCREATE USER"), "{text}");
+        let packed = format!("SET SESSION sql_mode = 'ORACLE';\n{grant};\nSET SESSION sql_mode = '';\n");
+        assert!(text.contains(&packed), "{text}");
+        let stored = parse(&text, "");
+        assert_eq!(stored.steps.iter().map(|step| step.oracle).collect::<Vec<_>>(), [false, true]);
+        assert!(stored.steps.iter().all(|step| step.account == one_line(name)) && stored.odd.is_empty());
+    }
+
+    #[test]
     fn a_file_of_an_earlier_version_is_read_and_runs_nothing_that_is_no_account_s() {
         let text = "-- Accounts and grants. Load as an administrator, after the data.\n\n-- u@%\n\
                     CREATE USER IF NOT EXISTS `u`@`%` DEFAULT ROLE `r`@`%` REQUIRE NONE;\n\

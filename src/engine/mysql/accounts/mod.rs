@@ -153,8 +153,33 @@ mod tests {
     }
 
     #[test]
+    fn an_account_is_the_same_in_whatever_order_a_server_lists_its_grants() {
+        let inventory = routine("app.p");
+        let grants =
+            ["GRANT `a` TO `u`@`%`", "GRANT `b` TO `u`@`%`", "GRANT EXECUTE ON PROCEDURE `app`.`p` TO `u`@`%`"];
+        let of = |order: &[usize]| {
+            let statements = order.iter().map(|at| grants[*at].to_owned()).collect();
+            AccountSql { name: "u@%".to_owned(), statements }.facts(&inventory)
+        };
+        assert_eq!(of(&[0, 1, 2]), of(&[2, 1, 0, 1]));
+        assert_ne!(of(&[0, 1, 2]), of(&[0, 1]));
+    }
+
+    #[test]
+    fn only_routines_are_found_whatever_the_case_of_their_names() {
+        let inventory = routine("app.Proc1");
+        assert!(account("GRANT EXECUTE ON PROCEDURE `app`.`proc1` TO `u`@`%`").not_restorable(&inventory).is_empty());
+        assert_eq!(account("GRANT SELECT ON `app`.`proc1` TO `u`@`%`").not_restorable(&inventory).len(), 1);
+    }
+
+    #[test]
     fn grants_on_what_is_not_backed_up_are_not_promised() {
         let inventory = routine("app.p");
+        let with = account("GRANT SELECT ON `other`.`t` TO `u`@`%`");
+        let without = AccountSql { statements: with.statements[..1].to_vec(), ..with.clone() };
+        assert_eq!(with.facts(&inventory), without.facts(&inventory));
+        // Every server has these.
+        assert!(account("GRANT SELECT ON `mysql`.`proc` TO `u`@`%`").not_restorable(&inventory).is_empty());
         assert!(account("GRANT SELECT ON `other`.`t` TO `u`@`%`").not_restorable(&inventory).len() == 1);
         assert!(account("GRANT SELECT ON `other`.* TO `u`@`%`").not_restorable(&inventory).is_empty());
     }

@@ -293,7 +293,7 @@ fn promised<'a>(manifest: &'a Manifest, name: &str) -> Option<&'a ObjectFacts> {
 
 /// Changes an account to what a step is about to make anew; none for roles, which have nothing that could be refused.
 fn trial(step: &Step) -> Option<String> {
-    let definition = step.sql.strip_prefix("CREATE USER IF NOT EXISTS ").filter(|_| step.phase == Phase::Create)?;
+    let definition = step.sql.strip_prefix("CREATE USER IF NOT EXISTS ")?;
     Some(format!("ALTER USER {definition}"))
 }
 
@@ -308,4 +308,53 @@ fn removal(step: &Step) -> String {
     let end = pieces.iter().take_while(|piece| piece.kind != Kind::Word).last().map_or(0, Piece::end);
     let kind = if step.sql.starts_with("CREATE ROLE ") { "ROLE" } else { "USER" };
     format!("DROP {kind} IF EXISTS {}", &definition[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(account: &str, phase: Phase, sql: &str) -> Step {
+        Step { account: account.to_owned(), phase, sql: sql.to_owned(), oracle: false }
+    }
+
+    #[test]
+    fn what_is_made_anew_is_taken_away_first_and_nothing_else() {
+        for (account, phase, sql, expected) in [
+            (
+                "a;@%",
+                Phase::Create,
+                "CREATE USER IF NOT EXISTS `a;`@`%` IDENTIFIED BY 'x'",
+                "DROP USER IF EXISTS `a;`@`%`",
+            ),
+            ("USER", Phase::Create, "CREATE ROLE IF NOT EXISTS `USER`", "DROP ROLE IF EXISTS `USER`"),
+            (
+                "PUBLIC",
+                Phase::Privileges,
+                "GRANT SELECT ON *.* TO PUBLIC",
+                "REVOKE ALL PRIVILEGES, GRANT OPTION FROM PUBLIC",
+            ),
+        ] {
+            assert_eq!(removal(&step(account, phase, sql)), expected);
+        }
+    }
+
+    #[test]
+    fn a_new_definition_is_tried_on_the_old_account_before_that_goes() {
+        let user = step("a@%", Phase::Create, "CREATE USER IF NOT EXISTS `a`@`%` IDENTIFIED BY 'x'");
+        assert_eq!(trial(&user).as_deref(), Some("ALTER USER `a`@`%` IDENTIFIED BY 'x'"));
+        assert_eq!(trial(&step("r", Phase::Create, "CREATE ROLE IF NOT EXISTS `r`")), None);
+        assert_eq!(trial(&step("a@%", Phase::Privileges, "GRANT SELECT ON *.* TO `a`@`%`")), None);
+    }
+
+    #[test]
+    fn a_refused_statement_is_told_with_the_reason_and_never_with_a_password() {
+        let error = Error::failed("no such table (1146)");
+        let grant = step("a@%", Phase::Object, "GRANT SELECT ON `d`.`t` TO `a`@`%`");
+        assert_eq!(told(&grant, &error), "GRANT SELECT ON `d`.`t` TO `a`@`%`: no such table (1146)");
+        let create = step("a@%", Phase::Create, "CREATE USER IF NOT EXISTS `a`@`%` IDENTIFIED BY 'secret'");
+        assert_eq!(told(&create, &error), "no such table (1146)");
+        let long = step("a@%", Phase::Object, &"ü".repeat(300));
+        assert_eq!(told(&long, &error), format!("{}…: no such table (1146)", "ü".repeat(200)));
+    }
 }

@@ -180,6 +180,8 @@ mod tests {
         assert_eq!((found.database.as_str(), found.name.as_str()), ("app", "a;\ncall TO x;\n#"));
         assert!(found.is_routine && !found.is_package);
         assert!(object("GRANT EXECUTE ON PACKAGE BODY `app`.`p` TO `u`@`%`").is_package);
+        let found = object("GRANT SELECT ON TABLE `d`.`t` TO `u`@`%`");
+        assert_eq!((found.database.as_str(), found.name.as_str(), found.is_routine), ("d", "t", false));
         let found = object("GRANT SELECT ON `procedure`.`t` TO `u`@`%`");
         assert_eq!((found.database.as_str(), found.is_routine), ("procedure", false));
     }
@@ -200,6 +202,11 @@ mod tests {
         assert_eq!(without, "`u`@`%` IDENTIFIED WITH 'p' AS 'x DEFAULT ROLE y' REQUIRE NONE ACCOUNT UNLOCK");
         assert_eq!(role.as_deref(), Some("ALTER USER `u`@`%` DEFAULT ROLE `a`@`%`,`b`@`h`"));
         assert_eq!(without_default_role("`u`@`%`"), ("`u`@`%`".to_owned(), None));
+        let (without, role) = without_default_role("`u`@`%` DEFAULT ROLE ALL REQUIRE NONE");
+        assert_eq!(
+            (without.as_str(), role.as_deref()),
+            ("`u`@`%` REQUIRE NONE", Some("ALTER USER `u`@`%` DEFAULT ROLE ALL"))
+        );
     }
 
     #[test]
@@ -208,6 +215,8 @@ mod tests {
         assert_eq!(said, "`u`@`%` IDENTIFIED WITH 'caching_sha2_password' BY '' REQUIRE NONE");
         let set = "`u`@`%` IDENTIFIED WITH 'caching_sha2_password' AS 0x24 REQUIRE NONE";
         assert_eq!(with_empty_password(set), set);
+        let given = "`u`@`%` IDENTIFIED WITH 'sha256_password' BY 'x'";
+        assert_eq!(with_empty_password(given), given);
     }
 
     #[test]
@@ -215,5 +224,6 @@ mod tests {
         assert!(is_granted_to("GRANT `b` TO `a`", "`a`"));
         assert!(!is_granted_to("GRANT SELECT (`x TO ``a``) ON ``) ON `d`.`t` TO `b`", "`a`"));
         assert!(is_granted_to("GRANT SELECT ON *.* TO PUBLIC", "PUBLIC"));
+        assert!(is_granted_to("REVOKE SELECT ON `d`.* FROM `a`", "`a`"));
     }
 }

@@ -191,6 +191,9 @@ mod tests {
         assert!(found("", &[&alter("`r`@`%`")]) && found("x", &[&alter("`x`@`%`,`s`@`h.example`")]));
         assert!(!found("r", &[&alter("`r`@`%`")]) && !found("", &[&alter("`other`@`%`")]));
         assert!(!found("", &["GRANT `r`@`%` TO `u`@`%`", &alter("`r`@`%`")]));
+        // What somebody else was granted is of no use to this account.
+        let text = "-- v@%\nGRANT `r`@`%` TO `v`@`%`;\n-- u@%\nALTER USER `u`@`%` DEFAULT ROLE `r`@`%`;\n";
+        assert!(mandatory(&source, &map(&[]), &parse(text, "").steps).is_some());
         let (what, how) = mandatory(&source, &map(&[]), &steps(&[&alter("`r`@`%`")])).unwrap();
         assert!(what.contains("account u@%") && how.contains("'`r`@`%`,s@h.example'"), "{what} {how}");
     }

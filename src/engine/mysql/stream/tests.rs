@@ -332,6 +332,8 @@ fn what_the_client_does_not_print_stands_where_it_would_have_printed_it() {
         let (from, length) = (usize::try_from(of_table.offset).unwrap(), usize::try_from(of_table.bytes).unwrap());
         assert!(stored[from..from + length].contains("TRIGGER more"), "the trigger comes with its table: {stored}");
         let place = |text: &str| stored.find(text).unwrap_or(stored.len());
+        let after = [place("(3,NULL)"), place("TRIGGER tr BEFORE")];
+        assert!(after.iter().all(|before| *before < place("TRIGGER more")), "{stored}");
         assert!(
             place("PROCEDURE p()") < place("-- Final view structure").min(place("\n-- Dump completed\n\n")),
             "{stored}"
