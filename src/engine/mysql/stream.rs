@@ -301,6 +301,8 @@ impl StreamScanner {
     fn whole_statement(&mut self) -> Result<()> {
         let start = self.start.take().unwrap_or_default();
         let end = self.at;
+        // A name with a line break can make the client print this comment early.
+        self.ended = false;
         self.at += self.lexer.delimiter.len();
         let text = self.cut();
         let stored = self.leave_rows(&text).to_vec();
