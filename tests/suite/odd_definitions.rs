@@ -103,6 +103,23 @@ fn replacing_a_database_brings_its_defaults_back() {
     }
 }
 
+#[test]
+fn a_program_that_mysqls_client_cannot_carry_is_named() {
+    let server = Server::start(Product::MySql);
+    server.sql("CREATE DATABASE odd; CREATE DATABASE other; CREATE TABLE other.t (a INT)");
+    // The client itself would not read this one from a script.
+    server.sql("SET GLOBAL sql_mode = 'ANSI_QUOTES'");
+    let mut raw = server.client();
+    raw.arg(r#"--init-command=CREATE PROCEDURE odd.p() SELECT "a\" FROM (SELECT 1 AS "a\") x"#);
+    assert!(raw.args(["-e", "SELECT 1"]).status().unwrap().success());
+    let world = World::new(&server, &[], "");
+    let ran = world.run(&["backup", "shop"]);
+    assert_eq!(ran.status, 1, "{ran:?}");
+    assert!(ran.stderr.contains("cannot back up procedure odd.p: the client program reads its text otherwise"), "{ran:?}");
+    server.sql("DROP PROCEDURE odd.p");
+    world.backup();
+}
+
 /// Programs of sessions that quote, escape and print in ways of their own.
 const ODD_SESSIONS: &str = r#"CREATE DATABASE odd CHARACTER SET latin1; USE odd; CREATE TABLE t (a INT, b VARCHAR(20));
 SET sql_mode = 'ANSI_QUOTES,PIPES_AS_CONCAT';

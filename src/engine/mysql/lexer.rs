@@ -2,6 +2,8 @@
 //! quite the server's. A dump means what its client makes of it, so every rule of the client is here, the odd ones too.
 //! A test runs the real clients against this.
 
+const DELIMITER: &[u8] = b"delimiter";
+
 /// Whose client it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Client {
@@ -261,12 +263,13 @@ impl Lexer {
     }
 }
 
-/// The delimiter that a line sets, if that is what the line is for. The client knows the command only at the beginning of a
-/// line, with white space behind it.
+/// The delimiter that a line sets, if that is what the line is for; empty where it names none. To the client every word that
+/// begins so is the command, where it looks for one: at the beginning of a line, and of a statement that is complete.
 pub fn delimiter(line: &[u8]) -> Option<Vec<u8>> {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let blank = line.iter().take_while(|byte| is_space(**byte)).count();
     let line = &line[blank..];
     let end = line.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(line.len());
-    line[..end].eq_ignore_ascii_case(b"delimiter").then(|| line[end..].trim_ascii().to_vec())
+    let is_command = line.len() >= DELIMITER.len() && line[..DELIMITER.len()].eq_ignore_ascii_case(DELIMITER);
+    is_command.then(|| line[end..].trim_ascii().to_vec())
 }

@@ -5,6 +5,7 @@
 //! through the same scanner (`inspect`).
 
 mod accounts;
+mod carried;
 mod checks;
 mod columns;
 mod connection;

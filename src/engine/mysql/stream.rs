@@ -299,6 +299,9 @@ impl StreamScanner {
     }
 
     fn whole_statement(&mut self) -> Result<()> {
+        if lexer::delimiter(&self.text[self.start.unwrap_or_default()..self.at]).is_some() {
+            return Err(self.refuse("a command to the client program"));
+        }
         let start = self.start.take().unwrap_or_default();
         let end = self.at;
         // A name with a line break can make the client print this comment early.
