@@ -99,7 +99,10 @@ mod tests {
         let name = "CREATE PROCEDURE p() SELECT \"a\\\" FROM t";
         assert!(through(Client::MariaDb, ansi, name) && !through(Client::MySql, ansi, name));
         let library = "CREATE LIBRARY l LANGUAGE JAVASCRIPT AS $$ it's ;; $$";
-        assert!(through(Client::MySql, Quoting::default(), library) && !through(Client::MariaDb, Quoting::default(), library));
+        assert!(
+            through(Client::MySql, Quoting::default(), library)
+                && !through(Client::MariaDb, Quoting::default(), library)
+        );
         for bad in [
             "CREATE LIBRARY l LANGUAGE JAVASCRIPT AS $$ \\$$",
             "/*!50003 CREATE TRIGGER t BEFORE INSERT ON x FOR EACH ROW SET @a = 1 /* a */, @b = '*/;;' */",

@@ -101,8 +101,14 @@ impl<'t> Ahead<'t> {
         Some(true)
     }
 
-    fn before(&self) -> u8 {
-        self.at.checked_sub(1).map_or(b'\n', |at| self.text[at])
+    /// Whether what stands in front of this may be part of a name.
+    fn follows_name(&self) -> bool {
+        let before = &self.text[..self.at];
+        let is_letter = |length: usize| {
+            let bytes = before.len().checked_sub(length).map(|from| &before[from..]);
+            bytes.and_then(|bytes| std::str::from_utf8(bytes).ok()).is_some_and(|text| text.chars().count() == 1)
+        };
+        before.last().is_some_and(|byte| is_of_name(*byte)) || (2..=4).any(is_letter)
     }
 }
 
@@ -111,9 +117,9 @@ pub fn is_space(byte: u8) -> bool {
     matches!(byte, b'\t'..=b'\r' | b' ')
 }
 
-/// What names may consist of without quotes.
+/// What names may consist of without quotes; beyond ASCII only what begins a letter in UTF-8.
 fn is_of_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || !byte.is_ascii()
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || (0xc2..=0xf4).contains(&byte)
 }
 
 impl Lexer {
@@ -241,7 +247,7 @@ impl Lexer {
         } else if !self.comment && self.quote == 0 && self.special != Special::Hint {
             if matches!(byte, b'\'' | b'"' | b'`') {
                 self.quote = byte;
-            } else if byte == b'$' && self.client == Client::MySql && !is_of_name(ahead.before()) {
+            } else if byte == b'$' && self.client == Client::MySql && !ahead.follows_name() {
                 return self.dollar(ahead);
             }
         }
@@ -252,7 +258,8 @@ impl Lexer {
     fn dollar(&mut self, ahead: Ahead<'_>) -> Option<usize> {
         let mut length = 1;
         while ahead.peek(length)? != b'$' {
-            if !is_of_name(ahead.peek(length)?) {
+            let byte = ahead.peek(length)?;
+            if !is_of_name(byte) && !(0x80..=0xbf).contains(&byte) {
                 return Some(1);
             }
             length += 1;

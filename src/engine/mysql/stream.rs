@@ -28,6 +28,7 @@ enum Mode {
 
 /// The scanner. Feed it the dump, take the stream to be stored out of it.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools)] // independent of each other
 pub struct StreamScanner {
     mode: Mode,
     lexer: Lexer,
@@ -220,13 +221,12 @@ impl StreamScanner {
                 self.whole_comment();
                 return Ok(());
             }
-            Step::Closed => {}
             Step::Command => return Err(self.refuse("a command to the client program")),
             Step::Take(_) if self.begins_rows(byte) => {
                 self.at += usize::from(byte != b'(');
                 return self.begin_rows();
             }
-            Step::Take(_) => {}
+            Step::Closed | Step::Take(_) => {}
         }
         self.fresh &= byte == b'\n';
         self.at += if let Step::Take(length) = step { length } else { 2 };

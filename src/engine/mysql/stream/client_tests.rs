@@ -118,7 +118,7 @@ fn of_the_client(tools: &Tools, socket: &Path, user: &str, script: &[u8]) -> Vec
         };
     }
     // A comment that stands alone is sent by itself; so is what is left in the end.
-    out.retain(|text| !is_comment(text));
+    out.retain(|text| !is_comment(text) && !trimmed(text).is_empty());
     out
 }
 
