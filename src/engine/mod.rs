@@ -212,6 +212,12 @@ pub trait Engine: Send + Sync {
         options: &InspectOptions,
         context: &RunContext,
     ) -> Result<Inspection>;
+    /// What whoever restored should know of the data itself, one sentence each (`tables`: of these only). Asked when the
+    /// restore is done and its time was taken; optional.
+    fn afterthoughts(&self, at: &Destination, point: &StoredPoint, tables: &[String]) -> Result<Vec<String>> {
+        let _ = (at, point, tables);
+        Ok(Vec::new())
+    }
     /// Ask the operator's own question. An answer that is not "true" is a check that is not ok, not an error.
     fn assert(&self, at: &Destination, assertion: &Assertion, context: &RunContext) -> Result<Check>;
 }

@@ -160,7 +160,8 @@ fn restore_and_prove(
                 }
                 (false, reason) => (Verdict::Failed, reason),
             };
-            let warnings = [loaded.warnings, proof.notes.clone()].concat();
+            let mut warnings = [loaded.warnings, proof.notes.clone()].concat();
+            warnings.extend(restore::afterthoughts(source, point, &at, &[]));
             let finding = Finding { verdict, reason, proof, warnings, ..Finding::default() };
             (finding, holds.then_some(rto))
         }

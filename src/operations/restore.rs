@@ -155,7 +155,14 @@ fn bring_back(
     }
     report.duration_seconds = stages.total().as_secs_f64();
     report.stages = stages.seconds();
+    report.warnings.extend(afterthoughts(source, &point, &request.to, &options.tables));
     Ok(report)
+}
+
+/// What is looked at when the time has been taken. That it could not be looked at changes nothing of what was restored.
+pub(super) fn afterthoughts(source: &Source, point: &StoredPoint, at: &Destination, tables: &[String]) -> Vec<String> {
+    let said = source.engine.afterthoughts(at, point, tables);
+    said.unwrap_or_else(|error| vec![format!("the restored data could not be looked at once more: {error}")])
 }
 
 /// A restore that leaves accounts out which the backup has says so.

@@ -190,7 +190,7 @@ fn a_live_server_is_not_written_to_by_mistake_and_writers_are_told() {
     let world = world(&server, "databases = [\"telegraf\"]\n", "");
     world.json(&["backup"], 0);
     let ran = world.run(&["restore", "telegraf", "--to", &server.url(), "--rpc-address", &server.rpc()]);
-    assert_eq!(ran.status, 2, "{ran:?}");
+    assert_eq!(ran.status, 1, "{ran:?}");
     assert!(ran.stderr.contains("it has database telegraf already") && ran.stderr.contains("--overwrite"), "{ran:?}");
     assert!(world.run(&["restore", "telegraf", "--to", "unix:/x"]).stderr.contains("needs the HTTP address"));
     let table = world.run(&["restore", "telegraf", "--to", &server.url(), "--table", "telegraf.cpu"]);

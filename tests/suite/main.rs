@@ -11,6 +11,7 @@
 mod accounts;
 mod alerts;
 mod bad_input;
+mod by_hand;
 mod campaign;
 mod damage;
 mod dashboards;

@@ -20,7 +20,7 @@ fn a_schema_that_takes_no_changes_comes_back_so_and_can_be_replaced() {
     let world = World::new(&server, &[], "");
     world.backup();
     drill_passes(&world);
-    const STATE: &str =
+    let state =
         "SELECT GROUP_CONCAT(SCHEMA_NAME) FROM information_schema.SCHEMATA_EXTENSIONS WHERE OPTIONS = 'READ ONLY=1'";
 
     // Onto a server that has it, read-only, with other rows: whole, and one table.
@@ -32,11 +32,11 @@ fn a_schema_that_takes_no_changes_comes_back_so_and_can_be_replaced() {
     assert_eq!(wrong(&restored), [""; 0], "{restored:#}");
     assert!(restored["warnings"].to_string().contains("database archive takes no changes (READ ONLY)"), "{restored:#}");
     assert_eq!(server.sql("SELECT COUNT(*) FROM archive.t"), "2");
-    assert_eq!(server.sql(STATE), "archive");
+    assert_eq!(server.sql(state), "archive");
     server.sql("ALTER SCHEMA archive READ ONLY = 0; DELETE FROM archive.t; ALTER SCHEMA archive READ ONLY = 1");
     let one = world.json(&["restore", "shop", "--to", &at, "--overwrite", "--table", "archive.t"], 0);
     assert_eq!(wrong(&one), [""; 0], "{one:#}");
-    assert_eq!((server.sql("SELECT COUNT(*) FROM archive.t"), server.sql(STATE)), ("2".into(), "archive".into()));
+    assert_eq!((server.sql("SELECT COUNT(*) FROM archive.t"), server.sql(state)), ("2".into(), "archive".into()));
 
     // The option is part of what is promised, whichever way it differs.
     server.sql("ALTER SCHEMA archive READ ONLY = 0");
@@ -47,7 +47,7 @@ fn a_schema_that_takes_no_changes_comes_back_so_and_can_be_replaced() {
     server.sql("ALTER SCHEMA `/* READ ONLY = 1 */` READ ONLY = 1");
     let restored = world.json(&["restore", "shop", "--to", &at, "--overwrite"], 0);
     assert_eq!(wrong(&restored), [""; 0], "{restored:#}");
-    assert_eq!(server.sql(STATE), "archive");
+    assert_eq!(server.sql(state), "archive");
 }
 
 #[test]
@@ -101,6 +101,26 @@ fn replacing_a_database_brings_its_defaults_back() {
         let defaults = server.sql("SHOW CREATE DATABASE shop");
         assert!(defaults.contains("latin1_german1_ci"), "{defaults}");
     }
+}
+
+#[test]
+fn a_program_that_mysqls_client_cannot_carry_is_named() {
+    let server = Server::start(Product::MySql);
+    server.sql("CREATE DATABASE odd; CREATE DATABASE other; CREATE TABLE other.t (a INT)");
+    // The client itself would not read this one from a script.
+    server.sql("SET GLOBAL sql_mode = 'ANSI_QUOTES'");
+    let mut raw = server.client();
+    raw.arg(r#"--init-command=CREATE PROCEDURE odd.p() SELECT "a\" FROM (SELECT 1 AS "a\") x"#);
+    assert!(raw.args(["-e", "SELECT 1"]).status().unwrap().success());
+    let world = World::new(&server, &[], "");
+    let ran = world.run(&["backup", "shop"]);
+    assert_eq!(ran.status, 1, "{ran:?}");
+    assert!(
+        ran.stderr.contains("cannot back up procedure odd.p: the client program reads its text otherwise"),
+        "{ran:?}"
+    );
+    server.sql("DROP PROCEDURE odd.p");
+    world.backup();
 }
 
 /// Programs of sessions that quote, escape and print in ways of their own.

@@ -98,20 +98,20 @@ fn check_destination(destination: &Path, live: &[PathBuf], overwrite: bool) -> R
         return Ok(());
     }
     let what = || format!("restore into {}", destination.display());
-    let real = destination.canonicalize().map_err(|error| {
-        Error::configuration(what()).because(error).hint("give a directory that exists: mkdir it first")
-    })?;
+    let real = destination
+        .canonicalize()
+        .map_err(|error| Error::failed(what()).because(error).hint("give a directory that exists: mkdir it first"))?;
     for path in live {
         let path = path.canonicalize().unwrap_or_else(|_| path.clone());
         if real.starts_with(&path) || path.starts_with(&real) {
-            return Err(Error::configuration(format!("{}: {} is backed up from there", what(), path.display()))
+            return Err(Error::failed(format!("{}: {} is backed up from there", what(), path.display()))
                 .hint("restore somewhere else and look at it first; --overwrite restores in place"));
         }
     }
     let mut there = fs::read_dir(&real)
-        .map_err(|error| Error::configuration(what()).because(error).hint("the destination is a directory"))?;
+        .map_err(|error| Error::failed(what()).because(error).hint("the destination is a directory"))?;
     if there.next().is_some() {
-        return Err(Error::configuration(format!("{}: it is not empty", what()))
+        return Err(Error::failed(format!("{}: it is not empty", what()))
             .hint("give an empty directory; --overwrite replaces what is there"));
     }
     Ok(())

@@ -47,7 +47,7 @@ impl Place {
     pub fn new(path: &Path, overwrite: bool, powers: Powers) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| {
-            Error::configuration(format!("open destination {}", path.display()))
+            Error::failed(format!("open destination {}", path.display()))
                 .because(io::Error::from(error))
                 .hint("give a directory that exists: mkdir it first")
         })?;

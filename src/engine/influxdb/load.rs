@@ -71,7 +71,7 @@ impl Loading<'_> {
         let taken: Vec<&String> = facts.databases.keys().filter(|name| present.contains(*name)).collect();
         if !taken.is_empty() && !options.overwrite {
             let names = taken.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
-            return Err(Error::configuration(format!("restore to {}: it has database {names} already", self.to.url))
+            return Err(Error::failed(format!("restore to {}: it has database {names} already", self.to.url))
                 .hint("restore to an empty server, or add --overwrite: the backup is restored beside it, compared, and put in its place"));
         }
         peer::transfer_address(&mut client, self.to)?;

@@ -38,7 +38,7 @@ impl Loading<'_> {
         } else if !survey::names(&client.query("", &format!("SHOW MEASUREMENTS ON {}", quoted(name)))?).is_empty() {
             let what =
                 format!("put the backup in the place of {name}: {name} has points and the backup of it has none");
-            return Err(Error::configuration(what).hint("if that is meant, drop it by hand and restore again"));
+            return Err(Error::failed(what).hint("if that is meant, drop it by hand and restore again"));
         }
         let lost = Lost::note(client, name, facts)?;
         self.replace(client, name, facts).map_err(|error| {

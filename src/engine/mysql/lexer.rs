@@ -2,6 +2,8 @@
 //! quite the server's. A dump means what its client makes of it, so every rule of the client is here, the odd ones too.
 //! A test runs the real clients against this.
 
+const DELIMITER: &[u8] = b"delimiter";
+
 /// Whose client it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Client {
@@ -99,8 +101,14 @@ impl<'t> Ahead<'t> {
         Some(true)
     }
 
-    fn before(&self) -> u8 {
-        self.at.checked_sub(1).map_or(b'\n', |at| self.text[at])
+    /// Whether what stands in front of this may be part of a name.
+    fn follows_name(&self) -> bool {
+        let before = &self.text[..self.at];
+        let is_letter = |length: usize| {
+            let bytes = before.len().checked_sub(length).map(|from| &before[from..]);
+            bytes.and_then(|bytes| std::str::from_utf8(bytes).ok()).is_some_and(|text| text.chars().count() == 1)
+        };
+        before.last().is_some_and(|byte| is_of_name(*byte)) || (2..=4).any(is_letter)
     }
 }
 
@@ -109,9 +117,9 @@ pub fn is_space(byte: u8) -> bool {
     matches!(byte, b'\t'..=b'\r' | b' ')
 }
 
-/// What names may consist of without quotes.
+/// What names may consist of without quotes; beyond ASCII only what begins a letter in UTF-8.
 fn is_of_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || !byte.is_ascii()
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || (0xc2..=0xf4).contains(&byte)
 }
 
 impl Lexer {
@@ -239,7 +247,7 @@ impl Lexer {
         } else if !self.comment && self.quote == 0 && self.special != Special::Hint {
             if matches!(byte, b'\'' | b'"' | b'`') {
                 self.quote = byte;
-            } else if byte == b'$' && self.client == Client::MySql && !is_of_name(ahead.before()) {
+            } else if byte == b'$' && self.client == Client::MySql && !ahead.follows_name() {
                 return self.dollar(ahead);
             }
         }
@@ -250,7 +258,8 @@ impl Lexer {
     fn dollar(&mut self, ahead: Ahead<'_>) -> Option<usize> {
         let mut length = 1;
         while ahead.peek(length)? != b'$' {
-            if !is_of_name(ahead.peek(length)?) {
+            let byte = ahead.peek(length)?;
+            if !is_of_name(byte) && !(0x80..=0xbf).contains(&byte) {
                 return Some(1);
             }
             length += 1;
@@ -261,12 +270,13 @@ impl Lexer {
     }
 }
 
-/// The delimiter that a line sets, if that is what the line is for. The client knows the command only at the beginning of a
-/// line, with white space behind it.
+/// The delimiter that a line sets, if that is what the line is for; empty where it names none. To the client every word that
+/// begins so is the command, where it looks for one: at the beginning of a line, and of a statement that is complete.
 pub fn delimiter(line: &[u8]) -> Option<Vec<u8>> {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let blank = line.iter().take_while(|byte| is_space(**byte)).count();
     let line = &line[blank..];
     let end = line.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(line.len());
-    line[..end].eq_ignore_ascii_case(b"delimiter").then(|| line[end..].trim_ascii().to_vec())
+    let is_command = line.len() >= DELIMITER.len() && line[..DELIMITER.len()].eq_ignore_ascii_case(DELIMITER);
+    is_command.then(|| line[end..].trim_ascii().to_vec())
 }

@@ -166,6 +166,38 @@ mod tests {
     }
 
     #[test]
+    fn an_object_of_any_kind_that_the_stream_lost_or_invented_is_an_error() {
+        let of = |kind: ObjectKind| {
+            let mut inventory = Inventory::default();
+            let (name, definition) = ("d.x".to_owned(), crate::domain::digest::Digest::default());
+            inventory.objects.push(crate::domain::manifest::ObjectFacts {
+                kind,
+                name,
+                definition,
+                shown: None,
+                definer: None,
+            });
+            Listing::of(&inventory)
+        };
+        for kind in [
+            ObjectKind::Database,
+            ObjectKind::View,
+            ObjectKind::Procedure,
+            ObjectKind::Function,
+            ObjectKind::Package,
+            ObjectKind::Library,
+            ObjectKind::Trigger,
+            ObjectKind::Event,
+            ObjectKind::Sequence,
+        ] {
+            let lost = Listing::default().check(&of(kind), || Ok(of(kind))).unwrap_err().to_string();
+            assert!(lost.contains(&format!("the server has {kind} d.x, the dump has not")), "{lost}");
+            let invented = of(kind).check(&Listing::default(), || Ok(Listing::default())).unwrap_err().to_string();
+            assert!(invented.contains(&format!("it contains {kind} d.x, which the server did not list")), "{invented}");
+        }
+    }
+
+    #[test]
     fn what_came_or_went_meanwhile_is_a_sentence() {
         let said = listing(&["d.a", "d.new"]).check(&listing(&["d.a", "d.old"]), || Ok(listing(&["d.a", "d.new"])));
         let said = said.unwrap();

@@ -8,11 +8,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::accounts::{self, Restoring};
-use super::checks;
 use super::connection::{Account, Session};
 use super::defer;
 use super::guard;
 use super::names;
+use super::nearest::nearest;
 use super::needs;
 use super::order;
 use super::outside;
@@ -70,8 +70,7 @@ pub fn load(
         })?;
     }
     head.extend_from_slice(ready.session.as_bytes());
-    let has_events = manifest.inventory.objects.iter().any(|object| object.kind == ObjectKind::Event);
-    let clock_stands = has_events && events_sleep(to)?;
+    let clock_stands = ready::has_events(manifest, &selected) && events_sleep(to)?;
     let accounts = Mutex::new(accounts_first(to, point, options)?);
     let loader = Loader {
         tools,
@@ -95,9 +94,6 @@ pub fn load(
             return Err(error);
         }
     };
-    if tools.product() == "MariaDB" {
-        warnings.extend(checks::violated(&mut Session::open(to)?, &manifest.inventory, &options.tables)?);
-    }
     let (mut accounts, mut refusals) = (None, BTreeMap::new());
     if let Some(restoring) = loader.accounts.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
         let outcome = restoring.finish()?;
@@ -138,8 +134,10 @@ fn select<'a>(point: &'a StoredPoint, tables: &[String]) -> Result<Vec<&'a Segme
     let known = &point.manifest.inventory.tables;
     for wanted in tables {
         if !known.iter().any(|table| table.name == *wanted) {
+            let near = nearest(wanted, known.iter().map(|table| table.name.as_str()));
+            let near = if near.is_empty() { String::new() } else { format!("; the nearest are {}", near.join(", ")) };
             return Err(Error::configuration(format!("restore table {wanted}: the backup has no such table"))
-                .hint("write it as DATABASE.TABLE, names with special characters in backticks"));
+                .hint(format!("write it as DATABASE.TABLE, names with special characters in backticks{near}")));
         }
     }
     let named = |segment: &&Segment| {

@@ -5,6 +5,7 @@
 //! through the same scanner (`inspect`).
 
 mod accounts;
+mod carried;
 mod checks;
 mod columns;
 mod connection;
@@ -20,6 +21,7 @@ mod listing;
 mod load;
 mod mending;
 mod names;
+mod nearest;
 mod needs;
 mod order;
 mod outside;
@@ -219,6 +221,13 @@ impl Engine for MysqlEngine {
             }
         }
         Ok(inspection)
+    }
+
+    fn afterthoughts(&self, at: &Destination, point: &StoredPoint, tables: &[String]) -> Result<Vec<String>> {
+        if point.manifest.server.product != "MariaDB" {
+            return Ok(Vec::new());
+        }
+        checks::violated(&mut Session::open(&Account::of_destination(at)?)?, &point.manifest.inventory, tables)
     }
 
     fn assert(&self, at: &Destination, assertion: &Assertion, _context: &RunContext) -> Result<Check> {

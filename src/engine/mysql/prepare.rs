@@ -46,7 +46,8 @@ fn keys_are_there(session: &mut Session, server: &ServerIdentity, needs: &Needs)
     let (sql, how) = if server.product == "MySQL" {
         (
             "SELECT COUNT(*) FROM performance_schema.keyring_component_status WHERE STATUS_KEY = 'Component_status' AND STATUS_VALUE = 'Active'",
-            "set up a keyring component there (component_keyring_file)",
+            "set up a keyring component for that server (component_keyring_file, in the mysqld.my beside its program); for drills, \
+             `programs` in the source's [sandbox] table may name a server that has one",
         )
     } else {
         (
@@ -59,12 +60,13 @@ fn keys_are_there(session: &mut Session, server: &ServerIdentity, needs: &Needs)
     if there {
         return Ok(());
     }
-    let numbers: Vec<String> = needs.encryption_keys.iter().map(u32::to_string).collect();
-    Err(Error::inconclusive(format!(
-        "cannot restore encrypted tables: the destination has no keys (the source uses number {})",
-        numbers.join(", ")
-    ))
-    .hint(how))
+    let lacks = if server.product == "MySQL" {
+        "keyring".to_owned()
+    } else {
+        let numbers: Vec<String> = needs.encryption_keys.iter().map(u32::to_string).collect();
+        format!("keys (the source uses number {})", numbers.join(", "))
+    };
+    Err(Error::inconclusive(format!("cannot restore encrypted tables: the destination has no {lacks}")).hint(how))
 }
 
 /// Events and expressions may name time zones. A real destination may go without, if nothing does.

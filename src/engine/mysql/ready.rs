@@ -8,7 +8,7 @@ use super::names;
 use super::needs;
 use super::probe::Probe;
 use super::trust;
-use crate::domain::manifest::{Manifest, ObjectKind, Segment};
+use crate::domain::manifest::{Manifest, ObjectKind, Segment, SegmentKind};
 use crate::domain::needs::Needs;
 use crate::engine::StoredPoint;
 use crate::error::{Error, Result};
@@ -73,7 +73,8 @@ pub fn look(
         Some((row.next()?, row.next()?))
     };
     let there: BTreeMap<String, String> = rows.into_iter().filter_map(pair).collect();
-    let mut ready = judge(&there, manifest, needs);
+    let has_events = has_events(manifest, selected);
+    let mut ready = judge(&there, manifest, needs, has_events);
     let is = |name: &str, value: &str| there.get(name).is_some_and(|found| found.eq_ignore_ascii_case(value));
     // Some accounts may write all the same.
     if (is("read_only", "ON") || is("super_read_only", "ON")) && Probe::make(session).is_err() {
@@ -91,7 +92,7 @@ pub fn look(
             "SET GLOBAL innodb_force_primary_key = OFF".to_owned(),
         ));
     }
-    if is("secure_timestamp", "YES") && has_events(manifest) {
+    if is("secure_timestamp", "YES") && has_events {
         ready.problems.push((
             "its sessions cannot set their clock, which restored events need (secure_timestamp)".to_owned(),
             "start it with secure_timestamp = NO".to_owned(),
@@ -108,12 +109,14 @@ pub fn look(
         .hint(format!("at the destination: {}; then try again", how.join("; "))))
 }
 
-fn has_events(manifest: &Manifest) -> bool {
-    manifest.inventory.objects.iter().any(|object| object.kind == ObjectKind::Event)
+/// Whether events come back: single tables bring none.
+pub fn has_events(manifest: &Manifest, selected: &[&Segment]) -> bool {
+    let all = selected.iter().any(|segment| segment.kind == SegmentKind::Barrier);
+    all && manifest.inventory.objects.iter().any(|object| object.kind == ObjectKind::Event)
 }
 
 /// The rules that need nothing but the settings. Names of the source's own settings are those of its manifest.
-fn judge(there: &BTreeMap<String, String>, manifest: &Manifest, needs: &Needs) -> Ready {
+fn judge(there: &BTreeMap<String, String>, manifest: &Manifest, needs: &Needs, has_events: bool) -> Ready {
     let mut ready = Ready::default();
     let is = |name: &str, value: &str| there.get(name).is_some_and(|found| found.eq_ignore_ascii_case(value));
     let number = |name: &str| there.get(name).and_then(|value| value.parse::<u64>().ok());
@@ -160,7 +163,7 @@ fn judge(there: &BTreeMap<String, String>, manifest: &Manifest, needs: &Needs) -
             "innodb_page_size is {page} at the destination, {wanted} at the source: long rows and keys may not fit"
         ));
     }
-    if has_events(manifest) && !is("event_scheduler", "ON") {
+    if has_events && !is("event_scheduler", "ON") {
         ready
             .warnings
             .push("restored events do not run until `SET GLOBAL event_scheduler = ON` at the destination".to_owned());
@@ -213,7 +216,7 @@ mod tests {
 
     fn judged(there: &[(&str, &str)], source: &[(&str, &str)], longest: u64) -> Ready {
         let needs = Needs { longest_statement: longest, ..Needs::default() };
-        judge(&map(there), &manifest(source, &["d.t"]), &needs)
+        judge(&map(there), &manifest(source, &["d.t"]), &needs, false)
     }
 
     #[test]
@@ -246,9 +249,24 @@ mod tests {
         let needs = Needs::default();
         let there = map(&[("lower_case_table_names", "1")]);
         let problems = |source: &str, table: &str| {
-            judge(&there, &manifest(&[("lower_case_table_names", source)], &[table]), &needs).problems.len()
+            judge(&there, &manifest(&[("lower_case_table_names", source)], &[table]), &needs, false).problems.len()
         };
         assert_eq!((problems("0", "d.Orders"), problems("0", "d.orders"), problems("1", "d.orders")), (1, 0, 0));
+    }
+
+    #[test]
+    fn events_are_spoken_of_only_where_they_come_back() {
+        let mut with_event = manifest(&[], &["d.t"]);
+        let event = serde_json::json!({"kind": "event", "name": "d.e", "definition": "0".repeat(64)});
+        with_event.inventory.objects.push(serde_json::from_value(event).unwrap());
+        let segment = |kind: &str| {
+            let fields = serde_json::json!({"kind": kind, "database": "d", "table": "t", "offset": 0, "bytes": 0});
+            serde_json::from_value::<Segment>(fields).unwrap()
+        };
+        let (table, rest) = (segment("table"), segment("barrier"));
+        assert!(has_events(&with_event, &[&table, &rest]) && !has_events(&with_event, &[&table]));
+        let said = |events| judge(&map(&[]), &with_event, &Needs::default(), events).warnings.len();
+        assert_eq!((said(true), said(false)), (1, 0));
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::carried;
 use super::connection::Session;
 use super::examine::{self, Examined};
+use super::lexer::Client;
 use super::pinned::{self, RECORDED};
 use super::privileges::Grants;
 use crate::domain::capture::{Capture, DefinitionRule, DigestRule};
@@ -127,6 +129,8 @@ pub fn survey(session: &mut Session, wanted: &[String]) -> Result<Survey> {
                  WHERE TABLE_SCHEMA NOT IN ('information_schema', 'performance_schema', 'mysql', 'sys')";
     survey.estimated_bytes = session.value(sizes)?.and_then(|size| size.parse().ok()).unwrap_or(0);
     survey.examined = examine::examine(session, &survey.databases, survey.server.product == "MariaDB")?;
+    let client = Client::of(&survey.server.product);
+    carried::check(session, &survey.databases, client, !survey.examined.without_events)?;
     survey.capture.without_events = survey.examined.without_events;
     survey.capture.without_history = survey.examined.without_history;
     Ok(survey)

@@ -15,7 +15,7 @@ use crate::run_context::{Cancel, RunContext};
 use crate::sandbox::local::LocalSandbox;
 use crate::sandbox::{Sandbox, SandboxSpec};
 
-fn manifest(product: &str, series: &str) -> Manifest {
+pub fn manifest(product: &str, series: &str) -> Manifest {
     serde_json::from_value(serde_json::json!({
         "format": 1, "id": "p", "source": "shop", "engine": "mysql", "kind": "full", "created_by": "0.1", "tool": "",
         "as_of": "2026-01-01T00:00:00Z", "finished": "2026-01-01T00:00:00Z",

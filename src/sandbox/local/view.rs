@@ -227,7 +227,7 @@ mod tests {
             "/x/ssd",
             "/usr/local/ssd",
             "/x/a/../b",
-            "/usr/local/../../x",
+            "/usr/local/a/../b",
             "/var/lib/mysql",
             "/var",
             "/home/data",

@@ -270,7 +270,7 @@ mod generated {
         fn statements_are_cut_where_the_client_cuts_them((dump, _) in dump()) {
             let mut scanner = StreamScanner::new(Client::MariaDb, Capture::default());
             scanner.feed(dump.as_bytes()).unwrap();
-            prop_assert_eq!(&scanner.statements, &of_the_client(&dump));
+            prop_assert_eq!(&scanner.seen.statements, &of_the_client(&dump));
             scanner.finish().unwrap();
         }
 
