@@ -17,9 +17,8 @@ mod tests;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
-use crate::domain::history::JUDGED_FROM_DAYS;
 use crate::domain::manifest::BackupKind;
-use crate::exporter::pages::words::counted;
+use crate::exporter::pages::words::{counted, judged_later};
 use crate::ledger::{ChainHead, MissedRuns, SealFault, TableTotals, TestPage};
 
 pub use month::Month;
@@ -306,7 +305,7 @@ impl ObjectiveReport {
         self.judged_days.filter(|_| !self.is_judged)
     }
 
-    /// Whether it was kept: `yes`, `no`, `not judged yet: 0.4 of 7 days`, `unknown`.
+    /// Whether it was kept: `yes`, `no`, `not judged yet: after 7 days, so far 9 hours`, `unknown`.
     pub fn kept_in_words(&self) -> String {
         kept_in_words(self.is_kept, self.too_early())
     }
@@ -316,10 +315,7 @@ fn kept_in_words(is_kept: Option<bool>, too_early: Option<f64>) -> String {
     match (is_kept, too_early) {
         (Some(true), _) => "yes".to_owned(),
         (Some(false), _) => "no".to_owned(),
-        // Rounded down: 6.99 days are not 7.
-        (None, Some(days)) => {
-            format!("not judged yet: {:.1} of {JUDGED_FROM_DAYS} days", (days * 10.0).floor() / 10.0)
-        }
+        (None, Some(days)) => format!("not judged yet: {}", judged_later(days)),
         (None, None) => "unknown".to_owned(),
     }
 }

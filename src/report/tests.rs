@@ -8,6 +8,7 @@ use chrono_tz::Tz;
 
 use super::build::{Period, SourceRecords, percentile, source};
 use super::*;
+use crate::domain::drill::Verdict;
 use crate::domain::history::{Drilled, Facts, Lifetime, Promise};
 use crate::domain::manifest::RecoveryPointId;
 use crate::domain::sla::Objectives;
@@ -98,7 +99,11 @@ fn settle(records: &mut SourceRecords) {
     records.facts.points = records.runs.iter().filter(good).map(life).collect();
     let drilled = |run: &Run| Drilled {
         ended: run.ended.unwrap(),
-        passed: run.outcome == Some(Outcome::Passed),
+        verdict: match run.outcome {
+            Some(Outcome::Passed) => Verdict::Passed,
+            Some(Outcome::Failed) => Verdict::Failed,
+            _ => Verdict::Inconclusive,
+        },
         rto_seconds: run.rto_seconds,
     };
     records.facts.drills = records.runs.iter().filter(|run| run.is_drill()).map(drilled).collect();
@@ -186,8 +191,11 @@ fn a_source_of_a_few_days_is_not_judged_yet_unless_the_month_is_lost_already() {
     let fresh = source(records.clone(), period).unwrap();
     let rpo = of(&fresh, "rpo");
     assert_eq!((fresh.kept(), rpo.met_ratio, rpo.is_kept, rpo.is_judged), (None, Some(1.0), None, false));
-    assert_eq!((rpo.kept_in_words(), rpo.breaches.len()), ("not judged yet: 2.1 of 7 days".to_owned(), 0));
-    assert_eq!(fresh.kept_in_words(), "not judged yet: 2.0 of 7 days", "of the first drill");
+    assert_eq!(
+        (rpo.kept_in_words(), rpo.breaches.len()),
+        ("not judged yet: after 7 days, so far 2 days".to_owned(), 0)
+    );
+    assert_eq!(fresh.kept_in_words(), "not judged yet: after 7 days, so far 2 days", "of the first drill");
     // Nothing but the first backup, which was late: the budget of a month is 7.2 hours.
     records.runs.clear();
     settle(&mut records);
