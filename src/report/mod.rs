@@ -7,6 +7,7 @@
 
 pub mod build;
 pub mod html;
+mod incomplete;
 pub mod markdown;
 mod month;
 mod reasons;
@@ -21,6 +22,7 @@ use crate::domain::manifest::BackupKind;
 use crate::exporter::pages::words::{counted, judged_later};
 use crate::ledger::{ChainHead, MissedRuns, SealFault, TableTotals, TestPage};
 
+pub use incomplete::Incomplete;
 pub use month::Month;
 
 /// The report on one month. Times are RFC 3339 UTC, durations seconds, shares 0–1.
@@ -94,6 +96,9 @@ pub struct SourceReport {
     pub days: DrillDays,
     /// Backups by kind.
     pub backups: Vec<BackupCount>,
+    /// Recovery points that lack something; none where all are complete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incomplete: Option<Incomplete>,
     /// Backups that did not end well.
     pub backup_failures: Vec<Failure>,
     /// Every drill that has ended.

@@ -10,9 +10,10 @@ use super::build::{Period, SourceRecords, percentile, source};
 use super::*;
 use crate::domain::drill::Verdict;
 use crate::domain::history::{Drilled, Facts, Lifetime, Promise};
-use crate::domain::manifest::RecoveryPointId;
+use crate::domain::left_out::LeftOutCounts;
+use crate::domain::manifest::{BackupKind, RecoveryPointId};
 use crate::domain::sla::Objectives;
-use crate::ledger::{ConfiguredPeriod, Operation, Outcome, ReportedRun, Run, RunId, TableTotals};
+use crate::ledger::{ConfiguredPeriod, Operation, Outcome, PointRow, ReportedRun, Run, RunId, TableTotals};
 
 fn at(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
@@ -85,6 +86,7 @@ fn records() -> SourceRecords {
         },
         runs: backups.chain(drills).collect(),
         drills: Vec::new(),
+        points: Vec::new(),
         missed: Vec::new(),
     };
     settle(&mut records);
@@ -405,4 +407,36 @@ fn what_was_before_the_ledger_is_not_judged() {
     let report = source(records(), Period { ledger_began: began, ..october() }).unwrap();
     assert_eq!(report.from, began);
     assert_eq!(report.days.days, 17);
+}
+
+#[test]
+fn recovery_points_that_lack_something_are_told_of_in_every_form() {
+    let point = |day: &str, table| PointRow {
+        id: RecoveryPointId(day.to_owned()),
+        kind: BackupKind::Full,
+        as_of: at(day),
+        finished: at(day) + TimeDelta::minutes(5),
+        chain_length: 0,
+        logical_bytes: 7,
+        stored_bytes: 7,
+        rows: 1,
+        left_out: LeftOutCounts { table, ..LeftOutCounts::default() },
+    };
+    let told = |points: &[PointRow]| source(SourceRecords { points: points.to_vec(), ..records() }, october()).unwrap();
+    let whole = told(&[point("2026-10-03T02:00:00Z", 0), point("2026-09-30T02:00:00Z", 3)]);
+    assert_eq!(whole.incomplete, None, "September is not October");
+    assert!(!serde_json::to_string(&whole).unwrap().contains("incomplete"));
+    let report = told(&[
+        point("2026-10-03T02:00:00Z", 2),
+        point("2026-10-04T02:00:00Z", 1),
+        point("2026-10-05T02:00:00Z", 0),
+        point("2026-11-01T02:00:00Z", 9),
+    ]);
+    let incomplete = report.incomplete.unwrap();
+    assert_eq!((incomplete.recovery_points, incomplete.left_out.table), (2, 1));
+    assert_eq!(incomplete.newest, at("2026-10-04T02:00:00Z"));
+    let words = "INCOMPLETE: 2 recovery points lack something that the source had and that could not be backed up; the newest of \
+                 them: 1 table left out.";
+    assert!(incomplete.in_words().starts_with(words), "{}", incomplete.in_words());
+    assert_eq!(serde_json::to_value(&report).unwrap()["incomplete"]["left_out"]["table"], 1);
 }
