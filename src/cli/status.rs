@@ -7,7 +7,6 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde_json::json;
 
-use super::next_runs::next_runs;
 use super::{Session, Sources, output, retired};
 use crate::app::App;
 use crate::config::SourceConfig;
@@ -19,6 +18,7 @@ use crate::exporter::refresh::{Exporter, View};
 use crate::ledger::SourceFigures;
 use crate::operations::{know, look_at_repository};
 use crate::repository::Listing;
+use crate::scheduler::next_runs;
 use crate::status::{self, SourceStatus};
 
 /// How it is shown.
@@ -115,8 +115,7 @@ fn exit_status(lines: &[SourceStatus]) -> u8 {
 
 /// What begins next, and what did not begin.
 fn print_schedule(app: &App, lines: &[SourceStatus]) -> Result<()> {
-    let names: Vec<String> = lines.iter().map(|line| line.source.clone()).collect();
-    let (due, now) = (next_runs(app, &names)?, app.clock.wall());
+    let (due, now) = (next_runs(app)?, app.clock.wall());
     for line in lines {
         for (work, at) in Work::ALL.iter().filter_map(|work| Some((*work, *due.get(&(line.source.clone(), *work))?))) {
             output::line(&next_run_in_words(&line.source, work, at, (now, app.config.timezone)))?;
