@@ -181,7 +181,7 @@ impl SourceStatus {
     }
 
     /// Whether there is no recovery point and the last attempt to make one did not succeed.
-    fn has_first_failed(&self) -> bool {
+    pub fn has_first_failed(&self) -> bool {
         let has_failed = self.last_backup.as_ref().is_some_and(|run| run.outcome != Outcome::Succeeded.name());
         self.measured.recovery_points == 0 && has_failed
     }

@@ -121,6 +121,8 @@ def sources():
                    unit="dateTimeFromNow", cell=COLORED, mappings=values(_0=("none", BAD))),
             Column("Verified point", q.milliseconds(q.of_source("verified_recovery_point_timestamp_seconds")), width=120,
                    unit="dateTimeFromNow", cell=COLORED, mappings=values(_0=("none", BAD))),
+            Column("Left out", q.LEFT_OUT, width=80, cell=COLORED,
+                   mappings=values(_0=("nothing", PLAIN)) + from_value(1, RISK)),
             Column("RTO", q.of_objective(q.of_source("drill_last_rto_seconds"), "rto_objective_seconds"), cell=GAUGE,
                    unit="percentunit", decimals=0, min=0, max=1, color={"mode": "thresholds"}, thresholds=OF_OBJECTIVE,
                    mappings=values(_0=("not measured", BAD))),

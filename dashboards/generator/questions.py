@@ -65,6 +65,10 @@ DRILL_OUTCOME = " + ".join(
 )
 
 PROMISES_BROKEN = f"sum by {ONE} ({of_source('objective_met')} == bool 0)"
+# What the newest recovery point has not of what its source had; of no recovery point nothing is left out.
+LEFT_OUT = (f"sum by {ONE} ({of_source('left_out_objects')})"
+            f" and on {ONE} {of_source('recovery_point_timestamp_seconds')} > 0")
+
 # -1 where none is broken and something is pending.
 BROKEN_OR_PENDING = f"{PROMISES_BROKEN} > 0 or on {ONE} -1 * max by {ONE} {PENDING} or on {ONE} {PROMISES_BROKEN}"
 

@@ -58,16 +58,21 @@ def first_glance():
             "RTO", "How long the last drill took from the decision to restore to the last verified answer, and its share "
             "of the objective.",
             (f"max({q.of_source('drill_last_rto_seconds')} > 0)", "measured"), q.RTO_SHARE, noValue="never measured")),
-        (4, with_share(
+        (3, with_share(
             "RTO forecast", "Expected recovery time if the newest recovery point were restored now, from past drills and "
             "the sizes of today.",
             (f"max({q.of_source('forecast_rto_seconds')} > 0)", "expected"), q.FORECAST_SHARE, noValue="no forecast yet")),
-        (5, stat(
+        (4, stat(
             "Last drill", "Verdict of the last test restore, and when one last passed.",
             outcome, unit="dateTimeFromNow", named=True, mappings=NEVER, overrides=[
                 override("byFrameRefID", "A", unit="none", mappings=OUTCOMES),
             ], noValue="unknown")),
-        (4, stat(
+        (3, stat(
+            "Left out", "Tables, views and other objects that the source has and the newest recovery point has not, because "
+            "they could not be read: `backup-sla status` names them.",
+            [target(f"sum({q.LEFT_OUT})", "left out", instant=True)], unit="none",
+            mappings=values(_0=("nothing", GOOD)) + from_value(1, RISK), noValue="no recovery point")),
+        (3, stat(
             "Next", "When the next backup and the next drill are due.",
             due, unit="dateTimeFromNow", named=True, noValue="not scheduled")),
     ]

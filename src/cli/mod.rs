@@ -8,7 +8,6 @@ mod destination;
 mod drill;
 mod list;
 mod metrics;
-mod next_runs;
 mod notes;
 mod output;
 mod progress;

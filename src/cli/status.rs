@@ -7,7 +7,6 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde_json::json;
 
-use super::next_runs::next_runs;
 use super::{Session, Sources, output, retired};
 use crate::app::App;
 use crate::config::SourceConfig;
@@ -19,6 +18,7 @@ use crate::exporter::refresh::{Exporter, View};
 use crate::ledger::SourceFigures;
 use crate::operations::{know, look_at_repository};
 use crate::repository::Listing;
+use crate::scheduler::next_runs;
 use crate::status::{self, SourceStatus};
 
 /// How it is shown.
@@ -115,8 +115,7 @@ fn exit_status(lines: &[SourceStatus]) -> u8 {
 
 /// What begins next, and what did not begin.
 fn print_schedule(app: &App, lines: &[SourceStatus]) -> Result<()> {
-    let names: Vec<String> = lines.iter().map(|line| line.source.clone()).collect();
-    let (due, now) = (next_runs(app, &names)?, app.clock.wall());
+    let (due, now) = (next_runs(app)?, app.clock.wall());
     for line in lines {
         for (work, at) in Work::ALL.iter().filter_map(|work| Some((*work, *due.get(&(line.source.clone(), *work))?))) {
             output::line(&next_run_in_words(&line.source, work, at, (now, app.config.timezone)))?;
@@ -198,8 +197,13 @@ fn rows(line: &SourceStatus, zone: Tz) -> [(&'static str, String, String, Object
 /// What a new source waits for, and until when that is no fault.
 fn pending_in_words(line: &SourceStatus, zone: Tz) -> Option<String> {
     let until = output::time_in(*line.pending.values().min()?, zone);
-    let what = if line.awaits_backup() { "no backup yet" } else { "no passed drill yet" };
-    Some(format!("{}: {what}: pending, expected by {until}", line.source))
+    Some(match (line.awaits_backup(), line.has_first_failed()) {
+        (true, true) => {
+            format!("{}: no backup yet, and the last attempt FAILED; the first one is due by {until}", line.source)
+        }
+        (true, false) => format!("{}: no backup yet: pending, expected by {until}", line.source),
+        (false, _) => format!("{}: no passed drill yet: pending, expected by {until}", line.source),
+    })
 }
 
 fn print(lines: &[SourceStatus], zone: Tz) -> Result<()> {
@@ -252,6 +256,50 @@ fn print(lines: &[SourceStatus], zone: Tz) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
+    use crate::domain::manifest::BackupKind;
+    use crate::exporter::tests::{SetClock, config, service};
+    use crate::ledger::{Ledger, Operation, Outcome, RunResult, RunStart};
+
+    /// The status of `agama` after runs that ended so.
+    async fn after(runs: &[(Operation, Outcome)]) -> SourceStatus {
+        let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+        let ledger = Ledger::open(dir.path(), clock.clone()).await.unwrap();
+        ledger.ensure_source("agama", "mysql", "offsite").await.unwrap();
+        for (operation, outcome) in runs {
+            let kind = (*operation == Operation::Backup).then_some(BackupKind::Full);
+            let run = ledger.begin(&RunStart { source: "agama".into(), operation: *operation, kind }).await.unwrap();
+            clock.advance(60);
+            ledger.finish(&run, &RunResult::new(*outcome, 60.0)).await.unwrap();
+        }
+        let snapshot = ledger.snapshot().await.unwrap();
+        let view = View::new(config(dir.path(), &["agama"]), snapshot, service(), clock.wall());
+        line(&view, "agama", None)
+    }
+
+    #[tokio::test]
+    async fn the_status_of_a_new_source_is_bad_once_its_first_backup_or_first_drill_has_failed() {
+        use Operation::{Backup, Drill};
+        let said =
+            |status: &SourceStatus| (exit_status(std::slice::from_ref(status)), pending_in_words(status, Tz::UTC));
+        let pending = "agama: no backup yet: pending, expected by 2026-09-22T14:13:20Z";
+        assert_eq!(said(&after(&[]).await), (0, Some(pending.to_owned())));
+        for outcome in [Outcome::Failed, Outcome::Interrupted] {
+            let failed = after(&[(Backup, outcome)]).await;
+            let words =
+                "agama: no backup yet, and the last attempt FAILED; the first one is due by 2026-09-22T14:13:20Z";
+            assert_eq!(said(&failed), (1, Some(words.to_owned())));
+            assert_eq!(failed.broken(), [], "it is tried again, and may still come in time");
+        }
+        for outcome in [Outcome::Inconclusive, Outcome::Interrupted] {
+            assert_eq!(said(&after(&[(Drill, outcome)]).await).0, 0, "says nothing of a backup");
+        }
+        let failed = after(&[(Drill, Outcome::Failed)]).await;
+        assert_eq!((said(&failed).0, failed.broken()), (1, vec![Objective::Rto, Objective::DrillInterval]));
+        assert!(!failed.pending.contains_key("rto") && failed.pending.contains_key("rpo"));
+        let again = after(&[(Drill, Outcome::Failed), (Drill, Outcome::Inconclusive)]).await;
+        assert_eq!(said(&again).0, 1, "the failure stands until one passes");
+    }
 
     #[test]
     fn next_runs_and_missed_ones_read_well() {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::drill::Verdict as DrillVerdict;
 use super::sla::{CLOCK_SKEW, Judgement, Measured, Objective, Objectives, is_older_than_ledger};
 
 mod achieved;
@@ -52,8 +53,8 @@ pub struct Lifetime {
 pub struct Drilled {
     /// When it ended.
     pub ended: DateTime<Utc>,
-    /// Whether it passed.
-    pub passed: bool,
+    /// What it said of the backup.
+    pub verdict: DrillVerdict,
     /// The recovery time it measured, if it measured one.
     pub rto_seconds: Option<f64>,
 }
@@ -255,8 +256,10 @@ impl<'f> State<'f> {
             }
             What::Drilled(at) => {
                 let drill = &facts.drills[at];
-                if drill.passed {
-                    self.measured.last_passed_drill = Some(drill.ended);
+                match drill.verdict {
+                    DrillVerdict::Passed => self.measured.last_passed_drill = Some(drill.ended),
+                    DrillVerdict::Failed => self.measured.ever_failed_drill = true,
+                    DrillVerdict::Inconclusive => {}
                 }
                 self.measured.rto_seconds = drill.rto_seconds.or(self.measured.rto_seconds);
             }
@@ -329,8 +332,11 @@ fn ages(facts: &Facts, objectives: &Objectives) -> impl Iterator<Item = i64> {
         let reaches_back = point.as_of.timestamp_micros().saturating_add(micros(retention));
         limits(point.as_of, rpo).into_iter().chain([reaches_back])
     });
-    let of_drills =
-        facts.drills.iter().filter(|drill| drill.passed).flat_map(move |drill| limits(drill.ended, interval));
+    let of_drills = facts
+        .drills
+        .iter()
+        .filter(|drill| drill.verdict == DrillVerdict::Passed)
+        .flat_map(move |drill| limits(drill.ended, interval));
     let of_creation = [retention.saturating_add(rpo), rpo, interval].map(|limit| limits(facts.created, limit));
     of_points.chain(of_drills).chain(of_creation.into_iter().flatten())
 }

@@ -74,6 +74,8 @@ pub struct Measured {
     pub rto_seconds: Option<f64>,
     /// When a drill last passed.
     pub last_passed_drill: Option<DateTime<Utc>>,
+    /// Whether a drill ever failed. An inconclusive one says nothing of the backup.
+    pub ever_failed_drill: bool,
     /// Increments on top of the newest full.
     pub chain_length: u32,
 }
@@ -132,6 +134,7 @@ mod tests {
             oldest: ago(48),
             rto_seconds: Some(5.0 * 3600.0),
             last_passed_drill: ago(24),
+            ever_failed_drill: false,
             chain_length: 2,
         };
         assert_eq!(met(&good), [true; 5]);

@@ -6,7 +6,8 @@ use sqlx::sqlite::SqliteRow;
 
 use super::open::ledger_error;
 use super::stored::{self, column};
-use super::{Ledger, promises};
+use super::{Ledger, Outcome, promises};
+use crate::domain::drill::Verdict;
 use crate::domain::history::{Drilled, Facts, Lifetime};
 use crate::error::Result;
 
@@ -67,10 +68,12 @@ fn lifetime(row: &SqliteRow) -> Result<Lifetime> {
     })
 }
 
-/// The drills since `from`, and before it back to the last that passed and the last that measured a recovery time.
+/// The drills since `from` that say something of the backup, and before it back to the last that passed, the last that failed
+/// and the last that measured a recovery time.
 async fn drills(tx: &mut SqliteConnection, source: &str, from: DateTime<Utc>) -> Result<Vec<Drilled>> {
     let before = sqlx::query(
         "SELECT MAX(CASE WHEN outcome = 'passed' THEN ended_revision END) AS passed, \
+         MAX(CASE WHEN outcome = 'failed' THEN ended_revision END) AS failed, \
          MAX(CASE WHEN rto_seconds IS NOT NULL THEN ended_revision END) AS measured \
          FROM runs WHERE source = ? AND operation = 'drill' AND ended_at < ?",
     )
@@ -79,14 +82,11 @@ async fn drills(tx: &mut SqliteConnection, source: &str, from: DateTime<Utc>) ->
     .fetch_one(&mut *tx)
     .await
     .map_err(failed)?;
-    let (passed, measured): (Option<i64>, Option<i64>) = (column(&before, "passed")?, column(&before, "measured")?);
-    let first = match (passed, measured) {
-        (Some(passed), Some(measured)) => passed.min(measured),
-        (passed, measured) => passed.or(measured).unwrap_or(0),
-    };
+    let last = |of: &str| column::<Option<i64>>(&before, of);
+    let first = [last("passed")?, last("failed")?, last("measured")?].into_iter().flatten().min().unwrap_or(0);
     let rows = sqlx::query(
         "SELECT ended_at, outcome, rto_seconds FROM runs WHERE source = ? AND operation = 'drill' \
-         AND ended_revision >= ? AND outcome <> 'running' AND (outcome = 'passed' OR rto_seconds IS NOT NULL) ORDER BY ended_revision",
+         AND ended_revision >= ? AND outcome <> 'running' AND (outcome IN ('passed', 'failed') OR rto_seconds IS NOT NULL) ORDER BY ended_revision",
     )
     .bind(source)
     .bind(first)
@@ -94,8 +94,16 @@ async fn drills(tx: &mut SqliteConnection, source: &str, from: DateTime<Utc>) ->
     .await
     .map_err(failed)?;
     let drilled = |row| {
-        let passed = column::<&str>(row, "outcome")? == super::Outcome::Passed.name();
-        Ok(Drilled { ended: stored::time(column(row, "ended_at")?)?, passed, rto_seconds: column(row, "rto_seconds")? })
+        let verdict = match stored::outcome(column(row, "outcome")?)? {
+            Some(Outcome::Passed) => Verdict::Passed,
+            Some(Outcome::Failed) => Verdict::Failed,
+            _ => Verdict::Inconclusive,
+        };
+        Ok(Drilled {
+            ended: stored::time(column(row, "ended_at")?)?,
+            verdict,
+            rto_seconds: column(row, "rto_seconds")?,
+        })
     };
     rows.iter().map(drilled).collect()
 }

@@ -78,6 +78,7 @@ impl LedgerSnapshot {
             oldest: figures.points.oldest,
             rto_seconds: figures.drills.last_measured.as_ref().and_then(|run| run.rto_seconds),
             last_passed_drill: figures.drills.last_passed.as_ref().and_then(|run| run.ended),
+            ever_failed_drill: figures.drills.failures > 0,
             chain_length: figures.points.chain_length,
         }
     }

@@ -93,6 +93,7 @@ fn records(app: &App, (name, kind, repository): (&str, &str, &str), period: Peri
         facts,
         drills: app.block_on(ledger.report_on(drills))?,
         runs,
+        points: app.block_on(ledger.points(name))?,
         missed: app.block_on(ledger.missed_runs(name, since, MISSED))?,
     }))
 }

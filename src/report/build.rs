@@ -6,13 +6,13 @@ use chrono_tz::Tz;
 use super::month::midnight;
 use super::reasons::Records;
 use super::{
-    Absence, BackupCount, BreachReport, DrillDays, DrillReport, Failure, ObjectiveReport, Promised, Reached,
-    SourceReport,
+    Absence, BackupCount, BreachReport, DrillDays, DrillReport, Failure, Incomplete, ObjectiveReport, Promised,
+    Reached, SourceReport,
 };
 use crate::domain::history::{Breach, Facts, MetRatios, Promise, Share, Timeline, Verdict};
 use crate::domain::manifest::BackupKind;
 use crate::domain::sla::Objective;
-use crate::ledger::{ConfiguredPeriod, MissedRuns, Operation, Outcome, ReportedRun, Run};
+use crate::ledger::{ConfiguredPeriod, MissedRuns, Operation, Outcome, PointRow, ReportedRun, Run};
 
 /// Everything that is known of one source.
 #[derive(Debug, Clone)]
@@ -33,6 +33,8 @@ pub struct SourceRecords {
     pub runs: Vec<Run>,
     /// Of those, the drills of the month.
     pub drills: Vec<ReportedRun>,
+    /// Recovery points that are listed now.
+    pub points: Vec<PointRow>,
     /// Runs that did not begin.
     pub missed: Vec<MissedRuns>,
 }
@@ -80,6 +82,7 @@ pub fn source(records: SourceRecords, period: Period) -> Option<SourceReport> {
         achieved: reached(facts, &records.drills, judged),
         days: drill_days(&of_month, judged),
         backups: [BackupKind::Full, BackupKind::Incremental].into_iter().filter_map(|it| count(&backups, it)).collect(),
+        incomplete: Incomplete::of(&records.points, (from, until)),
         backup_failures: backups.iter().filter(|run| run.is_bad()).map(|run| failure(run)).collect(),
         drills: records.drills.iter().map(drill).collect(),
         missed: missed.iter().filter(|it| it.last >= from && it.first < period.until).cloned().collect(),

@@ -179,6 +179,9 @@ fn backups(out: &mut String, source: &SourceReport) -> std::fmt::Result {
             size(backups.added_bytes)
         )?;
     }
+    if let Some(incomplete) = &source.incomplete {
+        writeln!(out, "- **{}**", incomplete.in_words())?;
+    }
     if !source.backup_failures.is_empty() {
         writeln!(out, "\n| Backup | Began | Outcome | Reason |\n|---|---|---|---|")?;
     }

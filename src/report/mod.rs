@@ -7,6 +7,7 @@
 
 pub mod build;
 pub mod html;
+mod incomplete;
 pub mod markdown;
 mod month;
 mod reasons;
@@ -17,11 +18,11 @@ mod tests;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
-use crate::domain::history::JUDGED_FROM_DAYS;
 use crate::domain::manifest::BackupKind;
-use crate::exporter::pages::words::counted;
+use crate::exporter::pages::words::{counted, judged_later};
 use crate::ledger::{ChainHead, MissedRuns, SealFault, TableTotals, TestPage};
 
+pub use incomplete::Incomplete;
 pub use month::Month;
 
 /// The report on one month. Times are RFC 3339 UTC, durations seconds, shares 0–1.
@@ -95,6 +96,9 @@ pub struct SourceReport {
     pub days: DrillDays,
     /// Backups by kind.
     pub backups: Vec<BackupCount>,
+    /// Recovery points that lack something; none where all are complete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incomplete: Option<Incomplete>,
     /// Backups that did not end well.
     pub backup_failures: Vec<Failure>,
     /// Every drill that has ended.
@@ -306,7 +310,7 @@ impl ObjectiveReport {
         self.judged_days.filter(|_| !self.is_judged)
     }
 
-    /// Whether it was kept: `yes`, `no`, `not judged yet: 0.4 of 7 days`, `unknown`.
+    /// Whether it was kept: `yes`, `no`, `not judged yet: after 7 days, so far 9 hours`, `unknown`.
     pub fn kept_in_words(&self) -> String {
         kept_in_words(self.is_kept, self.too_early())
     }
@@ -316,10 +320,7 @@ fn kept_in_words(is_kept: Option<bool>, too_early: Option<f64>) -> String {
     match (is_kept, too_early) {
         (Some(true), _) => "yes".to_owned(),
         (Some(false), _) => "no".to_owned(),
-        // Rounded down: 6.99 days are not 7.
-        (None, Some(days)) => {
-            format!("not judged yet: {:.1} of {JUDGED_FROM_DAYS} days", (days * 10.0).floor() / 10.0)
-        }
+        (None, Some(days)) => format!("not judged yet: {}", judged_later(days)),
         (None, None) => "unknown".to_owned(),
     }
 }

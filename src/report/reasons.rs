@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::domain::drill::Verdict;
 use crate::domain::history::{Breach, Facts};
 use crate::domain::sla::Objective;
 use crate::exporter::pages::words::{counted, duration, rfc3339};
@@ -53,7 +54,12 @@ impl Records<'_> {
     }
 
     fn why_drill(&self, breach: &Breach) -> Vec<String> {
-        let passed = self.facts.drills.iter().rfind(|it| it.ended <= breach.start && it.passed).map(|it| it.ended);
+        let passed = self
+            .facts
+            .drills
+            .iter()
+            .rfind(|it| it.ended <= breach.start && it.verdict == Verdict::Passed)
+            .map(|it| it.ended);
         let mut said = vec![match passed {
             Some(ended) => format!("the last drill that passed ended at {}", rfc3339(ended)),
             None => "no drill had passed yet".to_owned(),

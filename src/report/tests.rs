@@ -8,10 +8,12 @@ use chrono_tz::Tz;
 
 use super::build::{Period, SourceRecords, percentile, source};
 use super::*;
+use crate::domain::drill::Verdict;
 use crate::domain::history::{Drilled, Facts, Lifetime, Promise};
-use crate::domain::manifest::RecoveryPointId;
+use crate::domain::left_out::LeftOutCounts;
+use crate::domain::manifest::{BackupKind, RecoveryPointId};
 use crate::domain::sla::Objectives;
-use crate::ledger::{ConfiguredPeriod, Operation, Outcome, ReportedRun, Run, RunId, TableTotals};
+use crate::ledger::{ConfiguredPeriod, Operation, Outcome, PointRow, ReportedRun, Run, RunId, TableTotals};
 
 fn at(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
@@ -84,6 +86,7 @@ fn records() -> SourceRecords {
         },
         runs: backups.chain(drills).collect(),
         drills: Vec::new(),
+        points: Vec::new(),
         missed: Vec::new(),
     };
     settle(&mut records);
@@ -98,7 +101,11 @@ fn settle(records: &mut SourceRecords) {
     records.facts.points = records.runs.iter().filter(good).map(life).collect();
     let drilled = |run: &Run| Drilled {
         ended: run.ended.unwrap(),
-        passed: run.outcome == Some(Outcome::Passed),
+        verdict: match run.outcome {
+            Some(Outcome::Passed) => Verdict::Passed,
+            Some(Outcome::Failed) => Verdict::Failed,
+            _ => Verdict::Inconclusive,
+        },
         rto_seconds: run.rto_seconds,
     };
     records.facts.drills = records.runs.iter().filter(|run| run.is_drill()).map(drilled).collect();
@@ -186,8 +193,11 @@ fn a_source_of_a_few_days_is_not_judged_yet_unless_the_month_is_lost_already() {
     let fresh = source(records.clone(), period).unwrap();
     let rpo = of(&fresh, "rpo");
     assert_eq!((fresh.kept(), rpo.met_ratio, rpo.is_kept, rpo.is_judged), (None, Some(1.0), None, false));
-    assert_eq!((rpo.kept_in_words(), rpo.breaches.len()), ("not judged yet: 2.1 of 7 days".to_owned(), 0));
-    assert_eq!(fresh.kept_in_words(), "not judged yet: 2.0 of 7 days", "of the first drill");
+    assert_eq!(
+        (rpo.kept_in_words(), rpo.breaches.len()),
+        ("not judged yet: after 7 days, so far 2 days".to_owned(), 0)
+    );
+    assert_eq!(fresh.kept_in_words(), "not judged yet: after 7 days, so far 2 days", "of the first drill");
     // Nothing but the first backup, which was late: the budget of a month is 7.2 hours.
     records.runs.clear();
     settle(&mut records);
@@ -397,4 +407,36 @@ fn what_was_before_the_ledger_is_not_judged() {
     let report = source(records(), Period { ledger_began: began, ..october() }).unwrap();
     assert_eq!(report.from, began);
     assert_eq!(report.days.days, 17);
+}
+
+#[test]
+fn recovery_points_that_lack_something_are_told_of_in_every_form() {
+    let point = |day: &str, table| PointRow {
+        id: RecoveryPointId(day.to_owned()),
+        kind: BackupKind::Full,
+        as_of: at(day),
+        finished: at(day) + TimeDelta::minutes(5),
+        chain_length: 0,
+        logical_bytes: 7,
+        stored_bytes: 7,
+        rows: 1,
+        left_out: LeftOutCounts { table, ..LeftOutCounts::default() },
+    };
+    let told = |points: &[PointRow]| source(SourceRecords { points: points.to_vec(), ..records() }, october()).unwrap();
+    let whole = told(&[point("2026-10-03T02:00:00Z", 0), point("2026-09-30T02:00:00Z", 3)]);
+    assert_eq!(whole.incomplete, None, "September is not October");
+    assert!(!serde_json::to_string(&whole).unwrap().contains("incomplete"));
+    let report = told(&[
+        point("2026-10-03T02:00:00Z", 2),
+        point("2026-10-04T02:00:00Z", 1),
+        point("2026-10-05T02:00:00Z", 0),
+        point("2026-11-01T02:00:00Z", 9),
+    ]);
+    let incomplete = report.incomplete.unwrap();
+    assert_eq!((incomplete.recovery_points, incomplete.left_out.table), (2, 1));
+    assert_eq!(incomplete.newest, at("2026-10-04T02:00:00Z"));
+    let words = "INCOMPLETE: 2 recovery points lack something that the source had and that could not be backed up; the newest of \
+                 them: 1 table left out.";
+    assert!(incomplete.in_words().starts_with(words), "{}", incomplete.in_words());
+    assert_eq!(serde_json::to_value(&report).unwrap()["incomplete"]["left_out"]["table"], 1);
 }

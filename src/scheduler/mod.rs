@@ -8,6 +8,7 @@ mod asked;
 mod entry;
 mod job;
 mod jumps;
+mod outlook;
 mod plan;
 #[cfg(test)]
 mod soak;
@@ -26,6 +27,7 @@ use chrono::{DateTime, Utc};
 
 pub use self::job::{Ended, Job, JobHistory, JobSpec, Limits, MOST_COUNTED, Missed, Promise, Start, Step};
 use self::jumps::Jumps;
+pub use self::outlook::next_runs;
 pub use self::plan::Plan;
 use self::tracker::Tracker;
 pub use self::work::{AppWork, take_over};

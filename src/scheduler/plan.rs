@@ -88,7 +88,7 @@ impl Plan {
     }
 
     /// What nothing ever came of is due now, if it can do something.
-    fn begin_first_ones(&mut self, now: DateTime<Utc>, promise: impl Fn(&str) -> Option<Promise>) {
+    pub(super) fn begin_first_ones(&mut self, now: DateTime<Utc>, promise: impl Fn(&str) -> Option<Promise>) {
         for (job, entry) in self.entries.iter_mut().filter(|(_, entry)| entry.awaits_first()) {
             let has_point = promise(&job.source).is_some_and(|promise| promise.newest.is_some());
             match (job.work, has_point) {

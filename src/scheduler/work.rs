@@ -76,9 +76,7 @@ impl Workplace for AppWork {
             let history = history(job.work, runs, snapshot.sources.get(&job.source));
             (spec, history)
         };
-        let sources =
-            app.config.sources.values().filter(|source| app.config.not_built_of(&source.name).next().is_none());
-        Ok(sources.flat_map(|source| specs(source, &BUILT, app.config.timezone)).map(history).collect())
+        Ok(all_specs(&app).map(history).collect())
     }
 
     fn promise(&self, source: &str) -> Option<Promise> {
@@ -221,6 +219,13 @@ pub(super) fn operation(work: Work) -> Operation {
 
 /// Incremental backups have their place in the plan, and no engine makes them yet.
 const BUILT: [Work; 2] = [Work::FullBackup, Work::Drill];
+
+/// Everything that is scheduled and can be done.
+pub(super) fn all_specs(app: &App) -> impl Iterator<Item = JobSpec> + '_ {
+    let config = &app.config;
+    let sources = config.sources.values().filter(|source| config.not_built_of(&source.name).next().is_none());
+    sources.flat_map(|source| specs(source, &BUILT, config.timezone))
+}
 
 /// When each of `works` is due on a source; what has no schedule is missing.
 pub(super) fn specs<'s>(

@@ -53,6 +53,35 @@ fn events_of_a_server_that_shows_none_are_named() {
 }
 
 #[test]
+fn events_that_nobody_may_read_leave_the_backup_incomplete() {
+    let mut server = Server::start(Product::MariaDb);
+    server.sql(
+        "CREATE DATABASE d; CREATE TABLE d.t (a INT); INSERT INTO d.t VALUES (1);
+         CREATE EVENT d.nightly ON SCHEDULE EVERY 1 DAY DO SELECT 1;
+         CREATE USER backup@localhost IDENTIFIED BY 'pw';
+         GRANT BINLOG MONITOR ON *.* TO backup@localhost;
+         GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON d.* TO backup@localhost",
+    );
+    let grants = server.sql(
+        "SELECT CONCAT('GRANT SELECT ON mysql.`', TABLE_NAME, '` TO backup@localhost;') FROM information_schema.TABLES
+         WHERE TABLE_SCHEMA = 'mysql' AND TABLE_NAME <> 'event'",
+    );
+    server.sql(&grants.lines().filter(|line| line.starts_with("GRANT")).collect::<String>());
+    server.shut_down();
+    server.start_again_with("--event-scheduler=DISABLED");
+    let world = World::new(&server, &["d"], "");
+    world.secret("backup.pw", "pw");
+    let text = std::fs::read_to_string(world.path("config.toml")).unwrap();
+    let text = text.replace("user = \"root\"", "user = \"backup\"\npassword_file = \"backup.pw\"");
+    std::fs::write(world.path("config.toml"), text).unwrap();
+    let backup = world.backup();
+    let said = backup["warnings"].to_string();
+    assert!(said.contains("event *.* is NOT in the backup") && said.contains("mysql.event"), "{said}");
+    let status = world.run(&["status"]);
+    assert!(status.stdout.contains("INCOMPLETE: 1 other object left out"), "{status:?}");
+}
+
+#[test]
 fn history_by_transaction_costs_history_and_nothing_else() {
     let server = Server::start(Product::MariaDb);
     server.sql(

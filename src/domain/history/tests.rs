@@ -42,7 +42,8 @@ fn moment(facts: &Facts, now: DateTime<Utc>, at: DateTime<Utc>) -> (Objectives, 
         newest,
         oldest: points.iter().map(|it| it.as_of).min(),
         rto_seconds: drills.iter().rev().find_map(|it| it.rto_seconds),
-        last_passed_drill: drills.iter().rev().find(|it| it.passed).map(|it| it.ended),
+        last_passed_drill: drills.iter().rev().find(|it| it.verdict == DrillVerdict::Passed).map(|it| it.ended),
+        ever_failed_drill: drills.iter().any(|it| it.verdict == DrillVerdict::Failed),
         chain_length: points.iter().filter(|it| Some(it.as_of) == newest).map(|it| it.chain_length).max().unwrap_or(0),
     };
     (facts.promises[promised].objectives.clone(), measured)
@@ -63,8 +64,12 @@ fn some_facts() -> impl Strategy<Value = Facts> {
             gone: life.map(|life| at(as_of + delay + life)),
         },
     );
-    let drill = (-SPAN..SPAN + 700, any::<bool>(), prop::option::of(0..60_u32))
-        .prop_map(|(ended, passed, rto)| Drilled { ended: at(ended), passed, rto_seconds: rto.map(f64::from) });
+    let verdict = prop::sample::select(vec![DrillVerdict::Passed, DrillVerdict::Failed, DrillVerdict::Inconclusive]);
+    let drill = (-SPAN..SPAN + 700, verdict, prop::option::of(0..60_u32)).prop_map(|(ended, verdict, rto)| Drilled {
+        ended: at(ended),
+        verdict,
+        rto_seconds: rto.map(f64::from),
+    });
     (
         (-SPAN..SPAN, -SPAN..SPAN, any::<bool>()),
         prop::collection::vec(promise, 1..4),
@@ -132,7 +137,7 @@ fn healthy() -> Facts {
         points: (0..10)
             .map(|n| Lifetime { as_of: at(n * hour), chain_length: 0, available: at(n * hour + 60), gone: None })
             .collect(),
-        drills: vec![Drilled { ended: at(hour), passed: true, rto_seconds: Some(300.0) }],
+        drills: vec![Drilled { ended: at(hour), verdict: DrillVerdict::Passed, rto_seconds: Some(300.0) }],
     }
 }
 
@@ -158,7 +163,7 @@ fn downtime_counts_as_met_until_the_newest_point_is_too_old_and_as_not_met_from_
 #[test]
 fn a_failed_drill_renews_nothing_but_its_recovery_time_counts() {
     let mut facts = healthy();
-    facts.drills.push(Drilled { ended: at(7200), passed: false, rto_seconds: Some(700.0) });
+    facts.drills.push(Drilled { ended: at(7200), verdict: DrillVerdict::Failed, rto_seconds: Some(700.0) });
     let timeline = Timeline::of(&facts, at(0), at(30 * 3600));
     assert_eq!(timeline.judged(Objective::Rto, at(7199)), Some(Judgement::Met));
     assert_eq!(timeline.judged(Objective::Rto, at(7200)), Some(Judgement::NotMet));
@@ -202,7 +207,7 @@ fn a_month_of_hourly_points_that_are_all_in_time_needs_only_a_few_spans() {
 fn a_breach_is_one_span_whatever_else_changes_in_it_and_has_no_end_while_it_lasts() {
     let mut facts = healthy();
     // In the middle of the time without a young point a drill is too slow, and then too old.
-    facts.drills.push(Drilled { ended: at(15 * 3600), passed: false, rto_seconds: Some(900.0) });
+    facts.drills.push(Drilled { ended: at(15 * 3600), verdict: DrillVerdict::Failed, rto_seconds: Some(900.0) });
     facts.points.push(Lifetime { as_of: at(20 * 3600), chain_length: 0, available: at(20 * 3600), gone: None });
     let timeline = Timeline::of(&facts, at(0), at(40 * 3600));
     let rpo = timeline.breaches(Objective::Rpo, at(0), at(40 * 3600));
@@ -243,4 +248,17 @@ fn time_before_the_first_results_are_due_is_neither_kept_nor_broken() {
     facts.ledger_began = at(hour);
     let timeline = Timeline::of(&facts, at(0), at(30 * hour));
     assert_eq!(timeline.judged(Objective::DrillInterval, at(1)), Some(Judgement::NotMet));
+}
+
+#[test]
+fn from_the_end_of_a_failed_first_drill_its_promises_are_broken_and_no_longer_pending() {
+    let mut facts = healthy();
+    let inconclusive = Drilled { ended: at(1800), verdict: DrillVerdict::Inconclusive, rto_seconds: None };
+    facts.drills = vec![inconclusive, Drilled { ended: at(3600), verdict: DrillVerdict::Failed, rto_seconds: None }];
+    let timeline = Timeline::of(&facts, at(0), at(2 * 3600));
+    for objective in [Objective::Rto, Objective::DrillInterval] {
+        assert_eq!(timeline.judged(objective, at(3599)), Some(Judgement::Pending), "{objective:?}");
+        assert_eq!(timeline.judged(objective, at(3600)), Some(Judgement::NotMet), "{objective:?}");
+        assert_eq!(timeline.ratios(at(0), at(2 * 3600))[&objective].judged, TimeDelta::hours(1));
+    }
 }

@@ -3,7 +3,8 @@
 //! A source cannot have a recovery point in the second in which it is configured. Calling that broken wakes somebody for
 //! nothing, calling it kept would be a lie. A promise says how late the first result may come: the first recovery point
 //! within the RPO, the first passed drill within the drill interval, both counted from when the source was first seen. From
-//! then on it is broken, whatever the reason is.
+//! then on it is broken, whatever the reason is. A drill that failed is a result as well: its promises do not wait for another
+//! one. A backup that failed is none: it is tried again, and may still come in time.
 
 use std::time::Duration;
 
@@ -57,6 +58,7 @@ impl Objectives {
             Objective::Rpo | Objective::Retention | Objective::ChainLength => {
                 (!measured.ever_had_point).then_some(self.rpo)
             }
+            Objective::Rto | Objective::DrillInterval if measured.ever_failed_drill => None,
             Objective::Rto => measured.rto_seconds.is_none().then_some(self.drill_interval),
             Objective::DrillInterval => measured.last_passed_drill.is_none().then_some(self.drill_interval),
         };
@@ -120,6 +122,22 @@ mod tests {
     }
 
     #[test]
+    fn a_failed_first_drill_is_not_pending_and_a_passed_one_mends_it() {
+        let promised = promised(4 * 3600, 24 * 3600);
+        let backed_up = Measured {
+            created: Some(at(0)),
+            ever_had_point: true,
+            newest: Some(at(60)),
+            oldest: Some(at(60)),
+            ..Measured::default()
+        };
+        let failed = Measured { ever_failed_drill: true, ..backed_up };
+        assert_eq!(judged(&promised, &failed, 300), [Met, NotMet, Met, NotMet, Met]);
+        let mended = Measured { rto_seconds: Some(9.0), last_passed_drill: Some(at(400)), ..failed };
+        assert_eq!(judged(&promised, &mended, 500), [Met; 5]);
+    }
+
+    #[test]
     fn what_is_not_new_is_not_pending() {
         let promised = promised(4 * 3600, 24 * 3600);
         let new = Measured { created: Some(at(0)), ..Measured::default() };
@@ -158,6 +176,7 @@ mod tests {
             newest in prop::option::of(-200_000..200_000_i64),
             rto in prop::option::of(0..2000_u32),
             passed in prop::option::of(-200_000..200_000_i64),
+            failed in any::<bool>(),
             now in -200_000..400_000_i64,
         ) {
             let promised = promised(rpo, interval);
@@ -169,6 +188,7 @@ mod tests {
                 oldest: newest.map(at),
                 rto_seconds: rto.map(f64::from),
                 last_passed_drill: passed.map(at),
+                ever_failed_drill: failed,
                 chain_length: 0,
             };
             for (objective, judged) in Objective::ALL.into_iter().zip(judged(&promised, &measured, now)) {
@@ -178,6 +198,8 @@ mod tests {
                 };
                 let is_over = now > i64::try_from(longest).unwrap();
                 prop_assert!(judged != Pending || !is_over && !is_partial, "{objective:?} at {now}");
+                let is_of_drill = matches!(objective, Objective::Rto | Objective::DrillInterval);
+                prop_assert!(judged != Pending || !(failed && is_of_drill), "{objective:?} after a failed drill");
                 prop_assert_eq!(judged == Met, promised.are_met(objective, &measured, at(now)));
                 let first = promised.first_due(objective, &measured);
                 prop_assert!(judged != Pending || first == Some(at(i64::try_from(longest).unwrap())));

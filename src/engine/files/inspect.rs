@@ -120,14 +120,8 @@ impl<P: Iterator<Item = Result<Entry>>, W: Iterator<Item = Step>> Comparing<'_, 
             self.context.cancel.check()?;
             match step {
                 Step::Found(found) => self.found(found)?,
-                Step::LeftOut(path, why) => {
-                    self.missing_before(Some(&path))?;
-                    if self.may_have_more {
-                        self.more(&path);
-                    } else {
-                        self.differs(&path, "absent".to_owned(), format!("present: it {why}"));
-                    }
-                }
+                Step::LeftOut(path, why) => self.beyond(&path, why)?,
+                Step::Replaced(path) => self.beyond(&path, "was another one whenever it was looked at")?,
                 Step::Unreadable(path, error) => {
                     self.problem(&path, &error.into());
                 }
@@ -135,6 +129,17 @@ impl<P: Iterator<Item = Result<Entry>>, W: Iterator<Item = Step>> Comparing<'_, 
             }
         }
         self.missing_before(None)
+    }
+
+    /// What is never in a backup is there.
+    fn beyond(&mut self, path: &Name, why: &str) -> Result<()> {
+        self.missing_before(Some(path))?;
+        if self.may_have_more {
+            self.more(path);
+        } else {
+            self.differs(path, "absent".to_owned(), format!("present: it {why}"));
+        }
+        Ok(())
     }
 
     /// Everything promised that should have come before `path` is missing.

@@ -377,7 +377,7 @@ fn manifest(packed: Packed, promise: Promise, exclude: &[String]) -> Manifest {
         segments: Vec::new(),
         needs: None,
         warnings: [packed.warnings, promise.warnings].concat(),
-        left_out: Vec::new(),
+        left_out: packed.left_out,
         cannot_return: Vec::new(),
         capture: crate::domain::capture::Capture::default(),
     }

@@ -1,7 +1,43 @@
 //! Sentences about files, bounded: a tree may have millions of them.
 
+use crate::domain::left_out::LeftOut;
+
 /// Most files that are named in one sort of sentence.
 const NAMED: usize = 20;
+
+/// Files that are in the tree and could not be caught in one piece: they are not in the backup.
+#[derive(Debug, Default)]
+pub struct Replaced {
+    named: Vec<String>,
+    more: u64,
+}
+
+impl Replaced {
+    /// Most of them that are named: whoever may write in the tree makes as many as he likes.
+    const NAMED: usize = 200;
+
+    /// Take note of the file at `path`, without its leading slash.
+    pub fn add(&mut self, path: &impl std::fmt::Display) {
+        if self.named.len() < Self::NAMED { self.named.push(format!("/{path}")) } else { self.more += 1 }
+    }
+
+    /// How many there were.
+    pub fn count(&self) -> u64 {
+        self.named.len() as u64 + self.more
+    }
+
+    /// Each by its path.
+    pub fn finish(self) -> Vec<LeftOut> {
+        let left_out = |name: String| LeftOut {
+            kind: "file".to_owned(),
+            name,
+            reason: "it was replaced whenever it was read; exclude it, or back up while nobody writes it".to_owned(),
+            definition: None,
+        };
+        let more = (self.more > 0).then(|| format!("and {} more", self.more));
+        self.named.into_iter().chain(more).map(left_out).collect()
+    }
+}
 
 /// Sentences of one sort; the first few are kept, the rest counted.
 #[derive(Debug, Default)]
@@ -27,5 +63,23 @@ impl Notes {
             self.sentences.push(format!("and {} more {what}", self.more));
         }
         self.sentences
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_caught_is_left_out_by_name_and_many_are_counted() {
+        let mut replaced = Replaced::default();
+        replaced.add(&"srv/a");
+        let named = replaced.finish();
+        assert_eq!((named[0].kind.as_str(), named[0].name.as_str(), named.len()), ("file", "/srv/a", 1));
+        let mut replaced = Replaced::default();
+        (0..205).for_each(|n| replaced.add(&n));
+        assert_eq!(replaced.count(), 205);
+        let named = replaced.finish();
+        assert_eq!((named.len(), named[200].name.as_str()), (201, "and 5 more"));
     }
 }

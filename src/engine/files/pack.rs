@@ -12,12 +12,13 @@ use sha2::{Digest as _, Sha256};
 use super::entry::{DigestTree, Entry, Kind};
 use super::exclude::Excludes;
 use super::holes::Reader;
-use super::notes::Notes;
+use super::notes::{Notes, Replaced};
 use super::queue::{Part, Sink};
 use super::tape::{self, Accounts, BLOCK};
 use super::text::Name;
 use super::walk::{Found, Step, Walk};
 use crate::domain::digest::Digest;
+use crate::domain::left_out::LeftOut;
 use crate::domain::manifest::TableFacts;
 use crate::error::{Error, OrFailed, Result};
 use crate::run_context::RunContext;
@@ -46,6 +47,8 @@ pub struct Packed {
     pub incomplete: Vec<PathBuf>,
     /// What a reader of the manifest must know.
     pub warnings: Vec<String>,
+    /// What is in the tree and not in the archive, although it should be.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// How much there is.
@@ -77,6 +80,7 @@ pub struct Packer<'s> {
     changed: Notes,
     vanished: Notes,
     left_out: Notes,
+    replaced: Replaced,
     unreadable: Vec<String>,
     context: RunContext,
     meanwhile: Meanwhile,
@@ -95,6 +99,7 @@ impl<'s> Packer<'s> {
             changed: Notes::default(),
             vanished: Notes::default(),
             left_out: Notes::default(),
+            replaced: Replaced::default(),
             unreadable: Vec::new(),
             context: context.clone(),
             meanwhile,
@@ -121,11 +126,16 @@ impl<'s> Packer<'s> {
             self.left_out.finish("files were left out"),
         ];
         let warnings = warnings.concat();
-        Ok((Packed { archive, index, roots, counts: self.counts, incomplete, warnings }, file))
+        let left_out = self.replaced.finish();
+        Ok((Packed { archive, index, roots, counts: self.counts, incomplete, warnings, left_out }, file))
     }
 
     fn missing(&self) -> u64 {
-        self.counts.excluded + self.changed.count() + self.vanished.count() + self.left_out.count()
+        self.counts.excluded
+            + self.changed.count()
+            + self.vanished.count()
+            + self.left_out.count()
+            + self.replaced.count()
     }
 
     fn root(&mut self, path: &std::path::Path, excludes: &Excludes) -> Result<TableFacts> {
@@ -139,6 +149,7 @@ impl<'s> Packer<'s> {
                 Step::Vanished(path) => self.vanished.add(|| format!("`/{path}` vanished while it was read")),
                 Step::Unreadable(path, error) => self.unreadable(&path, &error.into())?,
                 Step::Excluded => self.counts.excluded += 1,
+                Step::Replaced(path) => self.replaced.add(&path),
                 Step::LeftOut(path, why) => self.left_out.add(|| format!("`/{path}` is left out: it {why}")),
             }
         }
@@ -231,8 +242,7 @@ impl<'s> Packer<'s> {
             let (bytes, steady) = match read {
                 Ok(read) => read,
                 Err(ReadError::Swapped) => {
-                    self.left_out
-                        .add(|| format!("`/{}` is left out: it was replaced while it was read", found.entry.path));
+                    self.replaced.add(&found.entry.path);
                     return Ok(None);
                 }
                 Err(ReadError::Failed(error)) => return self.failed(&found, &error).map(|()| None),
@@ -298,7 +308,7 @@ impl<'s> Packer<'s> {
                 Ok(())
             }
             Some(Errno::STALE | Errno::LOOP) => {
-                self.left_out.add(|| format!("`/{}` is left out: it was replaced while it was read", found.entry.path));
+                self.replaced.add(&found.entry.path);
                 Ok(())
             }
             _ => self.unreadable(&found.entry.path, error),

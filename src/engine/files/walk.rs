@@ -47,6 +47,8 @@ pub enum Step {
     Excluded,
     /// Left out for this reason.
     LeftOut(Name, &'static str),
+    /// It was another one whenever it was looked at.
+    Replaced(Name),
 }
 
 /// An entry with a handle to reach it.
@@ -133,7 +135,7 @@ impl Walk {
                 Err(error) => return Step::Unreadable(Name(path.to_vec()), error),
             }
         }
-        Step::LeftOut(Name(path.to_vec()), "was replaced again and again while it was read")
+        Step::Replaced(Name(path.to_vec()))
     }
 
     /// Open and list a directory. What is said of it is of the directory that was opened.

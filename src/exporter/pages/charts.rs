@@ -1,7 +1,8 @@
 //! Plots as inline SVG: axes, units, a title and a description for those who do not see them. Nothing here knows what is
 //! plotted.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeZone, Utc};
+use chrono_tz::Tz;
 use maud::{Markup, html};
 
 use super::words::{count, duration, seconds, size};
@@ -34,6 +35,8 @@ pub(super) struct Plot {
     pub from: DateTime<Utc>,
     /// Horizontal range.
     pub to: DateTime<Utc>,
+    /// Whose wall clock the horizontal axis shows.
+    pub zone: Tz,
     /// Vertical range is 0 to this.
     pub max: f64,
     /// What the vertical axis measures.
@@ -108,7 +111,7 @@ impl Plot {
                 line class=(if value == 0.0 { "axis" } else { "grid" }) x1=(LEFT) x2=(WIDTH - RIGHT) y1=(one(y)) y2=(one(y)) {}
                 text x=(LEFT - 6.0) y=(one(y + 3.5)) text-anchor="end" { (label(value, self.unit)) }
             }
-            @for (time, text) in time_ticks(self.from, self.to) {
+            @for (time, text) in time_ticks(self.from, self.to, self.zone) {
                 @let x = self.x(time);
                 line.axis x1=(one(x)) x2=(one(x)) y1=(HEIGHT - BOTTOM) y2=(HEIGHT - BOTTOM + 4.0) {}
                 text x=(one(x)) y=(HEIGHT - 6.0) text-anchor="middle" { (text) }
@@ -211,8 +214,8 @@ fn step(max: f64, unit: Unit) -> f64 {
     }
 }
 
-/// Marks of the horizontal axis, at round times, about six.
-fn time_ticks(from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<(DateTime<Utc>, String)> {
+/// Marks of the horizontal axis, at round times of the wall clock in `zone`, about six.
+fn time_ticks(from: DateTime<Utc>, to: DateTime<Utc>, zone: Tz) -> Vec<(DateTime<Utc>, String)> {
     const HOUR: i64 = 3600;
     const DAY: i64 = 24 * HOUR;
     const SECONDS: [i64; 19] = [
@@ -238,7 +241,8 @@ fn time_ticks(from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<(DateTime<Utc>, Str
     ];
     let span = seconds(from, to);
     let Some(period) = SECONDS.into_iter().find(|period| *period as f64 * 7.0 >= span) else {
-        return vec![(from, from.format("%Y-%m-%d").to_string()), (to, to.format("%Y-%m-%d").to_string())];
+        let day = |time: DateTime<Utc>| (time, time.with_timezone(&zone).format("%Y-%m-%d").to_string());
+        return vec![day(from), day(to)];
     };
     let form = match period {
         ..60 => "%H:%M:%S",
@@ -246,14 +250,20 @@ fn time_ticks(from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<(DateTime<Utc>, Str
         HOUR..DAY => "%m-%d %H:%M",
         _ => "%m-%d",
     };
-    let mut at = (from.timestamp().div_euclid(period) + 1) * period;
+    // Seconds of the wall clock, as if it were never put forward or back.
+    let on_wall = from.with_timezone(&zone).naive_local().and_utc().timestamp();
+    let end = to.with_timezone(&zone).naive_local();
+    let mut at = (on_wall.div_euclid(period) + 1) * period;
     let mut ticks = Vec::new();
-    while let Some(time) = DateTime::from_timestamp(at, 0).filter(|time| *time < to) {
+    while let Some(wall) = DateTime::from_timestamp(at, 0).filter(|wall| wall.naive_utc() < end) {
+        at += period;
+        // A time that the clock skips has no mark.
+        let Some(time) = zone.from_local_datetime(&wall.naive_utc()).earliest() else { continue };
+        let time = time.with_timezone(&Utc);
         // A name at the very edge would be cut off.
         if to - time > (to - from) / 30 && time - from > (to - from) / 30 {
-            ticks.push((time, time.format(form).to_string()));
+            ticks.push((time, wall.format(form).to_string()));
         }
-        at += period;
     }
     if (HOUR..DAY).contains(&period) && ticks.len() > 5 { ticks.into_iter().step_by(2).collect() } else { ticks }
 }
@@ -268,8 +278,17 @@ mod tests {
     fn axes_have_round_marks() {
         let top = |max: f64, unit, limit| {
             let now = DateTime::UNIX_EPOCH;
-            let plot =
-                Plot { id: "p", title: String::new(), finding: String::new(), from: now, to: now, max, unit, limit };
+            let plot = Plot {
+                id: "p",
+                title: String::new(),
+                finding: String::new(),
+                from: now,
+                to: now,
+                zone: Tz::UTC,
+                max,
+                unit,
+                limit,
+            };
             label(plot.top(), unit)
         };
         assert_eq!(top(90_000.0, Unit::Seconds, Some(86_400.0)), "30h");
@@ -292,6 +311,7 @@ mod tests {
     #[test]
     fn days_are_marked_at_midnight() {
         let from = DateTime::from_timestamp(1_790_000_000, 0).unwrap();
+        let time_ticks = |from, to| time_ticks(from, to, Tz::UTC);
         let ticks = time_ticks(from, from + TimeDelta::days(7));
         assert_eq!(ticks.len(), 7, "{ticks:?}");
         assert!(ticks.iter().all(|(time, text)| time.timestamp() % 86_400 == 0 && text.len() == 5), "{ticks:?}");
@@ -302,5 +322,31 @@ mod tests {
         assert!(hour.len() >= 5 && hour.iter().all(|(_, text)| text.len() == 5), "{hour:?}");
         assert!(time_ticks(from, from).is_empty());
         assert_eq!(time_ticks(from, from + TimeDelta::days(10_000)).len(), 2);
+    }
+
+    #[test]
+    fn marks_are_at_round_times_of_the_configured_zone_also_where_its_clock_is_put_forward_or_back() {
+        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let marks = |from: &str, to: &str| time_ticks(at(from), at(to), Tz::Europe__Berlin);
+        for (from, to) in [
+            ("2026-03-25T11:00:00Z", "2026-04-01T11:00:00Z"),
+            ("2026-10-22T11:00:00Z", "2026-10-29T11:00:00Z"),
+            ("2026-07-01T11:00:00Z", "2026-07-08T11:00:00Z"),
+        ] {
+            let days = marks(from, to);
+            assert_eq!(days.len(), 7, "{days:?}");
+            let is_midnight =
+                |time: &DateTime<Utc>| time.with_timezone(&Tz::Europe__Berlin).time() == chrono::NaiveTime::MIN;
+            assert!(days.iter().all(|(time, _)| is_midnight(time)), "{days:?}");
+        }
+        let night = marks("2026-03-29T00:10:00Z", "2026-03-29T04:00:00Z");
+        let on_wall = |time: &DateTime<Utc>| time.with_timezone(&Tz::Europe__Berlin).format("%m-%d %H:%M").to_string();
+        assert!(night.iter().all(|(time, text)| on_wall(time) == *text), "{night:?}");
+        assert!(night.len() >= 3 && !night.iter().any(|(_, text)| text.ends_with("02:00")), "{night:?}");
+        let autumn = marks("2026-10-24T22:10:00Z", "2026-10-25T04:00:00Z");
+        assert!(autumn.windows(2).all(|pair| pair[0].0 < pair[1].0), "{autumn:?}");
+        assert!(
+            autumn.iter().all(|(time, _)| *time > at("2026-10-24T22:10:00Z") && *time < at("2026-10-25T04:00:00Z"))
+        );
     }
 }

@@ -75,7 +75,7 @@ pub(super) fn page(view: &View, frame: &Frame<'_>, main: &Markup) -> Markup {
                 p #news role="status" hidden {}
                 main #main tabindex="-1" { (main) }
                 footer { p { "backup-sla " (view.service.version) ". Times are UTC"
-                    @if view.config.timezone != chrono_tz::Tz::UTC { ", beside them those of " (view.config.timezone.name()) }
+                    @if view.config.timezone != chrono_tz::Tz::UTC { ", beside them and in plots those of " (view.config.timezone.name()) }
                     "." } }
                 script { (PreEscaped(SCRIPT)) }
             }

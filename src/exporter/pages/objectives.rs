@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
-use super::words::{beside, duration, judged, pending, percent, rfc3339, state, unsure};
-use crate::domain::history::{JUDGED_FROM_DAYS, MetRatios, Verdict};
+use super::words::{beside, duration, judged, judged_later, pending, percent, rfc3339, state, unsure};
+use crate::domain::history::{MetRatios, Verdict};
 use crate::domain::sla::{Judgement, Objective};
 use crate::status::{Kept, SourceStatus, kept};
 
@@ -22,6 +22,8 @@ pub(super) struct Fact {
     pub judged: Judgement,
     /// What it rests on: a time.
     pub at: Option<DateTime<Utc>>,
+    /// What "met" does not say.
+    pub note: Option<&'static str>,
 }
 
 /// The promise `objective` of a source.
@@ -66,7 +68,7 @@ pub(super) fn fact(status: &SourceStatus, objective: Objective, now: DateTime<Ut
         ),
         Objective::Retention => (
             "Retention",
-            "How far back recovery points reach; older ones are not removed yet",
+            "How far back recovery points reach",
             duration(promised.retention_seconds),
             old(since(measured.oldest_recovery_point_time), promised.retention_seconds),
             measured.oldest_recovery_point_time,
@@ -79,7 +81,9 @@ pub(super) fn fact(status: &SourceStatus, objective: Objective, now: DateTime<Ut
             None,
         ),
     };
-    Fact { name, meaning, promised, measured, judged, at }
+    // A promise to keep things is half of a retention: the other half, to remove them, is not built.
+    let note = (objective == Objective::Retention).then_some("older ones are not removed yet");
+    Fact { name, meaning, promised, measured, judged, at, note }
 }
 
 fn whole_minutes(seconds: f64) -> f64 {
@@ -92,6 +96,7 @@ pub(super) fn cell(fact: &Fact) -> Markup {
         td role="cell" data-label=(fact.name) {
             span.pair { span.figure { (fact.measured) } span.muted { " / " (fact.promised) } }
             (judged(fact.judged))
+            @if let Some(note) = fact.note { span.below { (note) } }
         }
     }
 }
@@ -113,7 +118,7 @@ pub(super) fn share(status: &SourceStatus, ratios: Option<&MetRatios>) -> Markup
 fn too_early(days: f64) -> Markup {
     html! {
         (pending("not judged yet")) " "
-        span.muted { (format!("{:.1} days of history, judged from {JUDGED_FROM_DAYS}", (days * 10.0).floor() / 10.0)) }
+        span.muted { (judged_later(days)) }
     }
 }
 
@@ -152,7 +157,9 @@ pub(super) fn table(status: &SourceStatus, ratios: Option<&MetRatios>, now: Date
                 @for objective in Objective::ALL {
                     @let fact = fact(status, objective, now);
                     tr role="row" {
-                        th scope="row" role="rowheader" { (fact.name) span.below { (fact.meaning) } }
+                        th scope="row" role="rowheader" {
+                            (fact.name) span.below { (fact.meaning) @if let Some(note) = fact.note { "; " (note) } }
+                        }
                         td role="cell" data-label="Promised" { (fact.promised) }
                         td role="cell" data-label="Measured" {
                             span.figure { (fact.measured) }

@@ -1,6 +1,7 @@
 //! The plots of one source: age of the newest recovery point, recovery time per drill, sizes, chain length, stages.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
 use maud::{Markup, html};
 
 use super::charts::{Plot, Unit, curve, one};
@@ -18,6 +19,8 @@ pub(super) struct Scene<'a> {
     pub objectives: &'a Objectives,
     pub from: DateTime<Utc>,
     pub now: DateTime<Utc>,
+    /// The configured one.
+    pub zone: Tz,
     /// As-of time of the newest point that is listed.
     pub newest: Option<DateTime<Utc>>,
 }
@@ -37,7 +40,8 @@ pub(super) fn begin(history: &SourceHistory, asked: DateTime<Utc>, now: DateTime
 impl Scene<'_> {
     fn plot(&self, id: &'static str, title: &str, unit: Unit, max: f64, limit: Option<f64>) -> Plot {
         let (from, to) = (self.from, self.now);
-        Plot { id, title: title.to_owned(), finding: String::new(), from, to, max, unit, limit }
+        let zone = self.zone;
+        Plot { id, title: title.to_owned(), finding: String::new(), from, to, zone, max, unit, limit }
     }
 }
 
@@ -57,9 +61,9 @@ pub(super) fn rpo(scene: &Scene<'_>) -> Markup {
     let table = html! {
         table aria-labelledby="rpo-title" {
             thead { tr { th scope="col" { "Day" } th.number scope="col" { "Largest age" } th.number scope="col" { "New points" } } }
-            tbody { @for day in tooth.days() {
+            tbody { @for day in tooth.days(scene.zone) {
                 tr {
-                    th scope="row" { (day.from.format("%Y-%m-%d")) }
+                    th scope="row" { (day.from.with_timezone(&scene.zone).format("%Y-%m-%d")) }
                     td.number { (duration(day.largest)) }
                     td.number { (day.published) }
                 }
@@ -220,7 +224,7 @@ fn table_of(samples: &[&BackupSample]) -> Markup {
 const BARS: usize = 12;
 
 /// Where the time of each drill went.
-pub(super) fn stages(drills: &[DrillSample]) -> Markup {
+pub(super) fn stages(drills: &[DrillSample], zone: Tz) -> Markup {
     let title = "Where the time of each drill went";
     let shown: Vec<&DrillSample> = drills.iter().filter(|drill| !drill.stages.is_empty()).take(BARS).collect();
     let total = |drill: &DrillSample| drill.stages.iter().map(|(_, seconds)| seconds).sum::<f64>();
@@ -242,7 +246,7 @@ pub(super) fn stages(drills: &[DrillSample]) -> Markup {
             svg viewBox={ "0 0 420 " (one(height)) } role="img" aria-labelledby="stages-title" aria-describedby="stages-finding" {
                 title { (title) }
                 desc { (finding) }
-                @for (at, drill) in shown.iter().enumerate() { (bar(drill, at as f64 * 17.0, longest)) }
+                @for (at, drill) in shown.iter().enumerate() { (bar(drill, at as f64 * 17.0, longest, zone)) }
             }
             ul.legend aria-hidden="true" {
                 @for stage in &entered { li { svg viewBox="0 0 10 10" { rect class=(class(stage.name())) width="10" height="10" {} } (stage) } }
@@ -259,8 +263,8 @@ pub(super) fn stages(drills: &[DrillSample]) -> Markup {
 const BAR_LEFT: f64 = 74.0;
 const BAR_WIDTH: f64 = 290.0;
 
-fn bar(drill: &DrillSample, y: f64, longest: f64) -> Markup {
-    let ended = drill.run.ended.unwrap_or(drill.run.started);
+fn bar(drill: &DrillSample, y: f64, longest: f64, zone: Tz) -> Markup {
+    let ended = drill.run.ended.unwrap_or(drill.run.started).with_timezone(&zone);
     let mut x = BAR_LEFT;
     let mut pieces = Vec::new();
     for (name, seconds) in &drill.stages {

@@ -10,6 +10,7 @@ use crate::config::{SourceConfig, SourceKind};
 use crate::exporter::refresh::View;
 use crate::ledger::PointRow;
 use crate::ledger::history::SourceHistory;
+use crate::status;
 
 /// Where the program looks for its configuration by itself.
 const USUAL_CONFIGURATION: &str = "/etc/backup-sla/config.toml";
@@ -99,12 +100,20 @@ pub(super) fn section(view: &View, config: &SourceConfig, history: &SourceHistor
                 h3 { "Other things to type" }
                 p.muted { "Test restore into a sandbox, now." }
                 (block(&program(view, &["drill", name])))
-                p.muted { "Compare what was restored, by whatever means, with what the backup promises." }
+                p.muted {
+                    "Compare what was restored, by whatever means, with what the newest recovery point promises; after a restore \
+                     with --at or --recovery-point, add the same here."
+                }
                 (block(&program(view, &[&["verify", name, "--against"], to].concat())))
                 p.muted { "Ask the repository for all recovery points." }
                 (block(&program(view, &["list", name])))
             } @else {
-                p.bad-text { "There is no recovery point: nothing can be restored." }
+                @let status = status::of(view, config);
+                @if status.awaits_backup() && !status.has_first_failed() {
+                    p.muted { "There is no recovery point yet: the first backup is still to come." }
+                } @else {
+                    p.bad-text { "There is no recovery point: nothing can be restored." }
+                }
                 p.muted { "Back up now." }
                 (block(&program(view, &["backup", name])))
             }

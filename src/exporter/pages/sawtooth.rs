@@ -1,6 +1,7 @@
 //! The age of the newest recovery point over time: it grows by a second per second and falls when a backup is published.
 
-use chrono::{DateTime, Days, Utc};
+use chrono::{DateTime, Days, TimeDelta, TimeZone, Utc};
+use chrono_tz::Tz;
 
 use super::words::seconds;
 
@@ -75,16 +76,15 @@ impl Sawtooth {
         self.corners.iter().map(|(_, age)| *age).fold(0.0, f64::max)
     }
 
-    /// Day by day, the newest first.
-    pub(super) fn days(&self) -> Vec<Day> {
+    /// Day by day as the calendar of `zone` has it, the newest first.
+    pub(super) fn days(&self, zone: Tz) -> Vec<Day> {
         let (Some((first, _)), Some((last, _))) = (self.corners.first(), self.corners.last()) else {
             return Vec::new();
         };
         let mut days = Vec::new();
         let mut from = *first;
         while from <= *last {
-            let midnight = from.date_naive().checked_add_days(Days::new(1)).and_then(|day| day.and_hms_opt(0, 0, 0));
-            let Some(end) = midnight.map(|midnight| midnight.and_utc()) else { break };
+            let Some(end) = next_midnight(from, zone) else { break };
             let inside = |time: DateTime<Utc>| from <= time && time < end;
             let corners = self.corners.iter().filter(|(time, _)| inside(*time)).map(|(_, age)| *age);
             // At midnight the curve has no corner, but is as high as it gets on many a day.
@@ -100,10 +100,16 @@ impl Sawtooth {
     }
 }
 
+/// When the next day begins; where the clock skips midnight, an hour later.
+fn next_midnight(time: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
+    let day = time.with_timezone(&zone).date_naive().checked_add_days(Days::new(1))?.and_hms_opt(0, 0, 0)?;
+    let begin = |wall| zone.from_local_datetime(&wall).earliest();
+    begin(day).or_else(|| begin(day + TimeDelta::hours(1))).map(|begin| begin.with_timezone(&Utc))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chrono::TimeDelta;
 
     fn at(hours: i64) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + TimeDelta::hours(hours)
@@ -121,11 +127,15 @@ mod tests {
         let corners = vec![(at(5), hours(1.0)), (at(30), hours(26.0)), (at(30), hours(1.0)), (at(40), hours(11.0))];
         assert_eq!(curve.corners, corners, "what is older than the newest changes nothing");
         assert_eq!((curve.falls.len(), curve.largest()), (2, hours(26.0)));
-        let days = curve.days();
+        let days = curve.days(Tz::UTC);
         assert_eq!(
             days.iter().map(|day| (day.largest / 3600.0, day.published)).collect::<Vec<_>>(),
             [(26.0, 1), (20.0, 1)]
         );
+        // In Berlin the second day begins at 23 o'clock UTC.
+        let local: Vec<_> =
+            curve.days(Tz::Europe__Berlin).iter().map(|day| (day.largest / 3600.0, day.published)).collect();
+        assert_eq!(local, [(26.0, 1), (19.0, 1)]);
         let later = Sawtooth::new(points, at(10), at(20), Some(at(4)));
         assert_eq!(later.corners, [(at(10), hours(6.0)), (at(20), hours(16.0))]);
     }
@@ -135,6 +145,14 @@ mod tests {
         let curve = Sawtooth::new(vec![published(5, 4), published(8, 7)], at(0), at(10), Some(at(4)));
         assert_eq!(curve.corners.last(), Some(&(at(10), 6.0 * 3600.0)));
         assert_eq!(Sawtooth::new(vec![], at(0), at(10), None), Sawtooth::default());
-        assert!(Sawtooth::default().days().is_empty());
+        assert!(Sawtooth::default().days(Tz::UTC).is_empty());
+    }
+
+    #[test]
+    fn a_day_without_a_midnight_begins_when_the_clock_goes_on() {
+        // Beirut puts its clock forward at midnight.
+        let time = "2026-03-28T12:00:00Z".parse().unwrap();
+        let begin: DateTime<Utc> = "2026-03-28T22:00:00Z".parse().unwrap();
+        assert_eq!(next_midnight(time, Tz::Asia__Beirut), Some(begin));
     }
 }

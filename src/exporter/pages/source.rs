@@ -1,6 +1,7 @@
 //! `/sources/NAME`: everything about one source, in the order in which it is needed at night.
 
 use chrono::TimeDelta;
+use chrono_tz::Tz;
 use maud::{Markup, html};
 
 use super::layout::{self, Frame};
@@ -153,7 +154,8 @@ fn over_time(view: &View, config: &SourceConfig, history: &SourceHistory, days: 
     let newest = view.snapshot.sources.get(&config.name).and_then(|figures| figures.points.newest);
     let asked = view.now - TimeDelta::days(days);
     let from = plots::begin(history, asked, view.now);
-    let scene = Scene { history, objectives: &config.objectives, from, now: view.now, newest };
+    let zone = view.config.timezone;
+    let scene = Scene { history, objectives: &config.objectives, from, now: view.now, zone, newest };
     let span = |n: i64| {
         html! {
             @if n == days { strong aria-current="true" { (n) " days" } } @else { a href={ "?days=" (n) "#over-time" } { (n) " days" } }
@@ -164,6 +166,7 @@ fn over_time(view: &View, config: &SourceConfig, history: &SourceHistory, days: 
             h2 id="over-time" { "Over time" }
             p {
                 "Last " (span(7)) " · " (span(30))
+                @if zone != Tz::UTC { span.muted { "; plots in " (zone.name()) } }
                 @if from > asked { span.muted { "; the data begins " (time(from, Moment::of(view))) } }
             }
             div.plots { (plots::rpo(&scene)) (plots::sizes(&scene)) }
@@ -185,8 +188,8 @@ fn of_drills(view: &View, name: &str, history: &SourceHistory) -> Markup {
             }
             @if let Some(objectives) = objectives {
                 div.plots {
-                    (plots::rto(&Scene { history, objectives, from: view.now, now: view.now, newest: None }))
-                    (plots::stages(&history.drills))
+                    (plots::rto(&Scene { history, objectives, from: view.now, now: view.now, zone: view.config.timezone, newest: None }))
+                    (plots::stages(&history.drills, view.config.timezone))
                 }
             }
             h3 { "The last drills" }

@@ -5,6 +5,7 @@ use chrono_tz::Tz;
 use maud::{Markup, html};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use crate::domain::history::JUDGED_FROM_DAYS;
 use crate::domain::sla::Judgement;
 use crate::exporter::refresh::View;
 
@@ -94,6 +95,20 @@ pub(crate) fn count(number: u64) -> String {
 pub(crate) fn counted(number: usize, noun: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
     format!("{} {noun}{ending}", count(number as u64))
+}
+
+/// When a share is judged of which `days` are known: `after 7 days, so far 11 hours`.
+pub(crate) fn judged_later(days: f64) -> String {
+    // Rounded down: 6.99 days are not 7.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // positive, and the cast saturates
+    let hours = (days * 24.0) as usize;
+    let so_far = match hours {
+        0 if days <= 0.0 => "none".to_owned(),
+        0 => "less than an hour".to_owned(),
+        1..24 => counted(hours, "hour"),
+        _ => counted(hours / 24, "day"),
+    };
+    format!("after {JUDGED_FROM_DAYS} days, so far {so_far}")
 }
 
 /// `99.2 %`, rounded down: a share that is not enough must not look as if it were.

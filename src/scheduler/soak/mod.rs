@@ -101,7 +101,7 @@ impl Soak {
         for (job, awaited) in &mut self.awaited {
             awaited.look(now, exporter.newest_point(&job.source).is_some());
         }
-        let mut touched = BTreeSet::new();
+        let (mut touched, mut put_off) = (BTreeSet::new(), BTreeSet::new());
         for step in steps {
             match step {
                 Step::Missed(missed) => {
@@ -109,13 +109,14 @@ impl Soak {
                     self.miss(missed).await;
                 }
                 Step::Start(start) => {
-                    touched.insert(start.job.source.clone());
                     self.awaited.get_mut(&start.job).unwrap().began(now);
                     if self.is_busy(&start.job, now) {
-                        // Somebody else works on it: nothing is recorded.
+                        // Somebody else works on it: nothing is recorded, it is only tried again later.
                         self.plan.ended(&start.job, Ended::Busy, now);
                         self.awaited.get_mut(&start.job).unwrap().ended(Ended::Busy, now);
+                        put_off.insert(start.job.source);
                     } else {
+                        touched.insert(start.job.source.clone());
                         self.begun.push((start.job.clone(), start.scheduled, now));
                         self.begin(start.job).await;
                     }
@@ -123,8 +124,11 @@ impl Soak {
             }
         }
         // What began and found somebody else at work made the others wait until the next look.
-        if !touched.contains(CHAINED) {
+        if !touched.contains(CHAINED) && !put_off.contains(CHAINED) {
             self.check_urgency(now);
+        }
+        for source in put_off.difference(&touched) {
+            self.compare_next_runs(source, now);
         }
         for source in touched {
             self.compare(Some(&source)).await;
@@ -215,6 +219,17 @@ impl Soak {
             over: false,
         });
         self.under_way.push(Under { job, at: of_source.len() - 1, run, ends });
+    }
+
+    /// When everything of `source` begins next, where nothing else can have changed.
+    fn compare_next_runs(&mut self, source: &str, now: DateTime<Utc>) {
+        let planned = self.plan.next_runs();
+        for work in Work::ALL {
+            let expected = self.awaited.get(&Job::new(source, work)).and_then(Awaited::next);
+            let found = planned.get(&(source.to_owned(), work)).copied();
+            assert_eq!(found, expected, "{now}: next {work} of {source}");
+            self.compared += 1;
+        }
     }
 
     /// What is exported of `source`, to which something has happened, or of all, against what should be.

@@ -163,17 +163,24 @@ impl Model {
         let drills = self.ended(source, false);
         let passed = drills.iter().rev().find(|(_, _, end)| *end == End::Good);
         let passed = passed.map(|(run, at, _)| (run.seconds, *at));
+        let is_drilled = drills.iter().any(|(_, _, end)| matches!(end, End::Good | End::Failed));
         let met = self.met_by(source, self.listed(source).iter(), passed, now);
-        self.or_pending(source, met, (self.had_point.contains(source), passed.is_some()), now)
+        self.or_pending(source, met, (self.had_point.contains(source), is_drilled), now)
     }
 
     /// What is not met may not be due yet: of a source of which the ledger has known everything.
-    fn or_pending(&self, source: &str, met: [bool; 5], (had_point, passed): (bool, bool), now: DateTime<Utc>) -> Said {
+    fn or_pending(
+        &self,
+        source: &str,
+        met: [bool; 5],
+        (had_point, is_drilled): (bool, bool),
+        now: DateTime<Utc>,
+    ) -> Said {
         let (created, promised) = (self.created[source], self.promised[source]);
         let age = (now - created).as_seconds_f64();
         let is_new = age >= -AHEAD && created >= self.ledger_created;
         let awaits_point = is_new && !had_point && age <= promised.rpo;
-        let awaits_drill = is_new && !passed && age <= promised.drill_interval;
+        let awaits_drill = is_new && !is_drilled && age <= promised.drill_interval;
         let awaits = [awaits_point, awaits_drill, awaits_point, awaits_drill, awaits_point];
         std::array::from_fn(|at| (met[at] || !awaits[at]).then_some(met[at]))
     }

@@ -339,12 +339,18 @@ async fn a_new_source_is_grey_and_says_what_it_waits_for() {
         "<h1>The one source is new and pending.</h1>",
         "pending: first backup due now",
         "not judged yet",
-        "0.4 days of history, judged from 7",
+        "after 7 days, so far 11 hours",
+        "older ones are not removed yet",
     ];
     assert_says(&text, &all);
     assert!(!text.contains("state bad") && !text.contains("Wrong now"), "{text}");
     place.view.service.scheduler = Some(due(now + TimeDelta::hours(2)));
-    assert_says(&place.text("/sources/fresh").await, &["pending: first backup due 16:13 UTC"]);
+    let page = place.text("/sources/fresh").await;
+    assert_says(
+        &page,
+        &["pending: first backup due 16:13 UTC", "There is no recovery point yet: the first backup is still to come."],
+    );
+    assert!(!page.contains("class=\"bad-text\""), "{page}");
     let json = &place.json("/api/v1/status").await["sources"][0];
     assert_eq!((&json["met"]["rpo"], &json["kept_30d"]["rpo"]), (&serde_json::Value::Null, &serde_json::Value::Null));
     assert_eq!(json["pending"]["drill_interval"], "2026-09-22T14:13:20Z", "{json:#}");
