@@ -23,7 +23,7 @@ fn read_everything(root: &Path) -> Result<Vec<Vec<u8>>> {
     Ok(out)
 }
 
-fn files_below(directory: &Path) -> Vec<PathBuf> {
+pub fn files_below(directory: &Path) -> Vec<PathBuf> {
     let mut out = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
