@@ -126,6 +126,10 @@ pub trait Repository: Send + Sync {
     fn identity(&self) -> Result<Option<String>> {
         Ok(None)
     }
+    /// What is not there whole, found without reading what is stored; cheap enough to be asked every few minutes. Optional.
+    fn incomplete(&self) -> Result<Option<Error>> {
+        Ok(None)
+    }
     /// The same repository with nothing remembered: what it says was read from the place. None where nothing is
     /// remembered anyway. Optional.
     fn afresh(&self) -> Option<Arc<dyn Repository>> {

@@ -57,6 +57,7 @@ mod stock_servers;
 mod support;
 mod systemd;
 mod test_page;
+mod trusting;
 mod umask;
 mod uncarried;
 mod unready;

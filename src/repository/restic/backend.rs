@@ -56,9 +56,8 @@ impl LocalBackend {
             }
             Ok(())
         };
-        remove().map_err(|error| {
-            io_failure(format!("remove stale files in {}", self.root.join(STAGING).display()), error)
-        })
+        remove()
+            .map_err(|error| io_failure(format!("remove stale files in {}", self.root.join(STAGING).display()), error))
     }
 
     /// Prove that files can be created here.

@@ -2,13 +2,14 @@
 //! says: whoever can write to the directory chooses both, without any password. So limits come before the work, and what
 //! is over one is refused by name. The limits are far above what restic, rustic and we write.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use rustic_core::repofile::MasterKey;
+use rustic_core::repofile::{IndexFile, MasterKey};
 use rustic_core::{BytesList, FileType, Id, ReadBackend, RusticResult, WriteBackend};
 use serde::Deserialize;
 
@@ -55,7 +56,9 @@ pub struct Manifest(pub Vec<u8>);
 impl io::Write for Manifest {
     fn write(&mut self, part: &[u8]) -> io::Result<usize> {
         if (self.0.len() + part.len()) as u64 > MOST_MANIFEST {
-            return Err(io::Error::other(over(format!("cannot read manifest: it has more than {MOST_MANIFEST} bytes"))));
+            return Err(io::Error::other(over(format!(
+                "cannot read manifest: it has more than {MOST_MANIFEST} bytes"
+            ))));
         }
         self.0.extend_from_slice(part);
         Ok(part.len())
@@ -100,9 +103,12 @@ impl Asked {
 enum Limit {
     /// Key files that a password is tried on; what they asked for so far.
     Keys(AtomicU64),
-    /// Files that are unpacked with the master key.
-    Unpacking(Seal),
+    /// Files that are unpacked with the master key; where wanted, the packs that the index files among them promise.
+    Unpacking(Seal, Option<Mutex<PackLengths>>),
 }
+
+/// Length of each pack.
+pub type PackLengths = BTreeMap<Id, u32>;
 
 /// A backend whose files ask for no more than is allowed.
 #[derive(Debug)]
@@ -119,18 +125,38 @@ impl Bounded {
 
     /// To read what the master key opens.
     pub fn unpacking(inner: Arc<dyn WriteBackend>, key: &MasterKey) -> Result<Arc<Self>> {
-        Ok(Arc::new(Self { inner, limit: Limit::Unpacking(Seal::new(key, false)?) }))
+        Ok(Arc::new(Self { inner, limit: Limit::Unpacking(Seal::new(key, false)?, None) }))
+    }
+
+    /// The same, and remember which packs the index files promise: [`Self::promised_packs`].
+    pub fn indexing(inner: Arc<dyn WriteBackend>, key: &MasterKey) -> Result<Arc<Self>> {
+        Ok(Arc::new(Self { inner, limit: Limit::Unpacking(Seal::new(key, false)?, Some(Mutex::default())) }))
+    }
+
+    /// The packs that the index files promise that were read through this.
+    pub fn promised_packs(&self) -> PackLengths {
+        match &self.limit {
+            Limit::Unpacking(_, Some(packs)) => {
+                std::mem::take(&mut *packs.lock().unwrap_or_else(PoisonError::into_inner))
+            }
+            Limit::Unpacking(_, None) | Limit::Keys(_) => PackLengths::new(),
+        }
     }
 
     fn check(&self, kind: FileType, id: &Id, content: &[u8]) -> Result<()> {
         match &self.limit {
             Limit::Keys(spent) if kind == FileType::Key => self.check_key(id, content, spent),
-            Limit::Unpacking(seal) if matches!(kind, FileType::Index | FileType::Snapshot | FileType::Config) => {
+            Limit::Unpacking(seal, packs)
+                if matches!(kind, FileType::Index | FileType::Snapshot | FileType::Config) =>
+            {
                 // What does not decrypt is told by the one who wants to read it.
-                match seal.decrypt(content) {
-                    Some(plain) => check_unpacked(&plain).map_err(|why| over(format!("{}: {why}", named(kind, id)))),
-                    None => Ok(()),
+                let Some(plain) = seal.decrypt(content) else { return Ok(()) };
+                check_unpacked(&plain).map_err(|why| over(format!("{}: {why}", named(kind, id))))?;
+                if let Some(packs) = packs.as_ref().filter(|_| kind == FileType::Index) {
+                    let promised = lengths(&plain);
+                    packs.lock().unwrap_or_else(PoisonError::into_inner).extend(promised);
                 }
+                Ok(())
             }
             _ => Ok(()),
         }
@@ -149,6 +175,17 @@ impl Bounded {
 
 fn named(kind: FileType, id: &Id) -> String {
     format!("cannot use file {} in {}", id.to_hex().as_str(), kind.dirname())
+}
+
+/// The packs that an index file promises. One that is no index is told by the one who wants to read it.
+fn lengths(plain: &[u8]) -> Vec<(Id, u32)> {
+    let index = match plain.split_first() {
+        Some((2, packed)) => zstd::Decoder::new(packed)
+            .ok()
+            .and_then(|reader| serde_json::from_reader::<_, IndexFile>(io::BufReader::new(reader)).ok()),
+        _ => serde_json::from_slice::<IndexFile>(plain).ok(),
+    };
+    index.into_iter().flat_map(|index| index.packs).map(|pack| (*pack.id, pack.pack_size())).collect()
 }
 
 /// Errors: what is packed in there is larger than allowed.
@@ -172,7 +209,11 @@ impl ReadBackend for Bounded {
     fn list_with_size(&self, kind: FileType) -> RusticResult<Vec<(Id, u32)>> {
         let list = self.inner.list_with_size(kind)?;
         if kind == FileType::Key && list.len() > MOST_KEYS {
-            let what = format!("cannot use the {} key files of {}: at most {MOST_KEYS} are tried", list.len(), self.location());
+            let what = format!(
+                "cannot use the {} key files of {}: at most {MOST_KEYS} are tried",
+                list.len(),
+                self.location()
+            );
             return Err(passed_on(over(what)));
         }
         Ok(list)

@@ -211,11 +211,7 @@ impl Directory {
 
     /// The same without waiting: whether it was locked.
     pub fn try_lock(&self, shared: bool) -> io::Result<bool> {
-        let how = if shared {
-            FlockOperation::NonBlockingLockShared
-        } else {
-            FlockOperation::NonBlockingLockExclusive
-        };
+        let how = if shared { FlockOperation::NonBlockingLockShared } else { FlockOperation::NonBlockingLockExclusive };
         match flock(&self.handle, how) {
             Ok(()) => Ok(true),
             Err(Errno::WOULDBLOCK) => Ok(false),

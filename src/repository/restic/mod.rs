@@ -123,6 +123,10 @@ impl Repository for ResticRepository {
         self.session.identity().map(Some)
     }
 
+    fn incomplete(&self) -> Result<Option<Error>> {
+        self.session.lost_packs()
+    }
+
     fn afresh(&self) -> Option<Arc<dyn Repository>> {
         Some(Arc::new(Self {
             files: self.files.clone(),

@@ -11,10 +11,10 @@ use rustic_core::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-use super::bounds::Bounded;
-use super::failure::OrRefused;
+use super::bounds::{Bounded, PackLengths};
+use super::failure::{DAMAGE_HINT, OrRefused};
 use super::secret::Secret;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Side};
 
 /// An opened repository with its whole index in memory.
 pub type Indexed = Repository<IndexedFullStatus>;
@@ -33,7 +33,15 @@ struct State {
     proof: Option<Proof>,
     /// Of the repository that was opened, as its config has it.
     identity: Option<String>,
-    index: Option<(BTreeSet<(Id, u32)>, Arc<Indexed>)>,
+    index: Option<Index>,
+}
+
+/// What the index files said when they were read.
+#[derive(Clone)]
+struct Index {
+    files: BTreeSet<(Id, u32)>,
+    handle: Arc<Indexed>,
+    packs: Arc<PackLengths>,
 }
 
 /// The passwords that were tried, and the key files and the config they were tried on. As long as none of them changes, a
@@ -150,27 +158,60 @@ impl Session {
     /// The key of a repository that was just created with this session's password.
     pub fn adopt(&self, created: &Repository<OpenStatus>, made_with: [u8; 32]) {
         let proof = self.proof(made_with).ok();
-        *self.state() =
-            State { key: Some(created.key()), proof, identity: Some(identity_of(created)), index: None };
+        *self.state() = State { key: Some(created.key()), proof, identity: Some(identity_of(created)), index: None };
     }
 
     /// The repository with an index that knows everything on the disk now. Whenever index files came or went since the
     /// last call, it is read again from the disk.
     pub fn indexed(&self) -> Result<Arc<Indexed>> {
+        self.index().map(|index| index.handle)
+    }
+
+    /// What of the packs that the index promises is not there, or not as long as it should be. It costs one look at each.
+    pub fn lost_packs(&self) -> Result<Option<Error>> {
+        // Somebody's `prune` takes packs away after it wrote an index without them.
+        for _ in 0..3 {
+            let index = self.index()?;
+            let found: PackLengths =
+                self.backend.list_with_size(FileType::Pack).or_refused(self.what())?.into_iter().collect();
+            let lost: Vec<(&Id, &u32)> =
+                index.packs.iter().filter(|(id, length)| found.get(*id) != Some(*length)).collect();
+            let Some((first, length)) = lost.first() else { return Ok(None) };
+            if self.index()?.files == index.files {
+                let is = found.get(*first).map_or("missing".to_owned(), |found| format!("{found} bytes long"));
+                return Ok(Some(
+                    Error::failed(format!(
+                        "cannot read repository {} whole: {} of {} packs are missing or of another length, one is {}, which \
+                         is {is} and should have {length} bytes",
+                        self.location(),
+                        lost.len(),
+                        index.packs.len(),
+                        first.to_hex().as_str()
+                    ))
+                    .hint(DAMAGE_HINT)
+                    .on(Side::Repository),
+                ));
+            }
+        }
+        Ok(None)
+    }
+
+    fn index(&self) -> Result<Index> {
         let mut state = self.state();
         let key = self.key(&mut state)?;
-        let now: BTreeSet<(Id, u32)> = self.backend.list_with_size(FileType::Index).or_refused(self.what())?.into_iter().collect();
-        if let Some((known, handle)) = &state.index
-            && *known == now
-        {
-            return Ok(handle.clone());
+        let now: BTreeSet<(Id, u32)> =
+            self.backend.list_with_size(FileType::Index).or_refused(self.what())?.into_iter().collect();
+        if let Some(known) = state.index.as_ref().filter(|known| known.files == now) {
+            return Ok(known.clone());
         }
         // The old one goes first: two of them need not be in memory together.
         state.index = None;
-        let handle = self.handle(self.backend.clone(), &Credentials::Masterkey(key)).map_err(Refusal::into_error)?;
-        let handle = Arc::new(handle.to_indexed().or_refused(format!("read index of repository {}", self.location()))?);
-        state.index = Some((now, handle.clone()));
-        Ok(handle)
+        let bounded = Bounded::indexing(self.backend.clone(), &key)?;
+        let handle = self.open_bounded(bounded.clone(), &Credentials::Masterkey(key)).map_err(Refusal::into_error)?;
+        let handle = handle.to_indexed().or_refused(format!("read index of repository {}", self.location()))?;
+        let index = Index { files: now, handle: Arc::new(handle), packs: Arc::new(bounded.promised_packs()) };
+        state.index = Some(index.clone());
+        Ok(index)
     }
 
     fn key(&self, state: &mut State) -> Result<MasterKey> {
@@ -190,13 +231,21 @@ impl Session {
         backend: Arc<dyn WriteBackend>,
         credentials: &Credentials,
     ) -> Result<Repository<OpenStatus>, Refusal> {
-        // Its cache in the home directory is for slow remote places, and would hide damage from us.
-        let mut options = RepositoryOptions::default();
-        options.no_cache = true;
-        let backend: Arc<dyn WriteBackend> = match credentials {
+        let backend = match credentials {
             Credentials::Password(_) => Bounded::keys(backend),
             Credentials::Masterkey(key) => Bounded::unpacking(backend, key).map_err(Refusal::Other)?,
         };
+        self.open_bounded(backend, credentials)
+    }
+
+    fn open_bounded(
+        &self,
+        backend: Arc<Bounded>,
+        credentials: &Credentials,
+    ) -> Result<Repository<OpenStatus>, Refusal> {
+        // Its cache in the home directory is for slow remote places, and would hide damage from us.
+        let mut options = RepositoryOptions::default();
+        options.no_cache = true;
         let opened = Repository::new(&options, &RepositoryBackends::new(backend, None))
             .and_then(|repository| repository.open(credentials));
         match opened {

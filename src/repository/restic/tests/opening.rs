@@ -103,7 +103,11 @@ fn the_secret_as_it_is_now_is_tried_and_not_what_was_opened_before() {
 }
 
 /// How often a password was tried: each try reads the config once more than a look that tries none.
-fn config_reads(look: impl Fn(&ResticRepository) -> Result<(), Error>, repository: &ResticRepository, log: &Reads) -> usize {
+fn config_reads(
+    look: impl Fn(&ResticRepository) -> Result<(), Error>,
+    repository: &ResticRepository,
+    log: &Reads,
+) -> usize {
     let before = log.configs.load(Ordering::SeqCst);
     look(repository).unwrap();
     log.configs.load(Ordering::SeqCst) - before
