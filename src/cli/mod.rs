@@ -80,7 +80,7 @@ enum Command {
     Metrics,
     /// Raise an alert for a test, and say that its page arrived
     TestPage(test_page::Arguments),
-    /// Take the repository that is there now for the one of the configuration, after it was replaced
+    /// Accept a repository in the place of another
     AcceptRepository(accept_repository::Arguments),
     /// Validate the configuration
     CheckConfig(check_config::Arguments),

@@ -7,6 +7,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 /// How far two right clocks may be apart.
+#[allow(clippy::cast_possible_truncation)] // it is a whole number
 const SKEW: TimeDelta = TimeDelta::seconds(super::sla::CLOCK_SKEW as i64);
 
 /// Whether something of `time` cannot be, because it is still to come.

@@ -9,7 +9,6 @@ use super::open::ledger_error;
 use super::stored::{self, column};
 use crate::domain::drill::Stage;
 use crate::domain::forecast::{HISTORY, PassedDrill, Size};
-use crate::domain::order::latest;
 use crate::error::Result;
 
 /// What is known of a source for a forecast.
@@ -38,14 +37,13 @@ const DRILLS: &str = "SELECT d.ended_at AS ended_at, d.rto_seconds AS rto_second
      LEFT JOIN run_stages s ON s.run_id = d.id \
      GROUP BY d.begun_revision, d.ended_at, d.rto_seconds, d.logical_bytes, d.chain_length ORDER BY d.begun_revision";
 const NEWEST: &str = "SELECT logical_bytes, chain_length FROM points WHERE source = ? \
-     AND as_of <= ? AND suspect = 0 ORDER BY as_of DESC, chain_length DESC, logical_bytes DESC LIMIT 1";
+     AND suspect = 0 ORDER BY as_of DESC, chain_length DESC, logical_bytes DESC LIMIT 1";
 
 impl Ledger {
     /// What a forecast of the recovery time of `source` is made from.
     pub async fn forecast_basis(&self, source: &str) -> Result<ForecastBasis> {
         let mut tx = self.read().await?;
-        let newest = sqlx::query(NEWEST).bind(source).bind(stored::micros(latest(self.clock.wall())));
-        let newest = newest.fetch_optional(&mut *tx).await.map_err(failed)?;
+        let newest = sqlx::query(NEWEST).bind(source).fetch_optional(&mut *tx).await.map_err(failed)?;
         let drills = sqlx::query(DRILLS)
             .bind(source)
             .bind(i64::try_from(HISTORY).unwrap_or(i64::MAX))
@@ -96,7 +94,7 @@ mod tests {
         let ledger = Ledger::open(dir.path(), SystemClock::shared()).await.unwrap();
         // What is sorted after that are the drills that were found, and points of one time.
         for (statement, index) in
-            [(DRILLS, "runs_by_begin (source=? AND operation=?)"), (NEWEST, "points_as_of (source=? AND as_of<?)")]
+            [(DRILLS, "runs_by_begin (source=? AND operation=?)"), (NEWEST, "points_as_of (source=?)")]
         {
             let explained = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
             let plan = sqlx::query(explained).fetch_all(&ledger.pool).await.unwrap();

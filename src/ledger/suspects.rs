@@ -56,7 +56,10 @@ impl Ledger {
                 .await
                 .map_err(failed)?;
         }
-        next_revision(&mut tx).await?;
+        // What was promised is judged without them, in the past too.
+        let revision = next_revision(&mut tx).await?;
+        let note = sqlx::query("UPDATE sources SET facts_revision = ? WHERE name = ?").bind(revision).bind(source);
+        note.execute(&mut *tx).await.map_err(failed)?;
         tx.commit().await.map_err(failed)
     }
 }

@@ -98,7 +98,7 @@ fn recovery_points_that_somebody_deletes_have_vanished_until_they_are_back() {
     let status = world.run(&["status"]);
     assert_eq!(status.status, 1, "{status:?}");
     assert!(status.stdout.contains("1 recovery point is gone from the repository before"), "{status:?}");
-    assert!(service.get("/source/tree").contains("1 recovery point is gone"), "{}", service.get("/source/tree"));
+    assert!(service.get("/").contains("1 recovery point is gone"), "{}", service.get("/"));
     for (path, content) in taken {
         fs::write(path, content).unwrap();
     }

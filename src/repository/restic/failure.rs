@@ -72,7 +72,7 @@ pub fn passed_on(error: Error) -> Box<RusticError> {
 
 /// A failed system call on the repository, with what the person on call can do about it.
 pub fn io_failure(what: impl Display, error: io::Error) -> Error {
-    let is_unexpected = error.get_ref().is_some_and(|inner| inner.is::<Unexpected>());
+    let is_unexpected = error.get_ref().is_some_and(<dyn StdError + Send + Sync>::is::<Unexpected>);
     let hint = match error.kind() {
         _ if is_unexpected => {
             "nothing in a repository's directory may be a link, a pipe or a device: see who put it there and who can write to \

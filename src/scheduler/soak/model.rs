@@ -333,6 +333,13 @@ impl Model {
             passed.map(|(run, at, _)| Drill { ended: *at, bytes: run.bytes as f64, seconds: run.seconds }).collect();
         // The naive forecast knows no increments.
         if source != CHAINED {
+            // It is made when facts change, and not as time passes.
+            let suspect = self.suspect.get(source);
+            let newest = self
+                .listed(source)
+                .iter()
+                .filter(|point| !suspect.is_some_and(|ids| ids.contains(&point.id.0)))
+                .max_by_key(|point| by_time(point));
             for (name, value) in forecast::figures(&passed, newest.map(|newest| newest.logical_bytes as f64), now) {
                 put(name, "", value);
             }
