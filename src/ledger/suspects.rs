@@ -37,6 +37,17 @@ impl Ledger {
         Ok(ids.into_iter().collect())
     }
 
+    /// Those of them that are marked, whatever the time is.
+    #[cfg(test)]
+    pub(crate) async fn marked_points(&self, source: &str) -> Result<BTreeSet<String>> {
+        let ids: Vec<String> = sqlx::query_scalar("SELECT id FROM points WHERE source = ? AND suspect = 1")
+            .bind(source)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed)?;
+        Ok(ids.into_iter().collect())
+    }
+
     /// Bring the marks of a source up to date. Nothing is written where they are.
     pub(super) async fn mark_suspects(&self, source: &str) -> Result<()> {
         let mut tx = self.read().await?;

@@ -220,7 +220,7 @@ impl Soak {
     /// What is exported of `source`, to which something has happened, or of all, against what should be.
     async fn compare(&mut self, source: Option<&str>) {
         for source in self.model.created.keys() {
-            let suspect = self.ledger.suspect_points(source).await.unwrap();
+            let suspect = self.ledger.marked_points(source).await.unwrap();
             self.model.suspect.insert(source.clone(), suspect);
         }
         self.exporter.refresh(&self.ledger).await.unwrap();

@@ -76,7 +76,7 @@ pub(super) struct Model {
     pub repository: BTreeMap<String, Vec<PointRow>>,
     /// By source, work and first occurrence: how many, and the last one.
     pub missed: BTreeMap<Occurrence, (u32, DateTime<Utc>)>,
-    /// Points whose date cannot be right, by source: what the ledger says (its own tests hold it against the truth).
+    /// Points that are dated against their order, by source: what the ledger says (its own tests hold it against the truth).
     pub suspect: BTreeMap<String, BTreeSet<String>>,
     /// Sources that had a recovery point, as far as the ledger knows.
     had_point: BTreeSet<String>,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use proptest::prelude::*;
+use rustic_core::Id;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -170,7 +171,7 @@ fn directories_and_files_are_for_their_owner_alone() {
 
 /// Add a key file; its name is the hash of its content, as it has to be.
 fn add_key(root: &Path, content: &[u8]) -> String {
-    let name: String = Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
+    let name = Id::new(Sha256::digest(content).into()).to_hex().as_str().to_owned();
     fs::write(root.join("keys").join(&name), content).unwrap();
     name
 }

@@ -201,7 +201,9 @@ fn what_is_opened_afresh_is_read_from_the_place_whatever_was_read_before() {
     }
     read(&repository).unwrap();
     let packs = files_below(&root.join("data"));
-    packs.iter().for_each(|pack| fs::remove_file(pack).unwrap());
+    for pack in &packs {
+        fs::remove_file(pack).unwrap();
+    }
     read(&*repository.afresh().unwrap()).unwrap_err();
 }
 
