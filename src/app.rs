@@ -46,23 +46,33 @@ pub struct App {
 }
 
 /// One thing protected under one SLA, ready to be worked on.
+#[derive(Clone)]
 pub struct Source {
     /// Name in the configuration.
     pub name: String,
     /// Kind in the configuration.
     pub engine_name: &'static str,
     /// Knows the kind.
-    pub engine: Box<dyn Engine>,
+    pub engine: Arc<dyn Engine>,
     /// Name of the repository in the configuration.
     pub repository_name: String,
     /// Where its backups are.
     pub repository: Arc<dyn Repository>,
     /// Where its drills run.
-    pub sandbox: Box<dyn Sandbox>,
+    pub sandbox: Arc<dyn Sandbox>,
     /// What was promised.
     pub objectives: Objectives,
     /// The operator's own questions.
     pub assertions: Vec<Assertion>,
+}
+
+impl Source {
+    /// The same with a repository of which nothing is remembered: what is proved with it was read from the place.
+    #[must_use]
+    pub fn afresh(&self) -> Self {
+        let repository = self.repository.afresh().unwrap_or_else(|| self.repository.clone());
+        Self { repository, ..self.clone() }
+    }
 }
 
 /// Held while an operation works on a source; released when dropped or when the process dies.
@@ -149,7 +159,7 @@ impl App {
             engine: self.engine(config),
             repository_name: config.repository.clone(),
             repository,
-            sandbox: Box::new(LocalSandbox::new(&self.config.state_dir, self.clock.clone())),
+            sandbox: Arc::new(LocalSandbox::new(&self.config.state_dir, self.clock.clone())),
             objectives: config.objectives.clone(),
             assertions: config.assertions.clone(),
         })
@@ -165,10 +175,10 @@ impl App {
         self.config.sources.keys().filter_map(|name| self.source(name).ok())
     }
 
-    fn engine(&self, config: &SourceConfig) -> Box<dyn Engine> {
+    fn engine(&self, config: &SourceConfig) -> Arc<dyn Engine> {
         match &config.kind {
             SourceKind::Mysql(mysql) => {
-                Box::new(MysqlEngine::new(mysql.clone(), config.sandbox.clone(), self.clock.clone()))
+                Arc::new(MysqlEngine::new(mysql.clone(), config.sandbox.clone(), self.clock.clone()))
             }
             SourceKind::Influxdb(influxdb) => {
                 let memory = LedgerMemory {
@@ -178,10 +188,10 @@ impl App {
                 };
                 let (sandbox, clock) = (config.sandbox.clone(), self.clock.clone());
                 let staging = self.config.state_dir.join("staging").join(&config.name);
-                Box::new(InfluxdbEngine::new(influxdb.clone(), sandbox, clock, Arc::new(memory), staging))
+                Arc::new(InfluxdbEngine::new(influxdb.clone(), sandbox, clock, Arc::new(memory), staging))
             }
             SourceKind::Files(files) => {
-                Box::new(FilesEngine::new(files.clone(), self.clock.clone(), self.own_places()))
+                Arc::new(FilesEngine::new(files.clone(), self.clock.clone(), self.own_places()))
             }
         }
     }

@@ -6,6 +6,7 @@
 mod kept;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -44,6 +45,9 @@ pub struct SourceStatus {
     /// What the source had and its newest recovery point has not, one sentence each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
+    /// Recovery points whose date cannot be right, one sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub suspicions: Vec<String>,
     /// What was promised.
     pub objectives: Promised,
     /// What is.
@@ -108,6 +112,10 @@ pub struct Measured {
     pub last_passed_drill_time: Option<DateTime<Utc>>,
     /// Increments that a restore of the newest point replays.
     pub chain_length: u32,
+    /// Points that are gone from the repository although the promised retention still asks for them.
+    pub vanished: u64,
+    /// Points whose date cannot be right: they are listed and count for nothing else.
+    pub suspect: u64,
     /// How many things the source had and the newest point has not.
     pub left_out: LeftOutCounts,
 }
@@ -152,6 +160,23 @@ impl SourceStatus {
         self
     }
 
+    /// The same, with what is said of points whose date cannot be right.
+    #[must_use]
+    pub fn with_suspicions(mut self, suspicions: Vec<String>) -> Self {
+        self.suspicions = suspicions;
+        self
+    }
+
+    /// What is to be known of recovery points that are gone before their time; none where none is.
+    pub fn vanished_in_words(&self) -> Option<String> {
+        let points = match self.measured.vanished {
+            0 => return None,
+            1 => "1 recovery point is".to_owned(),
+            count => format!("{count} recovery points are"),
+        };
+        Some(format!("{points} gone from the repository before the promised retention is over"))
+    }
+
     /// What can be said of a promise now.
     pub fn judged(&self, objective: Objective) -> Judgement {
         let met = match objective {
@@ -174,10 +199,10 @@ impl SourceStatus {
     }
 
     /// Whether somebody has to do something: a promise is not kept, its repository is in trouble, the newest backup lacks
-    /// a table, or there is none because it failed.
+    /// a table, recovery points are gone before their time, or there is none because the backup failed.
     pub fn is_bad(&self) -> bool {
-        let lacks_table = self.measured.left_out.table > 0;
-        !self.broken().is_empty() || self.problem.is_some() || lacks_table || self.has_first_failed()
+        let lacks_some = self.measured.left_out.table > 0 || self.measured.vanished > 0;
+        !self.broken().is_empty() || self.problem.is_some() || lacks_some || self.has_first_failed()
     }
 
     /// Whether there is no recovery point and the last attempt to make one did not succeed.
@@ -213,8 +238,9 @@ impl SourceStatus {
     }
 }
 
-fn measured(figures: &SourceFigures, now: DateTime<Utc>) -> Measured {
-    let age = |time: Option<DateTime<Utc>>| time.map(|time| (now - time).as_seconds_f64());
+fn measured(figures: &SourceFigures, retention: Duration, now: DateTime<Utc>) -> Measured {
+    // Clocks that differ a little make nothing younger than new.
+    let age = |time: Option<DateTime<Utc>>| time.map(|time| (now - time).as_seconds_f64().max(0.0));
     Measured {
         recovery_points: figures.points.by_kind.values().sum(),
         recovery_point_time: figures.points.newest,
@@ -225,6 +251,8 @@ fn measured(figures: &SourceFigures, now: DateTime<Utc>) -> Measured {
         rto_seconds: figures.drills.last_measured.as_ref().and_then(|run| run.rto_seconds),
         last_passed_drill_time: figures.drills.last_passed.as_ref().and_then(|run| run.ended),
         chain_length: figures.points.chain_length,
+        vanished: figures.points.vanished_of(retention, now),
+        suspect: figures.points.suspect,
         left_out: figures.points.left_out,
     }
 }
@@ -368,9 +396,10 @@ pub fn of(view: &View, config: &SourceConfig) -> SourceStatus {
         repository: config.repository.clone(),
         problem: is_down.then(|| format!("repository {} could not be read when it was last tried", config.repository)),
         left_out: Vec::new(),
+        suspicions: Vec::new(),
         problem_side: is_down.then(|| Side::Repository.name()),
         objectives: promised(&config.objectives),
-        measured: measured(figures, view.now),
+        measured: measured(figures, config.objectives.retention, view.now),
         forecast: view.forecasts.get(&config.name).copied(),
         met: met(&config.objectives, &held_against, view.now),
         pending: pending(&config.objectives, &held_against, view.now),

@@ -7,10 +7,12 @@ use serde::Serialize;
 use super::{Session, Sources, for_each, output, retired, worse};
 use crate::app::App;
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
+use crate::domain::order::is_to_come;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::SourceFigures;
 use crate::operations::ownership::Listed;
 use crate::operations::refresh_points;
+use crate::operations::select::suspicion;
 use crate::repository::Published;
 
 #[derive(Debug, Serialize)]
@@ -33,6 +35,9 @@ struct Line {
     verified_at: Option<DateTime<Utc>>,
     /// What the source had and this recovery point has not, one sentence each.
     left_out: Vec<String>,
+    /// Why its date cannot be right.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suspect: Option<String>,
     /// The source is no longer configured.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     retired: bool,
@@ -91,6 +96,7 @@ fn print(lines: &[Line], zone: Tz) -> Result<()> {
     }
     output::text(&table.to_string())?;
     for line in lines {
+        line.suspect.iter().try_for_each(|said| output::line(&format!("{}: {said}", line.source)))?;
         line.left_out.iter().try_for_each(|said| output::line(&format!("{} {}: {said}", line.source, line.id)))?;
     }
     Ok(())
@@ -111,7 +117,10 @@ fn shown(app: &App, name: &str, listed: Listed, retired: bool) -> Result<(Vec<Li
     let ambiguous = listed.ambiguous_names();
     let Listed { own, foreign } = listed;
     let verified = app.block_on(app.ledger.verified_at(name))?;
+    let (suspect, now) = (app.block_on(app.ledger.suspect_points(name))?, app.clock.wall());
     let line = |(point, foreign): (Published, bool)| Line {
+        suspect: (suspect.contains(&point.manifest.id.0) || is_to_come(point.manifest.as_of, now))
+            .then(|| suspicion(&point, now)),
         source: name.to_owned(),
         host: point.manifest.host.as_ref().map(|host| host.name.clone()),
         ambiguous: point.manifest.host.as_ref().is_some_and(|host| ambiguous.contains(&host.name)),

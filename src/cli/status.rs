@@ -16,8 +16,8 @@ use crate::error::{Result, Side};
 use crate::exporter::pages::words::beside;
 use crate::exporter::refresh::{Exporter, View};
 use crate::ledger::SourceFigures;
+use crate::operations::select::{split_suspects, suspicion};
 use crate::operations::{know, look_at_repository};
-use crate::repository::Listing;
 use crate::scheduler::next_runs;
 use crate::status::{self, SourceStatus};
 
@@ -69,23 +69,27 @@ fn in_words(name: &str, figures: &SourceFigures) -> String {
 /// Ask the repositories and print promised against measured; 1 if a promise is not kept, a repository cannot be asked, or a
 /// table was left out of the newest backup.
 pub fn show(app: &App, names: &[String], form: Form) -> Result<u8> {
-    let ask = |name: &String| -> Result<Option<Listing>> {
+    let ask = |name: &String| -> Result<Option<Looked>> {
         let source = app.source(name)?;
         know(app, &[&source])?;
-        Ok(look_at_repository(app, &source)?.map(|listed| listed.own))
+        let Some(listed) = look_at_repository(app, &source)? else { return Ok(None) };
+        let (suspect, sound) = split_suspects(app, &source, listed.own.points)?;
+        Ok(Some(Looked {
+            damage: listed.own.damaged.first().map(|error| (error.to_string(), Side::Repository)),
+            left_out: sound.last().map(|point| point.manifest.not_in_it().collect()).unwrap_or_default(),
+            suspicions: suspect.iter().map(|point| suspicion(point, app.clock.wall())).collect(),
+        }))
     };
     let mut problems = Vec::new();
     for name in names {
         problems.push(match ask(name) {
-            Ok(Some(listing)) => {
-                let newest = listing.points.last().map(|point| point.manifest.not_in_it().collect());
-                let damage = listing.damaged.first().map(|error| (error.to_string(), Side::Repository));
-                (damage, newest.unwrap_or_default())
-            }
             // Before the very first backup there is nothing to be in trouble.
-            Ok(None) => (None, Vec::new()),
-            // Most of what can be wrong with a look at a repository is wrong with that.
-            Err(error) => (Some((error.to_string(), error.side().unwrap_or(Side::Repository))), Vec::new()),
+            Ok(looked) => looked.unwrap_or_default(),
+            Err(error) => Looked {
+                // Most of what can be wrong with a look at a repository is wrong with that.
+                damage: Some((error.to_string(), error.side().unwrap_or(Side::Repository))),
+                ..Looked::default()
+            },
         });
     }
     // The same way as the metrics, so that both say the same.
@@ -95,7 +99,10 @@ pub fn show(app: &App, names: &[String], form: Form) -> Result<u8> {
     let lines: Vec<SourceStatus> = names
         .iter()
         .zip(problems)
-        .map(|(name, (problem, left_out))| line(&view, name, problem).with_left_out(left_out))
+        .map(|(name, looked)| {
+            let status = line(&view, name, looked.damage).with_left_out(looked.left_out);
+            status.with_suspicions(looked.suspicions)
+        })
         .collect();
     let code = exit_status(&lines);
     let lines = lines.into_iter().filter(|line| !form.quiet || line.is_bad()).collect::<Vec<_>>();
@@ -106,6 +113,15 @@ pub fn show(app: &App, names: &[String], form: Form) -> Result<u8> {
         print_schedule(app, &lines)?;
     }
     Ok(code)
+}
+
+/// What a look at the repository says beside what the ledger learns from it.
+#[derive(Default)]
+struct Looked {
+    damage: Option<(String, Side)>,
+    /// What the newest recovery point has not.
+    left_out: Vec<String>,
+    suspicions: Vec<String>,
 }
 
 /// 0 if every promise is kept or pending and no table is left out, 1 if not or if nobody can tell.
@@ -243,7 +259,10 @@ fn print(lines: &[SourceStatus], zone: Tz) -> Result<()> {
         if let Some(missing) = line.measured.left_out.in_words() {
             output::line(&format!("{}: the newest backup is INCOMPLETE: {missing} left out", line.source))?;
         }
-        for said in &line.left_out {
+        if let Some(vanished) = line.vanished_in_words() {
+            output::line(&format!("{}: {vanished}", line.source))?;
+        }
+        for said in line.suspicions.iter().chain(&line.left_out) {
             output::line(&format!("{}: {said}", line.source))?;
         }
         for operation in &line.running {

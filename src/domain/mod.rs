@@ -13,5 +13,6 @@ pub mod left_out;
 pub mod local_time;
 pub mod manifest;
 pub mod needs;
+pub mod order;
 pub mod schedule;
 pub mod sla;

@@ -88,6 +88,10 @@ metrics! {
         "Age of the newest recovery point at the scrape, for people (alerts use the timestamp); absent if there is none."
     RECOVERY_POINTS Gauge "backup_sla_recovery_points" "1" ["source" "kind"]
         "Recovery points that the repository lists."
+    RECOVERY_POINTS_VANISHED Gauge "backup_sla_recovery_points_vanished" "1" ["source"]
+        "Recovery points that are gone from the repository, though the promised retention still asks for them."
+    SUSPECT_RECOVERY_POINT_TIMESTAMP Gauge "backup_sla_suspect_recovery_point_timestamp_seconds" "seconds" ["source"]
+        "As-of time of the latest recovery point that is dated after now or against the order of publication; nothing else counts such points; 0 if there is none."
 
     LEFT_OUT_OBJECTS Gauge "backup_sla_left_out_objects" "1" ["source" "kind"]
         "Tables, views and other objects that the source had and its newest recovery point has not, because they could not be read."

@@ -34,7 +34,7 @@ pub fn collect_momentary(view: &View, mut out: Exposition) -> Exposition {
         let newest = ledger.sources.get(name).and_then(|figures| figures.points.newest);
         // What is not there has no age; 0 would look like the youngest of all.
         if let Some(as_of) = newest {
-            out.set(&m::RECOVERY_POINT_AGE, &[name], timestamp(Some(*now)) - timestamp(Some(as_of)));
+            out.set(&m::RECOVERY_POINT_AGE, &[name], (timestamp(Some(*now)) - timestamp(Some(as_of))).max(0.0));
         }
     }
     for (name, repository) in service.repositories.iter().filter(|(name, _)| config.repositories.contains_key(*name)) {
@@ -59,6 +59,9 @@ pub fn collect_momentary(view: &View, mut out: Exposition) -> Exposition {
 pub fn collect_timed(view: &View, mut out: Exposition) -> Exposition {
     for source in view.config.sources.values() {
         promises_kept(&mut out, source, &view.snapshot.measured(&source.name), view.now);
+        let figures = view.snapshot.sources.get(&source.name);
+        let vanished = figures.map_or(0, |it| it.points.vanished_of(source.objectives.retention, view.now));
+        out.set(&m::RECOVERY_POINTS_VANISHED, &[&source.name], whole(vanished));
     }
     out
 }
@@ -165,6 +168,7 @@ fn points(out: &mut Exposition, source: &str, figures: &SourceFigures) {
     out.set(&m::RECOVERY_POINT_TIMESTAMP, &name, timestamp(points.newest));
     out.set(&m::VERIFIED_RECOVERY_POINT_TIMESTAMP, &name, timestamp(points.newest_verified));
     out.set(&m::OLDEST_RECOVERY_POINT_TIMESTAMP, &name, timestamp(points.oldest));
+    out.set(&m::SUSPECT_RECOVERY_POINT_TIMESTAMP, &name, timestamp(points.newest_suspect));
     out.set(&m::CHAIN_LENGTH, &name, f64::from(points.chain_length));
     for (kind, count) in points.left_out.by_kind() {
         out.set(&m::LEFT_OUT_OBJECTS, &[source, kind], f64::from(count));

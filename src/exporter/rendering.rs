@@ -66,7 +66,7 @@ pub fn is_momentary(metric: &Metric) -> bool {
 /// Does a value of this metric change as time passes, and is too much to be written for every scrape? [`collect_timed`]
 /// writes these and no others.
 pub fn is_timed(metric: &Metric) -> bool {
-    [&m::OBJECTIVE_MET, &m::SOURCE_PENDING].iter().any(|one| one.place == metric.place)
+    [&m::OBJECTIVE_MET, &m::SOURCE_PENDING, &m::RECOVERY_POINTS_VANISHED].iter().any(|one| one.place == metric.place)
 }
 
 /// The forms that were asked for lately.

@@ -36,8 +36,9 @@ impl Ledger {
             .await
             .map_err(failed)?;
         let points = sqlx::query(
-            "SELECT as_of, chain_length, available_at, gone_at FROM point_lifetimes \
-             WHERE source = ? AND (gone_at IS NULL OR gone_at > ?)",
+            "SELECT l.as_of AS as_of, l.chain_length AS chain_length, l.available_at AS available_at, l.gone_at AS gone_at \
+             FROM point_lifetimes l LEFT JOIN points p ON p.source = l.source AND p.id = l.id \
+             WHERE l.source = ? AND (l.gone_at IS NULL OR l.gone_at > ?) AND (p.suspect IS NULL OR p.suspect = 0)",
         )
         .bind(source)
         .bind(stored::micros(from))

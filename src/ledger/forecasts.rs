@@ -37,7 +37,7 @@ const DRILLS: &str = "SELECT d.ended_at AS ended_at, d.rto_seconds AS rto_second
      LEFT JOIN run_stages s ON s.run_id = d.id \
      GROUP BY d.begun_revision, d.ended_at, d.rto_seconds, d.logical_bytes, d.chain_length ORDER BY d.begun_revision";
 const NEWEST: &str = "SELECT logical_bytes, chain_length FROM points WHERE source = ? \
-     ORDER BY as_of DESC, chain_length DESC, logical_bytes DESC LIMIT 1";
+     AND suspect = 0 ORDER BY as_of DESC, chain_length DESC, logical_bytes DESC LIMIT 1";
 
 impl Ledger {
     /// What a forecast of the recovery time of `source` is made from.

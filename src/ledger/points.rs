@@ -23,6 +23,24 @@ use crate::error::Result;
 /// Days for which points that are gone are remembered: a year and a month, for reports.
 pub const GONE_POINTS_DAYS: i64 = 400;
 
+/// What it means that a point is not listed any more.
+#[derive(Debug, Clone, Copy)]
+pub enum Gone<'a> {
+    /// Nothing: it is not looked for any more.
+    OnPurpose,
+    /// Somebody removed it, unless it is one of these, which are listed and count as somebody else's now.
+    Unless(&'a BTreeSet<String>),
+}
+
+impl Gone<'_> {
+    fn is_vanished(self, id: &str) -> bool {
+        match self {
+            Self::OnPurpose => false,
+            Self::Unless(others) => !others.contains(id),
+        }
+    }
+}
+
 /// What a listing changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Reconciled {
@@ -30,6 +48,8 @@ pub struct Reconciled {
     pub appeared: u64,
     /// Points that are gone.
     pub gone: u64,
+    /// Of those, the ones that should have been kept longer.
+    pub gone_early: u64,
     /// Of those that appeared, the ones that were published before this ledger began: there was another one.
     pub older_than_ledger: u64,
 }
@@ -51,11 +71,23 @@ impl Ledger {
     /// The same with a listing that was begun at [`Ledger::revision`] `begun`. What others found out in the meantime is
     /// newer than this listing and stays.
     pub async fn reconcile_listing(&self, source: &str, points: &[PointRow], begun: i64) -> Result<Reconciled> {
+        self.reconcile(source, points, begun, Gone::Unless(&BTreeSet::new())).await
+    }
+
+    /// The same, and what it means that a point is not listed any more.
+    pub async fn reconcile(
+        &self,
+        source: &str,
+        points: &[PointRow],
+        begun: i64,
+        meaning: Gone<'_>,
+    ) -> Result<Reconciled> {
         let mut listed: BTreeMap<&str, &PointRow> = points.iter().map(|point| (point.id.0.as_str(), point)).collect();
         let remembered = self.points(source).await?;
         let same =
             |point: &PointRow| listed.get(point.id.0.as_str()).is_some_and(|it| stored_form(it) == stored_form(point));
         if remembered.len() == listed.len() && remembered.iter().all(same) {
+            self.mark_suspects(source).await?;
             return Ok(Reconciled::default());
         }
         let now = self.clock.wall();
@@ -74,7 +106,14 @@ impl Ledger {
         let gone: Vec<&str> = before.iter().copied().filter(|id| !listed.contains_key(id)).collect();
         let appeared: Vec<&PointRow> =
             listed.values().copied().filter(|it| !before.contains(it.id.0.as_str())).collect();
-        end_lifetimes(&mut tx, source, &gone, (now, revision)).await?;
+        let kept_from = now - read_retention(&mut tx, source).await?;
+        let early: BTreeSet<&str> = remembered
+            .iter()
+            .filter(|point| point.as_of > kept_from && meaning.is_vanished(&point.id.0))
+            .map(|point| point.id.0.as_str())
+            .filter(|id| gone.contains(id))
+            .collect();
+        end_lifetimes(&mut tx, source, (&gone, &early), (now, revision)).await?;
         begin_lifetimes(&mut tx, source, &appeared, (now, revision)).await?;
         let listed: Vec<&PointRow> = listed.into_values().collect();
         replace_points(&mut tx, source, &listed).await?;
@@ -82,7 +121,13 @@ impl Ledger {
         note_facts(&mut tx, source, &listed, (now, revision)).await?;
         let older = older_than_ledger(&mut tx, &appeared).await?;
         tx.commit().await.map_err(failed)?;
-        Ok(Reconciled { appeared: appeared.len() as u64, gone: gone.len() as u64, older_than_ledger: older })
+        self.mark_suspects(source).await?;
+        Ok(Reconciled {
+            appeared: appeared.len() as u64,
+            gone: gone.len() as u64,
+            gone_early: early.len() as u64,
+            older_than_ledger: older,
+        })
     }
 }
 
@@ -116,13 +161,14 @@ async fn read_lifetimes(tx: &mut SqliteConnection, source: &str, begun: i64) -> 
 async fn end_lifetimes(
     tx: &mut SqliteConnection,
     source: &str,
-    gone: &[&str],
+    (gone, early): (&[&str], &BTreeSet<&str>),
     (now, revision): (DateTime<Utc>, i64),
 ) -> Result<()> {
     for id in gone {
-        let end =
-            "UPDATE point_lifetimes SET gone_at = ?, gone_revision = ? WHERE source = ? AND id = ? AND gone_at IS NULL";
-        let end = sqlx::query(end).bind(stored::micros(now)).bind(revision).bind(source).bind(*id);
+        let end = "UPDATE point_lifetimes SET gone_at = ?, gone_revision = ?, gone_early = ? \
+             WHERE source = ? AND id = ? AND gone_at IS NULL";
+        let end = sqlx::query(end).bind(stored::micros(now)).bind(revision).bind(i64::from(early.contains(id)));
+        let end = end.bind(source).bind(*id);
         end.execute(&mut *tx).await.map_err(failed)?;
     }
     let before = stored::micros(now - TimeDelta::days(GONE_POINTS_DAYS));
@@ -130,6 +176,18 @@ async fn end_lifetimes(
     let forget = sqlx::query("DELETE FROM point_lifetimes WHERE source = ? AND gone_at < ?").bind(source).bind(before);
     forget.execute(tx).await.map_err(failed)?;
     Ok(())
+}
+
+/// How long points of the source are promised to be kept; nothing where nothing was promised.
+async fn read_retention(tx: &mut SqliteConnection, source: &str) -> Result<TimeDelta> {
+    let retention: Option<i64> =
+        sqlx::query_scalar("SELECT retention FROM promises WHERE source = ? ORDER BY revision DESC LIMIT 1")
+            .bind(source)
+            .fetch_optional(tx)
+            .await
+            .map_err(failed)?;
+    // What is longer than a thousand years is for ever.
+    Ok(TimeDelta::microseconds(retention.unwrap_or(0)).min(TimeDelta::days(365_000)))
 }
 
 async fn begin_lifetimes(

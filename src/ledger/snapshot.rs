@@ -4,6 +4,7 @@
 //! with the latest time: a clock that once ran ahead must not hide what came after.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::sqlite::SqliteRow;
@@ -17,6 +18,7 @@ use super::stored::{self, column};
 use super::test_pages::{TestPages, read_test_pages};
 use crate::domain::left_out::LeftOutCounts;
 use crate::domain::manifest::BackupKind;
+use crate::domain::order::latest;
 use crate::domain::schedule::Work;
 use crate::domain::sla::{Measured, is_older_than_ledger};
 use crate::error::Result;
@@ -93,6 +95,12 @@ impl LedgerSnapshot {
 /// Recovery points of a source.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PointFigures {
+    /// How many are dated after now, or against the order of their publication. Newest and oldest pass over them.
+    pub suspect: u64,
+    /// As-of time of the latest of those.
+    pub newest_suspect: Option<DateTime<Utc>>,
+    /// As-of times of points that somebody removed before the end of the retention that was promised then.
+    pub vanished: Vec<DateTime<Utc>>,
     /// How many of each kind.
     pub by_kind: BTreeMap<BackupKind, u64>,
     /// As-of time of the newest.
@@ -111,6 +119,14 @@ pub struct PointFigures {
     pub chain_length: u32,
     /// What the source had and the newest has not.
     pub left_out: LeftOutCounts,
+}
+
+impl PointFigures {
+    /// How many are gone that a `retention` promised now still asks for.
+    pub fn vanished_of(&self, retention: Duration, now: DateTime<Utc>) -> u64 {
+        let is_asked_for = |as_of: &&DateTime<Utc>| (now - **as_of).to_std().is_ok_and(|age| age < retention);
+        self.vanished.iter().filter(is_asked_for).count() as u64
+    }
 }
 
 /// Backups of one kind.
@@ -201,7 +217,7 @@ type Sources = BTreeMap<String, SourceFigures>;
 pub(super) const VERIFIED: &str = "SELECT p.source AS source, MAX(p.as_of) AS newest FROM points p JOIN runs r ON r.ended_revision = \
        (SELECT MAX(d.ended_revision) FROM runs d WHERE d.source = p.source AND d.recovery_point = p.id \
         AND d.operation = 'drill' AND d.outcome IN ('passed', 'failed')) \
-     WHERE r.outcome = 'passed' GROUP BY p.source";
+     WHERE r.outcome = 'passed' AND p.suspect = 0 AND p.as_of <= ? GROUP BY p.source";
 /// Runs, counted.
 pub(super) const COUNTERS: &str = "SELECT source, operation, kind, outcome, COUNT(*) AS runs, MAX(started_at) AS last_start, \
      MAX(ended_revision) AS last, COUNT(CASE WHEN over_rto = 1 THEN 1 END) AS over_rto, \
@@ -227,8 +243,9 @@ impl Ledger {
         let created = stored::time(created.map_err(failed)?)?;
         let mut sources = Sources::new();
         read_sources(&mut tx, &mut sources).await?;
-        read_points(&mut tx, &mut sources).await?;
-        read_verified(&mut tx, &mut sources).await?;
+        read_points(&mut tx, &mut sources, taken).await?;
+        read_vanished(&mut tx, &mut sources).await?;
+        read_verified(&mut tx, &mut sources, taken).await?;
         let last = read_counters(&mut tx, &mut sources).await?;
         read_added_bytes(&mut tx, &mut sources).await?;
         read_last_runs(&mut tx, &mut sources, &last).await?;
@@ -278,20 +295,36 @@ async fn read_sources(tx: &mut SqliteConnection, sources: &mut Sources) -> Resul
     Ok(())
 }
 
-async fn read_points(tx: &mut SqliteConnection, sources: &mut Sources) -> Result<()> {
-    let by_kind = "SELECT source, kind, COUNT(*) AS listed, MIN(as_of) AS oldest, MIN(finished) AS finished, MAX(as_of) AS newest \
-         FROM points GROUP BY source, kind";
-    for row in rows(tx, by_kind).await? {
+async fn rows_until(tx: &mut SqliteConnection, sql: &'static str, until: DateTime<Utc>) -> Result<Vec<SqliteRow>> {
+    let query = sqlx::query(sql).bind(stored::micros(until));
+    query.fetch_all(tx).await.map_err(|e| ledger_error("read ledger", e))
+}
+
+async fn read_points(tx: &mut SqliteConnection, sources: &mut Sources, taken: DateTime<Utc>) -> Result<()> {
+    let until = latest(taken);
+    let suspect = "SELECT source, COUNT(*) AS suspect, MAX(as_of) AS newest FROM points \
+         WHERE suspect = 1 OR as_of > ? GROUP BY source";
+    for row in rows_until(tx, suspect, until).await? {
+        let points = &mut sources.entry(column(&row, "source")?).or_default().points;
+        points.suspect = stored::count(column(&row, "suspect")?);
+        points.newest_suspect = Some(stored::time(column(&row, "newest")?)?);
+    }
+    let by_kind = "SELECT source, kind, COUNT(*) AS listed, MIN(sound) AS oldest, MIN(finished) AS finished, MAX(sound) AS newest \
+         FROM (SELECT source, kind, finished, CASE WHEN suspect = 0 AND as_of <= ? THEN as_of END AS sound FROM points) p \
+         GROUP BY source, kind";
+    for row in rows_until(tx, by_kind, until).await? {
         let points = &mut sources.entry(column(&row, "source")?).or_default().points;
         if let Some(kind) = stored::kind(column(&row, "kind")?)? {
             points.by_kind.insert(kind, stored::count(column(&row, "listed")?));
-            points.newest_of.insert(kind, stored::time(column(&row, "newest")?)?);
+            if let Some(newest) = stored::optional_time(column(&row, "newest")?)? {
+                points.newest_of.insert(kind, newest);
+            }
         }
-        let (oldest, newest) = (stored::time(column(&row, "oldest")?)?, stored::time(column(&row, "newest")?)?);
-        points.oldest = Some(points.oldest.map_or(oldest, |known| known.min(oldest)));
+        let oldest = stored::optional_time(column(&row, "oldest")?)?;
+        points.oldest = points.oldest.into_iter().chain(oldest).min();
         let finished = stored::time(column(&row, "finished")?)?;
         points.first_finished = Some(points.first_finished.map_or(finished, |known| known.min(finished)));
-        points.newest = points.newest.max(Some(newest));
+        points.newest = points.newest.max(stored::optional_time(column(&row, "newest")?)?);
     }
     for row in rows(tx, EVER_HAD_POINTS).await? {
         sources.entry(column(&row, "name")?).or_default().points.ever = true;
@@ -299,9 +332,9 @@ async fn read_points(tx: &mut SqliteConnection, sources: &mut Sources) -> Result
     let newest = "SELECT p.source AS source, p.chain_length AS chain_length, \
          p.left_out_tables AS left_out_tables, p.left_out_views AS left_out_views, \
          p.left_out_others AS left_out_others FROM points p \
-         JOIN (SELECT source, MAX(as_of) AS newest FROM points GROUP BY source) n \
-         ON n.source = p.source AND n.newest = p.as_of";
-    for row in rows(tx, newest).await? {
+         JOIN (SELECT source, MAX(as_of) AS newest FROM points WHERE suspect = 0 AND as_of <= ? GROUP BY source) n \
+         ON n.source = p.source AND n.newest = p.as_of AND p.suspect = 0";
+    for row in rows_until(tx, newest, until).await? {
         let points = &mut sources.entry(column(&row, "source")?).or_default().points;
         // Of two points with one time, the one that is worse to restore.
         points.chain_length = points.chain_length.max(stored::chain_length(column(&row, "chain_length")?));
@@ -310,8 +343,21 @@ async fn read_points(tx: &mut SqliteConnection, sources: &mut Sources) -> Result
     Ok(())
 }
 
-async fn read_verified(tx: &mut SqliteConnection, sources: &mut Sources) -> Result<()> {
-    for row in rows(tx, VERIFIED).await? {
+/// One point may have gone and come back several times.
+async fn read_vanished(tx: &mut SqliteConnection, sources: &mut Sources) -> Result<()> {
+    let vanished = "SELECT l.source AS source, l.id AS id, MAX(l.as_of) AS as_of FROM point_lifetimes l \
+         WHERE l.gone_early = 1 AND NOT EXISTS \
+         (SELECT 1 FROM point_lifetimes n WHERE n.source = l.source AND n.id = l.id AND n.seen_revision > l.seen_revision) \
+         GROUP BY l.source, l.id";
+    for row in rows(tx, vanished).await? {
+        let points = &mut sources.entry(column(&row, "source")?).or_default().points;
+        points.vanished.push(stored::time(column(&row, "as_of")?)?);
+    }
+    Ok(())
+}
+
+async fn read_verified(tx: &mut SqliteConnection, sources: &mut Sources, taken: DateTime<Utc>) -> Result<()> {
+    for row in rows_until(tx, VERIFIED, latest(taken)).await? {
         let newest = stored::time(column(&row, "newest")?)?;
         sources.entry(column(&row, "source")?).or_default().points.newest_verified = Some(newest);
     }

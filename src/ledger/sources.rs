@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::SqliteConnection;
 
 use super::open::ledger_error;
+use super::points::Gone;
 use super::promises::promise_from_now;
 use super::record::next_revision;
 use super::seals::seal_source;
@@ -62,8 +63,9 @@ impl Ledger {
     }
 
     /// What a source has elsewhere is no longer what its repository lists.
-    async fn forget_points(&self, source: &str) -> Result<()> {
-        self.reconcile_points(source, &[]).await.map(|_| ())
+    pub(super) async fn forget_points(&self, source: &str) -> Result<()> {
+        let begun = self.revision().await?;
+        self.reconcile(source, &[], begun, Gone::OnPurpose).await.map(|_| ())
     }
 }
 

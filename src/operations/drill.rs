@@ -61,6 +61,8 @@ impl Default for Finding {
 pub fn drill(app: &App, source: &Source, request: &DrillRequest, context: &RunContext) -> Result<DrillReport> {
     let _lock = app.lock(&source.name, "drill")?;
     let run = Recorded::begin(app, source, Operation::Drill, None)?;
+    // What was read before, by looks and other drills, proves nothing.
+    let source = &source.afresh();
     if let Err(error) = source.repository.open_existing() {
         return Err(run.fail(error.with_kind(Kind::Failed), None));
     }
@@ -71,11 +73,12 @@ pub fn drill(app: &App, source: &Source, request: &DrillRequest, context: &RunCo
 
     // From here the clock of the RTO runs.
     let mut stages = Stages::start(&app.clock);
-    let (point, damaged) = match stages.run(Stage::Select, || select(app, source, &request.selection, Whose::Own)) {
-        Ok(selected) => (open(source, &selected.published), selected.damaged),
-        Err(error) if error.kind() == Kind::Configuration => return Err(run.fail(error, None)),
-        Err(error) => return conclude(app, source, run, None, from_error(&error, Kind::Failed), &stages, None),
-    };
+    let (point, damaged, suspect) =
+        match stages.run(Stage::Select, || select(app, source, &request.selection, Whose::Own)) {
+            Ok(selected) => (open(source, &selected.published), selected.damaged, selected.suspect),
+            Err(error) if error.kind() == Kind::Configuration => return Err(run.fail(error, None)),
+            Err(error) => return conclude(app, source, run, None, from_error(&error, Kind::Failed), &stages, None),
+        };
     let found = restore_and_prove(source, &point, request, &mut stages, context);
     let (finding, rto) = match found {
         Ok(found) if found.0.verdict == Verdict::Passed || !context.cancel.is_cancelled() => found,
@@ -88,7 +91,7 @@ pub fn drill(app: &App, source: &Source, request: &DrillRequest, context: &RunCo
         Err(error) => (from_error(&error, error.kind()), None),
     };
     let mut finding = blemish(finding, &damaged);
-    finding.warnings.splice(0..0, point.manifest.not_in_it());
+    finding.warnings.splice(0..0, suspect.into_iter().chain(point.manifest.not_in_it()));
     finding.hint = finding.hint.or_else(|| known_beforehand(&finding.proof.comparison.checks, &point.manifest));
     conclude(app, source, run, Some(&point.manifest), finding, &stages, rto)
 }

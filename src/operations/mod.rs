@@ -6,6 +6,7 @@
 pub mod backup;
 pub mod cancel;
 pub mod drill;
+pub mod identity;
 pub mod observe;
 pub mod ownership;
 pub mod prove;
@@ -15,17 +16,18 @@ pub mod select;
 mod stages;
 pub mod verify;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use self::identity::check_identity;
 use self::ownership::{Listed, tell_of_others};
 use crate::app::{App, Source};
 use crate::clock::Stopwatch;
 use crate::domain::left_out::LeftOutCounts;
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
 use crate::error::{Error, Kind, Result};
-use crate::ledger::{KnownSource, Operation, Outcome, PointRow, RunId, RunResult, RunStart};
-use crate::repository::{Listing, Published, Repository};
+use crate::ledger::{Gone, KnownSource, Operation, Outcome, PointRow, RunId, RunResult, RunStart};
+use crate::repository::{Listing, Published};
 
 /// A name for a recovery point or a sandbox: sorts by time, unique, lower case.
 fn new_id() -> String {
@@ -37,30 +39,40 @@ fn new_id() -> String {
 pub fn refresh_points(app: &App, source: &Source) -> Result<Listed> {
     // How old it is follows from its points only where the ledger knows of it.
     know(app, &[source])?;
+    check_identity(app, source)?;
     let begun = app.block_on(app.ledger.revision())?;
     let listed = Listed::of(app, source.repository.listing(Some(&source.name))?);
     let rows: Vec<PointRow> = listed.own.points.iter().map(point_row).collect();
-    reconcile(app, source, &rows, begun)?;
+    reconcile(app, source, &rows, (begun, &ids(&listed.foreign)))?;
     Ok(listed)
 }
 
 /// The same for all sources of one repository, which is asked once.
-fn refresh_points_of(app: &App, sources: &[&Source], repository: &dyn Repository) -> Result<Listing> {
+fn refresh_points_of(app: &App, sources: &[&Source]) -> Result<Listing> {
+    let Some(first) = sources.first() else { return Ok(Listing::default()) };
+    check_identity(app, first)?;
     let begun = app.block_on(app.ledger.revision())?;
-    let Listed { own: listing, foreign } = Listed::of(app, repository.listing(None)?);
+    let Listed { own: mut listing, foreign } = Listed::of(app, first.repository.listing(None)?);
+    listing.damaged.extend(first.repository.incomplete()?);
+    let others = ids(&foreign);
     tell_of_others(app, sources, foreign);
     let mut rows: BTreeMap<&str, Vec<PointRow>> = BTreeMap::new();
     for published in &listing.points {
         rows.entry(&published.manifest.source).or_default().push(point_row(published));
     }
     for source in sources {
-        reconcile(app, source, rows.get(source.name.as_str()).map_or(&[], Vec::as_slice), begun)?;
+        reconcile(app, source, rows.get(source.name.as_str()).map_or(&[], Vec::as_slice), (begun, &others))?;
     }
     Ok(listing)
 }
 
-fn reconcile(app: &App, source: &Source, rows: &[PointRow], begun: i64) -> Result<()> {
-    let changed = app.block_on(app.ledger.reconcile_listing(&source.name, rows, begun))?;
+/// What is listed and counts as another host's.
+fn ids(foreign: &[Published]) -> BTreeSet<String> {
+    foreign.iter().map(|point| point.manifest.id.0.clone()).collect()
+}
+
+fn reconcile(app: &App, source: &Source, rows: &[PointRow], (begun, others): (i64, &BTreeSet<String>)) -> Result<()> {
+    let changed = app.block_on(app.ledger.reconcile(&source.name, rows, begun, Gone::Unless(others)))?;
     if changed.older_than_ledger > 0 {
         tracing::warn!(
             source = %source.name,
@@ -69,8 +81,17 @@ fn reconcile(app: &App, source: &Source, rows: &[PointRow], begun: i64) -> Resul
             changed.older_than_ledger
         );
     }
-    if changed.gone > 0 {
-        tracing::info!(source = %source.name, "{} recovery points are no longer in the repository", changed.gone);
+    if changed.gone_early > 0 {
+        tracing::error!(
+            source = %source.name,
+            hint = "somebody removed them, or put back an older copy of the repository: see who can write to it",
+            "{} recovery points that had to be kept longer are no longer in the repository",
+            changed.gone_early
+        );
+    }
+    let expired = changed.gone - changed.gone_early;
+    if expired > 0 {
+        tracing::info!(source = %source.name, "{expired} recovery points are no longer in the repository");
     }
     Ok(())
 }
@@ -99,7 +120,8 @@ pub fn prepare_repository(app: &App, source: &Source) -> Result<()> {
             )
         });
     }
-    source.repository.prepare()
+    source.repository.prepare()?;
+    check_identity(app, source)
 }
 
 /// Look at the repository without changing anything. None where there is none, as it should be before its first backup.
@@ -108,7 +130,9 @@ pub fn look_at_repository(app: &App, source: &Source) -> Result<Option<Listed>> 
         return Ok(None);
     }
     source.repository.open_existing()?;
-    refresh_points(app, source).map(Some)
+    let mut listed = refresh_points(app, source)?;
+    listed.own.damaged.extend(source.repository.incomplete()?);
+    Ok(Some(listed))
 }
 
 /// Whether there is a repository, or there should be one.
@@ -220,3 +244,5 @@ impl Drop for Recorded<'_> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trust_tests;

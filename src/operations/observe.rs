@@ -112,7 +112,7 @@ fn look_at_all(app: &App, sources: &[&Source]) -> Result<Option<Listing>> {
         return Ok(None);
     }
     source.repository.open_existing()?;
-    refresh_points_of(app, sources, &*source.repository).map(Some)
+    refresh_points_of(app, sources).map(Some)
 }
 
 fn look(app: &App, source: &Source) -> Observation {
@@ -145,7 +145,7 @@ fn judge(source: &Source, looked: Result<Option<Listing>>) -> Observation {
         Err(error) => {
             // Where there is nothing to open, no key was refused.
             let is_there = source.repository.exists().unwrap_or(false);
-            seen.state.key_available = is_there.then_some(false);
+            seen.state.key_available = is_there.then(|| source.repository.open_existing().is_ok());
             seen.trouble = Some(error);
         }
     }

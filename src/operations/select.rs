@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 
 use super::ownership::{Others, Whose, refusal};
 use super::refresh_points;
 use crate::app::{App, Source};
 use crate::config::format_duration;
-use crate::domain::manifest::RecoveryPointId;
+use crate::domain::manifest::{Manifest, RecoveryPointId};
+use crate::domain::order::is_to_come;
 use crate::engine::StoredPoint;
 use crate::error::{Error, Result};
 use crate::repository::{Listing, Published};
@@ -37,13 +38,16 @@ pub struct Selected {
     pub damaged: Vec<Error>,
     /// What of other hosts, or of none, was not considered.
     pub not_considered: Option<String>,
+    /// What was not considered, or was chosen by name, although its date cannot be right.
+    pub suspect: Vec<String>,
 }
 
 impl Selected {
     /// One sentence per thing that cannot be read, and per thing that the backup has not.
     pub fn warnings(&self) -> Vec<String> {
         let damaged = self.damaged.iter().map(|error| format!("{error}; a newer recovery point may be lost with it"));
-        damaged.chain(self.not_considered.clone()).chain(self.published.manifest.not_in_it()).collect()
+        let passed_over = self.not_considered.iter().chain(&self.suspect).cloned();
+        damaged.chain(passed_over).chain(self.published.manifest.not_in_it()).collect()
     }
 }
 
@@ -59,8 +63,51 @@ pub fn select(app: &App, source: &Source, selection: &Selection, whose: Whose<'_
     let not_considered = listed.notes(source, whose);
     // Whoever names a recovery point means that one.
     let others = (whose == Whose::Unsaid && !matches!(selection, Selection::Id(_))).then(|| Others::of(&listed));
-    let selected = choose(source, listed.of_host(source, whose)?, selection, others.as_ref())?;
-    Ok(Selected { not_considered, ..selected })
+    let mut listing = listed.of_host(source, whose)?;
+    let suspect = pass_over_suspects(app, source, &mut listing, selection)?;
+    let selected = choose(source, listing, selection, others.as_ref())?;
+    Ok(Selected { not_considered, suspect, ..selected })
+}
+
+/// Take out what is dated by a wrong clock, unless it was asked for by its name. What is said of it is given back.
+fn pass_over_suspects(app: &App, source: &Source, listing: &mut Listing, selection: &Selection) -> Result<Vec<String>> {
+    let now = app.clock.wall();
+    if let Selection::Id(id) = selection {
+        let named = by_name(&listing.points, id)?.map(|at| listing.points[at].clone());
+        let (suspect, _) = split_suspects(app, source, named.into_iter().collect())?;
+        return Ok(suspect.iter().map(|point| suspicion(point, now)).collect());
+    }
+    let (suspect, sound) = split_suspects(app, source, std::mem::take(&mut listing.points))?;
+    listing.points = sound;
+    let Some(last) = suspect.last().filter(|_| listing.points.is_empty()) else {
+        return Ok(suspect.iter().map(|point| format!("{}: it was not considered", suspicion(point, now))).collect());
+    };
+    let what =
+        format!("cannot choose a recovery point of {}: {}, and there is no other", source.name, suspicion(last, now));
+    Err(Error::failed(what).hint(format!(
+        "look at the clock of this host (`timedatectl`); to use it all the same, name it: --recovery-point {}",
+        last.manifest.id
+    )))
+}
+
+/// Points whose date cannot be right, and the others.
+pub fn split_suspects(app: &App, source: &Source, points: Vec<Published>) -> Result<(Vec<Published>, Vec<Published>)> {
+    let (known, now) = (app.block_on(app.ledger.suspect_points(&source.name))?, app.clock.wall());
+    let is_suspect = |point: &Published| known.contains(&point.manifest.id.0) || is_to_come(point.manifest.as_of, now);
+    Ok(points.into_iter().partition(is_suspect))
+}
+
+/// Why a point is suspect.
+pub fn suspicion(point: &Published, now: DateTime<Utc>) -> String {
+    let Manifest { id, as_of, .. } = &point.manifest;
+    let as_of = as_of.to_rfc3339_opts(SecondsFormat::Secs, true);
+    if is_to_come(point.manifest.as_of, now) {
+        format!("recovery point {id} is dated {as_of}, which is still to come: the clock was wrong when it was made")
+    } else {
+        format!(
+            "recovery point {id} is dated {as_of}, against the order in which backups were published: a clock was wrong"
+        )
+    }
 }
 
 fn choose(source: &Source, listing: Listing, selection: &Selection, others: Option<&Others>) -> Result<Selected> {
@@ -96,7 +143,9 @@ fn choose(source: &Source, listing: Listing, selection: &Selection, others: Opti
         source.name
     );
     match at {
-        Some(at) => Ok(Selected { published: published.swap_remove(at), damaged, not_considered: None }),
+        Some(at) => {
+            Ok(Selected { published: published.swap_remove(at), damaged, not_considered: None, suspect: Vec::new() })
+        }
         None if !damaged.is_empty() => {
             let what = format!("no readable recovery point of {} {}", source.name, wanted(selection));
             Err(damaged.swap_remove(0).context(what))

@@ -43,7 +43,7 @@ pub fn run(make: &dyn Fn() -> Opener) {
 
 /// A moment, `hours` after a fixed one.
 pub fn moment(hours: i64) -> DateTime<Utc> {
-    DateTime::from_timestamp(1_800_000_000, 123_456_000).unwrap() + TimeDelta::hours(hours)
+    DateTime::from_timestamp(1_780_000_000, 123_456_000).unwrap() + TimeDelta::hours(hours)
 }
 
 /// A candidate with streams that hold `files`.

@@ -122,6 +122,19 @@ pub trait Repository: Send + Sync {
     fn exists(&self) -> Result<bool>;
     /// Open it to read; an error where there is none.
     fn open_existing(&self) -> Result<()>;
+    /// What tells this repository from any other, for its whole life; none where its kind has no such thing. Optional.
+    fn identity(&self) -> Result<Option<String>> {
+        Ok(None)
+    }
+    /// What is not there whole, found without reading what is stored; cheap enough to be asked every few minutes. Optional.
+    fn incomplete(&self) -> Result<Option<Error>> {
+        Ok(None)
+    }
+    /// The same repository with nothing remembered: what it says was read from the place. None where nothing is
+    /// remembered anyway. Optional.
+    fn afresh(&self) -> Option<Arc<dyn Repository>> {
+        None
+    }
     /// Store and read back all streams; see the contract above.
     fn store(&self, candidate: NewCandidate) -> Result<Candidate>;
     /// Add the manifest, last. From then on the backup is listed. Bytes added by the whole backup are returned.

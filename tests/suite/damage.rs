@@ -258,7 +258,7 @@ fn a_repository_that_vanished_is_not_made_anew() {
     world.backup();
     assert_eq!(world.listed(), 2);
     // What a killed writer left in it goes with the next backup.
-    fs::write(world.path("repo/tmp/left"), "half").unwrap();
+    fs::write(world.path("repo/tmp/write-0123456789abcdef0123456789abcdef"), "half").unwrap();
     world.backup();
-    assert!(!world.path("repo/tmp/left").exists());
+    assert!(!world.path("repo/tmp/write-0123456789abcdef0123456789abcdef").exists());
 }

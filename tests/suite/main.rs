@@ -62,6 +62,7 @@ mod support;
 mod systemd;
 mod terminals;
 mod test_page;
+mod trusting;
 mod umask;
 mod uncarried;
 mod unready;

@@ -100,9 +100,32 @@ pub(super) fn of_source(view: &View, status: &SourceStatus) -> Vec<Trouble> {
         let (reason, hint) = (run.reason.clone(), run.hint.clone());
         all.push(Trouble { reason, hint, command, ..Trouble::new(what, run.ended) });
     }
+    all.extend(vanished(view, status));
+    all.extend(suspect(status));
     all.extend(incomplete(view, status));
     say_commands_once(&mut all);
     all
+}
+
+/// Recovery points that somebody removed.
+fn vanished(view: &View, status: &SourceStatus) -> Option<Trouble> {
+    let hint = "see who can write to the repository, and put them back from a copy of it; what is left:".to_owned();
+    let command = Some(program(view, &["list", &status.source]));
+    Some(Trouble { hint: Some(hint), command, ..Trouble::new(capital(&status.vanished_in_words()?), None) })
+}
+
+/// Recovery points that were dated by a wrong clock.
+fn suspect(status: &SourceStatus) -> Option<Trouble> {
+    let count = status.measured.suspect;
+    let points = if count == 1 { "1 recovery point has".to_owned() } else { format!("{count} recovery points have") };
+    let what = format!("{points} a date that cannot be right: a clock was wrong");
+    let hint = format!("nothing counts or chooses them by itself; `backup-sla list {}` names them", status.source);
+    (count > 0).then(|| Trouble { hint: Some(hint), ..Trouble::new(what, None) })
+}
+
+fn capital(sentence: &str) -> String {
+    let mut chars = sentence.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
 /// What could not be read when the newest backup was made.

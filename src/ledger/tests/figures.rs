@@ -80,6 +80,8 @@ async fn only_a_point_whose_newest_verdict_is_passed_and_that_is_still_listed_is
 
     clock.advance(-100_000); // even if the clock went backwards in between
     ran(&ledger, drill("agama"), failed("new")).await;
+    assert_eq!(agama(&ledger).await.points.newest_verified, None, "by this clock they are still to come");
+    clock.advance(100_000);
     assert_eq!(agama(&ledger).await.points.newest_verified, Some(old.as_of));
     let verified = ledger.verified_at("agama").await.unwrap();
     assert_eq!(verified.keys().collect::<Vec<_>>(), [&old.id]);

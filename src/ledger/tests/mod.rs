@@ -7,6 +7,7 @@ mod figures;
 mod history;
 mod portability;
 mod seals;
+mod trust;
 
 use std::path::Path;
 use std::sync::Arc;

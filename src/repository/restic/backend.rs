@@ -4,20 +4,28 @@
 //! overwriting, fsync of the directory. After that it is read again and held against its name, which is the SHA-256 of its
 //! content. Temporary files live in `tmp/`, which restic ignores; a writer holds a shared lock on that directory, so
 //! whoever gets the exclusive lock knows that what lies there was left behind by a killed one.
+//!
+//! Others can write to the directory: everything is reached by [`Directory`] handles, and nothing is read further than
+//! [`super::bounds`] allows.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use rustic_core::{BytesList, FileType, Id, ReadBackend, RusticResult, WriteBackend};
-use rustix::fs::{FlockOperation, flock};
 
+use super::bounds;
 use super::failure::{DAMAGE_HINT, io_failure, passed_on};
+use super::handles::Directory;
 use crate::error::{Error, Result};
 
 const STAGING: &str = "tmp";
+const CONFIG: &str = "config";
+const DATA: &str = "data";
+/// How the names of temporary files begin; 32 hexadecimal digits follow.
+const TEMPORARY: &str = "write-";
 
 /// A restic repository in a local directory. Knows files and their names, nothing of their content.
 #[derive(Debug)]
@@ -31,65 +39,62 @@ impl LocalBackend {
         Self { root }
     }
 
-    /// Remove what killed writers left behind; does nothing while a writer is at work.
+    /// Remove what killed writers left behind, by names of our own making; does nothing while a writer is at work.
     pub fn remove_stale_files(&self) -> Result<()> {
-        let staging = self.root.join(STAGING);
         let remove = || -> io::Result<()> {
-            let directory = File::open(&staging)?;
-            if flock(&directory, FlockOperation::NonBlockingLockExclusive).is_err() {
+            let Some(staging) = present(self.open_root()?.enter(STAGING))? else { return Ok(()) };
+            if !staging.try_lock(false)? {
                 return Ok(());
             }
-            for entry in fs::read_dir(&staging)? {
-                fs::remove_file(entry?.path())?;
+            for item in staging.items()? {
+                if let Ok(name) = item.name.to_str()
+                    && item.is_file()
+                    && is_temporary(name)
+                {
+                    staging.remove(name)?;
+                }
             }
             Ok(())
         };
-        match remove() {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(io_failure(format!("remove stale files in {}", staging.display()), error))
-            }
-            _ => Ok(()),
-        }
+        remove()
+            .map_err(|error| io_failure(format!("remove stale files in {}", self.root.join(STAGING).display()), error))
     }
 
     /// Prove that files can be created here.
     pub fn create_staging(&self) -> io::Result<()> {
-        fs::create_dir_all(self.root.join(STAGING))?;
-        let _writers = self.join_writers()?;
-        tempfile::tempfile_in(self.root.join(STAGING)).map(|_| ())
+        let staging = self.join_writers()?;
+        Temporary::create(&staging).map(drop)
     }
 
-    /// As long as the returned file lives, nobody takes temporary files for left behind.
-    fn join_writers(&self) -> io::Result<File> {
-        let writers = File::open(self.root.join(STAGING))?;
-        flock(&writers, FlockOperation::LockShared)?;
-        Ok(writers)
+    /// As long as the returned directory lives, nobody takes temporary files for left behind.
+    fn join_writers(&self) -> io::Result<Directory> {
+        let (staging, _) = self.open_root()?.enter_or_make(STAGING)?;
+        staging.lock(true)?;
+        Ok(staging)
     }
 
     /// Create the directories of the layout.
     pub fn create_layout(&self) -> Result<()> {
         let create = || -> io::Result<()> {
-            for name in ["keys", "snapshots", "index", "data", STAGING] {
-                fs::create_dir_all(self.root.join(name))?;
+            let root = self.open_root()?;
+            for name in ["keys", "snapshots", "index", DATA, STAGING] {
+                root.enter_or_make(name)?;
             }
-            let data = self.root.join("data");
+            let data = root.enter(DATA)?;
             for prefix in 0..=255_u8 {
-                fs::create_dir_all(data.join(format!("{prefix:02x}")))?;
+                data.enter_or_make(&format!("{prefix:02x}"))?;
             }
-            sync_directory(&data)?;
-            sync_directory(&self.root)
+            data.sync()?;
+            root.sync()
         };
         create().map_err(|e| io_failure(format!("create repository in {}", self.root.display()), e))
     }
 
     /// Whether there is nothing here but, at most, a layout whose creation was interrupted before anything was stored.
     pub fn is_begun_layout(&self) -> io::Result<bool> {
-        for entry in fs::read_dir(&self.root)? {
-            let name = entry?.file_name();
-            if !["keys", "snapshots", "index", "data", "locks", STAGING, "lost+found"]
-                .iter()
-                .any(|known| name == *known)
-            {
+        for item in self.open_root()?.items()? {
+            let known = ["keys", "snapshots", "index", DATA, "locks", STAGING, "lost+found"];
+            if !known.iter().any(|known| item.name.as_bytes() == known.as_bytes()) {
                 return Ok(false);
             }
         }
@@ -110,85 +115,134 @@ impl LocalBackend {
         &self.root
     }
 
+    /// Opened each time: the file system that it is on may come and go.
+    fn open_root(&self) -> io::Result<Directory> {
+        Directory::root(&self.root)
+    }
+
+    /// The directory that holds a file, and its name there.
+    fn directory(&self, kind: FileType, id: &Id) -> io::Result<(Directory, String)> {
+        let root = self.open_root()?;
+        let name = id.to_hex().as_str().to_owned();
+        Ok(match kind {
+            FileType::Config => (root, CONFIG.to_owned()),
+            FileType::Pack => (root.enter(DATA)?.enter(&name[..2])?, name),
+            other => (root.enter(other.dirname())?, name),
+        })
+    }
+
+    /// The same to write to: what is missing on the way is made.
+    fn directory_to_write(&self, kind: FileType, id: &Id) -> io::Result<(Directory, String)> {
+        let make = |above: &Directory, name: &str| -> io::Result<Directory> {
+            let (directory, made) = above.enter_or_make(name)?;
+            if made {
+                above.sync()?;
+            }
+            Ok(directory)
+        };
+        let root = self.open_root()?;
+        let name = id.to_hex().as_str().to_owned();
+        Ok(match kind {
+            FileType::Config => (root, CONFIG.to_owned()),
+            FileType::Pack => (make(&make(&root, DATA)?, &name[..2])?, name),
+            other => (make(&root, other.dirname())?, name),
+        })
+    }
+
+    /// For messages.
     fn path(&self, kind: FileType, id: &Id) -> PathBuf {
         let name = id.to_hex();
         match kind {
-            FileType::Config => self.root.join("config"),
-            FileType::Pack => self.root.join("data").join(&name.as_str()[..2]).join(name.as_str()),
+            FileType::Config => self.root.join(CONFIG),
+            FileType::Pack => self.root.join(DATA).join(&name.as_str()[..2]).join(name.as_str()),
             other => self.root.join(other.dirname()).join(name.as_str()),
         }
     }
 
     fn files(&self, kind: FileType) -> io::Result<Vec<(Id, u32)>> {
         let mut out = Vec::new();
+        let Some(root) = present(self.open_root())? else { return Ok(out) };
         match kind {
             FileType::Config => {
-                if self.root.join("config").try_exists()? {
+                if root.has(CONFIG)? {
                     out.push((Id::default(), 0));
                 }
             }
             FileType::Pack => {
-                for prefix in entries(&self.root.join("data"))? {
-                    if prefix.file_type()?.is_dir() {
-                        list_files(&prefix.path(), &mut out)?;
+                let Some(data) = present(root.enter(DATA))? else { return Ok(out) };
+                for prefix in data.items()?.into_iter().filter(super::handles::Item::is_directory) {
+                    if let Ok(name) = prefix.name.to_str()
+                        && let Some(directory) = present(data.enter(name))?
+                    {
+                        list_files(&directory, &mut out)?;
                     }
                 }
             }
-            other => list_files(&self.root.join(other.dirname()), &mut out)?,
+            other => {
+                if let Some(directory) = present(root.enter(other.dirname()))? {
+                    list_files(&directory, &mut out)?;
+                }
+            }
         }
         Ok(out)
     }
 
-    fn write_file(&self, path: &Path, content: &BytesList) -> io::Result<()> {
-        let staging = self.root.join(STAGING);
-        if !staging.try_exists()? {
-            fs::create_dir_all(&staging)?;
-        }
-        let _writers = self.join_writers()?;
-        let mut temporary = tempfile::Builder::new().prefix("").tempfile_in(&staging)?;
+    fn write_file(&self, kind: FileType, id: &Id, content: &BytesList) -> io::Result<()> {
+        let staging = self.join_writers()?;
+        let mut temporary = Temporary::create(&staging)?;
         for part in content.slice() {
-            temporary.write_all(part)?;
+            temporary.file.write_all(part)?;
         }
-        temporary.as_file().sync_all()?;
-        let directory = path.parent().unwrap_or(&self.root);
-        if !directory.try_exists()? {
-            fs::create_dir_all(directory)?;
-            sync_directory(directory.parent().unwrap_or(&self.root))?;
-        }
-        match temporary.persist_noclobber(path) {
-            Ok(_) => {}
+        temporary.file.sync_all()?;
+        let (directory, name) = self.directory_to_write(kind, id)?;
+        match temporary.persist(&directory, &name) {
+            Ok(()) => directory.sync(),
             // The name is the hash of the content: the reading back that follows says whether it is the same.
-            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
-            Err(error) => return Err(error.error),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error),
         }
-        sync_directory(directory)
     }
 
     fn write_and_read_back(&self, kind: FileType, id: &Id, content: &BytesList) -> Result<()> {
         let path = self.path(kind, id);
         let outcome = self
-            .write_file(&path, content)
+            .write_file(kind, id, content)
             .map_err(|e| io_failure(format!("write {}", path.display()), e))
-            .and_then(|()| Self::read_back(kind, id, &path, content.size()));
+            .and_then(|()| self.read_back(kind, id, content.size()));
         if outcome.is_err() && kind == FileType::Snapshot {
             // Renamed but not known to be safe on the disk: a snapshot that was reported as failed must not be listed.
-            let _ = fs::remove_file(&path);
+            let _ = self.remove_file(kind, id);
         }
         outcome
     }
 
-    fn read_back(kind: FileType, id: &Id, path: &Path, length: usize) -> Result<()> {
+    fn read_back(&self, kind: FileType, id: &Id, length: usize) -> Result<()> {
+        let path = self.path(kind, id);
         let what = || format!("read back {}", path.display());
-        let mut file = File::open(path).map_err(|e| io_failure(what(), e))?;
+        let mut file = self.open(kind, id).map_err(|e| io_failure(what(), e))?;
         let stored = file.metadata().map_err(|e| io_failure(what(), e))?.len();
         // The config's name is fixed; every other file is named by the hash of its content.
         let same = stored == length as u64 && (kind == FileType::Config || id.blob_matches_reader(stored, &mut file));
-        if same { Ok(()) } else { Err(damaged(path)) }
+        if same { Ok(()) } else { Err(damaged(&path)) }
+    }
+
+    fn open(&self, kind: FileType, id: &Id) -> io::Result<File> {
+        let (directory, name) = self.directory(kind, id)?;
+        directory.open(&name)
     }
 
     fn read_whole(&self, kind: FileType, id: &Id) -> Result<Bytes> {
         let path = self.path(kind, id);
-        let content = fs::read(&path).map_err(|e| io_failure(format!("read {}", path.display()), e))?;
+        let failed = |e| io_failure(format!("read {}", path.display()), e);
+        let file = self.open(kind, id).map_err(failed)?;
+        let longest = bounds::longest(kind);
+        let length = file.metadata().map_err(failed)?.len();
+        if length > longest {
+            return Err(bounds::too_long(&path, length, longest));
+        }
+        let mut content = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+        // It may grow while it is read.
+        file.take(longest).read_to_end(&mut content).map_err(failed)?;
         if kind != FileType::Config && !id.blob_matches_reader(content.len() as u64, &mut content.as_slice()) {
             return Err(damaged(&path));
         }
@@ -196,17 +250,67 @@ impl LocalBackend {
     }
 
     fn read_part(&self, kind: FileType, id: &Id, offset: u32, length: u32) -> Result<Bytes> {
-        let path = self.path(kind, id);
-        let mut part = vec![0; length as usize];
-        File::open(&path).and_then(|file| file.read_exact_at(&mut part, u64::from(offset))).map_err(|e| {
-            io_failure(format!("read {length} bytes at {offset} of {}", path.display()), e).hint(DAMAGE_HINT)
-        })?;
-        Ok(part.into())
+        let read = || -> io::Result<Vec<u8>> {
+            let file = self.open(kind, id)?;
+            if u64::from(offset) + u64::from(length) > file.metadata()?.len() {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file is shorter"));
+            }
+            let mut part = vec![0; length as usize];
+            file.read_exact_at(&mut part, u64::from(offset))?;
+            Ok(part)
+        };
+        read().map(Bytes::from).map_err(|e| {
+            let is_damage = matches!(e.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound);
+            let what = format!("read {length} bytes at {offset} of {}", self.path(kind, id).display());
+            let error = io_failure(what, e);
+            if is_damage { error.hint(DAMAGE_HINT) } else { error }
+        })
     }
 
     fn remove_file(&self, kind: FileType, id: &Id) -> Result<()> {
-        let path = self.path(kind, id);
-        fs::remove_file(&path).map_err(|e| io_failure(format!("remove {}", path.display()), e))
+        let remove = || -> io::Result<()> {
+            let (directory, name) = self.directory(kind, id)?;
+            directory.remove(&name)
+        };
+        remove().map_err(|e| io_failure(format!("remove {}", self.path(kind, id).display()), e))
+    }
+}
+
+/// A file in `tmp/` that is removed again unless it became a file of the repository.
+struct Temporary<'a> {
+    staging: &'a Directory,
+    name: String,
+    file: File,
+    is_kept: bool,
+}
+
+impl<'a> Temporary<'a> {
+    fn create(staging: &'a Directory) -> io::Result<Self> {
+        let name = format!("{TEMPORARY}{:032x}", rand::random::<u128>());
+        let file = staging.create_new(&name)?;
+        Ok(Self { staging, name, file, is_kept: false })
+    }
+
+    fn persist(mut self, directory: &Directory, name: &str) -> io::Result<()> {
+        directory.take(self.staging, &self.name, name)?;
+        self.is_kept = true;
+        Ok(())
+    }
+}
+
+impl Drop for Temporary<'_> {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            let _ = self.staging.remove(&self.name);
+        }
+    }
+}
+
+/// Names of temporary files as this version makes them, and as earlier ones did.
+fn is_temporary(name: &str) -> bool {
+    match name.strip_prefix(TEMPORARY) {
+        Some(rest) => rest.len() == 32 && rest.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        None => name.len() == 6 && name.bytes().all(|byte| byte.is_ascii_alphanumeric()),
     }
 }
 
@@ -214,32 +318,23 @@ fn damaged(path: &Path) -> Error {
     Error::failed(format!("{} is damaged: its content does not match its name", path.display())).hint(DAMAGE_HINT)
 }
 
-fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
-fn entries(directory: &Path) -> io::Result<Vec<fs::DirEntry>> {
-    match fs::read_dir(directory) {
-        Ok(entries) => entries.collect(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error),
+/// None where it is not there.
+fn present(opened: io::Result<Directory>) -> io::Result<Option<Directory>> {
+    match opened {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
     }
 }
 
-fn list_files(directory: &Path, out: &mut Vec<(Id, u32)>) -> io::Result<()> {
-    for entry in entries(directory)? {
+fn list_files(directory: &Directory, out: &mut Vec<(Id, u32)>) -> io::Result<()> {
+    for item in directory.items()? {
         // Anything whose name is no hash is none of ours (restic's own temporary files, an editor's backup …).
-        let name = entry.file_name();
-        let Some(id) = name.to_str().filter(|name| name.len() == 64).and_then(|name| name.parse().ok()) else {
+        let Some(id) = item.name.to_str().ok().filter(|name| name.len() == 64).and_then(|name| name.parse().ok())
+        else {
             continue;
         };
-        match entry.metadata() {
-            Ok(facts) if facts.is_file() => out.push((id, u32::try_from(facts.len()).unwrap_or(u32::MAX))),
-            Ok(_) => {}
-            // Removed by somebody else since the directory was read.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
+        // What is no file and has the name of one is refused by name when it is opened.
+        out.push((id, u32::try_from(item.length()).unwrap_or(u32::MAX)));
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rustic_core::repofile::SnapshotFile;
 use rustic_core::{OpenStatus, Repository, TreeId};
 
+use super::bounds;
 use super::candidate::path_of;
 use super::failure::{DAMAGE_HINT, OrRefused, translate};
 use super::session::{Indexed, Session};
@@ -137,9 +138,9 @@ pub fn find(session: &Session, source: &str, point: &RecoveryPointId) -> Result<
 pub fn read_manifest_bytes(repository: &Indexed, tree: TreeId, source: &str) -> Result<Vec<u8>> {
     let what = "read manifest";
     let node = repository.node_from_path(tree, &path_of(source, MANIFEST_FILE)).or_refused(what)?;
-    let mut out = Vec::new();
+    let mut out = bounds::Manifest::default();
     repository.dump(&node, &mut out).or_refused(what)?;
-    Ok(out)
+    Ok(out.0)
 }
 
 fn read_entry(repository: &Indexed, entry: &Entry) -> Result<Published> {

@@ -6,10 +6,12 @@
 //! names `rustic_core`.
 
 mod backend;
+mod bounds;
 mod candidate;
 mod catalogue;
 mod failure;
 mod gate;
+mod handles;
 mod publication;
 mod seal;
 mod secret;
@@ -115,6 +117,23 @@ impl Repository for ResticRepository {
 
     fn open_existing(&self) -> Result<()> {
         self.session.prove()
+    }
+
+    fn identity(&self) -> Result<Option<String>> {
+        self.session.identity().map(Some)
+    }
+
+    fn incomplete(&self) -> Result<Option<Error>> {
+        self.session.lost_packs()
+    }
+
+    fn afresh(&self) -> Option<Arc<dyn Repository>> {
+        Some(Arc::new(Self {
+            files: self.files.clone(),
+            session: self.session.afresh(),
+            options: self.options,
+            measured: Measured::default(),
+        }))
     }
 
     fn listing(&self, source: Option<&str>) -> Result<Listing> {

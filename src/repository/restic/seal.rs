@@ -7,7 +7,7 @@
 use std::num::NonZeroU32;
 
 use aes256ctr_poly1305aes::aead::AeadInPlace;
-use aes256ctr_poly1305aes::{Aes256CtrPoly1305Aes, Key, Nonce};
+use aes256ctr_poly1305aes::{Aes256CtrPoly1305Aes, Key, Nonce, Tag};
 use rand::Rng;
 use rustic_core::repofile::{BlobType, MasterKey};
 use rustic_core::{BytesList, FileType, Id, WriteBackend};
@@ -24,6 +24,12 @@ const ZSTD_LEVEL: i32 = 3;
 pub struct Seal {
     cipher: Aes256CtrPoly1305Aes,
     compress: bool,
+}
+
+impl std::fmt::Debug for Seal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Seal")
+    }
 }
 
 impl Seal {
@@ -85,6 +91,15 @@ impl Seal {
         let plain = serde_json::to_vec(&json!({ "packs": packs })).or_failed("write index")?;
         write(backend, FileType::Index, self.encrypt(&plain)?)?;
         Ok(())
+    }
+
+    /// What [`Self::encrypt`] took; none where it is something else.
+    pub fn decrypt(&self, sealed: &[u8]) -> Option<Vec<u8>> {
+        let (nonce, rest) = sealed.split_at_checked(16)?;
+        let (content, tag) = rest.split_at_checked(rest.len().checked_sub(16)?)?;
+        let mut out = content.to_vec();
+        let (nonce, tag) = (Nonce::from_slice(nonce), Tag::from_slice(tag));
+        self.cipher.decrypt_in_place_detached(nonce, &[], &mut out, tag).ok().map(|()| out)
     }
 
     fn seal_blob(&self, blob: &[u8]) -> Result<(Vec<u8>, Option<NonZeroU32>)> {

@@ -1,5 +1,5 @@
-//! The opened repository: the password is tried again when it or the repository's key files changed (that costs scrypt), the
-//! index is kept until files of it change.
+//! The opened repository: the password is tried again when it, the repository's key files or its config changed (that costs
+//! scrypt), the index is kept until files of it change.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,9 +11,10 @@ use rustic_core::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-use super::failure::OrRefused;
+use super::bounds::{Bounded, PackLengths};
+use super::failure::{DAMAGE_HINT, OrRefused};
 use super::secret::Secret;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Side};
 
 /// An opened repository with its whole index in memory.
 pub type Indexed = Repository<IndexedFullStatus>;
@@ -30,21 +31,37 @@ struct State {
     key: Option<MasterKey>,
     /// With what the key was found.
     proof: Option<Proof>,
-    index: Option<(BTreeSet<Id>, Arc<Indexed>)>,
+    /// Of the repository that was opened, as its config has it.
+    identity: Option<String>,
+    index: Option<Index>,
 }
 
-/// The passwords that were tried and the key files they were tried on. As long as neither changes, a further try would end as
-/// the last one did: key files are encrypted with the password and nothing else.
+/// What the index files said when they were read.
+#[derive(Clone)]
+struct Index {
+    files: BTreeSet<(Id, u32)>,
+    handle: Arc<Indexed>,
+    packs: Arc<PackLengths>,
+}
+
+/// The passwords that were tried, and the key files and the config they were tried on. As long as none of them changes, a
+/// further try would end as the last one did: key files are encrypted with the password and nothing else.
 #[derive(PartialEq, Eq)]
 pub struct Proof {
     passwords: [u8; 32],
     key_files: BTreeSet<Id>,
+    config: [u8; 32],
 }
 
 impl Session {
     /// Nothing is opened yet.
     pub fn new(backend: Arc<dyn WriteBackend>, secret: Secret) -> Self {
         Self { backend, secret, state: Mutex::default() }
+    }
+
+    /// The same repository and secret, and nothing that was read before.
+    pub fn afresh(&self) -> Self {
+        Self::new(self.backend.clone(), self.secret.clone())
     }
 
     /// The files underneath.
@@ -65,22 +82,29 @@ impl Session {
         self.require()?;
         let passwords = self.secret.candidates()?;
         let mut state = self.state();
-        let proof = Proof { passwords: digest(&passwords), key_files: self.key_files()? };
+        let proof = self.proof(digest(&passwords))?;
         // A file that is not what its name says is read by the one who tries it, who can say what is wrong.
         let are_whole = proof.key_files.iter().all(|id| self.backend.read_full(FileType::Key, id).is_ok());
         if are_whole && state.key.is_some() && state.proof.as_ref() == Some(&proof) {
             return Ok(());
         }
-        state.proof = None;
-        let key = self.unlock(&passwords)?;
-        let same = |old: &MasterKey| (&old.encrypt, &old.mac.k, &old.mac.r) == (&key.encrypt, &key.mac.k, &key.mac.r);
-        if !state.key.as_ref().is_some_and(same) {
-            // Another repository is in its place.
-            state.index = None;
-        }
-        state.key = Some(key);
-        state.proof = Some(proof);
+        // Another repository may be in its place.
+        *state = State::default();
+        let (key, identity) = self.unlock(&passwords)?;
+        *state = State { key: Some(key), proof: Some(proof), identity: Some(identity), index: None };
         Ok(())
+    }
+
+    /// The id of the repository as it is now, which is made with it and stays for its life.
+    pub fn identity(&self) -> Result<String> {
+        self.prove()?;
+        let state = self.state();
+        state.identity.clone().ok_or_else(|| Error::failed(format!("{}: it has no id", self.what())))
+    }
+
+    fn proof(&self, passwords: [u8; 32]) -> Result<Proof> {
+        let config = self.backend.read_full(FileType::Config, &Id::default()).or_refused(self.what())?;
+        Ok(Proof { passwords, key_files: self.key_files()?, config: *blake3::hash(&config).as_bytes() })
     }
 
     fn key_files(&self) -> Result<BTreeSet<Id>> {
@@ -93,8 +117,8 @@ impl Session {
         Ok(found)
     }
 
-    /// The master key, by the first password that opens a key file.
-    fn unlock(&self, passwords: &[SecretString; 2]) -> Result<MasterKey> {
+    /// The master key, by the first password that opens a key file, and the repository's id.
+    fn unlock(&self, passwords: &[SecretString; 2]) -> Result<(MasterKey, String)> {
         let open = |password: &SecretString| {
             self.handle(self.backend.clone(), &Credentials::password(password.expose_secret()))
         };
@@ -102,7 +126,8 @@ impl Session {
             Err(Refusal::Password(error)) => open(&passwords[1]).map_err(|_| error),
             other => other.map_err(Refusal::into_error),
         };
-        Ok(opened?.key())
+        let opened = opened?;
+        Ok((opened.key(), identity_of(&opened)))
     }
 
     /// Open through `backend`, which may be a gate in front of this session's own.
@@ -131,29 +156,62 @@ impl Session {
     }
 
     /// The key of a repository that was just created with this session's password.
-    pub fn adopt_key(&self, key: MasterKey, made_with: [u8; 32]) {
-        let mut state = self.state();
-        state.proof = self.key_files().ok().map(|key_files| Proof { passwords: made_with, key_files });
-        state.key = Some(key);
+    pub fn adopt(&self, created: &Repository<OpenStatus>, made_with: [u8; 32]) {
+        let proof = self.proof(made_with).ok();
+        *self.state() = State { key: Some(created.key()), proof, identity: Some(identity_of(created)), index: None };
     }
 
     /// The repository with an index that knows everything on the disk now. Whenever index files came or went since the
     /// last call, it is read again from the disk.
     pub fn indexed(&self) -> Result<Arc<Indexed>> {
+        self.index().map(|index| index.handle)
+    }
+
+    /// What of the packs that the index promises is not there, or not as long as it should be. It costs one look at each.
+    pub fn lost_packs(&self) -> Result<Option<Error>> {
+        // Somebody's `prune` takes packs away after it wrote an index without them.
+        for _ in 0..3 {
+            let index = self.index()?;
+            let found: PackLengths =
+                self.backend.list_with_size(FileType::Pack).or_refused(self.what())?.into_iter().collect();
+            let lost: Vec<(&Id, &u32)> =
+                index.packs.iter().filter(|(id, length)| found.get(*id) != Some(*length)).collect();
+            let Some((first, length)) = lost.first() else { return Ok(None) };
+            if self.index()?.files == index.files {
+                let is = found.get(*first).map_or("missing".to_owned(), |found| format!("{found} bytes long"));
+                return Ok(Some(
+                    Error::failed(format!(
+                        "cannot read repository {} whole: {} of {} packs are missing or of another length, one is {}, which \
+                         is {is} and should have {length} bytes",
+                        self.location(),
+                        lost.len(),
+                        index.packs.len(),
+                        first.to_hex().as_str()
+                    ))
+                    .hint(DAMAGE_HINT)
+                    .on(Side::Repository),
+                ));
+            }
+        }
+        Ok(None)
+    }
+
+    fn index(&self) -> Result<Index> {
         let mut state = self.state();
         let key = self.key(&mut state)?;
-        let now: BTreeSet<Id> = self.backend.list(FileType::Index).or_refused(self.what())?.into_iter().collect();
-        if let Some((known, handle)) = &state.index
-            && *known == now
-        {
-            return Ok(handle.clone());
+        let now: BTreeSet<(Id, u32)> =
+            self.backend.list_with_size(FileType::Index).or_refused(self.what())?.into_iter().collect();
+        if let Some(known) = state.index.as_ref().filter(|known| known.files == now) {
+            return Ok(known.clone());
         }
         // The old one goes first: two of them need not be in memory together.
         state.index = None;
-        let handle = self.handle(self.backend.clone(), &Credentials::Masterkey(key)).map_err(Refusal::into_error)?;
-        let handle = Arc::new(handle.to_indexed().or_refused(format!("read index of repository {}", self.location()))?);
-        state.index = Some((now, handle.clone()));
-        Ok(handle)
+        let bounded = Bounded::indexing(self.backend.clone(), &key)?;
+        let handle = self.open_bounded(bounded.clone(), &Credentials::Masterkey(key)).map_err(Refusal::into_error)?;
+        let handle = handle.to_indexed().or_refused(format!("read index of repository {}", self.location()))?;
+        let index = Index { files: now, handle: Arc::new(handle), packs: Arc::new(bounded.promised_packs()) };
+        state.index = Some(index.clone());
+        Ok(index)
     }
 
     fn key(&self, state: &mut State) -> Result<MasterKey> {
@@ -162,16 +220,27 @@ impl Session {
         }
         self.require()?;
         let passwords = self.secret.candidates()?;
-        let key_files = self.key_files()?;
-        let key = self.unlock(&passwords)?;
-        state.key = Some(key.clone());
-        state.proof = Some(Proof { passwords: digest(&passwords), key_files });
+        let proof = self.proof(digest(&passwords))?;
+        let (key, identity) = self.unlock(&passwords)?;
+        *state = State { key: Some(key.clone()), proof: Some(proof), identity: Some(identity), index: None };
         Ok(key)
     }
 
     fn handle(
         &self,
         backend: Arc<dyn WriteBackend>,
+        credentials: &Credentials,
+    ) -> Result<Repository<OpenStatus>, Refusal> {
+        let backend = match credentials {
+            Credentials::Password(_) => Bounded::keys(backend),
+            Credentials::Masterkey(key) => Bounded::unpacking(backend, key).map_err(Refusal::Other)?,
+        };
+        self.open_bounded(backend, credentials)
+    }
+
+    fn open_bounded(
+        &self,
+        backend: Arc<Bounded>,
         credentials: &Credentials,
     ) -> Result<Repository<OpenStatus>, Refusal> {
         // Its cache in the home directory is for slow remote places, and would hide damage from us.
@@ -200,6 +269,10 @@ impl Session {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn identity_of(opened: &Repository<OpenStatus>) -> String {
+    opened.config().id.to_hex().as_str().to_owned()
 }
 
 /// Why a repository was not opened.

@@ -1,16 +1,16 @@
 //! Creating a repository, and refusing places that cannot be one.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 
 use bytesize::ByteSize;
 use rustic_core::{
     ConfigOptions, FileType, KeyOptions, ReadBackend, Repository, RepositoryBackends, RepositoryOptions,
 };
-use rustix::fs::{FlockOperation, flock};
 
 use super::backend::LocalBackend;
 use super::failure::{OrRefused, io_failure};
+use super::handles::Directory;
 use super::session::Session;
 use crate::error::{Error, Result};
 
@@ -66,7 +66,7 @@ pub fn prepare(files: &LocalBackend, session: &Session, options: &ResticOptions)
     match fs::metadata(root) {
         Ok(facts) if facts.is_dir() => {}
         Ok(_) => return Err(Error::failed(format!("{what}: it is not a directory"))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::create_dir(root) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match Directory::make_root(root) {
             // Another service that starts at the same moment may have been first.
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                 return Err(io_failure(&what, error)
@@ -77,8 +77,8 @@ pub fn prepare(files: &LocalBackend, session: &Session, options: &ResticOptions)
         Err(error) => return Err(io_failure(&what, error)),
     }
     // Two services that start together must not create it twice.
-    let directory = File::open(root).map_err(|e| io_failure(&what, e))?;
-    flock(&directory, FlockOperation::LockExclusive).map_err(|e| io_failure(&what, e.into()))?;
+    let directory = Directory::root(root).map_err(|e| io_failure(&what, e))?;
+    directory.lock(false).map_err(|e| io_failure(&what, e))?;
     if files.list(FileType::Config).or_refused(&what)?.is_empty() {
         create(files, session, options).map_err(|e| e.context(&what))?;
     }
@@ -102,7 +102,7 @@ fn create(files: &LocalBackend, session: &Session, options: &ResticOptions) -> R
         .and_then(|new| new.init(&credentials, &KeyOptions::default(), &config))
         .or_refused("create it")?;
     // Deriving it from the password again costs a good part of a second.
-    session.adopt_key(created.key(), made_with);
+    session.adopt(&created, made_with);
     Ok(())
 }
 

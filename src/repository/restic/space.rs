@@ -5,75 +5,88 @@
 //! the last look is noticed with the next one in the same directory.
 
 use std::collections::HashMap;
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
 
 use super::failure::io_failure;
+use super::handles::Directory;
 use crate::error::Result;
 use crate::repository::Space;
 
 /// Directories of the layout that hold files. `data` holds directories, one level deep.
-const PLACES: [&str; 5] = ["keys", "snapshots", "index", "locks", "data"];
+const PLACES: [&str; 5] = ["keys", "snapshots", "index", "locks", DATA];
+const DATA: &str = "data";
 
-/// What was measured before, by directory.
+/// What was measured before, by path below the root.
 #[derive(Debug, Default)]
-pub(super) struct Measured(Mutex<HashMap<PathBuf, Directory>>);
+pub(super) struct Measured(Mutex<HashMap<String, Measure>>);
 
 #[derive(Debug, Clone)]
-struct Directory {
-    changed: SystemTime,
+struct Measure {
+    changed: Changed,
     bytes: u64,
-    below: Vec<PathBuf>,
+    below: Vec<String>,
 }
+
+/// When a directory was changed, in seconds and nanoseconds.
+type Changed = (i64, u64);
 
 impl Measured {
     /// Bytes of all files of the repository in `root`, and free bytes where it is.
     pub(super) fn space(&self, root: &Path) -> Result<Space> {
         let failed = |error| io_failure(format!("measure {}", root.display()), error);
-        let free = rustix::fs::statvfs(root).map_err(|error| failed(error.into()))?;
-        let mut open: Vec<PathBuf> = PLACES.iter().map(|name| root.join(name)).collect();
-        let mut seen = HashMap::new();
+        let root = Directory::root(root).map_err(failed)?;
+        let free = rustix::fs::fstatvfs(&root).map_err(|error| failed(error.into()))?;
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(path) = open.pop() {
-            if let Some(directory) = read(&path, known.remove(&path)).map_err(failed)? {
-                open.extend(directory.below.iter().cloned());
-                seen.insert(path, directory);
+        let mut seen = HashMap::new();
+        for name in PLACES {
+            let Some((directory, measure)) = read(&root, name, known.remove(name)).map_err(failed)? else { continue };
+            for below in measure.below.iter().filter(|_| name == DATA) {
+                let path = format!("{name}/{below}");
+                if let Some((_, measure)) = read(&directory, below, known.remove(&path)).map_err(failed)? {
+                    seen.insert(path, measure);
+                }
             }
+            seen.insert(name.to_owned(), measure);
         }
-        let occupied = seen.values().map(|directory| directory.bytes).sum();
+        let occupied = seen.values().map(|measure| measure.bytes).sum();
         *known = seen;
         Ok(Space { occupied: Some(occupied), available: free.f_bavail.checked_mul(free.f_frsize) })
     }
 }
 
 /// None for a directory that is not there (any more).
-fn read(path: &Path, known: Option<Directory>) -> io::Result<Option<Directory>> {
-    let changed = match fs::metadata(path) {
+fn read(above: &Directory, name: &str, known: Option<Measure>) -> io::Result<Option<(Directory, Measure)>> {
+    let directory = match above.enter(name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other?.modified()?,
+        other => other?,
     };
+    let changed = changed(&directory)?;
     if let Some(known) = known.filter(|known| known.changed == changed) {
-        return Ok(Some(known));
+        return Ok(Some((directory, known)));
     }
-    let mut directory = Directory { changed, bytes: 0, below: Vec::new() };
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
-        match entry.metadata() {
-            Ok(facts) if facts.is_dir() => directory.below.push(entry.path()),
-            Ok(facts) => directory.bytes += facts.len(),
-            // Removed in between.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+    let mut measure = Measure { changed, bytes: 0, below: Vec::new() };
+    for item in directory.items()? {
+        match item.name.to_str() {
+            Ok(name) if item.is_directory() => measure.below.push(name.to_owned()),
+            _ => measure.bytes += item.length(),
         }
     }
-    Ok(Some(directory))
+    Ok(Some((directory, measure)))
+}
+
+#[allow(clippy::useless_conversion, clippy::unnecessary_cast, clippy::cast_sign_loss)] // the types differ between architectures
+fn changed(directory: &Directory) -> io::Result<Changed> {
+    let facts = directory.facts()?;
+    Ok((facts.st_mtime as i64, facts.st_mtime_nsec as u64))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::time::SystemTime;
+
     use super::*;
 
     #[test]

@@ -234,6 +234,10 @@ impl Soak {
 
     /// What is exported of `source`, to which something has happened, or of all, against what should be.
     async fn compare(&mut self, source: Option<&str>) {
+        for source in self.model.created.keys() {
+            let suspect = self.ledger.marked_points(source).await.unwrap();
+            self.model.suspect.insert(source.clone(), suspect);
+        }
         self.exporter.refresh(&self.ledger).await.unwrap();
         let now = self.clock.wall();
         let scheduler = SchedulerState { last_tick: Some(now), next_runs: self.plan.next_runs() };
@@ -349,7 +353,9 @@ fn within(spans: &[Span], due: DateTime<Utc>) -> bool {
 }
 
 /// Exported, and not what this model is about: the service itself, repositories.
-const ELSEWHERE: [&str; 14] = [
+const ELSEWHERE: [&str; 16] = [
+    "backup_sla_recovery_points_vanished",
+    "backup_sla_suspect_recovery_point_",
     "backup_sla_test_page_",
     "process_",
     "backup_sla_build_info",

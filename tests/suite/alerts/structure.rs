@@ -38,7 +38,7 @@ const LITERALS: &[(&str, &[&str])] = &[
     ("BackupSlaRepositoryFilling", &["7", "1d"]),
     ("BackupSlaSourceDisappeared", &["1d"]),
     // By how much clocks may differ.
-    ("BackupSlaTimestampInFuture", &["300", "300", "300", "300", "300"]),
+    ("BackupSlaTimestampInFuture", &["300", "300", "300", "300", "300", "300"]),
 ];
 
 /// Labels that series are joined on and grouped by, and nothing less: a source `shop` may be on two instances.

@@ -23,7 +23,7 @@ fn read_everything(root: &Path) -> Result<Vec<Vec<u8>>> {
     Ok(out)
 }
 
-fn files_below(directory: &Path) -> Vec<PathBuf> {
+pub fn files_below(directory: &Path) -> Vec<PathBuf> {
     let mut out = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
@@ -118,4 +118,33 @@ fn one_unreadable_snapshot_is_named_and_hides_no_other_point() {
     assert_eq!(open("B").unwrap().read_at(0, 10).unwrap(), "second");
     let text = open("A").err().unwrap().to_string();
     assert!(text.contains(&name(&snapshot)), "{text}");
+}
+
+#[test]
+fn a_pack_that_is_cut_off_grown_or_gone_is_noticed_without_reading_it() {
+    let place = place();
+    let root = place.path().join("repository");
+    let repository = ResticRepository::new(root.clone(), password());
+    repository.prepare().unwrap();
+    back_up(&repository, candidate("shop", "A", moment(0), &[("dump.sql", &noise_bytes(5, 3_000_000))]));
+    assert!(repository.incomplete().unwrap().is_none());
+    for pack in files_below(&root.join("data")) {
+        let good = fs::read(&pack).unwrap();
+        let lost = || repository.incomplete().unwrap().map(|error| (error.to_string(), error.hint_text().is_some()));
+        fs::write(&pack, &good[..good.len() - 40]).unwrap();
+        let (text, has_hint) = lost().unwrap();
+        assert!(
+            has_hint && text.contains(&name(&pack)) && text.contains(&format!("should have {}", good.len())),
+            "{text}"
+        );
+        fs::write(&pack, [&good[..], b"x"].concat()).unwrap();
+        assert!(lost().is_some());
+        fs::remove_file(&pack).unwrap();
+        assert!(lost().unwrap().0.contains("which is missing"), "{:?}", lost());
+        fs::write(&pack, &good).unwrap();
+        assert!(lost().is_none());
+    }
+    // What the index does not know is nobody's loss.
+    fs::write(root.join("data/00").join("0".repeat(64)), "left behind").unwrap();
+    assert!(repository.incomplete().unwrap().is_none());
 }

@@ -4,6 +4,7 @@
 
 mod damage;
 mod faults;
+mod hostile;
 mod opening;
 mod places;
 mod program;

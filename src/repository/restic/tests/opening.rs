@@ -4,14 +4,22 @@ use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use rustic_core::{BytesList, FileType, Id, ReadBackend, RusticResult, WriteBackend};
 
 use rustix::fs::{FlockOperation, flock};
 use secrecy::SecretString;
 
+use super::damage::files_below;
 use super::places::{password, place};
 use crate::error::{Error, Kind};
 use crate::repository::Repository;
 use crate::repository::contract::{back_up, candidate, moment, noise_bytes};
+use crate::repository::restic::backend::LocalBackend;
+use crate::repository::restic::secret::Secret;
 use crate::repository::restic::{ResticOptions, ResticRepository};
 
 fn prepare(location: &Path) -> Result<(), Error> {
@@ -94,23 +102,149 @@ fn the_secret_as_it_is_now_is_tried_and_not_what_was_opened_before() {
     back_up(&repository, candidate("shop", "A", moment(0), &[("dump.sql", b"x")]));
 }
 
+/// How often a password was tried: each try reads the config once more than a look that tries none.
+fn config_reads(
+    look: impl Fn(&ResticRepository) -> Result<(), Error>,
+    repository: &ResticRepository,
+    log: &Reads,
+) -> usize {
+    let before = log.configs.load(Ordering::SeqCst);
+    look(repository).unwrap();
+    log.configs.load(Ordering::SeqCst) - before
+}
+
 #[test]
 fn trying_again_what_did_not_change_costs_nothing() {
     let place = place();
     let (root, file) = (place.path().join("repository"), place.path().join("key"));
     write_secret(&file, "correct horse\n");
-    let repository = ResticRepository::with_password_file(root.clone(), file.clone());
+    let files = Arc::new(LocalBackend::new(root.clone()));
+    let log = Arc::new(Reads { inner: files.clone(), configs: AtomicUsize::new(0) });
+    let repository = ResticRepository::through(files, log.clone(), Secret::File(file.clone()));
     repository.prepare().unwrap();
-    // Whoever tries a password reads the config too: where that is no config, a try fails.
-    let good = fs::read(root.join("config")).unwrap();
-    fs::write(root.join("config"), "no config").unwrap();
-    repository.open_existing().unwrap();
+    let look = || config_reads(ResticRepository::open_existing, &repository, &log);
+    assert_eq!(look(), 1);
+    // The same password, in another file.
+    write_secret(&file, "correct horse");
+    assert_eq!(look(), 1);
     write_secret(&file, "another\n");
     repository.open_existing().unwrap_err();
     write_secret(&file, "correct horse\n");
+    assert_eq!(look(), 2, "after a failure it is tried");
+    assert_eq!(look(), 1);
+}
+
+#[test]
+fn a_config_that_is_lost_or_replaced_is_noticed_by_who_opened_the_repository_before() {
+    let place = place();
+    let root = place.path().join("repository");
+    let repository = ResticRepository::new(root.clone(), password());
+    repository.prepare().unwrap();
+    let identity = repository.identity().unwrap();
+    let good = fs::read(root.join("config")).unwrap();
+    fs::write(root.join("config"), "no config").unwrap();
     repository.open_existing().unwrap_err();
+    fs::remove_file(root.join("config")).unwrap();
+    let error = repository.open_existing().unwrap_err();
+    assert!(error.to_string().contains("there is no repository"), "{error}");
     fs::write(root.join("config"), good).unwrap();
     repository.open_existing().unwrap();
+    assert_eq!(repository.identity().unwrap(), identity);
+}
+
+#[test]
+fn another_repository_in_the_place_has_its_own_identity_and_points() {
+    let place = place();
+    let root = place.path().join("repository");
+    let repository = ResticRepository::new(root.clone(), password());
+    repository.prepare().unwrap();
+    back_up(&repository, candidate("shop", "A", moment(0), &[("dump.sql", b"mine")]));
+    let identity = repository.identity().unwrap();
+    assert!(identity.is_some());
+    fs::rename(&root, place.path().join("mine")).unwrap();
+    let other = ResticRepository::new(root.clone(), password());
+    other.prepare().unwrap();
+    back_up(&other, candidate("shop", "B", moment(0), &[("dump.sql", b"theirs")]));
+    assert_ne!(repository.identity().unwrap(), identity);
+    let ids: Vec<String> = repository.list(None).unwrap().into_iter().map(|point| point.manifest.id.0).collect();
+    assert_eq!(ids, ["B"]);
+}
+
+#[test]
+fn what_is_opened_afresh_is_read_from_the_place_whatever_was_read_before() {
+    let place = place();
+    let root = place.path().join("repository");
+    let repository = ResticRepository::new(root.clone(), password());
+    repository.prepare().unwrap();
+    let point = back_up(&repository, candidate("shop", "A", moment(0), &[("dump.sql", b"small enough to be kept")]));
+    let read = |repository: &dyn Repository| -> Result<usize, Error> {
+        repository.open_existing()?;
+        let points = repository.list(None)?;
+        let file = repository.open("shop", &point.manifest.id, "dump.sql")?;
+        Ok(points.len() + file.read_at(0, 100)?.len())
+    };
+    read(&repository).unwrap();
+    for directory in ["data", "index", "snapshots", "keys"] {
+        for file in files_below(&root.join(directory)) {
+            let kept = place.path().join("kept");
+            fs::rename(&file, &kept).unwrap();
+            let outcome = read(&*repository.afresh().unwrap());
+            // Packs that only a candidate needed serve nobody.
+            assert!(outcome.is_err() || outcome.unwrap() == 24 && directory == "data", "{}", file.display());
+            // Something else of the same length under its name.
+            let length = fs::metadata(&kept).unwrap().len();
+            fs::write(&file, vec![7; usize::try_from(length).unwrap()]).unwrap();
+            let outcome = read(&*repository.afresh().unwrap());
+            assert!(outcome.is_err() || outcome.unwrap() == 24 && directory == "data", "{}", file.display());
+            fs::rename(&kept, &file).unwrap();
+        }
+    }
+    read(&repository).unwrap();
+    let packs = files_below(&root.join("data"));
+    for pack in &packs {
+        fs::remove_file(pack).unwrap();
+    }
+    read(&*repository.afresh().unwrap()).unwrap_err();
+}
+
+/// Counts what is read.
+#[derive(Debug)]
+struct Reads {
+    inner: Arc<LocalBackend>,
+    configs: AtomicUsize,
+}
+
+impl ReadBackend for Reads {
+    fn location(&self) -> String {
+        self.inner.location()
+    }
+    fn list_with_size(&self, kind: FileType) -> RusticResult<Vec<(Id, u32)>> {
+        self.inner.list_with_size(kind)
+    }
+    fn read_full(&self, kind: FileType, id: &Id) -> RusticResult<Bytes> {
+        if kind == FileType::Config {
+            self.configs.fetch_add(1, Ordering::SeqCst);
+        }
+        self.inner.read_full(kind, id)
+    }
+    fn read_partial(&self, kind: FileType, id: &Id, cache: bool, offset: u32, length: u32) -> RusticResult<Bytes> {
+        self.inner.read_partial(kind, id, cache, offset, length)
+    }
+    fn warmup_path(&self, kind: FileType, id: &Id) -> String {
+        self.inner.warmup_path(kind, id)
+    }
+}
+
+impl WriteBackend for Reads {
+    fn create(&self) -> RusticResult<()> {
+        self.inner.create()
+    }
+    fn write_bytes(&self, kind: FileType, id: &Id, cache: bool, content: BytesList) -> RusticResult<()> {
+        self.inner.write_bytes(kind, id, cache, content)
+    }
+    fn remove(&self, kind: FileType, id: &Id, cache: bool) -> RusticResult<()> {
+        self.inner.remove(kind, id, cache)
+    }
 }
 
 #[test]
@@ -169,7 +303,7 @@ fn an_empty_directory_and_a_creation_that_was_interrupted_become_repositories() 
 fn what_a_killed_writer_left_is_removed_unless_a_writer_is_at_work() {
     let place = place();
     prepare(place.path()).unwrap();
-    let left = place.path().join("tmp").join("left");
+    let left = place.path().join("tmp").join("aB3xYz");
     fs::write(&left, "half a pack").unwrap();
     let writer = File::open(place.path().join("tmp")).unwrap();
     flock(&writer, FlockOperation::LockShared).unwrap();

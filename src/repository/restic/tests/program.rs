@@ -47,7 +47,7 @@ fn restic_lists_checks_dumps_and_restores_what_we_stored() {
     let snapshots: serde_json::Value = serde_json::from_slice(&restic_ok(&root, &["snapshots", "--json"])).unwrap();
     assert_eq!(snapshots.as_array().unwrap().len(), 1, "the candidate must have left no snapshot");
     assert_eq!(snapshots[0]["paths"], serde_json::json!(["/shop"]));
-    assert_eq!(snapshots[0]["time"], "2027-01-15T08:00:00.123456Z");
+    assert_eq!(snapshots[0]["time"], "2026-05-28T20:26:40.123456Z");
     let tags = format!("[\"backup-sla\",\"point=A\",\"source=shop\",\"stored={}\"]", published.stored_bytes);
     assert_eq!(snapshots[0]["tags"].to_string(), tags);
     let filtered = restic_ok(&root, &["snapshots", "--json", "--tag", "source=shop,point=A"]);

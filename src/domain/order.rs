@@ -1,0 +1,145 @@
+//! Which recovery points were dated by a wrong clock. Pure.
+//!
+//! A clock can be put wrong and right again; the order in which a ledger saw its own backups published cannot. Backups of
+//! one source follow each other, so their as-of times rise in that order. Where they do not, the points that have to be
+//! taken out for the rest to rise, as few as possible, are suspect.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// How far two right clocks may be apart.
+#[allow(clippy::cast_possible_truncation)] // it is a whole number
+const SKEW: TimeDelta = TimeDelta::seconds(super::sla::CLOCK_SKEW as i64);
+
+/// Whether something of `time` cannot be, because it is still to come.
+pub fn is_to_come(time: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    time > now + SKEW
+}
+
+/// The last moment that [`is_to_come`] lets pass.
+pub fn latest(now: DateTime<Utc>) -> DateTime<Utc> {
+    now + SKEW
+}
+
+/// For as-of times in the order of publication: which of them do not fit into it. What is to come at `now` never does. Of
+/// two that contradict each other the one that was published later is believed: clocks are put right more often than wrong.
+pub fn suspects(published: &[DateTime<Utc>], now: DateTime<Utc>) -> Vec<bool> {
+    let mut suspect: Vec<bool> = published.iter().map(|time| is_to_come(*time, now)).collect();
+    let candidates: Vec<usize> = (0..published.len()).filter(|at| !suspect[*at]).collect();
+    let rising = longest_rising(&candidates, published);
+    for at in candidates {
+        // The neighbours among those that rise.
+        let next = rising.partition_point(|other| *other <= at);
+        let before = rising.partition_point(|other| *other < at).checked_sub(1);
+        let is_late = rising.get(next).is_some_and(|next| published[at] > published[*next] + SKEW);
+        let is_early = before.is_some_and(|before| published[at] < published[rising[before]] - SKEW);
+        suspect[at] = is_late || is_early;
+    }
+    suspect
+}
+
+/// The same for what is remembered until somebody looks again: what is to come is suspect only if what was published after it
+/// contradicts it. A clock that is behind for a moment leaves no mark on what is right.
+pub fn contradicted(published: &[DateTime<Utc>], now: DateTime<Utc>) -> Vec<bool> {
+    let mut suspect = suspects(published, now);
+    let mut earliest_after: Option<DateTime<Utc>> = None;
+    for (at, time) in published.iter().enumerate().rev() {
+        if is_to_come(*time, now) {
+            suspect[at] = earliest_after.is_some_and(|after| *time > after + SKEW);
+        }
+        earliest_after = Some(earliest_after.map_or(*time, |after| after.min(*time)));
+    }
+    suspect
+}
+
+/// The longest selection of `candidates` whose times never fall, in their order. Of several the one with later members.
+fn longest_rising(candidates: &[usize], times: &[DateTime<Utc>]) -> Vec<usize> {
+    // Nearly always nothing is wrong.
+    if candidates.is_sorted_by_key(|at| times[*at]) {
+        return candidates.to_vec();
+    }
+    // For each, from the end: how many can follow from it, itself included, and which is the next.
+    let mut best: Vec<(usize, Option<usize>)> = vec![(1, None); candidates.len()];
+    for at in (0..candidates.len()).rev() {
+        for next in (at + 1..candidates.len()).rev() {
+            if times[candidates[next]] >= times[candidates[at]] && best[next].0 + 1 > best[at].0 {
+                best[at] = (best[next].0 + 1, Some(next));
+            }
+        }
+    }
+    let mut next = (0..best.len()).max_by_key(|at| (best[*at].0, *at));
+    let mut out = Vec::new();
+    while let Some(at) = next {
+        out.push(candidates[at]);
+        next = best[at].1;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn day(number: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::days(number)
+    }
+
+    fn found(days: &[i64], now: i64) -> Vec<i64> {
+        let times: Vec<_> = days.iter().copied().map(day).collect();
+        let suspect = suspects(&times, day(now));
+        days.iter().zip(suspect).filter_map(|(day, is_suspect)| is_suspect.then_some(*day)).collect()
+    }
+
+    #[test]
+    fn a_point_that_was_dated_ahead_is_suspect_before_and_after_its_date_has_come() {
+        assert_eq!(found(&[1, 2, 3], 3), [0; 0]);
+        assert_eq!(found(&[1, 62, 3], 3), [62]);
+        assert_eq!(found(&[1, 62, 3, 4, 5], 70), [62], "its date has come, and no backup since day 5");
+        assert_eq!(found(&[1, 62, 3, 4, 63, 64], 70), [62], "later ones are dated after it");
+        assert_eq!(found(&[1, 62], 62), [0; 0], "nothing contradicts it");
+        assert_eq!(found(&[62, 3], 70), [62], "one against one: the later one is believed");
+    }
+
+    #[test]
+    fn a_point_that_was_dated_back_is_suspect_and_not_those_before_it() {
+        assert_eq!(found(&[50, 51, 52, 1, 53], 54), [1]);
+        assert_eq!(found(&[50, 51, 52, 1], 54), [1]);
+    }
+
+    #[test]
+    fn a_clock_that_is_put_back_by_seconds_makes_nobody_suspect() {
+        let times = [day(1), day(1) - TimeDelta::seconds(200), day(2)];
+        assert_eq!(suspects(&times, day(3)), [false; 3]);
+    }
+
+    #[test]
+    fn a_clock_that_is_behind_for_a_moment_leaves_no_mark_on_what_is_right() {
+        let times = [day(50), day(51), day(52)];
+        assert_eq!(suspects(&times, day(10)), [true; 3]);
+        assert_eq!(contradicted(&times, day(10)), [false; 3]);
+        let ahead = [day(1), day(62), day(63), day(3)];
+        assert_eq!(contradicted(&ahead, day(3)), [false, true, true, false]);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_left_never_falls_by_more_than_clocks_differ_and_one_wrong_date_is_found(
+            mut days in prop::collection::vec(0_i64..100, 3..40),
+            at in any::<prop::sample::Index>(),
+        ) {
+            let times: Vec<_> = days.iter().copied().map(day).collect();
+            let suspect = suspects(&times, day(200));
+            let left: Vec<_> = times.iter().zip(&suspect).filter(|(_, is)| !**is).map(|(time, _)| *time).collect();
+            prop_assert!(!left.is_empty());
+            prop_assert!(left.windows(2).all(|pair| pair[1] >= pair[0] - SKEW), "{left:?}");
+
+            days.sort_unstable();
+            days.dedup();
+            prop_assume!(days.len() > 2);
+            let at = at.index(days.len() - 2);
+            days[at] += 150;
+            prop_assert_eq!(found(&days, 300), vec![days[at]]);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What the ledger knows against a repository that others can change, and against a clock that was wrong.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::domain::sla::Objectives;
+use crate::ledger::{Gone, KnownSource};
+
+const DAY: i64 = 86_400;
+
+fn kept_for(days: u64) -> Objectives {
+    let hours = Duration::from_hours;
+    Objectives {
+        rpo: hours(24),
+        rto: hours(1),
+        retention: hours(24 * days),
+        drill_interval: hours(24),
+        max_chain_length: 2,
+        objective_ratio: 0.99,
+    }
+}
+
+async fn know(ledger: &Ledger, repository: &str, objectives: &Objectives) {
+    ledger.know(&[KnownSource { name: "shop", kind: "mysql", repository, objectives }]).await.unwrap();
+}
+
+async fn vanished(ledger: &Ledger, days: u64) -> u64 {
+    let (points, now) = (ledger.snapshot().await.unwrap().sources["shop"].points.clone(), ledger.clock.wall());
+    points.vanished_of(Duration::from_hours(24 * days), now)
+}
+
+#[tokio::test]
+async fn a_point_that_goes_before_its_retention_has_vanished_until_it_is_back_or_nobody_asks_for_it() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+    let ledger = open(dir.path(), &clock).await;
+    know(&ledger, "onsite", &kept_for(30)).await;
+    let [expired, old, new] =
+        [("expired", 31 * DAY), ("old", 29 * DAY), ("new", DAY)].map(|(id, ago)| point(id, &clock, ago));
+    ledger.reconcile_points("shop", &[expired, old.clone(), new.clone()]).await.unwrap();
+    let changed = ledger.reconcile_points("shop", std::slice::from_ref(&new)).await.unwrap();
+    assert_eq!((changed.gone, changed.gone_early), (2, 1));
+    assert_eq!(vanished(&ledger, 30).await, 1);
+    assert_eq!(vanished(&ledger, 7).await, 0, "less is promised now");
+    ledger.reconcile_points("shop", &[old.clone(), new.clone()]).await.unwrap();
+    assert_eq!(vanished(&ledger, 30).await, 0, "it is back");
+    ledger.reconcile_points("shop", &[]).await.unwrap();
+    assert_eq!(vanished(&ledger, 30).await, 2, "everything was rolled back");
+    clock.advance(2 * DAY);
+    assert_eq!(vanished(&ledger, 30).await, 1, "the old one is not asked for any more");
+
+    // What was rightly gone when less was promised stays so.
+    know(&ledger, "onsite", &kept_for(7)).await;
+    ledger.reconcile_points("shop", &[point("week", &clock, 8 * DAY)]).await.unwrap();
+    assert_eq!(ledger.reconcile_points("shop", &[]).await.unwrap().gone_early, 0);
+    assert_eq!(vanished(&ledger, 30).await, 1);
+}
+
+#[tokio::test]
+async fn what_is_not_looked_for_any_more_or_counts_as_another_hosts_has_not_vanished() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+    let ledger = open(dir.path(), &clock).await;
+    know(&ledger, "onsite", &kept_for(30)).await;
+    let [a, b] = ["a", "b"].map(|id| point(id, &clock, DAY));
+    ledger.reconcile_points("shop", &[a.clone(), b.clone()]).await.unwrap();
+    let begun = ledger.revision().await.unwrap();
+    let others = BTreeSet::from(["a".to_owned()]);
+    ledger.reconcile("shop", std::slice::from_ref(&b), begun, Gone::Unless(&others)).await.unwrap();
+    assert_eq!(vanished(&ledger, 30).await, 0, "another host's now");
+    know(&ledger, "offsite", &kept_for(30)).await;
+    assert_eq!(vanished(&ledger, 30).await, 0, "moved on purpose");
+
+    ledger.adopt("offsite", "first").await.unwrap();
+    ledger.reconcile_points("shop", &[a, b]).await.unwrap();
+    assert_eq!(ledger.accept("offsite", "second").await.unwrap().as_deref(), Some("first"));
+    ledger.reconcile_points("shop", &[]).await.unwrap();
+    assert_eq!(vanished(&ledger, 30).await, 0, "the repository was replaced on purpose");
+}
+
+#[tokio::test]
+async fn the_first_identity_stays_until_another_is_accepted() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+    let ledger = open(dir.path(), &clock).await;
+    assert!(ledger.adopt("onsite", "one").await.unwrap().is_new);
+    clock.advance(10);
+    let again = ledger.adopt("onsite", "two").await.unwrap();
+    assert_eq!((again.identity.as_str(), again.is_new), ("one", false));
+    assert!(ledger.adopt("offsite", "two").await.unwrap().is_new);
+    drop(ledger);
+    let ledger = open(dir.path(), &clock).await;
+    assert_eq!(ledger.accept("onsite", "two").await.unwrap().as_deref(), Some("one"));
+    assert_eq!(ledger.adopt("onsite", "one").await.unwrap().identity, "two");
+    assert_eq!(ledger.accept("new", "three").await.unwrap(), None);
+}
+
+/// A backup that is listed, then recorded as succeeded.
+async fn backed_up(ledger: &Ledger, listed: &mut Vec<PointRow>, point: PointRow) {
+    let run = ledger.begin(&backup("shop")).await.unwrap();
+    listed.push(point.clone());
+    ledger.reconcile_points("shop", listed).await.unwrap();
+    let result = RunResult { recovery_point: Some(point.id), ..RunResult::new(Outcome::Succeeded, 1.0) };
+    ledger.finish(&run, &result).await.unwrap();
+    ledger.reconcile_points("shop", listed).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_backup_of_a_clock_that_was_ahead_is_never_the_newest_not_even_when_its_date_has_come() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+    let ledger = open(dir.path(), &clock).await;
+    know(&ledger, "onsite", &kept_for(100)).await;
+    let mut listed = Vec::new();
+    backed_up(&ledger, &mut listed, point("a", &clock, 0)).await;
+    clock.advance(60 * DAY);
+    backed_up(&ledger, &mut listed, point("ahead", &clock, 0)).await;
+    clock.advance(-59 * DAY);
+    let sound = clock.wall();
+    let newest = async || ledger.snapshot().await.unwrap().sources["shop"].points.clone();
+    assert_ne!(newest().await.newest, Some(sound + TimeDelta::days(59)), "before there is another");
+    backed_up(&ledger, &mut listed, point("b", &clock, 0)).await;
+    for days in [0, 58, 2, 30] {
+        clock.advance(days * DAY);
+        let points = newest().await;
+        assert_eq!(points.newest, Some(sound), "after {days} more days");
+        assert_eq!((points.suspect, points.newest_suspect), (1, Some(sound + TimeDelta::days(59))));
+        assert_eq!(points.by_kind[&BackupKind::Full], 3, "it is listed all the same");
+        assert_eq!(ledger.suspect_points("shop").await.unwrap(), BTreeSet::from(["ahead".to_owned()]));
+        ledger.reconcile_points("shop", &listed).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_was_behind_for_a_while_makes_nothing_else_suspect() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+    let ledger = open(dir.path(), &clock).await;
+    know(&ledger, "onsite", &kept_for(100)).await;
+    let mut listed = Vec::new();
+    for id in ["a", "b"] {
+        backed_up(&ledger, &mut listed, point(id, &clock, 0)).await;
+        clock.advance(DAY);
+    }
+    clock.advance(-50 * DAY);
+    backed_up(&ledger, &mut listed, point("behind", &clock, 0)).await;
+    clock.advance(50 * DAY);
+    ledger.reconcile_points("shop", &listed).await.unwrap();
+    assert_eq!(ledger.suspect_points("shop").await.unwrap(), BTreeSet::from(["behind".to_owned()]));
+    backed_up(&ledger, &mut listed, point("c", &clock, 0)).await;
+    assert_eq!(ledger.suspect_points("shop").await.unwrap(), BTreeSet::from(["behind".to_owned()]));
+    let points = &ledger.snapshot().await.unwrap().sources["shop"].points;
+    assert_eq!(points.newest, Some(clock.wall()));
+    assert_eq!(points.oldest, listed.iter().find(|point| point.id.0 == "a").map(|point| point.as_of));
+}

@@ -1,0 +1,64 @@
+//! Whether a repository is the one that it was: one that somebody put in its place opens with the same password, lists what it
+//! likes under the same names, and would take the new backups.
+
+use crate::app::{App, Source};
+use crate::error::{Error, Result, Side};
+
+/// Refuse another repository than the one that the ledger knows by this name; the first one is adopted.
+pub(super) fn check_identity(app: &App, source: &Source) -> Result<()> {
+    let name = &source.repository_name;
+    let Some(found) = source.repository.identity()? else { return Ok(()) };
+    let adopted = app.block_on(app.ledger.adopt(name, &found))?;
+    if adopted.is_new {
+        tracing::info!(
+            repository = %name,
+            "repository {name} at {} is the one with the id {}: nothing was known of it before, and from now on another one in \
+             its place is refused",
+            source.repository.location(),
+            short(&found)
+        );
+    }
+    if adopted.identity == found {
+        return Ok(());
+    }
+    let what = format!(
+        "cannot use repository {name} at {}: it is another one (id {}) than before (id {}, known since {})",
+        source.repository.location(),
+        short(&found),
+        short(&adopted.identity),
+        adopted.since.format("%F %T UTC")
+    );
+    Err(Error::failed(what).on(Side::Repository).hint(format!(
+        "put back or mount the repository of before; if it was replaced on purpose, run `backup-sla accept-repository {name}`"
+    )))
+}
+
+/// What [`accept`] did.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Accepted {
+    /// Name of the repository in the configuration.
+    pub repository: String,
+    /// The id that it has now.
+    pub identity: String,
+    /// The id that it had; none where nothing was known of it.
+    pub before: Option<String>,
+}
+
+/// Take the repository that is there now for the one that `name` means.
+pub fn accept(app: &App, name: &str) -> Result<Accepted> {
+    let repository = app.repository(name).ok_or_else(|| {
+        Error::configuration(format!("unknown repository {name}"))
+            .hint("name a repository of the configuration; `backup-sla list` shows which source uses which")
+    })?;
+    repository.open_existing()?;
+    let identity = repository
+        .identity()?
+        .ok_or_else(|| Error::configuration(format!("repository {name} is of a kind that has no id")))?;
+    let before = app.block_on(app.ledger.accept(name, &identity))?;
+    Ok(Accepted { repository: name.to_owned(), identity, before })
+}
+
+/// Enough to tell two apart, as restic shows it.
+pub fn short(identity: &str) -> &str {
+    identity.get(..10).unwrap_or(identity)
+}
