@@ -23,6 +23,7 @@ use crate::host::this_host;
 use crate::ledger::{Ledger, Operation};
 use crate::repository::Repository;
 use crate::repository::restic::ResticRepository;
+use crate::run_context::Cancel;
 use crate::sandbox::Sandbox;
 use crate::sandbox::local::LocalSandbox;
 
@@ -41,6 +42,8 @@ pub struct App {
     pub host: ThisHost,
     /// What was last said of other hosts' recovery points, by source: it is said again when it changes.
     pub said_of_others: Mutex<BTreeMap<String, String>>,
+    /// The process was asked to end: nothing is tried again that can wait for the next start.
+    pub stop: Cancel,
     runtime: Handle,
     repositories: BTreeMap<String, Arc<dyn Repository>>,
 }
@@ -83,7 +86,15 @@ impl App {
         runtime.block_on(ledger.recover())?;
         let repositories =
             config.repositories.values().filter_map(|r| Some((r.name.clone(), repository(r)?))).collect();
-        Ok(Self { config, clock, ledger, host, said_of_others: Mutex::default(), runtime, repositories })
+        let (said_of_others, stop) = (Mutex::default(), Cancel::default());
+        Ok(Self { config, clock, ledger, host, said_of_others, stop, runtime, repositories })
+    }
+
+    /// The same for a process that `stop` ends.
+    #[must_use]
+    pub fn ending_with(mut self, stop: &Cancel) -> Self {
+        self.stop = stop.clone();
+        self
     }
 
     /// The same state directory, ledger and clock with another configuration. A repository that did not change stays the
@@ -105,7 +116,8 @@ impl App {
         let repositories = config.repositories.values().filter_map(wire).collect();
         let host = this_host(&config.state_dir, config.host.as_deref())?;
         let (clock, ledger, runtime) = (self.clock.clone(), self.ledger.clone(), self.runtime.clone());
-        Ok(Self { config, clock, ledger, host, said_of_others: Mutex::default(), runtime, repositories })
+        let (said_of_others, stop) = (Mutex::default(), self.stop.clone());
+        Ok(Self { config, clock, ledger, host, said_of_others, stop, runtime, repositories })
     }
 
     /// Run a ledger query to its end.

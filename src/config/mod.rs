@@ -187,6 +187,8 @@ pub struct MysqlConfig {
     pub databases: Vec<String>,
     /// Directory of the client programs (`mariadb-dump`, `mariadb` or `mysqldump`, `mysql`); default: `PATH`.
     pub programs: Option<PathBuf>,
+    /// Most time that the answer to an assertion may take.
+    pub assertion_timeout: Duration,
 }
 
 /// `[source.NAME.influxdb]`.

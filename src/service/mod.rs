@@ -79,7 +79,7 @@ pub fn serve(
         let web = scope.spawn(|| {
             app.block_on(async {
                 tokio::select! {
-                    () = server.run(site, asked(&closed)) => {}
+                    () = server.run(site, closed.asked()) => {}
                     () = exporter.keep_fresh(&app.ledger, REFRESH_INTERVAL) => {}
                 }
                 Ok(())
@@ -137,12 +137,6 @@ fn run(scheduler: Scheduler, work: &AppWork, notifier: &Notifier, stop: &Cancel)
 fn did_not_end(job: &Job) -> Error {
     Error::failed(format!("stop: {job} did not end, though it was cancelled"))
         .hint("the next start records it as interrupted and removes its sandbox")
-}
-
-async fn asked(stop: &Cancel) {
-    while !stop.is_cancelled() {
-        tokio::time::sleep(NOTICE).await;
-    }
 }
 
 /// Sandboxes that a killed process left behind hold production data.

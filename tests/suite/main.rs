@@ -60,3 +60,4 @@ mod test_page;
 mod umask;
 mod uncarried;
 mod unready;
+mod waits;

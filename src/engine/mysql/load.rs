@@ -87,7 +87,8 @@ pub fn load(
     let selected = order::sequences_first(selected, &manifest.inventory, |segment| loader.beginning(segment))?;
     loader.run(&selected, options.sessions)?;
     if tools.product() == "MariaDB" {
-        warnings.extend(checks::violated(&mut Session::open(to)?, &manifest.inventory, &options.tables)?);
+        let patient = to.clone().answers_within(checks::LONGEST);
+        warnings.extend(checks::violated(&mut Session::open(&patient)?, &manifest.inventory, &options.tables)?);
     }
     let mut accounts = None;
     if let Some(restoring) = loader.accounts.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
