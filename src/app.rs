@@ -82,7 +82,12 @@ impl App {
         private_directory(&config.state_dir)?;
         private_directory(&config.state_dir.join("locks"))?;
         let host = this_host(&config.state_dir, config.host.as_deref())?;
-        let ledger = runtime.block_on(Ledger::open(&config.state_dir, clock.clone()))?;
+        let ledger = if is_served(&config.state_dir)? {
+            // The service's own to put beside.
+            runtime.block_on(Ledger::open(&config.state_dir, clock.clone()))?
+        } else {
+            runtime.block_on(Ledger::open_or_begin_anew(&config.state_dir, clock.clone(), false))?
+        };
         runtime.block_on(ledger.recover())?;
         let repositories =
             config.repositories.values().filter_map(|r| Some((r.name.clone(), repository(r)?))).collect();
@@ -255,15 +260,20 @@ impl App {
         })
     }
 
+    /// The same with a ledger that was read for damage; one that is damaged is put beside, and a new one is begun. For the
+    /// start of the service.
+    pub fn with_whole_ledger(mut self) -> Result<Self> {
+        if !self.is_served()? {
+            let opened = Ledger::open_or_begin_anew(&self.config.state_dir, self.clock.clone(), true);
+            let before = std::mem::replace(&mut self.ledger, self.runtime.block_on(opened)?);
+            self.runtime.block_on(before.close());
+        }
+        Ok(self)
+    }
+
     /// Whether a service runs on this state directory.
     pub fn is_served(&self) -> Result<bool> {
-        let path = self.config.state_dir.join("locks/service.lock");
-        let Ok(file) = std::fs::File::open(&path) else { return Ok(false) };
-        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared) {
-            Ok(()) => Ok(false),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
-            Err(error) => Err(Error::failed(format!("look at lock {}", path.display())).because(error)),
-        }
+        is_served(&self.config.state_dir)
     }
 
     /// Take the lock of a source for `operation`: a drill that takes hours must not keep the backups away. Fails at once if another operation, of any process, holds it.
@@ -322,6 +332,16 @@ fn repository(config: &RepositoryConfig) -> Option<Arc<dyn Repository>> {
             }))
         }
         _ => None,
+    }
+}
+
+fn is_served(state_dir: &Path) -> Result<bool> {
+    let path = state_dir.join("locks/service.lock");
+    let Ok(file) = std::fs::File::open(&path) else { return Ok(false) };
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(false),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
+        Err(error) => Err(Error::failed(format!("look at lock {}", path.display())).because(error)),
     }
 }
 

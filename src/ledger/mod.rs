@@ -36,6 +36,7 @@ mod reports;
 mod run;
 mod running;
 mod schema;
+mod set_aside;
 mod seals;
 mod snapshot;
 mod sources;
@@ -53,6 +54,7 @@ pub use points::Reconciled;
 pub use reports::{ReportedRun, TableTotals};
 pub use run::{Operation, Outcome, PointRow, Run, RunId, RunReport, RunResult, RunStart};
 pub use running::LiveRun;
+pub use set_aside::{is_damage, set_aside};
 pub use seals::{ChainHead, SealFault, Sealed};
 pub use snapshot::{
     BackupFigures, DrillFigures, LedgerSnapshot, PointFigures, RTO_WINDOW_DAYS, RtoSummary, RunningOperation,

@@ -91,7 +91,7 @@ impl Ledger {
 }
 
 /// Device and number of a file; none if it is not there.
-fn identity(file: &Path) -> Option<(u64, u64)> {
+pub(super) fn identity(file: &Path) -> Option<(u64, u64)> {
     std::fs::metadata(file).ok().map(|facts| (facts.dev(), facts.ino()))
 }
 

@@ -6,6 +6,7 @@
 
 mod looking;
 mod reload;
+mod sealing;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -75,6 +76,7 @@ pub fn serve(
     let closed = Cancel::default();
     let nudge = Nudge::default();
     let first_look = looking::begin(&work, &exporter, &nudge, stop);
+    sealing::begin(&work, &exporter, stop);
     let left = std::thread::scope(|scope| {
         let web = scope.spawn(|| {
             app.block_on(async {
@@ -157,9 +159,9 @@ fn wait_for_first_look(first_look: &Receiver<()>, stop: &Cancel) -> bool {
     let mut waited = Duration::ZERO;
     while waited < FIRST_LOOK && !stop.is_cancelled() {
         match first_look.recv_timeout(NOTICE) {
-            Ok(()) => return true,
+            // The last look has ended.
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => return true,
             Err(RecvTimeoutError::Timeout) => waited += NOTICE,
-            Err(RecvTimeoutError::Disconnected) => return false,
         }
     }
     false

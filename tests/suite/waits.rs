@@ -276,3 +276,44 @@ fn a_client_program_that_is_killed_makes_a_drill_inconclusive_and_a_backup_faile
         }
     }
 }
+
+#[test]
+fn a_repository_that_hangs_blinds_neither_the_others_nor_itself() {
+    let world = crate::files::world("", "");
+    fs::create_dir(world.path("tree")).unwrap();
+    fs::write(world.path("tree/a"), "one").unwrap();
+    let text = fs::read_to_string(world.path("config.toml")).unwrap();
+    let (head, source) = text.split_once("[source.ansible]").unwrap();
+    let other = "[repository.away]\nkind = \"restic\"\nurl = \"away\"\npassword_file = \"key\"\n";
+    let head = head.replace("[sla.standard]", &format!("{other}[sla.standard]"));
+    let second = source.replace("repository = \"local\"", "repository = \"away\"").replace("source.ansible", "source.far");
+    let scheduler = "[scheduler]\nlisting_interval = \"1s\"\nlisting_timeout = \"2s\"\n";
+    let text = format!("{head}[source.ansible]{source}\n[source.far]{second}\n{scheduler}");
+    fs::write(world.path("config.toml"), text).unwrap();
+    world.json(&["backup"], 0);
+    let service = Service::start(&world);
+    for name in ["local", "away"] {
+        service.wait(&format!("repository_up{{repository=\"{name}\"}}"), |value| value == 1.0);
+        service.wait(&format!("repository_size_bytes{{repository=\"{name}\"}}"), |value| value > 0.0);
+    }
+    assert_eq!(service.value("repository_look_interval_seconds{repository=\"away\"}"), 3.0);
+    // Opening it waits for a writer that never comes.
+    let (config, aside) = (world.path("away/config"), world.path("away/aside"));
+    fs::rename(&config, &aside).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&config).status().unwrap().success());
+    service.wait("repository_up{repository=\"away\"}", |value| value == 0.0);
+    let metrics = service.get("/metrics");
+    for gone in ["repository_size_bytes", "encryption_key_available"] {
+        assert!(!metrics.contains(&format!("backup_sla_{gone}{{repository=\"away\"}} 1")), "{gone} outlives its evidence");
+    }
+    let seen = service.value("repository_last_look_timestamp_seconds{repository=\"local\"}");
+    service.wait("repository_last_look_timestamp_seconds{repository=\"local\"}", |value| value > seen + 2.0);
+    assert_eq!(service.value("repository_up{repository=\"local\"}"), 1.0);
+    // It comes back: whoever waits sees an end, and the next look is a good one.
+    fs::rename(&aside, world.path("away/new")).unwrap();
+    let waiting = rustix::fs::open(&config, rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::NONBLOCK, rustix::fs::Mode::empty());
+    drop(waiting);
+    fs::rename(world.path("away/new"), &config).unwrap();
+    service.wait("repository_up{repository=\"away\"}", |value| value == 1.0);
+    service.stop();
+}

@@ -334,7 +334,9 @@ fn within(spans: &[Span], due: DateTime<Utc>) -> bool {
 }
 
 /// Exported, and not what this model is about: the service itself, repositories.
-const ELSEWHERE: [&str; 14] = [
+const ELSEWHERE: [&str; 16] = [
+    "backup_sla_ledgers_set_aside",
+    "backup_sla_ledger_seal",
     "backup_sla_test_page_",
     "process_",
     "backup_sla_build_info",
