@@ -82,8 +82,8 @@ impl App {
         private_directory(&config.state_dir)?;
         private_directory(&config.state_dir.join("locks"))?;
         let host = this_host(&config.state_dir, config.host.as_deref())?;
-        let ledger = if is_served(&config.state_dir)? {
-            // The service's own to put beside.
+        let ledger = if is_in_use(&config.state_dir)? {
+            // Whoever has the damaged file open would, at its end, take the new one's log away.
             runtime.block_on(Ledger::open(&config.state_dir, clock.clone()))?
         } else {
             runtime.block_on(Ledger::open_or_begin_anew(&config.state_dir, clock.clone(), false))?
@@ -232,8 +232,8 @@ impl App {
     /// Take the lock of the service: two schedulers on one state directory would do everything twice.
     pub fn lock_service(&self) -> Result<ServiceLock> {
         let path = self.config.state_dir.join("locks/service.lock");
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let mut file = file.or_failed(format!("open lock {}", path.display()))?;
+        let file = lock_options().read(true).open(&path);
+        let mut file = file.map_err(|error| state_failure(format!("open lock {}", path.display()), error))?;
         match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
@@ -253,7 +253,7 @@ impl App {
     /// Whether something can be written to the state directory now.
     pub fn check_state(&self) -> Result<()> {
         let path = self.config.state_dir.join(format!(".written-by-{}", std::process::id()));
-        let written = fs::write(&path, vec![0; PROBE]);
+        let written = lock_options().open(&path).and_then(|mut file| file.write_all(&vec![0; PROBE]));
         let _ = fs::remove_file(&path);
         written.map_err(|error| {
             state_failure(format!("cannot write to the state directory {}", self.config.state_dir.display()), error)
@@ -263,10 +263,11 @@ impl App {
     /// The same with a ledger that was read for damage; one that is damaged is put beside, and a new one is begun. For the
     /// start of the service.
     pub fn with_whole_ledger(mut self) -> Result<Self> {
-        if !self.is_served()? {
+        if !is_in_use(&self.config.state_dir)? {
+            // Closed first: a pool that ends later would take the new ledger's log away.
+            self.runtime.block_on(self.ledger.clone().close());
             let opened = Ledger::open_or_begin_anew(&self.config.state_dir, self.clock.clone(), true);
-            let before = std::mem::replace(&mut self.ledger, self.runtime.block_on(opened)?);
-            self.runtime.block_on(before.close());
+            self.ledger = self.runtime.block_on(opened)?;
         }
         Ok(self)
     }
@@ -279,7 +280,7 @@ impl App {
     /// Take the lock of a source for `operation`: a drill that takes hours must not keep the backups away. Fails at once if another operation, of any process, holds it.
     pub fn lock(&self, source: &str, operation: &str) -> Result<SourceLock> {
         let path = self.config.state_dir.join("locks").join(format!("{source}.{operation}.lock"));
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = lock_options().open(&path);
         let file = file.map_err(|error| state_failure(format!("open lock {}", path.display()), error))?;
         match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(SourceLock(file)),
@@ -335,6 +336,31 @@ fn repository(config: &RepositoryConfig) -> Option<Arc<dyn Repository>> {
     }
 }
 
+/// Whether the service or an operation of any process is at work on this state directory.
+fn is_in_use(state_dir: &Path) -> Result<bool> {
+    let what = || format!("look at the locks in {}", state_dir.display());
+    for entry in fs::read_dir(state_dir.join("locks")).or_failed(what())? {
+        let path = entry.or_failed(what())?.path();
+        let Some(lock) = path.extension().filter(|it| *it == "lock").and_then(|_| File::open(&path).ok()) else {
+            continue;
+        };
+        match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockShared) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(true),
+            Err(error) => return Err(Error::failed(what()).because(error)),
+        }
+    }
+    Ok(false)
+}
+
+/// A lock is a file of our own: what somebody put there as a link is not followed.
+fn lock_options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    let no_links = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+    options.write(true).create(true).truncate(false).mode(0o600).custom_flags(no_links);
+    options
+}
+
 fn is_served(state_dir: &Path) -> Result<bool> {
     let path = state_dir.join("locks/service.lock");
     let Ok(file) = std::fs::File::open(&path) else { return Ok(false) };
@@ -347,7 +373,9 @@ fn is_served(state_dir: &Path) -> Result<bool> {
 
 /// A failed system call in the state directory, with what the person on call can do about it.
 fn state_failure(what: String, error: io::Error) -> Error {
+    let is_link = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
     let hint = match error.kind() {
+        _ if is_link => "there is a link where a file of ours must be: find out who made it, and remove it",
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "the file system of `state_dir` is full: free space there or make it larger; the repositories are elsewhere"
         }

@@ -13,6 +13,7 @@ mod section;
 mod source;
 #[cfg(test)]
 mod tests;
+pub mod trust;
 mod value;
 
 use std::collections::BTreeMap;

@@ -36,8 +36,8 @@ mod reports;
 mod run;
 mod running;
 mod schema;
-mod set_aside;
 mod seals;
+mod set_aside;
 mod snapshot;
 mod sources;
 mod stored;
@@ -54,8 +54,8 @@ pub use points::Reconciled;
 pub use reports::{ReportedRun, TableTotals};
 pub use run::{Operation, Outcome, PointRow, Run, RunId, RunReport, RunResult, RunStart};
 pub use running::LiveRun;
-pub use set_aside::{is_damage, set_aside};
 pub use seals::{ChainHead, SealFault, Sealed};
+pub use set_aside::{is_damage, set_aside};
 pub use snapshot::{
     BackupFigures, DrillFigures, LedgerSnapshot, PointFigures, RTO_WINDOW_DAYS, RtoSummary, RunningOperation,
     SourceFigures,

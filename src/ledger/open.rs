@@ -134,6 +134,7 @@ fn prepare(state_dir: &Path) -> Result<File> {
         .truncate(false)
         .write(true)
         .mode(0o600)
+        .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
         .open(&lock_path)
         .map_err(|e| Error::failed(format!("open `{}`", lock_path.display())).because(e).hint(hint))?;
     rustix::fs::flock(&lock, FlockOperation::LockExclusive).or_failed(format!("lock `{}`", lock_path.display()))?;

@@ -105,7 +105,7 @@ fn put_beside(state_dir: &Path, damaged: Option<(u64, u64)>, clock: &dyn Clock) 
 /// Nobody opens the ledger meanwhile.
 fn lock(state_dir: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
-    options.create(true).truncate(false).write(true).mode(0o600).custom_flags(OFlags::NOFOLLOW.bits() as i32);
+    options.create(true).truncate(false).write(true).mode(0o600).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
     let lock = options.open(state_dir.join("ledger.lock"))?;
     rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
     Ok(lock)

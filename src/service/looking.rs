@@ -11,8 +11,8 @@ use std::time::Duration;
 use crate::app::{App, Source};
 use crate::clock::Stopwatch;
 use crate::exporter::refresh::Exporter;
-use crate::operations::observe::{by_repository, count_sandboxes, in_words, observe_repository, prepare};
 use crate::ledger::set_aside;
+use crate::operations::observe::{by_repository, count_sandboxes, in_words, observe_repository, prepare};
 use crate::run_context::Cancel;
 use crate::scheduler::AppWork;
 
@@ -59,14 +59,19 @@ pub(super) fn begin(work: &Arc<AppWork>, exporter: &Arc<Exporter>, nudge: &Nudge
     looks.check_state();
     std::thread::spawn(move || {
         let mut counts = 0_u32;
-        repeat(|| CENSUS_INTERVAL, &Nudge::default(), &its_stop, || {
-            census(&looks.work, &looks.exporter);
-            looks.give_up_hanging();
-            counts = counts.wrapping_add(1);
-            if counts.is_multiple_of(STATE_CHECK) {
-                looks.check_state();
-            }
-        });
+        repeat(
+            || CENSUS_INTERVAL,
+            &Nudge::default(),
+            &its_stop,
+            || {
+                census(&looks.work, &looks.exporter);
+                looks.give_up_hanging();
+                counts = counts.wrapping_add(1);
+                if counts.is_multiple_of(STATE_CHECK) {
+                    looks.check_state();
+                }
+            },
+        );
     });
     first_look
 }
@@ -166,7 +171,11 @@ impl Looks {
             tracing::info!(repository = name, "the repository answers again");
         }
         let unrecorded = seen.unrecorded.as_ref().map(|error| {
-            tracing::error!(repository = name, hint = error.hint_text(), "record what repository {name} lists: {error}");
+            tracing::error!(
+                repository = name,
+                hint = error.hint_text(),
+                "record what repository {name} lists: {error}"
+            );
             in_words(error)
         });
         match &unrecorded {

@@ -17,6 +17,7 @@ use self::reload::Configuration;
 pub use self::reload::ConfigurationFile;
 use crate::app::App;
 use crate::clock::Stopwatch;
+use crate::config::trust;
 use crate::error::{Error, Result};
 use crate::exporter::refresh::Exporter;
 use crate::exporter::web::{Site, WebOptions, WebServer};
@@ -61,6 +62,10 @@ pub fn serve(
     for missing in &app.config.not_built {
         tracing::warn!("{}", missing.sentence);
     }
+    trust::warn_of_others("the configuration", options.file.path());
+    trust::warn_of_others("state_dir", &app.config.state_dir);
+    let keys = app.config.repositories.values().filter_map(|repository| repository.password_file.as_ref());
+    keys.for_each(|file| trust::warn_of_others("password_file", file));
     reap(&app);
     let exporter = Exporter::new(Arc::new(app.config.clone()), app.clock.clone());
     let shown = std::path::absolute(options.file.path()).unwrap_or_else(|_| options.file.path().to_owned());

@@ -286,7 +286,8 @@ fn a_repository_that_hangs_blinds_neither_the_others_nor_itself() {
     let (head, source) = text.split_once("[source.ansible]").unwrap();
     let other = "[repository.away]\nkind = \"restic\"\nurl = \"away\"\npassword_file = \"key\"\n";
     let head = head.replace("[sla.standard]", &format!("{other}[sla.standard]"));
-    let second = source.replace("repository = \"local\"", "repository = \"away\"").replace("source.ansible", "source.far");
+    let second =
+        source.replace("repository = \"local\"", "repository = \"away\"").replace("source.ansible", "source.far");
     let scheduler = "[scheduler]\nlisting_interval = \"1s\"\nlisting_timeout = \"2s\"\n";
     let text = format!("{head}[source.ansible]{source}\n[source.far]{second}\n{scheduler}");
     fs::write(world.path("config.toml"), text).unwrap();
@@ -304,16 +305,38 @@ fn a_repository_that_hangs_blinds_neither_the_others_nor_itself() {
     service.wait("repository_up{repository=\"away\"}", |value| value == 0.0);
     let metrics = service.get("/metrics");
     for gone in ["repository_size_bytes", "encryption_key_available"] {
-        assert!(!metrics.contains(&format!("backup_sla_{gone}{{repository=\"away\"}} 1")), "{gone} outlives its evidence");
+        assert!(
+            !metrics.contains(&format!("backup_sla_{gone}{{repository=\"away\"}} 1")),
+            "{gone} outlives its evidence"
+        );
     }
     let seen = service.value("repository_last_look_timestamp_seconds{repository=\"local\"}");
     service.wait("repository_last_look_timestamp_seconds{repository=\"local\"}", |value| value > seen + 2.0);
     assert_eq!(service.value("repository_up{repository=\"local\"}"), 1.0);
     // It comes back: whoever waits sees an end, and the next look is a good one.
     fs::rename(&aside, world.path("away/new")).unwrap();
-    let waiting = rustix::fs::open(&config, rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::NONBLOCK, rustix::fs::Mode::empty());
+    let waiting =
+        rustix::fs::open(&config, rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::NONBLOCK, rustix::fs::Mode::empty());
     drop(waiting);
     fs::rename(world.path("away/new"), &config).unwrap();
     service.wait("repository_up{repository=\"away\"}", |value| value == 1.0);
     service.stop();
+}
+
+#[test]
+fn a_link_in_place_of_a_lock_is_not_followed() {
+    let world = crate::files::world("", "");
+    fs::create_dir(world.path("tree")).unwrap();
+    fs::write(world.path("tree/a"), "one").unwrap();
+    world.json(&["backup"], 0);
+    for name in ["locks/ansible.backup.lock", "ledger.lock"] {
+        let (lock, elsewhere) = (world.path("state").join(name), world.path("elsewhere"));
+        fs::remove_file(&lock).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &lock).unwrap();
+        let ran = world.run(&["backup"]);
+        assert!(ran.status == 1 && ran.stderr.contains(name), "{name}: {ran:?}");
+        assert!(!elsewhere.exists(), "{name} was followed");
+        fs::remove_file(&lock).unwrap();
+    }
+    world.json(&["backup"], 0);
 }

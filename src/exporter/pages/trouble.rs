@@ -64,7 +64,8 @@ pub(super) fn of_service(view: &View) -> Vec<Trouble> {
     }
     if view.service.ledgers_set_aside > 0 {
         let hint = "keep the file somewhere else, then take it away from here; look at the disk".to_owned();
-        let what = "A damaged ledger lies beside the one in use (ledger.sqlite.damaged-…): what it knew is in no report";
+        let what =
+            "A damaged ledger lies beside the one in use (ledger.sqlite.damaged-…): what it knew is in no report";
         all.push(Trouble { hint: Some(hint), ..Trouble::new(what, None) });
     }
     let known = view.config.repositories.keys();
