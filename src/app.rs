@@ -23,6 +23,7 @@ use crate::host::this_host;
 use crate::ledger::{Ledger, Operation};
 use crate::repository::Repository;
 use crate::repository::restic::ResticRepository;
+use crate::run_context::Cancel;
 use crate::sandbox::Sandbox;
 use crate::sandbox::local::LocalSandbox;
 
@@ -41,6 +42,8 @@ pub struct App {
     pub host: ThisHost,
     /// What was last said of other hosts' recovery points, by source: it is said again when it changes.
     pub said_of_others: Mutex<BTreeMap<String, String>>,
+    /// The process was asked to end: nothing is tried again that can wait for the next start.
+    pub stop: Cancel,
     runtime: Handle,
     repositories: BTreeMap<String, Arc<dyn Repository>>,
 }
@@ -89,11 +92,24 @@ impl App {
         private_directory(&config.state_dir)?;
         private_directory(&config.state_dir.join("locks"))?;
         let host = this_host(&config.state_dir, config.host.as_deref())?;
-        let ledger = runtime.block_on(Ledger::open(&config.state_dir, clock.clone()))?;
+        let ledger = if is_in_use(&config.state_dir)? {
+            // Whoever has the damaged file open would, at its end, take the new one's log away.
+            runtime.block_on(Ledger::open(&config.state_dir, clock.clone()))?
+        } else {
+            runtime.block_on(Ledger::open_or_begin_anew(&config.state_dir, clock.clone(), false))?
+        };
         runtime.block_on(ledger.recover())?;
         let repositories =
             config.repositories.values().filter_map(|r| Some((r.name.clone(), repository(r)?))).collect();
-        Ok(Self { config, clock, ledger, host, said_of_others: Mutex::default(), runtime, repositories })
+        let (said_of_others, stop) = (Mutex::default(), Cancel::default());
+        Ok(Self { config, clock, ledger, host, said_of_others, stop, runtime, repositories })
+    }
+
+    /// The same for a process that `stop` ends.
+    #[must_use]
+    pub fn ending_with(mut self, stop: &Cancel) -> Self {
+        self.stop = stop.clone();
+        self
     }
 
     /// The same state directory, ledger and clock with another configuration. A repository that did not change stays the
@@ -115,7 +131,8 @@ impl App {
         let repositories = config.repositories.values().filter_map(wire).collect();
         let host = this_host(&config.state_dir, config.host.as_deref())?;
         let (clock, ledger, runtime) = (self.clock.clone(), self.ledger.clone(), self.runtime.clone());
-        Ok(Self { config, clock, ledger, host, said_of_others: Mutex::default(), runtime, repositories })
+        let (said_of_others, stop) = (Mutex::default(), self.stop.clone());
+        Ok(Self { config, clock, ledger, host, said_of_others, stop, runtime, repositories })
     }
 
     /// Run a ledger query to its end.
@@ -225,8 +242,8 @@ impl App {
     /// Take the lock of the service: two schedulers on one state directory would do everything twice.
     pub fn lock_service(&self) -> Result<ServiceLock> {
         let path = self.config.state_dir.join("locks/service.lock");
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let mut file = file.or_failed(format!("open lock {}", path.display()))?;
+        let file = lock_options().read(true).open(&path);
+        let mut file = file.map_err(|error| state_failure(format!("open lock {}", path.display()), error))?;
         match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
@@ -246,28 +263,34 @@ impl App {
     /// Whether something can be written to the state directory now.
     pub fn check_state(&self) -> Result<()> {
         let path = self.config.state_dir.join(format!(".written-by-{}", std::process::id()));
-        let written = fs::write(&path, vec![0; PROBE]);
+        let written = lock_options().open(&path).and_then(|mut file| file.write_all(&vec![0; PROBE]));
         let _ = fs::remove_file(&path);
         written.map_err(|error| {
             state_failure(format!("cannot write to the state directory {}", self.config.state_dir.display()), error)
         })
     }
 
+    /// The same with a ledger that was read for damage; one that is damaged is put beside, and a new one is begun. For the
+    /// start of the service.
+    pub fn with_whole_ledger(mut self) -> Result<Self> {
+        if !is_in_use(&self.config.state_dir)? {
+            // Closed first: a pool that ends later would take the new ledger's log away.
+            self.runtime.block_on(self.ledger.clone().close());
+            let opened = Ledger::open_or_begin_anew(&self.config.state_dir, self.clock.clone(), true);
+            self.ledger = self.runtime.block_on(opened)?;
+        }
+        Ok(self)
+    }
+
     /// Whether a service runs on this state directory.
     pub fn is_served(&self) -> Result<bool> {
-        let path = self.config.state_dir.join("locks/service.lock");
-        let Ok(file) = std::fs::File::open(&path) else { return Ok(false) };
-        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared) {
-            Ok(()) => Ok(false),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
-            Err(error) => Err(Error::failed(format!("look at lock {}", path.display())).because(error)),
-        }
+        is_served(&self.config.state_dir)
     }
 
     /// Take the lock of a source for `operation`: a drill that takes hours must not keep the backups away. Fails at once if another operation, of any process, holds it.
     pub fn lock(&self, source: &str, operation: &str) -> Result<SourceLock> {
         let path = self.config.state_dir.join("locks").join(format!("{source}.{operation}.lock"));
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = lock_options().open(&path);
         let file = file.map_err(|error| state_failure(format!("open lock {}", path.display()), error))?;
         match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(SourceLock(file)),
@@ -323,9 +346,46 @@ fn repository(config: &RepositoryConfig) -> Option<Arc<dyn Repository>> {
     }
 }
 
+/// Whether the service or an operation of any process is at work on this state directory.
+fn is_in_use(state_dir: &Path) -> Result<bool> {
+    let what = || format!("look at the locks in {}", state_dir.display());
+    for entry in fs::read_dir(state_dir.join("locks")).or_failed(what())? {
+        let path = entry.or_failed(what())?.path();
+        let Some(lock) = path.extension().filter(|it| *it == "lock").and_then(|_| File::open(&path).ok()) else {
+            continue;
+        };
+        match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockShared) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(true),
+            Err(error) => return Err(Error::failed(what()).because(error)),
+        }
+    }
+    Ok(false)
+}
+
+/// A lock is a file of our own: what somebody put there as a link is not followed.
+fn lock_options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    let no_links = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+    options.write(true).create(true).truncate(false).mode(0o600).custom_flags(no_links);
+    options
+}
+
+fn is_served(state_dir: &Path) -> Result<bool> {
+    let path = state_dir.join("locks/service.lock");
+    let Ok(file) = std::fs::File::open(&path) else { return Ok(false) };
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(false),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
+        Err(error) => Err(Error::failed(format!("look at lock {}", path.display())).because(error)),
+    }
+}
+
 /// A failed system call in the state directory, with what the person on call can do about it.
 fn state_failure(what: String, error: io::Error) -> Error {
+    let is_link = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
     let hint = match error.kind() {
+        _ if is_link => "there is a link where a file of ours must be: find out who made it, and remove it",
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "the file system of `state_dir` is full: free space there or make it larger; the repositories are elsewhere"
         }

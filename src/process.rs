@@ -3,6 +3,10 @@
 //! Knows nothing of what the children do. A group lives as long as its leader: what the leader leaves behind in its
 //! group is killed when the leader is reaped, never later (the number could then belong to somebody else).
 
+mod ended;
+mod question;
+mod stopped;
+
 use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -10,6 +14,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,6 +22,9 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
+pub use self::ended::{Died, is_from_outside};
+pub use self::question::{answer, answer_of};
+pub use self::stopped::watch_for_stops;
 use crate::error::{Error, Result};
 
 /// How much of a child's stderr is kept, in lines: a crashing server says why first and then a hundred lines of state.
@@ -27,6 +35,10 @@ const TAIL_LINES: usize = 40;
 const STDERR_LINE_BYTES: u64 = 2_000;
 /// How long the end of stderr is waited for once the child is gone: a process that left the group may hold it open.
 const STDERR_GRACE: Duration = Duration::from_secs(1);
+/// How long a child may take to go once it was killed: one that the kernel keeps (a disk that does not answer) is left behind.
+const DEATH: Duration = Duration::from_secs(5);
+/// How often it is looked at meanwhile.
+const DEATH_LOOK: Duration = Duration::from_millis(5);
 
 /// A command that sees of our environment only what any program may: no password that the configuration takes from a
 /// variable, no option of a client program, nothing of the service manager.
@@ -74,6 +86,8 @@ pub struct OwnedChild {
 pub struct Killer {
     group: Pid,
     reaped: Arc<Mutex<bool>>,
+    /// Killed by us because somebody had stopped it.
+    was_stopped: Arc<AtomicBool>,
 }
 
 impl Killer {
@@ -111,7 +125,7 @@ impl OwnedChild {
             });
             wait
         });
-        let group = Killer { group: Pid::from_child(&child), reaped: Arc::default() };
+        let group = Killer { group: Pid::from_child(&child), reaped: Arc::default(), was_stopped: Arc::default() };
         Ok(Self { name: name.to_owned(), child, stderr_ended, lines, status: None, group })
     }
 
@@ -171,9 +185,13 @@ impl OwnedChild {
         if status.success() {
             return Ok(());
         }
-        let said = self.stderr_tail();
-        let said = if said.is_empty() { "it said nothing".to_owned() } else { said };
-        Err(Error::failed(format!("{} ended with {status}: {said}", self.name)))
+        let died = Died::new(status, self.group.was_stopped.load(Ordering::SeqCst), self.stderr_tail());
+        let hint = died.hint();
+        let error = Error::failed(format!("{} {died}", self.name)).because(died);
+        Err(match hint {
+            Some(hint) => error.hint(hint),
+            None => error,
+        })
     }
 
     /// Send a signal to the child's whole group.
@@ -181,11 +199,19 @@ impl OwnedChild {
         self.group.signal(signal);
     }
 
-    /// Kill the child's whole group and wait until the child is gone.
+    /// Kill the child's whole group and wait until the child is gone, or is clearly kept by the kernel.
     pub fn kill_now(&mut self) {
         self.group.kill();
+        let mut waited = Duration::ZERO;
         // Fails only if it is not our child any more: then there is nothing to wait for.
-        let _ = self.reap(WaitIdOptions::empty());
+        while let Ok(None) = self.reap(WaitIdOptions::NOHANG) {
+            if waited > DEATH {
+                tracing::error!(pid = self.id(), "{} was killed and does not end: the kernel keeps it", self.name);
+                return;
+            }
+            std::thread::sleep(DEATH_LOOK);
+            waited += DEATH_LOOK;
+        }
     }
 
     /// Take the exit status if there is one. The child is left a zombie until what remains of its group was killed:
@@ -298,7 +324,7 @@ impl Read for ChildOutput {
         if !self.wait()? {
             self.child.kill_now();
             let silence = humantime::format_duration(self.longest_silence.unwrap_or_default());
-            let error = Error::failed(format!("{} printed nothing for {silence}", self.child.name));
+            let error = Error::inconclusive(format!("{} printed nothing for {silence}", self.child.name));
             return Err(io::Error::other(error));
         }
         let read = self.stdout.read(buffer)?;

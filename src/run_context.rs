@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use crate::config::format_duration;
 use crate::error::{Error, Result};
-use crate::process::Killer;
+use crate::process::{Killer, watch_for_stops};
+
+/// How soon what waits in async code notices that a stop was asked for.
+const NOTICE: Duration = Duration::from_millis(100);
 
 /// Shared flag that asks an operation to end soon, by error, through its normal clean-up.
 #[derive(Debug, Clone, Default)]
@@ -47,8 +50,15 @@ impl Cancel {
     pub fn check(&self) -> Result<()> {
         if self.is_cancelled() { Err(self.error()) } else { Ok(()) }
     }
-    /// Kill this child when a stop is asked for: a thread may be blocked on its output.
+    /// Ends once a stop was asked for.
+    pub async fn asked(&self) {
+        while !self.is_cancelled() {
+            tokio::time::sleep(NOTICE).await;
+        }
+    }
+    /// Kill this child when a stop is asked for, or when somebody stops it: a thread may be blocked on it.
     pub fn takes_down(&self, child: Killer) {
+        watch_for_stops(child.clone());
         let mut children = self.children();
         if self.is_cancelled() { child.kill() } else { children.push(child) }
     }

@@ -160,7 +160,8 @@ impl Session<'_> {
     /// Read the configuration and open the state directory.
     fn app(&self) -> Result<App> {
         let file = config::find(self.config.as_deref());
-        App::open(config::load(&file)?, SystemClock::shared(), self.runtime.clone())
+        let app = App::open(config::load(&file)?, SystemClock::shared(), self.runtime.clone())?;
+        Ok(app.ending_with(&self.context.cancel))
     }
 }
 

@@ -9,7 +9,7 @@ use super::{Counting, FilesConfig, InfluxdbConfig, MysqlConfig, secret, value};
 
 const DEFAULT_PORT: u16 = 3306;
 const DEFAULT_QUERY_TIMEOUT: Duration = Duration::from_mins(1);
-/// Most time for a command in a restored tree, unless said otherwise.
+/// Most time for the answer to an assertion, unless said otherwise.
 const ASSERTION_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// What `[source.NAME.mysql]` says.
@@ -64,8 +64,17 @@ pub(super) fn mysql(name: &str, section: &Section<'_>) -> Mysql {
     }
     // Read by `integer` up to the largest port, so the conversion holds.
     let port = port.and_then(|port| u16::try_from(port).ok()).unwrap_or(DEFAULT_PORT);
-    let config =
-        MysqlConfig { socket, host, port, tls_ca, user: user.unwrap_or_default(), password, databases, programs };
+    let config = MysqlConfig {
+        socket,
+        host,
+        port,
+        tls_ca,
+        user: user.unwrap_or_default(),
+        password,
+        databases,
+        programs,
+        assertion_timeout: section.optional("assertion_timeout", value::duration).unwrap_or(ASSERTION_TIMEOUT),
+    };
     Mysql { config, watched }
 }
 

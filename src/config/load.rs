@@ -3,13 +3,12 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
-use super::Config;
 use super::reading::Reading;
+use super::{Config, trust};
 use crate::error::{Error, Result};
 
 const DEFAULT_FILE: &str = "/etc/backup-sla/config.toml";
@@ -69,11 +68,7 @@ fn read(path: &Path) -> Result<String> {
         Error::configuration(format!("read configuration {}", path.display())).because(cause).hint(hint)
     };
     let mut file = File::open(path).map_err(failed)?;
-    let mode = file.metadata().map_err(failed)?.mode() & 0o777;
-    if mode & 0o002 != 0 {
-        let what = format!("read configuration {}: everybody may write it (mode {mode:04o})", path.display());
-        return Err(Error::configuration(what).hint(format!("check its content, then chmod o-w {}", path.display())));
-    }
+    trust::refuse_written_by_all("configuration", path, &file.metadata().map_err(failed)?)?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).map_err(failed)?;
     String::from_utf8(bytes).map_err(|cause| {

@@ -13,6 +13,7 @@ mod section;
 mod source;
 #[cfg(test)]
 mod tests;
+pub mod trust;
 mod value;
 
 use std::collections::BTreeMap;
@@ -187,6 +188,8 @@ pub struct MysqlConfig {
     pub databases: Vec<String>,
     /// Directory of the client programs (`mariadb-dump`, `mariadb` or `mysqldump`, `mysql`); default: `PATH`.
     pub programs: Option<PathBuf>,
+    /// Most time that the answer to an assertion may take.
+    pub assertion_timeout: Duration,
 }
 
 /// `[source.NAME.influxdb]`.
@@ -292,13 +295,17 @@ pub struct SchedulerConfig {
     pub drills: u32,
     /// How often the repositories are asked what they list, beside every run; default 5 minutes.
     pub listing_interval: Duration,
+    /// How long one repository may take to answer, before it counts as one that cannot be read; default 5 minutes.
+    pub listing_timeout: Duration,
     /// How long running operations may go on when the service is asked to end, before they are cancelled; default 30 s.
     pub drain: Duration,
 }
 
 impl Default for SchedulerConfig {
     fn default() -> Self {
-        Self { backups: 2, drills: 1, listing_interval: Duration::from_mins(5), drain: Duration::from_secs(30) }
+        let minutes = Duration::from_mins(5);
+        let (listing_interval, listing_timeout) = (minutes, minutes);
+        Self { backups: 2, drills: 1, listing_interval, listing_timeout, drain: Duration::from_secs(30) }
     }
 }
 

@@ -84,6 +84,8 @@ fn scheduler(file: &Section<'_>) -> SchedulerConfig {
     scheduler.drills = section.optional("drills", at_once).unwrap_or(scheduler.drills);
     let listing = section.optional("listing_interval", value::duration);
     scheduler.listing_interval = listing.unwrap_or(scheduler.listing_interval);
+    let timeout = section.optional("listing_timeout", value::duration);
+    scheduler.listing_timeout = timeout.unwrap_or(scheduler.listing_timeout);
     scheduler.drain = section.optional("drain", value::duration).unwrap_or(scheduler.drain);
     scheduler
 }

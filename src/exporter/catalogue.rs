@@ -168,7 +168,11 @@ metrics! {
         "1 if backup_sla_objective_met_ratio rests on enough time to be judged: 7 days, or more lost than the whole window allows."
 
     REPOSITORY_UP Gauge "backup_sla_repository_up" "1" ["repository"]
-        "1 if the repository could be read when it was last tried; absent until it was."
+        "1 if the repository could be read when it was last tried, 0 also while it does not answer; absent until it was tried."
+    REPOSITORY_LAST_LOOK Gauge "backup_sla_repository_last_look_timestamp_seconds" "seconds" ["repository"]
+        "When a look at the repository last ended: what is said of it and of recovery points in it is from then; 0 if none did."
+    REPOSITORY_LOOK_INTERVAL Gauge "backup_sla_repository_look_interval_seconds" "seconds" ["repository"]
+        "Longest time between two looks at the repository while all is well: listing_interval and listing_timeout."
     REPOSITORY_CHECK_SUCCESS Gauge "backup_sla_repository_check_success" "1" ["repository"]
         "1 if the last integrity check found nothing wrong, 0 if it did; absent before the first one."
     REPOSITORY_CHECK_TIMESTAMP Gauge "backup_sla_repository_check_timestamp_seconds" "seconds" ["repository"]
@@ -204,6 +208,12 @@ metrics! {
         "When a test page was last proved to have arrived; 0 if never."
     LEDGER_CREATED Gauge "backup_sla_ledger_created_timestamp_seconds" "seconds" []
         "When the ledger began: counters count from then. If a source's oldest recovery point is older, history was lost."
+    LEDGERS_SET_ASIDE Gauge "backup_sla_ledgers_set_aside" "1" []
+        "Damaged ledgers that lie beside the one in use: what they knew is in no report."
+    LEDGER_SEALS_VERIFIED Gauge "backup_sla_ledger_seals_verified_timestamp_seconds" "seconds" []
+        "When all records of the ledger were last compared with their seals; 0 if they were not."
+    LEDGER_SEAL_FAULTS Gauge "backup_sla_ledger_seal_faults" "1" []
+        "Records of the ledger that were not as they were written when that was last compared; absent before the first time."
     LEDGER_LAST_READ Gauge "backup_sla_ledger_last_read_timestamp_seconds" "seconds" []
         "When the figures of this exposition were last read from the ledger."
     BUILD_INFO Gauge "backup_sla_build_info" "1" ["version" "revision"]

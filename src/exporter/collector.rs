@@ -39,10 +39,17 @@ pub fn collect_momentary(view: &View, mut out: Exposition) -> Exposition {
     }
     for (name, repository) in service.repositories.iter().filter(|(name, _)| config.repositories.contains_key(*name)) {
         repository_state(&mut out, name, repository);
+        let looks = config.scheduler.listing_interval + config.scheduler.listing_timeout;
+        out.set(&m::REPOSITORY_LOOK_INTERVAL, &[name], looks.as_secs_f64());
     }
     let tick = service.scheduler.as_ref().and_then(|scheduler| scheduler.last_tick);
     out.set(&m::SCHEDULER_LAST_TICK, &[], timestamp(tick));
     out.set(&m::STATE_WRITABLE, &[], truth(service.state_trouble.is_none()));
+    out.set(&m::LEDGERS_SET_ASIDE, &[], whole(service.ledgers_set_aside));
+    out.set(&m::LEDGER_SEALS_VERIFIED, &[], timestamp(service.seals.as_ref().map(|seals| seals.at)));
+    if let Some(seals) = &service.seals {
+        out.set(&m::LEDGER_SEAL_FAULTS, &[], whole(seals.faults));
+    }
     let is_current = service.last_reload.as_ref().is_none_or(|reload| reload.error.is_none());
     out.set(&m::CONFIG_LAST_RELOAD_SUCCESS, &[], truth(is_current));
     out.set(&m::SANDBOXES, &[], whole(service.sandboxes));
@@ -258,6 +265,7 @@ fn running(out: &mut Exposition, source: &str, figures: &SourceFigures, progress
 
 fn repository_state(out: &mut Exposition, name: &str, repository: &RepositoryState) {
     let known = [
+        (&m::REPOSITORY_LAST_LOOK, Some(timestamp(repository.last_look))),
         (&m::REPOSITORY_UP, repository.up.map(truth)),
         (&m::ENCRYPTION_KEY_AVAILABLE, repository.key_available.map(truth)),
         (&m::REPOSITORY_SIZE, repository.size_bytes.map(whole)),

@@ -45,6 +45,8 @@ pub fn is_momentary(metric: &Metric) -> bool {
     [
         &m::RECOVERY_POINT_AGE,
         &m::REPOSITORY_UP,
+        &m::REPOSITORY_LAST_LOOK,
+        &m::REPOSITORY_LOOK_INTERVAL,
         &m::REPOSITORY_CHECK_SUCCESS,
         &m::REPOSITORY_CHECK_TIMESTAMP,
         &m::REPOSITORY_SIZE,
@@ -52,6 +54,9 @@ pub fn is_momentary(metric: &Metric) -> bool {
         &m::ENCRYPTION_KEY_AVAILABLE,
         &m::SCHEDULER_LAST_TICK,
         &m::STATE_WRITABLE,
+        &m::LEDGERS_SET_ASIDE,
+        &m::LEDGER_SEALS_VERIFIED,
+        &m::LEDGER_SEAL_FAULTS,
         &m::CONFIG_LAST_RELOAD_SUCCESS,
         &m::SANDBOXES,
         &m::OLDEST_SANDBOX,

@@ -22,6 +22,10 @@ pub struct ServiceState {
     pub repositories: BTreeMap<String, RepositoryState>,
     /// Why nothing could be written to the state directory when that was last tried, if so.
     pub state_trouble: Option<String>,
+    /// Ledgers that were damaged and lie beside the one in use.
+    pub ledgers_set_aside: u64,
+    /// What the last look at all seals of the ledger found; none before the first.
+    pub seals: Option<SealCheck>,
     /// Sandboxes that exist now.
     pub sandboxes: u64,
     /// When the oldest of them was made.
@@ -70,6 +74,17 @@ impl Progress {
     }
 }
 
+/// A comparison of all records of the ledger with their seals.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealCheck {
+    /// When it ended.
+    pub at: DateTime<Utc>,
+    /// How much does not fit.
+    pub faults: u64,
+    /// The first of it.
+    pub first: Option<String>,
+}
+
 /// The last time that the configuration was read anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reload {
@@ -82,6 +97,8 @@ pub struct Reload {
 /// What is known of a repository; what is not known is not exported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RepositoryState {
+    /// When a look at it last ended, however; what follows is from then. None before the first, and while that hangs.
+    pub last_look: Option<DateTime<Utc>>,
     /// Whether it could be read when it was last tried.
     pub up: Option<bool>,
     /// Whether the configured key opened it.
@@ -92,6 +109,13 @@ pub struct RepositoryState {
     pub available_bytes: Option<u64>,
     /// Whether the last integrity check found nothing wrong, and when it ended; none before the first.
     pub last_check: Option<(bool, DateTime<Utc>)>,
+}
+
+impl RepositoryState {
+    /// A look at it has not ended in time: it cannot be read now, and what was known of it is known no more.
+    pub fn hangs(&mut self) {
+        *self = Self { up: Some(false), last_look: self.last_look, last_check: self.last_check, ..Self::default() };
+    }
 }
 
 impl ServiceState {

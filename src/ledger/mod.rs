@@ -38,6 +38,7 @@ mod run;
 mod running;
 mod schema;
 mod seals;
+mod set_aside;
 mod snapshot;
 mod sources;
 mod stored;
@@ -57,6 +58,7 @@ pub use reports::{ReportedRun, TableTotals};
 pub use run::{Operation, Outcome, PointRow, Run, RunId, RunReport, RunResult, RunStart};
 pub use running::LiveRun;
 pub use seals::{ChainHead, SealFault, Sealed};
+pub use set_aside::{is_damage, set_aside};
 pub use snapshot::{
     BackupFigures, DrillFigures, LedgerSnapshot, PointFigures, RTO_WINDOW_DAYS, RtoSummary, RunningOperation,
     SourceFigures,

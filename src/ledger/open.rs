@@ -91,7 +91,7 @@ impl Ledger {
 }
 
 /// Device and number of a file; none if it is not there.
-fn identity(file: &Path) -> Option<(u64, u64)> {
+pub(super) fn identity(file: &Path) -> Option<(u64, u64)> {
     std::fs::metadata(file).ok().map(|facts| (facts.dev(), facts.ino()))
 }
 
@@ -134,6 +134,7 @@ fn prepare(state_dir: &Path) -> Result<File> {
         .truncate(false)
         .write(true)
         .mode(0o600)
+        .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
         .open(&lock_path)
         .map_err(|e| Error::failed(format!("open `{}`", lock_path.display())).because(e).hint(hint))?;
     rustix::fs::flock(&lock, FlockOperation::LockExclusive).or_failed(format!("lock `{}`", lock_path.display()))?;

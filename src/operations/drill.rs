@@ -4,6 +4,7 @@
 //! host that could not do its part is `Inconclusive` and says so. The sandbox is destroyed in every case.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::ownership::Whose;
 use super::prove::{Proof, Scope};
@@ -17,11 +18,16 @@ use crate::domain::manifest::Manifest;
 use crate::engine::{LoadOptions, StoredPoint};
 use crate::error::{Error, Kind, Result, Side};
 use crate::ledger::{Operation, Outcome, RunResult};
+use crate::process::Died;
 use crate::run_context::RunContext;
 use crate::sandbox::{Access, Instance, SandboxSpec};
 
 /// Free space below which a failed load is put down to the drill host's disk.
 const DISK_FULL: u64 = 16 * 1024 * 1024;
+
+/// How often, and how long apart, a sandbox is looked at once something failed.
+const LOOKS_AFTER_FAILURE: u32 = 25;
+const LOOK: Duration = Duration::from_millis(20);
 
 /// What to drill.
 #[derive(Debug, Clone, Default)]
@@ -152,6 +158,9 @@ fn restore_and_prove(
     // The clock stops at the answer; tearing down is not part of a recovery.
     let rto = stages.total().as_secs_f64();
     let mut outcome = match result {
+        Ok((_, proof)) if !proof.holds() && has_ended(instance.as_mut()) => {
+            (from_error(&sandbox_died(&proof.comparison.reason(), instance.as_ref()), Kind::Inconclusive), None)
+        }
         Ok((loaded, proof)) => {
             let holds = proof.holds();
             let lacking = loaded.accounts.as_ref().map(|accounts| accounts.lacking.clone()).unwrap_or_default();
@@ -172,12 +181,19 @@ fn restore_and_prove(
     };
     outcome.0.sandbox = describe(source, &spec, &access);
     outcome.0.warnings.extend(access.exposure.clone());
-    dispose(instance, request, &mut outcome.0);
+    // What a cancelled run leaves has no server any more.
+    let may_keep = request.keep_on_failure && !context.cancel.is_cancelled();
+    dispose(instance, may_keep, &mut outcome.0);
     Ok(outcome)
 }
 
-/// A load or proof failed: if the sandbox itself died or filled up, that says nothing about the backup.
+/// A load or proof failed: if the sandbox itself died or filled up, or what worked on it was killed, that says nothing about
+/// the backup.
 fn blame(error: Error, instance: &mut dyn Instance) -> Error {
+    if error.cause::<Died>().is_some_and(Died::by_another) {
+        // Its hint says where to look.
+        return error.with_kind(Kind::Inconclusive);
+    }
     if error.kind() != Kind::Failed {
         return error;
     }
@@ -186,16 +202,33 @@ fn blame(error: Error, instance: &mut dyn Instance) -> Error {
             .with_kind(Kind::Inconclusive)
             .hint("the disk of the drill host is full; make room and drill again");
     }
-    if !instance.is_running() {
-        let log = instance.log_tail();
-        return Error::inconclusive(format!("{error}; the sandbox server died: {log}"))
-            .hint("give the sandbox more `memory`, or look at its log");
+    if has_ended(instance) {
+        return sandbox_died(&error.to_string(), instance);
     }
     error
 }
 
-fn dispose(instance: Box<dyn Instance>, request: &DrillRequest, finding: &mut Finding) {
-    if request.keep_on_failure && finding.verdict != Verdict::Passed {
+fn sandbox_died(what: &str, instance: &dyn Instance) -> Error {
+    let log = instance.log_tail();
+    Error::inconclusive(format!("{what}; the sandbox server died: {log}")).hint(
+        "give the sandbox more `memory`; if its log names no reason, something killed it: look for the OOM killer in the kernel's \
+         log (journalctl -k)",
+    )
+}
+
+/// Whether the server is gone. Its connections break a moment before its end can be seen.
+fn has_ended(instance: &mut dyn Instance) -> bool {
+    for _ in 0..LOOKS_AFTER_FAILURE {
+        if !instance.is_running() {
+            return true;
+        }
+        std::thread::sleep(LOOK);
+    }
+    false
+}
+
+fn dispose(instance: Box<dyn Instance>, may_keep: bool, finding: &mut Finding) {
+    if may_keep && finding.verdict != Verdict::Passed {
         let place = instance.directory().display().to_string();
         finding.warnings.push(format!("the sandbox was kept in {place}; the next drill removes it"));
         // Its server outlives us on purpose; the next reap finds it by its record.

@@ -162,6 +162,8 @@ fn point_row(published: &Published) -> PointRow {
 /// How often a result is offered to a ledger that does not take it, and how long is waited in between.
 const RESULT_ATTEMPTS: u32 = 60;
 const RESULT_PAUSE: Duration = Duration::from_secs(5);
+/// How soon it is noticed meanwhile that the process is to end.
+const NOTICE: Duration = Duration::from_millis(100);
 
 /// A run that is being recorded.
 struct Recorded<'a> {
@@ -192,10 +194,22 @@ impl<'a> Recorded<'a> {
         for _ in 0..RESULT_ATTEMPTS {
             let Err(error) = &written else { break };
             tracing::error!(run = %self.id, hint = error.hint_text(), "write a result, and try again: {error}");
-            std::thread::sleep(RESULT_PAUSE);
+            if !self.pause() {
+                // The next start records it as interrupted.
+                break;
+            }
             written = self.app.block_on(self.app.ledger.finish(&self.id, result));
         }
         written
+    }
+
+    /// Wait a little; false once the process is to end.
+    fn pause(&self) -> bool {
+        let watch = Stopwatch::start(&self.app.clock);
+        while watch.elapsed() < RESULT_PAUSE && !self.app.stop.is_cancelled() {
+            std::thread::sleep(NOTICE);
+        }
+        !self.app.stop.is_cancelled()
     }
 
     /// Record the failure and give it back; what went wrong matters more than a ledger that cannot take it.

@@ -31,13 +31,14 @@ pub fn observe(app: &App, source: &Source) -> Observation {
     if seen.state.up.is_some() {
         measure(source, &mut seen.state);
     }
+    seen.state.last_look = Some(app.clock.wall());
     seen
 }
 
 /// Everything that the service knows beside the ledger and that only looking tells.
 #[derive(Debug, Default)]
 pub struct Census {
-    /// By name; only those that are there or should be.
+    /// By name.
     pub repositories: BTreeMap<String, RepositoryState>,
     /// Sandboxes that exist now; none where they could not be counted.
     pub sandboxes: Option<Sandboxes>,
@@ -72,37 +73,60 @@ impl Sandboxes {
     }
 }
 
-/// [`observe`] all sources, each repository once, and count the sandboxes.
+/// [`observe`] all sources, each repository once, one after the other, and count the sandboxes.
 pub fn observe_all(app: &App) -> Census {
-    let sources: Vec<Source> = app.built_sources().collect();
-    if let Err(error) = know(app, &sources.iter().collect::<Vec<_>>()) {
-        tracing::error!(hint = error.hint_text(), "record sources: {error}");
-    }
-    let mut sharing: BTreeMap<&str, Vec<&Source>> = BTreeMap::new();
-    for source in &sources {
-        sharing.entry(&source.repository_name).or_default().push(source);
-    }
-    let mut repositories = BTreeMap::new();
+    prepare(app);
     let mut unwritable = app.check_state().err();
-    for (name, sources) in sharing {
-        let Observation { mut state, unrecorded, .. } = judge(sources[0], look_at_all(app, &sources));
-        unwritable = unwritable.or(unrecorded);
-        if state.up.is_some() {
-            measure(sources[0], &mut state);
-            repositories.insert(name.to_owned(), state);
-        }
+    let mut repositories = BTreeMap::new();
+    for (name, sources) in by_repository(app) {
+        let seen = observe_repository(app, &sources);
+        unwritable = unwritable.or(seen.unrecorded);
+        repositories.insert(name, seen.state);
     }
     let sandboxes = count_sandboxes(app).map_err(|error| {
         tracing::error!(hint = error.hint_text(), "count sandboxes: {error}");
     });
     let state_trouble = unwritable.map(|error| {
         tracing::error!(hint = error.hint_text(), "keep the state directory: {error}");
-        match error.hint_text() {
-            Some(hint) => format!("{error}; {hint}"),
-            None => error.to_string(),
-        }
+        in_words(&error)
     });
     Census { repositories, sandboxes: sandboxes.ok(), state_trouble }
+}
+
+/// Before a round of looks: let the ledger know all sources.
+pub fn prepare(app: &App) {
+    let sources: Vec<Source> = app.built_sources().collect();
+    if let Err(error) = know(app, &sources.iter().collect::<Vec<_>>()) {
+        tracing::error!(hint = error.hint_text(), "record sources: {error}");
+    }
+}
+
+/// The sources of each repository.
+pub fn by_repository(app: &App) -> BTreeMap<String, Vec<Source>> {
+    let mut sharing: BTreeMap<String, Vec<Source>> = BTreeMap::new();
+    for source in app.built_sources() {
+        sharing.entry(source.repository_name.clone()).or_default().push(source);
+    }
+    sharing
+}
+
+/// [`observe`] all `sources` of one repository (there is one at least), which is asked once.
+pub fn observe_repository(app: &App, sources: &[Source]) -> Observation {
+    let all: Vec<&Source> = sources.iter().collect();
+    let mut seen = judge(all[0], look_at_all(app, &all));
+    if seen.state.up.is_some() {
+        measure(all[0], &mut seen.state);
+    }
+    seen.state.last_look = Some(app.clock.wall());
+    seen
+}
+
+/// An error and what to do about it, as it is shown.
+pub fn in_words(error: &Error) -> String {
+    match error.hint_text() {
+        Some(hint) => format!("{error}; {hint}"),
+        None => error.to_string(),
+    }
 }
 
 /// [`look_at_repository`] for all sources of one repository at once.

@@ -76,7 +76,7 @@ impl Bell {
 
 #[derive(Debug)]
 enum Message {
-    Ended(Job, Ended),
+    Ended(Job, u64, Ended),
     Reconfigured,
 }
 
@@ -86,6 +86,12 @@ pub struct Scheduler {
     clock: Arc<dyn Clock>,
     plan: Plan,
     running: BTreeMap<Job, Running>,
+    /// Runs that go on although they were cancelled: they wait for something that nobody can end. They hold no place.
+    stuck: BTreeMap<u64, (Job, Running)>,
+    /// How long a cancelled run may take to clean up.
+    clean_up: Duration,
+    /// Runs so far.
+    runs: u64,
     inbox: Receiver<Message>,
     bell: Bell,
     jumps: Jumps,
@@ -96,6 +102,10 @@ pub struct Scheduler {
 }
 
 struct Running {
+    /// Which run of the job it is.
+    number: u64,
+    /// On the monotonic clock.
+    cancelled: Option<Duration>,
     operation: Operation,
     cancel: Cancel,
     tracker: Arc<Tracker>,
@@ -114,6 +124,9 @@ impl Scheduler {
             clock,
             plan,
             running: BTreeMap::new(),
+            stuck: BTreeMap::new(),
+            clean_up: CLEAN_UP,
+            runs: 0,
             inbox,
             bell: Bell(sender),
             jumps: Jumps::default(),
@@ -145,9 +158,9 @@ impl Scheduler {
                 tracing::warn!("cancel {job}: it did not end within {drain:?}");
                 running.cancel.cancel();
             }
-            self.wind_down(CLEAN_UP, &mut alive);
+            self.wind_down(self.clean_up, &mut alive);
         }
-        self.running.into_keys().collect()
+        self.running.into_keys().chain(self.stuck.into_values().map(|(job, _)| job)).collect()
     }
 
     /// Look once: take note of the time, begin what is due, end what takes too long, publish.
@@ -168,7 +181,8 @@ impl Scheduler {
             std::thread::spawn(move || missed.iter().for_each(|missed| workplace.missed(missed)));
         }
         self.end_overdue(monotonic);
-        self.end_unwanted();
+        self.end_unwanted(monotonic);
+        self.give_up_stuck(now, monotonic);
         self.publish(now);
     }
 
@@ -188,7 +202,9 @@ impl Scheduler {
         let operation = work::operation(job.work);
         let limit = self.workplace.time_limit(&job);
         let cancel = context.cancel.clone();
-        let running = Running { operation, cancel, tracker, begun, begun_monotonic, limit };
+        self.runs += 1;
+        let (number, cancelled) = (self.runs, None);
+        let running = Running { number, cancelled, operation, cancel, tracker, begun, begun_monotonic, limit };
         let (workplace, done) = (self.workplace.clone(), self.bell.0.clone());
         let spawned = std::thread::Builder::new().name(job.to_string()).spawn(move || {
             let ended = catch_unwind(AssertUnwindSafe(|| workplace.perform(&start, &context)));
@@ -197,7 +213,7 @@ impl Scheduler {
                 tracing::error!("{} panicked: this is a bug in backup-sla", start.job);
                 Ended::Again
             });
-            let _ = done.send(Message::Ended(start.job, ended));
+            let _ = done.send(Message::Ended(start.job, number, ended));
         });
         match spawned {
             Ok(_) => {
@@ -211,9 +227,10 @@ impl Scheduler {
     }
 
     fn end_overdue(&mut self, monotonic: Duration) {
-        for (job, running) in &self.running {
+        for (job, running) in &mut self.running {
             let took = monotonic.saturating_sub(running.begun_monotonic);
-            if took > running.limit && !running.cancel.is_cancelled() {
+            if took > running.limit && running.cancelled.is_none() {
+                running.cancelled = Some(monotonic);
                 tracing::error!("end {job}: it takes longer than {:?}", running.limit);
                 let (cancel, limit) = (running.cancel.clone(), running.limit);
                 // Killing and reaping its children may block; a tick must not.
@@ -222,9 +239,10 @@ impl Scheduler {
         }
     }
 
-    fn end_unwanted(&self) {
-        for (job, running) in &self.running {
-            if !running.cancel.is_cancelled() && self.workplace.is_unwanted(job) {
+    fn end_unwanted(&mut self, monotonic: Duration) {
+        for (job, running) in &mut self.running {
+            if running.cancelled.is_none() && self.workplace.is_unwanted(job) {
+                running.cancelled = Some(monotonic);
                 tracing::warn!("cancel {job}: somebody asked for it");
                 let cancel = running.cancel.clone();
                 std::thread::spawn(move || cancel.cancel());
@@ -232,9 +250,28 @@ impl Scheduler {
         }
     }
 
+    /// A run that does not even end after it was cancelled must not keep others from theirs. Until it ends it holds the lock
+    /// of its source, so that it is not begun twice.
+    fn give_up_stuck(&mut self, now: DateTime<Utc>, monotonic: Duration) {
+        let is_stuck = |running: &Running| {
+            running.cancelled.is_some_and(|cancelled| monotonic.saturating_sub(cancelled) > self.clean_up)
+        };
+        let stuck: Vec<Job> = self.running.iter().filter(|(_, it)| is_stuck(it)).map(|(job, _)| job.clone()).collect();
+        for job in stuck {
+            let Some(running) = self.running.remove(&job) else { continue };
+            tracing::error!(
+                hint = "it waits for something that cannot be interrupted: look for a hung mount or disk (dmesg)",
+                "{job} was cancelled and does not end; others take its place"
+            );
+            self.plan.ended(&job, Ended::Again, now);
+            self.stuck.insert(running.number, (job, running));
+        }
+    }
+
     fn publish(&self, now: DateTime<Utc>) {
         let scheduler = SchedulerState { last_tick: Some(now), next_runs: self.plan.next_runs() };
-        let mut running: Vec<Progress> = self.running.iter().map(|(job, running)| running.progress(job)).collect();
+        let stuck = self.stuck.values().map(|(job, running)| (job, running));
+        let mut running: Vec<Progress> = self.running.iter().chain(stuck).map(|(job, it)| it.progress(job)).collect();
         running.sort_by_key(|progress| progress.started);
         self.workplace.publish(scheduler, running);
     }
@@ -244,7 +281,9 @@ impl Scheduler {
         let mut message = self.inbox.recv_timeout(longest);
         loop {
             match message {
-                Ok(Message::Ended(job, ended)) => {
+                // What had been given up has ended after all; the plan knows of it.
+                Ok(Message::Ended(_, number, _)) if self.stuck.remove(&number).is_some() => {}
+                Ok(Message::Ended(job, _, ended)) => {
                     self.running.remove(&job);
                     self.plan.ended(&job, ended, self.clock.wall());
                 }

@@ -25,6 +25,8 @@ enum Behaviour {
     Hang,
     /// Until it is released, or cancelled.
     Work,
+    /// Until it is released, whatever anybody asks.
+    Deaf,
 }
 
 impl Script {
@@ -48,7 +50,8 @@ impl Script {
             events: Mutex::new(events),
             published,
         });
-        let scheduler = Scheduler::new(script.clone(), SystemClock::shared()).unwrap();
+        let mut scheduler = Scheduler::new(script.clone(), SystemClock::shared()).unwrap();
+        scheduler.clean_up = Duration::from_millis(200);
         let stop = Cancel::default();
         let (stopped, of_loop) = (stop.clone(), script.clone());
         let round = move |stopped: &Cancel| {
@@ -108,6 +111,12 @@ impl Workplace for Script {
                     std::thread::yield_now();
                 }
                 self.say(format!("{}: {}", start.job.source, context.cancel.error()));
+            }
+            Behaviour::Deaf => {
+                while !self.released.load(Ordering::SeqCst) {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                self.say(format!("{} ends at last", start.job.source));
             }
             Behaviour::Work => {
                 while !self.released.load(Ordering::SeqCst) && !context.cancel.is_cancelled() {
@@ -180,6 +189,19 @@ fn a_job_that_ends_by_itself_while_draining_is_not_cancelled() {
     script.released.store(true, Ordering::SeqCst);
     wait(&inbox, "short ends by itself");
     assert_eq!(scheduler.stop(), []);
+}
+
+#[test]
+fn a_job_that_cannot_be_ended_gives_its_place_to_others_and_keeps_nobody_from_stopping() {
+    // Two places: both taken by what nobody can end.
+    let jobs = vec![("a", Behaviour::Deaf), ("b", Behaviour::Deaf), ("c", Behaviour::Return)];
+    let (script, inbox, mut scheduler) = Script::start(jobs, Duration::from_millis(100));
+    wait(&inbox, "c begins");
+    let stuck = |running: &Vec<Progress>| running.iter().filter(|one| ["a", "b"].contains(&&*one.source)).count();
+    let still_shown = || script.published.lock().unwrap().last().map(stuck);
+    assert_eq!(still_shown(), Some(2), "they go on, and are seen to");
+    assert_eq!(scheduler.stop().len(), 2, "they are named");
+    script.released.store(true, Ordering::SeqCst);
 }
 
 #[test]

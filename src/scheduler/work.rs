@@ -1,5 +1,6 @@
 //! How the scheduler's jobs are done with an [`App`]: by the same operations that the command line calls.
 
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -17,6 +18,9 @@ use crate::operations::backup::backup;
 use crate::operations::drill::{DrillRequest, drill};
 use crate::operations::observe::observe;
 use crate::run_context::RunContext;
+
+/// How long a job waits for what its repository lists after it.
+const LONGEST_LOOK: Duration = Duration::from_secs(30);
 
 /// The sources of an [`App`], which another one may replace while jobs run: each ends with the one it began with.
 pub struct AppWork {
@@ -45,14 +49,22 @@ impl AppWork {
         *self.app.write().unwrap_or_else(PoisonError::into_inner) = app;
     }
 
-    /// Read what the repository lists for `source`; what comes out is in the ledger and in the metrics.
-    pub fn observe(&self, app: &App, source: &Source) {
-        let state = observe(app, source).state;
-        if state.up.is_some() {
-            let repository = source.repository_name.clone();
-            self.exporter.update_service(|service| {
-                service.repositories.insert(repository, state);
+    /// Read what the repository lists for `source`; what comes out is in the ledger and in the metrics. Not waited for longer
+    /// than is sensible: a repository that hangs must not keep the job from ending.
+    fn observe(&self, app: Arc<App>, source: Source) {
+        let (exporter, (ended, end)) = (self.exporter.clone(), channel());
+        let name = source.name.clone();
+        let look = move || {
+            let state = observe(&app, &source).state;
+            exporter.update_service(|service| {
+                service.repositories.insert(source.repository_name.clone(), state);
             });
+            exporter.changed();
+            let _ = ended.send(());
+        };
+        let spawned = std::thread::Builder::new().name(format!("look after {name}")).spawn(look);
+        if spawned.is_ok() && end.recv_timeout(LONGEST_LOOK) == Err(RecvTimeoutError::Timeout) {
+            tracing::warn!(source = %name, "its repository has not answered within {LONGEST_LOOK:?} after the run");
         }
         self.exporter.changed();
     }
@@ -114,7 +126,7 @@ impl Workplace for AppWork {
         let ended = ended.unwrap_or_else(|error| judge(job, &error));
         // Who has the source looks at its repository when it is done.
         if ended != Ended::Busy {
-            self.observe(&app, &source);
+            self.observe(app, source);
         }
         ended
     }

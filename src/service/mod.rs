@@ -6,6 +6,7 @@
 
 mod looking;
 mod reload;
+mod sealing;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -16,6 +17,7 @@ use self::reload::Configuration;
 pub use self::reload::ConfigurationFile;
 use crate::app::App;
 use crate::clock::Stopwatch;
+use crate::config::trust;
 use crate::error::{Error, Result};
 use crate::exporter::refresh::Exporter;
 use crate::exporter::web::{Site, WebOptions, WebServer};
@@ -60,6 +62,10 @@ pub fn serve(
     for missing in &app.config.not_built {
         tracing::warn!("{}", missing.sentence);
     }
+    trust::warn_of_others("the configuration", options.file.path());
+    trust::warn_of_others("state_dir", &app.config.state_dir);
+    let keys = app.config.repositories.values().filter_map(|repository| repository.password_file.as_ref());
+    keys.for_each(|file| trust::warn_of_others("password_file", file));
     reap(&app);
     let exporter = Exporter::new(Arc::new(app.config.clone()), app.clock.clone());
     let shown = std::path::absolute(options.file.path()).unwrap_or_else(|_| options.file.path().to_owned());
@@ -75,11 +81,12 @@ pub fn serve(
     let closed = Cancel::default();
     let nudge = Nudge::default();
     let first_look = looking::begin(&work, &exporter, &nudge, stop);
+    sealing::begin(&work, &exporter, stop);
     let left = std::thread::scope(|scope| {
         let web = scope.spawn(|| {
             app.block_on(async {
                 tokio::select! {
-                    () = server.run(site, asked(&closed)) => {}
+                    () = server.run(site, closed.asked()) => {}
                     () = exporter.keep_fresh(&app.ledger, REFRESH_INTERVAL) => {}
                 }
                 Ok(())
@@ -139,12 +146,6 @@ fn did_not_end(job: &Job) -> Error {
         .hint("the next start records it as interrupted and removes its sandbox")
 }
 
-async fn asked(stop: &Cancel) {
-    while !stop.is_cancelled() {
-        tokio::time::sleep(NOTICE).await;
-    }
-}
-
 /// Sandboxes that a killed process left behind hold production data.
 fn reap(app: &App) {
     for name in app.config.sources.keys() {
@@ -163,9 +164,9 @@ fn wait_for_first_look(first_look: &Receiver<()>, stop: &Cancel) -> bool {
     let mut waited = Duration::ZERO;
     while waited < FIRST_LOOK && !stop.is_cancelled() {
         match first_look.recv_timeout(NOTICE) {
-            Ok(()) => return true,
+            // The last look has ended.
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => return true,
             Err(RecvTimeoutError::Timeout) => waited += NOTICE,
-            Err(RecvTimeoutError::Disconnected) => return false,
         }
     }
     false

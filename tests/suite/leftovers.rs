@@ -34,6 +34,18 @@ pub fn left_in(state: &Path) -> Vec<String> {
     left
 }
 
+/// A server that runs in a sandbox of this state directory, and the sandbox's directory.
+pub fn server_in(state: &Path) -> Option<(u32, PathBuf)> {
+    let areas = areas(state);
+    entries(Path::new("/proc")).into_iter().find_map(|process| {
+        let environment = fs::read(process.join("environ")).ok()?;
+        let environment = String::from_utf8_lossy(&environment);
+        let mark = PathBuf::from(environment.split('\0').find_map(|variable| variable.strip_prefix(MARK))?);
+        let is_here = areas.iter().any(|area| mark.starts_with(area));
+        is_here.then_some((process.file_name()?.to_str()?.parse().ok()?, mark))
+    })
+}
+
 #[test]
 fn a_server_without_a_directory_is_seen_too() {
     use std::process::{Command, Stdio};

@@ -66,3 +66,4 @@ mod trusting;
 mod umask;
 mod uncarried;
 mod unready;
+mod waits;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use crate::service::Service;
 use crate::support::{ALONE, Product, Server, World, finish, wait_for};
@@ -144,4 +145,98 @@ fn a_key_file_that_changes_is_noticed_by_a_service_that_runs() {
     fs::write(&key, kept).unwrap();
     wait_until(&service, KEY, 1.0);
     world.json(&["drill"], 0);
+}
+
+/// A service of a source whose backup takes for ever, which has begun it.
+fn busy(world: &World) -> Service<&World> {
+    use std::os::unix::fs::FileExt;
+    // Holes are read as zeros, and the last byte is data.
+    fs::File::create(world.path("tree/slow")).unwrap().write_at(b"x", 200 << 30).unwrap();
+    let text = fs::read_to_string(world.path("config.toml")).unwrap();
+    let text = text.replace("[scheduler]", "[scheduler]\ndrain = \"1s\"").replace("0 2 * * *", "@every 1h");
+    fs::write(world.path("config.toml"), text).unwrap();
+    let service = Service::start(world);
+    service.wait("operation_start_timestamp_seconds{source=\"ansible\",operation=\"backup\"}", |value| value > 0.0);
+    service
+}
+
+#[test]
+fn a_service_ends_when_asked_though_its_state_directory_is_full() {
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let world = world();
+    let disk = SmallDisk::mount(&world.path("small"), "8m");
+    let service = busy(&world);
+    disk.fill();
+    wait_until(&service, "state_writable", 0.0);
+    let asked = std::time::Instant::now();
+    service.stop();
+    assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
+    disk.free();
+    // The next start knows that it was interrupted.
+    assert_eq!(world.json(&["--json", "status"][1..], 1)["last_backup"]["outcome"], "interrupted");
+}
+
+#[test]
+fn a_service_ends_when_asked_though_its_ledger_was_replaced() {
+    let world = world();
+    let service = busy(&world);
+    let ledger = world.path("small/state/ledger.sqlite");
+    for text in ["", "this is no ledger"] {
+        let other = world.path("small/state/other");
+        fs::write(&other, text).unwrap();
+        fs::rename(&other, &ledger).unwrap();
+    }
+    wait_for("it to be noticed", || service.get("/-/ready").contains("replaced").then_some(()));
+    let asked = std::time::Instant::now();
+    service.stop();
+    assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
+}
+
+#[test]
+fn a_damaged_ledger_is_put_beside_and_backups_go_on() {
+    use std::os::unix::fs::FileExt;
+    let world = world();
+    world.json(&["backup"], 0);
+    let ledger = world.path("small/state/ledger.sqlite");
+    let beside = || {
+        let all = crate::support::entries(&world.path("small/state")).into_iter();
+        all.filter(|path| path.to_string_lossy().contains("ledger.sqlite.damaged-")).count()
+    };
+    // All of it, its head, or a page in its middle that only a look at the whole finds.
+    let length = fs::metadata(&ledger).unwrap().len();
+    let page = (length / 4096 / 2) * 4096;
+    for (number, (at, bytes)) in [(0, length), (0, 100), (page, 4096 * 4)].into_iter().enumerate() {
+        let file = fs::File::options().write(true).open(&ledger).unwrap();
+        file.write_all_at(&vec![0xa5; usize::try_from(bytes).unwrap()], at).unwrap();
+        let service = Service::start(&world);
+        service.wait("ledgers_set_aside", |value| value == (number + 1) as f64);
+        service.wait("recovery_points{source=\"ansible\",kind=\"full\"}", |value| value >= 1.0);
+        assert!(service.said().contains("the ledger is damaged and was put beside as"), "{}", service.said());
+        assert!(service.get("/").contains("A damaged ledger lies beside"));
+        assert!(service.get("/-/ready").contains("200 OK"));
+        service.stop();
+        assert!(beside() > number, "nothing is deleted");
+        world.json(&["backup"], 0);
+    }
+    // A command does the same.
+    fs::write(&ledger, vec![7; 9000]).unwrap();
+    world.json(&["backup"], 0);
+    assert!(beside() >= 4);
+}
+
+#[test]
+fn a_record_that_somebody_changed_is_told_while_the_service_runs() {
+    let world = world();
+    world.json(&["backup"], 0);
+    let service = Service::start(&world);
+    service.wait("ledger_seal_faults", |value| value == 0.0);
+    service.wait("ledger_seals_verified_timestamp_seconds", |value| value > 0.0);
+    let mut sqlite = Command::new("sqlite3");
+    sqlite.arg(world.path("small/state/ledger.sqlite")).arg("UPDATE runs SET ended_at = ended_at + 1000");
+    assert!(sqlite.status().unwrap().success());
+    // It is compared about every minute.
+    wait_for("the change to be found", || (service.value("ledger_seal_faults") > 0.0).then_some(()));
+    assert!(service.said().contains("the ledger is not as it was written"), "{}", service.said());
+    assert!(service.get("/").contains("The ledger is not as it was written"));
+    service.stop();
 }

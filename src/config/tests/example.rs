@@ -123,6 +123,7 @@ listen_addresses = [":0", "localhost:9000"]
 backups = 3
 drills = 2
 listing_interval = "1m"
+listing_timeout = "2m"
 drain = "5m"
 [source.shop.schedule]
 full = "0 2 * * *"
@@ -139,7 +140,8 @@ drill_timeout = "7h""#;
     assert_eq!(config.repositories["offsite"].url, "/srv/store");
     assert_eq!(config.not_built, []);
     let (minutes, hours) = (Duration::from_mins, Duration::from_hours);
-    let scheduler = SchedulerConfig { backups: 3, drills: 2, listing_interval: minutes(1), drain: minutes(5) };
+    let (listing_interval, listing_timeout) = (minutes(1), minutes(2));
+    let scheduler = SchedulerConfig { backups: 3, drills: 2, listing_interval, listing_timeout, drain: minutes(5) };
     assert_eq!(config.scheduler, scheduler);
     let shop = &config.sources["shop"];
     assert_eq!((shop.schedule.jitter, shop.time_limit(Work::FullBackup)), (minutes(10), hours(6)));

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use super::shown::{self, Shown};
 use crate::clock::{Clock, Stopwatch};
 use crate::error::{Error, OrFailed, Result};
-use crate::process::{OwnedChild, find_program};
+use crate::process::{OwnedChild, find_program, is_from_outside};
 use crate::run_context::{Cancel, RunContext};
 use crate::unprivileged::fresh_id;
 
@@ -123,6 +123,11 @@ impl Ended {
     /// Whether it exited with 0.
     pub fn is_good(&self) -> bool {
         self.status.is_some_and(|status| status.success())
+    }
+
+    /// Something else on this host ended it. What it was asked about has nothing to do with that.
+    pub fn was_killed(&self) -> bool {
+        self.status.is_some_and(is_from_outside)
     }
 
     /// The jail could not be made, so nothing ran in it: something that it was to hide had gone meanwhile, for example.

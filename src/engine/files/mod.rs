@@ -295,6 +295,11 @@ impl Engine for FilesEngine {
         };
         let command: Vec<OsString> = command.iter().map(OsString::from).collect();
         let ended = jail.run_named(directory, &command)?;
+        if ended.was_killed() {
+            return Err(Error::inconclusive(format!("assertion {}: {}", assertion.name, ended.describe(limit))).hint(
+                "something on this host killed it: look for the OOM killer in the kernel's log (journalctl -k)",
+            ));
+        }
         let mut actual = if ended.is_good() { "exit 0".to_owned() } else { ended.describe(limit) };
         if !jail.has_private_network() {
             actual.push_str(" (the kernel allows no private network)");

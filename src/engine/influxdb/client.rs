@@ -147,14 +147,19 @@ impl Client {
 
     /// Ask one InfluxQL statement in `database` (none: of the server). Times are nanoseconds.
     pub fn query(&mut self, database: &str, statement: &str) -> Result<Vec<Series>> {
+        self.try_query(database, statement)?
+    }
+
+    /// The same, where the server may refuse or take too long: both are answers. A connection that is lost is an error.
+    pub fn try_query(&mut self, database: &str, statement: &str) -> Result<Result<Vec<Series>>> {
         loop {
             self.cancel.check()?;
-            match self.ask(database, statement) {
+            match self.ask(database, statement)? {
                 Err(error) if !self.patience.is_zero() && is_passing(&error) => {
                     std::thread::sleep(SHARD_POLL);
                     self.patience = self.patience.saturating_sub(SHARD_POLL);
                 }
-                other => return other,
+                other => return Ok(other),
             }
         }
     }
@@ -174,14 +179,14 @@ impl Client {
         *self.limits.insert(limits)
     }
 
-    fn ask(&mut self, database: &str, statement: &str) -> Result<Vec<Series>> {
-        match self.ask_once(database, statement)? {
+    fn ask(&mut self, database: &str, statement: &str) -> Result<Result<Vec<Series>>> {
+        Ok(match self.ask_once(database, statement)? {
             Err(Refusal::CutShort) if !self.in_pieces => {
                 self.in_pieces = true;
                 self.ask_once(database, statement)?.map_err(|refusal| self.refused(statement, refusal))
             }
             answer => answer.map_err(|refusal| self.refused(statement, refusal)),
-        }
+        })
     }
 
     fn refused(&self, statement: &str, refusal: Refusal) -> Error {
@@ -246,7 +251,7 @@ impl Client {
 
     fn try_request(&mut self, method: &str, path: &str, body: String) -> Result<(Response<()>, Bytes), Failure> {
         let what = format!("reach {}", self.address.url);
-        let timeout = self.timeout;
+        let (timeout, cancel) = (self.timeout, &self.cancel);
         let request = Request::builder().method(method).uri(path).header("host", self.address.authority());
         let request = request.header("content-type", "application/x-www-form-urlencoded");
         let request = match self.address.authorization() {
@@ -257,8 +262,13 @@ impl Client {
         let (sender, address) = (&mut self.sender, &self.address);
         self.runtime.block_on(async {
             if sender.as_ref().is_none_or(SendRequest::is_closed) {
-                let connecting = tokio::time::timeout(CONNECT_TIMEOUT, connect(address)).await;
-                let connected = connecting.unwrap_or_else(|_| Err(Error::failed(format!("{what}: no answer in 20 s"))));
+                let connecting = tokio::time::timeout(CONNECT_TIMEOUT, connect(address));
+                let connected = tokio::select! {
+                    connected = connecting => {
+                        connected.unwrap_or_else(|_| Err(Error::failed(format!("{what}: no answer in 20 s"))))
+                    }
+                    () = cancel.asked() => Err(cancel.error()),
+                };
                 *sender = Some(connected.map_err(Failure::Other)?);
             }
             let Some(connection) = sender.as_mut() else { return Err(Failure::Lost(Error::failed(what.clone()))) };
@@ -271,18 +281,19 @@ impl Client {
                 let body = body.map_err(|error| Failure::Other(Error::failed(what.clone()).because(error)))?;
                 Ok((Response::from_parts(head, ()), body.to_bytes()))
             };
-            let answered = tokio::time::timeout(timeout, exchange).await;
-            if answered.is_err() {
-                // The server stops a query whose asker hangs up.
-                *sender = None;
-            }
-            answered.unwrap_or_else(|_| {
-                let limit = humantime::format_duration(timeout);
-                let error = Error::failed(format!("query {}: no answer within {limit}", self.address.url));
-                Err(Failure::Other(
-                    error.hint("raise `query_timeout`, or set `counting = \"sampled\"` for a giant database"),
-                ))
-            })
+            let given_up = tokio::select! {
+                biased;
+                answered = exchange => return answered,
+                () = cancel.asked() => cancel.error(),
+                () = tokio::time::sleep(timeout) => {
+                    let limit = humantime::format_duration(timeout);
+                    Error::inconclusive(format!("query {}: no answer within {limit}", self.address.url))
+                        .hint("raise `query_timeout`, or set `counting = \"sampled\"` for a giant database")
+                }
+            };
+            // The server stops a query whose asker hangs up.
+            *sender = None;
+            Err(Failure::Other(given_up))
         })
     }
 }

@@ -91,10 +91,11 @@ impl InfluxdbEngine {
     }
 
     /// A shard that the server still lists and that has points. One that was made ahead of its time has none.
-    fn missed(&self) -> Missed {
+    fn missed(&self, cancel: &Cancel) -> Missed {
         let (address, timeout) = (Address::of_source(&self.config), self.config.query_timeout);
+        let cancel = cancel.clone();
         Arc::new(move |database, id| {
-            let mut client = Client::open(&address, timeout, &Cancel::default())?;
+            let mut client = Client::open(&address, timeout, &cancel)?;
             let shards = survey::shards(&mut client, database)?;
             let Some(shard) = shards.into_iter().find(|shard| shard.id == id) else { return Ok(false) };
             let span = Span { database, policy: &shard.policy, start: shard.start, end: shard.end, step: 1 };
@@ -139,7 +140,7 @@ impl Engine for InfluxdbEngine {
             program,
             rpc_address: self.config.rpc_address.clone(),
             staging: self.staging.clone(),
-            missed: self.missed(),
+            missed: self.missed(&context.cancel),
             context: context.clone(),
         };
         let backup = Backup::new(plans(&survey), tool);
@@ -246,7 +247,8 @@ impl Engine for InfluxdbEngine {
             [one] => one.as_str(),
             _ => "",
         };
-        let answer = self.client_at(at, &context.cancel)?.query(database, question);
+        let answer = self.client_at(at, &context.cancel)?.try_query(database, question);
+        let answer = answer.map_err(|error| error.context(format!("assertion {}", assertion.name)))?;
         let (actual, ok) = match answer {
             Ok(series) => judge(&series),
             Err(error) => (error.to_string(), false),

@@ -4,13 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use secrecy::SecretString;
 
 use super::survey::identity;
 use crate::domain::manifest::Manifest;
-use crate::error::{Error, OrFailed, Result};
+use crate::error::{Error, Kind, Result};
 use crate::process::{self, find_program};
 use crate::sandbox::{Network, ServerSpec};
 
@@ -30,9 +29,8 @@ pub fn program(directory: Option<&Path>) -> Result<(PathBuf, String)> {
         Error::inconclusive("find the program `influxd`")
             .hint("install the server package of the source's series (Debian: influxdb), or set `programs`")
     })?;
-    let output = process::command(&program).arg("version").stdin(Stdio::null()).output();
-    let output = output.or_inconclusive(format!("run {} version", program.display()))?;
-    let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let said = process::answer(&program, &["version"]).map_err(|error| error.with_kind(Kind::Inconclusive))?;
+    let said = String::from_utf8_lossy(&said).trim().to_owned();
     let version = said.split_whitespace().nth(1).unwrap_or_default().trim_start_matches('v').to_owned();
     if version.starts_with("1.") {
         return Ok((program, version));

@@ -1,59 +1,44 @@
 //! Programs that the client reads otherwise than the server: a quote that it does not see closed swallows whatever the dump
-//! has behind it. The client that loads the dump back would do the same, so such a program is named before the backup.
+//! has behind it. The client that loads the dump back would do the same, so such a program is left out by name.
 
 use super::connection::Session;
+use super::examine::Examined;
 use super::lexer::{Ahead, Client, Lexer, Step};
-use super::listing;
-use super::names;
+use super::programs::{self, Program};
 use super::sql::Quoting;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Between programs in a dump.
 const DELIMITER: &[u8] = b";;";
+/// Why it is left out, and what to do.
+const REASON: &str = "the client program reads its text otherwise than the server, and with it all that follows; create it anew \
+                      without a backslash in front of a closing quote (sql_mode ANSI_QUOTES, or a text between $$), and \
+                      without quotes or comments inside of comments";
 
-/// Refuse the first program of `databases` that would not come through the client as it is.
-pub fn check(session: &mut Session, databases: &[String], client: Client, events: bool) -> Result<()> {
-    let libraries = listing::has_libraries(session)?;
+/// Leave out by name what of `databases` would not come through the client as it is: the others are safe without it.
+pub fn look(session: &mut Session, databases: &[String], client: Client, out: &mut Examined) -> Result<()> {
     for database in databases {
-        let schema = names::quote_text(database);
-        let of = |kind: &str, name: &str, table: &str, column: &str| {
-            format!("SELECT {kind}, {name} FROM information_schema.{table} WHERE {column} = {schema}")
-        };
-        let mut questions = vec![
-            of("ROUTINE_TYPE", "ROUTINE_NAME", "ROUTINES", "ROUTINE_SCHEMA"),
-            of("'TRIGGER'", "TRIGGER_NAME", "TRIGGERS", "TRIGGER_SCHEMA"),
-        ];
-        questions.extend(events.then(|| of("'EVENT'", "EVENT_NAME", "EVENTS", "EVENT_SCHEMA")));
-        questions.extend(libraries.then(|| of("'LIBRARY'", "LIBRARY_NAME", "LIBRARIES", "LIBRARY_SCHEMA")));
-        for question in questions {
-            for row in session.rows(&question)? {
-                let [Some(kind), Some(name)] = row.as_slice() else { continue };
-                program(session, client, (kind, database, name))?;
-            }
+        let libraries = programs::libraries(session, database)?;
+        for program in programs::of(session, database, !out.without_events)?.into_iter().chain(libraries) {
+            let Some(definition) = otherwise(session, client, database, &program)? else { continue };
+            programs::name_as_left_out(database, program, (REASON, Some(definition)), out);
         }
     }
     Ok(())
 }
 
-fn program(session: &mut Session, client: Client, (kind, database, name): (&str, &str, &str)) -> Result<()> {
-    let show = format!("SHOW CREATE {kind} {}.{}", names::quote(database), names::quote(name));
+/// The program's definition, if the client reads it otherwise.
+fn otherwise(session: &mut Session, client: Client, database: &str, program: &Program) -> Result<Option<String>> {
     // What cannot be shown is looked at elsewhere.
-    let Ok(rows) = session.ask(&show)? else { return Ok(()) };
-    let Some(row) = rows.into_iter().next() else { return Ok(()) };
+    let Ok(rows) = session.ask(&programs::show_create(database, program))? else { return Ok(None) };
+    let Some(row) = rows.into_iter().next() else { return Ok(None) };
     let text = |at: usize| row.get(at).cloned().flatten().unwrap_or_default();
-    let (mode, mut definition) = (text(1), text(if kind == "EVENT" { 3 } else { 2 }));
-    if kind == "EVENT" || kind == "TRIGGER" {
-        definition = format!("/*!50003 {definition} */");
-    }
-    if comes_through(client, Quoting::of_mode(&mode), &definition) {
-        return Ok(());
-    }
-    let shown = format!("{} {}", kind.to_lowercase(), names::qualified(database, name));
-    Err(Error::failed(format!("cannot back up {shown}: the client program reads its text otherwise than the server, and with it all that follows"))
-        .hint(
-            "create it anew: without a backslash in front of a closing quote (sql_mode ANSI_QUOTES, or a text between $$), and \
-             without quotes or comments inside of comments",
-        ))
+    let (mode, definition) = (text(1), text(programs::statement_at(&program.kind)));
+    let printed = match program.kind.as_str() {
+        "event" | "trigger" => format!("/*!50003 {definition} */"),
+        _ => definition.clone(),
+    };
+    Ok((!comes_through(client, Quoting::of_mode(&mode), &printed)).then_some(definition))
 }
 
 /// Whether the client, at the end of `definition`, sees the end of a statement and none before.

@@ -1,10 +1,15 @@
 //! Rows that violate a CHECK constraint: they came in while checks were off, or before a setting changed that the
 //! constraint depends on. They are loaded as they are, because they are the data; whoever restores should know of them.
 
+use std::time::Duration;
+
 use super::connection::Session;
 use super::names;
 use crate::domain::manifest::{Inventory, ObjectKind};
 use crate::error::Result;
+
+/// How long one question may take, which is asked of all rows of a table.
+pub const LONGEST: Duration = Duration::from_hours(6);
 
 /// One sentence per constraint that rows at `session`'s server violate, of the tables in `inventory` (`only` these,
 /// if any are named). MariaDB only:

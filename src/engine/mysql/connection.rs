@@ -11,13 +11,17 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySq
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 
 use super::refusal::{self, Side};
+use super::waits::{GivenUp, Unanswered, Waits};
 use crate::config::MysqlConfig;
 use crate::domain::manifest::ServerIdentity;
 use crate::engine::Destination;
 use crate::error::{Error, OrFailed, Result};
+use crate::run_context::Cancel;
 
 /// How long a connection attempt may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long saying goodbye, and having a forsaken query ended, may take.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// What to try where no option file can be written.
 const TEMPORARY: &str = "check the directory for temporary files of this host: TMPDIR, or /tmp";
@@ -32,6 +36,7 @@ pub struct Account {
     password: Option<SecretString>,
     tls_ca: Option<PathBuf>,
     side: Side,
+    waits: Waits,
 }
 
 impl Account {
@@ -45,7 +50,22 @@ impl Account {
             password: config.password.clone(),
             tls_ca: config.tls_ca.clone(),
             side: Side::Source,
+            waits: Waits::default(),
         }
+    }
+
+    /// The same for a run that may be cancelled: then nothing goes on waiting for the server.
+    #[must_use]
+    pub fn for_run(mut self, cancel: &Cancel) -> Self {
+        self.waits.cancel = cancel.clone();
+        self
+    }
+
+    /// The same where one answer may take as long as this.
+    #[must_use]
+    pub fn answers_within(mut self, longest: Duration) -> Self {
+        self.waits.longest = longest;
+        self
     }
 
     /// Its socket, if it is reached by one.
@@ -65,14 +85,14 @@ impl Account {
 
     /// The account at a restore destination.
     pub fn of_destination(destination: &Destination) -> Result<Self> {
-        let side = Side::Destination;
+        let (side, waits) = (Side::Destination, Waits::default());
         match destination.clone() {
             Destination::Unix { socket, user, password } => {
                 let (socket, host) = (Some(socket), "localhost".to_owned());
-                Ok(Self { socket, host, port: 0, user, password, tls_ca: None, side })
+                Ok(Self { socket, host, port: 0, user, password, tls_ca: None, side, waits })
             }
             Destination::Tcp { host, port, user, password, tls_ca } => {
-                Ok(Self { socket: None, host, port, user, password, tls_ca, side })
+                Ok(Self { socket: None, host, port, user, password, tls_ca, side, waits })
             }
             Destination::Http(address) => Err(Error::configuration(format!(
                 "restore to {}: a MySQL or MariaDB backup needs a MySQL or MariaDB server",
@@ -149,6 +169,15 @@ impl Account {
         }
     }
 
+    async fn connect(&self) -> sqlx::Result<MySqlConnection> {
+        match self.options().connect().await {
+            Err(error) if self.socket.is_some() && error.as_database_error().is_none() => {
+                self.options().ssl_mode(MySqlSslMode::Disabled).connect().await
+            }
+            attempt => attempt,
+        }
+    }
+
     fn options(&self) -> MySqlConnectOptions {
         let mut options = MySqlConnectOptions::new()
             .username(&self.user)
@@ -210,6 +239,8 @@ pub struct Session {
     runtime: tokio::runtime::Runtime,
     connection: Option<MySqlConnection>,
     account: Account,
+    /// The server's number of it.
+    id: Option<String>,
 }
 
 impl Session {
@@ -219,22 +250,15 @@ impl Session {
             .enable_all()
             .build()
             .or_failed("start the connection's runtime")?;
-        let connect = |mode: Option<MySqlSslMode>| {
-            let options = mode.map_or_else(|| account.options(), |mode| account.options().ssl_mode(mode));
-            runtime.block_on(async { tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await })
-        };
-        let mut attempt = connect(None);
-        if let (Ok(Err(error)), Some(_)) = (&attempt, &account.socket)
-            && error.as_database_error().is_none()
-        {
-            attempt = connect(Some(MySqlSslMode::Disabled));
-        }
-        let connection = match attempt {
-            Err(_) => return Err(refusal::timed_out(account, CONNECT_TIMEOUT.as_secs())),
+        let waits = Waits { longest: CONNECT_TIMEOUT, ..account.waits.clone() };
+        let connection = match runtime.block_on(waits.on(account.connect())) {
+            Err(GivenUp::Cancelled) => return Err(account.waits.cancel.error()),
+            Err(GivenUp::TooLong) => return Err(refusal::timed_out(account, CONNECT_TIMEOUT.as_secs())),
             Ok(Err(error)) => return Err(refusal::refused(account, error)),
             Ok(Ok(connection)) => connection,
         };
-        let mut session = Self { runtime, connection: Some(connection), account: account.clone() };
+        let mut session = Self { runtime, connection: Some(connection), account: account.clone(), id: None };
+        session.id = session.value("SELECT CONNECTION_ID()")?;
         if account.side == Side::Destination {
             // Sessions begin read-only where transaction_read_only (MariaDB: tx_read_only) says so.
             session.rows("SET SESSION TRANSACTION READ WRITE")?;
@@ -273,8 +297,35 @@ impl Session {
     }
 
     fn fetch(&mut self, sql: &str) -> Result<sqlx::Result<Vec<MySqlRow>>> {
+        let waits = self.account.waits.clone();
         let connection = self.connection.as_mut().ok_or_else(|| Error::failed("query a closed connection"))?;
-        Ok(self.runtime.block_on(sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_all(connection)))
+        let query = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_all(connection);
+        let given_up = match self.runtime.block_on(waits.on(query)) {
+            Ok(answered) => return Ok(answered),
+            Err(given_up) => given_up,
+        };
+        let is_alive = self.forsake();
+        Err(match given_up {
+            GivenUp::Cancelled => waits.cancel.error(),
+            GivenUp::TooLong => refusal::unanswered(&self.account, Unanswered { limit: waits.longest, is_alive }),
+        })
+    }
+
+    /// Leave a query that is not answered. The server would go on with it: it is asked, on another connection, to end it.
+    /// Whether it answers there.
+    fn forsake(&mut self) -> bool {
+        // The answer may still come: no goodbye fits there.
+        self.connection = None;
+        let Some(id) = self.id.take() else { return false };
+        let account = &self.account;
+        let end = async {
+            let mut other = account.connect().await?;
+            sqlx::raw_sql(AssertSqlSafe(format!("KILL {id}"))).execute(&mut other).await?;
+            // How the goodbye goes tells nothing more.
+            let _ = other.close().await;
+            Ok::<(), sqlx::Error>(())
+        };
+        self.runtime.block_on(async { tokio::time::timeout(FAREWELL, end).await.is_ok_and(|ended| ended.is_ok()) })
     }
 
     fn texts(&self, rows: &[MySqlRow]) -> Result<Rows> {
@@ -311,7 +362,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         if let Some(connection) = self.connection.take() {
-            let _ = self.runtime.block_on(connection.close());
+            let _ = self.runtime.block_on(async { tokio::time::timeout(FAREWELL, connection.close()).await });
         }
     }
 }

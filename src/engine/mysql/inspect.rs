@@ -13,8 +13,8 @@ use super::supplement::{self, Asked};
 use super::tool::{Extent, Purpose, Tools};
 use crate::domain::manifest::{Manifest, ObjectKind};
 use crate::engine::Inspection;
-use crate::error::Result;
-use crate::process::ChildOutput;
+use crate::error::{Error, Kind, Result};
+use crate::process::{ChildOutput, Died};
 use crate::run_context::RunContext;
 
 /// Inspect the databases of `manifest` at `account`.
@@ -55,6 +55,10 @@ pub fn inspect(tools: &Tools, account: &Account, manifest: &Manifest, context: &
     Ok(inspection)
 }
 
+fn is_from_outside(error: &Error) -> bool {
+    error.cause::<Died>().is_some_and(Died::by_another)
+}
+
 /// A dump whose failure is a finding: what it could print is still compared, so that everything wrong has its name.
 struct Tolerant<'a> {
     dump: ChildOutput,
@@ -67,6 +71,11 @@ impl Read for Tolerant<'_> {
             return Ok(0);
         }
         self.dump.read(buffer).or_else(|error| {
+            // What ended it was not the data.
+            let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<Error>());
+            if cause.is_some_and(|cause| cause.kind() == Kind::Inconclusive || is_from_outside(cause)) {
+                return Err(error);
+            }
             self.problems.borrow_mut().push(error.to_string());
             Ok(0)
         })

@@ -50,6 +50,7 @@ mod tool;
 mod trouble;
 mod trust;
 mod vocabulary;
+mod waits;
 
 use std::io::Cursor;
 use std::sync::Arc;
@@ -59,6 +60,7 @@ use self::connection::{Account, Session};
 use self::source::Survey;
 use self::supplement::Asked;
 use self::tool::{Extent, Purpose, Tools};
+use self::waits::Unanswered;
 use super::{Destination, Dump, Engine, InspectOptions, Inspection, LoadOptions, LoadReport, Preflight, StoredPoint};
 use crate::clock::Clock;
 use crate::config::{Assertion, MysqlConfig, Question, SandboxConfig};
@@ -70,7 +72,7 @@ use crate::domain::manifest::{
 };
 use crate::error::{Error, Result};
 use crate::repository::{Stream, in_order};
-use crate::run_context::RunContext;
+use crate::run_context::{Cancel, RunContext};
 use crate::sandbox::{Access, SandboxSpec};
 
 /// Path of the data in a backup.
@@ -91,16 +93,16 @@ impl MysqlEngine {
         Self { config, sandbox, clock }
     }
 
-    fn source(&self) -> Account {
-        Account::of_source(&self.config)
+    fn source(&self, cancel: &Cancel) -> Account {
+        Account::of_source(&self.config).for_run(cancel)
     }
 
     fn tools(&self, server: &crate::domain::manifest::ServerIdentity) -> Result<Tools> {
         Tools::find(server, self.config.programs.as_deref())
     }
 
-    fn survey(&self) -> Result<(Session, Survey, Tools)> {
-        let mut session = Session::open(&self.source())?;
+    fn survey(&self, cancel: &Cancel) -> Result<(Session, Survey, Tools)> {
+        let mut session = Session::open(&self.source(cancel))?;
         let survey = source::survey(&mut session, &self.config.databases)?;
         let tools = self.tools(&survey.server)?;
         if !tools.takes_pins() {
@@ -112,7 +114,7 @@ impl MysqlEngine {
 
 impl Engine for MysqlEngine {
     fn preflight(&self) -> Result<Preflight> {
-        let (_, survey, tools) = self.survey()?;
+        let (_, survey, tools) = self.survey(&Cancel::default())?;
         let summary = format!(
             "{} {} as {}, {} database(s), binary log {}",
             survey.server.product,
@@ -125,7 +127,7 @@ impl Engine for MysqlEngine {
     }
 
     fn dump(&self, context: &RunContext) -> Result<Dump> {
-        let (mut session, survey, tools) = self.survey()?;
+        let (mut session, survey, tools) = self.survey(&context.cancel)?;
         accounts::prepare(&mut session, &survey.server.product, "")?;
         let mut accounts = accounts::read(&mut session, &survey.server.product)?;
         let left_out = survey.examined.left_out.clone();
@@ -141,7 +143,7 @@ impl Engine for MysqlEngine {
         let purpose = Purpose::Backup { binlog: survey.binlog(), gtid: survey.gtid() };
         let extent =
             Extent { databases: &survey.databases, left_out: &left_out, capture: survey.capture, pins: &survey.pins };
-        let dump = tools.start_dump(&self.source(), &extent, purpose, &context.cancel)?;
+        let dump = tools.start_dump(&self.source(&context.cancel), &extent, purpose, &context.cancel)?;
         let reading = pump::Reading { client: tools.reader(), capture: survey.capture, supplement };
         let (reader, outcome) = pump::start(dump, reading, context)?;
         let accounts_sql = accounts::write(&accounts.all).into_bytes();
@@ -149,7 +151,7 @@ impl Engine for MysqlEngine {
             Stream { path: ACCOUNTS_FILE.to_owned(), reader: Box::new(Cursor::new(accounts_sql.clone())) },
             Stream { path: DUMP_FILE.to_owned(), reader },
         ]);
-        let (progress, source) = (context.progress.clone(), self.source());
+        let (progress, source) = (context.progress.clone(), self.source(&context.cancel));
         let finish = Box::new(move || {
             progress.finish();
             let outcome = outcome.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
@@ -194,8 +196,8 @@ impl Engine for MysqlEngine {
         context: &RunContext,
     ) -> Result<LoadReport> {
         let tools = self.tools(&point.manifest.server)?;
-        let account = Account::of_destination(to)?;
-        load::load(&tools, &self.source(), &account, point, options, context)
+        let account = Account::of_destination(to)?.for_run(&context.cancel);
+        load::load(&tools, &self.source(&context.cancel), &account, point, options, context)
     }
 
     fn inspect(
@@ -208,8 +210,9 @@ impl Engine for MysqlEngine {
         let at = &readers::inspecting(at);
         let manifest = &point.manifest;
         let tools = self.tools(&manifest.server)?;
+        let account = Account::of_destination(at)?.for_run(&context.cancel);
         context.progress.phase("verify", Some(manifest.logical_bytes()));
-        let inspection = inspect::inspect(&tools, &Account::of_destination(at)?, manifest, context);
+        let inspection = inspect::inspect(&tools, &account, manifest, context);
         context.progress.finish();
         let mut inspection = inspection?;
         if options.apart {
@@ -227,23 +230,32 @@ impl Engine for MysqlEngine {
         if point.manifest.server.product != "MariaDB" {
             return Ok(Vec::new());
         }
-        checks::violated(&mut Session::open(&Account::of_destination(at)?)?, &point.manifest.inventory, tables)
+        let patient = Account::of_destination(at)?.answers_within(checks::LONGEST);
+        checks::violated(&mut Session::open(&patient)?, &point.manifest.inventory, tables)
     }
 
-    fn assert(&self, at: &Destination, assertion: &Assertion, _context: &RunContext) -> Result<Check> {
+    fn assert(&self, at: &Destination, assertion: &Assertion, context: &RunContext) -> Result<Check> {
         let Question::Sql(sql) = &assertion.question else {
             return Err(Error::configuration(format!("assertion `{}` is not SQL", assertion.name)));
         };
-        let answer = Session::open(&Account::of_destination(&readers::asking(at))?).and_then(|mut session| {
-            readers::only_read(&mut session)?;
-            session.value(sql)
-        });
-        let (actual, ok) = match answer {
+        let account = Account::of_destination(&readers::asking(at))?.for_run(&context.cancel);
+        let mut session = Session::open(&account.answers_within(self.config.assertion_timeout))?;
+        readers::only_read(&mut session)?;
+        // What the server refuses is an answer, and taking too long is one. A server that is gone says nothing.
+        let answer = match session.ask(sql) {
+            Ok(answer) => answer.map_err(|refusal| refusal.to_string()),
+            Err(error) => match error.cause::<Unanswered>().filter(|question| question.is_alive) {
+                Some(question) => Err(question.to_string()),
+                None => return Err(error.context(format!("assertion {}", assertion.name))),
+            },
+        };
+        let value = answer.map(|rows| rows.into_iter().next().and_then(|mut row| row.drain(..).next().flatten()));
+        let (actual, ok) = match value {
             Ok(Some(value)) => {
                 (value.clone(), value.parse::<f64>().is_ok_and(|number| number.is_finite() && number != 0.0))
             }
             Ok(None) => ("NULL".to_owned(), false),
-            Err(error) => (error.to_string(), false),
+            Err(why) => (why, false),
         };
         Ok(Check { name: format!("assertion {}", assertion.name), expected: "true".to_owned(), actual, ok })
     }

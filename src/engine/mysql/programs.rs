@@ -223,15 +223,23 @@ fn printed(session: &mut Session, database: &str, program: &Program) -> Result<s
 }
 
 fn leave_out(session: &mut Session, database: &str, program: Program, reason: &str, out: &mut Examined) -> Result<()> {
-    let name = names::qualified(database, &program.name);
     let definition = body(session, database, &program)?;
-    if program.kind == "package" {
-        let reason = "its package is left out".to_owned();
-        out.left_out.push(LeftOut { kind: "package body".to_owned(), name: name.clone(), reason, definition: None });
-    }
-    out.left_out.retain(|one| one.kind != program.kind || one.name != name);
-    out.left_out.push(LeftOut { kind: program.kind, name, reason: reason.to_owned(), definition });
+    name_as_left_out(database, program, (reason, definition), out);
     Ok(())
+}
+
+/// Leave `program` out for this reason, with as much as is known of its definition.
+pub fn name_as_left_out(database: &str, program: Program, why: (&str, Option<String>), out: &mut Examined) {
+    let name = names::qualified(database, &program.name);
+    let mut add = |kind: &str, reason: &str, definition| {
+        out.left_out.retain(|one| one.kind != kind || one.name != name);
+        let (kind, name, reason) = (kind.to_owned(), name.clone(), reason.to_owned());
+        out.left_out.push(LeftOut { kind, name, reason, definition });
+    };
+    if program.kind == "package" {
+        add("package body", "its package is left out", None);
+    }
+    add(&program.kind, why.0, why.1);
 }
 
 /// As much of the program's text as the server still has.

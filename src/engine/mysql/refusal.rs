@@ -5,6 +5,7 @@ use std::io;
 use sqlx::mysql::MySqlDatabaseError;
 
 use super::connection::Account;
+use super::waits::Unanswered;
 use crate::error::Error;
 
 /// Which account a message is about: what to do differs.
@@ -22,6 +23,16 @@ const RESTORING: &str = "/usr/share/doc/backup-sla/docs/mysql-privileges.md (\"T
 pub fn timed_out(account: &Account, seconds: u64) -> Error {
     Error::failed(format!("cannot connect to server {}: no answer in {seconds} s", account.describe()))
         .hint("is the address right, and does a firewall let this host through to it?")
+}
+
+/// A question without an answer. That says nothing about the data.
+pub fn unanswered(account: &Account, question: Unanswered) -> Error {
+    let hint = if question.is_alive {
+        "look at what the server does meanwhile: SHOW FULL PROCESSLIST"
+    } else {
+        "the server answers nobody: is its process stopped, or its disk gone?"
+    };
+    Error::inconclusive(format!("cannot query {}", account.describe())).because(question).hint(hint)
 }
 
 /// An attempt to connect that failed with `cause`.

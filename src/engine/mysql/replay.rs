@@ -9,7 +9,7 @@ use super::mending;
 use super::names;
 use super::tool::Tools;
 use crate::error::{Error, Kind, OrFailed, Result};
-use crate::process::{self, OwnedChild};
+use crate::process::{self, Died, OwnedChild};
 use crate::repository::StoredFile;
 use crate::run_context::{Cancel, RunContext};
 
@@ -113,7 +113,10 @@ impl Replay {
     /// The program ended before it was told to: in its own words, with the part of the stream they are about.
     fn failure(&mut self) -> Error {
         drop(self.stdin.take());
-        let ended = self.child.wait_success().is_ok();
+        let ended = match self.child.wait_success() {
+            Err(error) if error.cause::<Died>().is_some_and(Died::by_another) => return error,
+            ended => ended.is_ok(),
+        };
         // The program repeats the statement that failed, rows and all; only its own words may go into reports and logs.
         let lines = self.child.stderr_lines().into_iter().filter(|line| line.starts_with("ERROR "));
         let said = lines.collect::<Vec<_>>().join("; ");

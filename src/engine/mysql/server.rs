@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use super::accounts::DRILL_ACCOUNT;
 use super::connection::series;
@@ -15,7 +14,7 @@ use super::shipped;
 use super::source::AUTHENTICATION_LIBRARIES;
 use crate::domain::manifest::Manifest;
 use crate::domain::needs::Needs;
-use crate::error::{Error, OrFailed, Result};
+use crate::error::{Error, Kind, Result};
 use crate::process::{self, find_program};
 use crate::sandbox::{Network, ServerSpec, Template};
 
@@ -208,7 +207,7 @@ fn template(
 }
 
 fn version_of(program: &Path) -> Result<String> {
-    let output = process::command(program).args(["--no-defaults", "--version"]).stdin(Stdio::null()).output();
-    let output = output.or_inconclusive(format!("run {} --version", program.display()))?;
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    let said = process::answer(program, &["--no-defaults", "--version"]);
+    let said = said.map_err(|error| error.with_kind(Kind::Inconclusive))?;
+    Ok(String::from_utf8_lossy(&said).trim().to_owned())
 }

@@ -130,7 +130,7 @@ pub fn survey(session: &mut Session, wanted: &[String]) -> Result<Survey> {
     survey.estimated_bytes = session.value(sizes)?.and_then(|size| size.parse().ok()).unwrap_or(0);
     survey.examined = examine::examine(session, &survey.databases, survey.server.product == "MariaDB")?;
     let client = Client::of(&survey.server.product);
-    carried::check(session, &survey.databases, client, !survey.examined.without_events)?;
+    carried::look(session, &survey.databases, client, &mut survey.examined)?;
     survey.capture.without_events = survey.examined.without_events;
     survey.capture.without_history = survey.examined.without_history;
     Ok(survey)

@@ -38,7 +38,7 @@ impl Instead {
     pub fn of(left_out: &[LeftOut]) -> Self {
         let has = |kinds: &[&str]| left_out.iter().any(|one| kinds.contains(&one.kind.as_str()));
         Self {
-            routines: has(&["procedure", "function", "package", "package body"]),
+            routines: has(&["procedure", "function", "package", "package body", "library"]),
             triggers: has(&["trigger"]),
             events: has(&["event"]),
         }

@@ -79,9 +79,7 @@ impl Tools {
             })
         };
         let (dump, client) = (find(&dump)?, find(&client)?);
-        let output = process::command(&dump).arg("--version").stdin(Stdio::null()).output();
-        let output = output.or_failed(format!("run {} --version", dump.display()))?;
-        let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        let version = String::from_utf8_lossy(&process::answer(&dump, &["--version"])?).trim().to_owned();
         if version.contains("MariaDB") != maria {
             return Err(Error::failed(format!(
                 "use {} with {} {}: it is another product's client ({version})",
@@ -95,9 +93,8 @@ impl Tools {
             ["Distrib ", "from ", "Ver "].iter().find_map(|key| version.split_once(key)).map_or("", |(_, v)| v);
         let series = series(number);
         let takes_pins = !maria && {
-            let output = process::command(&dump).args(["--no-defaults", "--help"]).stdin(Stdio::null()).output();
-            let output = output.or_failed(format!("run {} --help", dump.display()))?;
-            memchr::memmem::find(&output.stdout, b" --init-command=").is_some()
+            let said = process::answer(&dump, &["--no-defaults", "--help"])?;
+            memchr::memmem::find(&said, b" --init-command=").is_some()
         };
         Ok(Self { dump, client, version, series, product: server.product.clone(), takes_pins })
     }
@@ -137,13 +134,13 @@ impl Tools {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         let mut child = OwnedChild::spawn(command, "dump client")?;
-        child.feed(account.option_file().as_bytes()).or_failed("pass options to the dump client")?;
         cancel.takes_down(child.killer());
-        let output = ChildOutput::new(child)?;
-        Ok(match purpose {
-            Purpose::Backup { .. } => output.never_silent_for(LONGEST_SILENCE),
-            Purpose::Inspection => output,
-        })
+        if let Err(error) = child.feed(account.option_file().as_bytes()) {
+            // It ended without having read them: its own end says why.
+            child.wait_success()?;
+            return Err(error).or_failed("pass options to the dump client");
+        }
+        Ok(ChildOutput::new(child)?.never_silent_for(LONGEST_SILENCE))
     }
 
     fn dump_arguments(&self, purpose: Purpose, extent: &Extent<'_>) -> Vec<String> {

@@ -55,6 +55,8 @@ struct Repository<'a> {
     key_available: Option<bool>,
     size_bytes: Option<u64>,
     available_bytes: Option<u64>,
+    /// None before the first.
+    last_look: Option<DateTime<Utc>>,
 }
 
 #[derive(Serialize)]
@@ -92,9 +94,9 @@ pub(super) async fn status(view: &View, ledger: &Ledger, query: &Query) -> Resul
 }
 
 fn repository<'a>(view: &View, name: &'a str) -> Repository<'a> {
-    let RepositoryState { up, key_available, size_bytes, available_bytes, last_check: _ } =
+    let RepositoryState { up, key_available, size_bytes, available_bytes, last_look, last_check: _ } =
         view.service.repositories.get(name).copied().unwrap_or_default();
-    Repository { name, up, key_available, size_bytes, available_bytes }
+    Repository { name, up, key_available, size_bytes, available_bytes, last_look }
 }
 
 fn entry(view: &View, source: &SourceConfig) -> Entry {

@@ -56,6 +56,18 @@ pub(super) fn of_service(view: &View) -> Vec<Trouble> {
         let what = "The state directory cannot be written: nothing is recorded, and no backup or drill can begin";
         all.push(Trouble { reason, ..Trouble::new(what, None) });
     }
+    if let Some((seals, first)) = view.service.seals.as_ref().and_then(|it| Some((it, it.first.clone()?))) {
+        let what = "The ledger is not as it was written: what this page and the metrics say may be false";
+        let mut trouble = Trouble::new(what, Some(seals.at));
+        (trouble.reason, trouble.command) = (first, Some(program(view, &["report", "--json"])));
+        all.push(trouble);
+    }
+    if view.service.ledgers_set_aside > 0 {
+        let hint = "keep the file somewhere else, then take it away from here; look at the disk".to_owned();
+        let what =
+            "A damaged ledger lies beside the one in use (ledger.sqlite.damaged-…): what it knew is in no report";
+        all.push(Trouble { hint: Some(hint), ..Trouble::new(what, None) });
+    }
     let known = view.config.repositories.keys();
     for (name, state) in known.filter_map(|name| Some((name, view.service.repositories.get(name)?))) {
         if state.key_available == Some(false) {
@@ -65,7 +77,7 @@ pub(super) fn of_service(view: &View) -> Vec<Trouble> {
         } else if state.up == Some(false) {
             let hint = "the service's log says why; backups, drills and restores of its sources fail until it is back";
             let what = format!("Repository {name} could not be read when it was last tried");
-            all.push(Trouble { hint: Some(hint.to_owned()), ..Trouble::new(what, None) });
+            all.push(Trouble { hint: Some(hint.to_owned()), ..Trouble::new(what, state.last_look) });
         }
     }
     if let Some(scheduler) = &view.service.scheduler

@@ -96,6 +96,7 @@ pub(crate) fn config(state_dir: &Path, sources: &[&str]) -> Config {
 
 pub(crate) fn service() -> ServiceState {
     let repository = RepositoryState {
+        last_look: DateTime::from_timestamp(START, 0),
         up: Some(true),
         key_available: Some(true),
         size_bytes: Some(123_456_789_012),

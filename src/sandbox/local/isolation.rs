@@ -7,7 +7,6 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use rustix::process::{getegid, geteuid};
 
@@ -139,12 +138,6 @@ fn without_powers(account: Option<&Account>, capabilities: bool) -> Vec<OsString
 
 fn runs(before: &[OsString], program: &[&str]) -> bool {
     let mut trial = process::command(&before[0]);
-    trial
-        .args(&before[1..])
-        .args(program)
-        .env("PATH", PATH)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    trial.status().is_ok_and(|status| status.success())
+    trial.args(&before[1..]).args(program).env("PATH", PATH);
+    process::answer_of(trial).is_ok()
 }

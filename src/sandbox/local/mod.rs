@@ -133,6 +133,8 @@ impl LocalSandbox {
         let limits = Limits { isolation, memory: Some(spec.memory), loopback, outside: spec.outside.clone() };
         let child = launch(&workspace, &spec.product, &spec.program, &spec.args, &limits)?;
         let bounds = Bounds { directory: workspace.directory().to_owned(), memory: spec.memory };
+        // Whoever waits for the server, in whatever way, waits no more once it is gone.
+        context.cancel.takes_down(child.killer());
         let mut instance =
             LocalInstance { watch: None, server: child.id(), child, access: Access::default(), workspace };
         if isolation.has_launcher() {

@@ -88,6 +88,7 @@ fn initialise(workspace: &Workspace, product: &str, template: &Template, patienc
     let isolation = Isolation::possible(workspace, false);
     let limits = Limits { isolation, memory: None, loopback: None, outside: Vec::new() };
     let mut child = launch(workspace, &product, &template.program, &template.args, &limits)?;
+    patience.cancel.takes_down(child.killer());
     patience.until(
         TIME_TO_MAKE,
         || format!("wait for {product}"),

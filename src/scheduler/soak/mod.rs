@@ -353,9 +353,11 @@ fn within(spans: &[Span], due: DateTime<Utc>) -> bool {
 }
 
 /// Exported, and not what this model is about: the service itself, repositories.
-const ELSEWHERE: [&str; 16] = [
+const ELSEWHERE: [&str; 18] = [
     "backup_sla_recovery_points_vanished",
     "backup_sla_suspect_recovery_point_",
+    "backup_sla_ledgers_set_aside",
+    "backup_sla_ledger_seal",
     "backup_sla_test_page_",
     "process_",
     "backup_sla_build_info",

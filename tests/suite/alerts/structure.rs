@@ -14,7 +14,7 @@ use crate::serving::{Service, get};
 pub const NOT_YET_EXPORTED: [&str; 0] = [];
 
 /// Metrics that are absent until something happened.
-const ABSENT_AT_FIRST: [&str; 1] = ["backup_sla_repository_check_success"];
+const ABSENT_AT_FIRST: [&str; 2] = ["backup_sla_repository_check_success", "backup_sla_ledger_seal_faults"];
 
 /// What Prometheus itself makes.
 const OF_PROMETHEUS: [&str; 2] = ["up", "ALERTS"];
@@ -25,6 +25,8 @@ const LITERALS: &[(&str, &[&str])] = &[
     ("BackupSlaSchedulerStalled", &["300", "300"]),
     ("BackupSlaWatchdog", &["300"]),
     ("BackupSlaLedgerUnread", &["300"]),
+    // Of the usual interval: one look may be late.
+    ("BackupSlaRepositoryUnseen", &["2"]),
     // Of the promised RTO.
     ("BackupSlaOperationStuck", &["2"]),
     // Of the promised RPO.

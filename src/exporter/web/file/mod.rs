@@ -20,6 +20,7 @@ use tokio_rustls::rustls::ServerConfig;
 use super::rate::Bucket;
 use super::users::Users;
 use crate::clock::Clock;
+use crate::config::trust;
 use crate::error::{Error, Result};
 use declared::{Declared, Pem};
 use names::ClientAuth;
@@ -154,29 +155,36 @@ impl Version {
 }
 
 fn read_all(path: &Path, hasher: &mut blake3::Hasher) -> Result<(Declared, Option<TlsFiles>)> {
-    let bytes = content(path, "web configuration")?;
+    let bytes = content(path, "web configuration", Some(trust::refuse_written_by_all))?;
     hasher.update(&bytes);
     let text = String::from_utf8(bytes)
         .map_err(|_| Error::configuration(format!("read web configuration {}: it is not UTF-8", path.display())))?;
     let declared = declared::parse(path, &text)?;
     let Some(tls) = &declared.tls else { return Ok((declared, None)) };
-    let mut pem = |pem: &Pem, name: &str| {
+    let mut pem = |pem: &Pem, name: &str, refuse: Option<Refuse>| {
         let bytes = match pem {
             Pem::Inline(text) => text.expose_secret().as_bytes().to_vec(),
-            Pem::File(path) => content(path, name)?,
+            Pem::File(path) => content(path, name, refuse)?,
         };
         hasher.update(&(bytes.len() as u64).to_le_bytes()).update(&bytes);
         Ok::<_, Error>(bytes)
     };
     let files = TlsFiles {
-        certificate: pem(&tls.certificate, "cert_file")?,
-        key: pem(&tls.key, "key_file")?,
-        client_ca: tls.client_ca.as_ref().map(|ca| pem(ca, "client_ca_file")).transpose()?,
+        certificate: pem(&tls.certificate, "cert_file", None)?,
+        key: pem(&tls.key, "key_file", Some(trust::refuse_read_by_all))?,
+        client_ca: tls
+            .client_ca
+            .as_ref()
+            .map(|ca| pem(ca, "client_ca_file", Some(trust::refuse_written_by_all)))
+            .transpose()?,
     };
     Ok((declared, Some(files)))
 }
 
-fn content(path: &Path, name: &str) -> Result<Vec<u8>> {
+/// Says no to a file by what its mode allows others.
+type Refuse = fn(&str, &Path, &fs::Metadata) -> Result<()>;
+
+fn content(path: &Path, name: &str, refuse: Option<Refuse>) -> Result<Vec<u8>> {
     use std::io::Read;
     let failed = |e: std::io::Error| {
         Error::configuration(format!("read {name} {}", path.display()))
@@ -184,6 +192,9 @@ fn content(path: &Path, name: &str) -> Result<Vec<u8>> {
             .hint("paths in the web configuration are relative to it; the service's account must be able to read them")
     };
     let file = fs::File::open(path).map_err(failed)?;
+    if let Some(refuse) = refuse {
+        refuse(name, path, &file.metadata().map_err(failed)?)?;
+    }
     let mut bytes = Vec::new();
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > LARGEST {
