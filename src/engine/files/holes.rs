@@ -125,8 +125,8 @@ mod tests {
     fn a_file_is_read_to_the_length_that_was_asked_for_or_to_its_end() {
         let file = tempfile::tempfile_in("/var/tmp").unwrap();
         assert_eq!(all(&file, 0), b"");
-        file.write_all_at(&[7; 3_000_000], 0).unwrap();
-        assert_eq!(all(&file, 2_500_000), [7; 2_500_000]);
+        file.write_all_at(&vec![7; 3_000_000], 0).unwrap();
+        assert_eq!(all(&file, 2_500_000), vec![7; 2_500_000]);
         assert_eq!(all(&file, 3_000_000).len(), 3_000_000);
         // Shorter than it was said to be.
         assert_eq!(all(&file, 9_000_000).len(), 3_000_000);

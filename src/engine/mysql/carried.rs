@@ -21,7 +21,7 @@ pub fn look(session: &mut Session, databases: &[String], client: Client, out: &m
         let libraries = programs::libraries(session, database)?;
         for program in programs::of(session, database, !out.without_events)?.into_iter().chain(libraries) {
             let Some(definition) = otherwise(session, client, database, &program)? else { continue };
-            programs::name_as_left_out(database, program, (REASON, Some(definition)), out);
+            programs::name_as_left_out(database, &program, (REASON, Some(definition)), out);
         }
     }
     Ok(())

@@ -30,7 +30,7 @@ fn libraries(args: &[String]) -> Vec<String> {
     let files = loaded.map(|one| one.rsplit_once('=').map_or(one, |(_, library)| library).trim());
     let files = files.filter(|file| !file.is_empty() && !file.contains('/'));
     let mut files: Vec<String> =
-        files.map(|file| if file.ends_with(".so") { file.to_owned() } else { format!("{file}.so") }).collect();
+        files.map(|file| format!("{}.so", file.strip_suffix(".so").unwrap_or(file))).collect();
     files.sort();
     files.dedup();
     files

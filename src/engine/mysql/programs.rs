@@ -203,7 +203,7 @@ pub fn look(session: &mut Session, databases: &[String], out: &mut Examined) -> 
         for (kind, shown) in kinds {
             shown.check(&kind, database)?;
             for (program, refusal) in shown.denied.into_iter().chain(shown.damaged) {
-                leave_out(session, database, program, &refusal.to_string(), out)?;
+                leave_out(session, database, &program, &refusal.to_string(), out)?;
             }
         }
     }
@@ -222,14 +222,14 @@ fn printed(session: &mut Session, database: &str, program: &Program) -> Result<s
     Ok(if is_there { Ok(()) } else { Err(hidden()) })
 }
 
-fn leave_out(session: &mut Session, database: &str, program: Program, reason: &str, out: &mut Examined) -> Result<()> {
-    let definition = body(session, database, &program)?;
+fn leave_out(session: &mut Session, database: &str, program: &Program, reason: &str, out: &mut Examined) -> Result<()> {
+    let definition = body(session, database, program)?;
     name_as_left_out(database, program, (reason, definition), out);
     Ok(())
 }
 
 /// Leave `program` out for this reason, with as much as is known of its definition.
-pub fn name_as_left_out(database: &str, program: Program, why: (&str, Option<String>), out: &mut Examined) {
+pub fn name_as_left_out(database: &str, program: &Program, why: (&str, Option<String>), out: &mut Examined) {
     let name = names::qualified(database, &program.name);
     let mut add = |kind: &str, reason: &str, definition| {
         out.left_out.retain(|one| one.kind != kind || one.name != name);

@@ -88,7 +88,8 @@ fn settings_of_a_repository_run_nothing() {
 #[test]
 fn settings_that_are_somewhere_else_run_nothing() {
     let evil = |repo: &Path, name: &str| format!("[filter \"evil\"]\n\tclean = {}\n", program(repo, name));
-    let tricks: [(&str, &dyn Fn(&Path)); 4] = [
+    type Trick<'t> = (&'t str, &'t dyn Fn(&Path));
+    let tricks: [Trick<'_>; 4] = [
         ("include", &|repo| {
             fs::write(repo.join(".git/more"), evil(repo, "include")).unwrap();
             git(repo, &["config", "include.path", "more"]);
