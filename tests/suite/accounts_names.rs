@@ -136,7 +136,7 @@ fn script(product: Product, seed: u64) -> String {
     out
 }
 
-/// Every privilege that the server keeps, as its own tables have it.
+/// Every privilege that the server keeps, as its own tables have it. Routines are the same whatever the case of their names.
 fn privileges(server: &Server) -> Vec<(String, String)> {
     let not_ours = "User NOT IN ('backup_sla_drill')";
     let roles = match server.product {
@@ -170,7 +170,7 @@ fn privileges(server: &Server) -> Vec<(String, String)> {
             "SELECT HEX(Db), HEX(User), HEX(Host), HEX(Table_name), HEX(Column_name), Column_priv FROM mysql.columns_priv ORDER BY 1, 2, 3, 4, 5",
         ),
         of(
-            "SELECT HEX(Db), HEX(User), HEX(Host), HEX(Routine_name), Routine_type, Proc_priv FROM mysql.procs_priv ORDER BY 1, 2, 3, 4",
+            "SELECT HEX(Db), HEX(User), HEX(Host), HEX(LOWER(Routine_name)), Routine_type, Proc_priv FROM mysql.procs_priv ORDER BY 1, 2, 3, 4",
         ),
     ]
 }
