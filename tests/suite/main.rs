@@ -9,6 +9,7 @@
 #![allow(clippy::float_cmp)]
 
 mod accounts;
+mod accounts_names;
 mod alerts;
 mod bad_input;
 mod by_hand;
