@@ -26,7 +26,11 @@ fn nothing_that_a_database_says_is_obeyed_by_a_terminal() {
         "CREATE DATABASE shop; CREATE TABLE shop.`a\u{1b}[2Jb\u{202e}c\u{9b}1m` (a INT) ENGINE=MyISAM; \
          CREATE TABLE shop.`two\nshop: PASSED` (a INT) ENGINE=MyISAM",
     );
-    let hex: String = SAID.bytes().map(|byte| format!("{byte:02X}")).collect();
+    let hex: String = SAID
+        .bytes()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|half| char::from(b"0123456789ABCDEF"[usize::from(half)]))
+        .collect();
     let sql = format!("SELECT CONVERT(UNHEX('{hex}') USING utf8mb4)");
     let more = format!("[[source.shop.verify.assertions]]\nname = \"said\"\nsql = \"{sql}\"\n");
     let world = World::new(&server, &["shop"], &more);

@@ -29,8 +29,7 @@ fn libraries(args: &[String]) -> Vec<String> {
     let loaded = args.iter().filter_map(|arg| arg.strip_prefix(LOADED)).flat_map(|list| list.split(';'));
     let files = loaded.map(|one| one.rsplit_once('=').map_or(one, |(_, library)| library).trim());
     let files = files.filter(|file| !file.is_empty() && !file.contains('/'));
-    let mut files: Vec<String> =
-        files.map(|file| format!("{}.so", file.strip_suffix(".so").unwrap_or(file))).collect();
+    let mut files: Vec<String> = files.map(|file| format!("{}.so", file.strip_suffix(".so").unwrap_or(file))).collect();
     files.sort();
     files.dedup();
     files

@@ -85,10 +85,12 @@ fn settings_of_a_repository_run_nothing() {
     assert_eq!((state.branches.len(), fsck.as_str()), (2, "clean"));
 }
 
+/// A name, and what it does to a repository.
+type Trick<'t> = (&'t str, &'t dyn Fn(&Path));
+
 #[test]
 fn settings_that_are_somewhere_else_run_nothing() {
     let evil = |repo: &Path, name: &str| format!("[filter \"evil\"]\n\tclean = {}\n", program(repo, name));
-    type Trick<'t> = (&'t str, &'t dyn Fn(&Path));
     let tricks: [Trick<'_>; 4] = [
         ("include", &|repo| {
             fs::write(repo.join(".git/more"), evil(repo, "include")).unwrap();
