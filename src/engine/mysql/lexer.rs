@@ -103,12 +103,7 @@ impl<'t> Ahead<'t> {
 
     /// Whether what stands in front of this may be part of a name.
     fn follows_name(&self) -> bool {
-        let before = &self.text[..self.at];
-        let is_letter = |length: usize| {
-            let bytes = before.len().checked_sub(length).map(|from| &before[from..]);
-            bytes.and_then(|bytes| std::str::from_utf8(bytes).ok()).is_some_and(|text| text.chars().count() == 1)
-        };
-        before.last().is_some_and(|byte| is_of_name(*byte)) || (2..=4).any(is_letter)
+        self.text[..self.at].last().is_some_and(|byte| is_of_name(*byte))
     }
 }
 
@@ -117,9 +112,9 @@ pub fn is_space(byte: u8) -> bool {
     matches!(byte, b'\t'..=b'\r' | b' ')
 }
 
-/// What names may consist of without quotes; beyond ASCII only what begins a letter in UTF-8.
+/// What names may consist of without quotes.
 fn is_of_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || (0xc2..=0xf4).contains(&byte)
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || (0x80..=0xfe).contains(&byte)
 }
 
 impl Lexer {
@@ -258,8 +253,7 @@ impl Lexer {
     fn dollar(&mut self, ahead: Ahead<'_>) -> Option<usize> {
         let mut length = 1;
         while ahead.peek(length)? != b'$' {
-            let byte = ahead.peek(length)?;
-            if !is_of_name(byte) && !(0x80..=0xbf).contains(&byte) {
+            if !is_of_name(ahead.peek(length)?) {
                 return Some(1);
             }
             length += 1;

@@ -135,8 +135,11 @@ fn trimmed(text: &[u8]) -> &[u8] {
 }
 
 /// The client adds a comment that follows on the same line to the statement that ended before it, and a space behind a
-/// block comment.
+/// block comment. A backslash at the end of a line makes it stop printing.
 fn is_same(client: &[u8], ours: &[u8]) -> bool {
+    if let Some(end) = memchr::memmem::find(ours, b"\\\n") {
+        return is_same(client, &ours[..=end]);
+    }
     let dense = |text: &[u8]| trimmed(text).iter().copied().filter(|byte| *byte != b' ').collect::<Vec<u8>>();
     let more = dense(client).strip_prefix(dense(ours).as_slice()).map(<[u8]>::to_vec);
     more.is_some_and(|rest| rest.is_empty() || is_comment(&rest))
