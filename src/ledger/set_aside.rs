@@ -67,12 +67,8 @@ impl Ledger {
     /// An error where the file is not what SQLite wrote. Reads all of it.
     async fn look_for_damage(&self) -> Result<()> {
         let failed = |error| super::open::ledger_error("look for damage", error);
-        let found: Vec<String> =
-            sqlx::query_scalar("PRAGMA quick_check(1)").fetch_all(&self.pool).await.map_err(failed)?;
-        if found.iter().all(|said| said == "ok") {
-            return Ok(());
-        }
-        Err(failed(sqlx::Error::Database(Box::new(Found(found.join("; "))))))
+        let found = super::schema::damaged_page(&self.pool).await.map_err(failed)?;
+        found.map_or(Ok(()), |found| Err(failed(sqlx::Error::Database(Box::new(Found(found))))))
     }
 }
 

@@ -49,7 +49,9 @@ fn what_is_seen_of_a_repository_is_whether_it_can_be_read_and_what_room_it_has()
     let (dir, runtime) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap());
     let first = app(dir.path(), "correct horse", &runtime);
     let seen = observe_all(&first);
-    assert!(seen.repositories.is_empty(), "before the first backup there is nothing to be up or down: {seen:?}");
+    let state = seen.repositories["local"];
+    assert!(state.last_look.is_some(), "it was looked at");
+    assert_eq!(state.up, None, "before the first backup there is nothing to be up or down: {seen:?}");
     let source = first.source("ansible").unwrap();
     source.repository.prepare().unwrap();
     let state = observe_all(&first).repositories["local"];

@@ -206,6 +206,10 @@ fn a_damaged_ledger_is_put_beside_and_backups_go_on() {
     let length = fs::metadata(&ledger).unwrap().len();
     let page = (length / 4096 / 2) * 4096;
     for (number, (at, bytes)) in [(0, length), (0, 100), (page, 4096 * 4)].into_iter().enumerate() {
+        // What lies in the log would take the place of what is damaged.
+        let mut sqlite = Command::new("sqlite3");
+        sqlite.arg(&ledger).arg("PRAGMA wal_checkpoint(TRUNCATE)");
+        assert!(sqlite.output().unwrap().status.success());
         let file = fs::File::options().write(true).open(&ledger).unwrap();
         file.write_all_at(&vec![0xa5; usize::try_from(bytes).unwrap()], at).unwrap();
         let service = Service::start(&world);

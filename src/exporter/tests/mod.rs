@@ -17,7 +17,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::process_facts::ProcessFacts;
-use super::service_state::{RepositoryState, ServiceState};
+use super::service_state::{RepositoryState, SealCheck, ServiceState};
 use crate::clock::Clock;
 use crate::config::{
     Config, MysqlConfig, RepositoryConfig, RepositoryKind, SandboxConfig, Schedule, SchedulerConfig, SourceConfig,
@@ -107,6 +107,7 @@ pub(crate) fn service() -> ServiceState {
         version: "1.2.3".into(),
         revision: "abc".into(),
         repositories: BTreeMap::from([("offsite".to_owned(), repository)]),
+        seals: Some(SealCheck { at: DateTime::from_timestamp(START, 0).unwrap(), faults: 0, first: None }),
         sandboxes: 1,
         oldest_sandbox: DateTime::from_timestamp(START, 0),
         process: ProcessFacts::read(),

@@ -54,6 +54,11 @@ fn directory(text: &str) -> tempfile::TempDir {
 fn mistakes(text: &str) -> String {
     let directory = directory(text);
     let path = directory.path().join("web.yml");
+    // As keys they would be refused for being open to all.
+    for name in ["web.yml", "ca.pem"] {
+        let closed = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(directory.path().join(name), closed).unwrap();
+    }
     let error = check_web_config_file(&path).expect_err(text);
     assert_eq!(error.exit_code(), 2, "{error}");
     error.to_string().replace(&format!("{}", path.display()), "web.yml")
