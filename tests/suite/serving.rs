@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -21,6 +22,8 @@ pub fn secured() -> World {
     let world = idle();
     fs::create_dir(world.path("tls")).unwrap();
     certificates(&world.path("tls"));
+    // As openssl makes it: for its owner alone.
+    fs::set_permissions(world.path("tls/server.key"), fs::Permissions::from_mode(0o600)).unwrap();
     world
 }
 
