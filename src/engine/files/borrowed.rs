@@ -5,9 +5,12 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use super::exclude::Excludes;
+use super::plainly;
 
 /// How far borrowing goes on: git itself ends there.
 const DEPTH: usize = 5;
+/// The longest file that is read, in bytes.
+const LONGEST: u64 = 64 << 10;
 
 /// A directory of objects that a repository borrows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +30,7 @@ pub fn lenders(repository: &Path, destination: Option<&Path>) -> Vec<Lender> {
 }
 
 fn follow(objects: &Path, destination: Option<&Path>, depth: usize, found: &mut Vec<Lender>) {
-    let Ok(text) = fs::read_to_string(objects.join("info/alternates")) else { return };
+    let Some(text) = plainly::text(&objects.join("info/alternates"), LONGEST) else { return };
     for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let named = Path::new(line);
         let lender = match (named.is_absolute(), destination) {
@@ -60,7 +63,7 @@ pub fn elsewhere(directory: &Path) -> Option<PathBuf> {
     if file.symlink_metadata().ok()?.file_type().is_symlink() {
         return Some(plain(&directory.join(fs::read_link(&file).ok()?)));
     }
-    let text = fs::read_to_string(&file).ok()?;
+    let text = plainly::text(&file, LONGEST)?;
     let named = text.strip_prefix("gitdir:")?.trim();
     Some(plain(&directory.join(named)))
 }

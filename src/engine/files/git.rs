@@ -126,6 +126,11 @@ impl<'j> Git<'j> {
 
     fn make_neutral(&self) -> Result<Result<NeutralDirectory, String>> {
         let real = neutral::of(&self.at);
+        if let Some(odd) = neutral::odd_one(&real) {
+            // The same words of the source and of what was restored.
+            let path = Path::new(".git").join(odd);
+            return Ok(Err(format!("git was not asked: {} is neither a file nor a directory", path.display())));
+        }
         let file = real.join("config");
         let mut settings = Vec::new();
         if file.symlink_metadata().is_ok() {

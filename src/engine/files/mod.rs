@@ -16,6 +16,7 @@ mod neutral;
 mod notes;
 mod pack;
 mod place;
+mod plainly;
 mod powers;
 mod promise;
 mod queue;

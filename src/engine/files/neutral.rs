@@ -5,13 +5,14 @@
 //! directory with links to the repository's objects and refs, and a configuration of our own, with only those of its settings that
 //! say what the data is.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
 use tempfile::TempDir;
+
+use super::plainly;
 
 /// What of a git directory is not linked: settings, programs, and what leads to another directory's settings.
 const NOT_LINKED: [&str; 6] = ["HEAD", "commondir", "config", "config.worktree", "gitdir", "hooks"];
@@ -67,14 +68,29 @@ fn copy_head(from: &Path, to: &Path) -> io::Result<()> {
         Ok(_) => return Ok(()),
         Err(_) => {}
     }
-    // Whoever owns the repository can put anything there at any time.
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(from)?;
-    let mut text = Vec::new();
-    if file.metadata()?.is_file() {
-        file.take(LONGEST_HEAD).read_to_end(&mut text)?;
+    fs::write(to, plainly::read(from, LONGEST_HEAD)?.unwrap_or_default())
+}
+
+/// The first thing in the git directory `real` that is neither file, directory nor link: git would wait for it, or read without
+/// end. By its path in there. A socket cannot be opened: git's own file system monitor leaves one.
+pub fn odd_one(real: &Path) -> Option<PathBuf> {
+    let mut directories = vec![PathBuf::new()];
+    while let Some(directory) = directories.pop() {
+        // What cannot be read fails the walk, which says so.
+        let Ok(entries) = fs::read_dir(real.join(&directory)) else { continue };
+        for entry in entries.flatten() {
+            let Ok(kind) = entry.file_type() else { continue };
+            let path = directory.join(entry.file_name());
+            if kind.is_dir() {
+                directories.push(path);
+            } else if kind.is_symlink() && entry.path().metadata().is_ok_and(|to| !to.is_file() && !to.is_dir()) {
+                return Some(path);
+            } else if !kind.is_file() && !kind.is_symlink() && !kind.is_socket() {
+                return Some(path);
+            }
+        }
     }
-    fs::write(to, text)
+    None
 }
 
 /// The settings that are kept, as a configuration file.

@@ -256,3 +256,33 @@ fn a_head_that_leads_to_another_file_shows_nothing_of_it() {
     let (state, _) = look(&repo);
     assert!(state.head.starts_with("unreadable") && !state.head.contains("secret"), "{state:?}");
 }
+
+#[test]
+fn pipes_and_links_in_a_repository_hang_nobody_and_are_named() {
+    for name in ["packed-refs", "info/grafts", "objects/info/commit-graph", "shallow", "refs/heads/wait"] {
+        let (_bench, repo) = tricked();
+        let pipe = repo.join(".git").join(name);
+        fs::create_dir_all(pipe.parent().unwrap()).unwrap();
+        let fifo = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, fifo, rustix::fs::Mode::from_raw_mode(0o600), 0).unwrap();
+        let (state, fsck) = look(&repo);
+        let why = format!("git was not asked: .git/{name} is neither a file nor a directory");
+        assert_eq!((state.head, fsck), (format!("unreadable: {why}"), why));
+    }
+    let (_bench, repo) = tricked();
+    let _socket = std::os::unix::net::UnixListener::bind(repo.join(".git/fsmonitor--daemon.ipc")).unwrap();
+    assert_eq!(look(&repo).1, "clean");
+    std::os::unix::fs::symlink("/dev/zero", repo.join(".git/packed-refs")).unwrap();
+    assert!(look(&repo).1.contains(".git/packed-refs is neither a file nor a directory"));
+}
+
+#[test]
+fn a_pipe_in_place_of_the_borrowed_objects_ends_no_backup() {
+    let (bench, repo) = tricked();
+    let pipe = repo.join(".git/objects/info/alternates");
+    fs::create_dir_all(pipe.parent().unwrap()).unwrap();
+    let fifo = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, fifo, rustix::fs::Mode::from_raw_mode(0o600), 0).unwrap();
+    assert_eq!(crate::engine::files::borrowed::lenders(&repo, None), []);
+    drop(bench);
+}
