@@ -162,8 +162,7 @@ pub fn gather(session: &mut Session, asked: Asked<'_>) -> Result<Supplement> {
         return Ok(out);
     }
     session.rows("SET SESSION sql_mode = '', sql_quote_show_create = 1, character_set_results = binary")?;
-    let (text, refused) = views::statements(session, asked.undescribed)?;
-    (out.views, out.refused) = (text, refused);
+    (out.views, out.refused) = views::statements(session, asked.undescribed)?;
     let databases = if instead == Instead::default() { &[] } else { asked.databases };
     for database in databases {
         let mut all = programs::of(session, database, instead.events)?;
