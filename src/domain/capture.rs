@@ -40,6 +40,9 @@ pub struct Capture {
     /// Versioned tables have only their current rows in the backup.
     #[serde(default, skip_serializing_if = "is_default")]
     pub without_history: bool,
+    /// Events were not printed by the dump client, which cannot print one of them.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub events_apart: bool,
 }
 
 /// Whether a field says nothing new.

@@ -22,6 +22,7 @@ mod engines;
 mod files;
 mod fresh;
 mod habits;
+mod hostile_names;
 mod hosts;
 mod http;
 mod influx_support;

@@ -17,18 +17,30 @@ const REASON: &str = "the client program reads its text otherwise than the serve
 
 /// Leave out by name what of `databases` would not come through the client as it is: the others are safe without it.
 pub fn look(session: &mut Session, databases: &[String], client: Client, out: &mut Examined) -> Result<()> {
+    out.events_apart |= databases.iter().any(|database| loses_events(client, database));
     for database in databases {
         let libraries = programs::libraries(session, database)?;
         for program in programs::of(session, database, !out.without_events)?.into_iter().chain(libraries) {
-            let Some(definition) = otherwise(session, client, database, &program)? else { continue };
+            let Some((definition, comes_through)) = read(session, client, database, &program)? else { continue };
+            // To print such an event the client looks for a delimiter that is not in it, and never finds one.
+            out.events_apart |= program.kind == "event" && definition.contains(";;");
+            if comes_through {
+                continue;
+            }
             programs::name_as_left_out(database, &program, (REASON, Some(definition)), out);
         }
     }
     Ok(())
 }
 
-/// The program's definition, if the client reads it otherwise.
-fn otherwise(session: &mut Session, client: Client, database: &str, program: &Program) -> Result<Option<String>> {
+/// Whether the client fails where it comes to the events of this database: MariaDB's asks for the name as it stands in a
+/// text, with backslashes.
+fn loses_events(client: Client, database: &str) -> bool {
+    client == Client::MariaDb && database.contains(['\\', '\'', '"', '\n', '\r', '\u{1a}'])
+}
+
+/// The program's definition, and whether the client reads it as the server does.
+fn read(session: &mut Session, client: Client, database: &str, program: &Program) -> Result<Option<(String, bool)>> {
     // What cannot be shown is looked at elsewhere.
     let Ok(rows) = session.ask(&programs::show_create(database, program))? else { return Ok(None) };
     let Some(row) = rows.into_iter().next() else { return Ok(None) };
@@ -38,7 +50,8 @@ fn otherwise(session: &mut Session, client: Client, database: &str, program: &Pr
         "event" | "trigger" => format!("/*!50003 {definition} */"),
         _ => definition.clone(),
     };
-    Ok((!comes_through(client, Quoting::of_mode(&mode), &printed)).then_some(definition))
+    let comes_through = comes_through(client, Quoting::of_mode(&mode), &printed);
+    Ok(Some((definition, comes_through)))
 }
 
 /// Whether the client, at the end of `definition`, sees the end of a statement and none before.
@@ -67,6 +80,16 @@ fn comes_through(client: Client, quoting: Quoting, definition: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_database_whose_events_the_client_does_not_find_is_known_by_its_name() {
+        for name in ["it's", "a\\b", "a\"b", "a\nb", "a\rb"] {
+            assert!(loses_events(Client::MariaDb, name) && !loses_events(Client::MySql, name), "{name:?}");
+        }
+        for name in ["shop", "a`b", "a%b", "a;b", "日本"] {
+            assert!(!loses_events(Client::MariaDb, name), "{name:?}");
+        }
+    }
 
     #[test]
     fn a_text_that_the_client_reads_otherwise_is_seen() {

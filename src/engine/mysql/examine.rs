@@ -10,6 +10,7 @@ use super::listing::{Relation, relations};
 use super::names;
 use super::programs;
 use super::trouble::Tally;
+use super::views;
 use crate::domain::left_out::LeftOut;
 use crate::error::{Error, Result};
 
@@ -53,10 +54,14 @@ pub struct Examined {
     pub cannot_return: Vec<LeftOut>,
     /// What a reader must know.
     pub notes: Vec<String>,
+    /// Views in the backup that the dump client cannot print.
+    pub undescribed: Vec<Relation>,
     /// The dump client refuses `--dump-history` with one of the tables.
     pub without_history: bool,
     /// The server shows no events.
     pub without_events: bool,
+    /// The dump client cannot print one of the events.
+    pub events_apart: bool,
 }
 
 /// Look at everything in `databases`.
@@ -67,7 +72,7 @@ pub fn examine(session: &mut Session, databases: &[String], maria: bool) -> Resu
     for database in databases {
         for relation in relations(session, database)? {
             match relation.kind {
-                "view" => out.left_out.extend(view(session, relation)?),
+                "view" => view(session, relation, &mut out)?,
                 "table" => out.left_out.extend(table(session, relation, &mut versions, &mut tally)?),
                 _ => {}
             }
@@ -97,16 +102,30 @@ struct Versions {
     by_transaction: Vec<String>,
 }
 
-fn view(session: &mut Session, view: Relation) -> Result<Option<LeftOut>> {
+fn view(session: &mut Session, view: Relation, out: &mut Examined) -> Result<()> {
     let name = path(&view);
     // The two questions that the dump client asks.
     for question in [format!("SHOW CREATE TABLE {name}"), format!("SHOW FIELDS FROM {name}")] {
-        if let Err(refusal) = session.ask(&question)? {
-            let definition = session.ask(&format!("SHOW CREATE VIEW {name}"))?.ok();
-            return left_out(view, &refusal, definition.and_then(|rows| rows.into_iter().next()?.into_iter().nth(1)?));
+        let Err(mut refusal) = session.ask(&question)? else { continue };
+        let rows = session.ask(&format!("SHOW CREATE VIEW {name}"))?;
+        let definition = rows.ok().and_then(|rows| rows.into_iter().next()?.into_iter().nth(1)?);
+        if let (views::MAY_NOT_RUN, Some(definition)) = (refusal.number, &definition) {
+            // Whether it is whole can be told by asking it, where it reads with the rights of its definer.
+            let asked = session.ask(&format!("SELECT 1 FROM {name} LIMIT 0"))?;
+            match asked {
+                Err(more) if definition.contains(" SQL SECURITY DEFINER VIEW ") && is_of_the_object(&more) => {
+                    refusal = more;
+                }
+                _ => {
+                    out.undescribed.push(view);
+                    return Ok(());
+                }
+            }
         }
+        out.left_out.extend(left_out(view, &refusal, definition)?);
+        return Ok(());
     }
-    Ok(None)
+    Ok(())
 }
 
 fn table(

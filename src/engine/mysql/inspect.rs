@@ -11,6 +11,7 @@ use super::pinned;
 use super::pump::{self, Reading};
 use super::supplement::{self, Asked};
 use super::tool::{Extent, Purpose, Tools};
+use super::views;
 use crate::domain::manifest::{Manifest, ObjectKind};
 use crate::engine::Inspection;
 use crate::error::{Error, Kind, Result};
@@ -31,15 +32,17 @@ pub fn inspect(tools: &Tools, account: &Account, manifest: &Manifest, context: &
         let problems = RefCell::new(Vec::new());
         // What the backup left out may be there, and just as unreadable, where a live server is inspected.
         let pins = &pinned::statement(&mut session)?;
-        let asked = Asked { databases: &databases, left_out: &manifest.left_out, capture: manifest.capture };
+        let undescribed = &views::undescribed(&mut session, &databases, &manifest.left_out)?;
+        let (left_out, capture) = (&manifest.left_out[..], manifest.capture);
+        let asked = Asked { databases: &databases, left_out, capture, undescribed };
         let supplement = supplement::gather(&mut session, asked)?;
         let refused = supplement.refused().to_vec();
-        let extent = Extent { databases: &databases, left_out: &manifest.left_out, capture: manifest.capture, pins };
+        let extent = Extent { asked, pins };
         let dump = Tolerant {
             dump: tools.start_dump(account, &extent, Purpose::Inspection, &context.cancel)?,
             problems: &problems,
         };
-        let reading = Reading { client: tools.reader(), capture: manifest.capture, supplement };
+        let reading = Reading { client: tools.reader(), capture, supplement };
         match pump::scan(dump, reading, context, |_| Ok(())) {
             Ok(complete) => inspection.inventory = complete.facts.inventory(),
             Err(error) if problems.borrow().is_empty() => return Err(error),

@@ -49,6 +49,7 @@ mod tests;
 mod tool;
 mod trouble;
 mod trust;
+mod views;
 mod vocabulary;
 mod waits;
 
@@ -131,7 +132,12 @@ impl Engine for MysqlEngine {
         accounts::prepare(&mut session, &survey.server.product, "")?;
         let mut accounts = accounts::read(&mut session, &survey.server.product)?;
         let left_out = survey.examined.left_out.clone();
-        let asked = Asked { databases: &survey.databases, left_out: &left_out, capture: survey.capture };
+        let asked = Asked {
+            databases: &survey.databases,
+            left_out: &left_out,
+            capture: survey.capture,
+            undescribed: &survey.examined.undescribed,
+        };
         let supplement = supplement::gather(&mut session, asked)?;
         supplement.whole()?;
         let listed = listing::read(&mut session, &survey.databases, !survey.capture.without_events, &left_out)?;
@@ -141,8 +147,7 @@ impl Engine for MysqlEngine {
         // Taken before the client can open its snapshot: the data is at least this new, never older than we say.
         let as_of = self.clock.wall();
         let purpose = Purpose::Backup { binlog: survey.binlog(), gtid: survey.gtid() };
-        let extent =
-            Extent { databases: &survey.databases, left_out: &left_out, capture: survey.capture, pins: &survey.pins };
+        let extent = Extent { asked, pins: &survey.pins };
         let dump = tools.start_dump(&self.source(&context.cancel), &extent, purpose, &context.cancel)?;
         let reading = pump::Reading { client: tools.reader(), capture: survey.capture, supplement };
         let (reader, outcome) = pump::start(dump, reading, context)?;

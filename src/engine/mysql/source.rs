@@ -133,6 +133,7 @@ pub fn survey(session: &mut Session, wanted: &[String]) -> Result<Survey> {
     carried::look(session, &survey.databases, client, &mut survey.examined)?;
     survey.capture.without_events = survey.examined.without_events;
     survey.capture.without_history = survey.examined.without_history;
+    survey.capture.events_apart = survey.examined.events_apart;
     Ok(survey)
 }
 

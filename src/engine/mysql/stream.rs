@@ -400,6 +400,9 @@ impl StreamScanner {
         if ends || comment.starts_with(FINAL_VIEW) {
             more.extend(self.supplement.take_rest(self.facts.database()));
         }
+        if ends {
+            more.extend(self.supplement.take_views());
+        }
         let (behind, state) = (std::mem::take(&mut self.text), (self.fresh, self.mid_line));
         for text in more {
             (self.fresh, self.mid_line) = (true, false);

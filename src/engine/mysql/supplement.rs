@@ -5,8 +5,10 @@
 use std::collections::BTreeMap;
 
 use super::connection::Session;
+use super::listing::Relation;
 use super::names;
 use super::programs::{self, GONE, Program, show_create, statement_at};
+use super::views;
 use crate::domain::capture::Capture;
 use crate::domain::left_out::LeftOut;
 use crate::error::{Error, Result};
@@ -20,6 +22,8 @@ pub struct Asked<'a> {
     pub left_out: &'a [LeftOut],
     /// Read in this way.
     pub capture: Capture,
+    /// Views that the client could not describe.
+    pub undescribed: &'a [Relation],
 }
 
 /// Kinds that the client does not print.
@@ -34,13 +38,13 @@ pub struct Instead {
 }
 
 impl Instead {
-    /// Those of which one is left out.
-    pub fn of(left_out: &[LeftOut]) -> Self {
+    /// Those of which one is left out, and events where the client cannot print one of them.
+    pub fn of(left_out: &[LeftOut], capture: Capture) -> Self {
         let has = |kinds: &[&str]| left_out.iter().any(|one| kinds.contains(&one.kind.as_str()));
         Self {
             routines: has(&["procedure", "function", "package", "package body", "library"]),
             triggers: has(&["trigger"]),
-            events: has(&["event"]),
+            events: capture.events_apart || has(&["event"]),
         }
     }
 
@@ -58,6 +62,7 @@ impl Instead {
 pub struct Supplement {
     after_table: BTreeMap<String, Vec<u8>>,
     rest: Vec<u8>,
+    views: Vec<u8>,
     refused: Vec<String>,
 }
 
@@ -66,7 +71,7 @@ impl Supplement {
     #[cfg(test)]
     pub fn of(triggers: &[(&str, &str)], rest: &str) -> Self {
         let triggers = triggers.iter().map(|(table, text)| ((*table).to_owned(), text.as_bytes().to_vec()));
-        Self { after_table: triggers.collect(), rest: rest.as_bytes().to_vec(), refused: Vec::new() }
+        Self { after_table: triggers.collect(), rest: rest.as_bytes().to_vec(), ..Self::default() }
     }
 
     /// What the server did not print, one sentence each.
@@ -133,6 +138,11 @@ impl Supplement {
         text.extend_from_slice(&using(database));
         Some(text)
     }
+
+    /// Views; they stand behind everything else.
+    pub fn take_views(&mut self) -> Option<Vec<u8>> {
+        Some(std::mem::take(&mut self.views)).filter(|text| !text.is_empty())
+    }
 }
 
 /// In front of definitions of `database`, as the client writes it.
@@ -145,14 +155,16 @@ fn using(database: &str) -> Vec<u8> {
 
 /// Read what is asked for and the client will not print.
 pub fn gather(session: &mut Session, asked: Asked<'_>) -> Result<Supplement> {
-    let mut instead = Instead::of(asked.left_out);
+    let mut instead = Instead::of(asked.left_out, asked.capture);
     instead.events &= !asked.capture.without_events;
     let mut out = Supplement::default();
-    if instead == Instead::default() {
+    if instead == Instead::default() && asked.undescribed.is_empty() {
         return Ok(out);
     }
     session.rows("SET SESSION sql_mode = '', sql_quote_show_create = 1, character_set_results = binary")?;
-    for database in asked.databases {
+    (out.views, out.refused) = views::statements(session, asked.undescribed)?;
+    let databases = if instead == Instead::default() { &[] } else { asked.databases };
+    for database in databases {
         let mut all = programs::of(session, database, instead.events)?;
         all.extend(programs::libraries(session, database)?);
         all.retain(|program| instead.takes(&program.kind) && !is_left_out(asked.left_out, database, program));
@@ -266,12 +278,13 @@ mod tests {
         ];
         for (kind, place) in all {
             let expected = Instead { routines: place == "r", triggers: place == "t", events: place == "e" };
-            let instead = Instead::of(&[left_out("table", "d.t"), left_out(kind, "d.p")]);
+            let instead = Instead::of(&[left_out("table", "d.t"), left_out(kind, "d.p")], Capture::default());
             assert_eq!(instead, expected, "{kind}");
             assert!(instead.takes(kind) && !Instead::default().takes(kind), "{kind}");
         }
-        assert_eq!(Instead::of(&[left_out("view", "d.v")]), Instead::default());
-        assert!(Instead::of(&[left_out("function", "d.f")]).takes("library"));
+        assert_eq!(Instead::of(&[left_out("view", "d.v")], Capture::default()), Instead::default());
+        assert!(Instead::of(&[left_out("function", "d.f")], Capture::default()).takes("library"));
+        assert!(Instead::of(&[], Capture { events_apart: true, ..Capture::default() }).takes("event"));
     }
 
     #[test]

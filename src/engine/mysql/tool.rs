@@ -8,9 +8,7 @@ use std::time::Duration;
 use super::connection::{Account, series};
 use super::lexer::Client;
 use super::names;
-use super::supplement::Instead;
-use crate::domain::capture::Capture;
-use crate::domain::left_out::LeftOut;
+use super::supplement::{Asked, Instead};
 use crate::domain::manifest::ServerIdentity;
 use crate::error::{Error, OrFailed, Result};
 use crate::process::{self, ChildOutput, OwnedChild, find_program};
@@ -38,12 +36,8 @@ pub struct Tools {
 /// How much of a server a dump is to contain.
 #[derive(Debug, Clone, Copy)]
 pub struct Extent<'a> {
-    /// These databases.
-    pub databases: &'a [String],
-    /// Without these tables and views.
-    pub left_out: &'a [LeftOut],
-    /// Read in this way.
-    pub capture: Capture,
+    /// Less what the client is not asked for.
+    pub asked: Asked<'a>,
     /// Statement that pins the settings of the client's session, where the client takes one.
     pub pins: &'a str,
 }
@@ -129,7 +123,7 @@ impl Tools {
             .args(self.dump_arguments(purpose, extent))
             .arg("--databases")
             .arg("--")
-            .args(extent.databases)
+            .args(extent.asked.databases)
             .env("LC_ALL", "C")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
@@ -158,16 +152,17 @@ impl Tools {
             "--max-allowed-packet=1G",
         ];
         let maria = self.product == "MariaDB";
+        let Asked { left_out, capture, undescribed, .. } = extent.asked;
         // Of a kind that it would stop at, the client prints none: see `supplement`.
-        let instead = Instead::of(extent.left_out);
+        let instead = Instead::of(left_out, capture);
         arguments.push(if instead.triggers { "--skip-triggers" } else { "--triggers" });
         if !instead.routines {
             arguments.push("--routines");
         }
-        if !extent.capture.without_events && !instead.events {
+        if !capture.without_events && !instead.events {
             arguments.push("--events");
         }
-        if maria && at_least(&self.series, 10, 11) && !extent.capture.without_history {
+        if maria && at_least(&self.series, 10, 11) && !capture.without_history {
             arguments.push("--dump-history");
         }
         match purpose {
@@ -184,9 +179,11 @@ impl Tools {
         if self.takes_pins {
             arguments.push(format!("--init-command={}", extent.pins));
         }
-        let relations = extent.left_out.iter().filter(|one| one.kind == "table" || one.kind == "view");
+        let relations = left_out.iter().filter(|one| one.kind == "table" || one.kind == "view");
         let relations = relations.filter_map(|one| names::split_qualified(&one.name));
-        arguments.extend(relations.map(|(database, name)| format!("--ignore-table={database}.{name}")));
+        let undescribed = undescribed.iter().map(|view| (view.database.clone(), view.name.clone()));
+        let ignored = relations.chain(undescribed);
+        arguments.extend(ignored.map(|(database, name)| format!("--ignore-table={database}.{name}")));
         arguments
     }
 }
