@@ -185,7 +185,8 @@ fn a_window_begins_no_earlier_than_the_source_and_without_a_promise_nothing_is_s
     let facts = healthy();
     let now = at(40 * 86_400);
     let timeline = Timeline::of(&facts, window_start(now), now);
-    assert_eq!(timeline.recent_ratios(facts.created, now)[&Objective::Rpo].ratio(), Some(0.0));
+    let recent = timeline.recent_ratios(facts.created, now)[&Objective::Rpo];
+    assert_eq!((recent.ratio(), recent.judged), (Some(0.0), TimeDelta::days(30)));
     assert_eq!(timeline.ratios(at(0), now), MetRatios::new(), "it does not reach back so far");
     let no_time = timeline.recent_ratios(now, now);
     assert!(no_time.len() == 5 && no_time.values().all(|share| *share == Share::default()), "{no_time:?}");
