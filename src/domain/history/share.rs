@@ -54,7 +54,7 @@ impl Share {
     pub fn verdict(self, promised: f64) -> Verdict {
         let Some(ratio) = self.ratio() else { return Verdict::NotYet };
         let budget = (1.0 - promised) * TimeDelta::days(WINDOW_DAYS).as_seconds_f64();
-        let is_lost = (self.judged - self.met).as_seconds_f64() > budget && ratio < promised;
+        let is_lost = (self.judged - self.met).as_seconds_f64() > budget;
         if self.judged < TimeDelta::days(JUDGED_FROM_DAYS) && !is_lost {
             Verdict::NotYet
         } else if ratio >= promised {
@@ -114,8 +114,9 @@ mod tests {
         assert_eq!(share(3 * day, 7 * day - 1).verdict(half), Verdict::NotYet);
         assert_eq!(share(3 * day, 7 * day).verdict(half), Verdict::Enough);
         assert_eq!(share(4 * day, 7 * day).verdict(half), Verdict::TooLittle);
-        // A tenth of 30 days is three days.
-        assert_eq!(share(3 * day - 1, 5 * day).verdict(0.9), Verdict::NotYet);
-        assert_eq!(share(3 * day + 1, 5 * day).verdict(0.9), Verdict::TooLittle);
+        // An eighth of 30 days.
+        let budget = 90 * 3600;
+        assert_eq!(share(budget, 5 * day).verdict(0.875), Verdict::NotYet);
+        assert_eq!(share(budget + 1, 5 * day).verdict(0.875), Verdict::TooLittle);
     }
 }
