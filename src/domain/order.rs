@@ -105,6 +105,10 @@ mod tests {
     fn a_point_that_was_dated_back_is_suspect_and_not_those_before_it() {
         assert_eq!(found(&[50, 51, 52, 1, 53], 54), [1]);
         assert_eq!(found(&[50, 51, 52, 1], 54), [1]);
+        assert_eq!(found(&[1, 50, 20, 51, 52], 60), [50], "one against one: the later one is believed");
+        // The one right before it contradicts it, and not another that is within what clocks differ.
+        let times = [day(20) + TimeDelta::minutes(2), day(50), day(20), day(51)];
+        assert_eq!(suspects(&times, day(60)), [false, false, true, false]);
     }
 
     #[test]

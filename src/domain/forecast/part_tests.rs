@@ -170,4 +170,7 @@ fn an_interval_narrows_from_a_factor_of_two_to_what_nineteen_tests_were_off() {
     let mut ratios = vec![1.0; 19];
     (ratios[3], ratios[11]) = (4.0, 0.125);
     is(&ratios, 0.125, 4.0);
+    // Of 39, the second from each end.
+    let powers: Vec<f64> = (-19..=19).map(|power| 2.0_f64.powi(power)).collect();
+    is(&powers, 2.0_f64.powi(-18), 2.0_f64.powi(18));
 }
