@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn each_fact_of_a_table_is_a_difference_by_itself() {
         let promised = TableFacts { newest: BTreeMap::from([("at".to_owned(), "5".to_owned())]), ..table("d.t") };
-        let check = |restored: TableFacts| compare(&tables(&[promised.clone()]), &tables(&[restored]));
+        let check = |restored: TableFacts| compare(&tables(std::slice::from_ref(&promised)), &tables(&[restored]));
         let definition = check(TableFacts { definition: Digest::of(b"other"), ..promised.clone() });
         assert_eq!(bad(&definition), [["definition d.t", "as backed up", "different"]]);
         let rows = check(TableFacts { rows: 8, ..promised.clone() });

@@ -169,7 +169,7 @@ mod tests {
         assert_eq!(verdicts.map(Verdict::name), ["passed", "failed", "inconclusive"]);
         // The same word in JSON.
         let in_json = verdicts.map(|verdict| serde_json::to_value(verdict).unwrap());
-        assert_eq!(in_json, verdicts.map(|verdict| verdict.name()));
+        assert_eq!(in_json, verdicts.map(Verdict::name));
         assert_eq!(Stage::ALL.map(|stage| serde_json::to_value(stage).unwrap()), Stage::ALL.map(Stage::name));
     }
 }

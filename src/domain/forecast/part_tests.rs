@@ -71,11 +71,11 @@ fn a_drill_is_divided_into_its_stages_and_the_rest() {
     let of = |rto_seconds, stages: &[(Stage, f64)]| {
         Measured::of(&PassedDrill { rto_seconds, stages: stages.iter().copied().collect(), ..drill(0, 1.0) })
     };
-    let parts = of(10.0, &[(Stage::Load, 4.0), (Stage::Verify, 3.0)]).unwrap().parts;
+    let parts = of(10.0, &[(Stage::Load, 4.0), (Stage::Verify, 3.0)]).unwrap().parts.to_vec();
     assert_eq!(parts, [0.0, 0.0, 4.0, 0.0, 0.0, 3.0, 3.0]);
     let broken =
         [(Stage::Select, f64::NAN), (Stage::Provision, -1.0), (Stage::Load, 99.0), (Stage::Start, f64::INFINITY)];
-    assert_eq!(of(10.0, &broken).unwrap().parts, [0.0, 0.0, 10.0, 0.0, 0.0, 0.0, 0.0]);
+    assert_eq!(of(10.0, &broken).unwrap().parts.to_vec(), [0.0, 0.0, 10.0, 0.0, 0.0, 0.0, 0.0]);
     for (seconds, is_possible) in [(1e-6, true), (9e-7, false), (1e9, true), (1.000_001e9, false)] {
         assert_eq!(of(seconds, &[]).is_some(), is_possible, "{seconds}");
     }
@@ -84,7 +84,8 @@ fn a_drill_is_divided_into_its_stages_and_the_rest() {
 #[test]
 fn loading_and_verifying_grow_with_bytes_and_replaying_with_the_chain() {
     let size = Size { logical_bytes: 700, chain_length: 3 };
-    assert_eq!(PARTS.map(|part| amount(part, size)), [0.0, 0.0, 700.0, 3.0, 0.0, 700.0, 0.0]);
+    let amounts: Vec<f64> = PARTS.into_iter().map(|part| amount(part, size)).collect();
+    assert_eq!(amounts, [0.0, 0.0, 700.0, 3.0, 0.0, 700.0, 0.0]);
 }
 
 #[test]
@@ -104,7 +105,7 @@ fn a_forecast_rests_on_the_newest_drills_and_the_newest_comes_first() {
     let ended = |now| basis(&drills, now).iter().map(|drill| drill.ended).collect::<Vec<_>>();
     assert_eq!(ended(at(40)), (10..40).rev().map(at).collect::<Vec<_>>());
     assert_eq!(ended(at(128)), [at(39)], "the one of day 38 is 90 days old");
-    assert_eq!(ended(at(129)), [at(0); 0]);
+    assert!(ended(at(129)).is_empty());
 }
 
 #[test]

@@ -75,7 +75,9 @@ fn a_manifest_comes_back_as_it_was_written_and_an_old_one_needs_no_newer_field()
     assert_eq!(serde_json::from_value::<Manifest>(written.clone()).unwrap(), manifest());
     let mut old = written;
     let newer = ["left_out", "cannot_return", "warnings", "segments", "position", "settings", "chain_length"];
-    newer.iter().for_each(|field| assert!(old.as_object_mut().unwrap().remove(*field).is_some(), "{field}"));
+    for field in newer {
+        assert!(old.as_object_mut().unwrap().remove(field).is_some(), "{field}");
+    }
     let read = serde_json::from_value::<Manifest>(old).unwrap();
     assert_eq!(read, Manifest { left_out: Vec::new(), cannot_return: Vec::new(), ..manifest() });
 }
