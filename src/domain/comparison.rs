@@ -239,6 +239,7 @@ mod tests {
                      table c: expected present, found missing";
         assert_eq!(missing(1), "table a: expected present, found missing");
         assert_eq!(missing(3), three);
+        assert_eq!(missing(4), format!("{three}; and 1 more"));
         assert_eq!(missing(5), format!("{three}; and 2 more"));
     }
 }
