@@ -49,3 +49,23 @@ pub struct Capture {
 pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_first_version_did_is_not_written_and_everything_else_is() {
+        assert_eq!(serde_json::to_string(&Capture::default()).unwrap(), "{}");
+        assert_eq!(serde_json::from_str::<Capture>("{}").unwrap(), Capture::default());
+        let new = Capture {
+            digest_rule: DigestRule::StoredColumns,
+            definition_rule: DefinitionRule::Unquoted,
+            without_events: true,
+            without_history: true,
+        };
+        let text = r#"{"digest_rule":"stored_columns","definition_rule":"unquoted","without_events":true,"without_history":true}"#;
+        assert_eq!(serde_json::to_string(&new).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Capture>(text).unwrap(), new);
+    }
+}

@@ -111,4 +111,32 @@ mod tests {
         assert_eq!(digest.to_string().parse::<Digest>(), Ok(digest));
         assert!("xyz".parse::<Digest>().is_err());
     }
+
+    #[test]
+    fn a_text_of_another_length_or_alphabet_is_no_digest() {
+        let good = Digest::of(b"x").to_string();
+        assert_eq!(good.len(), 64);
+        let bad = [String::new(), good[1..].to_owned(), format!("{good}0"), good[2..].to_owned(), format!("{good}00")];
+        for text in bad.into_iter().chain([format!("{}g", &good[1..]), "é".repeat(32), format!("a{}b", "é".repeat(31))])
+        {
+            let error = text.parse::<Digest>().unwrap_err();
+            assert_eq!(error, format!("`{text}` is not a digest of 64 hex digits"));
+        }
+        assert_eq!("0f".repeat(32).parse::<Digest>(), Ok(Digest([15; 32])));
+    }
+
+    #[test]
+    fn the_digest_of_rows_is_the_sum_of_four_little_endian_words() {
+        // Stored promises hold this number: it must never change.
+        assert_eq!(sum(&["a"]), Digest::of(b"a"));
+        let mut set = RowSetDigest::default();
+        let mut row = [0; 32];
+        (row[0], row[7], row[8], row[31]) = (255, 255, 1, 128);
+        set.add(&row);
+        set.add(&row);
+        let mut twice = [0; 32];
+        // Each word carries within itself and drops what is too much.
+        (twice[0], twice[1], twice[7], twice[8]) = (254, 1, 254, 2);
+        assert_eq!(set.finish(), Digest(twice));
+    }
 }

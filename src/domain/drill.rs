@@ -147,11 +147,6 @@ pub struct DrillReport {
 }
 
 impl DrillReport {
-    /// Checks that did not agree.
-    pub fn mismatches(&self) -> usize {
-        self.checks.iter().filter(|check| !check.ok).count()
-    }
-
     /// Rows found in all tables.
     pub fn verified_rows(&self) -> u64 {
         self.tables.iter().map(|table| table.rows_restored).sum()
@@ -161,4 +156,20 @@ impl DrillReport {
 /// Seconds as the reports carry them.
 pub fn seconds(duration: Duration) -> f64 {
     duration.as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_passed_drill_exits_with_zero_and_each_verdict_has_its_name() {
+        let verdicts = [Verdict::Passed, Verdict::Failed, Verdict::Inconclusive];
+        assert_eq!(verdicts.map(Verdict::exit_code), [0, 3, 4]);
+        assert_eq!(verdicts.map(Verdict::name), ["passed", "failed", "inconclusive"]);
+        // The same word in JSON.
+        let in_json = verdicts.map(|verdict| serde_json::to_value(verdict).unwrap());
+        assert_eq!(in_json, verdicts.map(Verdict::name));
+        assert_eq!(Stage::ALL.map(|stage| serde_json::to_value(stage).unwrap()), Stage::ALL.map(Stage::name));
+    }
 }

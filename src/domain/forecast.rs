@@ -300,4 +300,6 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
 }
 
 #[cfg(test)]
+mod part_tests;
+#[cfg(test)]
 mod tests;

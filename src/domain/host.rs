@@ -62,4 +62,11 @@ mod tests {
         assert!(!plain.owns(Some(&host("2", "db1"))), "two hosts may have one name");
         assert!(named.owns(Some(&host("2", "db1"))));
     }
+
+    #[test]
+    fn a_host_is_called_by_its_name_or_its_id() {
+        let host = host("1", "db1");
+        assert!(host.is_called("db1") && host.is_called("1"));
+        assert!(!host.is_called("db2") && !host.is_called(""));
+    }
 }

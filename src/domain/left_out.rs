@@ -95,6 +95,7 @@ mod tests {
         let fewer = LeftOutCounts { table: 4, view: 0, other: 1 };
         assert_eq!(counts.max(fewer), LeftOutCounts { table: 4, view: 2, other: 3 });
         assert_eq!(fewer.max(counts), counts.max(fewer));
+        assert_eq!(fewer.in_words().as_deref(), Some("4 tables, 1 other object"));
     }
 
     #[test]

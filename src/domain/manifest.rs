@@ -318,3 +318,6 @@ pub struct Segment {
     #[serde(default)]
     pub rows_end: u64,
 }
+
+#[cfg(test)]
+mod tests;

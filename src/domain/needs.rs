@@ -42,3 +42,27 @@ fn is_false(value: &bool) -> bool {
 fn is_zero(value: &u64) -> bool {
     *value == 0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_need_is_written_and_its_absence_is_not() {
+        assert_eq!(serde_json::to_string(&Needs::default()).unwrap(), "{}");
+        assert_eq!(serde_json::from_str::<Needs>("{}").unwrap(), Needs::default());
+        let word = |text: &str| text.to_owned();
+        let needs = Needs {
+            directories: BTreeSet::from([word("/data")]),
+            tablespaces: BTreeMap::from([(word("ts"), Some(8192)), (word("plain"), None)]),
+            engines: BTreeMap::from([(word("ROCKSDB"), word("ha_rocksdb"))]),
+            connected: BTreeMap::from([(word("d.t"), word("FEDERATED"))]),
+            named_time_zones: true,
+            encryption_keys: BTreeSet::from([1]),
+            longest_statement: 1,
+        };
+        let json = serde_json::to_value(&needs).unwrap();
+        assert_eq!(json.as_object().unwrap().len(), 7, "{json}");
+        assert_eq!(serde_json::from_value::<Needs>(json).unwrap(), needs);
+    }
+}

@@ -105,6 +105,10 @@ mod tests {
     fn a_point_that_was_dated_back_is_suspect_and_not_those_before_it() {
         assert_eq!(found(&[50, 51, 52, 1, 53], 54), [1]);
         assert_eq!(found(&[50, 51, 52, 1], 54), [1]);
+        assert_eq!(found(&[1, 50, 20, 51, 52], 60), [50], "one against one: the later one is believed");
+        // The one right before it contradicts it, and not another that is within what clocks differ.
+        let times = [day(20) + TimeDelta::minutes(2), day(50), day(20), day(51)];
+        assert_eq!(suspects(&times, day(60)), [false, false, true, false]);
     }
 
     #[test]
@@ -141,5 +145,49 @@ mod tests {
             days[at] += 150;
             prop_assert_eq!(found(&days, 300), vec![days[at]]);
         }
+    }
+
+    #[test]
+    fn right_clocks_may_be_five_minutes_apart_and_not_a_moment_more() {
+        let (micro, now) = (TimeDelta::microseconds(1), day(3));
+        assert_eq!(latest(now), now + TimeDelta::minutes(5));
+        assert!(!is_to_come(latest(now), now) && is_to_come(latest(now) + micro, now));
+        let (first, apart) = (day(1), TimeDelta::minutes(5));
+        // The later of two is believed, so the earlier is the suspect.
+        assert_eq!(suspects(&[first, first - apart], now), [false; 2]);
+        assert_eq!(suspects(&[first, first - apart - micro], now), [true, false]);
+        // Two against one: the one that was dated back.
+        assert_eq!(suspects(&[day(0), first, first - apart, day(2)], now), [false; 4]);
+        assert_eq!(suspects(&[day(0), first, first, first - apart - micro], now), [false, false, false, true]);
+        let ahead = latest(day(1)) + micro;
+        assert_eq!(contradicted(&[ahead, ahead - apart], day(1)), [false; 2]);
+        assert_eq!(contradicted(&[ahead, ahead - apart - micro], day(1)), [true, false]);
+    }
+
+    #[test]
+    fn a_time_to_come_is_contradicted_by_the_earliest_of_all_that_followed() {
+        assert_eq!(contradicted(&[day(60), day(70), day(61)], day(3)), [false, true, false]);
+        assert_eq!(contradicted(&[day(65), day(61), day(70)], day(3)), [true, false, false]);
+        // What is not to come is judged as ever.
+        assert_eq!(contradicted(&[day(50), day(51), day(1)], day(54)), [false, false, true]);
+    }
+
+    #[test]
+    fn of_two_ways_to_rise_the_one_that_was_published_later_is_believed() {
+        assert_eq!(found(&[50, 51, 1, 2], 60), [50, 51]);
+        assert_eq!(found(&[10, 20, 12, 30], 60), [20]);
+        assert_eq!(found(&[5, 5, 1, 1], 60), [5, 5], "equal times rise");
+        assert_eq!(found(&[5, 5, 5, 1, 1], 60), [1, 1]);
+        assert_eq!(found(&[9, 1, 8, 2, 7, 3], 60), [9, 8, 7]);
+    }
+
+    #[test]
+    fn the_longest_selection_is_made_of_its_candidates_in_their_order() {
+        let times = [5, 1, 5, 2, 9, 3].map(day);
+        assert_eq!(longest_rising(&[0, 1, 2, 3, 4, 5], &times), [1, 3, 5]);
+        assert_eq!(longest_rising(&[0, 2, 4], &times), [0, 2, 4]);
+        assert_eq!(longest_rising(&[0, 1, 2, 4, 5], &times), [1, 2, 4], "as long as 0, 2, 4, and later");
+        assert_eq!(longest_rising(&[4, 5], &times), [5]);
+        assert_eq!(longest_rising(&[], &times), [0; 0]);
     }
 }

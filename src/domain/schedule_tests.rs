@@ -32,6 +32,50 @@ fn a_schedule_is_five_cron_fields_or_an_interval() {
 }
 
 #[test]
+fn an_interval_is_from_a_second_to_a_century() {
+    let every = |text: &str| Timing::parse(&format!("@every {text}"));
+    for (text, days) in [("36600days", 36_600), ("1day", 1)] {
+        assert_eq!(every(text), Ok(Timing::Every(Duration::from_hours(24 * days))), "{text}");
+    }
+    assert_eq!(every("1s"), Ok(Timing::Every(Duration::from_secs(1))));
+    for (text, why) in [("999ms", "shorter than a second"), ("36600days 1s", "longer than a century")] {
+        let error = every(text).unwrap_err();
+        assert!(error.contains(why), "{error}");
+    }
+    for (text, why) in [("0", "1 field)"), ("0 2 * * * *", "6 fields)"), ("0 2 * * @", "only `@every`")] {
+        let error = Timing::parse(text).unwrap_err();
+        assert!(error.contains(why), "{error}");
+    }
+}
+
+#[test]
+fn backups_are_work_of_their_kind_and_a_drill_is_no_backup() {
+    let kinds = [Some(BackupKind::Incremental), Some(BackupKind::Full), None];
+    assert_eq!(Work::ALL.map(Work::backup_kind), kinds);
+    assert_eq!(Work::ALL.map(Work::is_backup), [true, true, false]);
+    assert_eq!(Work::ALL.map(Work::name), ["incremental backup", "full backup", "drill"]);
+}
+
+#[test]
+fn an_interval_without_length_ends_too() {
+    let (begun, later) = (at("2026-11-24T00:00:00Z"), at("2026-11-24T00:00:00.001Z"));
+    let nothing = Timing::Every(Duration::ZERO);
+    assert_eq!(nothing.last_due(begun, later, Tz::UTC), Some(later));
+    assert_eq!(nothing.count_due(begun, later, Tz::UTC, 5), 5);
+}
+
+#[test]
+fn what_was_due_at_the_moment_that_is_counted_from_is_not_due_again() {
+    let (daily, due) = (Timing::parse("0 2 * * *").unwrap(), at("2026-11-24T02:00:00Z"));
+    let (second, day) = (TimeDelta::seconds(1), TimeDelta::days(1));
+    assert_eq!(daily.last_due(due, due + day - second, Tz::UTC), None);
+    assert_eq!(daily.last_due(due - second, due, Tz::UTC), Some(due));
+    let count = |from, until, most| daily.count_due(from, until, Tz::UTC, most);
+    assert_eq!((count(due, due + day - second, 9), count(due, due + day, 9)), (0, 1));
+    assert_eq!((count(due, due + day * 5, 5), count(due, due + day * 5, 4), count(due, due + day, 0)), (5, 4, 0));
+}
+
+#[test]
 fn a_time_that_the_clock_skips_is_due_right_after_the_gap() {
     // 29 March 2026, 02:00 → 03:00 in Berlin, which is 01:00 UTC.
     let night = ("2026-03-28T12:00:00Z", "2026-03-30T12:00:00Z");
@@ -74,6 +118,7 @@ fn the_shortest_gap_is_the_one_that_jitter_must_fit_into() {
     assert_eq!(gap("0 2 * * *"), Duration::from_hours(24));
     assert_eq!(gap("0,10 4 * * *"), Duration::from_mins(10));
     assert_eq!(gap("@every 15m"), Duration::from_mins(15));
+    assert_eq!(gap("0 0 29 2 *"), Duration::from_hours(4 * 365 * 24 + 24), "29 February of 1972 to 1976");
 }
 
 #[test]
@@ -85,6 +130,9 @@ fn jitter_is_the_same_for_the_same_occurrence_and_spread_over_sources() {
     let in_first_half = delays.iter().filter(|delay| **delay < jitter / 2).count();
     assert!((400..600).contains(&in_first_half), "{in_first_half}");
     assert_eq!(delay_within(Duration::ZERO, "a", due), Duration::ZERO);
+    // It is a number of 2^-32ths of the jitter, so the jitter itself is never reached.
+    let whole = |n: u32| delay_within(Duration::from_secs(1 << 32), &format!("source {n}"), due).subsec_nanos() == 0;
+    assert!((0..20).all(whole));
 }
 
 proptest! {

@@ -151,4 +151,48 @@ mod tests {
         assert!(!promised.are_met(Objective::Rpo, &Measured { newest: future, ..good }, now));
         assert!(promised.are_met(Objective::Retention, &Measured { created: ago(47), ..bad }, now));
     }
+
+    #[test]
+    fn a_limit_is_part_of_the_promise_and_the_next_moment_is_not() {
+        let seconds = Duration::from_secs;
+        let promised = Objectives {
+            rpo: seconds(100),
+            rto: seconds(50),
+            retention: seconds(1000),
+            drill_interval: seconds(200),
+            max_chain_length: 0,
+            objective_ratio: 0.99,
+        };
+        let now = DateTime::UNIX_EPOCH + seconds(100_000);
+        let met = |objective, measured: Measured| promised.are_met(objective, &measured, now);
+        let ago = |millis| Some(now - chrono::TimeDelta::milliseconds(millis));
+        let good = Measured { created: ago(5_000_000), newest: ago(0), oldest: ago(1_000_000), ..Measured::default() };
+        for (age, is_met) in [(100_000, true), (100_001, false), (-300_000, true), (-300_001, false)] {
+            assert_eq!(met(Objective::Rpo, Measured { newest: ago(age), ..good }), is_met, "{age}");
+        }
+        assert!(!met(Objective::DrillInterval, good));
+        for (age, is_met) in [(200_000, true), (200_001, false), (-300_000, true), (-300_001, false)] {
+            let measured = Measured { last_passed_drill: ago(age), ..good };
+            assert_eq!(met(Objective::DrillInterval, measured), is_met, "{age}");
+        }
+        for (rto, is_met) in [(50.0, true), (50.001, false)] {
+            assert_eq!(met(Objective::Rto, Measured { rto_seconds: Some(rto), ..good }), is_met, "{rto}");
+        }
+        // Points must reach back so far as soon as the source is older than retention and RPO together.
+        for (created, oldest, is_met) in [
+            (1_100_000, 1000, true),
+            (1_100_001, 1000, false),
+            (1_100_001, 1_000_000, true),
+            (1_100_001, 999_999, false),
+            (-300_001, 1000, false),
+        ] {
+            let measured = Measured { created: ago(created), oldest: ago(oldest), ..good };
+            assert_eq!(met(Objective::Retention, measured), is_met, "{created}, {oldest}");
+        }
+        let no_point = Measured { created: ago(1000), oldest: None, ..good };
+        assert!(!met(Objective::Retention, no_point), "nothing is kept");
+        assert!(met(Objective::ChainLength, good));
+        assert!(!met(Objective::ChainLength, Measured { chain_length: 1, ..good }));
+        assert!(!met(Objective::ChainLength, Measured { newest: None, ..good }), "there is nothing to restore");
+    }
 }

@@ -270,6 +270,10 @@ fn increments_are_replayed_at_their_pace_and_a_chain_that_nobody_ever_replayed_i
         let found = forecast(&drills, chain(length), day(10)).unwrap();
         assert!(off(found.rto_seconds, restore_time(chain(length), 1.0)) < 1e-9, "{length}: {}", found.rto_seconds);
     }
+    // One increment tells the pace of three.
+    let short: Vec<PassedDrill> = (0..10).map(|on| drill(on, chain(1), 1.0)).collect();
+    let found = forecast(&short, chain(3), day(10)).unwrap();
+    assert!(off(found.rto_seconds, restore_time(chain(3), 1.0)) < 1e-9, "{}", found.rto_seconds);
 }
 
 #[test]

@@ -123,4 +123,42 @@ mod tests {
         let early = facts.achieved(at(-5), at(1));
         assert_eq!((early.worst_age, early.without), (None, TimeDelta::hours(6)));
     }
+
+    #[test]
+    fn of_points_of_one_time_the_longest_chain_counts_and_the_newest_time_whatever_the_order() {
+        let there = |points: &[(i64, u32)]| {
+            let mut facts = facts(&[]);
+            let life = |(as_of, chain_length): &(i64, u32)| {
+                let as_of = at(*as_of);
+                Lifetime { as_of, chain_length: *chain_length, available: as_of, gone: None }
+            };
+            facts.points = points.iter().map(life).collect();
+            facts.standing(at(50))
+        };
+        let longest = Standing { newest: Some(at(5)), oldest: Some(at(1)), chain_length: 4, points: 4 };
+        assert_eq!(there(&[(1, 9), (5, 2), (5, 4), (3, 8)]), longest);
+        assert_eq!(there(&[(5, 4), (3, 8), (5, 2), (1, 9)]), longest);
+        assert_eq!(there(&[]), Standing::default());
+    }
+
+    #[test]
+    fn a_point_is_there_from_the_moment_it_can_be_restored_until_it_is_gone() {
+        let facts = facts(&[(0, 2, Some(5))]);
+        let points = [1, 2, 4, 5].map(|hour| facts.standing(at(hour)).points);
+        assert_eq!(points, [0, 1, 1, 0]);
+        let achieved = facts.achieved(at(0), at(9));
+        assert_eq!((achieved.worst_age, achieved.worst_at), (Some(TimeDelta::hours(5)), Some(at(5))));
+        assert_eq!(achieved.without, TimeDelta::hours(6), "two before it and four after it");
+        assert_eq!(facts.achieved(at(3), at(3)), Achieved::default(), "no time at all");
+    }
+
+    #[test]
+    fn the_worst_age_is_the_first_of_several_that_are_equal() {
+        let facts = facts(&[(0, 0, None), (10, 10, None), (20, 20, None)]);
+        let achieved = facts.achieved(at(0), at(30));
+        assert_eq!((achieved.worst_age, achieved.worst_at), (Some(TimeDelta::hours(10)), Some(at(10))));
+        // A change at the very beginning is the state of the beginning, one at the very end comes too late.
+        let short = facts.achieved(at(10), at(20));
+        assert_eq!((short.worst_age, short.worst_at), (Some(TimeDelta::hours(10)), Some(at(20))));
+    }
 }

@@ -54,7 +54,7 @@ impl Share {
     pub fn verdict(self, promised: f64) -> Verdict {
         let Some(ratio) = self.ratio() else { return Verdict::NotYet };
         let budget = (1.0 - promised) * TimeDelta::days(WINDOW_DAYS).as_seconds_f64();
-        let is_lost = (self.judged - self.met).as_seconds_f64() > budget && ratio < promised;
+        let is_lost = (self.judged - self.met).as_seconds_f64() > budget;
         if self.judged < TimeDelta::days(JUDGED_FROM_DAYS) && !is_lost {
             Verdict::NotYet
         } else if ratio >= promised {
@@ -85,5 +85,38 @@ mod tests {
         assert_eq!(share(16, 24).verdict(0.99), Verdict::TooLittle, "no month can make up for that");
         assert_eq!(share(23, 24).verdict(1.0), Verdict::TooLittle, "nothing may be lost");
         assert_eq!(share(0, 1).verdict(0.0), Verdict::NotYet);
+    }
+
+    #[test]
+    fn time_counts_where_the_promise_was_judged() {
+        let hour = TimeDelta::hours(1);
+        let mut share = Share::default();
+        share.add(Judgement::Pending, hour);
+        assert_eq!((share, share.ratio(), share.judged_days()), (Share::default(), None, 0.0));
+        share.add(Judgement::NotMet, hour);
+        assert_eq!((share.met, share.judged, share.ratio()), (TimeDelta::zero(), hour, Some(0.0)));
+        share.add(Judgement::Met, hour * 3);
+        assert_eq!((share.met, share.judged, share.ratio()), (hour * 3, hour * 4, Some(0.75)));
+        share.add(Judgement::Met, hour * 32);
+        assert!((share.judged_days() - 1.5).abs() < 1e-12);
+    }
+
+    #[test]
+    fn what_is_lost_is_held_against_the_whole_window() {
+        let share = |lost: i64, judged: i64| Share {
+            met: TimeDelta::seconds(judged - lost),
+            judged: TimeDelta::seconds(judged),
+        };
+        let (day, half) = (86_400, 0.5);
+        // Half of 30 days may be lost, and no second more.
+        assert_eq!(share(15 * day, 30 * day).verdict(half), Verdict::Enough);
+        assert_eq!(share(15 * day + 1, 30 * day).verdict(half), Verdict::TooLittle);
+        assert_eq!(share(3 * day, 7 * day - 1).verdict(half), Verdict::NotYet);
+        assert_eq!(share(3 * day, 7 * day).verdict(half), Verdict::Enough);
+        assert_eq!(share(4 * day, 7 * day).verdict(half), Verdict::TooLittle);
+        // An eighth of 30 days.
+        let budget = 90 * 3600;
+        assert_eq!(share(budget, 5 * day).verdict(0.875), Verdict::NotYet);
+        assert_eq!(share(budget + 1, 5 * day).verdict(0.875), Verdict::TooLittle);
     }
 }

@@ -185,7 +185,8 @@ fn a_window_begins_no_earlier_than_the_source_and_without_a_promise_nothing_is_s
     let facts = healthy();
     let now = at(40 * 86_400);
     let timeline = Timeline::of(&facts, window_start(now), now);
-    assert_eq!(timeline.recent_ratios(facts.created, now)[&Objective::Rpo].ratio(), Some(0.0));
+    let recent = timeline.recent_ratios(facts.created, now)[&Objective::Rpo];
+    assert_eq!((recent.ratio(), recent.judged), (Some(0.0), TimeDelta::days(30)));
     assert_eq!(timeline.ratios(at(0), now), MetRatios::new(), "it does not reach back so far");
     let no_time = timeline.recent_ratios(now, now);
     assert!(no_time.len() == 5 && no_time.values().all(|share| *share == Share::default()), "{no_time:?}");
@@ -261,4 +262,36 @@ fn from_the_end_of_a_failed_first_drill_its_promises_are_broken_and_no_longer_pe
         assert_eq!(timeline.judged(objective, at(3600)), Some(Judgement::NotMet), "{objective:?}");
         assert_eq!(timeline.ratios(at(0), at(2 * 3600))[&objective].judged, TimeDelta::hours(1));
     }
+}
+
+#[test]
+fn a_window_has_what_happens_from_its_beginning_until_before_its_end() {
+    let (hour, micro) = (3600, TimeDelta::microseconds(1));
+    let mut facts = healthy();
+    facts.points.push(Lifetime { as_of: at(20 * hour), chain_length: 0, available: at(20 * hour), gone: None });
+    let timeline = Timeline::of(&facts, at(0), at(40 * hour));
+    let breaches = |from, to| timeline.breaches(Objective::Rpo, from, to);
+    let broken = at(11 * hour) + micro;
+    assert_eq!(breaches(at(0), broken), [], "it begins at the end of the window");
+    assert_eq!(breaches(at(0), broken + micro), [Breach { start: broken, end: None }]);
+    assert_eq!(breaches(at(20 * hour), at(21 * hour)), [], "it ends at the beginning of the window");
+    assert_eq!(breaches(at(12 * hour), at(20 * hour)), [Breach { start: at(12 * hour), end: None }]);
+    let whole = Breach { start: broken, end: Some(at(20 * hour)) };
+    assert_eq!(breaches(at(0), at(20 * hour) + micro), [whole]);
+    // Changes outside of the window add nothing to its time.
+    let share = timeline.ratios(at(12 * hour), at(13 * hour))[&Objective::Rpo];
+    assert_eq!(share, Share { met: TimeDelta::zero(), judged: TimeDelta::hours(1) });
+    let share = timeline.ratios(at(19 * hour), at(21 * hour))[&Objective::Rpo];
+    assert_eq!(share, Share { met: TimeDelta::hours(1), judged: TimeDelta::hours(2) });
+}
+
+#[test]
+fn what_was_gone_as_soon_as_it_came_was_no_recovery_point() {
+    let mut facts = healthy();
+    facts.points.truncate(1);
+    let judged = |facts: &Facts| Timeline::of(facts, at(0), at(600)).judged(Objective::Rpo, at(100));
+    facts.points[0].gone = Some(facts.points[0].available);
+    assert_eq!(judged(&facts), Some(Judgement::Pending));
+    facts.points[0].gone = Some(facts.points[0].available + TimeDelta::microseconds(1));
+    assert_eq!(judged(&facts), Some(Judgement::NotMet));
 }

@@ -206,4 +206,34 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_source_that_was_first_seen_a_little_in_the_future_is_new_and_one_further_ahead_is_dated_wrong() {
+        let promised = promised(3600, 3600);
+        let seen = |ahead| Measured { created: Some(at(ahead)), ..Measured::default() };
+        assert_eq!(judged(&promised, &seen(300), 0), [Pending; 5]);
+        assert_eq!(judged(&promised, &seen(301), 0), [NotMet; 5]);
+    }
+
+    #[test]
+    fn the_first_backup_is_due_within_the_rpo_and_the_first_drill_within_its_interval() {
+        let promised = promised(100, 700);
+        let due = |measured: &Measured| Objective::ALL.map(|objective| promised.first_due(objective, measured));
+        let new = Measured { created: Some(at(0)), ..Measured::default() };
+        let [backup, drill] = [100, 700].map(|seconds| Some(at(seconds)));
+        assert_eq!(due(&new), [backup, drill, backup, drill, backup]);
+        assert_eq!(due(&Measured { ever_had_point: true, ..new }), [None, drill, None, drill, None]);
+        assert_eq!(due(&Measured { rto_seconds: Some(1.0), ..new }), [backup, None, backup, drill, backup]);
+        assert_eq!(due(&Measured { last_passed_drill: Some(at(1)), ..new }), [backup, drill, backup, None, backup]);
+        assert_eq!(due(&Measured { ever_failed_drill: true, ..new }), [backup, None, backup, None, backup]);
+        assert_eq!(due(&Measured { is_history_partial: true, ..new }), [None; 5]);
+        assert_eq!(due(&Measured { created: None, ..new }), [None; 5]);
+    }
+
+    #[test]
+    fn a_source_is_older_than_the_ledger_only_if_it_was_there_before() {
+        assert!(is_older_than_ledger(at(0), at(1)));
+        assert!(!is_older_than_ledger(at(1), at(1)), "both began together");
+        assert!(!is_older_than_ledger(at(2), at(1)));
+    }
 }
