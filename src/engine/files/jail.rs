@@ -1,4 +1,4 @@
-//! Runs a command on a tree without letting it out: bubblewrap, a user that nobody else is, no network, nothing of this host
+//! Runs a command on a tree without letting it out: bubblewrap, a user that nobody else is, no network where the kernel allows that, nothing of this host
 //! but programs and the tree ([`super::shown`]), nothing writable but (where that is asked for) the tree, no environment, a
 //! time limit.
 
