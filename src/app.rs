@@ -208,7 +208,8 @@ impl App {
                 Arc::new(InfluxdbEngine::new(influxdb.clone(), sandbox, clock, Arc::new(memory), staging))
             }
             SourceKind::Files(files) => {
-                Arc::new(FilesEngine::new(files.clone(), self.clock.clone(), self.own_places()))
+                let engine = FilesEngine::new(files.clone(), self.clock.clone(), self.own_places());
+                Arc::new(engine.hiding(self.config.own_files()))
             }
         }
     }

@@ -48,12 +48,21 @@ pub struct Config {
     pub repositories: BTreeMap<String, RepositoryConfig>,
     /// By name.
     pub sources: BTreeMap<String, SourceConfig>,
+    /// Password files that were read.
+    pub password_files: Vec<PathBuf>,
     /// Valid keys whose feature this version does not have yet, each as one sentence. `check-config` ends with status 2
     /// if there are any; an operation refuses to run on a source or repository it concerns.
     pub not_built: Vec<NotBuilt>,
 }
 
 impl Config {
+    /// Files that only this program reads: the configuration, what it is spread over, and passwords.
+    pub fn own_files(&self) -> Vec<PathBuf> {
+        // Told to a sandbox, which has a working directory of its own.
+        let file = std::path::absolute(&self.file).unwrap_or_else(|_| self.file.clone());
+        [file].into_iter().chain(self.web.config_file.clone()).chain(self.password_files.clone()).collect()
+    }
+
     /// Features that are not built and concern the source `name`, its repository, or both.
     pub fn not_built_of<'c>(&'c self, name: &'c str) -> impl Iterator<Item = &'c NotBuilt> {
         let repository = self.sources.get(name).map(|source| source.repository.as_str());

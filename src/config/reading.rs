@@ -18,6 +18,7 @@ pub(super) struct Reading<'t> {
     environment: &'t dyn Fn(&str) -> Option<OsString>,
     problems: RefCell<Vec<(usize, String)>>,
     not_built: RefCell<Vec<(usize, NotBuilt)>>,
+    password_files: RefCell<Vec<PathBuf>>,
 }
 
 impl<'t> Reading<'t> {
@@ -26,7 +27,25 @@ impl<'t> Reading<'t> {
         let directory = file.parent().unwrap_or(Path::new(""));
         // `absolute` fails only on an empty path or without a current directory; relative paths then stay relative.
         let directory = std::path::absolute(Path::new(".").join(directory)).unwrap_or_else(|_| directory.to_owned());
-        Self { file, text, directory, environment, problems: RefCell::default(), not_built: RefCell::default() }
+        Self {
+            file,
+            text,
+            directory,
+            environment,
+            problems: RefCell::default(),
+            not_built: RefCell::default(),
+            password_files: RefCell::default(),
+        }
+    }
+
+    /// Record that a password is in the file at `path`.
+    pub(super) fn has_password_file(&self, path: &Path) {
+        self.password_files.borrow_mut().push(path.to_owned());
+    }
+
+    /// Where passwords are.
+    pub(super) fn password_files(&self) -> Vec<PathBuf> {
+        self.password_files.borrow().clone()
     }
 
     /// The file that is read.

@@ -62,6 +62,7 @@ pub(super) fn config(reading: &Reading<'_>, table: &DeTable<'_>) -> Config {
         scheduler,
         repositories,
         sources,
+        password_files: reading.password_files(),
         not_built: Vec::new(),
     }
 }

@@ -59,6 +59,7 @@ fn read_environment(value: &Value<'_>, reading: &Reading<'_>) -> Result<SecretSt
 
 fn read_file(value: &Value<'_>, reading: &Reading<'_>) -> Result<SecretString, Fault> {
     let path = path(value, reading)?;
+    reading.has_password_file(&path);
     read(&path).map_err(|message| Fault::new(value, message))
 }
 

@@ -1,6 +1,6 @@
-//! Runs a command on a tree without letting it out: bubblewrap, a user that nobody else is, no network, nothing of this host
-//! but programs and the tree ([`super::shown`]), nothing writable but (where that is asked for) the tree, no environment, a
-//! time limit.
+//! Runs a command on a tree without letting it out: bubblewrap, a user that nobody else is, no network where the kernel allows
+//! that, nothing of this host but programs and the tree ([`super::shown`]), nothing writable but (where that is asked for)
+//! the tree, no environment, a time limit.
 
 use std::ffi::OsString;
 use std::fs::Permissions;

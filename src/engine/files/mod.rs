@@ -5,6 +5,7 @@
 //! restored tree beside the index (`inspect`). Commands that look at a tree run in a jail (`jail`).
 
 mod borrowed;
+mod covers;
 mod entry;
 mod exclude;
 mod git;
@@ -64,6 +65,8 @@ pub struct FilesEngine {
     config: FilesConfig,
     clock: Arc<dyn Clock>,
     private: Vec<PathBuf>,
+    /// Files of ours: the configuration and its passwords. They may be part of a backup.
+    secrets: Vec<PathBuf>,
 }
 
 impl FilesEngine {
@@ -72,11 +75,24 @@ impl FilesEngine {
     /// `private` are our own places: the state directory and local repositories. They are no part of a backup, and no
     /// command in a jail sees them.
     pub fn new(config: FilesConfig, clock: Arc<dyn Clock>, private: Vec<PathBuf>) -> Self {
-        Self { config, clock, private }
+        Self { config, clock, private, secrets: Vec::new() }
+    }
+
+    /// The same, which shows these files to no command in a jail, either.
+    #[must_use]
+    pub fn hiding(mut self, secrets: Vec<PathBuf>) -> Self {
+        self.secrets = secrets;
+        self
+    }
+
+    /// What no jail shows.
+    fn hidden(&self) -> Vec<PathBuf> {
+        [self.private.as_slice(), &self.secrets].concat()
     }
 
     fn jail(&self, tree: &Path, how: Tree, context: &RunContext) -> Result<Jail> {
-        let rules = Rules { limit: self.config.assertion_timeout, hidden: &self.private, seen: &[] };
+        let hidden = self.hidden();
+        let rules = Rules { limit: self.config.assertion_timeout, hidden: &hidden, seen: &[] };
         Jail::new(tree, how, &rules, &self.clock, context)
     }
 
@@ -86,7 +102,7 @@ impl FilesEngine {
         let seen: Vec<PathBuf> = restored.iter().map(|lender| lender.at.clone()).collect();
         // What is proved is the restored one: where this host has the original as well, it must not stand in for it.
         let originals = restored.iter().filter(|lender| lender.live != lender.at).map(|lender| lender.live.clone());
-        let hidden: Vec<PathBuf> = self.private.iter().cloned().chain(originals).collect();
+        let hidden: Vec<PathBuf> = self.hidden().into_iter().chain(originals).collect();
         let rules = Rules { limit: self.config.assertion_timeout, hidden: &hidden, seen: &seen };
         Jail::new(repository, Tree::ReadOnly, &rules, &self.clock, context)
     }
@@ -126,7 +142,7 @@ impl FilesEngine {
             }
         }
         self.refuse_own_places(&paths, &excludes)?;
-        let rules = (self.config.assertion_timeout, self.private.clone());
+        let rules = (self.config.assertion_timeout, self.hidden());
         context.progress.phase("backup", None);
         let as_of = self.clock.wall();
         let (inside, clock) = (context.clone(), self.clock.clone());

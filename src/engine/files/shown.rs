@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
+use super::covers::Covers;
 use super::jail::{PATH, Tree};
 
 /// Where programs and libraries are. What is a symbolic link on this host is one in the jail.
@@ -37,6 +38,10 @@ const LOOKED_UP: [&str; 20] = [
 ];
 /// Places that are the jail's own, or hold what people and services keep for themselves.
 const NEVER: [&str; 9] = ["/dev", "/etc/shadow", "/home", "/proc", "/root", "/run", "/sys", "/tmp", "/var/run"];
+/// What a site puts beside its programs.
+pub(super) const LOCAL: &str = "/usr/local";
+/// Directories of `/usr/local` that hold what belongs to many: none of them is shown because a command names it.
+const SHARED: [&str; 10] = ["bin", "etc", "games", "include", "lib", "libexec", "sbin", "share", "src", "var"];
 /// Most room a command has for temporary files in each place, in bytes.
 const SCRATCH: &str = "536870912";
 /// What separates paths in a command line that a shell is given.
@@ -46,7 +51,7 @@ const SEPARATORS: &[char] = &[' ', '\t', '\n', '\'', '"', '=', ':', ';', '|', '&
 pub struct Shown<'s> {
     pub tree: &'s Path,
     pub how: Tree,
-    /// Our own places.
+    /// Our own places and files. No place that is shown shows them.
     pub hidden: &'s [PathBuf],
     /// Directories that can be read beside the tree.
     pub seen: &'s [PathBuf],
@@ -58,19 +63,8 @@ impl Shown<'_> {
     /// Arguments of bubblewrap that make it.
     pub fn arguments(&self) -> Vec<OsString> {
         let mut all = Arguments(Vec::new());
-        for place in PROGRAMS.map(Path::new) {
-            match place.read_link() {
-                Ok(target) => all.add("--symlink", &target, place),
-                Err(_) if place.is_dir() => all.add("--ro-bind", place, place),
-                Err(_) => {}
-            }
-        }
-        for place in LOOKED_UP.map(|name| Path::new("/etc").join(name)).iter().filter(|place| place.exists()) {
-            all.add("--ro-bind", place, place);
-            for private in private_files(place) {
-                all.add("--ro-bind", Path::new("/dev/null"), &private);
-            }
-        }
+        let mut covers = Covers::new(self.hidden, self.tree);
+        self.system(&mut all, &mut covers);
         for (file, place) in self.instead {
             all.add("--ro-bind", file, Path::new(place));
         }
@@ -82,22 +76,46 @@ impl Shown<'_> {
         all.words("--perms 0777 --dir /tmp/home");
         for place in self.seen.iter().filter(|place| !place.starts_with(self.tree)) {
             all.add("--ro-bind", place, place);
+            all.0.extend(covers.over(place));
         }
         all.add(if self.how == Tree::Writable { "--bind" } else { "--ro-bind" }, self.tree, self.tree);
-        for own in self.hidden.iter().filter_map(|place| place.canonicalize().ok()) {
-            // What is in the tree came with it.
-            if own.starts_with(self.tree) && own != self.tree {
-                all.words(&format!("--size {SCRATCH} --tmpfs"));
-                all.0.push(own.into_os_string());
-            }
-        }
+        // What is in the tree came with it.
+        all.0.extend(covers.over(self.tree));
         // What listens there would do in the host what the command may not.
         let places: Vec<&Path> = self.seen.iter().map(PathBuf::as_path).chain([self.tree]).collect();
         for socket in sockets().iter().filter(|socket| places.iter().any(|place| socket.starts_with(place))) {
             all.add("--ro-bind", Path::new("/dev/null"), socket);
         }
+        all.0.extend(covers.close());
         all.words("--remount-ro /dev --remount-ro /");
         all.0
+    }
+
+    /// Programs and what they look up, without what is private in it.
+    fn system(&self, all: &mut Arguments, covers: &mut Covers) {
+        let looked_up = LOOKED_UP.map(|name| Path::new("/etc").join(name));
+        let mut shown = Vec::new();
+        for place in PROGRAMS.map(Path::new) {
+            match place.read_link() {
+                Ok(target) => all.add("--symlink", &target, place),
+                Err(_) if place.is_dir() => {
+                    all.add("--ro-bind", place, place);
+                    shown.push(place);
+                }
+                Err(_) => {}
+            }
+        }
+        for place in looked_up.iter().filter(|place| place.exists()) {
+            all.add("--ro-bind", place, place);
+            covers.add_private(place);
+            shown.push(place);
+        }
+        covers.add_local(Path::new(LOCAL));
+        for place in shown {
+            all.0.extend(covers.over(place));
+        }
+        // They are private where they lie. Whoever names another place that holds them shows them.
+        covers.forget_private();
     }
 }
 
@@ -120,35 +138,8 @@ fn sockets() -> BTreeSet<PathBuf> {
     paths.filter(|path| path.symlink_metadata().is_ok_and(|meta| meta.file_type().is_socket())).collect()
 }
 
-/// Files at and below `place` that not everybody may read, links not followed.
-fn private_files(place: &Path) -> Vec<PathBuf> {
-    let Ok(meta) = place.symlink_metadata() else { return Vec::new() };
-    let open = meta.permissions().mode() & if meta.is_dir() { 0o005 } else { 0o004 };
-    if meta.is_dir() {
-        let entries = fs::read_dir(place).into_iter().flatten().flatten();
-        let inside = entries.map(|entry| entry.path());
-        // What is in a closed directory is closed, whatever its own mode.
-        return if open == 0o005 {
-            inside.flat_map(|path| private_files(&path)).collect()
-        } else {
-            inside.flat_map(|path| all_files(&path)).collect()
-        };
-    }
-    if meta.is_file() && open == 0 { vec![place.to_owned()] } else { Vec::new() }
-}
-
-fn all_files(place: &Path) -> Vec<PathBuf> {
-    match place.symlink_metadata() {
-        Ok(meta) if meta.is_dir() => {
-            fs::read_dir(place).into_iter().flatten().flatten().flat_map(|entry| all_files(&entry.path())).collect()
-        }
-        Ok(meta) if meta.is_file() => vec![place.to_owned()],
-        _ => Vec::new(),
-    }
-}
-
 /// What `command`, which the operator wrote, names of this host outside of the usual places: installations of its programs,
-/// files and directories. `hidden` is never among it.
+/// files and directories. Our own directories are never among it, nor below it; our own files are covered in what is.
 pub fn named(command: &[OsString], tree: &Path, hidden: &[PathBuf]) -> Vec<PathBuf> {
     let hidden: Vec<PathBuf> = hidden.iter().filter_map(|place| place.canonicalize().ok()).collect();
     let may_be_seen = |place: &PathBuf| {
@@ -158,7 +149,7 @@ pub fn named(command: &[OsString], tree: &Path, hidden: &[PathBuf]) -> Vec<PathB
             && !NEVER.iter().any(|never| place.starts_with(never))
             && !place.starts_with(tree)
             && !tree.starts_with(place)
-            && !hidden.iter().any(|own| own.starts_with(place) || place.starts_with(own))
+            && !hidden.iter().any(|own| own.is_dir() && own.starts_with(place) || place.starts_with(own))
     };
     let words: BTreeSet<&str> =
         command.iter().filter_map(|word| word.to_str()).flat_map(|word| word.split(SEPARATORS)).collect();
@@ -166,8 +157,10 @@ pub fn named(command: &[OsString], tree: &Path, hidden: &[PathBuf]) -> Vec<PathB
     found.filter(may_be_seen).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
+/// Whether a place is there anyway. Of `/usr/local` that does not hold of what is private ([`Covers::add_local`]).
 fn is_usual(place: &Path) -> bool {
-    PROGRAMS.iter().any(|usual| place.starts_with(usual))
+    let is_local = |rest: &Path| !rest.as_os_str().is_empty() && !SHARED.iter().any(|name| rest == Path::new(name));
+    PROGRAMS.iter().any(|usual| place.starts_with(usual)) && !place.strip_prefix(LOCAL).is_ok_and(is_local)
 }
 
 /// Where `word` leads: itself and what it is a link to; of a program the tree it was installed in.
@@ -192,7 +185,8 @@ fn places(word: &str) -> Vec<PathBuf> {
 /// `PREFIX/bin/tool` needs `PREFIX/lib`: the whole installation, where that is not a place of many.
 fn installation(program: &Path) -> Vec<PathBuf> {
     let bin = program.parent().filter(|parent| parent.file_name().is_some_and(|name| name == OsStr::new("bin")));
-    let prefix = bin.and_then(Path::parent).filter(|prefix| prefix.components().count() > 2);
+    let is_of_one = |prefix: &&Path| prefix.components().count() > 2 && *prefix != Path::new(LOCAL);
+    let prefix = bin.and_then(Path::parent).filter(is_of_one);
     vec![prefix.unwrap_or(program).to_owned()]
 }
 
@@ -231,21 +225,5 @@ mod tests {
             of(&["sh", "-c", "cat /etc/shadow /proc/1/environ /root/x / /etc /usr/bin/env; ls /tmp"]),
             Vec::<PathBuf>::new()
         );
-    }
-
-    #[test]
-    fn files_that_not_everybody_may_read_are_found_below_a_place() {
-        let directory = tempfile::tempdir().unwrap();
-        let at = |name: &str| directory.path().join(name);
-        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        fs::create_dir(at("closed")).unwrap();
-        for (name, mode) in [("open", 0o644), ("key", 0o640), ("closed/open", 0o644)] {
-            fs::write(at(name), "").unwrap();
-            fs::set_permissions(at(name), fs::Permissions::from_mode(mode)).unwrap();
-        }
-        fs::set_permissions(at("closed"), fs::Permissions::from_mode(0o700)).unwrap();
-        let mut found = private_files(directory.path());
-        found.sort();
-        assert_eq!(found, [at("closed/open"), at("key")]);
     }
 }

@@ -87,22 +87,21 @@ pub fn load(
     let (schemas, said) =
         Schemas::begin(&mut Session::open(to)?, wanted.clone(), !options.tables.is_empty(), options.overwrite)?;
     warnings.extend(said);
-    let made = match loader.bring(&wanted, selected, &manifest.inventory, options) {
-        Ok(made) => made,
-        Err(error) => {
-            Session::open(to).map(|mut session| schemas.give_up(&mut session)).ok();
-            return Err(error);
-        }
-    };
+    let brought = loader.bring(&wanted, selected, &manifest.inventory, options);
+    let outcome = brought.and_then(|made| loader.finish_accounts().map(|outcome| (made, outcome)));
+    // Whatever failed: what took no changes must take none again.
+    let ended = outcome.and_then(|(made, outcome)| schemas.end(&mut Session::open(to)?, &made).map(|()| outcome));
+    let outcome = ended.inspect_err(|_| match Session::open(to) {
+        Ok(mut session) => schemas.give_up(&mut session),
+        Err(error) => tracing::error!(%error, "cannot make databases read-only again"),
+    })?;
     let (mut accounts, mut refusals) = (None, BTreeMap::new());
-    if let Some(restoring) = loader.accounts.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
-        let outcome = restoring.finish()?;
+    if let Some(outcome) = outcome {
         warnings.extend(outcome.warnings);
         lacking.extend(outcome.lacking);
         accounts = Some(outcome.loaded);
         refusals = outcome.refusals;
     }
-    schemas.end(&mut Session::open(to)?, &made)?;
     if options.tables.is_empty() {
         let missing = missing_definers(to, point);
         warnings.extend(missing.unwrap_or_else(|error| vec![format!("definers could not be looked for: {error}")]));
@@ -271,6 +270,12 @@ impl Loader<'_> {
     /// Whether the segment replaces a view's stand-in by the view.
     fn is_view(&self, segment: &Segment) -> Result<bool> {
         Ok(memchr::memmem::find(&self.beginning(segment)?, b"-- Final view structure for view ").is_some())
+    }
+
+    /// What came of the accounts, if they were asked for.
+    fn finish_accounts(&self) -> Result<Option<accounts::Outcome>> {
+        let restoring = self.accounts.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        restoring.map(Restoring::finish).transpose()
     }
 
     fn grant_objects(&self) -> Result<()> {

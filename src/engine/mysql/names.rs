@@ -72,7 +72,7 @@ impl Token {
 }
 
 /// The first `limit` tokens of a statement. Version comments (`/*!50003 … */`, `/*M!100600 … */`) are read as the server
-/// reads them: their text counts.
+/// reads them: their text counts. A quote that is not closed is the last one.
 pub fn tokens(statement: &str, limit: usize) -> Vec<Token> {
     let mut out = Vec::new();
     let mut rest = statement;
@@ -88,7 +88,11 @@ pub fn tokens(statement: &str, limit: usize) -> Vec<Token> {
         } else if rest.starts_with("-- ") || first == '#' {
             rest = rest.find('\n').map_or("", |end| &rest[end..]);
         } else if matches!(first, '`' | '"' | '\'') {
-            let Some((text, after)) = quoted(rest, first) else { break };
+            let Some((text, after)) = quoted(rest, first) else {
+                // Whoever looks at all of it sees that something is left.
+                out.push(Token::Mark(first));
+                break;
+            };
             out.push(Token::Quoted(text));
             rest = after;
         } else if first.is_alphanumeric() || matches!(first, '_' | '$') || !first.is_ascii() {

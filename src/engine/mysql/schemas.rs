@@ -69,17 +69,18 @@ impl Schemas {
         overwrite: bool,
     ) -> Result<(Self, Vec<String>)> {
         let mut schemas = Self { wanted, partly, opened: BTreeSet::new() };
-        let mut notes = schemas.open(session, overwrite)?;
-        if overwrite {
-            match schemas.mend(session) {
-                Ok(more) => notes.extend(more),
-                Err(error) => {
-                    schemas.give_up(session);
-                    return Err(error);
-                }
+        let opened = schemas.open(session, overwrite);
+        let mended = opened.and_then(|mut notes| {
+            notes.extend(if overwrite { schemas.mend(session)? } else { Vec::new() });
+            Ok(notes)
+        });
+        match mended {
+            Ok(notes) => Ok((schemas, notes)),
+            Err(error) => {
+                schemas.give_up(session);
+                Err(error)
             }
         }
-        Ok((schemas, notes))
     }
 
     fn open(&mut self, session: &mut Session, overwrite: bool) -> Result<Vec<String>> {

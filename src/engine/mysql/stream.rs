@@ -44,6 +44,8 @@ pub struct StreamScanner {
     line_comment: Option<bool>,
     /// Inside of a block comment that stands alone.
     alone: bool,
+    /// The statement before, where it matters.
+    before: vocabulary::Before,
     /// The client has nothing of a statement yet, not even white space.
     fresh: bool,
     /// The text begins in the middle of a line.
@@ -85,6 +87,7 @@ impl StreamScanner {
             start: None,
             line_comment: None,
             alone: false,
+            before: vocabulary::Before::default(),
             fresh: true,
             mid_line: false,
             rows: RowScanner::default(),
@@ -338,7 +341,7 @@ impl StreamScanner {
             }
         }
         let position = self.position();
-        if !vocabulary::knows(&sql) {
+        if !vocabulary::follows(&mut self.before, &sql) {
             let shown: String = sql.chars().take(80).collect();
             return Err(refuse("a statement that no dump client writes", &self.facts.place(), &shown));
         }

@@ -4,32 +4,72 @@
 
 use super::names::{self, Token};
 
-/// How statements begin that are the same in every dump; Percona's server has some of its own.
-const FIXED: [&str; 14] = [
-    "UNLOCK TABLES",
-    "COMMIT",
-    "/*!50717 SELECT COUNT(*) INTO @rocksdb_has_p_s_session_variables FROM INFORMATION_SCHEMA.TABLES ",
-    "/*!50717 SET @rocksdb_get_is_supported = IF (@rocksdb_has_p_s_session_variables, ",
-    "/*!50717 PREPARE s FROM @rocksdb_get_is_supported */",
-    "/*!50717 EXECUTE s */",
-    "/*!50717 DEALLOCATE PREPARE s */",
-    "/*!50717 SET @rocksdb_enable_bulk_load = IF (@rocksdb_is_supported, ",
-    "/*!50717 PREPARE s FROM @rocksdb_enable_bulk_load */",
-    "/*!50112 SELECT COUNT(*) INTO @is_rocksdb_supported FROM INFORMATION_SCHEMA.SESSION_VARIABLES ",
-    "/*!50112 SET @enable_bulk_load = IF (@is_rocksdb_supported, ",
-    "/*!50112 PREPARE s FROM @",
-    "/*!50112 EXECUTE s */",
-    "/*!50112 DEALLOCATE PREPARE s */",
+/// Statements that are the same in every dump.
+const FIXED: [&str; 2] = ["UNLOCK TABLES", "COMMIT"];
+/// What Percona's client writes for RocksDB, whole. Some of it runs what a variable holds, so each of these lines counts only
+/// right behind the one before it ([`follows`]): nobody else has set the variable in between.
+const ROCKSDB: [&[&str]; 6] = [
+    &[
+        "/*!50717 SELECT COUNT(*) INTO @rocksdb_has_p_s_session_variables FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_SCHEMA = 'performance_schema' AND TABLE_NAME = 'session_variables' */",
+        r"/*!50717 SET @rocksdb_get_is_supported = IF (@rocksdb_has_p_s_session_variables, 'SELECT COUNT(*) INTO @rocksdb_is_supported FROM performance_schema.session_variables WHERE VARIABLE_NAME=\'rocksdb_bulk_load\'', 'SELECT 0') */",
+        "/*!50717 PREPARE s FROM @rocksdb_get_is_supported */",
+        "/*!50717 EXECUTE s */",
+        "/*!50717 DEALLOCATE PREPARE s */",
+    ],
+    &[
+        "/*!50717 SELECT COUNT(*) INTO @rocksdb_has_p_s_session_variables FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_SCHEMA = 'performance_schema' AND TABLE_NAME = 'session_variables' */",
+        "/*!50717 SET @rocksdb_get_is_supported = IF (@rocksdb_has_p_s_session_variables, 'SELECT COUNT(*) INTO @rocksdb_is_supported FROM performance_schema.session_variables WHERE VARIABLE_NAME=?', 'SELECT 0') */",
+        "/*!50717 PREPARE s FROM @rocksdb_get_is_supported */",
+        "/*!50717 EXECUTE s USING @rocksdb_bulk_load_var_name */",
+        "/*!50717 DEALLOCATE PREPARE s */",
+    ],
+    &[
+        "/*!50717 SET @rocksdb_enable_bulk_load = IF (@rocksdb_is_supported, 'SET SESSION rocksdb_bulk_load = 1', 'SET @rocksdb_dummy_bulk_load = 0') */",
+        "/*!50717 PREPARE s FROM @rocksdb_enable_bulk_load */",
+        "/*!50717 EXECUTE s */",
+        "/*!50717 DEALLOCATE PREPARE s */",
+    ],
+    &[
+        "/*!50112 SELECT COUNT(*) INTO @is_rocksdb_supported FROM INFORMATION_SCHEMA.SESSION_VARIABLES WHERE VARIABLE_NAME='rocksdb_bulk_load' */",
+        "/*!50112 SET @save_old_rocksdb_bulk_load = IF (@is_rocksdb_supported, 'SET @old_rocksdb_bulk_load = @@rocksdb_bulk_load', 'SET @dummy_old_rocksdb_bulk_load = 0') */",
+        "/*!50112 PREPARE s FROM @save_old_rocksdb_bulk_load */",
+        "/*!50112 EXECUTE s */",
+    ],
+    &[
+        "/*!50112 SET @enable_bulk_load = IF (@is_rocksdb_supported, 'SET SESSION rocksdb_bulk_load = 1', 'SET @dummy_rocksdb_bulk_load = 0') */",
+        "/*!50112 PREPARE s FROM @enable_bulk_load */",
+        "/*!50112 EXECUTE s */",
+        "/*!50112 DEALLOCATE PREPARE s */",
+    ],
+    &[
+        "/*!50112 SET @disable_bulk_load = IF (@is_rocksdb_supported, 'SET SESSION rocksdb_bulk_load = @old_rocksdb_bulk_load', 'SET @dummy_rocksdb_bulk_load = 0') */",
+        "/*!50112 PREPARE s FROM @disable_bulk_load */",
+        "/*!50112 EXECUTE s */",
+        "/*!50112 DEALLOCATE PREPARE s */",
+    ],
 ];
 /// What is dropped before it is made.
 const DROPPED: [&str; 10] =
     ["DATABASE", "TABLE", "VIEW", "TRIGGER", "EVENT", "PROCEDURE", "FUNCTION", "PACKAGE", "SEQUENCE", "LIBRARY"];
 
-/// Whether a dump client writes such a statement.
-pub fn knows(sql: &str) -> bool {
+/// The place in [`ROCKSDB`] of the statement that was seen last.
+#[derive(Debug, Default, Clone)]
+pub struct Before(Vec<(usize, usize)>);
+
+/// Whether a dump client writes such a statement behind what it wrote before.
+pub fn follows(before: &mut Before, sql: &str) -> bool {
+    let last = std::mem::take(&mut before.0);
+    let places = ROCKSDB.iter().enumerate().flat_map(|(group, lines)| (0..lines.len()).map(move |at| (group, at)));
+    let is_next = |(group, at): &(usize, usize)| *at == 0 || last.contains(&(*group, at - 1));
+    before.0 = places.filter(|(group, at)| ROCKSDB[*group][*at] == sql.trim()).filter(is_next).collect();
+    !before.0.is_empty() || knows(sql)
+}
+
+/// Whether a dump client writes such a statement anywhere.
+fn knows(sql: &str) -> bool {
     let head = names::tokens(sql, 24);
     let word = |at: usize, wanted: &str| head.get(at).is_some_and(|token| token.is_word(wanted));
-    if head.is_empty() || FIXED.iter().any(|fixed| sql.starts_with(fixed)) {
+    if head.is_empty() || FIXED.contains(&sql.trim()) {
         return true;
     }
     // Names never say a database: the stream is in one.
@@ -37,10 +77,12 @@ pub fn knows(sql: &str) -> bool {
         matches!(head.get(at), Some(Token::Quoted(_) | Token::Word(_))) && head.get(at + 1) != Some(&Token::Mark('.'))
     };
     if word(0, "SET") {
-        return is_session_setting(&head);
+        // All of it: what it sets last counts as much as what it sets first.
+        // No client writes a backslash there, and servers differ in what it means.
+        return !sql.contains('\\') && is_session_setting(&names::tokens(sql, usize::MAX));
     }
     let at = match () {
-        () if word(0, "USE") => return head.len() == 2,
+        () if word(0, "USE") => return head.len() == 2 && single(1),
         () if word(0, "CREATE") => return names::created(sql).is_some(),
         () if word(0, "DROP") && word(2, "IF") && word(3, "EXISTS") => {
             return DROPPED.iter().any(|kind| word(1, kind)) && single(4);
@@ -60,7 +102,8 @@ pub fn knows(sql: &str) -> bool {
 
 /// Settings of the session and variables of the user, given literals or each other: nothing that lasts, no call.
 fn is_session_setting(head: &[Token]) -> bool {
-    const NOT: [&str; 5] = ["GLOBAL", "PERSIST", "PERSIST_ONLY", "PASSWORD", "ROLE"];
+    // The last three lead to another statement (`SET STATEMENT … FOR DROP …`), or to resource groups.
+    const NOT: [&str; 8] = ["GLOBAL", "PERSIST", "PERSIST_ONLY", "PASSWORD", "ROLE", "STATEMENT", "FOR", "RESOURCE"];
     let harmless = |token: &Token| match token {
         Token::Word(word) => !NOT.iter().any(|not| word.eq_ignore_ascii_case(not)),
         Token::Quoted(_) => true,
@@ -102,7 +145,6 @@ mod tests {
             "UNLOCK TABLES",
             "",
             "/* SET @@GLOBAL.GTID_PURGED='x' */",
-            "/*!50112 SELECT COUNT(*) INTO @is_rocksdb_supported FROM INFORMATION_SCHEMA.SESSION_VARIABLES WHERE VARIABLE_NAME='rocksdb_bulk_load' */",
         ] {
             assert!(knows(sql), "{sql}");
         }
@@ -131,8 +173,39 @@ mod tests {
             "LOAD DATA INFILE 'x' INTO TABLE t",
             "PREPARE s FROM @x",
             "SHUTDOWN",
+            &format!("SET {} GLOBAL general_log_file='/tmp/x'", "@a=1,".repeat(100)),
+            &format!("SET {} @b=(SELECT evil())", "@a=1,".repeat(100)),
+            "SET @a='x",
+            r"SET @a='\', GLOBAL general_log='ON'",
+            "SET STATEMENT max_statement_time=1 FOR DROP DATABASE d",
+            "UNLOCK TABLES AND MORE",
+            "COMMIT RELEASE",
+            "/*!50112 SET @enable_bulk_load = IF (@is_rocksdb_supported, 'GRANT ALL ON *.* TO u', 'DO 0') */",
+            "/*!50112 PREPARE s FROM @evil */",
+            "/*!50112 PREPARE s FROM @enable_bulk_load */",
+            "/*!50112 EXECUTE s */",
+            "/*!50717 SELECT COUNT(*) INTO @rocksdb_has_p_s_session_variables FROM INFORMATION_SCHEMA.TABLES INTO OUTFILE '/tmp/x' */",
         ] {
-            assert!(!knows(sql), "{sql}");
+            assert!(!follows(&mut Before::default(), sql), "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_runs_a_variable_counts_only_behind_the_line_that_sets_it() {
+        for lines in ROCKSDB {
+            let mut before = Before::default();
+            assert!(lines.iter().all(|line| follows(&mut before, line)), "{lines:?}");
+        }
+        let [_, _, _, _, enable, _] = ROCKSDB;
+        let mut before = Before::default();
+        assert!(follows(&mut before, enable[0]));
+        assert!(follows(&mut before, "SET @enable_bulk_load = 'GRANT ALL ON *.* TO u'"));
+        assert!(!follows(&mut before, enable[1]), "the variable is another one now");
+        assert!(!follows(&mut before, enable[2]));
+        // As a whole dump has them.
+        let mut before = Before::default();
+        for group in [&ROCKSDB[0], &ROCKSDB[2], &ROCKSDB[3], &ROCKSDB[4]] {
+            assert!(group.iter().all(|line| follows(&mut before, line)), "{group:?}");
         }
     }
 }

@@ -90,6 +90,7 @@ pub(crate) fn config(state_dir: &Path, sources: &[&str]) -> Config {
         web: Web { listen_addresses: vec!["127.0.0.1:0".into()], config_file: None },
         repositories: BTreeMap::from([("offsite".to_owned(), repository)]),
         sources: sources.iter().map(source).collect(),
+        password_files: Vec::new(),
         not_built: Vec::new(),
     }
 }

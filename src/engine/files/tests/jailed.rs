@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Bench;
@@ -182,4 +182,98 @@ fn what_the_operators_command_names_is_there_and_our_own_places_never() {
     let engine = super::FilesEngine::new(config, crate::clock::SystemClock::shared(), own);
     let check = engine.assert(&Destination::Sandbox(bench.restored()), &assertion, &RunContext::silent()).unwrap();
     assert!(check.ok, "{check:?}");
+}
+
+/// A directory below `/usr/local` that everybody may read, gone in the end.
+struct Local(PathBuf);
+
+impl Local {
+    fn make(name: &str) -> Self {
+        let local = Self(Path::new("/usr/local").join(format!("bsla-{name}-{}", std::process::id())));
+        fs::create_dir(&local.0).unwrap();
+        super::mode(&local.0, 0o755);
+        local
+    }
+
+    fn write(&self, name: &str, text: &str, mode: u32) -> PathBuf {
+        let path = self.0.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        super::mode(&path, mode);
+        path
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+fn ask_engine(engine: &super::FilesEngine, tree: &Path, script: &str) -> Check {
+    let command = ["sh", "-c", script].map(str::to_owned).to_vec();
+    let assertion = Assertion { name: "asked".to_owned(), question: Question::Command(command) };
+    engine.assert(&Destination::Sandbox(tree.to_owned()), &assertion, &RunContext::silent()).unwrap()
+}
+
+/// Spelt so that it is not taken for something that the operator wants to be seen.
+fn unnamed(path: &Path) -> String {
+    path.display().to_string().replace('/', "/''")
+}
+
+#[test]
+fn our_own_places_below_the_programs_are_covered_and_the_tree_in_them_is_not() {
+    if !super::is_root() {
+        return;
+    }
+    let (bench, local) = (Bench::new(), Local::make("own"));
+    bench.write("site.yml", "- hosts: all\n");
+    // Open to everybody, so that nothing but the cover is in the way.
+    let state = local.write("state/ledger", "a ledger", 0o644);
+    let repository = local.write("repository/config", "a repository", 0o644);
+    let (key, config) = (local.write("key", "a key", 0o644), local.write("backup-sla.toml", "a configuration", 0o644));
+    let tool = local.write("lib/tool", "a library", 0o644);
+    let own = vec![local.0.join("state"), local.0.join("repository")];
+    let engine = bench.engine_with(own).hiding(vec![key.clone(), config.clone()]);
+    let tree = local.0.join("state/sandboxes/run");
+    fs::create_dir_all(bench.inside(&tree)).unwrap();
+    fs::copy(bench.live().join("site.yml"), bench.inside(&tree).join("site.yml")).unwrap();
+    let ask = |script: &str| ask_engine(&engine, &tree, script);
+    for place in [&state, &repository, &key, &config] {
+        let check = ask(&format!("test -z \"$(cat {})\"", unnamed(place)));
+        assert!(check.ok, "{} was read: {check:?}", place.display());
+        // Named, too.
+        let check = ask(&format!("test -z \"$(cat {})\"", place.display()));
+        assert!(check.ok, "{} was read: {check:?}", place.display());
+    }
+    let check = ask(&format!("grep library {} && grep hosts site.yml && echo > new", unnamed(&tool)));
+    assert!(check.ok, "{check:?}");
+    let check = ask(&format!("! touch {}/x", unnamed(&local.0.join("state"))));
+    assert!(check.ok, "{check:?}");
+    // Installed software that a configuration of ours lies in goes on working, without it.
+    let check = ask(&format!("grep library {} && ! grep . {0}/../../key", tool.display()));
+    assert!(check.ok, "{check:?}");
+}
+
+#[test]
+fn what_a_site_keeps_for_itself_beside_its_programs_is_not_there_unless_it_is_named() {
+    if !super::is_root() {
+        return;
+    }
+    let (bench, local) = (restored(), Local::make("site"));
+    let secret = local.write("share/secret", "a password", 0o600);
+    let script = local.write("sbin/check", "#!/bin/sh\necho checked\n", 0o700);
+    let library = local.write("lib/words", "words", 0o644);
+    for place in [&secret, &script] {
+        let check = ask(&bench, &format!("test -z \"$(cat {})\"", unnamed(place)));
+        assert!(check.ok, "{} was read: {check:?}", place.display());
+    }
+    assert!(ask(&bench, &format!("grep words {}", unnamed(&library))).ok);
+    let check =
+        ask(&bench, &format!("test \"$({})\" = checked && grep password {}", script.display(), secret.display()));
+    assert!(check.ok, "{check:?}");
+    for place in ["/usr/local/etc", "/usr/local/var"] {
+        let check = ask(&bench, &format!("test -z \"$(ls -A {place})\""));
+        assert!(check.ok, "{place}: {check:?}");
+    }
 }

@@ -43,6 +43,15 @@ impl Bench {
         Self { directory, exclude: Vec::new() }
     }
 
+    /// The same in a directory that jails show.
+    fn among_programs() -> Self {
+        let directory = tempfile::Builder::new().prefix("bsla-").tempdir_in("/usr/local").unwrap();
+        mode(directory.path(), 0o755);
+        fs::create_dir(directory.path().join("live")).unwrap();
+        fs::create_dir(directory.path().join("restored")).unwrap();
+        Self { directory, exclude: Vec::new() }
+    }
+
     fn excluding(patterns: &[&str]) -> Self {
         let mut bench = Self::new();
         bench.exclude = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
@@ -80,6 +89,13 @@ impl Bench {
     fn engine_of(&self, paths: Vec<PathBuf>, assertion_timeout: Duration) -> FilesEngine {
         let config = FilesConfig { paths, exclude: self.exclude.clone(), assertion_timeout };
         FilesEngine::new(config, SystemClock::shared(), Vec::new())
+    }
+
+    /// An engine that has these places of its own.
+    fn engine_with(&self, own: Vec<PathBuf>) -> FilesEngine {
+        let assertion_timeout = Duration::from_mins(1);
+        let config = FilesConfig { paths: vec![self.live()], exclude: self.exclude.clone(), assertion_timeout };
+        FilesEngine::new(config, SystemClock::shared(), own)
     }
 
     fn back_up(&self) -> StoredPoint {

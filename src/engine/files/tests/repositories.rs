@@ -25,7 +25,10 @@ pub(super) fn git(at: &Path, arguments: &[&str]) -> String {
 
 /// A repository in `live/repo` with two branches and one file that is not committed.
 pub(super) fn repository() -> Bench {
-    let bench = Bench::new();
+    repository_in(Bench::new())
+}
+
+fn repository_in(bench: Bench) -> Bench {
     bench.write("repo/site.yml", "- hosts: all\n");
     let repo = bench.live().join("repo");
     git(&repo, &["init", "--quiet"]);
@@ -164,7 +167,11 @@ fn a_detached_head_and_one_without_a_commit_are_told_apart() {
 
 /// `live/repo`, and `live/borrower`, which has no objects of its own.
 fn borrowing() -> Bench {
-    let bench = repository();
+    borrowing_in(Bench::new())
+}
+
+fn borrowing_in(bench: Bench) -> Bench {
+    let bench = repository_in(bench);
     let (repo, borrower) = (bench.live().join("repo"), bench.live().join("borrower"));
     git(&bench.live(), &["clone", "--quiet", "--shared", repo.to_str().unwrap(), borrower.to_str().unwrap()]);
     let alternates = fs::read_to_string(borrower.join(".git/objects/info/alternates")).unwrap();
@@ -180,7 +187,17 @@ fn heads(point: &StoredPoint) -> Vec<String> {
 #[test]
 fn a_repository_that_borrows_within_the_backup_is_whole_and_proved_by_what_was_restored() {
     // Below /tmp, which a jail hides.
-    let bench = borrowing();
+    proved_by_what_was_restored(&borrowing());
+}
+
+#[test]
+fn the_original_of_what_a_restored_repository_borrows_does_not_stand_in_for_it_among_programs() {
+    if super::is_root() {
+        proved_by_what_was_restored(&borrowing_in(Bench::among_programs()));
+    }
+}
+
+fn proved_by_what_was_restored(bench: &Bench) {
     let point = bench.back_up();
     assert_eq!(heads(&point).len(), 2, "{:?}", point.manifest.warnings);
     assert!(!point.manifest.warnings.iter().any(|w| w.contains("borrows")), "{:?}", point.manifest.warnings);

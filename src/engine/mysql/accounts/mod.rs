@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 pub use self::file::write;
 pub use self::read::{Accounts, is_the_servers, prepare, read};
-pub use self::restore::Restoring;
+pub use self::restore::{Outcome, Restoring};
 use self::statement::Object;
 pub use self::suits::check as suits;
 use super::connection::Session;
