@@ -7,6 +7,7 @@ pub mod backup;
 pub mod cancel;
 pub mod drill;
 pub mod identity;
+pub mod ledger_health;
 pub mod observe;
 pub mod ownership;
 pub mod prove;
