@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use secrecy::ExposeSecret;
+use tempfile::TempDir;
 use tokio::runtime::Handle;
 
 use crate::clock::Clock;
@@ -20,7 +21,7 @@ use crate::engine::influxdb::{InfluxdbEngine, Memory};
 use crate::engine::mysql::MysqlEngine;
 use crate::error::{Error, Kind, OrFailed, Result, Side};
 use crate::host::this_host;
-use crate::ledger::{Ledger, Operation};
+use crate::ledger::{Ledger, Operation, is_in_use};
 use crate::repository::Repository;
 use crate::repository::restic::ResticRepository;
 use crate::run_context::Cancel;
@@ -46,6 +47,8 @@ pub struct App {
     pub stop: Cancel,
     runtime: Handle,
     repositories: BTreeMap<String, Arc<dyn Repository>>,
+    /// Where the ledger is, if that is thrown away.
+    throwaway: Option<Arc<TempDir>>,
 }
 
 /// One thing protected under one SLA, ready to be worked on.
@@ -89,25 +92,52 @@ pub struct ServiceLock(#[allow(dead_code)] File);
 impl App {
     /// Open the state directory and the ledger. `runtime` runs the ledger's queries; call from outside of it.
     pub fn open(config: Config, clock: Arc<dyn Clock>, runtime: Handle) -> Result<Self> {
-        private_directory(&config.state_dir)?;
-        private_directory(&config.state_dir.join("locks"))?;
-        let host = this_host(&config.state_dir, config.host.as_deref())?;
-        let ledger = if is_in_use(&config.state_dir)? {
-            // Whoever has the damaged file open would, at its end, take the new one's log away.
-            runtime.block_on(Ledger::open(&config.state_dir, clock.clone()))?
-        } else {
-            runtime.block_on(Ledger::open_or_begin_anew(&config.state_dir, clock.clone(), false))?
-        };
-        runtime.block_on(ledger.recover())?;
-        let repositories =
-            config.repositories.values().filter_map(|r| Some((r.name.clone(), repository(r)?))).collect();
-        let (said_of_others, stop) = (Mutex::default(), Cancel::default());
-        Ok(Self { config, clock, ledger, host, said_of_others, stop, runtime, repositories })
+        Self::open_until(config, clock, runtime, &Cancel::default())
     }
 
     /// The same for a process that `stop` ends.
-    #[must_use]
-    pub fn ending_with(mut self, stop: &Cancel) -> Self {
+    pub fn open_until(config: Config, clock: Arc<dyn Clock>, runtime: Handle, stop: &Cancel) -> Result<Self> {
+        let host = state_directory(&config)?;
+        let ledger = runtime.block_on(open_ledger(&config.state_dir, &clock, stop))?;
+        runtime.block_on(ledger.recover())?;
+        Ok(Self::on(config, clock, runtime, (host, ledger)).ending_with(stop))
+    }
+
+    /// The same for a restore, which must not fail because of a ledger: where that cannot be used, whatever the reason, one
+    /// that is thrown away takes its place.
+    pub fn open_for_restore(config: Config, clock: Arc<dyn Clock>, runtime: Handle, stop: &Cancel) -> Result<Self> {
+        let host = state_directory(&config)?;
+        let opened = runtime.block_on(async {
+            let ledger = open_ledger(&config.state_dir, &clock, stop).await?;
+            ledger.look_for_damage().await?;
+            ledger.recover().await.map(|_| ledger)
+        });
+        match opened {
+            Ok(ledger) => Ok(Self::on(config, clock, runtime, (host, ledger)).ending_with(stop)),
+            Err(error) => {
+                stop.check()?;
+                let (ledger, place) = runtime.block_on(throwaway_ledger(&clock, &error))?;
+                let app = Self::on(config, clock, runtime, (host, ledger)).ending_with(stop);
+                Ok(Self { throwaway: Some(Arc::new(place)), ..app })
+            }
+        }
+    }
+
+    /// The same with a ledger that is thrown away, because the real one failed with `error`.
+    pub fn with_throwaway_ledger(&self, error: &Error) -> Result<Self> {
+        let (ledger, place) = self.runtime.block_on(throwaway_ledger(&self.clock, error))?;
+        let app = self.reconfigured(self.config.clone())?;
+        Ok(Self { ledger, throwaway: Some(Arc::new(place)), ..app })
+    }
+
+    fn on(config: Config, clock: Arc<dyn Clock>, runtime: Handle, (host, ledger): (ThisHost, Ledger)) -> Self {
+        let repositories =
+            config.repositories.values().filter_map(|r| Some((r.name.clone(), repository(r)?))).collect();
+        let (said_of_others, stop) = (Mutex::default(), Cancel::default());
+        Self { config, clock, ledger, host, said_of_others, stop, runtime, repositories, throwaway: None }
+    }
+
+    fn ending_with(mut self, stop: &Cancel) -> Self {
         self.stop = stop.clone();
         self
     }
@@ -132,7 +162,8 @@ impl App {
         let host = this_host(&config.state_dir, config.host.as_deref())?;
         let (clock, ledger, runtime) = (self.clock.clone(), self.ledger.clone(), self.runtime.clone());
         let (said_of_others, stop) = (Mutex::default(), self.stop.clone());
-        Ok(Self { config, clock, ledger, host, said_of_others, stop, runtime, repositories })
+        let throwaway = self.throwaway.clone();
+        Ok(Self { config, clock, ledger, host, said_of_others, stop, runtime, repositories, throwaway })
     }
 
     /// Run a ledger query to its end.
@@ -271,18 +302,6 @@ impl App {
         })
     }
 
-    /// The same with a ledger that was read for damage; one that is damaged is put beside, and a new one is begun. For the
-    /// start of the service.
-    pub fn with_whole_ledger(mut self) -> Result<Self> {
-        if !is_in_use(&self.config.state_dir)? {
-            // Closed first: a pool that ends later would take the new ledger's log away.
-            self.runtime.block_on(self.ledger.clone().close());
-            let opened = Ledger::open_or_begin_anew(&self.config.state_dir, self.clock.clone(), true);
-            self.ledger = self.runtime.block_on(opened)?;
-        }
-        Ok(self)
-    }
-
     /// Whether a service runs on this state directory.
     pub fn is_served(&self) -> Result<bool> {
         is_served(&self.config.state_dir)
@@ -347,21 +366,33 @@ fn repository(config: &RepositoryConfig) -> Option<Arc<dyn Repository>> {
     }
 }
 
-/// Whether the service or an operation of any process is at work on this state directory.
-fn is_in_use(state_dir: &Path) -> Result<bool> {
-    let what = || format!("look at the locks in {}", state_dir.display());
-    for entry in fs::read_dir(state_dir.join("locks")).or_failed(what())? {
-        let path = entry.or_failed(what())?.path();
-        let Some(lock) = path.extension().filter(|it| *it == "lock").and_then(|_| File::open(&path).ok()) else {
-            continue;
-        };
-        match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockShared) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(true),
-            Err(error) => return Err(Error::failed(what()).because(error)),
-        }
+/// Make the state directory; which host this is.
+fn state_directory(config: &Config) -> Result<ThisHost> {
+    private_directory(&config.state_dir)?;
+    private_directory(&config.state_dir.join("locks"))?;
+    this_host(&config.state_dir, config.host.as_deref())
+}
+
+/// The ledger; one that is damaged is put beside, and a new one is begun.
+async fn open_ledger(state_dir: &Path, clock: &Arc<dyn Clock>, stop: &Cancel) -> Result<Ledger> {
+    if is_in_use(state_dir)? {
+        // Whoever has the damaged file open would, at its end, take the new one's log away.
+        Ledger::open_until(state_dir, clock.clone(), stop).await
+    } else {
+        Ledger::open_or_begin_anew(state_dir, clock.clone(), stop).await
     }
-    Ok(false)
+}
+
+/// A ledger that knows nothing and is thrown away, in the place of one that failed with `error`.
+async fn throwaway_ledger(clock: &Arc<dyn Clock>, error: &Error) -> Result<(Ledger, TempDir)> {
+    let place = tempfile::Builder::new().prefix("backup-sla-ledger-").tempdir();
+    let place = place.or_failed("cannot make a directory for a ledger that is thrown away")?;
+    let ledger = Ledger::open(place.path(), clock.clone()).await?;
+    tracing::warn!(
+        hint = error.hint_text(),
+        "the ledger cannot be used: this restore is not recorded, and nobody remembers which repository was meant: {error}"
+    );
+    Ok((ledger, place))
 }
 
 /// A lock is a file of our own: what somebody put there as a link is not followed.

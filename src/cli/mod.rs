@@ -160,8 +160,7 @@ impl Session<'_> {
     /// Read the configuration and open the state directory.
     fn app(&self) -> Result<App> {
         let file = config::find(self.config.as_deref());
-        let app = App::open(config::load(&file)?, SystemClock::shared(), self.runtime.clone())?;
-        Ok(app.ending_with(&self.context.cancel))
+        App::open_until(config::load(&file)?, SystemClock::shared(), self.runtime.clone(), &self.context.cancel)
     }
 }
 

@@ -6,6 +6,9 @@ use clap::Args;
 use super::destination::{self, Credentials};
 use super::output;
 use super::{HostArguments, PointArguments, Session};
+use crate::app::App;
+use crate::clock::SystemClock;
+use crate::config;
 use crate::engine::{AccountsLoaded, LoadOptions};
 use crate::error::Result;
 use crate::operations::restore::{RestoreReport, RestoreRequest, restore};
@@ -46,7 +49,9 @@ pub struct Arguments {
 
 pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
     let to = destination::parse(&arguments.to, &arguments.credentials)?;
-    let app = session.app()?;
+    let config = config::load(&config::find(session.config.as_deref()))?;
+    let (clock, stop) = (SystemClock::shared(), &session.context.cancel);
+    let app = App::open_for_restore(config, clock, session.runtime.clone(), stop)?;
     let source = app.source(&arguments.source)?;
     let options = LoadOptions {
         tables: arguments.table.clone(),

@@ -26,7 +26,7 @@ pub struct Arguments {
 
 pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
     let file = ConfigurationFile::at(config::find(session.config.as_deref()));
-    let app = session.app()?.with_whole_ledger()?;
+    let app = session.app()?;
     let sockets = systemd::sockets()?;
     let listen = match (arguments.listen.is_empty(), sockets.is_empty()) {
         (false, _) => arguments.listen.clone(),

@@ -22,7 +22,7 @@ pub struct ServiceState {
     pub repositories: BTreeMap<String, RepositoryState>,
     /// Why nothing could be written to the state directory when that was last tried, if so.
     pub state_trouble: Option<String>,
-    /// Ledgers that were damaged and lie beside the one in use.
+    /// Ledgers that were damaged, removed or emptied and lie, or are stood for, beside the one in use.
     pub ledgers_set_aside: u64,
     /// What the last look at all seals of the ledger found; none before the first.
     pub seals: Option<SealCheck>,

@@ -7,14 +7,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::fs::FlockOperation;
+use chrono::{DateTime, Utc};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, Sqlite, SqlitePool, Transaction};
 
+use super::lock::lock;
+use super::set_aside::note_loss;
 use super::{FILE_NAME, Ledger, process_identity, stored};
 use crate::clock::Clock;
 use crate::error::{Error, OrFailed, Result, Side};
+use crate::run_context::Cancel;
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("src/ledger/migrations");
 
@@ -29,10 +32,16 @@ impl Ledger {
     ///
     /// Errors: the directory cannot be used, the file is damaged, or a newer version of this program wrote it.
     pub async fn open(state_dir: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
+        Self::open_until(state_dir, clock, &Cancel::default()).await
+    }
+
+    /// The same; another process that makes or mends the ledger is waited for no longer than until `stop`.
+    pub async fn open_until(state_dir: &Path, clock: Arc<dyn Clock>, stop: &Cancel) -> Result<Self> {
         let file = state_dir.join(FILE_NAME);
-        let directory = state_dir.to_owned();
+        let (directory, stop, now) = (state_dir.to_owned(), stop.clone(), clock.wall());
         // Held until the schema is there: two processes must not create it at the same time.
-        let lock = tokio::task::spawn_blocking(move || prepare(&directory)).await.or_failed("prepare ledger")??;
+        let prepared = tokio::task::spawn_blocking(move || prepare(&directory, &stop, now));
+        let lock = prepared.await.or_failed("prepare ledger")??;
         let pool = connect(&file).await.map_err(|e| e.context(format!("open ledger `{}`", file.display())))?;
         drop(lock);
         let place = Arc::new((file.clone(), identity(&file)));
@@ -71,6 +80,12 @@ impl Ledger {
         }
         let what = format!("use ledger `{}`: it was removed or replaced while it was open", file.display());
         Err(Error::failed(what).hint("restart the service: it makes a new one from what the repositories list"))
+    }
+
+    /// Whether somebody emptied the file while it was open: SQLite would not notice before it reads what it has not yet.
+    pub fn is_emptied(&self) -> bool {
+        let (file, opened) = &*self.place;
+        std::fs::metadata(file).is_ok_and(|facts| facts.len() == 0 && Some((facts.dev(), facts.ino())) == *opened)
     }
 
     /// A transaction that will write. SQLite has to know at its begin: a reader that becomes a writer fails at once
@@ -120,24 +135,14 @@ async fn connect(file: &Path) -> Result<SqlitePool> {
 }
 
 /// Create the directory and the file with private modes; returns the lock that is to be held while migrating.
-fn prepare(state_dir: &Path) -> Result<File> {
+fn prepare(state_dir: &Path, stop: &Cancel, now: DateTime<Utc>) -> Result<File> {
     let shown = state_dir.display();
     let hint = "set `state_dir` to a directory that the user who runs backup-sla may write";
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(state_dir)
-        .map_err(|e| Error::failed(format!("create state directory `{shown}`")).because(e).hint(hint))?;
-    let lock_path = state_dir.join("ledger.lock");
-    let lock = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
-        .open(&lock_path)
-        .map_err(|e| Error::failed(format!("open `{}`", lock_path.display())).because(e).hint(hint))?;
-    rustix::fs::flock(&lock, FlockOperation::LockExclusive).or_failed(format!("lock `{}`", lock_path.display()))?;
+    DirBuilder::new().recursive(true).mode(0o700).create(state_dir).map_err(|e| {
+        Error::failed(format!("create state directory `{shown}`")).because(e).hint(hint).on(Side::State)
+    })?;
+    let lock = lock(state_dir, stop)?;
+    note_loss(state_dir, now)?;
     private_file(&state_dir.join(FILE_NAME))?;
     Ok(lock)
 }
@@ -187,7 +192,7 @@ pub(super) fn ledger_error(what: &str, error: sqlx::Error) -> Error {
         error.as_database_error().and_then(sqlx::error::DatabaseError::code).and_then(|code| code.parse::<u32>().ok());
     let hint = match code.map(|code| code & 0xff) {
         Some(11 | 26) => {
-            "the ledger is damaged: move ledger.sqlite, ledger.sqlite-wal and ledger.sqlite-shm aside and start again; \
+            "the ledger is damaged: the next command, or the next start of the service, puts it beside and begins a new one; \
              history is lost, backups are not (the repository lists them)"
         }
         Some(5 | 6) => "another process kept the ledger locked for 30 s; look for a stuck backup-sla process",

@@ -1,17 +1,20 @@
 //! A ledger that is damaged must not keep backups from being taken: it is put beside, never deleted, and a new one is begun
 //! from what the repositories list.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{FlockOperation, OFlags};
+use chrono::{DateTime, Utc};
 
+use super::lock::{is_in_use, lock, was_in_use};
 use super::open::identity;
 use super::{FILE_NAME, Ledger};
 use crate::clock::Clock;
-use crate::error::{Error, OrFailed, Result, Side};
+use crate::error::{Error, Result, Side};
+use crate::run_context::Cancel;
 
 /// What stands between the ledger's name and the time at which it was found to be damaged.
 const MARK: &str = ".damaged-";
@@ -36,13 +39,13 @@ pub fn set_aside(state_dir: &Path) -> Vec<PathBuf> {
 }
 
 impl Ledger {
-    /// [`Ledger::open`], and where the file is damaged a new one beside it. `thorough`: read the file for damage first.
+    /// [`Ledger::open_until`], and where the file is damaged a new one beside it. All of the file is read for damage first: a
+    /// page that nothing has read yet must not end a backup in its middle.
     ///
-    /// Errors: as of [`Ledger::open`], but for damage.
-    pub async fn open_or_begin_anew(state_dir: &Path, clock: Arc<dyn Clock>, thorough: bool) -> Result<Self> {
+    /// Errors: as of [`Ledger::open_until`], but for damage.
+    pub async fn open_or_begin_anew(state_dir: &Path, clock: Arc<dyn Clock>, stop: &Cancel) -> Result<Self> {
         let file = identity(&state_dir.join(FILE_NAME));
-        let damage = match Self::open(state_dir, clock.clone()).await {
-            Ok(ledger) if !thorough => return Ok(ledger),
+        let damage = match Self::open_until(state_dir, clock.clone(), stop).await {
             Ok(ledger) => match ledger.look_for_damage().await {
                 Ok(()) => return Ok(ledger),
                 Err(error) if is_damage(&error) => {
@@ -54,18 +57,18 @@ impl Ledger {
             Err(error) if is_damage(&error) => error,
             Err(error) => return Err(error),
         };
-        let kept = put_beside(state_dir, file, &*clock)?;
+        let kept = put_beside(state_dir, file, clock.wall(), stop)?;
         tracing::error!(
             hint = "what it knew of earlier runs and drills is lost to reports; keep the file, look at the disk, and see the \
                     runbook of BackupSlaLedgerDamaged",
             "the ledger is damaged and was put beside as {}; a new one is begun from what the repositories list: {damage}",
             kept.display()
         );
-        Self::open(state_dir, clock).await
+        Self::open_until(state_dir, clock, stop).await
     }
 
     /// An error where the file is not what SQLite wrote. Reads all of it.
-    async fn look_for_damage(&self) -> Result<()> {
+    pub async fn look_for_damage(&self) -> Result<()> {
         let failed = |error| super::open::ledger_error("look for damage", error);
         let found = super::schema::damaged_page(&self.pool).await.map_err(failed)?;
         found.map_or(Ok(()), |found| Err(failed(sqlx::Error::Database(Box::new(Found(found))))))
@@ -73,38 +76,65 @@ impl Ledger {
 }
 
 /// Rename the damaged ledger, unless somebody else has done it. Where it is now.
-fn put_beside(state_dir: &Path, damaged: Option<(u64, u64)>, clock: &dyn Clock) -> Result<PathBuf> {
+fn put_beside(state_dir: &Path, damaged: Option<(u64, u64)>, now: DateTime<Utc>, stop: &Cancel) -> Result<PathBuf> {
     let what = || format!("cannot put the damaged ledger in {} beside", state_dir.display());
-    let _lock = lock(state_dir).or_failed(what())?;
-    let file = state_dir.join(FILE_NAME);
-    let now = clock.wall().format("%Y%m%dT%H%M%S%.3fZ");
-    let kept = state_dir.join(format!("{FILE_NAME}{MARK}{now}"));
-    if identity(&file) != damaged {
+    let _lock = lock(state_dir, stop).map_err(|error| error.context(what()))?;
+    let kept = name_beside(state_dir, now);
+    if identity(&state_dir.join(FILE_NAME)) != damaged {
         return Ok(set_aside(state_dir).pop().unwrap_or(kept));
     }
+    rename(state_dir, &kept).map_err(|error| Error::failed(what()).because(error).on(Side::State))?;
+    Ok(kept)
+}
+
+/// A ledger that was here once and is missing or empty counts as a damaged one: with it went the memory of which repositories
+/// are meant and of what was in them. An empty file stands for what is missing. The caller holds the lock.
+pub(super) fn note_loss(state_dir: &Path, now: DateTime<Utc>) -> Result<()> {
+    let file = state_dir.join(FILE_NAME);
+    let length = fs::metadata(&file).ok().map(|facts| facts.len());
+    if length.is_some_and(|length| length > 0) || !was_in_use(state_dir)? {
+        return Ok(());
+    }
+    let what = || format!("cannot put the lost ledger in {} beside", state_dir.display());
+    let failed = |error: io::Error| Error::failed(what()).because(error).on(Side::State);
+    let kept = name_beside(state_dir, now);
+    if !is_in_use(state_dir)? {
+        rename(state_dir, &kept).map_err(failed)?;
+    } else if length.is_some() {
+        // Whoever has it open would write into the new one as if it were the old one.
+        let what =
+            format!("cannot use ledger `{}`: it was emptied, and a running backup-sla has it open", file.display());
+        return Err(Error::failed(what).hint("a service notices it and starts anew; try again then").on(Side::State));
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600).open(&kept).map_err(failed)?;
+    tracing::error!(
+        hint = "find out who removed or emptied it: the memory of which repositories are meant is gone with it; see the runbook \
+                of BackupSlaLedgerDamaged",
+        "the ledger was removed or emptied; a new one is begun from what the repositories list, and {} stands for the lost one",
+        kept.display()
+    );
+    Ok(())
+}
+
+fn name_beside(state_dir: &Path, now: DateTime<Utc>) -> PathBuf {
+    state_dir.join(format!("{FILE_NAME}{MARK}{}", now.format("%Y%m%dT%H%M%S%.3fZ")))
+}
+
+/// Rename the ledger and what belongs to it, as much of it as there is.
+fn rename(state_dir: &Path, kept: &Path) -> io::Result<()> {
     for suffix in BESIDE {
         let name = |path: &Path| {
             let mut name = path.as_os_str().to_owned();
             name.push(suffix);
             PathBuf::from(name)
         };
-        match fs::rename(name(&file), name(&kept)) {
-            Err(error) if suffix.is_empty() || error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::failed(what()).because(error).on(Side::State));
-            }
+        match fs::rename(name(&state_dir.join(FILE_NAME)), name(kept)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }
-    Ok(kept)
-}
-
-/// Nobody opens the ledger meanwhile.
-fn lock(state_dir: &Path) -> std::io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(false).write(true).mode(0o600).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
-    let lock = options.open(state_dir.join("ledger.lock"))?;
-    rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
-    Ok(lock)
+    Ok(())
 }
 
 /// Damage that `quick_check` found, told as SQLite's own error.
@@ -137,5 +167,63 @@ impl sqlx::error::DatabaseError for Found {
     }
     fn kind(&self) -> sqlx::error::ErrorKind {
         sqlx::error::ErrorKind::Other
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+
+    async fn begin(dir: &Path) -> Ledger {
+        Ledger::open_or_begin_anew(dir, SystemClock::shared(), &Cancel::default()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_ledger_that_is_missing_or_empty_counts_as_damaged_where_there_was_one() {
+        let dir = tempfile::tempdir().unwrap();
+        // A first start that was killed before the ledger was made.
+        fs::create_dir(dir.path().join("locks")).unwrap();
+        fs::write(dir.path().join(FILE_NAME), "").unwrap();
+        begin(dir.path()).await.close().await;
+        assert!(set_aside(dir.path()).is_empty(), "a fresh one has lost nothing");
+        fs::write(dir.path().join("locks/ansible.backup.lock"), "").unwrap();
+        begin(dir.path()).await.close().await;
+        assert!(set_aside(dir.path()).is_empty(), "it is still there");
+        fs::remove_file(dir.path().join(FILE_NAME)).unwrap();
+        begin(dir.path()).await.close().await;
+        assert_eq!(set_aside(dir.path()).len(), 1);
+        fs::write(dir.path().join(FILE_NAME), "").unwrap();
+        begin(dir.path()).await.close().await;
+        begin(dir.path()).await.close().await;
+        assert_eq!(set_aside(dir.path()).len(), 2, "each loss is counted once");
+    }
+
+    #[tokio::test]
+    async fn a_ledger_that_is_emptied_while_it_is_open_is_noticed_and_not_filled_by_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = begin(dir.path()).await;
+        fs::create_dir(dir.path().join("locks")).unwrap();
+        let lock = fs::File::create(dir.path().join("locks/service.lock")).unwrap();
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+        assert!(!ledger.is_emptied());
+        fs::File::create(dir.path().join(FILE_NAME)).unwrap();
+        assert!(ledger.is_emptied());
+        let error = Ledger::open(dir.path(), SystemClock::shared()).await.err().unwrap();
+        assert!(error.to_string().contains("it was emptied"), "{error}");
+        assert!(set_aside(dir.path()).is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_page_that_is_damaged_inside_is_found_before_the_ledger_is_used() {
+        let dir = tempfile::tempdir().unwrap();
+        begin(dir.path()).await.close().await;
+        let file = dir.path().join(FILE_NAME);
+        let mut bytes = fs::read(&file).unwrap();
+        bytes[3 * 4096..9 * 4096].fill(0xa5);
+        fs::write(&file, bytes).unwrap();
+        let ledger = begin(dir.path()).await;
+        ledger.look_for_damage().await.unwrap();
+        assert_eq!(set_aside(dir.path()).len(), 1);
     }
 }

@@ -7,6 +7,7 @@ pub mod backup;
 pub mod cancel;
 pub mod drill;
 pub mod identity;
+pub mod ledger_health;
 pub mod observe;
 pub mod ownership;
 pub mod prove;
@@ -26,7 +27,7 @@ use crate::clock::Stopwatch;
 use crate::domain::left_out::LeftOutCounts;
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
 use crate::error::{Error, Kind, Result};
-use crate::ledger::{Gone, KnownSource, Operation, Outcome, PointRow, RunId, RunResult, RunStart};
+use crate::ledger::{Gone, KnownSource, Operation, Outcome, PointRow, RunId, RunResult, RunStart, is_damage};
 use crate::repository::{Listing, Published};
 
 /// A name for a recovery point or a sandbox: sorts by time, unique, lower case.
@@ -194,8 +195,8 @@ impl<'a> Recorded<'a> {
         for _ in 0..RESULT_ATTEMPTS {
             let Err(error) = &written else { break };
             tracing::error!(run = %self.id, hint = error.hint_text(), "write a result, and try again: {error}");
-            if !self.pause() {
-                // The next start records it as interrupted.
+            if is_damage(error) || !self.pause() {
+                // Damage does not go away. The next start records it as interrupted.
                 break;
             }
             written = self.app.block_on(self.app.ledger.finish(&self.id, result));

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
+use super::ledger_health::{LedgerHealth, look_at_ledger};
 use super::{is_expected, know, look_at_repository, refresh_points_of};
 use crate::app::{App, Source};
 use crate::error::{Error, Result, Side};
@@ -44,6 +45,8 @@ pub struct Census {
     pub sandboxes: Option<Sandboxes>,
     /// Why nothing can be written to the state directory, if that is so.
     pub state_trouble: Option<String>,
+    /// Whether the ledger can be believed; none where it could not be compared with its seals.
+    pub ledger: Option<LedgerHealth>,
 }
 
 /// Sandboxes of all kinds, whoever made them.
@@ -60,6 +63,9 @@ impl Census {
     pub fn show(self, service: &mut ServiceState) {
         service.repositories = self.repositories;
         service.state_trouble = self.state_trouble;
+        if let Some(ledger) = self.ledger {
+            ledger.show(service);
+        }
         if let Some(sandboxes) = self.sandboxes {
             sandboxes.show(service);
         }
@@ -75,7 +81,11 @@ impl Sandboxes {
 
 /// [`observe`] all sources, each repository once, one after the other, and count the sandboxes.
 pub fn observe_all(app: &App) -> Census {
-    prepare(app);
+    // Before anything is written.
+    let ledger = look_at_ledger(app, &mut None).map_err(|error| {
+        tracing::error!(hint = error.hint_text(), "cannot compare the ledger with its seals: {error}");
+    });
+    let _ = prepare(app);
     let mut unwritable = app.check_state().err();
     let mut repositories = BTreeMap::new();
     for (name, sources) in by_repository(app) {
@@ -90,15 +100,14 @@ pub fn observe_all(app: &App) -> Census {
         tracing::error!(hint = error.hint_text(), "keep the state directory: {error}");
         in_words(&error)
     });
-    Census { repositories, sandboxes: sandboxes.ok(), state_trouble }
+    Census { repositories, sandboxes: sandboxes.ok(), state_trouble, ledger: ledger.ok() }
 }
 
-/// Before a round of looks: let the ledger know all sources.
-pub fn prepare(app: &App) {
+/// Before a round of looks: let the ledger know all sources. Trouble is logged.
+pub fn prepare(app: &App) -> Result<()> {
     let sources: Vec<Source> = app.built_sources().collect();
-    if let Err(error) = know(app, &sources.iter().collect::<Vec<_>>()) {
-        tracing::error!(hint = error.hint_text(), "record sources: {error}");
-    }
+    know(app, &sources.iter().collect::<Vec<_>>())
+        .inspect_err(|error| tracing::error!(hint = error.hint_text(), "record sources: {error}"))
 }
 
 /// The sources of each repository.

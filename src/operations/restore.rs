@@ -14,7 +14,7 @@ use crate::app::{App, Source};
 use crate::domain::drill::{Check, Stage};
 use crate::domain::manifest::{FileRole, RecoveryPointId};
 use crate::engine::{AccountsLoaded, Destination, LoadOptions, LoadReport, StoredPoint};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, Side};
 use crate::ledger::{Operation, Outcome, RunResult};
 use crate::run_context::RunContext;
 
@@ -85,10 +85,18 @@ pub(super) fn check(
 
 /// Restore `source` as asked.
 pub fn restore(app: &App, source: &Source, request: &RestoreRequest, context: &RunContext) -> Result<RestoreReport> {
-    let run = Recorded::begin(app, source, Operation::Restore, None)?;
+    let elsewhere;
+    let (app, run) = match Recorded::begin(app, source, Operation::Restore, None) {
+        // In a disaster the ledger matters least.
+        Err(error) if error.side() == Some(Side::State) => {
+            elsewhere = app.with_throwaway_ledger(&error)?;
+            (&elsewhere, Recorded::begin(&elsewhere, source, Operation::Restore, None)?)
+        }
+        run => (app, run?),
+    };
     let mut stages = Stages::start(&app.clock);
     match bring_back(app, source, request, &mut stages, context) {
-        Ok(report) => {
+        Ok(mut report) => {
             let good = report.verified != Some(false);
             let mut result = RunResult::new(if good { Outcome::Succeeded } else { Outcome::Failed }, run.seconds());
             result.reason.clone_from(&report.reason);
@@ -96,7 +104,9 @@ pub fn restore(app: &App, source: &Source, request: &RestoreRequest, context: &R
             result.recovery_point_time = Some(report.recovery_point_time);
             result.stages = stages.rows();
             result.checks.clone_from(&report.checks);
-            run.finish(&result)?;
+            if let Err(error) = run.finish(&result) {
+                report.warnings.push(format!("this restore could not be recorded: {error}"));
+            }
             Ok(report)
         }
         Err(error) => {

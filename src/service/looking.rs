@@ -8,10 +8,12 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::damage::DamageWatch;
 use crate::app::{App, Source};
 use crate::clock::Stopwatch;
 use crate::exporter::refresh::Exporter;
-use crate::ledger::set_aside;
+use crate::ledger::is_damage;
+use crate::operations::ledger_health::ledgers_set_aside;
 use crate::operations::observe::{by_repository, count_sandboxes, in_words, observe_repository, prepare};
 use crate::run_context::Cancel;
 use crate::scheduler::AppWork;
@@ -40,11 +42,18 @@ impl Nudge {
 
 /// Look now, again and again, and whenever there is a nudge, until `stop`. What comes back is disconnected when everything
 /// was looked at once.
-pub(super) fn begin(work: &Arc<AppWork>, exporter: &Arc<Exporter>, nudge: &Nudge, stop: &Cancel) -> Receiver<()> {
+pub(super) fn begin(
+    work: &Arc<AppWork>,
+    exporter: &Arc<Exporter>,
+    damage: &DamageWatch,
+    nudge: &Nudge,
+    stop: &Cancel,
+) -> Receiver<()> {
     let (looked, first_look) = channel();
     let looks = Arc::new(Looks {
         work: work.clone(),
         exporter: exporter.clone(),
+        damage: damage.clone(),
         under_way: Mutex::default(),
         unrecorded: Mutex::default(),
     });
@@ -80,6 +89,7 @@ pub(super) fn begin(work: &Arc<AppWork>, exporter: &Arc<Exporter>, nudge: &Nudge
 struct Looks {
     work: Arc<AppWork>,
     exporter: Arc<Exporter>,
+    damage: DamageWatch,
     /// By repository. One that hangs goes on, and no other is begun beside it.
     under_way: Mutex<BTreeMap<String, Vec<UnderWay>>>,
     /// By repository: why what was seen there could not be written down.
@@ -100,7 +110,9 @@ impl Looks {
     fn round(self: &Arc<Self>, looked: Option<&Sender<()>>) {
         let app = self.work.app();
         let all = catch_unwind(AssertUnwindSafe(|| {
-            prepare(&app);
+            if prepare(&app).is_err_and(|error| is_damage(&error)) {
+                self.damage.look(&app);
+            }
             by_repository(&app)
         }));
         let Ok(repositories) = all else {
@@ -124,8 +136,9 @@ impl Looks {
     /// What is full or read-only now is told now: nothing can begin there.
     fn check_state(&self) {
         let app = self.work.app();
+        self.damage.look_for_emptied(&app);
         let unwritable = app.check_state().err();
-        let set_aside = set_aside(&app.config.state_dir).len() as u64;
+        let set_aside = ledgers_set_aside(&app);
         let recorded = locked(&self.unrecorded).values().next().cloned();
         let mut is_new = false;
         self.exporter.update_service(|service| {
@@ -169,6 +182,9 @@ impl Looks {
         };
         if was_late {
             tracing::info!(repository = name, "the repository answers again");
+        }
+        if seen.unrecorded.as_ref().is_some_and(is_damage) {
+            self.damage.look(app);
         }
         let unrecorded = seen.unrecorded.as_ref().map(|error| {
             tracing::error!(

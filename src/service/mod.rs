@@ -4,6 +4,7 @@
 //! repositories are looked at → ready. Then the scheduler works until the end is asked for: nothing new begins, what runs
 //! may end within the drain, then is cancelled and cleans up; the web server answers until the last operation has ended.
 
+mod damage;
 mod looking;
 mod reload;
 mod sealing;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
+use self::damage::DamageWatch;
 use self::looking::Nudge;
 use self::reload::Configuration;
 pub use self::reload::ConfigurationFile;
@@ -80,8 +82,9 @@ pub fn serve(
     let notifier = Notifier::from_environment();
     let closed = Cancel::default();
     let nudge = Nudge::default();
-    let first_look = looking::begin(&work, &exporter, &nudge, stop);
-    sealing::begin(&work, &exporter, stop);
+    let damage = DamageWatch::new(stop);
+    let first_look = looking::begin(&work, &exporter, &damage, &nudge, stop);
+    sealing::begin(&work, &exporter, &damage, stop);
     let left = std::thread::scope(|scope| {
         let web = scope.spawn(|| {
             app.block_on(async {
@@ -117,8 +120,11 @@ pub fn serve(
         closed.cancel();
         let _ = web.join();
         left
-    })?;
-    left.first().map_or(Ok(()), |job| Err(did_not_end(job)))
+    });
+    if let Some(error) = damage.found() {
+        return Err(error);
+    }
+    left?.first().map_or(Ok(()), |job| Err(did_not_end(job)))
 }
 
 /// Let the scheduler work, and the service manager know how it goes.

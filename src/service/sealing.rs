@@ -4,10 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::damage::DamageWatch;
 use crate::clock::Stopwatch;
 use crate::exporter::refresh::Exporter;
-use crate::exporter::service_state::SealCheck;
-use crate::ledger::{ChainHead, Sealed};
+use crate::ledger::ChainHead;
+use crate::operations::ledger_health::look_at_ledger;
 use crate::run_context::Cancel;
 use crate::scheduler::AppWork;
 
@@ -19,13 +20,13 @@ const REST: u32 = 50;
 const NOTICE: Duration = Duration::from_millis(100);
 
 /// Compare now, again and again, until `stop`, on a thread that nobody waits for.
-pub(super) fn begin(work: &Arc<AppWork>, exporter: &Arc<Exporter>, stop: &Cancel) {
-    let (work, exporter, stop) = (work.clone(), exporter.clone(), stop.clone());
+pub(super) fn begin(work: &Arc<AppWork>, exporter: &Arc<Exporter>, damage: &DamageWatch, stop: &Cancel) {
+    let (work, exporter, damage, stop) = (work.clone(), exporter.clone(), damage.clone(), stop.clone());
     std::thread::spawn(move || {
         let mut known = None;
         while !stop.is_cancelled() {
             let watch = Stopwatch::start(&work.app().clock);
-            compare(&work, &exporter, &mut known);
+            compare(&work, &exporter, &damage, &mut known);
             let rest = INTERVAL.max(watch.elapsed() * REST);
             let watch = Stopwatch::start(&work.app().clock);
             while watch.elapsed() < rest && !stop.is_cancelled() {
@@ -36,32 +37,25 @@ pub(super) fn begin(work: &Arc<AppWork>, exporter: &Arc<Exporter>, stop: &Cancel
 }
 
 /// `known` is where the chain ended before: it must still contain that.
-fn compare(work: &AppWork, exporter: &Exporter, known: &mut Option<ChainHead>) {
+fn compare(work: &AppWork, exporter: &Exporter, damage: &DamageWatch, known: &mut Option<ChainHead>) {
     let app = work.app();
-    match app.block_on(app.ledger.verify_seals(known.as_slice())) {
-        Ok(sealed) => {
-            let check = SealCheck { at: app.clock.wall(), faults: sealed.fault_count, first: first(&sealed) };
+    match look_at_ledger(&app, known) {
+        Ok(health) => {
+            let faults = health.seals.faults;
+            let mut is_new = false;
             exporter.update_service(|service| {
-                if service.seals.as_ref().map(|before| before.faults) != Some(check.faults) && check.faults > 0 {
-                    tracing::error!(
-                        hint = "see the runbook of BackupSlaLedgerTampered; `backup-sla report --json` names what does not fit",
-                        faults = check.faults,
-                        "the ledger is not as it was written: {}",
-                        check.first.as_deref().unwrap_or_default()
-                    );
-                }
-                service.seals = Some(check);
+                is_new = faults > 0 && service.seals.as_ref().map(|before| before.faults) != Some(faults);
+                health.show(service);
             });
-            // What does not fit goes on being told: the end that was known is kept.
-            if sealed.is_whole() {
-                *known = Some(sealed.head);
+            // A disk that returns something else is not a person who changed something.
+            if is_new {
+                damage.look(&app);
             }
         }
         // The figures are not read either, and that is told.
-        Err(error) => tracing::warn!(hint = error.hint_text(), "cannot compare the ledger with its seals: {error}"),
+        Err(error) => {
+            tracing::warn!(hint = error.hint_text(), "cannot compare the ledger with its seals: {error}");
+            damage.look(&app);
+        }
     }
-}
-
-fn first(sealed: &Sealed) -> Option<String> {
-    sealed.faults.first().map(|fault| fault.what.clone())
 }

@@ -119,29 +119,39 @@ fn a_lost_ledger_loses_history_and_says_so_and_no_recovery_point() {
 }
 
 #[test]
-fn a_damaged_ledger_is_refused_with_what_to_do_and_left_as_it_is() {
+fn a_ledger_with_damaged_pages_stops_no_command_and_a_lost_one_is_not_silent() {
+    use std::os::unix::fs::FileExt;
     let world = world("", "");
     fill(&world.path("tree"));
     world.json(&["backup"], 0);
-    let file = world.path("state/ledger.sqlite");
-    // The write-ahead log alone would still have all of it.
-    let bytes = vec![b'x'; 65_536];
-    lose_ledger(&world);
-    fs::write(&file, &bytes).unwrap();
-    for arguments in
-        [["metrics"].as_slice(), &["status"], &["backup"], &["serve", "--web.listen-address", "127.0.0.1:0"]]
+    let set_aside = || value(&metrics(&world), "backup_sla_ledgers_set_aside").parse::<usize>().unwrap();
+    assert_eq!(set_aside(), 0, "a fresh one has lost nothing");
+    let damage = || {
+        let file = fs::File::options().write(true).open(world.path("state/ledger.sqlite")).unwrap();
+        file.write_all_at(&[0xa5; 6 * 4096], 3 * 4096).unwrap();
+    };
+    let to = format!("{}", world.path("restored").display());
+    for (number, arguments) in
+        [["backup"].as_slice(), &["drill"], &["restore", "ansible", "--to", &to]].into_iter().enumerate()
     {
+        damage();
         let ran = world.run(arguments);
-        assert_eq!(ran.status, 1, "{ran:?}");
-        assert!(ran.stderr.contains("ledger.sqlite") && ran.stderr.contains("is damaged"), "{ran:?}");
-        assert!(ran.stderr.contains("backups are not"), "the hint says what is lost: {ran:?}");
-        assert_eq!(fs::read(&file).unwrap(), bytes, "{arguments:?} changed it");
+        assert_eq!(ran.status, 0, "{ran:?}");
+        assert!(ran.stderr.contains("is damaged and was put beside"), "{ran:?}");
+        assert_eq!(set_aside(), number + 1);
     }
-    // What the hint says works.
-    fs::rename(&file, world.path("aside")).unwrap();
+    // Another process is at work: the file stays, and a restore goes on all the same.
+    damage();
+    let lock = fs::File::open(world.path("state/locks/ansible.backup.lock")).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let ran = world.run(&["restore", "ansible", "--to", &format!("{to}-2")]);
+    assert!(ran.status == 0 && ran.stderr.contains("this restore is not recorded"), "{ran:?}");
+    drop(lock);
+    assert_eq!(set_aside(), 4);
     lose_ledger(&world);
-    // No drill is known to have passed, and the source is not new.
-    assert_eq!(world.json(&["status"], 1)["measured"]["recovery_points"], 1);
+    let ran = world.run(&["status"]);
+    assert!(ran.stderr.contains("the ledger was removed or emptied"), "{ran:?}");
+    assert_eq!(set_aside(), 5);
 }
 
 /// Where the writer writes; unset in a normal run of the tests.

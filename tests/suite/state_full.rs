@@ -244,3 +244,32 @@ fn a_record_that_somebody_changed_is_told_while_the_service_runs() {
     assert!(service.get("/").contains("The ledger is not as it was written"));
     service.stop();
 }
+
+#[test]
+fn a_ledger_that_breaks_under_a_running_service_ends_it_and_the_next_start_heals_it() {
+    use std::os::unix::fs::FileExt;
+    let world = world();
+    world.json(&["backup"], 0);
+    let ledger = world.path("small/state/ledger.sqlite");
+    for number in 1..=2 {
+        let service = Service::start(&world);
+        service.wait("ledger_seals_verified_timestamp_seconds", |value| value > 0.0);
+        let mut sqlite = Command::new("sqlite3");
+        sqlite.arg(&ledger).arg("PRAGMA wal_checkpoint(TRUNCATE)");
+        assert!(sqlite.output().unwrap().status.success());
+        let file = fs::File::options().write(true).open(&ledger).unwrap();
+        if number == 1 {
+            file.set_len(0).unwrap();
+        } else {
+            let length = file.metadata().unwrap().len();
+            file.write_all_at(&vec![0xa5; usize::try_from(length - 4096).unwrap()], 4096).unwrap();
+        }
+        wait_for("the service to end", || service.said().contains("the service ends").then_some(()));
+        drop(service);
+        let service = Service::start(&world);
+        service.wait("ledgers_set_aside", |value| value == f64::from(number));
+        service.wait("recovery_points{source=\"ansible\",kind=\"full\"}", |value| value >= 1.0);
+        service.stop();
+        world.json(&["backup"], 0);
+    }
+}

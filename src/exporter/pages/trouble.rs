@@ -63,7 +63,9 @@ pub(super) fn of_service(view: &View) -> Vec<Trouble> {
         all.push(trouble);
     }
     if view.service.ledgers_set_aside > 0 {
-        let hint = "keep the file somewhere else, then take it away from here; look at the disk".to_owned();
+        let hint = "keep the file somewhere else, then take it away from here; look at the disk. One of 0 bytes stands for a ledger \
+                    that was removed or emptied: find out who did it"
+            .to_owned();
         let what =
             "A damaged ledger lies beside the one in use (ledger.sqlite.damaged-…): what it knew is in no report";
         all.push(Trouble { hint: Some(hint), ..Trouble::new(what, None) });
