@@ -170,7 +170,9 @@ metrics! {
     REPOSITORY_UP Gauge "backup_sla_repository_up" "1" ["repository"]
         "1 if the repository could be read when it was last tried, 0 also while it does not answer; absent until it was tried."
     REPOSITORY_LAST_LOOK Gauge "backup_sla_repository_last_look_timestamp_seconds" "seconds" ["repository"]
-        "When a look at the repository last ended: what is said of it and of recovery points in it is from then; 0 if none did."
+        "When a look at the repository last ended: what is said of it and of recovery points in it is from then; absent before the first."
+    REPOSITORY_UNSEEN_SINCE Gauge "backup_sla_repository_unseen_since_timestamp_seconds" "seconds" ["repository"]
+        "Since when the first look at the repository is waited for: the start of the service, or the reload that brought the repository; absent once a look ended."
     REPOSITORY_LOOK_INTERVAL Gauge "backup_sla_repository_look_interval_seconds" "seconds" ["repository"]
         "Longest time between two looks at the repository while all is well: listing_interval and listing_timeout."
     REPOSITORY_CHECK_SUCCESS Gauge "backup_sla_repository_check_success" "1" ["repository"]

@@ -265,7 +265,9 @@ fn running(out: &mut Exposition, source: &str, figures: &SourceFigures, progress
 
 fn repository_state(out: &mut Exposition, name: &str, repository: &RepositoryState) {
     let known = [
-        (&m::REPOSITORY_LAST_LOOK, Some(timestamp(repository.last_look))),
+        // A look that never ended is not one of 1970.
+        (&m::REPOSITORY_LAST_LOOK, repository.last_look.map(|at| timestamp(Some(at)))),
+        (&m::REPOSITORY_UNSEEN_SINCE, repository.unseen_since().map(|since| timestamp(Some(since)))),
         (&m::REPOSITORY_UP, repository.up.map(truth)),
         (&m::ENCRYPTION_KEY_AVAILABLE, repository.key_available.map(truth)),
         (&m::REPOSITORY_SIZE, repository.size_bytes.map(whole)),

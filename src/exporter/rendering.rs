@@ -46,6 +46,7 @@ pub fn is_momentary(metric: &Metric) -> bool {
         &m::RECOVERY_POINT_AGE,
         &m::REPOSITORY_UP,
         &m::REPOSITORY_LAST_LOOK,
+        &m::REPOSITORY_UNSEEN_SINCE,
         &m::REPOSITORY_LOOK_INTERVAL,
         &m::REPOSITORY_CHECK_SUCCESS,
         &m::REPOSITORY_CHECK_TIMESTAMP,

@@ -99,6 +99,8 @@ pub struct Reload {
 pub struct RepositoryState {
     /// When a look at it last ended, however; what follows is from then. None before the first, and while that hangs.
     pub last_look: Option<DateTime<Utc>>,
+    /// Since when a first look was waited for: the start of the service, or the reload that brought the repository.
+    pub awaited_since: Option<DateTime<Utc>>,
     /// Whether it could be read when it was last tried.
     pub up: Option<bool>,
     /// Whether the configured key opened it.
@@ -112,9 +114,20 @@ pub struct RepositoryState {
 }
 
 impl RepositoryState {
+    /// One that is to be looked at from `since` on.
+    pub fn awaited(since: DateTime<Utc>) -> Self {
+        Self { awaited_since: Some(since), ..Self::default() }
+    }
+
+    /// Since when the first look at it is waited for; none once one ended.
+    pub fn unseen_since(&self) -> Option<DateTime<Utc>> {
+        self.awaited_since.filter(|_| self.last_look.is_none())
+    }
+
     /// A look at it has not ended in time: it cannot be read now, and what was known of it is known no more.
     pub fn hangs(&mut self) {
-        *self = Self { up: Some(false), last_look: self.last_look, last_check: self.last_check, ..Self::default() };
+        let Self { last_look, awaited_since, last_check, .. } = *self;
+        *self = Self { up: Some(false), last_look, awaited_since, last_check, ..Self::default() };
     }
 }
 

@@ -12,6 +12,7 @@ use super::damage::DamageWatch;
 use crate::app::{App, Source};
 use crate::clock::Stopwatch;
 use crate::exporter::refresh::Exporter;
+use crate::exporter::service_state::RepositoryState;
 use crate::ledger::is_damage;
 use crate::operations::ledger_health::ledgers_set_aside;
 use crate::operations::observe::{by_repository, count_sandboxes, in_words, observe_repository, prepare};
@@ -120,10 +121,11 @@ impl Looks {
             return;
         };
         locked(&self.unrecorded).retain(|name, _| repositories.contains_key(name));
+        let now = app.clock.wall();
         self.exporter.update_service(|service| {
             service.repositories.retain(|name, _| repositories.contains_key(name));
             for name in repositories.keys() {
-                service.repositories.entry(name.clone()).or_default();
+                service.repositories.entry(name.clone()).or_insert_with(|| RepositoryState::awaited(now));
             }
         });
         for (name, sources) in repositories {

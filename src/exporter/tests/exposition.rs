@@ -154,14 +154,19 @@ async fn what_is_not_known_of_a_repository_is_not_claimed() {
     };
     let mut service = service();
     service.repositories = BTreeMap::from([
-        ("offsite".to_owned(), RepositoryState { up: Some(false), ..RepositoryState::default() }),
+        ("offsite".to_owned(), RepositoryState { up: Some(false), ..RepositoryState::awaited(now) }),
         ("removed".to_owned(), RepositoryState { up: Some(true), ..RepositoryState::default() }),
     ]);
     let now = snapshot.taken;
     let text = text_of(&View::new(config(dir.path(), &[]), snapshot, service, now));
     let lines: Vec<&str> = text.lines().filter(|line| line.contains("repository=")).collect();
-    let expected =
-        [("up", 0), ("last_look_timestamp_seconds", 0), ("look_interval_seconds", 600), ("check_timestamp_seconds", 0)];
+    // That no look at it ended is no look in 1970.
+    let expected = [
+        ("up", 0),
+        ("unseen_since_timestamp_seconds", now.timestamp()),
+        ("look_interval_seconds", 600),
+        ("check_timestamp_seconds", 0),
+    ];
     let line = |(name, value)| format!(r#"backup_sla_repository_{name}{{repository="offsite"}} {value}"#);
     assert_eq!(lines, expected.map(line));
 }

@@ -88,7 +88,7 @@ pub(crate) fn config(state_dir: &Path, sources: &[&str]) -> Config {
         timezone: chrono_tz::UTC,
         scheduler: SchedulerConfig::default(),
         web: Web { listen_addresses: vec!["127.0.0.1:0".into()], config_file: None },
-        repositories: BTreeMap::from([("offsite".to_owned(), repository)]),
+        repositories: BTreeMap::from([("offsite".to_owned(), repository.clone()), ("new".to_owned(), repository)]),
         sources: sources.iter().map(source).collect(),
         password_files: Vec::new(),
         not_built: Vec::new(),
@@ -98,6 +98,7 @@ pub(crate) fn config(state_dir: &Path, sources: &[&str]) -> Config {
 pub(crate) fn service() -> ServiceState {
     let repository = RepositoryState {
         last_look: DateTime::from_timestamp(START, 0),
+        awaited_since: None,
         up: Some(true),
         key_available: Some(true),
         size_bytes: Some(123_456_789_012),
@@ -107,7 +108,10 @@ pub(crate) fn service() -> ServiceState {
     ServiceState {
         version: "1.2.3".into(),
         revision: "abc".into(),
-        repositories: BTreeMap::from([("offsite".to_owned(), repository)]),
+        repositories: BTreeMap::from([
+            ("new".to_owned(), RepositoryState::awaited(DateTime::from_timestamp(START, 0).unwrap())),
+            ("offsite".to_owned(), repository),
+        ]),
         seals: Some(SealCheck { at: DateTime::from_timestamp(START, 0).unwrap(), faults: 0, first: None }),
         sandboxes: 1,
         oldest_sandbox: DateTime::from_timestamp(START, 0),

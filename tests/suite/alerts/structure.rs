@@ -14,7 +14,12 @@ use crate::serving::{Service, get};
 pub const NOT_YET_EXPORTED: [&str; 0] = [];
 
 /// Metrics that are absent until something happened.
-const ABSENT_AT_FIRST: [&str; 2] = ["backup_sla_repository_check_success", "backup_sla_ledger_seal_faults"];
+const ABSENT_AT_FIRST: [&str; 4] = [
+    "backup_sla_repository_check_success",
+    "backup_sla_ledger_seal_faults",
+    "backup_sla_repository_last_look_timestamp_seconds",
+    "backup_sla_repository_unseen_since_timestamp_seconds",
+];
 
 /// What Prometheus itself makes.
 const OF_PROMETHEUS: [&str; 2] = ["up", "ALERTS"];

@@ -392,7 +392,7 @@ async fn a_thousand_sources_are_shown_a_hundred_at_a_time() {
     let snapshot = Arc::make_mut(&mut place.view.snapshot);
     snapshot.sources.extend(names.iter().map(|name| (name.clone(), figures.clone())));
     let text = place.text("/").await;
-    assert_eq!(text.matches("scope=\"row\" role=\"rowheader\"").count(), 101, "a hundred sources and a repository");
+    assert_eq!(text.matches("scope=\"row\" role=\"rowheader\"").count(), 102, "a hundred sources and two repositories");
     assert!(text.len() < 700_000, "{} bytes", text.len());
     assert_says(&text, &["page 1 of 10", "and 980 more sources", "and 950 more"]);
     assert_says(&place.text("/?page=10").await, &["page 10 of 10", "source-0999"]);
