@@ -28,4 +28,5 @@ pub mod scheduler;
 pub mod service;
 pub mod status;
 pub mod systemd;
+mod temporary;
 mod unprivileged;

@@ -63,8 +63,9 @@ mod tests {
             definition_rule: DefinitionRule::Unquoted,
             without_events: true,
             without_history: true,
+            events_apart: true,
         };
-        let text = r#"{"digest_rule":"stored_columns","definition_rule":"unquoted","without_events":true,"without_history":true}"#;
+        let text = r#"{"digest_rule":"stored_columns","definition_rule":"unquoted","without_events":true,"without_history":true,"events_apart":true}"#;
         assert_eq!(serde_json::to_string(&new).unwrap(), text);
         assert_eq!(serde_json::from_str::<Capture>(text).unwrap(), new);
     }

@@ -30,7 +30,7 @@ mod memory;
 mod missed;
 mod open;
 mod points;
-mod process_identity;
+pub(crate) mod process_identity;
 mod promises;
 mod query;
 mod record;

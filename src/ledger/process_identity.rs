@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// Identity of this process.
-pub(super) fn own() -> String {
+pub(crate) fn own() -> String {
     let pid = std::process::id();
     of(pid).unwrap_or_else(|| format!("{}/{pid}/", boot()))
 }
@@ -15,7 +15,7 @@ pub(super) fn of(pid: u32) -> Option<String> {
 }
 
 /// Whether the process that wrote `identity` still runs. A zombie does not.
-pub(super) fn is_running(identity: &str) -> bool {
+pub(crate) fn is_running(identity: &str) -> bool {
     let mut parts = identity.split('/');
     let (Some(of_boot), Some(pid), Some(start)) = (parts.next(), parts.next(), parts.next()) else { return false };
     let Ok(pid) = pid.parse() else { return false };

@@ -18,6 +18,7 @@ use crate::clock::{Clock, Stopwatch};
 use crate::error::{Error, OrFailed, Result};
 use crate::process::{OwnedChild, find_program, is_from_outside};
 use crate::run_context::{Cancel, RunContext};
+use crate::temporary;
 use crate::unprivileged::fresh_id;
 
 /// How often the child is looked at.
@@ -78,7 +79,7 @@ impl Somebody {
     fn new() -> Result<Option<Self>> {
         let Some(id) = fresh_id() else { return Ok(None) };
         let what = "name the user of a jail";
-        let names = tempfile::Builder::new().prefix("backup-sla-jail-").tempdir().or_failed(what)?;
+        let names = temporary::directory("jail").or_failed(what)?;
         for (file, line) in
             [("passwd", format!("jail:x:{id}:{id}::{HOME}:/bin/sh\n")), ("group", format!("jail:x:{id}:\n"))]
         {

@@ -42,7 +42,7 @@ pub struct NeutralDirectory(TempDir);
 impl NeutralDirectory {
     /// For the git directory `real` with these settings, as `git config --list -z` prints them.
     pub fn new(real: &Path, settings: &[u8]) -> io::Result<Self> {
-        let directory = tempfile::Builder::new().prefix("backup-sla-git-").tempdir()?;
+        let directory = crate::temporary::directory("git")?;
         for entry in fs::read_dir(real)? {
             let name = entry?.file_name();
             if NOT_LINKED.iter().all(|not| name != *not) {

@@ -17,6 +17,7 @@ use crate::domain::manifest::ServerIdentity;
 use crate::engine::Destination;
 use crate::error::{Error, OrFailed, Result};
 use crate::run_context::Cancel;
+use crate::temporary;
 
 /// How long a connection attempt may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -148,10 +149,7 @@ impl Account {
     /// The option file on disk, mode 0600, gone when dropped: for programs whose standard input is needed for data.
     /// A temporary directory that takes no file says nothing about a backup.
     pub fn option_file_on_disk(&self) -> Result<tempfile::NamedTempFile> {
-        let mut file = tempfile::Builder::new()
-            .prefix("backup-sla-")
-            .suffix(".cnf")
-            .tempfile()
+        let mut file = temporary::file("client", ".cnf")
             .or_inconclusive("cannot create option file for the client program")
             .map_err(|error| error.hint(TEMPORARY))?;
         file.write_all(self.option_file().as_bytes())

@@ -15,7 +15,7 @@ use crate::support::Running;
 
 /// Longest time from SIGTERM to the end: a second of `drain`, 45 s in which everything cleans up, 2 s for threads, and what
 /// a busy machine adds.
-pub const LIMIT_OF_TERM: Duration = Duration::from_secs(52);
+pub const LIMIT_OF_TERM: Duration = Duration::from_secs(60);
 
 pub struct Begun {
     pub what: String,

@@ -232,14 +232,8 @@ impl Undo {
                 continue;
             }
             let is_link = fs::symlink_metadata(&from).is_ok_and(|facts| facts.is_symlink());
-            let kept_files = is_link.then(|| fs::canonicalize(&from).ok()).flatten();
             let _ = if is_link { fs::remove_file(&from) } else { fs::remove_dir_all(&from) };
             fs::rename(&kept, &from).unwrap();
-            // What was written through the link belongs to the repository.
-            if let Some(through) = kept_files.filter(|path| *path != world.path("outside")) {
-                let copied = Command::new("cp").arg("-an").arg(through.join(".")).arg(&from).status().unwrap();
-                assert!(copied.success());
-            }
         }
         for (path, content) in self.files {
             let _ = fs::remove_file(&path);

@@ -1,13 +1,14 @@
 //! The rules, from the documented interface: what may come of an operation under a fault, and what must be true afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::command::Done;
 use super::content::{difference, restored};
+use super::faults::files_below;
 use super::parties::surviving;
 use super::plan::{Fault, Harm, Operation, Party, SOURCES, Signalled, Source, Step, Stored};
 use super::world::{Point, World};
@@ -40,6 +41,9 @@ pub enum Rule {
     Recovers,
 }
 
+/// How long an end may take to be seen on a busy machine.
+pub const GRACE: Duration = Duration::from_secs(20);
+
 pub type Judged<T = ()> = Result<T, Broken>;
 
 pub fn broken<T>(rule: Rule, what: impl Into<String>) -> Judged<T> {
@@ -63,10 +67,13 @@ pub fn allowed(operation: Operation, fault: Fault) -> &'static [i32] {
         (Fault::Unmounted, Restore) => &[1, 2],
         (Fault::Unmounted, _) | (Fault::Lie(_), Backup) => &[1],
         (Fault::Lie(_), _) => &[0, 1, 3, 4],
-        // That nobody writes to a pipe is a wait, not damage.
-        (Fault::Damage(_, Harm::Pipe), Drill | Restore) => &[0, 1, 2, 3, 4],
-        (Fault::Damage(..) | Fault::LinkedDirectory(_), Drill) => &[0, 1, 3],
-        (Fault::Damage(..) | Fault::LinkedDirectory(_), Restore) => &[0, 1, 2, 3],
+        // Every one of these would be reached through the link; what may wait there for a reader is nobody's.
+        (Fault::LinkedDirectory(_), Drill | Restore) if is_refused(fault) => &[1, 3],
+        (Fault::LinkedDirectory(_), _) if is_refused(fault) => &[1],
+        (Fault::LinkedDirectory("tmp"), Backup) => &[1],
+        (Fault::LinkedDirectory(_), _) => &[0, 1],
+        (Fault::Damage(..), Drill) => &[0, 1, 3],
+        (Fault::Damage(..), Restore) => &[0, 1, 2, 3],
         (_, Backup | Look) | (Fault::Beside(..), _) => &[0, 1],
         (Fault::Reload(_), _) => &[0],
     }
@@ -92,7 +99,8 @@ pub fn sound(done: &Done, step: &Step, operation: Operation, hangs: bool) -> Jud
         _ => Rule::Agreement,
     };
     // Metrics are printed whatever they say.
-    let tells = step.fault == Fault::Unmounted && done.what == "metrics";
+    let stands = matches!(step.fault, Fault::Unmounted | Fault::LinkedDirectory(_) | Fault::Damage(..));
+    let tells = stands && done.what == "metrics";
     let may = if tells { &[0][..] } else { allowed(operation, step.fault) };
     ensure(may.contains(&status), rule, || format!("of {may:?}: {}", said()))?;
     let reason = done.json()["reason"].as_str().unwrap_or_default().to_owned();
@@ -118,7 +126,7 @@ pub fn listed(done: &Done) -> BTreeMap<String, Value> {
 
 /// Nothing of what a run started is left; a killed one may leave what the next one removes.
 pub fn nothing_runs(done: &Done) -> Judged {
-    let left = surviving(&done.seen, Duration::from_secs(5));
+    let left = surviving(&done.seen, GRACE);
     ensure(left.is_empty(), Rule::NothingLeft, || format!("of {}: {left:?}", done.what))
 }
 
@@ -147,7 +155,8 @@ impl World<'_> {
                 Rule::NoFalseGreen,
                 || format!("what a lying tool gave is published: {object}"),
             )?;
-            new.push((id.clone(), Point { source, content: self.content.of(source), snapshot: None }));
+            let (content, dated_wrong) = (self.content.of(source), matches!(step.fault, Fault::Clock(_)));
+            new.push((id.clone(), Point { source, content, snapshot: None, dated_wrong }));
         }
         let ids = new.iter().map(|(id, _)| id.clone()).collect();
         self.points.extend(new);
@@ -260,6 +269,13 @@ impl World<'_> {
 
     /// Files that are none of the program's business are as they were.
     pub fn outside_is_untouched(&self) -> Judged {
+        for name in ["index", "snapshots", "data", "keys", "locks"] {
+            for parent in ["a", "b"].map(|name| self.path(name)) {
+                let (kept, linked) = (parent.join(format!("{name}.kept")), self.path("outside").join(name));
+                let same = !kept.exists() || names_below(&kept) == names_below(&linked);
+                ensure(same, Rule::NothingOutside, || format!("something was done behind the link {name}"))?;
+            }
+        }
         let text = std::fs::read_to_string(self.path("outside/precious")).unwrap_or_default();
         ensure(text == "must stay", Rule::NothingOutside, || "a file behind a link is gone".to_owned())?;
         let known = ["precious", "linked", "tmp", "index", "snapshots", "data", "keys", "locks"];
@@ -269,17 +285,21 @@ impl World<'_> {
     }
 }
 
+fn names_below(directory: &Path) -> Vec<PathBuf> {
+    let files = files_below(directory);
+    files.iter().map(|path| path.strip_prefix(directory).unwrap().to_owned()).collect()
+}
+
 fn name(path: &Path) -> String {
     path.file_name().unwrap().to_string_lossy().into_owned()
 }
 
-/// Whether a damage leaves everything readable by anybody.
-pub fn is_harmless(fault: Fault) -> bool {
-    matches!(fault, Fault::Damage(_, Harm::Link) | Fault::LinkedDirectory(_))
+/// Whether nothing can be read while the fault stands: what must be read is behind a link, and links are refused.
+pub fn is_refused(fault: Fault) -> bool {
+    matches!(fault, Fault::LinkedDirectory("index" | "snapshots" | "data" | "keys"))
 }
 
 /// Whether a drill must not pass, whichever point it takes: not every snapshot can be read.
 pub fn forbids_pass(fault: Fault) -> bool {
-    let Fault::Damage(Stored::Snapshot, harm) = fault else { return false };
-    !matches!(harm, Harm::Link | Harm::Remove)
+    matches!(fault, Fault::Damage(Stored::Snapshot, harm) if harm != Harm::Remove)
 }

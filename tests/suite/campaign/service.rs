@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use super::command::{Begun, LIMIT_OF_TERM};
 use super::faults;
-use super::judge::{Judged, Rule, broken, ensure, is_harmless, nothing_runs};
+use super::judge::{Judged, Rule, broken, ensure, nothing_runs};
 use super::parties::Process;
 use super::plan::{Fault, Harm, Operation, Party, Reload, SOURCES, Signalled, Source, Step, Stored};
 use super::steps::mend_server;
@@ -19,9 +19,9 @@ use crate::serving::get;
 const BUSY: &str = "full = \"@every 3s\", drill = \"@every 4s\", backup_timeout = \"6s\"";
 const BRISK: &str = "[scheduler]\ndrain = \"1s\"\nlisting_interval = \"1s\"\n";
 /// A look that hangs is given up, a job that takes too long is ended: all of it within this time.
-const SOON: Duration = Duration::from_secs(45);
-/// A page is made without asking anybody.
-const ANSWER: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(90);
+/// A page is made without asking anybody: less than any limit of something that hangs.
+const ANSWER: Duration = Duration::from_secs(20);
 
 struct Running {
     begun: Begun,
@@ -244,11 +244,11 @@ fn stands(step: &Step, service: &mut Running) -> Judged {
     let up = format!("repository_up{{repository=\"{repository}\"}}");
     let key = format!("encryption_key_available{{repository=\"{repository}\"}}");
     match step.fault {
-        Fault::Unmounted => service.comes_to(Rule::NoFalseGreen, &[(&up, 0.0)]),
+        Fault::Unmounted | Fault::LinkedDirectory("snapshots" | "keys") => {
+            service.comes_to(Rule::NoFalseGreen, &[(&up, 0.0)])
+        }
         // A flipped bit may be in a part of the key's file that nobody needs.
-        Fault::Damage(Stored::Config | Stored::Key, harm)
-            if !is_harmless(step.fault) && !matches!(harm, Harm::Flip | Harm::Swap) =>
-        {
+        Fault::Damage(Stored::Config | Stored::Key, harm) if !matches!(harm, Harm::Flip | Harm::Swap) => {
             service.comes_to(Rule::NoFalseGreen, &[(&up, 0.0), (&key, 0.0)])
         }
         _ => {
@@ -278,7 +278,9 @@ fn end(world: &mut World<'_>, step: &Step, service: Running, applied: bool) -> J
     ensure(in_time, Rule::Limits, || format!("SIGTERM took more than {took:.0?}: {}", tail(&done.stderr)))?;
     ensure(!done.stderr.contains("panicked"), Rule::Agreement, || tail(&done.stderr).to_owned())?;
     let twice = matches!(step.fault, Fault::Terminate(_, true)) && done.status == Some(130);
-    let good = done.status == Some(0) || twice || (killed && done.signal == Some(9));
+    // Where it cannot go on without its ledger, it says so and is started again.
+    let gave_up = matches!(step.fault, Fault::Ledger(_)) && done.status == Some(1) && done.stderr.contains("ledger");
+    let good = done.status == Some(0) || gave_up || twice || (killed && done.signal == Some(9));
     ensure(good, Rule::Agreement, || format!("{:?} {:?}: {}", done.status, done.signal, tail(&done.stderr)))?;
     if done.status == Some(0) {
         nothing_runs(&done)?;

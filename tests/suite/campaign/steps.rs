@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use super::chance::Chance;
 use super::command::{Begun, Done};
 use super::faults;
-use super::judge::{Broken, Judged, Rule, ensure, forbids_pass, is_harmless, listed, nothing_runs, sound};
+use super::judge::{Broken, GRACE, Judged, Rule, broken, ensure, forbids_pass, listed, nothing_runs, sound};
 use super::parties::{Process, send, surviving};
 use super::plan::{Fault, Harm, Lie, Operation, Party, SOURCES, Signalled, Source, Step, Stored};
 use super::table::Outcome;
@@ -202,7 +202,7 @@ fn under_fault(world: &mut World<'_>, step: &Step, performed: &Performed) -> Jud
     }
     world.outside_is_untouched()?;
     let json = done.json();
-    let damaged = matches!(step.fault, Fault::Damage(..)) && !is_harmless(step.fault);
+    let damaged = matches!(step.fault, Fault::Damage(..));
     match step.operation {
         Operation::Drill if damaged && done.status == Some(0) => {
             ensure(!forbids_pass(step.fault), Rule::NoFalseGreen, || format!("beside damage: {}", done.said()))?;
@@ -232,7 +232,13 @@ fn looks(world: &World<'_>, step: &Step, done: &Done) -> Judged {
     ensure(!is_list || strange.is_empty(), Rule::Agreement, || format!("it lists {strange:?}: {}", done.said()))?;
     let unreadable = matches!(stored, Stored::Config | Stored::Key | Stored::Snapshot) && harm == Harm::Garbage;
     let told = done.status != Some(0) || done.what.contains("metrics");
-    ensure(!unreadable || told, Rule::NoFalseGreen, || format!("beside damage: {}", done.said()))
+    ensure(!unreadable || told, Rule::NoFalseGreen, || format!("beside damage: {}", done.said()))?;
+    // Not every pack is needed: what a killed backup stored is nobody's.
+    let may_be_lost = stored == Stored::Data && matches!(harm, Harm::Remove | Harm::Empty | Harm::Cut(_));
+    let is_lost = may_be_lost && !told && !world.restic(step.source, &["check"]).status.success();
+    ensure(!is_lost, Rule::NoFalseGreen, || format!("beside a pack that is lost: {}", done.said()))?;
+    let must_tell = done.what.contains("status") && world.lacks_a_point();
+    ensure(told || !must_tell, Rule::NoFalseGreen, || format!("beside a point that is gone: {}", done.said()))
 }
 
 /// What must be true once the fault is gone.
@@ -278,7 +284,7 @@ fn afterwards(world: &mut World<'_>, step: &Step, all: &[(Step, Performed)]) -> 
     let was_killed = performed.done.status.is_none();
     if step.proves || was_killed {
         recovers(world, step)?;
-        let left = surviving(&performed.done.seen, Duration::from_secs(5));
+        let left = surviving(&performed.done.seen, GRACE);
         ensure(left.is_empty(), Rule::NothingLeft, || format!("after the next runs: {left:?}"))?;
     }
     Ok(())
@@ -289,16 +295,24 @@ fn dated_wrong(world: &mut World<'_>, step: &Step, new: &[String]) -> Judged {
     if !matches!(step.fault, Fault::Clock(hours) if hours > 0) || new.is_empty() {
         return Ok(());
     }
-    let drill = world.run(&["--json", "drill", step.source.name()]);
+    let (name, mut judged) = (step.source.name(), Ok(()));
+    let list = world.run(&["--json", "list", name]);
+    let found = listed(&list);
+    let unnamed: Vec<&String> = new.iter().filter(|id| !found[*id]["suspect"].is_string()).collect();
+    let drill = world.run(&["--json", "drill", name]);
     let chosen = drill.json()["recovery_point"].as_str().unwrap_or_default().to_owned();
-    let silent = new.contains(&chosen) && drill.json()["warnings"].as_array().is_none_or(Vec::is_empty);
+    if !unnamed.is_empty() {
+        judged = broken(Rule::NoFalseGreen, format!("dated after now, and not named: {unnamed:?}: {}", list.said()));
+    } else if new.contains(&chosen) || drill.status != Some(0) {
+        judged = broken(Rule::NoFalseGreen, format!("beside a point from the future: {}", drill.said()));
+    }
     world.learn_snapshots(step.source);
     for id in new {
         let point = world.points.remove(id).unwrap();
         let snapshot = point.snapshot.unwrap_or_default();
         let _ = std::fs::remove_file(world.repository(step.source).join("snapshots").join(snapshot));
     }
-    ensure(!silent, Rule::NoFalseGreen, || format!("a point from the future is chosen silently: {}", drill.said()))
+    judged
 }
 
 /// The same after the service did the work.
@@ -307,7 +321,7 @@ pub fn afterwards_of_service(world: &mut World<'_>, step: &Step, seen: &[Process
         world.agrees(step, None)?;
     }
     recovers(world, step)?;
-    let left = surviving(seen, Duration::from_secs(5));
+    let left = surviving(seen, GRACE);
     ensure(left.is_empty(), Rule::NothingLeft, || format!("after the next runs: {left:?}"))
 }
 

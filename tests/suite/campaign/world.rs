@@ -31,6 +31,8 @@ pub struct Point {
     pub content: String,
     /// Its snapshot's file, once it was looked for.
     pub snapshot: Option<String>,
+    /// A clock was wrong when it was made.
+    pub dated_wrong: bool,
 }
 
 pub struct World<'s> {
@@ -188,6 +190,14 @@ impl<'s> World<'s> {
     /// Whether the program has published this point, as far as it said so.
     pub fn knows(&self, id: &str) -> bool {
         self.points.contains_key(id) || self.published.iter().any(|published| published == id)
+    }
+
+    /// Whether a point is gone that should be there by its date.
+    pub fn lacks_a_point(&self) -> bool {
+        self.points.values().filter(|point| !point.dated_wrong).any(|point| {
+            let snapshots = self.repository(point.source).join("snapshots");
+            point.snapshot.as_ref().is_some_and(|name| fs::symlink_metadata(snapshots.join(name)).is_err())
+        })
     }
 
     /// Arguments that restore a point to the fresh place of its kind.

@@ -64,6 +64,7 @@ pub async fn write(directory: &Path, config: Config, end: DateTime<Utc>, file: &
 fn show(service: &mut ServiceState, done: f64, end: DateTime<Utc>) {
     let gib = |number: f64| Some((number * 1_073_741_824.0) as u64);
     let repository = |size: f64, available: f64| RepositoryState {
+        awaited_since: None,
         last_look: Some(end),
         up: Some(true),
         key_available: Some(true),

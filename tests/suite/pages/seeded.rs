@@ -172,6 +172,7 @@ fn configuration() -> String {
 
 fn service() -> ServiceState {
     let repository = |size: u64, free: u64| RepositoryState {
+        awaited_since: None,
         last_look: None,
         up: Some(true),
         key_available: Some(true),
