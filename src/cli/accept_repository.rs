@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{Session, output};
 use crate::error::Result;
-use crate::operations::identity::{accept, short};
+use crate::operations::identity::{accept, accept_gone_points, short};
 
 /// Arguments of `accept-repository`.
 #[derive(Debug, Args)]
@@ -12,10 +12,16 @@ pub struct Arguments {
     /// Repository of the configuration
     #[arg(value_name = "REPOSITORY")]
     repository: String,
+    /// Recovery points that are gone from it before their retention are gone on purpose
+    #[arg(long)]
+    points: bool,
 }
 
 /// Accept and say what was accepted in place of what.
 pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
+    if arguments.points {
+        return accept_points(session, &arguments.repository);
+    }
     let accepted = accept(&session.app()?, &arguments.repository)?;
     if session.json {
         output::json(&accepted)?;
@@ -27,6 +33,21 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
         };
         let id = short(&accepted.identity);
         output::line(&format!("repository {}: id {id} is accepted, {place}", accepted.repository))?;
+    }
+    Ok(0)
+}
+
+fn accept_points(session: &Session<'_>, repository: &str) -> Result<u8> {
+    let accepted = accept_gone_points(&session.app()?, repository)?;
+    if session.json {
+        output::json(&accepted)?;
+    } else if !session.quiet {
+        for (source, points) in &accepted.gone_points {
+            output::line(&format!("{source}: {points} recovery points are gone on purpose"))?;
+        }
+        if accepted.gone_points.is_empty() {
+            output::line(&format!("repository {repository}: no recovery point is gone before its retention"))?;
+        }
     }
     Ok(0)
 }

@@ -1,9 +1,13 @@
 //! Which repository is meant by a name of the configuration: the id that was found there first, or that was accepted since.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 
 use super::Ledger;
 use super::open::ledger_error;
+use super::points::{GONE_ACCEPTED, GONE_EARLY};
+use super::record::next_revision;
 use super::stored;
 use crate::error::Result;
 
@@ -49,12 +53,17 @@ impl Ledger {
     /// From now on `name` means the repository `identity`. What is remembered of the one before is gone on purpose; the id of
     /// that one is given back.
     pub async fn accept(&self, name: &str, identity: &str) -> Result<Option<String>> {
+        let known = "SELECT identity FROM repositories WHERE name = ?";
+        let before: Option<String> =
+            sqlx::query_scalar(known).bind(name).fetch_optional(&self.pool).await.map_err(failed)?;
+        // First: an end between the two would have the next look find all of them vanished. Forgotten and not accepted they are only
+        // listed again.
+        if before.as_deref().is_some_and(|before| before != identity) {
+            for source in self.sources_in(name).await? {
+                self.forget_points(&source).await?;
+            }
+        }
         let mut tx = self.write().await?;
-        let before: Option<String> = sqlx::query_scalar("SELECT identity FROM repositories WHERE name = ?")
-            .bind(name)
-            .fetch_optional(&mut *tx)
-            .await
-            .map_err(failed)?;
         sqlx::query("DELETE FROM repositories WHERE name = ?").bind(name).execute(&mut *tx).await.map_err(failed)?;
         sqlx::query("INSERT INTO repositories (name, identity, adopted_at) VALUES (?, ?, ?)")
             .bind(name)
@@ -63,18 +72,35 @@ impl Ledger {
             .execute(&mut *tx)
             .await
             .map_err(failed)?;
-        let sources: Vec<String> = sqlx::query_scalar("SELECT name FROM sources WHERE repository = ?")
-            .bind(name)
-            .fetch_all(&mut *tx)
-            .await
-            .map_err(failed)?;
         tx.commit().await.map_err(failed)?;
-        if before.as_deref().is_some_and(|before| before != identity) {
-            for source in sources {
-                self.forget_points(&source).await?;
+        Ok(before)
+    }
+
+    /// Points of all sources of the repository `name` that are gone before their retention are gone on purpose: they have not
+    /// vanished. By source: how many.
+    pub async fn accept_gone_points(&self, name: &str) -> Result<BTreeMap<String, u64>> {
+        let mut accepted = BTreeMap::new();
+        let sources = self.sources_in(name).await?;
+        let mut tx = self.write().await?;
+        for source in sources {
+            let accept = "UPDATE point_lifetimes SET gone_early = ? WHERE source = ? AND gone_early = ?";
+            let accept = sqlx::query(accept).bind(GONE_ACCEPTED).bind(&source).bind(GONE_EARLY);
+            let points = accept.execute(&mut *tx).await.map_err(failed)?.rows_affected();
+            if points > 0 {
+                let revision = next_revision(&mut tx).await?;
+                let note = sqlx::query("UPDATE sources SET facts_revision = ? WHERE name = ?").bind(revision);
+                note.bind(&source).execute(&mut *tx).await.map_err(failed)?;
+                accepted.insert(source, points);
             }
         }
-        Ok(before)
+        tx.commit().await.map_err(failed)?;
+        Ok(accepted)
+    }
+
+    /// Sources that have their backups in the repository `name`, retired ones, too.
+    async fn sources_in(&self, name: &str) -> Result<Vec<String>> {
+        let sources = sqlx::query_scalar("SELECT name FROM sources WHERE repository = ?").bind(name);
+        sources.fetch_all(&self.pool).await.map_err(failed)
     }
 }
 

@@ -18,10 +18,16 @@ use super::record::{ROWS_PER_INSERT, next_revision};
 use super::run::PointRow;
 use super::seals::{forget_points, seal_points, seal_source};
 use super::stored::{self, column};
+use crate::domain::order::is_to_come;
 use crate::error::Result;
 
 /// Days for which points that are gone are remembered: a year and a month, for reports.
 pub const GONE_POINTS_DAYS: i64 = 400;
+
+/// In the column `gone_early`: the point went away before the end of its retention, and nobody said why.
+pub(super) const GONE_EARLY: i64 = 1;
+/// In the same column: it did, and somebody said since that it was on purpose.
+pub(super) const GONE_ACCEPTED: i64 = 2;
 
 /// What it means that a point is not listed any more.
 #[derive(Debug, Clone, Copy)]
@@ -107,9 +113,13 @@ impl Ledger {
         let appeared: Vec<&PointRow> =
             listed.values().copied().filter(|it| !before.contains(it.id.0.as_str())).collect();
         let kept_from = now - read_retention(&mut tx, source).await?;
+        let wrongly_dated = read_suspects(&mut tx, source).await?;
+        // What is dated wrongly counts for no promise, and nobody can tell until when it had to be kept.
+        let is_asked_for =
+            |it: &&PointRow| it.as_of > kept_from && !is_to_come(it.as_of, now) && !wrongly_dated.contains(&it.id.0);
         let early: BTreeSet<&str> = remembered
             .iter()
-            .filter(|point| point.as_of > kept_from && meaning.is_vanished(&point.id.0))
+            .filter(|point| is_asked_for(point) && meaning.is_vanished(&point.id.0))
             .map(|point| point.id.0.as_str())
             .filter(|id| gone.contains(id))
             .collect();
@@ -140,6 +150,15 @@ async fn read_points(tx: &mut SqliteConnection, source: &str) -> Result<Vec<Poin
     rows.iter().map(stored::point).collect()
 }
 
+async fn read_suspects(tx: &mut SqliteConnection, source: &str) -> Result<BTreeSet<String>> {
+    let ids: Vec<String> = sqlx::query_scalar("SELECT id FROM points WHERE source = ? AND suspect = 1")
+        .bind(source)
+        .fetch_all(tx)
+        .await
+        .map_err(failed)?;
+    Ok(ids.into_iter().collect())
+}
+
 /// By id: the points that are there, and those that went away after `begun`.
 async fn read_lifetimes(tx: &mut SqliteConnection, source: &str, begun: i64) -> Result<BTreeMap<String, Known>> {
     let rows = sqlx::query(
@@ -167,7 +186,11 @@ async fn end_lifetimes(
     for id in gone {
         let end = "UPDATE point_lifetimes SET gone_at = ?, gone_revision = ?, gone_early = ? \
              WHERE source = ? AND id = ? AND gone_at IS NULL";
-        let end = sqlx::query(end).bind(stored::micros(now)).bind(revision).bind(i64::from(early.contains(id)));
+        let end = sqlx::query(end).bind(stored::micros(now)).bind(revision).bind(if early.contains(id) {
+            GONE_EARLY
+        } else {
+            0
+        });
         let end = end.bind(source).bind(*id);
         end.execute(&mut *tx).await.map_err(failed)?;
     }

@@ -1,6 +1,6 @@
 //! What the ledger knows against a repository that others can change, and against a clock that was wrong.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::domain::sla::Objectives;
@@ -74,6 +74,77 @@ async fn what_is_not_looked_for_any_more_or_counts_as_another_hosts_has_not_vani
     assert_eq!(ledger.accept("offsite", "second").await.unwrap().as_deref(), Some("first"));
     ledger.reconcile_points("shop", &[]).await.unwrap();
     assert_eq!(vanished(&ledger, 30).await, 0, "the repository was replaced on purpose");
+}
+
+#[tokio::test]
+async fn a_point_dated_ahead_that_is_removed_has_not_vanished_not_even_when_its_date_has_come() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+    let ledger = open(dir.path(), &clock).await;
+    know(&ledger, "onsite", &kept_for(30)).await;
+    let (ahead, sound) = (point("ahead", &clock, -60 * DAY), point("sound", &clock, 0));
+    ledger.reconcile_points("shop", &[ahead, sound.clone()]).await.unwrap();
+    let changed = ledger.reconcile_points("shop", &[sound]).await.unwrap();
+    assert_eq!((changed.gone, changed.gone_early), (1, 0));
+    assert_eq!(vanished(&ledger, 30).await, 0);
+    clock.advance(61 * DAY);
+    assert_eq!(vanished(&ledger, 30).await, 0, "its date has come");
+}
+
+#[tokio::test]
+async fn a_point_whose_date_was_marked_as_wrong_has_not_vanished_when_it_is_removed() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+    let ledger = open(dir.path(), &clock).await;
+    know(&ledger, "onsite", &kept_for(100)).await;
+    let mut listed = Vec::new();
+    clock.advance(60 * DAY);
+    backed_up(&ledger, &mut listed, point("ahead", &clock, 0)).await;
+    clock.advance(-59 * DAY);
+    backed_up(&ledger, &mut listed, point("sound", &clock, 0)).await;
+    clock.advance(60 * DAY);
+    assert!(ledger.suspect_points("shop").await.unwrap().contains("ahead"));
+    ledger.reconcile_points("shop", &listed[1..]).await.unwrap();
+    assert_eq!(vanished(&ledger, 100).await, 0);
+}
+
+#[tokio::test]
+async fn what_vanished_and_is_accepted_as_gone_has_not_vanished_and_what_goes_later_has() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+    let ledger = open(dir.path(), &clock).await;
+    know(&ledger, "onsite", &kept_for(30)).await;
+    let (a, b) = (point("a", &clock, 2), point("b", &clock, 1));
+    ledger.reconcile_points("shop", &[a, b.clone()]).await.unwrap();
+    ledger.reconcile_points("shop", &[b]).await.unwrap();
+    assert_eq!(vanished(&ledger, 30).await, 1);
+    assert!(ledger.accept_gone_points("offsite").await.unwrap().is_empty(), "another repository");
+    assert_eq!(vanished(&ledger, 30).await, 1);
+    let seen = ledger.revision().await.unwrap();
+    let accepted = ledger.accept_gone_points("onsite").await.unwrap();
+    assert_eq!(accepted, BTreeMap::from([("shop".to_owned(), 1)]));
+    assert!(ledger.revision().await.unwrap() > seen, "whoever shows it reads it again");
+    assert_eq!(vanished(&ledger, 30).await, 0);
+    assert!(ledger.verify_seals(&[]).await.unwrap().is_whole(), "it is no fault of the ledger");
+    assert!(ledger.accept_gone_points("onsite").await.unwrap().is_empty(), "nothing is left to accept");
+    ledger.reconcile_points("shop", &[]).await.unwrap();
+    assert_eq!(vanished(&ledger, 30).await, 1, "the other one went without a word");
+}
+
+#[tokio::test]
+async fn an_acceptance_that_ends_half_way_has_no_point_vanish() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+    let ledger = open(dir.path(), &clock).await;
+    know(&ledger, "onsite", &kept_for(30)).await;
+    ledger.adopt("onsite", "first").await.unwrap();
+    ledger.reconcile_points("shop", &[point("a", &clock, 2)]).await.unwrap();
+    // Whatever is written first, the repository's row is not taken.
+    sqlx::query("CREATE TRIGGER refused BEFORE INSERT ON repositories BEGIN SELECT RAISE(ABORT, 'full'); END")
+        .execute(&ledger.pool)
+        .await
+        .unwrap();
+    ledger.accept("onsite", "second").await.unwrap_err();
+    assert_eq!(ledger.points("shop").await.unwrap(), [], "forgotten first: nothing is left that can vanish");
+    assert_eq!(ledger.adopt("onsite", "second").await.unwrap().identity, "first");
+    ledger.reconcile_points("shop", &[]).await.unwrap();
+    assert_eq!(vanished(&ledger, 30).await, 0);
 }
 
 #[tokio::test]

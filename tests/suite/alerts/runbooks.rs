@@ -156,7 +156,7 @@ fn commands_of_runbooks_and_alerts_exist() {
     }
 }
 
-/// What runbooks and alerts tell somebody to type, once each, about the source `ansible`; `ID`, `TIME` and so on are filled in.
+/// What runbooks and alerts tell somebody to type, once each, about the source `ansible` in the repository `local`; `ID`, `TIME` and so on are filled in.
 fn typed(world: &World) -> BTreeSet<String> {
     let point: serde_json::Value =
         serde_json::from_str(world.run(&["--json", "list"]).stdout.lines().next().unwrap()).unwrap();
@@ -164,6 +164,7 @@ fn typed(world: &World) -> BTreeSet<String> {
     let texts = pages().into_values().chain(of_alerts);
     let placed = |part: &str| match part {
         "SOURCE" => "ansible".to_owned(),
+        "NAME" => "local".to_owned(),
         "ID" => point["id"].as_str().unwrap().to_owned(),
         "TIME" => point["time"].as_str().unwrap().to_owned(),
         "DESTINATION" => world.path("restored").display().to_string(),
