@@ -127,6 +127,10 @@ fn a_ledger_with_damaged_pages_stops_no_command_and_a_lost_one_is_not_silent() {
     let set_aside = || value(&metrics(&world), "backup_sla_ledgers_set_aside").parse::<usize>().unwrap();
     assert_eq!(set_aside(), 0, "a fresh one has lost nothing");
     let damage = || {
+        // What lies in the log would take the place of what is damaged.
+        let mut sqlite = Command::new("sqlite3");
+        sqlite.arg(world.path("state/ledger.sqlite")).arg("PRAGMA wal_checkpoint(TRUNCATE)");
+        assert!(sqlite.output().unwrap().status.success());
         let file = fs::File::options().write(true).open(world.path("state/ledger.sqlite")).unwrap();
         file.write_all_at(&[0xa5; 6 * 4096], 3 * 4096).unwrap();
     };
