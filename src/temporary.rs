@@ -88,7 +88,9 @@ mod tests {
             "backup-sla-a.b.c.d.e.f".to_owned(),
             dead.replacen(PREFIX, "other-", 1),
         ];
-        kept.iter().for_each(|name| fs::write(place.path().join(name), "").unwrap());
+        for name in &kept {
+            fs::write(place.path().join(name), "").unwrap();
+        }
         remove_orphans(place.path());
         for name in &left {
             assert!(place.path().join(name).symlink_metadata().is_err(), "{name} is left");

@@ -132,7 +132,7 @@ fn a_ledger_with_damaged_pages_stops_no_command_and_a_lost_one_is_not_silent() {
         sqlite.arg(world.path("state/ledger.sqlite")).arg("PRAGMA wal_checkpoint(TRUNCATE)");
         assert!(sqlite.output().unwrap().status.success());
         let file = fs::File::options().write(true).open(world.path("state/ledger.sqlite")).unwrap();
-        file.write_all_at(&[0xa5; 6 * 4096], 3 * 4096).unwrap();
+        file.write_all_at(&vec![0xa5; 6 * 4096], 3 * 4096).unwrap();
     };
     let to = format!("{}", world.path("restored").display());
     for (number, arguments) in

@@ -83,9 +83,14 @@ pub fn odd_one(real: &Path) -> Option<PathBuf> {
             let path = directory.join(entry.file_name());
             if kind.is_dir() {
                 directories.push(path);
-            } else if kind.is_symlink() && entry.path().metadata().is_ok_and(|to| !to.is_file() && !to.is_dir()) {
-                return Some(path);
-            } else if !kind.is_file() && !kind.is_symlink() && !kind.is_socket() {
+                continue;
+            }
+            let is_odd = if kind.is_symlink() {
+                entry.path().metadata().is_ok_and(|to| !to.is_file() && !to.is_dir())
+            } else {
+                !kind.is_file() && !kind.is_socket()
+            };
+            if is_odd {
                 return Some(path);
             }
         }

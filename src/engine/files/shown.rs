@@ -64,7 +64,7 @@ impl Shown<'_> {
     pub fn arguments(&self) -> Vec<OsString> {
         let mut all = Arguments(Vec::new());
         let mut covers = Covers::new(self.hidden, self.tree);
-        self.system(&mut all, &mut covers);
+        Self::system(&mut all, &mut covers);
         for (file, place) in self.instead {
             all.add("--ro-bind", file, Path::new(place));
         }
@@ -92,7 +92,7 @@ impl Shown<'_> {
     }
 
     /// Programs and what they look up, without what is private in it.
-    fn system(&self, all: &mut Arguments, covers: &mut Covers) {
+    fn system(all: &mut Arguments, covers: &mut Covers) {
         let looked_up = LOOKED_UP.map(|name| Path::new("/etc").join(name));
         let mut shown = Vec::new();
         for place in PROGRAMS.map(Path::new) {

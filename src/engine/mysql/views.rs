@@ -3,6 +3,8 @@
 //! and put at the end of the stream, in the client's own words. The backup account needs no EXECUTE, which would let it
 //! run any program of the server with the rights of whoever made it.
 
+use std::fmt::Write as _;
+
 use super::connection::{ByteRows, Session};
 use super::listing::{Relation, relations};
 use super::names;
@@ -48,7 +50,8 @@ pub fn statements(session: &mut Session, views: &[Relation]) -> Result<(Vec<u8>,
         match Shown::read(rows) {
             Some(shown) => text.extend(shown.write(view)),
             None => {
-                refused.push(format!("the server does not print view {}", names::qualified(&view.database, &view.name)))
+                refused
+                    .push(format!("the server does not print view {}", names::qualified(&view.database, &view.name)));
             }
         }
     }
@@ -103,14 +106,14 @@ impl Shown {
         let (database, name) = (names::quote(&view.database), names::quote(&view.name));
         let shown = |name: &str| name.replace(['\n', '\r'], " ");
         let mut out = format!("/*!40101 SET NAMES utf8mb4 */;\n--\n-- Current Database: {}\n--\n\n", shown(&database));
-        out += &format!("USE {database};\n\n--\n-- Final view structure for view {}\n--\n\n", shown(&name));
-        out += &format!("/*!50001 DROP VIEW IF EXISTS {name}*/;\n");
+        _ = write!(out, "USE {database};\n\n--\n-- Final view structure for view {}\n--\n\n", shown(&name));
+        _ = writeln!(out, "/*!50001 DROP VIEW IF EXISTS {name}*/;");
         for (saved, setting) in SAVED {
-            out += &format!("/*!50001 SET @{saved} = @@{setting} */;\n");
+            _ = writeln!(out, "/*!50001 SET @{saved} = @@{setting} */;");
         }
         let (charset, collation) = (&self.charset, &self.collation);
         for (setting, value) in SAVED.map(|(_, setting)| setting).into_iter().zip([charset, charset, collation, "''"]) {
-            out += &format!("/*!50001 SET {setting} = {value} */;\n");
+            _ = writeln!(out, "/*!50001 SET {setting} = {value} */;");
         }
         let mut out = out.into_bytes();
         out.extend(as_the_client_writes(&self.statement));

@@ -71,10 +71,9 @@ pub fn allowed(operation: Operation, fault: Fault) -> &'static [i32] {
         (Fault::LinkedDirectory(_), Drill | Restore) if is_refused(fault) => &[1, 3],
         (Fault::LinkedDirectory(_), _) if is_refused(fault) => &[1],
         (Fault::LinkedDirectory("tmp"), Backup) => &[1],
-        (Fault::LinkedDirectory(_), _) => &[0, 1],
         (Fault::Damage(..), Drill) => &[0, 1, 3],
         (Fault::Damage(..), Restore) => &[0, 1, 2, 3],
-        (_, Backup | Look) | (Fault::Beside(..), _) => &[0, 1],
+        (_, Backup | Look) | (Fault::Beside(..) | Fault::LinkedDirectory(_), _) => &[0, 1],
         (Fault::Reload(_), _) => &[0],
     }
 }

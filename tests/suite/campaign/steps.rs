@@ -235,8 +235,8 @@ fn looks(world: &World<'_>, step: &Step, done: &Done) -> Judged {
     ensure(!unreadable || told, Rule::NoFalseGreen, || format!("beside damage: {}", done.said()))?;
     // Not every pack is needed: what a killed backup stored is nobody's.
     let may_be_lost = stored == Stored::Data && matches!(harm, Harm::Remove | Harm::Empty | Harm::Cut(_));
-    let is_lost = may_be_lost && !told && !world.restic(step.source, &["check"]).status.success();
-    ensure(!is_lost, Rule::NoFalseGreen, || format!("beside a pack that is lost: {}", done.said()))?;
+    let pack_is_lost = may_be_lost && !told && !world.restic(step.source, &["check"]).status.success();
+    ensure(!pack_is_lost, Rule::NoFalseGreen, || format!("beside a pack that is lost: {}", done.said()))?;
     let must_tell = done.what.contains("status") && world.lacks_a_point();
     ensure(told || !must_tell, Rule::NoFalseGreen, || format!("beside a point that is gone: {}", done.said()))
 }
