@@ -37,10 +37,19 @@ impl Ledger {
 
     /// The same; another process that makes or mends the ledger is waited for no longer than until `stop`.
     pub async fn open_until(state_dir: &Path, clock: Arc<dyn Clock>, stop: &Cancel) -> Result<Self> {
+        Self::open_expecting(state_dir, clock, stop, Expected::WhatWasThere).await
+    }
+
+    pub(super) async fn open_expecting(
+        state_dir: &Path,
+        clock: Arc<dyn Clock>,
+        stop: &Cancel,
+        expected: Expected,
+    ) -> Result<Self> {
         let file = state_dir.join(FILE_NAME);
         let (directory, stop, now) = (state_dir.to_owned(), stop.clone(), clock.wall());
         // Held until the schema is there: two processes must not create it at the same time.
-        let prepared = tokio::task::spawn_blocking(move || prepare(&directory, &stop, now));
+        let prepared = tokio::task::spawn_blocking(move || prepare(&directory, &stop, now, expected));
         let lock = prepared.await.or_failed("prepare ledger")??;
         let pool = connect(&file).await.map_err(|e| e.context(format!("open ledger `{}`", file.display())))?;
         drop(lock);
@@ -134,15 +143,26 @@ async fn connect(file: &Path) -> Result<SqlitePool> {
     Ok(pool)
 }
 
+/// What a caller expects to find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expected {
+    /// The ledger, if there ever was one: its loss is told.
+    WhatWasThere,
+    /// None: it was put beside a moment ago, and that was told.
+    Nothing,
+}
+
 /// Create the directory and the file with private modes; returns the lock that is to be held while migrating.
-fn prepare(state_dir: &Path, stop: &Cancel, now: DateTime<Utc>) -> Result<File> {
+fn prepare(state_dir: &Path, stop: &Cancel, now: DateTime<Utc>, expected: Expected) -> Result<File> {
     let shown = state_dir.display();
     let hint = "set `state_dir` to a directory that the user who runs backup-sla may write";
     DirBuilder::new().recursive(true).mode(0o700).create(state_dir).map_err(|e| {
         Error::failed(format!("create state directory `{shown}`")).because(e).hint(hint).on(Side::State)
     })?;
     let lock = lock(state_dir, stop)?;
-    note_loss(state_dir, now)?;
+    if expected == Expected::WhatWasThere {
+        note_loss(state_dir, now)?;
+    }
     private_file(&state_dir.join(FILE_NAME))?;
     Ok(lock)
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::lock::{is_in_use, lock, was_in_use};
-use super::open::identity;
+use super::open::{Expected, identity};
 use super::{FILE_NAME, Ledger};
 use crate::clock::Clock;
 use crate::error::{Error, Result, Side};
@@ -64,7 +64,7 @@ impl Ledger {
             "the ledger is damaged and was put beside as {}; a new one is begun from what the repositories list: {damage}",
             kept.display()
         );
-        Self::open_until(state_dir, clock, stop).await
+        Self::open_expecting(state_dir, clock, stop, Expected::Nothing).await
     }
 
     /// An error where the file is not what SQLite wrote. Reads all of it.

@@ -135,6 +135,8 @@ fn a_ledger_with_damaged_pages_stops_no_command_and_a_lost_one_is_not_silent() {
         file.write_all_at(&vec![0xa5; 6 * 4096], 3 * 4096).unwrap();
     };
     let to = format!("{}", world.path("restored").display());
+    fs::create_dir(&to).unwrap();
+    fs::create_dir(format!("{to}-2")).unwrap();
     for (number, arguments) in
         [["backup"].as_slice(), &["drill"], &["restore", "ansible", "--to", &to]].into_iter().enumerate()
     {

@@ -76,7 +76,7 @@ fn events_that_nobody_may_read_leave_the_backup_incomplete() {
     std::fs::write(world.path("config.toml"), text).unwrap();
     let backup = world.backup();
     let said = backup["warnings"].to_string();
-    assert!(said.contains("event *.* is NOT in the backup") && said.contains("mysql.event"), "{said}");
+    assert!(said.contains("event `*`.`*` is NOT in the backup") && said.contains("mysql.event"), "{said}");
     let status = world.run(&["status"]);
     assert!(status.stdout.contains("INCOMPLETE: 1 other object left out"), "{status:?}");
 }

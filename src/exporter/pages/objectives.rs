@@ -96,7 +96,7 @@ pub(super) fn cell(fact: &Fact) -> Markup {
         td role="cell" data-label=(fact.name) {
             span.pair { span.figure { (fact.measured) } span.muted { " / " (fact.promised) } }
             (judged(fact.judged))
-            @if let Some(note) = fact.note { span.below { (note) } }
+            @if let Some(note) = fact.note { span.below.remark { (note) } }
         }
     }
 }

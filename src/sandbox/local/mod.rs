@@ -132,7 +132,7 @@ impl LocalSandbox {
         workspace.link(&spec.links)?;
         let limits = Limits { isolation, memory: Some(spec.memory), loopback, outside: spec.outside.clone() };
         let child = launch(&workspace, &spec.product, &spec.program, &spec.args, &limits)?;
-        let bounds = Bounds { directory: workspace.directory().to_owned(), memory: spec.memory };
+        let bounds = Bounds { directory: workspace.directory().to_owned(), memory: spec.memory, launcher: child.id() };
         // Whoever waits for the server, in whatever way, waits no more once it is gone.
         context.cancel.takes_down(child.killer());
         let mut instance =

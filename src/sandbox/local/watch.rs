@@ -34,12 +34,21 @@ fn resident_bytes(pid: u32) -> Option<u64> {
     line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
+/// Whether a child of ours, which nobody reaps meanwhile, has ended.
+fn has_ended(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name, in parentheses, may have any character in it.
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
+}
+
 /// What a server must stay within.
 pub(super) struct Bounds {
     /// Where it keeps its data.
     pub(super) directory: PathBuf,
     /// Most memory, in bytes, without files that are mapped.
     pub(super) memory: u64,
+    /// What we started to start it. The server must not outlive it: nobody else would say that it is to end.
+    pub(super) launcher: u32,
 }
 
 /// Watches until dropped.
@@ -57,7 +66,8 @@ impl Watch {
             while !asked.load(Ordering::SeqCst) {
                 std::thread::sleep(INTERVAL);
                 full = if free_bytes(&bounds.directory).is_some_and(|free| free < FULL) { full + 1 } else { 0 };
-                if full >= PATIENCE || resident_bytes(pid).is_some_and(|bytes| bytes > bounds.memory) {
+                let outgrown = resident_bytes(pid).is_some_and(|bytes| bytes > bounds.memory);
+                if full >= PATIENCE || outgrown || has_ended(bounds.launcher) {
                     server.kill();
                     return;
                 }
