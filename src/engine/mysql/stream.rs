@@ -1,7 +1,7 @@
 //! Reads a dump as the client program would, on its way into the repository (or, when restored data is proved, out of
 //! the sandbox): counts and digests rows, notes every object and where it stands, re-cuts statements, sees the end.
 //!
-//! Statement borders are those of the client ([`lexer`](super::lexer)). Data cannot forge a border: markers are looked for
+//! Statement borders are those of the client ([`lexer`]). Data cannot forge a border: markers are looked for
 //! between statements only. Only definitions are held in memory, never rows.
 
 use super::facts::{DumpFacts, Marker};

@@ -69,7 +69,7 @@ impl Session {
         &self.backend
     }
 
-    /// The password for a new repository as `rustic_core` wants it, and what [`Self::adopt_key`] wants to know of it.
+    /// The password for a new repository as `rustic_core` wants it, and its digest: what proves later that it is still the same.
     pub fn new_credentials(&self) -> Result<(Credentials, [u8; 32])> {
         let passwords = self.secret.candidates()?;
         Ok((Credentials::password(passwords[0].expose_secret()), digest(&passwords)))
