@@ -385,7 +385,7 @@ async fn open_ledger(state_dir: &Path, clock: &Arc<dyn Clock>, stop: &Cancel) ->
 
 /// A ledger that knows nothing and is thrown away, in the place of one that failed with `error`.
 async fn throwaway_ledger(clock: &Arc<dyn Clock>, error: &Error) -> Result<(Ledger, TempDir)> {
-    let place = tempfile::Builder::new().prefix("backup-sla-ledger-").tempdir();
+    let place = crate::temporary::directory("ledger");
     let place = place.or_failed("cannot make a directory for a ledger that is thrown away")?;
     let ledger = Ledger::open(place.path(), clock.clone()).await?;
     tracing::warn!(

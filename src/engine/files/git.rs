@@ -143,7 +143,7 @@ impl<'j> Git<'j> {
                 Err(why) => return Ok(Err(why)),
             }
         }
-        Ok(NeutralDirectory::new(&real, &settings).map_err(|error| format!("read {}: {error}", real.display())))
+        Ok(NeutralDirectory::new(&real, &settings)?.map_err(|error| format!("read {}: {error}", real.display())))
     }
 
     /// Standard output, or what git said instead.

@@ -79,14 +79,14 @@ impl Somebody {
     fn new() -> Result<Option<Self>> {
         let Some(id) = fresh_id() else { return Ok(None) };
         let what = "name the user of a jail";
-        let names = temporary::directory("jail").or_failed(what)?;
+        let names = temporary::directory("jail").or_inconclusive(what)?;
         for (file, line) in
             [("passwd", format!("jail:x:{id}:{id}::{HOME}:/bin/sh\n")), ("group", format!("jail:x:{id}:\n"))]
         {
             let text = std::fs::read_to_string(Path::new("/etc").join(file)).unwrap_or_default();
-            std::fs::write(names.path().join(file), text + &line).or_failed(what)?;
+            std::fs::write(names.path().join(file), text + &line).or_inconclusive(what)?;
             let open = Permissions::from_mode(0o644);
-            std::fs::set_permissions(names.path().join(file), open).or_failed(what)?;
+            std::fs::set_permissions(names.path().join(file), open).or_inconclusive(what)?;
         }
         Ok(Some(Self { id, names }))
     }

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::plainly;
+use crate::error::{OrFailed, Result};
 
 /// What of a git directory is not linked: settings, programs, and what leads to another directory's settings.
 const NOT_LINKED: [&str; 6] = ["HEAD", "commondir", "config", "config.worktree", "gitdir", "hooks"];
@@ -40,16 +41,34 @@ const LONGEST_HEAD: u64 = 4096;
 pub struct NeutralDirectory(TempDir);
 
 impl NeutralDirectory {
-    /// For the git directory `real` with these settings, as `git config --list -z` prints them.
-    pub fn new(real: &Path, settings: &[u8]) -> io::Result<Self> {
+    /// For the git directory `real` with these settings, as `git config --list -z` prints them; or why that cannot be read.
+    ///
+    /// Errors: inconclusive if this host has no room for it.
+    pub fn new(real: &Path, settings: &[u8]) -> Result<io::Result<Self>> {
+        let entries: Vec<_> = match fs::read_dir(real).and_then(Iterator::collect) {
+            Ok(entries) => entries,
+            Err(error) => return Ok(Err(error)),
+        };
+        let head = match head(&real.join("HEAD")) {
+            Ok(head) => head,
+            Err(error) => return Ok(Err(error)),
+        };
+        Self::make(real, &entries, head, settings).map(Ok).or_inconclusive("make a directory for git")
+    }
+
+    fn make(real: &Path, entries: &[fs::DirEntry], head: Option<Head>, settings: &[u8]) -> io::Result<Self> {
         let directory = crate::temporary::directory("git")?;
-        for entry in fs::read_dir(real)? {
-            let name = entry?.file_name();
+        for name in entries.iter().map(fs::DirEntry::file_name) {
             if NOT_LINKED.iter().all(|not| name != *not) {
                 std::os::unix::fs::symlink(real.join(&name), directory.path().join(&name))?;
             }
         }
-        copy_head(&real.join("HEAD"), &directory.path().join("HEAD"))?;
+        let place = directory.path().join("HEAD");
+        match head {
+            Some(Head::Link(target)) => std::os::unix::fs::symlink(target, place)?,
+            Some(Head::Text(text)) => fs::write(place, text)?,
+            None => {}
+        }
         fs::write(directory.path().join("config"), configuration(settings))?;
         Ok(Self(directory))
     }
@@ -59,16 +78,22 @@ impl NeutralDirectory {
     }
 }
 
+/// What a repository has as HEAD.
+enum Head {
+    Link(PathBuf),
+    Text(Vec<u8>),
+}
+
 /// HEAD must be no link to elsewhere, or git does not take the directory for one of its own.
-fn copy_head(from: &Path, to: &Path) -> io::Result<()> {
+fn head(from: &Path) -> io::Result<Option<Head>> {
     match from.read_link() {
-        Ok(target) if target.starts_with("refs") => return std::os::unix::fs::symlink(target, to),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Ok(target) if target.starts_with("refs") => return Ok(Some(Head::Link(target))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         // It could lead to any file; git says what it makes of none.
-        Ok(_) => return Ok(()),
+        Ok(_) => return Ok(None),
         Err(_) => {}
     }
-    fs::write(to, plainly::read(from, LONGEST_HEAD)?.unwrap_or_default())
+    Ok(Some(Head::Text(plainly::read(from, LONGEST_HEAD)?.unwrap_or_default())))
 }
 
 /// The first thing in the git directory `real` that is neither file, directory nor link: git would wait for it, or read without
@@ -188,7 +213,7 @@ mod tests {
         for name in ["HEAD", "index", "config", "config.worktree", "commondir"] {
             fs::write(real.path().join(name), name).unwrap();
         }
-        let neutral = NeutralDirectory::new(real.path(), b"").unwrap();
+        let neutral = NeutralDirectory::new(real.path(), b"").unwrap().unwrap();
         let mut names: Vec<_> = fs::read_dir(neutral.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         names.sort();
         assert_eq!(names, ["HEAD", "config", "index", "objects", "refs"]);
