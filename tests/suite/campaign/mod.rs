@@ -66,10 +66,11 @@ impl Asked {
         let (minutes, seed, worlds, only, product) = (3, 1, 1, None, Product::MariaDb);
         let mut asked = Self { minutes, seed, steps, slice, worlds, only, product };
         let text = text.unwrap_or_default();
-        let mut words = text.split_whitespace();
+        let mut asked_for = text.split_whitespace();
         let usage = "--minutes N --seed N --steps N --only N --worlds N --mysql";
-        while let Some(word) = words.next() {
-            let mut number = || words.next().and_then(|word| word.parse().ok()).unwrap_or_else(|| panic!("{usage}"));
+        while let Some(word) = asked_for.next() {
+            let mut number =
+                || asked_for.next().and_then(|word| word.parse().ok()).unwrap_or_else(|| panic!("{usage}"));
             match word {
                 "--minutes" => asked.minutes = number(),
                 "--seed" => asked.seed = number(),
