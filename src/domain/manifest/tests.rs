@@ -30,7 +30,7 @@ fn manifest() -> Manifest {
         id: RecoveryPointId("01abc".to_owned()),
         source: "shop".to_owned(),
         host: None,
-        engine: "mysql".to_owned(),
+        engine: "kind".to_owned(),
         kind: BackupKind::Full,
         chain_length: 0,
         as_of: DateTime::UNIX_EPOCH,
