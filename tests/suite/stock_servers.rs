@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{Product, as_server, hand_to_server};
+use crate::support::{Product, as_server, hand_to_server, own_temporary};
 
 /// As postinst of Debian's mariadb-server calls it, and as the packages of MySQL do.
 pub fn make(product: Product) -> (PathBuf, String) {
@@ -32,6 +32,7 @@ pub fn make(product: Product) -> (PathBuf, String) {
             command
         }
     };
+    own_temporary(&mut command, &place);
     let output = command.arg(format!("--datadir={}/data", place.display())).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "make stock {product:?}: {said}");

@@ -78,6 +78,7 @@ fn make_template(product: Product) -> PathBuf {
             command
         }
     };
+    own_temporary(&mut command, &place);
     let output = command.arg(format!("--datadir={}", data.display())).output().unwrap();
     assert!(output.status.success(), "make template: {}", String::from_utf8_lossy(&output.stderr));
     place
@@ -98,6 +99,14 @@ pub fn hand_to_server(path: &Path) {
         let done = Command::new("chown").args(["-R", "mysql:mysql"]).arg(path).status().unwrap();
         assert!(done.success());
     }
+}
+
+/// A server that starts removes temporary tables from its tmpdir: in a shared one, those of another server's queries.
+pub fn own_temporary(command: &mut Command, directory: &Path) {
+    let temporary = directory.join("tmp");
+    fs::create_dir_all(&temporary).unwrap();
+    hand_to_server(&temporary);
+    command.arg(format!("--tmpdir={}", temporary.display()));
 }
 
 /// A private server; killed and wiped when dropped.
@@ -253,10 +262,11 @@ fn launch(product: Product, directory: &Path, extra: &[String]) -> Child {
         .args(["--log-bin=binlog", "--server-id=1", "--binlog-format=ROW", "--max-allowed-packet=1G"])
         .args(["--innodb-flush-log-at-trx-commit=0", "--sync-binlog=0"])
         .arg("--lock-wait-timeout=120")
-        .args(extra)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(fs::File::create(directory.join("log")).unwrap());
+    own_temporary(&mut command, directory);
+    command.args(extra);
     if !extra.iter().any(|argument| argument.starts_with("--port")) {
         command.arg("--skip-networking");
     }

@@ -115,6 +115,7 @@ fn a_real_mariadb_server_accepts_the_schema_and_every_statement() {
     let mut server = Command::new(server)
         .args(["--no-defaults", "--bootstrap", "--skip-networking", "--user=root"])
         .arg(format!("--datadir={}", dir.path().display()))
+        .arg(format!("--tmpdir={}", dir.path().display()))
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
