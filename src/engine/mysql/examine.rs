@@ -5,6 +5,7 @@
 
 use super::columns::{Column, Computed, columns};
 use super::connection::{Refusal, Session};
+use super::elsewhere;
 use super::facts::{ROWS_ELSEWHERE, storage_engine};
 use super::listing::{Relation, relations};
 use super::names;
@@ -151,7 +152,8 @@ fn table(
         return Ok(Some(LeftOut { kind: table.kind.to_owned(), name, reason, definition: Some(definition) }));
     }
     if ROWS_ELSEWHERE.contains(&engine.as_str()) {
-        return Ok(None);
+        let name = names::qualified(&table.database, &table.name);
+        return Ok(elsewhere::lost_rows(&name, &definition).filter(|_| engine == "connect"));
     }
     match session.ask(&format!("SELECT 1 FROM {name} LIMIT 1"))? {
         Ok(_) => {
@@ -198,7 +200,7 @@ fn is_of_the_object(refusal: &Refusal) -> bool {
         let number = number.and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok());
         return number.is_some_and(|number| OF_THE_ENGINE.contains(&number));
     }
-    OF_THE_OBJECT.contains(&refusal.number)
+    OF_THE_OBJECT.contains(&refusal.number) || elsewhere::is_about_the_other_side(refusal)
 }
 
 #[cfg(test)]
@@ -209,6 +211,7 @@ mod tests {
     fn only_what_is_wrong_with_the_object_itself_leaves_it_out() {
         let said = |number, message: &str| is_of_the_object(&Refusal { number, message: message.to_owned() });
         assert!(said(1877, "Table d.t is corrupted. Please drop the table and recreate."));
+        assert!(said(1477, "The foreign server name you are trying to reference does not exist"));
         assert!(said(1356, "View 'd.v' references invalid table(s)"));
         assert!(said(1030, "Got error 194 \"Tablespace is missing for a table\" from storage engine InnoDB"));
         assert!(!said(1030, "Got error 28 \"No space left on device\" from storage engine Aria"));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::elsewhere;
 use super::facts::storage_engine;
 use super::names::{self, Token};
 use super::source::Survey;
@@ -74,7 +75,7 @@ fn value(tokens: &[Token], name: &str) -> Option<String> {
 }
 
 /// The value of an option that is printed in backticks: a column of that name is not followed by `=`.
-fn option(tokens: &[Token], name: &str) -> Option<String> {
+pub(super) fn option(tokens: &[Token], name: &str) -> Option<String> {
     let named = |token: &Token| matches!(token, Token::Quoted(word) if word.eq_ignore_ascii_case(name));
     let at = (0..tokens.len()).find(|at| named(&tokens[*at]) && tokens.get(at + 1) == Some(&Token::Mark('=')))?;
     text_after(tokens, at)
@@ -169,6 +170,17 @@ pub fn with_directories(point: &StoredPoint, selected: &[&Segment]) -> Result<Ve
         needs.add_table(&name, sql);
         let parts = names::split_qualified(&name).filter(|_| !needs.directories.is_empty());
         found.extend(parts.map(|(database, table)| (database, table, sql.to_owned())));
+    })?;
+    Ok(found)
+}
+
+/// The tables of `selected` that point to another server: name, definition.
+pub fn connected(point: &StoredPoint, selected: &[&Segment]) -> Result<Vec<(String, String)>> {
+    let mut found = Vec::new();
+    definitions(point, selected.iter().copied(), |name, sql| {
+        if elsewhere::may_be_tried(sql) {
+            found.push((name, sql.to_owned()));
+        }
     })?;
     Ok(found)
 }

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::accounts::DRILL_ACCOUNT;
 use super::connection::series;
+use super::elsewhere;
 use super::pinned::RECORDED;
 use super::plugins;
-use super::prepare;
 use super::readers;
 use super::shipped;
 use super::source::AUTHENTICATION_LIBRARIES;
@@ -73,7 +73,7 @@ pub fn spec(manifest: &Manifest, needs: &Needs, programs: Option<&Path>, memory:
             args.push(format!("--innodb-directories={}", known.join(";")));
         }
     }
-    args.extend(shipped::arguments(needs, maria));
+    args.extend(shipped::arguments(needs, wanted));
     // Accounts of the backup are restored too, so the drill must not depend on any of them.
     let account = format!("'{DRILL_ACCOUNT}'@'localhost'");
     let init = init(&account, maria) + &readers::made(maria);
@@ -112,7 +112,7 @@ pub fn spec(manifest: &Manifest, needs: &Needs, programs: Option<&Path>, memory:
 
 /// Tables that are made as connections; what a drill makes a stand-in of reaches nothing anyway.
 fn connections(manifest: &Manifest, needs: &Needs) -> Vec<String> {
-    let stand_ins = prepare::need_their_server(&manifest.server, needs);
+    let stand_ins = elsewhere::stand_ins(&manifest.server, needs);
     needs.connected.keys().filter(|table| !stand_ins.contains(table)).cloned().collect()
 }
 
