@@ -17,6 +17,7 @@ mod facts;
 mod guard;
 mod holdings;
 mod inspect;
+mod keyring;
 mod lexer;
 mod listing;
 mod load;

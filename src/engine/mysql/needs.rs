@@ -54,6 +54,10 @@ impl Needs {
         }
         self.encryption_keys.extend(encrypted);
         tablespaces.retain(|tablespace: &String| !BUILT_IN.contains(&tablespace.as_str()));
+        if encrypted.is_some() {
+            // Either all of a tablespace is encrypted or nothing of it is.
+            self.encrypted_tablespaces.extend(tablespaces.iter().cloned());
+        }
         self.tablespaces
             .extend(tablespaces.into_iter().map(|tablespace| (tablespace, block_size.map(|kib| kib * 1024))));
     }
@@ -304,6 +308,10 @@ mod tests {
         assert_eq!(needs(&maria.replace("=YES", "=NO")).encryption_keys, [].into());
         let mysql = "CREATE TABLE `t` (\n  `a` int\n) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 /*!80016 ENCRYPTION='Y' */";
         assert_eq!(needs(mysql).encryption_keys, [1].into());
+        assert_eq!(needs(mysql).encrypted_tablespaces, [].into());
+        let shared = mysql.replace(") ENGINE", ") /*!50100 TABLESPACE `ts` */ ENGINE");
+        assert_eq!(needs(&shared).encrypted_tablespaces, ["ts".to_owned()].into());
+        assert_eq!(needs(&shared.replace("'Y'", "'N'")).encrypted_tablespaces, [].into());
         let federated = "CREATE TABLE `t` (\n  `a` int(11)\n) ENGINE=FEDERATED CONNECTION='mysql://u:p@h/d/t'";
         assert_eq!(needs(federated).connected, [("d.t".to_owned(), "FEDERATED".to_owned())].into());
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::connection::Session;
 use super::elsewhere;
+use super::keyring;
 use super::names;
 use super::probe::Probe;
 use super::shipped;
@@ -15,7 +16,7 @@ use crate::error::{Error, Result};
 /// Make what is missing and can be made; says what was done. An error says what the operator has to provide.
 pub fn prepare(session: &mut Session, server: &ServerIdentity, needs: &Needs, apart: bool) -> Result<Vec<String>> {
     engines_are_there(session, server, needs, apart)?;
-    keys_are_there(session, server, needs)?;
+    keys_are_there(session, server, needs, apart)?;
     let mut warnings = zones_are_there(session, server, needs, apart)?;
     try_directories(session, server, needs)?;
     warnings.extend(make_tablespaces(session, server, needs)?);
@@ -41,15 +42,14 @@ fn engines_are_there(session: &mut Session, server: &ServerIdentity, needs: &Nee
 }
 
 /// Whether tables can be encrypted as the source's are: with other keys, for a dump holds none.
-fn keys_are_there(session: &mut Session, server: &ServerIdentity, needs: &Needs) -> Result<()> {
+fn keys_are_there(session: &mut Session, server: &ServerIdentity, needs: &Needs, apart: bool) -> Result<()> {
     if needs.encryption_keys.is_empty() {
         return Ok(());
     }
     let (sql, how) = if server.product == "MySQL" {
         (
             "SELECT COUNT(*) FROM performance_schema.keyring_component_status WHERE STATUS_KEY = 'Component_status' AND STATUS_VALUE = 'Active'",
-            "set up a keyring component for that server (component_keyring_file, in the mysqld.my beside its program); for drills, \
-             `programs` in the source's [sandbox] table may name a server that has one",
+            "set up a keyring component for that server (component_keyring_file, in the mysqld.my beside its program)",
         )
     } else {
         (
@@ -62,6 +62,7 @@ fn keys_are_there(session: &mut Session, server: &ServerIdentity, needs: &Needs)
     if there {
         return Ok(());
     }
+    let how = if apart { without_keys(server) } else { how.to_owned() };
     let lacks = if server.product == "MySQL" {
         "keyring".to_owned()
     } else {
@@ -69,6 +70,19 @@ fn keys_are_there(session: &mut Session, server: &ServerIdentity, needs: &Needs)
         format!("keys (the source uses number {})", numbers.join(", "))
     };
     Err(Error::inconclusive(format!("cannot restore encrypted tables: the destination has no {lacks}")).hint(how))
+}
+
+/// A sandbox gets keys of its own wherever the drill host's server can use some.
+fn without_keys(server: &ServerIdentity) -> String {
+    let (what, package) = if server.product == "MySQL" {
+        (keyring::COMPONENT, "mysql-server-core")
+    } else {
+        ("file_key_management", "mariadb-server")
+    };
+    format!(
+        "the drill host's server has no {what}.so among its plugins, which would take throwaway keys: it comes with the server \
+         ({package}), or set `programs` in the source's [sandbox] table to a server that has it"
+    )
 }
 
 /// Events and expressions may name time zones. A real destination may go without, if nothing does.
@@ -130,8 +144,9 @@ fn make_tablespaces(session: &mut Session, server: &ServerIdentity, needs: &Need
         let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         let file = if plain { format!("{name}.ibd") } else { format!("tablespace_{number}.ibd") };
         let block_size = block_size.map(|bytes| format!(" FILE_BLOCK_SIZE = {bytes}")).unwrap_or_default();
+        let encryption = if needs.encrypted_tablespaces.contains(name) { " ENCRYPTION = 'Y'" } else { "" };
         let sql = format!(
-            "CREATE TABLESPACE {} ADD DATAFILE {}{block_size} ENGINE = InnoDB",
+            "CREATE TABLESPACE {} ADD DATAFILE {}{block_size}{encryption} ENGINE = InnoDB",
             names::quote(name),
             names::quote_text(&file)
         );

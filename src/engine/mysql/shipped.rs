@@ -70,7 +70,8 @@ pub fn arguments(needs: &Needs, server: &ServerIdentity) -> Vec<String> {
     }
     if !needs.encryption_keys.is_empty() {
         args.push("--plugin-load-add=file_key_management".to_owned());
-        args.push(format!("--file-key-management-filename={{dir}}/{KEYS_FILE}"));
+        // Where the plugin is missing, the server starts all the same, and what it lacks is named before the load.
+        args.push(format!("--loose-file-key-management-filename={{dir}}/{KEYS_FILE}"));
     }
     args
 }
