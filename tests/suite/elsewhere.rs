@@ -52,7 +52,8 @@ fn tables(files: &Path, port: u16) -> String {
 const POINTING: [&str; 6] = ["shop.outside", "shop.many", "shop.remote", "shop.odbc", "shop.named", "shop.parts"];
 
 fn texts(value: &Value) -> String {
-    value.as_array().unwrap().iter().map(|text| format!("{}\n", text.as_str().unwrap())).collect()
+    let lines: Vec<&str> = value.as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect();
+    lines.join("\n")
 }
 
 fn drill_passes(world: &World) -> String {
