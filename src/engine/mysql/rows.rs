@@ -345,6 +345,21 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_statement_is_counted_with_its_head() {
+        let longest = |sql: &[u8]| {
+            let (mut facts, mut scanner, mut out) = (RowFacts::default(), RowScanner::default(), Vec::new());
+            scanner.scan(sql, b"INSERT", &mut facts, &mut out);
+            scanner.close(&mut out);
+            (facts.longest, out.len() as u64)
+        };
+        // All of it but `;` and the end of the line.
+        for sql in ["(1);", "(1),(22),(333);", "('it''s'),(NULL);"] {
+            let (counted, written) = longest(sql.as_bytes());
+            assert_eq!(counted + 2, written, "{sql}");
+        }
+    }
+
+    #[test]
     fn garbage_between_rows_is_an_error() {
         let mut scanner = RowScanner::default();
         let mut out = Vec::new();
