@@ -71,6 +71,7 @@ pub(crate) fn config(state_dir: &Path, sources: &[&str]) -> Config {
             kind: SourceKind::Mysql(MysqlConfig::default()),
             sandbox: SandboxConfig { kind: "local".into(), image: None, memory: 1 << 30, programs: None },
             assertions: Vec::new(),
+            watch: crate::domain::change::watch::Watch::default(),
         };
         ((*name).to_owned(), config)
     };
