@@ -102,9 +102,9 @@ metrics! {
     CHANGE_ROWS Gauge "backup_sla_change_rows" "1" ["source"]
         "Rows of the newest compared backup: of tables, points of measurements, entries of trees; 0 if there was none."
     CHANGE_ROWS_LOST Gauge "backup_sla_change_rows_lost_ratio" "ratio" ["source"]
-        "Share of the rows that is gone in the newest compared backup, beyond what comes and goes; absent if it was not judged."
+        "Share of the rows that is gone in the newest compared backup, beyond what comes and goes; 0 if it was not judged."
     CHANGE_TABLES_EMPTIED Gauge "backup_sla_change_tables_emptied" "1" ["source"]
-        "Tables, measurements or trees that are gone or nearly empty in the newest compared backup and were not before; absent if it was not judged."
+        "Tables, measurements or trees that are gone or nearly empty in the newest compared backup and were not before; 0 if it was not judged."
     CHANGE_REPLACED Gauge "backup_sla_change_content_replaced_ratio" "ratio" ["source"]
         "Share of the content that the newest compared backup has in another form than the one before; absent where that is not known."
     CHANGE_COMPRESSION Gauge "backup_sla_change_compression_ratio" "ratio" ["source"]

@@ -199,9 +199,10 @@ fn change(out: &mut Exposition, source: &SourceConfig, figures: &SourceFigures) 
     let before = judged.filter(|_| state.is_suspect()).and_then(|change| change.found.before.as_ref());
     out.set(&m::CHANGE_BEFORE, &name, timestamp(before.map(|before| before.as_of)));
     out.set(&m::CHANGE_ROWS, &name, whole(change.map_or(0, |change| change.found.rows[1])));
+    out.set(&m::CHANGE_ROWS_LOST, &name, judged.map_or(0.0, |it| it.found.rows_lost));
+    out.set(&m::CHANGE_TABLES_EMPTIED, &name, whole(judged.map_or(0, |it| it.found.tables_emptied[0])));
+    // What is not known is no share.
     let known = [
-        (&m::CHANGE_ROWS_LOST, judged.map(|it| it.found.rows_lost)),
-        (&m::CHANGE_TABLES_EMPTIED, judged.map(|it| whole(it.found.tables_emptied[0]))),
         (&m::CHANGE_REPLACED, judged.and_then(|it| it.found.replaced)),
         (&m::CHANGE_COMPRESSION, change.and_then(|it| it.found.compression[1])),
     ];

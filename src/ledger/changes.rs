@@ -138,6 +138,15 @@ impl Ledger {
     }
 }
 
+impl Ledger {
+    /// Everything suspect that was ever found in backups of `source`, accepted or not, oldest first.
+    pub async fn suspect_changes(&self, source: &str) -> Result<Vec<ChangeFigures>> {
+        let suspect = "SELECT * FROM changes WHERE source = ? AND state IN ('warning', 'critical') ORDER BY revision";
+        let rows = sqlx::query(suspect).bind(source).fetch_all(&self.pool).await.map_err(failed)?;
+        rows.iter().map(figures).collect()
+    }
+}
+
 /// The newest of each source.
 pub(super) async fn read_changes(tx: &mut SqliteConnection) -> Result<BTreeMap<String, ChangeFigures>> {
     let mut newest = BTreeMap::new();

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::change::{compare, warning};
+use super::change::{accepted, compare, warning};
 use super::{Recorded, new_id, prepare_repository, refresh_points};
 use crate::app::{App, Source};
 use crate::domain::change::Assessment;
@@ -99,6 +99,7 @@ fn take(app: &App, source: &Source, context: &RunContext) -> Result<Taken> {
     manifest.as_of = dump.as_of;
     manifest.finished = app.clock.wall();
     manifest.evidence.new_data = candidate.new_data;
+    manifest.evidence.accepted = accepted(app, source)?;
     whole(&candidate, &manifest)?;
     let stored_bytes = source.repository.publish(candidate, &manifest)?;
     // What counts is what the repository lists now, not that we believe to have published.

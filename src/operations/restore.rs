@@ -13,7 +13,7 @@ use super::select::{Selection, open, select};
 use super::stages::Stages;
 use crate::app::{App, Source};
 use crate::domain::drill::{Check, Stage};
-use crate::domain::manifest::{FileRole, RecoveryPointId};
+use crate::domain::manifest::{FileRole, Manifest, RecoveryPointId};
 use crate::engine::{AccountsLoaded, Destination, LoadOptions, LoadReport, StoredPoint};
 use crate::error::{Error, Kind, Result, Side};
 use crate::ledger::{Operation, Outcome, RunResult};
@@ -127,7 +127,7 @@ fn bring_back(
     let whose = Whose::asked(request.host.as_deref());
     let selected = stages.run(Stage::Select, || select(app, source, &request.selection, whose))?;
     let point = open(source, &selected.published);
-    let caution = cautioned(app, source, request, point.manifest.as_of);
+    let caution = cautioned(app, source, request, &point.manifest);
     let mut options = request.options.clone();
     for table in &mut options.tables {
         *table = source.engine.table_name(table)?;
@@ -173,11 +173,11 @@ fn bring_back(
 
 /// Said before anything is written, and once more at the end: whoever did not choose the recovery point by its name may not want
 /// this one. It is taken all the same, since only people know whether the change was meant.
-fn cautioned(app: &App, source: &Source, request: &RestoreRequest, as_of: DateTime<Utc>) -> Option<String> {
+fn cautioned(app: &App, source: &Source, request: &RestoreRequest, chosen: &Manifest) -> Option<String> {
     if matches!(request.selection, Selection::Id(_)) {
         return None;
     }
-    let caution = caution(app, &source.name, as_of).unwrap_or_else(|error| {
+    let caution = caution(app, source, chosen).unwrap_or_else(|error| {
         tracing::warn!(source = %source.name, "cannot tell whether the data looks destroyed: {error}");
         None
     })?;

@@ -48,6 +48,7 @@ mod paged;
 mod pages;
 mod privileges;
 mod prometheus;
+mod ransom;
 mod report;
 mod restoring;
 mod round_trip;

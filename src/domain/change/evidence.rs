@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::sample::Sample;
+use crate::domain::manifest::RecoveryPointId;
 
 /// What was recorded when the backup was made; nothing in manifests of versions before.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -15,6 +16,16 @@ pub struct Evidence {
     /// What was not in the repository yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new_data: Option<NewData>,
+    /// The newest recovery point that the operator had accepted by then: a ledger that is lost must not forget it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<RecoveryPointId>,
+}
+
+impl Evidence {
+    /// Whether the backup is of a version that recorded nothing.
+    pub fn is_missing(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Data of a backup that the repository did not have yet.

@@ -403,6 +403,6 @@ fn manifest(packed: Packed, promise: Promise, exclude: &[String]) -> Manifest {
         left_out: packed.left_out,
         cannot_return: Vec::new(),
         capture: crate::domain::capture::Capture::default(),
-        evidence: Evidence { samples: packed.samples, new_data: None },
+        evidence: Evidence { samples: packed.samples, ..Evidence::default() },
     }
 }

@@ -351,6 +351,6 @@ fn manifest(
         left_out: survey.examined.left_out.clone(),
         cannot_return: survey.examined.cannot_return.clone(),
         capture: survey.capture,
-        evidence: Evidence { samples, new_data: None },
+        evidence: Evidence { samples, ..Evidence::default() },
     }
 }
