@@ -12,6 +12,8 @@ use crate::domain::manifest::{Manifest, TableFacts};
 const SAVINGS_LEFT: f64 = 0.5;
 /// And it takes at least so much more of each byte.
 const MORE_STORED: f64 = 0.1;
+/// A row does not take so many times the space in the repository: noise that is written as hex or base64 does compress.
+const DENSE: f64 = 4.0;
 /// The same rows do not take so many times the bytes.
 const SWOLLEN: f64 = 2.0;
 /// Nearly all of the content.
@@ -118,6 +120,10 @@ pub(super) fn weigh(
                 usual * 100.0
             )
         });
+    } else if let Some(times) = denser(before, now, found.compression).filter(|times| *times >= DENSE) {
+        found.weigh(share, watch.replaced, || {
+            format!("{} of the content was replaced by data that takes {times:.0} times the space", percent(share))
+        });
     } else if share >= watch.replaced && is_swollen {
         let reason =
             format!("{} of the content was replaced, and a row takes more than twice the bytes", percent(share));
@@ -130,6 +136,14 @@ pub(super) fn weigh(
 /// Whether encryption, or something like it, went over the data. What hardly ever compressed cannot tell.
 fn is_incompressible(usual: f64, now: f64) -> bool {
     1.0 - now <= (1.0 - usual) * SAVINGS_LEFT && now - usual >= MORE_STORED
+}
+
+/// How many times the space in the repository a row takes of what it took, as far as that can be told.
+fn denser(before: &Manifest, now: &Manifest, compression: [Option<f64>; 2]) -> Option<f64> {
+    let [usual, new] = compression;
+    let per_row = |it: &Manifest| (it.rows() > 0).then(|| it.logical_bytes() as f64 / it.rows() as f64);
+    let took = per_row(before)? * usual?;
+    (took > 0.0).then_some(per_row(now)? * new? / took)
 }
 
 /// Everything that was new since the last trusted backup: what is suspect once has nothing new the next time.

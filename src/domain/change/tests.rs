@@ -288,6 +288,13 @@ fn a_source_without_samples_is_judged_by_what_was_written_anew() {
         State::Warning,
         &["100 % of the content was replaced, and a row takes more than twice the bytes"],
     );
+    let mut hex = bare(5, 10_000, (50_000, 0.5));
+    hex.files[0].bytes *= 5;
+    is(
+        &judge(&days, &hex),
+        State::Critical,
+        &["100 % of the content was replaced by data that takes 8 times the space"],
+    );
     // Compaction halves the files of a server and means nothing.
     let mut compacted = bare(5, 10_000, (10_000, TEXT));
     compacted.files[0].bytes /= 4;
