@@ -1,5 +1,6 @@
 //! The command line: one file per command. Standard output carries results only; logs and progress go to standard error.
 
+mod accept_change;
 mod accept_repository;
 mod backup;
 mod cancel;
@@ -80,6 +81,8 @@ enum Command {
     Metrics,
     /// Raise an alert for a test, and say that its page arrived
     TestPage(test_page::Arguments),
+    /// Accept that the data of a source changed as much as it did
+    AcceptChange(accept_change::Arguments),
     /// Accept a repository in the place of another
     AcceptRepository(accept_repository::Arguments),
     /// Validate the configuration
@@ -199,6 +202,7 @@ pub fn run(cli: Cli, runtime: &Handle, context: RunContext) -> Result<u8> {
         Command::Status(sources) => status::run(&session, &sources),
         Command::Metrics => metrics::run(&session),
         Command::TestPage(arguments) => test_page::run(&session, &arguments),
+        Command::AcceptChange(arguments) => accept_change::run(&session, &arguments),
         Command::AcceptRepository(arguments) => accept_repository::run(&session, &arguments),
         Command::CheckConfig(arguments) => check_config::run(&session, &arguments),
         Command::Demo(arguments) => demo::run(&session, &arguments),

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use memchr::memchr2;
 
+use crate::domain::change::sample::Sampler;
 use crate::domain::digest::{Digest, RowSetDigest};
 
 /// No statement is cut before it has this many bytes (except at the table's end).
@@ -26,6 +27,8 @@ pub struct RowFacts {
     pub longest: u64,
     /// Sum of their digests.
     pub digest: RowSetDigest,
+    /// Some of them.
+    pub sample: Sampler,
     /// Index and name of the columns whose newest value is wanted, with that value.
     pub newest: Vec<(usize, String, Vec<u8>)>,
     /// Indexes of the columns that the digest leaves out: their values are computed, not data.
@@ -179,6 +182,7 @@ impl RowScanner {
         let digest = digest.as_bytes();
         facts.rows += 1;
         facts.digest.add(digest);
+        facts.sample.add(digest);
         let bytes = self.open.unwrap_or(0) + self.row_bytes;
         facts.longest = facts.longest.max(bytes);
         self.open = Some(bytes);
