@@ -3,6 +3,7 @@
 //! Pure: everything comes from what was read already. It knows nothing of HTTP, HTML or terminals. The JSON form is an
 //! interface (docs/status-api.md): fields are added, never changed.
 
+mod change;
 mod kept;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::config::SourceConfig;
+use crate::domain::change::State;
 use crate::domain::forecast::Forecast;
 use crate::domain::history::{Share, Verdict};
 use crate::domain::left_out::LeftOutCounts;
@@ -22,6 +24,7 @@ use crate::exporter::refresh::View;
 use crate::exporter::service_state::Progress;
 use crate::ledger::{Operation, Outcome, Run, SourceFigures};
 
+pub use self::change::Change;
 pub use self::kept::{Kept, kept};
 
 /// Operations that are begun by a schedule.
@@ -80,6 +83,8 @@ pub struct SourceStatus {
     pub last_backup: Option<Ended>,
     /// The drill whose result was written last.
     pub last_drill: Option<Ended>,
+    /// The newest backup that was compared with those before it; null before the first, and where that is turned off.
+    pub change: Option<Change>,
 }
 
 /// The objectives as numbers.
@@ -209,10 +214,11 @@ impl SourceStatus {
     }
 
     /// Whether somebody has to do something: a promise is not kept, its repository is in trouble, the newest backup lacks
-    /// a table, recovery points are gone before their time, or there is none because the backup failed.
+    /// a table, recovery points are gone before their time, the data looks destroyed, or there is no backup because it failed.
     pub fn is_bad(&self) -> bool {
+        let is_destroyed = self.change.as_ref().is_some_and(|change| change.state == State::Critical);
         let lacks_some = self.measured.left_out.table > 0 || self.measured.vanished > 0;
-        !self.broken().is_empty() || self.problem.is_some() || lacks_some || self.has_first_failed()
+        !self.broken().is_empty() || self.problem.is_some() || lacks_some || is_destroyed || self.has_first_failed()
     }
 
     /// Whether there is no recovery point and the last attempt to make one did not succeed.
@@ -423,6 +429,7 @@ pub fn of(view: &View, config: &SourceConfig) -> SourceStatus {
         running: figures.running.iter().map(|run| run.operation.name().to_owned()).collect(),
         last_backup: figures.last_backup.as_ref().map(ended),
         last_drill: figures.drills.last.as_ref().map(ended),
+        change: figures.change.as_ref().filter(|_| config.watch.enabled).map(Change::of),
     }
 }
 

@@ -265,6 +265,11 @@ fn print(lines: &[SourceStatus], zone: Tz) -> Result<()> {
         if let Some(vanished) = line.vanished_in_words() {
             output::line(&format!("{}: {vanished}", line.source))?;
         }
+        if let Some(change) = &line.change {
+            for said in change.in_words().into_iter().chain(change.before_in_words()) {
+                output::line(&format!("{}: {said}", line.source))?;
+            }
+        }
         for said in line.suspicions.iter().chain(&line.left_out).chain(&line.other_hosts) {
             output::line(&format!("{}: {said}", line.source))?;
         }

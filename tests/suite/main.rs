@@ -49,6 +49,7 @@ mod paged;
 mod pages;
 mod privileges;
 mod prometheus;
+mod ransom;
 mod report;
 mod restoring;
 mod round_trip;

@@ -251,14 +251,14 @@ impl Lexer {
 
     /// `$$` or `$tag$` begins a text.
     fn dollar(&mut self, ahead: Ahead<'_>) -> Option<usize> {
-        let mut length = 1;
-        while ahead.peek(length)? != b'$' {
-            if !is_of_name(ahead.peek(length)?) {
-                return Some(1);
-            }
-            length += 1;
+        let rest = &ahead.text[ahead.at..];
+        let name = rest[1..].iter().take_while(|byte| **byte != b'$' && is_of_name(**byte)).count();
+        match rest.get(1 + name) {
+            Some(b'$') => {}
+            None if !ahead.complete => return None,
+            _ => return Some(1),
         }
-        self.tag = ahead.text[ahead.at..=ahead.at + length].to_vec();
+        self.tag = rest[..2 + name].to_vec();
         self.quote = b'$';
         Some(self.tag.len())
     }

@@ -70,6 +70,7 @@ use self::waits::Unanswered;
 use super::{Destination, Dump, Engine, InspectOptions, Inspection, LoadOptions, LoadReport, Preflight, StoredPoint};
 use crate::clock::Clock;
 use crate::config::{Assertion, MysqlConfig, Question, SandboxConfig};
+use crate::domain::change::evidence::Evidence;
 use crate::domain::digest::Digest;
 use crate::domain::drill::Check;
 use crate::domain::left_out::LeftOut;
@@ -307,6 +308,7 @@ fn manifest(
     let mut inventory = facts.inventory();
     let promised: Vec<_> = accounts.all.iter().map(|account| account.facts(&inventory)).collect();
     inventory.objects.extend(promised);
+    let samples = facts.samples();
     let mut warnings = warnings(survey, tools);
     warnings.extend(accounts.warnings(&inventory));
     for table in &facts.not_in_snapshot {
@@ -360,5 +362,6 @@ fn manifest(
         left_out: survey.examined.left_out.clone(),
         cannot_return: survey.examined.cannot_return.clone(),
         capture: survey.capture,
+        evidence: Evidence { samples, ..Evidence::default() },
     }
 }
