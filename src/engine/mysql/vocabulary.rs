@@ -142,6 +142,7 @@ mod tests {
             "DO SETVAL(`s`, 1001, 0)",
             "SELECT SETVAL(`s`, 1001, 0)",
             "INSERT INTO `t` VALUES (1)",
+            "INSERT  IGNORE INTO `t` VALUES (1)",
             "UNLOCK TABLES",
             "",
             "/* SET @@GLOBAL.GTID_PURGED='x' */",

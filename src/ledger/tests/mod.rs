@@ -7,6 +7,7 @@ mod durability;
 mod figures;
 mod history;
 mod portability;
+mod reports;
 mod seals;
 mod trust;
 
