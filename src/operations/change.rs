@@ -93,13 +93,10 @@ fn past<'m>(
 fn tell(source: &Source, found: Assessment) -> Assessment {
     let said = found.reasons.join("; ");
     let hint = hint(&source.name, &found);
+    let name = &source.name;
     match found.state {
-        State::Critical => {
-            tracing::error!(source = %source.name, hint, "the data of {} looks destroyed: {said}", source.name)
-        }
-        State::Warning => {
-            tracing::warn!(source = %source.name, hint, "the data of {} changed in an unusual way: {said}", source.name)
-        }
+        State::Critical => tracing::error!(source = %name, hint, "the data of {name} looks destroyed: {said}"),
+        State::Warning => tracing::warn!(source = %name, hint, "the data of {name} changed in an unusual way: {said}"),
         State::Quiet | State::Pending => {}
     }
     found
