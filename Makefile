@@ -35,6 +35,8 @@ check: ## the gate before a change is merged: format, lints, docs, licences, uni
 
 deb: ## the Debian package, in target/debian
 	@scripts/setup --for deb
+	@cargo build --release --locked
+	@target/release/backup-sla package-files target/package
 	@.cache/cargo-tools/bin/cargo-deb --locked
 
 bench: ## compare with the recipe, restic, duplicity and mydumper on generated data; ARGS for scripts/bench

@@ -51,6 +51,9 @@ pub struct SourceStatus {
     /// Recovery points whose date cannot be right, one sentence each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub suspicions: Vec<String>,
+    /// Recovery points of the same source that other hosts made, which count for nothing here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other_hosts: Option<String>,
     /// What was promised.
     pub objectives: Promised,
     /// What is.
@@ -169,6 +172,13 @@ impl SourceStatus {
     #[must_use]
     pub fn with_suspicions(mut self, suspicions: Vec<String>) -> Self {
         self.suspicions = suspicions;
+        self
+    }
+
+    /// The same, with what other hosts have in the repository.
+    #[must_use]
+    pub fn with_other_hosts(mut self, other_hosts: Option<String>) -> Self {
+        self.other_hosts = other_hosts;
         self
     }
 
@@ -403,6 +413,7 @@ pub fn of(view: &View, config: &SourceConfig) -> SourceStatus {
         problem: is_down.then(|| format!("repository {} could not be read when it was last tried", config.repository)),
         left_out: Vec::new(),
         suspicions: Vec::new(),
+        other_hosts: None,
         problem_side: is_down.then(|| Side::Repository.name()),
         objectives: promised(&config.objectives),
         measured: measured(figures, config.objectives.retention, view.now),

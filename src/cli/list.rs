@@ -82,7 +82,8 @@ pub fn run(session: &Session<'_>, arguments: &Sources) -> Result<u8> {
         damaged.iter().for_each(output::error);
         Ok(u8::from(!damaged.is_empty()))
     };
-    let code = for_each(session, &names.configured, |name| keep(points(&app, name)?));
+    let mut looked_at = BTreeSet::new();
+    let code = for_each(session, &names.configured, |name| keep(points(&app, name, &mut looked_at)?));
     let gone: Vec<String> = names.retired.keys().cloned().collect();
     // Whoever did not name it does not have to hear of a repository that is gone with it.
     let is_asked = |name: &str| arguments.sources.iter().any(|asked| asked == name);
@@ -126,9 +127,15 @@ fn print(lines: &[Line], zone: Tz) -> Result<()> {
     Ok(())
 }
 
-fn points(app: &App, name: &str) -> Result<(Vec<Line>, Vec<Error>)> {
+/// The points of a source, and what is wrong with its repository, unless that is among those `looked_at`.
+fn points(app: &App, name: &str, looked_at: &mut BTreeSet<String>) -> Result<(Vec<Line>, Vec<Error>)> {
     let source = app.source(name)?;
-    shown(app, name, refresh_points(app, &source)?, false)
+    let mut listed = refresh_points(app, &source)?;
+    if looked_at.insert(source.repository_name.clone()) {
+        // A pack that is lost holds no listing up, but what needs it does not come back.
+        listed.own.damaged.extend(source.repository.incomplete()?);
+    }
+    shown(app, name, listed, false)
 }
 
 /// What the repository still has of a source that is no longer configured. The ledger keeps what it knew.

@@ -17,6 +17,7 @@ mod report;
 mod restore;
 mod retired;
 mod serve;
+mod shell;
 mod status;
 mod test_page;
 mod verify;
@@ -88,6 +89,11 @@ enum Command {
     CheckConfig(check_config::Arguments),
     /// A complete world with generated data: servers, backups, drills, metrics
     Demo(demo::Arguments),
+    /// Completions for a shell, to standard output
+    Completions(shell::Completions),
+    /// Manual pages and completions, for packages
+    #[command(hide = true)]
+    PackageFiles(shell::PackageFiles),
     /// Generated shop database as SQL, for benchmarks
     #[command(hide = true)]
     DemoData(demo::DataArguments),
@@ -200,6 +206,8 @@ pub fn run(cli: Cli, runtime: &Handle, context: RunContext) -> Result<u8> {
         Command::AcceptRepository(arguments) => accept_repository::run(&session, &arguments),
         Command::CheckConfig(arguments) => check_config::run(&session, &arguments),
         Command::Demo(arguments) => demo::run(&session, &arguments),
+        Command::Completions(arguments) => shell::completions(&arguments),
+        Command::PackageFiles(arguments) => shell::package_files(&arguments),
         Command::DemoData(arguments) => demo::data(&arguments),
         Command::Check(_) => not_built("check"),
         Command::Maintain(_) => not_built("maintain"),

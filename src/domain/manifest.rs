@@ -121,7 +121,7 @@ impl Manifest {
 
     /// Bytes of all stored files before deduplication and compression.
     pub fn logical_bytes(&self) -> u64 {
-        self.files.iter().map(|file| file.bytes).sum()
+        self.files.iter().fold(0, |sum, file| sum.saturating_add(file.bytes))
     }
 
     /// The stored file with this role.
@@ -131,7 +131,7 @@ impl Manifest {
 
     /// Sum of the rows of all tables.
     pub fn rows(&self) -> u64 {
-        self.inventory.tables.iter().map(|table| table.rows).sum()
+        self.inventory.tables.iter().fold(0, |sum, table| sum.saturating_add(table.rows))
     }
 }
 

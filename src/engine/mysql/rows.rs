@@ -18,6 +18,9 @@ const STATEMENT_AVERAGE: u64 = 192 * 1024;
 /// A statement is cut after the row that takes it beyond this.
 const STATEMENT_MAX: u64 = 1024 * 1024;
 
+/// No time value is longer, in its quotes.
+const LONGEST_TIME: usize = 64;
+
 /// What is known of a table's rows so far.
 #[derive(Debug, Default)]
 pub struct RowFacts {
@@ -60,6 +63,9 @@ impl RowFacts {
     }
 
     fn saw(&mut self, slot: usize, value: &[u8]) {
+        if value.len() > LONGEST_TIME {
+            return;
+        }
         // Time values are quoted, of fixed shape, in UTC: they sort as text. NULL and expressions are not values.
         if let Some(value) = value.strip_prefix(b"'").and_then(|value| value.strip_suffix(b"'"))
             && value > self.newest[slot].2.as_slice()
@@ -261,8 +267,8 @@ impl RowScanner {
             self.partial.get_or_insert_default().update(&input[from..at]);
         }
         if let Some((_, text)) = &mut self.capture {
-            // Longer than any time value can be: not one.
-            let take = (input.len() - value_start).min(64usize.saturating_sub(text.len()));
+            // One byte more than any time has tells that it is none.
+            let take = (input.len() - value_start).min((LONGEST_TIME + 1).saturating_sub(text.len()));
             text.extend_from_slice(&input[value_start..value_start + take]);
         }
         at
@@ -345,6 +351,30 @@ mod tests {
         for size in 1..=one.len() {
             assert_eq!(digest(one, &[1], size), want, "pieces of {size}");
             assert_eq!(digest(other, &[1], size), want, "pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn the_longest_statement_is_counted_with_its_head() {
+        let longest = |sql: &[u8]| {
+            let (mut facts, mut scanner, mut out) = (RowFacts::default(), RowScanner::default(), Vec::new());
+            scanner.scan(sql, b"INSERT", &mut facts, &mut out);
+            scanner.close(&mut out);
+            (facts.longest, out.len() as u64)
+        };
+        // All of it but `;` and the end of the line.
+        for sql in ["(1);", "(1),(22),(333);", "('it''s'),(NULL);"] {
+            let (counted, written) = longest(sql.as_bytes());
+            assert_eq!(counted + 2, written, "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_for_a_time_is_none_however_it_comes() {
+        let sql = format!("(1,'{}'),(2,'2024-01-01 00:00:00');", "9".repeat(200));
+        for size in [sql.len(), 100, 70, 64, 1] {
+            let (.., newest) = scan_in_pieces(sql.as_bytes(), size);
+            assert_eq!(newest["at"], "2024-01-01 00:00:00", "pieces of {size}");
         }
     }
 
