@@ -20,6 +20,7 @@ use crate::operations::select::suspicion;
 use crate::repository::Published;
 
 #[derive(Debug, Serialize)]
+#[allow(clippy::struct_excessive_bools)] // each is a field of its own in the JSON form
 struct Line {
     source: String,
     id: RecoveryPointId,

@@ -93,13 +93,10 @@ fn past<'m>(
 fn tell(source: &Source, found: Assessment) -> Assessment {
     let said = found.reasons.join("; ");
     let hint = hint(&source.name, &found);
+    let name = &source.name;
     match found.state {
-        State::Critical => {
-            tracing::error!(source = %source.name, hint, "the data of {} looks destroyed: {said}", source.name)
-        }
-        State::Warning => {
-            tracing::warn!(source = %source.name, hint, "the data of {} changed in an unusual way: {said}", source.name)
-        }
+        State::Critical => tracing::error!(source = %name, hint, "the data of {name} looks destroyed: {said}"),
+        State::Warning => tracing::warn!(source = %name, hint, "the data of {name} changed in an unusual way: {said}"),
         State::Quiet | State::Pending => {}
     }
     found
@@ -129,6 +126,9 @@ pub(super) fn warning(source: &str, found: &Assessment) -> Option<String> {
 /// What whoever restores the recovery point `chosen` of `source` has to know: that its data looks destroyed, and which one is the last
 /// before that. None where nothing critical is known of it.
 pub(super) fn caution(app: &App, source: &Source, chosen: &Manifest) -> Result<Option<String>> {
+    if !source.watch.enabled {
+        return Ok(None);
+    }
     let (since, found) = match app.block_on(app.ledger.newest_change(&source.name))? {
         Some(change) if change.state() == State::Critical => (change.since.unwrap_or(change.point), change.found),
         Some(_) => return Ok(None),
@@ -157,9 +157,6 @@ pub(super) fn caution(app: &App, source: &Source, chosen: &Manifest) -> Result<O
 
 /// Since which point the data looks destroyed that `chosen` holds, from the repository alone.
 fn unrecorded(source: &Source, chosen: &Manifest) -> Result<Option<(Point, Assessment)>> {
-    if !source.watch.enabled {
-        return Ok(None);
-    }
     let listed = source.repository.listing(Some(&source.name))?.points;
     let is_before = |it: &&Published| it.manifest.host == chosen.host && it.manifest.as_of <= chosen.as_of;
     let points: Vec<&Manifest> = listed.iter().filter(is_before).map(|it| &it.manifest).collect();

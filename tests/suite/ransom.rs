@@ -223,10 +223,8 @@ fn an_influxdb_whose_points_are_dropped_or_overwritten_is_told_and_growth_and_co
     is(&world, "quiet");
     assert_calm(&world, "telegraf");
     let good = newest(&world);
-    let digits = |at: usize| {
-        let hex: String = noise(at as u64 + 7, 32).iter().map(|byte| format!("{byte:02x}")).collect();
-        hex
-    };
+    let digits =
+        |at: usize| noise(at as u64 + 7, 32).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
     for back in 1..7 {
         write(back, &digits);
     }

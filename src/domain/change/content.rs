@@ -197,7 +197,7 @@ struct Replaced {
     gone: f64,
     /// Tables that say something by themselves, and those of which nearly all was replaced.
     tables: usize,
-    replaced: usize,
+    changed: usize,
     /// The same rows, of tables whose definition is the same: a new column changes every row.
     same_rows: f64,
     same_gone: f64,
@@ -219,7 +219,7 @@ impl Replaced {
                     let gone = sample.gone_in(later);
                     if let Some(gone) = gone.filter(|_| sample.rows().len() >= TABLE_ROWS) {
                         found.tables += 1;
-                        found.replaced += usize::from(gone >= NEARLY_ALL);
+                        found.changed += usize::from(gone >= NEARLY_ALL);
                     }
                     gone
                 }
@@ -242,7 +242,7 @@ impl Replaced {
 
     /// The larger one of rows and of tables: a large table that nobody touches must not hide what became of all others.
     fn share(&self) -> f64 {
-        let of_tables = if self.replaced >= FEW_TABLES { self.replaced as f64 / self.tables as f64 } else { 0.0 };
+        let of_tables = if self.changed >= FEW_TABLES { self.changed as f64 / self.tables as f64 } else { 0.0 };
         (self.gone / self.rows).max(of_tables)
     }
 

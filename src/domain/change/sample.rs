@@ -47,8 +47,7 @@ impl Default for Sampler {
 impl Sampler {
     /// Take note of a row.
     pub fn add(&mut self, digest: &[u8; 32]) {
-        let [a, b, c, d, e, f, g, h, ..] = *digest;
-        let row = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+        let row = digest.iter().take(8).fold(0, |row: u64, byte| (row << 8) | u64::from(*byte));
         let rows = &mut self.sample.rows;
         let is_full = rows.len() >= self.limit;
         if is_full && rows.last().is_some_and(|last| row > *last) {

@@ -39,6 +39,7 @@ const ROW: u64 = 1000;
 const TEXT: f64 = 0.3;
 const NOISE: f64 = 1.0;
 
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // small numbers of a test
 pub(super) fn backup(day: i64, tables: &[(&str, Table)], new: Option<(u64, f64)>) -> Manifest {
     let facts = |(name, table): &(&str, Table)| {
         let mut sum = RowSetDigest::default();

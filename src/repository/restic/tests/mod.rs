@@ -5,6 +5,7 @@
 mod damage;
 mod faults;
 mod hostile;
+mod new_data;
 mod opening;
 mod places;
 mod program;
