@@ -155,11 +155,8 @@ mod tests {
         for page in &pages {
             let text = fs::read_to_string(place.path().join("man").join(page)).unwrap().replace('\\', "");
             let words = text.split(|c: char| c.is_whitespace() || c == ',');
-            named.extend(
-                words
-                    .filter_map(|word| word.strip_suffix("(1)"))
-                    .filter_map(|word| word.starts_with("backup-sla-").then(|| format!("{word}.1"))),
-            );
+            let commands = words.filter_map(|word| word.strip_suffix("(1)"));
+            named.extend(commands.filter(|word| word.starts_with("backup-sla-")).map(|word| format!("{word}.1")));
         }
         assert_eq!(pages, named);
         assert!(pages.contains("backup-sla-restore.1") && pages.contains("backup-sla-report-verify.1"), "{pages:?}");
@@ -174,7 +171,7 @@ mod tests {
         }
         let table = include_str!("../../docs/commands.md");
         for (status, _) in EXIT_STATUS {
-            assert!(table.contains(&format!("\n| {status} | ")), "docs/commands.md does not know {status}");
+            assert!(table.contains(&format!("\n| {status} | ")), "the page about commands does not know {status}");
         }
     }
 

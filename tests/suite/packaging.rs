@@ -14,9 +14,9 @@ fn cargo_deb() -> PathBuf {
 
 /// The package with the program of this build: what is tested is the packaging, and a release build takes minutes.
 pub fn build_package(directory: &Path) -> PathBuf {
+    static BESIDE: OnceLock<()> = OnceLock::new();
     let package = directory.join("backup-sla.deb");
     let target = Path::new(PROGRAM).parent().unwrap().parent().unwrap();
-    static BESIDE: OnceLock<()> = OnceLock::new();
     BESIDE.get_or_init(|| {
         let made = Command::new(PROGRAM).arg("package-files").arg(target.join("package")).status().unwrap();
         assert!(made.success());
