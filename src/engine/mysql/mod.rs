@@ -13,6 +13,8 @@ mod defer;
 mod destination;
 mod examine;
 mod facts;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod guard;
 mod holdings;
 mod inspect;
