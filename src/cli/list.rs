@@ -1,6 +1,6 @@
 //! `backup-sla list [SOURCE…]`: what the repository has, asked now.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -8,10 +8,12 @@ use serde::Serialize;
 
 use super::{Session, Sources, for_each, output, retired, worse};
 use crate::app::App;
+use crate::domain::change::State;
+use crate::domain::change::keep::{Judged, must_be_kept};
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
 use crate::domain::order::is_to_come;
 use crate::error::{Error, Kind, Result};
-use crate::ledger::SourceFigures;
+use crate::ledger::{Compared, SourceFigures};
 use crate::operations::ownership::Listed;
 use crate::operations::refresh_points;
 use crate::operations::select::suspicion;
@@ -37,6 +39,12 @@ struct Line {
     verified_at: Option<DateTime<Utc>>,
     /// What the source had and this recovery point has not, one sentence each.
     left_out: Vec<String>,
+    /// What its data looks like beside that of the backups before: `warning` or `critical`, until the operator accepts it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    change: Option<State>,
+    /// The last one before such a change: no retention may take it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    before_change: bool,
     /// Why its date cannot be right.
     #[serde(skip_serializing_if = "Option::is_none")]
     suspect: Option<String>,
@@ -51,6 +59,16 @@ impl Line {
         let id = self.host_id.as_deref().filter(|_| self.ambiguous);
         let named = id.map_or(name.to_owned(), |id| format!("{name}, id {id}"));
         if self.foreign { format!("{named} (other)") } else { named }
+    }
+}
+
+impl Line {
+    fn shown_change(&self) -> String {
+        match self.change {
+            Some(state) => format!("SUSPECT ({})", state.name()),
+            None if self.before_change => "last before a change: keep".to_owned(),
+            None => String::new(),
+        }
     }
 }
 
@@ -87,6 +105,8 @@ fn print(lines: &[Line], zone: Tz) -> Result<()> {
     let mut header = vec!["SOURCE", "RECOVERY POINT", "HOST", "KIND", "TIME (UTC)"];
     header.extend((zone != Tz::UTC).then_some(local.as_str()));
     header.extend(["SIZE", "STORED", "VERIFIED"]);
+    let is_suspect = lines.iter().any(|line| line.change.is_some());
+    header.extend(is_suspect.then_some("DATA"));
     let mut table = output::table(&header);
     for line in lines {
         let source = if line.retired { format!("{} (retired)", line.source) } else { line.source.clone() };
@@ -95,6 +115,7 @@ fn print(lines: &[Line], zone: Tz) -> Result<()> {
         row.extend((zone != Tz::UTC).then(|| output::wall_clock(line.time, zone)));
         row.extend([output::size(line.logical_bytes), output::size(line.stored_bytes)]);
         row.push(line.verified_at.map_or("never".to_owned(), output::time));
+        row.extend(is_suspect.then(|| line.shown_change()));
         table.add_row(row);
     }
     output::text(&table.to_string())?;
@@ -126,6 +147,8 @@ fn shown(app: &App, name: &str, listed: Listed, retired: bool) -> Result<(Vec<Li
     let ambiguous = listed.ambiguous_names();
     let Listed { own, foreign } = listed;
     let verified = app.block_on(app.ledger.verified_at(name))?;
+    let compared = app.block_on(app.ledger.compared(name))?;
+    let kept = kept_points(&own.points, &compared);
     let (suspect, now) = (app.block_on(app.ledger.suspect_points(name))?, app.clock.wall());
     let line = |(point, foreign): (Published, bool)| Line {
         suspect: (suspect.contains(&point.manifest.id.0) || is_to_come(point.manifest.as_of, now))
@@ -142,6 +165,8 @@ fn shown(app: &App, name: &str, listed: Listed, retired: bool) -> Result<(Vec<Li
         stored_bytes: point.stored_bytes,
         verified_at: verified.get(&point.manifest.id).copied(),
         left_out: point.manifest.not_in_it().collect(),
+        change: compared.get(&point.manifest.id).filter(|it| it.is_suspect()).map(|it| it.state),
+        before_change: kept.contains(&point.manifest.id),
         retired,
         id: point.manifest.id,
     };
@@ -149,4 +174,15 @@ fn shown(app: &App, name: &str, listed: Listed, retired: bool) -> Result<(Vec<Li
     let mut lines: Vec<Line> = all.map(line).collect();
     lines.sort_by(|a, b| (a.time, &a.id).cmp(&(b.time, &b.id)));
     Ok((lines, own.damaged))
+}
+
+/// Recovery points that must be kept because of what came after them.
+fn kept_points(own: &[Published], compared: &BTreeMap<RecoveryPointId, Compared>) -> BTreeSet<RecoveryPointId> {
+    let judged = |point: &Published| {
+        let found = compared.get(&point.manifest.id);
+        let (id, is_accepted) = (point.manifest.id.clone(), found.is_some_and(|it| it.is_accepted));
+        Judged { id, state: found.map(|it| it.state), is_accepted }
+    };
+    let judged: Vec<Judged> = own.iter().map(judged).collect();
+    must_be_kept(&judged).into_iter().cloned().collect()
 }

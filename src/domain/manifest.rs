@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::capture::{Capture, is_default};
+use super::change::evidence::Evidence;
 use super::digest::Digest;
 use super::host::HostIdentity;
 use super::left_out::LeftOut;
@@ -102,6 +103,9 @@ pub struct Manifest {
     /// How the data was read.
     #[serde(default, skip_serializing_if = "is_default")]
     pub capture: Capture,
+    /// What a later backup is compared with; nothing where the backup is of a version that did not record it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub evidence: Evidence,
 }
 
 impl Manifest {

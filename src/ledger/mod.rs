@@ -18,6 +18,7 @@ use sqlx::SqlitePool;
 
 use crate::clock::Clock;
 
+mod changes;
 mod configured;
 mod copy;
 mod facts;
@@ -48,6 +49,7 @@ mod test_pages;
 #[cfg(test)]
 mod tests;
 
+pub use changes::{ChangeFigures, Compared};
 pub use configured::{Asked, Configured, ConfiguredPeriod};
 pub use copy::{HOW_TO_COPY, LedgerCopy};
 pub use forecasts::ForecastBasis;

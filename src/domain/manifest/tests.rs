@@ -48,6 +48,7 @@ fn manifest() -> Manifest {
         left_out: vec![left_out("d.v")],
         cannot_return: vec![left_out("d.w")],
         capture: Capture::default(),
+        evidence: Evidence::default(),
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use memchr::memchr2;
 
+use crate::domain::change::sample::Sampler;
 use crate::domain::digest::{Digest, RowSetDigest};
 
 /// No statement is cut before it has this many bytes (except at the table's end).
@@ -29,6 +30,8 @@ pub struct RowFacts {
     pub longest: u64,
     /// Sum of their digests.
     pub digest: RowSetDigest,
+    /// Some of them.
+    pub sample: Sampler,
     /// Index and name of the columns whose newest value is wanted, with that value.
     pub newest: Vec<(usize, String, Vec<u8>)>,
     /// Indexes of the columns that the digest leaves out: their values are computed, not data.
@@ -185,6 +188,7 @@ impl RowScanner {
         let digest = digest.as_bytes();
         facts.rows += 1;
         facts.digest.add(digest);
+        facts.sample.add(digest);
         let bytes = self.open.unwrap_or(0) + self.row_bytes;
         facts.longest = facts.longest.max(bytes);
         self.open = Some(bytes);
@@ -347,6 +351,21 @@ mod tests {
         for size in 1..=one.len() {
             assert_eq!(digest(one, &[1], size), want, "pieces of {size}");
             assert_eq!(digest(other, &[1], size), want, "pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn the_longest_statement_is_counted_with_its_head() {
+        let longest = |sql: &[u8]| {
+            let (mut facts, mut scanner, mut out) = (RowFacts::default(), RowScanner::default(), Vec::new());
+            scanner.scan(sql, b"INSERT", &mut facts, &mut out);
+            scanner.close(&mut out);
+            (facts.longest, out.len() as u64)
+        };
+        // All of it but `;` and the end of the line.
+        for sql in ["(1);", "(1),(22),(333);", "('it''s'),(NULL);"] {
+            let (counted, written) = longest(sql.as_bytes());
+            assert_eq!(counted + 2, written, "{sql}");
         }
     }
 

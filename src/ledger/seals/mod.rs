@@ -42,10 +42,12 @@ pub(super) enum Subject {
     Point,
     /// A page that was raised for a test.
     TestPage,
+    /// What was found in a backup.
+    Change,
 }
 
 impl Subject {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Ledger,
         Self::Run,
         Self::Missed,
@@ -54,6 +56,7 @@ impl Subject {
         Self::Promise,
         Self::Point,
         Self::TestPage,
+        Self::Change,
     ];
 
     fn name(self) -> &'static str {
@@ -66,6 +69,7 @@ impl Subject {
             Self::Promise => "promise",
             Self::Point => "point",
             Self::TestPage => "test_page",
+            Self::Change => "change",
         }
     }
 
@@ -80,6 +84,7 @@ impl Subject {
             Self::Promise => "objectives",
             Self::Point => "recovery point",
             Self::TestPage => "test page",
+            Self::Change => "comparison of recovery point",
         }
     }
 }
@@ -225,6 +230,22 @@ pub(super) async fn seal_points(
 pub(super) async fn seal_test_page(tx: &mut SqliteConnection, revision: i64, now: DateTime<Utc>) -> Result<()> {
     let query = sqlx::query("SELECT * FROM test_pages WHERE revision = ?").bind(revision);
     let entries = records::fetch(tx, Subject::TestPage, query).await?;
+    append(tx, &entries, now).await
+}
+
+/// Seal what was found in backups of `source`, or that it was accepted.
+pub(super) async fn seal_changes(
+    tx: &mut SqliteConnection,
+    source: &str,
+    points: &[&str],
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let mut entries = Vec::new();
+    for point in points {
+        let query =
+            sqlx::query("SELECT * FROM changes WHERE source = ? AND recovery_point = ?").bind(source).bind(*point);
+        entries.extend(records::fetch(tx, Subject::Change, query).await?);
+    }
     append(tx, &entries, now).await
 }
 

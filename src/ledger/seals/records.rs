@@ -99,6 +99,17 @@ const POINT_STATE: Columns = &[("gone_at", Whole), ("gone_revision", Whole)];
 const TEST_PAGE: Columns = &[("revision", Whole), ("code", Whole), ("raised_at", Whole)];
 const TEST_PAGE_STATE: Columns = &[("ends_at", Whole), ("confirmed_at", Whole)];
 
+const CHANGE: Columns = &[
+    ("source", Text),
+    ("recovery_point", Text),
+    ("revision", Whole),
+    ("as_of", Whole),
+    ("judged_at", Whole),
+    ("state", Text),
+    ("found", Text),
+];
+const CHANGE_STATE: Columns = &[("accepted_at", Whole)];
+
 const STAGE: Columns = &[("name", Text), ("seconds", Real)];
 const CHECK: Columns = &[("name", Text), ("expected", Text), ("actual", Text), ("ok", Whole)];
 const TABLE: Columns = &[("name", Text), ("rows_expected", Whole), ("rows_restored", Whole), ("digest_ok", Whole)];
@@ -124,6 +135,7 @@ impl Subject {
             Self::Promise => (PROMISE, &[]),
             Self::Point => (POINT, POINT_STATE),
             Self::TestPage => (TEST_PAGE, TEST_PAGE_STATE),
+            Self::Change => (CHANGE, CHANGE_STATE),
         }
     }
 
@@ -131,7 +143,7 @@ impl Subject {
     fn identity(self) -> usize {
         match self {
             Self::Ledger | Self::Run | Self::Source | Self::TestPage => 1,
-            Self::Configured | Self::Promise => 2,
+            Self::Configured | Self::Promise | Self::Change => 2,
             Self::Point => 3,
             Self::Missed => 4,
         }
@@ -162,6 +174,7 @@ impl Pages {
             Subject::Configured => "SELECT * FROM configured ORDER BY source, revision LIMIT ? OFFSET ?",
             Subject::Promise => "SELECT * FROM promises ORDER BY source, revision LIMIT ? OFFSET ?",
             Subject::TestPage => "SELECT * FROM test_pages ORDER BY revision LIMIT ? OFFSET ?",
+            Subject::Change => "SELECT * FROM changes ORDER BY source, recovery_point LIMIT ? OFFSET ?",
             Subject::Point => "SELECT * FROM point_lifetimes ORDER BY source, id, seen_revision LIMIT ? OFFSET ?",
         };
         let query = sqlx::query(statement);
