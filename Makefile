@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test campaign check bench deb
+.PHONY: help demo test campaign fuzz check bench deb
 
 # Rust may be installed for this user without being in PATH.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -18,6 +18,10 @@ test: ## the whole test suite, against real servers; ARGS=name to choose
 campaign: ## seeded faults against a model, for long; ARGS="--minutes N --seed S", or as a finding says; --worlds N at once, --mysql
 	@scripts/setup --for test
 	@CAMPAIGN="$(ARGS)" cargo test --locked --test suite -- campaign::a_slice --nocapture
+
+fuzz: ## readers of what others may write, on inputs that nobody wrote; ARGS="--minutes N TARGET"
+	@scripts/setup --for fuzz
+	@scripts/fuzz $(ARGS)
 
 check: ## the gate before a change is merged: format, lints, docs, licences, unit tests (a short soak)
 	@scripts/setup --for check

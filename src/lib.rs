@@ -15,6 +15,9 @@ pub mod engine;
 pub mod error;
 pub mod exporter;
 mod foreign;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod host;
 pub mod ledger;
 pub mod logging;

@@ -32,6 +32,8 @@ mod stall;
 mod users;
 
 pub use file::check as check_web_config_file;
+#[cfg(any(test, feature = "fuzzing"))]
+pub use file::fuzzing::web_file;
 
 use answers::Answers;
 use connection::Connection;

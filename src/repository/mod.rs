@@ -22,6 +22,8 @@ use crate::error::{Error, Result};
 pub mod admission;
 #[cfg(any(test, doc))]
 pub mod contract;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod memory;
 pub mod restic;
 

@@ -8,6 +8,8 @@ mod borrowed;
 mod covers;
 mod entry;
 mod exclude;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod git;
 mod holes;
 mod inspect;

@@ -21,7 +21,7 @@ const LONGEST_FILE: u64 = i64::MAX.unsigned_abs();
 const XATTR: &str = "SCHILY.xattr.";
 /// Largest number that fits the eleven octal digits of a header.
 const LARGEST_OCTAL: u64 = 0o777_7777_7777;
-/// Largest owner that fits the seven octal digits of a header.
+/// Largest owner or device number that fits the seven octal digits of a header.
 const LARGEST_OWNER: u32 = 0o777_7777;
 
 /// Names of users or groups by number.
@@ -85,6 +85,10 @@ pub fn header(entry: &Entry, users: &Accounts, groups: &Accounts) -> io::Result<
     header.set_size(size.min(LARGEST_OCTAL));
     header.set_mtime(u64::try_from(entry.mtime.0).unwrap_or(0).min(LARGEST_OCTAL));
     if let Some((major, minor)) = entry.device {
+        // What does not fit would be cut off. No kernel has such numbers.
+        if major.max(minor) > LARGEST_OWNER {
+            return Err(bad(format!("device {} has a number that no archive can hold", entry.path)));
+        }
         header.set_device_major(major)?;
         header.set_device_minor(minor)?;
     }
@@ -316,6 +320,18 @@ mod tests {
             entry.xattrs.insert(Name(name.to_vec()), Name(b"=\n\xff".to_vec()));
             assert_eq!(again(&entry).unwrap(), Some(entry), "{:?}", Name(name.to_vec()));
         }
+    }
+
+    #[test]
+    fn a_device_number_that_does_not_fit_is_not_cut_off() {
+        let of = |device| Entry { kind: Kind::Block, device: Some(device), ..file() };
+        let largest = of((4095, 1_048_575));
+        assert_eq!(again(&largest).unwrap(), Some(largest));
+        let nobody = Accounts::default();
+        assert!(
+            header(&of((1 << 21, 0)), &nobody, &nobody).is_err()
+                && header(&of((0, u32::MAX)), &nobody, &nobody).is_err()
+        );
     }
 
     #[test]

@@ -10,6 +10,8 @@ mod backup;
 mod client;
 mod count;
 mod facts;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod inspect;
 mod load;
 mod peer;

@@ -15,6 +15,8 @@ mod elsewhere;
 mod event_zones;
 mod examine;
 mod facts;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod guard;
 mod holdings;
 mod inspect;

@@ -20,9 +20,9 @@ use crate::error::{Error, Result, Side};
 /// Each try of a password costs up to a second per key file.
 const MOST_KEYS: usize = 64;
 /// Memory that one key may ask for. restic writes up to 60 MiB, rustic 128 MiB.
-const MOST_KEY_MEMORY: u64 = 256 << 20;
+pub(super) const MOST_KEY_MEMORY: u64 = 256 << 20;
 /// Sum of N × r × p over all key files that are tried: about half a minute. One of rustic's is 2²⁰, restic's are about that.
-const MOST_KEY_WORK: u64 = 1 << 26;
+pub(super) const MOST_KEY_WORK: u64 = 1 << 26;
 /// What one index or snapshot may unpack to. restic fills an index up to 8 MiB.
 const MOST_UNPACKED: u64 = 256 << 20;
 /// A manifest names every table with its digest: a million tables fit.
@@ -71,17 +71,17 @@ impl io::Write for Manifest {
 
 /// What a key file asks for before its password can be tried.
 #[derive(Debug, Deserialize)]
-struct Asked {
+pub(super) struct Asked {
     kdf: String,
     #[serde(rename = "N")]
-    n: u64,
-    r: u64,
+    pub(super) n: u64,
+    pub(super) r: u64,
     p: u64,
 }
 
 impl Asked {
     /// N × r × p, if that is something that a key can be derived with.
-    fn work(&self) -> Result<u64, String> {
+    pub(super) fn work(&self) -> Result<u64, String> {
         if self.kdf != "scrypt" {
             return Err(format!("its key derivation is {:?}, known is \"scrypt\"", self.kdf));
         }
@@ -178,7 +178,7 @@ fn named(kind: FileType, id: &Id) -> String {
 }
 
 /// The packs that an index file promises. One that is no index is told by the one who wants to read it.
-fn lengths(plain: &[u8]) -> Vec<(Id, u32)> {
+pub(super) fn lengths(plain: &[u8]) -> Vec<(Id, u32)> {
     let index = match plain.split_first() {
         Some((2, packed)) => zstd::Decoder::new(packed)
             .ok()
@@ -189,7 +189,7 @@ fn lengths(plain: &[u8]) -> Vec<(Id, u32)> {
 }
 
 /// Errors: what is packed in there is larger than allowed.
-fn check_unpacked(plain: &[u8]) -> Result<(), String> {
+pub(super) fn check_unpacked(plain: &[u8]) -> Result<(), String> {
     // 2 in front of it says that it is compressed.
     let Some((2, packed)) = plain.split_first() else { return Ok(()) };
     let Ok(reader) = zstd::Decoder::new(packed) else { return Ok(()) };

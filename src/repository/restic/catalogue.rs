@@ -45,7 +45,7 @@ impl Tags {
     }
 
     /// None for a snapshot that is not one of ours.
-    fn of(snapshot: &SnapshotFile) -> Option<Self> {
+    pub(super) fn of(snapshot: &SnapshotFile) -> Option<Self> {
         let value = |key: &str| {
             snapshot.tags.iter().find_map(|tag| tag.strip_prefix(key)?.strip_prefix('=')).map(str::to_owned)
         };
@@ -57,10 +57,11 @@ impl Tags {
 }
 
 /// A published recovery point, its manifest not yet read.
-struct Entry {
-    tags: Tags,
-    name: String,
-    tree: TreeId,
+pub(super) struct Entry {
+    pub(super) tags: Tags,
+    /// Of its snapshot.
+    pub(super) name: String,
+    pub(super) tree: TreeId,
 }
 
 /// Every published recovery point (of one source), oldest as-of time first. A snapshot that cannot be read hides no other;
@@ -74,11 +75,20 @@ pub fn list(session: &Session, source: Option<&str>) -> Result<Listing> {
         return Ok(Listing { points: Vec::new(), damaged });
     }
     let repository = session.indexed()?;
+    let mut listing = merge(entries, |entry| read_entry(&repository, entry));
+    damaged.append(&mut listing.damaged);
+    Ok(Listing { damaged, ..listing })
+}
+
+/// One listing of all entries. They come in any order, and the listing must not depend on it.
+pub(super) fn merge(mut entries: Vec<Entry>, read: impl Fn(&Entry) -> Result<Published>) -> Listing {
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut damaged = Vec::new();
     let mut points: BTreeMap<(String, RecoveryPointId), Published> = BTreeMap::new();
     let mut ambiguous = BTreeSet::new();
     for entry in entries {
         let key = (entry.tags.source.clone(), entry.tags.point.clone());
-        let published = match read_entry(&repository, &entry) {
+        let published = match read(&entry) {
             Ok(published) => published,
             Err(error) => {
                 let what = format!("list recovery point {} of {} (snapshot {})", key.1, key.0, entry.name);
@@ -104,7 +114,7 @@ pub fn list(session: &Session, source: Option<&str>) -> Result<Listing> {
     points.retain(|key, _| !ambiguous.contains(key));
     let mut points: Vec<Published> = points.into_values().collect();
     points.sort_by(|a, b| (a.manifest.as_of, &a.manifest.id).cmp(&(b.manifest.as_of, &b.manifest.id)));
-    Ok(Listing { points, damaged })
+    Listing { points, damaged }
 }
 
 /// Whether there is a recovery point.

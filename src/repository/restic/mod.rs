@@ -10,6 +10,8 @@ mod bounds;
 mod candidate;
 mod catalogue;
 mod failure;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod gate;
 mod handles;
 mod publication;

@@ -5,6 +5,8 @@
 
 mod clients;
 mod declared;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod names;
 mod tls;
 mod yaml;
