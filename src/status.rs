@@ -42,6 +42,9 @@ pub struct SourceStatus {
     /// What it is wrong with: `repository` or `state directory`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem_side: Option<&'static str>,
+    /// The first of what the ledger has that is not as it was written: then the figures may be false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ledger_problem: Option<String>,
     /// What the source had and its newest recovery point has not, one sentence each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
@@ -199,10 +202,12 @@ impl SourceStatus {
     }
 
     /// Whether somebody has to do something: a promise is not kept, its repository is in trouble, the newest backup lacks
-    /// a table, recovery points are gone before their time, or there is none because the backup failed.
+    /// a table, recovery points are gone before their time, there is none because the backup failed, or the ledger that all
+    /// of this is read from is not as it was written.
     pub fn is_bad(&self) -> bool {
+        let is_told_falsely = self.ledger_problem.is_some();
         let lacks_some = self.measured.left_out.table > 0 || self.measured.vanished > 0;
-        !self.broken().is_empty() || self.problem.is_some() || lacks_some || self.has_first_failed()
+        !self.broken().is_empty() || self.problem.is_some() || lacks_some || is_told_falsely || self.has_first_failed()
     }
 
     /// Whether there is no recovery point and the last attempt to make one did not succeed.
@@ -395,6 +400,7 @@ pub fn of(view: &View, config: &SourceConfig) -> SourceStatus {
         kind: config.kind.name().to_owned(),
         repository: config.repository.clone(),
         problem: is_down.then(|| format!("repository {} could not be read when it was last tried", config.repository)),
+        ledger_problem: view.service.seals.as_ref().and_then(|seals| seals.first.clone()),
         left_out: Vec::new(),
         suspicions: Vec::new(),
         problem_side: is_down.then(|| Side::Repository.name()),

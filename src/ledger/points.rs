@@ -16,8 +16,9 @@ use super::Ledger;
 use super::open::ledger_error;
 use super::record::{ROWS_PER_INSERT, next_revision};
 use super::run::PointRow;
-use super::seals::{forget_points, seal_points, seal_source};
+use super::seals::{Sealable, forget_points, seal_points, seal_source};
 use super::stored::{self, column};
+use super::suspects::mark_in;
 use crate::domain::order::is_to_come;
 use crate::error::Result;
 
@@ -88,7 +89,7 @@ impl Ledger {
         begun: i64,
         meaning: Gone<'_>,
     ) -> Result<Reconciled> {
-        let mut listed: BTreeMap<&str, &PointRow> = points.iter().map(|point| (point.id.0.as_str(), point)).collect();
+        let listed: BTreeMap<&str, &PointRow> = points.iter().map(|point| (point.id.0.as_str(), point)).collect();
         let remembered = self.points(source).await?;
         let same =
             |point: &PointRow| listed.get(point.id.0.as_str()).is_some_and(|it| stored_form(it) == stored_form(point));
@@ -96,49 +97,68 @@ impl Ledger {
             self.mark_suspects(source).await?;
             return Ok(Reconciled::default());
         }
-        let now = self.clock.wall();
         let mut tx = self.write().await?;
-        let revision = next_revision(&mut tx).await?;
-        let remembered = read_points(&mut tx, source).await?;
-        let known = read_lifetimes(&mut tx, source, begun).await?;
-        listed.retain(|id, _| known.get(*id).is_none_or(|known| known.gone_revision.is_none()));
-        for point in &remembered {
-            let id = point.id.0.as_str();
-            if known.get(id).is_some_and(|known| known.seen_revision > begun && known.gone_revision.is_none()) {
-                listed.entry(id).or_insert(point);
-            }
-        }
-        let before: BTreeSet<&str> = remembered.iter().map(|point| point.id.0.as_str()).collect();
-        let gone: Vec<&str> = before.iter().copied().filter(|id| !listed.contains_key(id)).collect();
-        let appeared: Vec<&PointRow> =
-            listed.values().copied().filter(|it| !before.contains(it.id.0.as_str())).collect();
-        let kept_from = now - read_retention(&mut tx, source).await?;
-        let wrongly_dated = read_suspects(&mut tx, source).await?;
-        // What is dated wrongly counts for no promise, and nobody can tell until when it had to be kept.
-        let is_asked_for =
-            |it: &&PointRow| it.as_of > kept_from && !is_to_come(it.as_of, now) && !wrongly_dated.contains(&it.id.0);
-        let early: BTreeSet<&str> = remembered
-            .iter()
-            .filter(|point| is_asked_for(point) && meaning.is_vanished(&point.id.0))
-            .map(|point| point.id.0.as_str())
-            .filter(|id| gone.contains(id))
-            .collect();
-        end_lifetimes(&mut tx, source, (&gone, &early), (now, revision)).await?;
-        begin_lifetimes(&mut tx, source, &appeared, (now, revision)).await?;
-        let listed: Vec<&PointRow> = listed.into_values().collect();
-        replace_points(&mut tx, source, &listed).await?;
-        seal_points(&mut tx, source, revision, now).await?;
-        note_facts(&mut tx, source, &listed, (now, revision)).await?;
-        let older = older_than_ledger(&mut tx, &appeared).await?;
+        let done = reconcile_in(&mut tx, (source, listed), begun, meaning, self.clock.wall()).await?;
         tx.commit().await.map_err(failed)?;
-        self.mark_suspects(source).await?;
-        Ok(Reconciled {
-            appeared: appeared.len() as u64,
-            gone: gone.len() as u64,
-            gone_early: early.len() as u64,
-            older_than_ledger: older,
-        })
+        Ok(done)
     }
+}
+
+/// The same in a transaction of the caller's.
+pub(super) async fn reconcile_in(
+    tx: &mut SqliteConnection,
+    (source, mut listed): (&str, BTreeMap<&str, &PointRow>),
+    begun: i64,
+    meaning: Gone<'_>,
+    now: DateTime<Utc>,
+) -> Result<Reconciled> {
+    let sealable = Sealable::of(tx, source).await?;
+    let revision = next_revision(tx).await?;
+    let remembered = read_points(tx, source).await?;
+    let known = read_lifetimes(tx, source, begun).await?;
+    listed.retain(|id, _| known.get(*id).is_none_or(|known| known.gone_revision.is_none()));
+    for point in &remembered {
+        let id = point.id.0.as_str();
+        if known.get(id).is_some_and(|known| known.seen_revision > begun && known.gone_revision.is_none()) {
+            listed.entry(id).or_insert(point);
+        }
+    }
+    let before: BTreeSet<&str> = remembered.iter().map(|point| point.id.0.as_str()).collect();
+    let gone: Vec<&str> = before.iter().copied().filter(|id| !listed.contains_key(id)).collect();
+    let appeared: Vec<&PointRow> = listed.values().copied().filter(|it| !before.contains(it.id.0.as_str())).collect();
+    let early = gone_early(tx, source, (&remembered, &gone), meaning, now).await?;
+    end_lifetimes(tx, source, (&gone, &early), (now, revision)).await?;
+    begin_lifetimes(tx, source, &appeared, (now, revision)).await?;
+    let listed: Vec<&PointRow> = listed.into_values().collect();
+    replace_points(tx, source, &listed).await?;
+    mark_in(tx, source, now).await?;
+    seal_points(tx, source, revision, now).await?;
+    sealable.seal_changes(tx, source, now).await?;
+    note_facts(tx, source, &listed, (now, revision)).await?;
+    let older = older_than_ledger(tx, &appeared).await?;
+    Ok(Reconciled {
+        appeared: appeared.len() as u64,
+        gone: gone.len() as u64,
+        gone_early: early.len() as u64,
+        older_than_ledger: older,
+    })
+}
+
+/// Of the points that are `gone` those that should have been kept longer.
+async fn gone_early<'p>(
+    tx: &mut SqliteConnection,
+    source: &str,
+    (remembered, gone): (&'p [PointRow], &[&str]),
+    meaning: Gone<'_>,
+    now: DateTime<Utc>,
+) -> Result<BTreeSet<&'p str>> {
+    let kept_from = now - read_retention(tx, source).await?;
+    let wrongly_dated = read_suspects(tx, source).await?;
+    // What is dated wrongly counts for no promise, and nobody can tell until when it had to be kept.
+    let is_asked_for =
+        |it: &&PointRow| it.as_of > kept_from && !is_to_come(it.as_of, now) && !wrongly_dated.contains(&it.id.0);
+    let early = remembered.iter().filter(|point| is_asked_for(point) && meaning.is_vanished(&point.id.0));
+    Ok(early.map(|point| point.id.0.as_str()).filter(|id| gone.contains(id)).collect())
 }
 
 fn failed(error: sqlx::Error) -> crate::error::Error {

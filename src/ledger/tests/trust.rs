@@ -141,9 +141,31 @@ async fn an_acceptance_that_ends_half_way_has_no_point_vanish() {
         .await
         .unwrap();
     ledger.accept("onsite", "second").await.unwrap_err();
-    assert_eq!(ledger.points("shop").await.unwrap(), [], "forgotten first: nothing is left that can vanish");
+    assert_eq!(ledger.points("shop").await.unwrap().len(), 1, "all of it or nothing");
     assert_eq!(ledger.adopt("onsite", "second").await.unwrap().identity, "first");
-    ledger.reconcile_points("shop", &[]).await.unwrap();
+    assert_eq!(vanished(&ledger, 30).await, 0);
+}
+
+#[tokio::test]
+async fn a_move_that_ends_half_way_has_no_point_vanish() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+    let ledger = open(dir.path(), &clock).await;
+    know(&ledger, "onsite", &kept_for(30)).await;
+    ledger.reconcile_points("shop", &[point("a", &clock, 2)]).await.unwrap();
+    // The points cannot be forgotten: then the source has not moved either.
+    sqlx::query("CREATE TRIGGER refused BEFORE DELETE ON points BEGIN SELECT RAISE(ABORT, 'full'); END")
+        .execute(&ledger.pool)
+        .await
+        .unwrap();
+    ledger.ensure_source("shop", "files", "elsewhere").await.unwrap_err();
+    let objectives = kept_for(30);
+    let moved = KnownSource { name: "shop", kind: "files", repository: "elsewhere", objectives: &objectives };
+    ledger.know(&[moved]).await.unwrap_err();
+    sqlx::query("DROP TRIGGER refused").execute(&ledger.pool).await.unwrap();
+    assert_eq!(ledger.points("shop").await.unwrap().len(), 1);
+    assert_eq!(ledger.snapshot().await.unwrap().sources["shop"].repository, "onsite");
+    ledger.know(&[moved]).await.unwrap();
+    assert_eq!(ledger.points("shop").await.unwrap(), []);
     assert_eq!(vanished(&ledger, 30).await, 0);
 }
 
