@@ -180,6 +180,11 @@ impl SourceStatus {
         Some(format!("{points} gone from the repository before the promised retention is over"))
     }
 
+    /// Whether what is said of its recovery points is what was last listed, because the repository could not be asked.
+    pub fn is_unseen(&self) -> bool {
+        self.problem_side == Some(Side::Repository.name())
+    }
+
     /// What can be said of a promise now.
     pub fn judged(&self, objective: Objective) -> Judgement {
         let met = match objective {

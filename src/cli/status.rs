@@ -237,6 +237,8 @@ fn print(lines: &[SourceStatus], zone: Tz) -> Result<()> {
             let source = if at == 0 { line.source.clone() } else { String::new() };
             let judged = match line.judged(of) {
                 Judgement::NotMet => "NOT MET",
+                // The repository could not be asked.
+                Judgement::Met if of.rests_on_points() && line.is_unseen() => "not known",
                 judged => judged.name(),
             };
             table.add_row([source, objective.to_owned(), promised, measured, judged.to_owned()]);

@@ -42,6 +42,12 @@ impl Ledger {
         Ok(Adopted { identity: identity.to_owned(), since, is_new: true })
     }
 
+    /// The repository that `name` means, if one is known. Nothing is written.
+    pub async fn meant_repository(&self, name: &str) -> Result<Option<Adopted>> {
+        let Some((identity, since)) = sealed_repository(&mut *self.read().await?, name).await? else { return Ok(None) };
+        Ok(Some(Adopted { identity, since: stored::time(since)?, is_new: false }))
+    }
+
     /// From now on `name` means the repository `identity`. What is remembered of the one before is gone on purpose; the id of
     /// that one is given back.
     pub async fn accept(&self, name: &str, identity: &str) -> Result<Option<String>> {

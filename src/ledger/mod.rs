@@ -47,6 +47,7 @@ mod suspects;
 mod test_pages;
 #[cfg(test)]
 mod tests;
+mod unreadable;
 
 pub use configured::{Asked, Configured, ConfiguredPeriod};
 pub use copy::{HOW_TO_COPY, LedgerCopy};

@@ -19,6 +19,7 @@ use super::run::PointRow;
 use super::seals::{Sealable, forget_points, seal_points, seal_source};
 use super::stored::{self, column};
 use super::suspects::mark_in;
+use super::unreadable::{changed_marks, mark_unreadable};
 use crate::domain::order::is_to_come;
 use crate::error::Result;
 
@@ -29,21 +30,30 @@ pub const GONE_POINTS_DAYS: i64 = 400;
 pub(super) const GONE_EARLY: i64 = 1;
 /// In the same column: it did, and somebody said since that it was on purpose.
 pub(super) const GONE_ACCEPTED: i64 = 2;
+/// In the same column: it is still in the repository and cannot be read. Whether it vanishes is seen when it is not there any more.
+pub(super) const GONE_UNREADABLE: i64 = 3;
 
 /// What it means that a point is not listed any more.
 #[derive(Debug, Clone, Copy)]
 pub enum Gone<'a> {
     /// Nothing: it is not looked for any more.
     OnPurpose,
-    /// Somebody removed it, unless it is one of these, which are listed and count as somebody else's now.
-    Unless(&'a BTreeSet<String>),
+    /// Somebody removed it, unless it is one of these.
+    Unless {
+        /// Listed, and counting as somebody else's now.
+        others: &'a BTreeSet<String>,
+        /// There, and not to be read.
+        unreadable: &'a BTreeSet<String>,
+        /// How many more are there of which nobody can tell which they are.
+        unnamed: u64,
+    },
 }
 
 impl Gone<'_> {
     fn is_vanished(self, id: &str) -> bool {
         match self {
             Self::OnPurpose => false,
-            Self::Unless(others) => !others.contains(id),
+            Self::Unless { others, .. } => !others.contains(id),
         }
     }
 }
@@ -57,6 +67,8 @@ pub struct Reconciled {
     pub gone: u64,
     /// Of those, the ones that should have been kept longer.
     pub gone_early: u64,
+    /// Of those, the ones that are still there and cannot be read.
+    pub unreadable: u64,
     /// Of those that appeared, the ones that were published before this ledger began: there was another one.
     pub older_than_ledger: u64,
 }
@@ -78,7 +90,8 @@ impl Ledger {
     /// The same with a listing that was begun at [`Ledger::revision`] `begun`. What others found out in the meantime is
     /// newer than this listing and stays.
     pub async fn reconcile_listing(&self, source: &str, points: &[PointRow], begun: i64) -> Result<Reconciled> {
-        self.reconcile(source, points, begun, Gone::Unless(&BTreeSet::new())).await
+        let none = BTreeSet::new();
+        self.reconcile(source, points, begun, Gone::Unless { others: &none, unreadable: &none, unnamed: 0 }).await
     }
 
     /// The same, and what it means that a point is not listed any more.
@@ -93,7 +106,8 @@ impl Ledger {
         let remembered = self.points(source).await?;
         let same =
             |point: &PointRow| listed.get(point.id.0.as_str()).is_some_and(|it| stored_form(it) == stored_form(point));
-        if remembered.len() == listed.len() && remembered.iter().all(same) {
+        let is_settled = changed_marks(&mut *self.read().await?, source, &[], meaning, begun).await?.is_empty();
+        if is_settled && remembered.len() == listed.len() && remembered.iter().all(same) {
             self.mark_suspects(source).await?;
             return Ok(Reconciled::default());
         }
@@ -129,6 +143,7 @@ pub(super) async fn reconcile_in(
     let early = gone_early(tx, source, (&remembered, &gone), meaning, now).await?;
     end_lifetimes(tx, source, (&gone, &early), (now, revision)).await?;
     begin_lifetimes(tx, source, &appeared, (now, revision)).await?;
+    let unreadable = mark_unreadable(tx, source, &early, meaning, begun).await?;
     let listed: Vec<&PointRow> = listed.into_values().collect();
     replace_points(tx, source, &listed).await?;
     mark_in(tx, source, now).await?;
@@ -139,7 +154,8 @@ pub(super) async fn reconcile_in(
     Ok(Reconciled {
         appeared: appeared.len() as u64,
         gone: gone.len() as u64,
-        gone_early: early.len() as u64,
+        gone_early: (early.len() as u64).saturating_sub(unreadable),
+        unreadable,
         older_than_ledger: older,
     })
 }

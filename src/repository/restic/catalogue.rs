@@ -66,12 +66,14 @@ struct Entry {
 /// Every published recovery point (of one source), oldest as-of time first. A snapshot that cannot be read hides no other;
 /// whose it was cannot be told.
 pub fn list(session: &Session, source: Option<&str>) -> Result<Listing> {
-    let (entries, unreadable) = entries(session)?;
-    let mut damaged: Vec<Error> = unreadable.into_iter().map(|error| error.context("list recovery points")).collect();
+    let (entries, files) = entries(session)?;
+    let unnamed = files.len() as u64;
+    let mut unreadable = Vec::new();
+    let mut damaged: Vec<Error> = files.into_iter().map(|error| error.context("list recovery points")).collect();
     let entries: Vec<Entry> =
         entries.into_iter().filter(|entry| source.is_none_or(|wanted| wanted == entry.tags.source)).collect();
     if entries.is_empty() {
-        return Ok(Listing { points: Vec::new(), damaged });
+        return Ok(Listing { damaged, unnamed, ..Listing::default() });
     }
     let repository = session.indexed()?;
     let mut points: BTreeMap<(String, RecoveryPointId), Published> = BTreeMap::new();
@@ -83,6 +85,7 @@ pub fn list(session: &Session, source: Option<&str>) -> Result<Listing> {
             Err(error) => {
                 let what = format!("list recovery point {} of {} (snapshot {})", key.1, key.0, entry.name);
                 damaged.push(error.context(what));
+                unreadable.push(key);
                 continue;
             }
         };
@@ -96,6 +99,7 @@ pub fn list(session: &Session, source: Option<&str>) -> Result<Listing> {
             );
             let hint = "look at both with `restic snapshots`, and forget the one that is not the backup";
             damaged.push(Error::failed(what).hint(hint));
+            unreadable.push(key.clone());
             ambiguous.insert(key);
             continue;
         }
@@ -104,7 +108,7 @@ pub fn list(session: &Session, source: Option<&str>) -> Result<Listing> {
     points.retain(|key, _| !ambiguous.contains(key));
     let mut points: Vec<Published> = points.into_values().collect();
     points.sort_by(|a, b| (a.manifest.as_of, &a.manifest.id).cmp(&(b.manifest.as_of, &b.manifest.id)));
-    Ok(Listing { points, damaged })
+    Ok(Listing { points, damaged, unreadable, unnamed })
 }
 
 /// Whether there is a recovery point.

@@ -12,6 +12,7 @@ mod catalogue;
 mod failure;
 mod gate;
 mod handles;
+mod packs;
 mod publication;
 mod seal;
 mod secret;
@@ -31,6 +32,7 @@ use secrecy::SecretString;
 use self::backend::LocalBackend;
 use self::candidate::Stored;
 use self::catalogue::Found;
+use self::packs::SeenPacks;
 use self::secret::Secret;
 use self::session::Session;
 pub use self::setup::ResticOptions;
@@ -46,6 +48,7 @@ pub struct ResticRepository {
     session: Session,
     options: ResticOptions,
     measured: Measured,
+    packs: SeenPacks,
 }
 
 impl ResticRepository {
@@ -74,6 +77,7 @@ impl ResticRepository {
             session: Session::new(backend, secret),
             options: ResticOptions::default(),
             measured: Measured::default(),
+            packs: SeenPacks::default(),
         }
     }
 
@@ -116,6 +120,7 @@ impl Repository for ResticRepository {
     }
 
     fn open_existing(&self) -> Result<()> {
+        self.files.refuse_links()?;
         self.session.prove()
     }
 
@@ -124,7 +129,7 @@ impl Repository for ResticRepository {
     }
 
     fn incomplete(&self) -> Result<Option<Error>> {
-        self.session.lost_packs()
+        self.session.lost_packs(&self.files, &self.packs)
     }
 
     fn afresh(&self) -> Option<Arc<dyn Repository>> {
@@ -133,6 +138,7 @@ impl Repository for ResticRepository {
             session: self.session.afresh(),
             options: self.options,
             measured: Measured::default(),
+            packs: SeenPacks::default(),
         }))
     }
 
