@@ -1,5 +1,7 @@
 //! `backup-sla list [SOURCE…]`: what the repository has, asked now.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
@@ -61,7 +63,13 @@ pub fn run(session: &Session<'_>, arguments: &Sources) -> Result<u8> {
         damaged.iter().for_each(output::error);
         Ok(u8::from(!damaged.is_empty()))
     };
-    let code = for_each(session, &names.configured, |name| keep(points(&app, name)?));
+    let mut told = BTreeSet::new();
+    let code = for_each(session, &names.configured, |name| match points(&app, name) {
+        Ok(found) => keep(found),
+        // It is of the repository, which others may share: once is enough.
+        Err(error) if !told.insert(error.to_string()) => Ok(error.exit_code()),
+        Err(error) => Err(error),
+    });
     let gone: Vec<String> = names.retired.keys().cloned().collect();
     // Whoever did not name it does not have to hear of a repository that is gone with it.
     let is_asked = |name: &str| arguments.sources.iter().any(|asked| asked == name);

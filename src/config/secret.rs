@@ -10,6 +10,7 @@ use secrecy::SecretString;
 
 use super::reading::Reading;
 use super::section::{Fault, Section, Value};
+use super::trust;
 use super::value::{path, text};
 
 /// No password is longer; a bigger file is some other file.
@@ -108,10 +109,9 @@ fn open_private(path: &Path) -> Result<File, String> {
     if !metadata.is_file() {
         return Err(refuse("is not a regular file", ONE_LINE));
     }
-    let mode = metadata.mode() & 0o777;
-    if mode & 0o077 != 0 {
-        let why = format!("is open to group or others (mode {mode:04o})");
-        return Err(refuse(&why, &format!("chmod 600 {shown}")));
+    if let Some(why) = trust::open_to_others(&metadata) {
+        let instead = format!("chmod 600 {shown}, or root:GROUP and chmod 640, where GROUP is the service's own");
+        return Err(refuse(&why, &instead));
     }
     let (owner, us) = (metadata.uid(), rustix::process::geteuid().as_raw());
     if ![0, us].contains(&owner) {

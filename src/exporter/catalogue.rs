@@ -211,7 +211,7 @@ metrics! {
     LEDGER_CREATED Gauge "backup_sla_ledger_created_timestamp_seconds" "seconds" []
         "When the ledger began: counters count from then. If a source's oldest recovery point is older, history was lost."
     LEDGERS_SET_ASIDE Gauge "backup_sla_ledgers_set_aside" "1" []
-        "Damaged ledgers that lie beside the one in use: what they knew is in no report."
+        "Ledgers that were damaged, removed or emptied, each with a file beside the one in use: what they knew is in no report."
     LEDGER_SEALS_VERIFIED Gauge "backup_sla_ledger_seals_verified_timestamp_seconds" "seconds" []
         "When all records of the ledger were last compared with their seals; 0 if they were not."
     LEDGER_SEAL_FAULTS Gauge "backup_sla_ledger_seal_faults" "1" []
