@@ -19,7 +19,7 @@ campaign: ## seeded faults against a model, for long; ARGS="--minutes N --seed S
 	@scripts/setup --for test
 	@CAMPAIGN="$(ARGS)" cargo test --locked --test suite -- campaign::a_slice --nocapture
 
-check: ## the gate before a change is merged: format, lints, docs, licences, unit tests
+check: ## the gate before a change is merged: format, lints, docs, licences, unit tests (a short soak)
 	@scripts/setup --for check
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
@@ -31,10 +31,12 @@ check: ## the gate before a change is merged: format, lints, docs, licences, uni
 		echo '!!! cargo-deny is not installed: licences, bans and sources of dependencies were NOT checked' >&2; \
 		echo '!!! cargo install --locked cargo-deny' >&2; \
 	fi
-	cargo test --locked --lib
+	SOAK_DAYS=10 cargo test --locked --lib
 
 deb: ## the Debian package, in target/debian
 	@scripts/setup --for deb
+	@cargo build --release --locked
+	@target/release/backup-sla package-files target/package
 	@.cache/cargo-tools/bin/cargo-deb --locked
 
 bench: ## compare with the recipe, restic, duplicity and mydumper on generated data; ARGS for scripts/bench

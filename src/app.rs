@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 
 use crate::clock::Clock;
 use crate::config::{Assertion, Config, RepositoryConfig, RepositoryKind, SourceConfig, SourceKind};
+use crate::domain::change::watch::Watch;
 use crate::domain::host::ThisHost;
 use crate::domain::sla::Objectives;
 use crate::engine::Engine;
@@ -70,6 +71,8 @@ pub struct Source {
     pub objectives: Objectives,
     /// The operator's own questions.
     pub assertions: Vec<Assertion>,
+    /// From when on a change of its data is suspect.
+    pub watch: Watch,
 }
 
 impl Source {
@@ -210,6 +213,7 @@ impl App {
             sandbox: Arc::new(LocalSandbox::new(&self.config.state_dir, self.clock.clone())),
             objectives: config.objectives.clone(),
             assertions: config.assertions.clone(),
+            watch: config.watch.clone(),
         })
     }
 

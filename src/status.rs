@@ -3,6 +3,7 @@
 //! Pure: everything comes from what was read already. It knows nothing of HTTP, HTML or terminals. The JSON form is an
 //! interface (docs/status-api.md): fields are added, never changed.
 
+mod change;
 mod kept;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::config::SourceConfig;
+use crate::domain::change::State;
 use crate::domain::forecast::Forecast;
 use crate::domain::history::{Share, Verdict};
 use crate::domain::left_out::LeftOutCounts;
@@ -22,6 +24,7 @@ use crate::exporter::refresh::View;
 use crate::exporter::service_state::Progress;
 use crate::ledger::{Operation, Outcome, Run, SourceFigures};
 
+pub use self::change::Change;
 pub use self::kept::{Kept, kept};
 
 /// Operations that are begun by a schedule.
@@ -51,6 +54,9 @@ pub struct SourceStatus {
     /// Recovery points whose date cannot be right, one sentence each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub suspicions: Vec<String>,
+    /// Recovery points of the same source that other hosts made, which count for nothing here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other_hosts: Option<String>,
     /// What was promised.
     pub objectives: Promised,
     /// What is.
@@ -80,6 +86,8 @@ pub struct SourceStatus {
     pub last_backup: Option<Ended>,
     /// The drill whose result was written last.
     pub last_drill: Option<Ended>,
+    /// The newest backup that was compared with those before it; null before the first, and where that is turned off.
+    pub change: Option<Change>,
 }
 
 /// The objectives as numbers.
@@ -170,6 +178,13 @@ impl SourceStatus {
         self
     }
 
+    /// The same, with what other hosts have in the repository.
+    #[must_use]
+    pub fn with_other_hosts(mut self, other_hosts: Option<String>) -> Self {
+        self.other_hosts = other_hosts;
+        self
+    }
+
     /// What is to be known of recovery points that are gone before their time; none where none is.
     pub fn vanished_in_words(&self) -> Option<String> {
         let points = match self.measured.vanished {
@@ -207,12 +222,13 @@ impl SourceStatus {
     }
 
     /// Whether somebody has to do something: a promise is not kept, its repository is in trouble, the newest backup lacks
-    /// a table, recovery points are gone before their time, there is none because the backup failed, or the ledger that all
-    /// of this is read from is not as it was written.
+    /// a table, recovery points are gone before their time, the data looks destroyed, there is no backup because it failed, or
+    /// the ledger that all of this is read from is not as it was written.
     pub fn is_bad(&self) -> bool {
-        let is_told_falsely = self.ledger_problem.is_some();
+        let is_destroyed = self.change.as_ref().is_some_and(|change| change.state == State::Critical);
         let lacks_some = self.measured.left_out.table > 0 || self.measured.vanished > 0;
-        !self.broken().is_empty() || self.problem.is_some() || lacks_some || is_told_falsely || self.has_first_failed()
+        let is_trouble = self.problem.is_some() || self.ledger_problem.is_some();
+        !self.broken().is_empty() || is_trouble || lacks_some || is_destroyed || self.has_first_failed()
     }
 
     /// Whether there is no recovery point and the last attempt to make one did not succeed.
@@ -408,6 +424,7 @@ pub fn of(view: &View, config: &SourceConfig) -> SourceStatus {
         ledger_problem: view.service.seals.as_ref().and_then(|seals| seals.first.clone()),
         left_out: Vec::new(),
         suspicions: Vec::new(),
+        other_hosts: None,
         problem_side: is_down.then(|| Side::Repository.name()),
         objectives: promised(&config.objectives),
         measured: measured(figures, config.objectives.retention, view.now),
@@ -423,6 +440,7 @@ pub fn of(view: &View, config: &SourceConfig) -> SourceStatus {
         running: figures.running.iter().map(|run| run.operation.name().to_owned()).collect(),
         last_backup: figures.last_backup.as_ref().map(ended),
         last_drill: figures.drills.last.as_ref().map(ended),
+        change: figures.change.as_ref().filter(|_| config.watch.enabled).map(Change::of),
     }
 }
 

@@ -234,6 +234,23 @@ def points():
         unit="none", line="stepAfter", fill=40, stacked=True, decimals=0)
 
 
+def data():
+    def suspect(severity):
+        return q.of_source("change_suspect", f'severity="{severity}"')
+
+    return graph(
+        "Data", "Rows of the newest backup, and on the right since when its data looks destroyed (critical) or changed in an "
+        "unusual way (warning) beside the backups before it.",
+        [target(q.of_source("change_rows"), "{{source}}: rows"),
+         target(suspect("warning"), "{{source}}: unusual"),
+         target(suspect("critical"), "{{source}}: suspect")],
+        unit="none", line="stepAfter", fill=15, decimals=0, overrides=[
+            override("byFrameRefID", "A", color=fixed(CALM)),
+            override("byFrameRefID", "B", color=fixed(RISK), custom__axisPlacement="right"),
+            override("byFrameRefID", "C", color=fixed(BAD), custom__axisPlacement="right", custom__fillOpacity=40),
+        ])
+
+
 def annotations():
     def ended(metric, labels=""):
         return q.milliseconds(f"({q.of_source(metric, labels)} > 0)")
@@ -270,6 +287,7 @@ def dashboard():
             (9, [(15, rto()), (9, stages())]),
             "Backups and recovery points",
             (8, [(6, sizes()), (6, added()), (6, points()), (6, window())]),
+            (7, [(24, data())]),
             "Chain and drills",
             (8, [(6, chain()), (6, proofs()), (6, verification()), (6, last_runs())]),
         ],

@@ -1,6 +1,6 @@
 //! `backup-sla list [SOURCE…]`: what the repository has, asked now.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -8,10 +8,12 @@ use serde::Serialize;
 
 use super::{Session, Sources, for_each, output, retired, worse};
 use crate::app::App;
+use crate::domain::change::State;
+use crate::domain::change::keep::{Judged, must_be_kept};
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
 use crate::domain::order::is_to_come;
 use crate::error::{Error, Kind, Result};
-use crate::ledger::SourceFigures;
+use crate::ledger::{Compared, SourceFigures};
 use crate::operations::ownership::Listed;
 use crate::operations::refresh_points;
 use crate::operations::select::suspicion;
@@ -37,6 +39,12 @@ struct Line {
     verified_at: Option<DateTime<Utc>>,
     /// What the source had and this recovery point has not, one sentence each.
     left_out: Vec<String>,
+    /// What its data looks like beside that of the backups before: `warning` or `critical`, until the operator accepts it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    change: Option<State>,
+    /// The last one before such a change: no retention may take it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    before_change: bool,
     /// Why its date cannot be right.
     #[serde(skip_serializing_if = "Option::is_none")]
     suspect: Option<String>,
@@ -54,6 +62,16 @@ impl Line {
     }
 }
 
+impl Line {
+    fn shown_change(&self) -> String {
+        match self.change {
+            Some(state) => format!("SUSPECT ({})", state.name()),
+            None if self.before_change => "last before a change: keep".to_owned(),
+            None => String::new(),
+        }
+    }
+}
+
 pub fn run(session: &Session<'_>, arguments: &Sources) -> Result<u8> {
     let app = session.app()?;
     let names = retired::names(&app, &arguments.sources)?;
@@ -63,8 +81,8 @@ pub fn run(session: &Session<'_>, arguments: &Sources) -> Result<u8> {
         damaged.iter().for_each(output::error);
         Ok(u8::from(!damaged.is_empty()))
     };
-    let mut told = BTreeSet::new();
-    let code = for_each(session, &names.configured, |name| match points(&app, name) {
+    let (mut looked_at, mut told) = (BTreeSet::new(), BTreeSet::new());
+    let code = for_each(session, &names.configured, |name| match points(&app, name, &mut looked_at) {
         Ok(found) => keep(found),
         // It is of the repository, which others may share: once is enough.
         Err(error) if !told.insert(error.to_string()) => Ok(error.exit_code()),
@@ -92,6 +110,8 @@ fn print(lines: &[Line], zone: Tz) -> Result<()> {
     let mut header = vec!["SOURCE", "RECOVERY POINT", "HOST", "KIND", "TIME (UTC)"];
     header.extend((zone != Tz::UTC).then_some(local.as_str()));
     header.extend(["SIZE", "STORED", "VERIFIED"]);
+    let is_suspect = lines.iter().any(|line| line.change.is_some());
+    header.extend(is_suspect.then_some("DATA"));
     let mut table = output::table(&header);
     for line in lines {
         let source = if line.retired { format!("{} (retired)", line.source) } else { line.source.clone() };
@@ -100,6 +120,7 @@ fn print(lines: &[Line], zone: Tz) -> Result<()> {
         row.extend((zone != Tz::UTC).then(|| output::wall_clock(line.time, zone)));
         row.extend([output::size(line.logical_bytes), output::size(line.stored_bytes)]);
         row.push(line.verified_at.map_or("never".to_owned(), output::time));
+        row.extend(is_suspect.then(|| line.shown_change()));
         table.add_row(row);
     }
     output::text(&table.to_string())?;
@@ -110,9 +131,15 @@ fn print(lines: &[Line], zone: Tz) -> Result<()> {
     Ok(())
 }
 
-fn points(app: &App, name: &str) -> Result<(Vec<Line>, Vec<Error>)> {
+/// The points of a source, and what is wrong with its repository, unless that is among those `looked_at`.
+fn points(app: &App, name: &str, looked_at: &mut BTreeSet<String>) -> Result<(Vec<Line>, Vec<Error>)> {
     let source = app.source(name)?;
-    shown(app, name, refresh_points(app, &source)?, false)
+    let mut listed = refresh_points(app, &source)?;
+    if looked_at.insert(source.repository_name.clone()) {
+        // A pack that is lost holds no listing up, but what needs it does not come back.
+        listed.own.damaged.extend(source.repository.incomplete()?);
+    }
+    shown(app, name, listed, false)
 }
 
 /// What the repository still has of a source that is no longer configured. The ledger keeps what it knew.
@@ -125,6 +152,8 @@ fn shown(app: &App, name: &str, listed: Listed, retired: bool) -> Result<(Vec<Li
     let ambiguous = listed.ambiguous_names();
     let Listed { own, foreign } = listed;
     let verified = app.block_on(app.ledger.verified_at(name))?;
+    let compared = app.block_on(app.ledger.compared(name))?;
+    let kept = kept_points(&own.points, &compared);
     let (suspect, now) = (app.block_on(app.ledger.suspect_points(name))?, app.clock.wall());
     let line = |(point, foreign): (Published, bool)| Line {
         suspect: (suspect.contains(&point.manifest.id.0) || is_to_come(point.manifest.as_of, now))
@@ -141,6 +170,8 @@ fn shown(app: &App, name: &str, listed: Listed, retired: bool) -> Result<(Vec<Li
         stored_bytes: point.stored_bytes,
         verified_at: verified.get(&point.manifest.id).copied(),
         left_out: point.manifest.not_in_it().collect(),
+        change: compared.get(&point.manifest.id).filter(|it| it.is_suspect()).map(|it| it.state),
+        before_change: kept.contains(&point.manifest.id),
         retired,
         id: point.manifest.id,
     };
@@ -148,4 +179,15 @@ fn shown(app: &App, name: &str, listed: Listed, retired: bool) -> Result<(Vec<Li
     let mut lines: Vec<Line> = all.map(line).collect();
     lines.sort_by(|a, b| (a.time, &a.id).cmp(&(b.time, &b.id)));
     Ok((lines, own.damaged))
+}
+
+/// Recovery points that must be kept because of what came after them.
+fn kept_points(own: &[Published], compared: &BTreeMap<RecoveryPointId, Compared>) -> BTreeSet<RecoveryPointId> {
+    let judged = |point: &Published| {
+        let found = compared.get(&point.manifest.id);
+        let (id, is_accepted) = (point.manifest.id.clone(), found.is_some_and(|it| it.is_accepted));
+        Judged { id, state: found.map(|it| it.state), is_accepted }
+    };
+    let judged: Vec<Judged> = own.iter().map(judged).collect();
+    must_be_kept(&judged).into_iter().cloned().collect()
 }

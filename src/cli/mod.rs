@@ -1,5 +1,6 @@
 //! The command line: one file per command. Standard output carries results only; logs and progress go to standard error.
 
+mod accept_change;
 mod accept_repository;
 mod backup;
 mod cancel;
@@ -16,6 +17,7 @@ mod report;
 mod restore;
 mod retired;
 mod serve;
+mod shell;
 mod status;
 mod test_page;
 mod verify;
@@ -79,12 +81,19 @@ enum Command {
     Metrics,
     /// Raise an alert for a test, and say that its page arrived
     TestPage(test_page::Arguments),
+    /// Accept that the data of a source changed as much as it did
+    AcceptChange(accept_change::Arguments),
     /// Accept a repository in the place of another
     AcceptRepository(accept_repository::Arguments),
     /// Validate the configuration
     CheckConfig(check_config::Arguments),
     /// A complete world with generated data: servers, backups, drills, metrics
     Demo(demo::Arguments),
+    /// Completions for a shell, to standard output
+    Completions(shell::Completions),
+    /// Manual pages and completions, for packages
+    #[command(hide = true)]
+    PackageFiles(shell::PackageFiles),
     /// Generated shop database as SQL, for benchmarks
     #[command(hide = true)]
     DemoData(demo::DataArguments),
@@ -193,9 +202,12 @@ pub fn run(cli: Cli, runtime: &Handle, context: RunContext) -> Result<u8> {
         Command::Status(sources) => status::run(&session, &sources),
         Command::Metrics => metrics::run(&session),
         Command::TestPage(arguments) => test_page::run(&session, &arguments),
+        Command::AcceptChange(arguments) => accept_change::run(&session, &arguments),
         Command::AcceptRepository(arguments) => accept_repository::run(&session, &arguments),
         Command::CheckConfig(arguments) => check_config::run(&session, &arguments),
         Command::Demo(arguments) => demo::run(&session, &arguments),
+        Command::Completions(arguments) => shell::completions(&arguments),
+        Command::PackageFiles(arguments) => shell::package_files(&arguments),
         Command::DemoData(arguments) => demo::data(&arguments),
         Command::Check(_) => not_built("check"),
         Command::Maintain(_) => not_built("maintain"),

@@ -74,11 +74,13 @@ pub fn show(app: &App, names: &[String], form: Form) -> Result<u8> {
         let source = app.source(name)?;
         know(app, &[&source])?;
         let Some(listed) = look_at_repository(app, &source)? else { return Ok(None) };
+        let other_hosts = listed.warning(&source);
         let (suspect, sound) = split_suspects(app, &source, listed.own.points)?;
         Ok(Some(Looked {
             damage: listed.own.damaged.first().map(|error| (error.to_string(), Side::Repository)),
             left_out: sound.last().map(|point| point.manifest.not_in_it().collect()).unwrap_or_default(),
             suspicions: suspect.iter().map(|point| suspicion(point, app.clock.wall())).collect(),
+            other_hosts,
         }))
     };
     // Before anything is written: what is looked at next may put right what somebody changed.
@@ -109,7 +111,7 @@ pub fn show(app: &App, names: &[String], form: Form) -> Result<u8> {
         .zip(problems)
         .map(|(name, looked)| {
             let status = line(&view, name, looked.damage).with_left_out(looked.left_out);
-            status.with_suspicions(looked.suspicions)
+            status.with_suspicions(looked.suspicions).with_other_hosts(looked.other_hosts)
         })
         .collect();
     let code = exit_status(&lines);
@@ -130,6 +132,7 @@ struct Looked {
     /// What the newest recovery point has not.
     left_out: Vec<String>,
     suspicions: Vec<String>,
+    other_hosts: Option<String>,
 }
 
 /// 0 if every promise is kept or pending and no table is left out, 1 if not or if nobody can tell.
@@ -275,7 +278,12 @@ fn print(lines: &[SourceStatus], zone: Tz) -> Result<()> {
         if let Some(vanished) = line.vanished_in_words() {
             output::line(&format!("{}: {vanished}", line.source))?;
         }
-        for said in line.suspicions.iter().chain(&line.left_out) {
+        if let Some(change) = &line.change {
+            for said in change.in_words().into_iter().chain(change.before_in_words()) {
+                output::line(&format!("{}: {said}", line.source))?;
+            }
+        }
+        for said in line.suspicions.iter().chain(&line.left_out).chain(&line.other_hosts) {
             output::line(&format!("{}: {said}", line.source))?;
         }
         for operation in &line.running {

@@ -15,6 +15,7 @@ mod source;
 mod tests;
 pub mod trust;
 mod value;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use crate::domain::change::watch::Watch;
 use crate::domain::schedule::{Timing, Work};
 use crate::domain::sla::Objectives;
 
@@ -86,8 +88,13 @@ impl Config {
     /// What is allowed but unwise, each as one sentence.
     pub fn warnings(&self) -> Vec<String> {
         let plain = self.repositories.values().filter(|repository| repository.password.is_none());
+        let unwatched = self.sources.values().filter(|source| !source.watch.enabled);
         plain
             .map(|repository| format!("repository `{}` is not encrypted (`encryption = \"none\"`)", repository.name))
+            .chain(unwatched.map(|source| {
+                let name = &source.name;
+                format!("source `{name}` is not watched: data that is emptied or encrypted raises no alert (`watch.enabled`)")
+            }))
             .collect()
     }
 }
@@ -156,6 +163,8 @@ pub struct SourceConfig {
     pub sandbox: SandboxConfig,
     /// The operator's own questions.
     pub assertions: Vec<Assertion>,
+    /// From when on a change of the data is suspect.
+    pub watch: Watch,
 }
 
 /// Kind of a source with its own table.

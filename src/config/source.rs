@@ -6,7 +6,7 @@ use bytesize::ByteSize;
 
 use super::reading::Subject;
 use super::section::Section;
-use super::{Assertion, Question, SandboxConfig, Schedule, SourceConfig, SourceKind, engines, labels, value};
+use super::{Assertion, Question, SandboxConfig, Schedule, SourceConfig, SourceKind, engines, labels, value, watch};
 use crate::domain::sla::Objectives;
 
 const KINDS: [&str; 3] = ["mysql", "influxdb", "files"];
@@ -31,6 +31,7 @@ pub(super) fn source(
     let sla = section.required("sla", "sla = \"standard\"", |v| value::reference(v, "sla", names.slas));
     let schedule = schedule(section);
     let labels = labels::labels(section);
+    let watch = watch::watch(section);
     let sandbox = sandbox(name, section);
     let assertions = assertions(section, kind);
 
@@ -62,6 +63,7 @@ pub(super) fn source(
         kind: kind?,
         sandbox,
         assertions,
+        watch,
     })
 }
 

@@ -33,7 +33,7 @@ impl LeftOutCounts {
         let mut counts = Self::default();
         for one in left_out {
             match one.kind.as_str() {
-                "table" => counts.table += 1,
+                "table" | LeftOut::ROWS => counts.table += 1,
                 "view" => counts.view += 1,
                 _ => counts.other += 1,
             }
@@ -64,10 +64,19 @@ impl LeftOutCounts {
 }
 
 impl LeftOut {
+    /// A kind: the table's definition is in the backup, its rows are not.
+    pub const ROWS: &str = "rows of table";
+
+    /// The table whose rows were left out, if this is about rows.
+    pub fn rows_of(&self) -> Option<&str> {
+        (self.kind == Self::ROWS).then_some(self.name.as_str())
+    }
+
     /// One sentence for people.
     pub fn sentence(&self) -> String {
         let kept = if self.definition.is_some() { "; its definition is kept in the manifest" } else { "" };
-        format!("{} {} is NOT in the backup: {}{kept}", self.kind, self.name, self.reason)
+        let is = if self.kind == Self::ROWS { "are" } else { "is" };
+        format!("{} {} {is} NOT in the backup: {}{kept}", self.kind, self.name, self.reason)
     }
 
     /// One sentence for people, where it is in the backup but cannot come back.
@@ -87,10 +96,10 @@ mod tests {
 
     #[test]
     fn everything_that_is_left_out_is_counted_once() {
-        let kinds = ["table", "view", "view", "event", "procedure", "package body"];
+        let kinds = ["table", LeftOut::ROWS, "view", "view", "event", "procedure", "package body"];
         let counts = LeftOutCounts::of(&kinds.map(|kind| one(kind, None)));
-        assert_eq!(counts.by_kind(), [("table", 1), ("view", 2), ("other", 3)]);
-        assert_eq!(counts.in_words().as_deref(), Some("1 table, 2 views, 3 other objects"));
+        assert_eq!(counts.by_kind(), [("table", 2), ("view", 2), ("other", 3)]);
+        assert_eq!(counts.in_words().as_deref(), Some("2 tables, 2 views, 3 other objects"));
         assert_eq!(LeftOutCounts::default().in_words(), None);
         let fewer = LeftOutCounts { table: 4, view: 0, other: 1 };
         assert_eq!(counts.max(fewer), LeftOutCounts { table: 4, view: 2, other: 3 });

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::capture::{Capture, is_default};
+use super::change::evidence::Evidence;
 use super::digest::Digest;
 use super::host::HostIdentity;
 use super::left_out::LeftOut;
@@ -102,6 +103,9 @@ pub struct Manifest {
     /// How the data was read.
     #[serde(default, skip_serializing_if = "is_default")]
     pub capture: Capture,
+    /// What a later backup is compared with; nothing where the backup is of a version that did not record it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub evidence: Evidence,
 }
 
 impl Manifest {
@@ -117,7 +121,7 @@ impl Manifest {
 
     /// Bytes of all stored files before deduplication and compression.
     pub fn logical_bytes(&self) -> u64 {
-        self.files.iter().map(|file| file.bytes).sum()
+        self.files.iter().fold(0, |sum, file| sum.saturating_add(file.bytes))
     }
 
     /// The stored file with this role.
@@ -127,7 +131,7 @@ impl Manifest {
 
     /// Sum of the rows of all tables.
     pub fn rows(&self) -> u64 {
-        self.inventory.tables.iter().map(|table| table.rows).sum()
+        self.inventory.tables.iter().fold(0, |sum, table| sum.saturating_add(table.rows))
     }
 }
 

@@ -3,6 +3,7 @@
 //! Knows no I/O: no async runtime, no database, no repository, no metrics crate may be named in this folder (a test greps).
 
 pub mod capture;
+pub mod change;
 pub mod comparison;
 pub mod digest;
 pub mod drill;

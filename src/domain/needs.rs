@@ -15,6 +15,9 @@ pub struct Needs {
     /// Tablespaces that several tables share, with their block size in bytes where it is not the server's page size.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tablespaces: BTreeMap<String, Option<u64>>,
+    /// Those of them that are encrypted.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub encrypted_tablespaces: BTreeSet<String>,
     /// Storage engines of the tables, in capitals, and the plugin library that the source loads each from; empty where it
     /// is part of the server.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -55,6 +58,7 @@ mod tests {
         let needs = Needs {
             directories: BTreeSet::from([word("/data")]),
             tablespaces: BTreeMap::from([(word("ts"), Some(8192)), (word("plain"), None)]),
+            encrypted_tablespaces: BTreeSet::from([word("ts")]),
             engines: BTreeMap::from([(word("ROCKSDB"), word("ha_rocksdb"))]),
             connected: BTreeMap::from([(word("d.t"), word("FEDERATED"))]),
             named_time_zones: true,
@@ -62,7 +66,7 @@ mod tests {
             longest_statement: 1,
         };
         let json = serde_json::to_value(&needs).unwrap();
-        assert_eq!(json.as_object().unwrap().len(), 7, "{json}");
+        assert_eq!(json.as_object().unwrap().len(), 8, "{json}");
         assert_eq!(serde_json::from_value::<Needs>(json).unwrap(), needs);
     }
 }

@@ -93,6 +93,23 @@ metrics! {
     SUSPECT_RECOVERY_POINT_TIMESTAMP Gauge "backup_sla_suspect_recovery_point_timestamp_seconds" "seconds" ["source"]
         "As-of time of the latest recovery point that is dated after now or against the order of publication; nothing else counts such points; 0 if there is none."
 
+    CHANGE_SUSPECT Gauge "backup_sla_change_suspect" "1" ["source" "severity"]
+        "1 if the data of the newest backup looks destroyed (critical) or changed in an unusual way (warning) and nobody accepted that, else 0."
+    CHANGE_JUDGED Gauge "backup_sla_change_judged" "1" ["source"]
+        "1 if the newest backup was compared with those before it; 0 while there are too few, and where that is turned off."
+    CHANGE_BEFORE Gauge "backup_sla_change_before_timestamp_seconds" "seconds" ["source"]
+        "As-of time of the last recovery point before a suspect change; 0 if nothing is suspect."
+    CHANGE_ROWS Gauge "backup_sla_change_rows" "1" ["source"]
+        "Rows of the newest compared backup: of tables, points of measurements, entries of trees; 0 if there was none."
+    CHANGE_ROWS_LOST Gauge "backup_sla_change_rows_lost_ratio" "ratio" ["source"]
+        "Share of the rows that is gone in the newest compared backup, beyond what comes and goes; 0 if it was not judged."
+    CHANGE_TABLES_EMPTIED Gauge "backup_sla_change_tables_emptied" "1" ["source"]
+        "Tables, measurements or trees that are gone or nearly empty in the newest compared backup and were not before; 0 if it was not judged."
+    CHANGE_REPLACED Gauge "backup_sla_change_content_replaced_ratio" "ratio" ["source"]
+        "Share of the content that the newest compared backup has in another form than the one before; absent where that is not known."
+    CHANGE_COMPRESSION Gauge "backup_sla_change_compression_ratio" "ratio" ["source"]
+        "Stored bytes per byte of new data in the newest compared backup, near 1 for encrypted data; absent where there was little."
+
     LEFT_OUT_OBJECTS Gauge "backup_sla_left_out_objects" "1" ["source" "kind"]
         "Tables, views and other objects that the source had and its newest recovery point has not, because they could not be read."
     PITR_GAP Gauge "backup_sla_pitr_gap_seconds" "seconds" ["source"]

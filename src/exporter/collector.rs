@@ -13,13 +13,14 @@ use super::process_facts::ProcessFacts;
 use super::refresh::View;
 use super::service_state::{Progress, RepositoryState, SchedulerState};
 use crate::config::SourceConfig;
+use crate::domain::change::State;
 use crate::domain::drill::{Stage, Verdict};
 use crate::domain::forecast::Forecast;
 use crate::domain::history::{MetRatios, Verdict as ShareVerdict};
 use crate::domain::manifest::BackupKind;
 use crate::domain::schedule::Work;
 use crate::domain::sla::{Judgement, Measured, Objective};
-use crate::ledger::{BackupFigures, DrillFigures, Operation, Outcome, SourceFigures};
+use crate::ledger::{BackupFigures, ChangeFigures, DrillFigures, Operation, Outcome, SourceFigures};
 
 /// Write down all samples of one scrape that `out` wants.
 pub fn collect(view: &View, out: Exposition) -> Exposition {
@@ -89,6 +90,7 @@ pub fn collect_lasting(view: &View, mut out: Exposition) -> Exposition {
         objectives(&mut out, source);
         points(&mut out, &source.name, figures);
         promises_kept_so_far(&mut out, source, met_ratios.get(&source.name));
+        change(&mut out, source, figures);
         backups(&mut out, &source.name, figures);
         drills(&mut out, &source.name, &figures.drills);
         forecast(&mut out, &source.name, forecasts.get(&source.name));
@@ -192,6 +194,32 @@ fn points(out: &mut Exposition, source: &str, figures: &SourceFigures) {
     // There are only full backups yet: no increment that could fail to continue another.
     out.set(&m::CHAIN_BROKEN, &name, 0.0);
     out.set(&m::PITR_GAP, &name, 0.0);
+}
+
+fn change(out: &mut Exposition, source: &SourceConfig, figures: &SourceFigures) {
+    let name = [source.name.as_str()];
+    let change = figures.change.as_ref().filter(|_| source.watch.enabled);
+    let state = change.map_or(State::Pending, ChangeFigures::state);
+    for severity in [State::Warning, State::Critical] {
+        out.set(&m::CHANGE_SUSPECT, &[&source.name, severity.name()], truth(state == severity));
+    }
+    let judged = change.filter(|change| change.found.state != State::Pending);
+    out.set(&m::CHANGE_JUDGED, &name, truth(judged.is_some()));
+    let before = judged.filter(|_| state.is_suspect()).and_then(|change| change.found.before.as_ref());
+    out.set(&m::CHANGE_BEFORE, &name, timestamp(before.map(|before| before.as_of)));
+    out.set(&m::CHANGE_ROWS, &name, whole(change.map_or(0, |change| change.found.rows[1])));
+    out.set(&m::CHANGE_ROWS_LOST, &name, judged.map_or(0.0, |it| it.found.rows_lost));
+    out.set(&m::CHANGE_TABLES_EMPTIED, &name, whole(judged.map_or(0, |it| it.found.tables_emptied[0])));
+    // What is not known is no share.
+    let known = [
+        (&m::CHANGE_REPLACED, judged.and_then(|it| it.found.replaced)),
+        (&m::CHANGE_COMPRESSION, change.and_then(|it| it.found.compression[1])),
+    ];
+    for (metric, value) in known {
+        if let Some(value) = value {
+            out.set(metric, &name, value);
+        }
+    }
 }
 
 fn backups(out: &mut Exposition, source: &str, figures: &SourceFigures) {

@@ -18,6 +18,7 @@ use sqlx::SqlitePool;
 
 use crate::clock::Clock;
 
+mod changes;
 mod configured;
 mod copy;
 mod facts;
@@ -49,6 +50,7 @@ mod test_pages;
 mod tests;
 mod unreadable;
 
+pub use changes::{ChangeFigures, Compared};
 pub use configured::{Asked, Configured, ConfiguredPeriod};
 pub use copy::{HOW_TO_COPY, LedgerCopy};
 pub use forecasts::ForecastBasis;

@@ -11,6 +11,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::Ledger;
+use super::changes::{ChangeFigures, read_changes};
 use super::configured::open_periods;
 use super::open::ledger_error;
 use super::run::{Operation, Outcome, Run, RunId};
@@ -66,6 +67,8 @@ pub struct SourceFigures {
     pub running: Vec<RunningOperation>,
     /// Scheduled runs that did not begin, ever; an operation that never missed one is missing.
     pub missed: BTreeMap<Operation, u64>,
+    /// What was found in the newest backup that was compared with those before it; none before the first.
+    pub change: Option<ChangeFigures>,
 }
 
 impl LedgerSnapshot {
@@ -252,6 +255,9 @@ impl Ledger {
         read_rto_window(&mut tx, &mut sources, taken).await?;
         read_running(&mut tx, &mut sources).await?;
         read_missed(&mut tx, &mut sources).await?;
+        for (source, change) in read_changes(&mut tx).await? {
+            sources.entry(source).or_default().change = Some(change);
+        }
         let test_pages = read_test_pages(&mut tx).await?;
         tx.commit().await.map_err(failed)?;
         Ok(LedgerSnapshot { taken, created, revision, test_pages, sources })

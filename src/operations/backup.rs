@@ -4,8 +4,10 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::change::{accepted, compare, warning};
 use super::{Recorded, new_id, prepare_repository, refresh_points};
 use crate::app::{App, Source};
+use crate::domain::change::Assessment;
 use crate::domain::manifest::{BackupKind, Manifest, RecoveryPointId};
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{Operation, Outcome, RunResult};
@@ -35,6 +37,8 @@ pub struct BackupReport {
     pub duration_seconds: f64,
     /// What a reader must know (see the manifest).
     pub warnings: Vec<String>,
+    /// What the comparison with the backups before it found; none where it was not made.
+    pub change: Option<Assessment>,
     /// Those of them that say what is lost.
     #[serde(skip)]
     pub losses: Vec<String>,
@@ -45,7 +49,7 @@ pub fn backup(app: &App, source: &Source, context: &RunContext) -> Result<Backup
     let _lock = app.lock(&source.name, "backup")?;
     let run = Recorded::begin(app, source, Operation::Backup, Some(BackupKind::Full))?;
     match take(app, source, context) {
-        Ok((manifest, stored_bytes)) => {
+        Ok(Taken { manifest, stored_bytes, change }) => {
             let mut result = RunResult::new(Outcome::Succeeded, run.seconds());
             result.recovery_point = Some(manifest.id.clone());
             result.recovery_point_time = Some(manifest.as_of);
@@ -54,7 +58,7 @@ pub fn backup(app: &App, source: &Source, context: &RunContext) -> Result<Backup
             result.rows = manifest.rows();
             let duration_seconds = result.duration_seconds;
             run.finish(&result)?;
-            Ok(report(manifest, stored_bytes, duration_seconds))
+            Ok(BackupReport { change, ..report(manifest, stored_bytes, duration_seconds) })
         }
         // A backup is never inconclusive: there is none.
         Err(error) => {
@@ -66,7 +70,14 @@ pub fn backup(app: &App, source: &Source, context: &RunContext) -> Result<Backup
     }
 }
 
-fn take(app: &App, source: &Source, context: &RunContext) -> Result<(Manifest, u64)> {
+/// A published backup.
+struct Taken {
+    manifest: Manifest,
+    stored_bytes: u64,
+    change: Option<Assessment>,
+}
+
+fn take(app: &App, source: &Source, context: &RunContext) -> Result<Taken> {
     // A repository that cannot be used is found before the server is asked to work.
     prepare_repository(app, source)?;
     let dump = source.engine.dump(context)?;
@@ -87,6 +98,8 @@ fn take(app: &App, source: &Source, context: &RunContext) -> Result<(Manifest, u
     manifest.host = Some(app.host.identity.clone());
     manifest.as_of = dump.as_of;
     manifest.finished = app.clock.wall();
+    manifest.evidence.new_data = candidate.new_data;
+    manifest.evidence.accepted = accepted(app, source)?;
     whole(&candidate, &manifest)?;
     let stored_bytes = source.repository.publish(candidate, &manifest)?;
     // What counts is what the repository lists now, not that we believe to have published.
@@ -100,7 +113,13 @@ fn take(app: &App, source: &Source, context: &RunContext) -> Result<(Manifest, u
         .warnings
         .extend(listed.own.damaged.iter().map(|error| format!("the repository has damage elsewhere: {error}")));
     manifest.warnings.extend(listed.warning(source));
-    Ok((manifest, stored_bytes))
+    // The backup is what it should be, whatever is said of the data; what could not be compared now is next time.
+    let change = compare(app, source, &listed.own.points).unwrap_or_else(|error| {
+        tracing::error!(source = %source.name, hint = error.hint_text(), "cannot compare the backup with those before it: {error}");
+        None
+    });
+    manifest.warnings.extend(change.as_ref().and_then(|found| warning(&source.name, found)));
+    Ok(Taken { manifest, stored_bytes, change })
 }
 
 /// When both sides failed: a dump that only says that the repository stopped reading is not the cause.
@@ -139,5 +158,6 @@ fn report(manifest: Manifest, stored_bytes: u64, duration_seconds: f64) -> Backu
         stored_bytes,
         duration_seconds,
         warnings: manifest.warnings,
+        change: None,
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod backup;
 pub mod cancel;
+pub mod change;
 pub mod drill;
 pub mod identity;
 pub mod ledger_health;

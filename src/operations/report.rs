@@ -95,5 +95,6 @@ fn records(app: &App, (name, kind, repository): (&str, &str, &str), period: Peri
         runs,
         points: app.block_on(ledger.points(name))?,
         missed: app.block_on(ledger.missed_runs(name, since, MISSED))?,
+        changes: app.block_on(ledger.suspect_changes(name))?,
     }))
 }

@@ -6,13 +6,14 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::Recorded;
+use super::change::caution;
 use super::ownership::Whose;
 use super::prove::{Proof, Scope, prove};
 use super::select::{Selection, open, select};
 use super::stages::Stages;
 use crate::app::{App, Source};
 use crate::domain::drill::{Check, Stage};
-use crate::domain::manifest::{FileRole, RecoveryPointId};
+use crate::domain::manifest::{FileRole, Manifest, RecoveryPointId};
 use crate::engine::{AccountsLoaded, Destination, LoadOptions, LoadReport, StoredPoint};
 use crate::error::{Error, Kind, Result, Side};
 use crate::ledger::{Operation, Outcome, RunResult};
@@ -126,6 +127,7 @@ fn bring_back(
     let whose = Whose::asked(request.host.as_deref());
     let selected = stages.run(Stage::Select, || select(app, source, &request.selection, whose))?;
     let point = open(source, &selected.published);
+    let caution = cautioned(app, source, request, &point.manifest);
     let mut options = request.options.clone();
     for table in &mut options.tables {
         *table = source.engine.table_name(table)?;
@@ -141,7 +143,7 @@ fn bring_back(
         stages: BTreeMap::new(),
         checks: Vec::new(),
         accounts: loaded.accounts.clone().or_else(|| left_out(&point, &options)),
-        warnings: [selected.warnings(), loaded.warnings].concat(),
+        warnings: [caution.into_iter().collect(), selected.warnings(), loaded.warnings].concat(),
     };
     if request.verify {
         // Assertions ask for the whole database, and for its state in production; a restore is not held to them.
@@ -167,6 +169,20 @@ fn bring_back(
     report.stages = stages.seconds();
     report.warnings.extend(afterthoughts(source, &point, &request.to, &options.tables));
     Ok(report)
+}
+
+/// Said before anything is written, and once more at the end: whoever did not choose the recovery point by its name may not want
+/// this one. It is taken all the same, since only people know whether the change was meant.
+fn cautioned(app: &App, source: &Source, request: &RestoreRequest, chosen: &Manifest) -> Option<String> {
+    if matches!(request.selection, Selection::Id(_)) {
+        return None;
+    }
+    let caution = caution(app, source, chosen).unwrap_or_else(|error| {
+        tracing::warn!(source = %source.name, "cannot tell whether the data looks destroyed: {error}");
+        None
+    })?;
+    tracing::error!(source = %source.name, "{caution}");
+    Some(caution)
 }
 
 /// What is looked at when the time has been taken. That it could not be looked at changes nothing of what was restored.

@@ -84,7 +84,8 @@ fn pass_over_suspects(app: &App, source: &Source, listing: &mut Listing, selecti
     };
     let what =
         format!("cannot choose a recovery point of {}: {}, and there is no other", source.name, suspicion(last, now));
-    Err(Error::failed(what).hint(format!(
+    // It may as well be the clock of today that is wrong: nothing is known to be bad.
+    Err(Error::inconclusive(what).hint(format!(
         "look at the clock of this host (`timedatectl`); to use it all the same, name it: --recovery-point {}",
         last.manifest.id
     )))
@@ -102,7 +103,10 @@ pub fn suspicion(point: &Published, now: DateTime<Utc>) -> String {
     let Manifest { id, as_of, .. } = &point.manifest;
     let as_of = as_of.to_rfc3339_opts(SecondsFormat::Secs, true);
     if is_to_come(point.manifest.as_of, now) {
-        format!("recovery point {id} is dated {as_of}, which is still to come: the clock was wrong when it was made")
+        format!(
+            "recovery point {id} is dated {as_of}, which is still to come: the clock was wrong when it was made, or is wrong \
+             now"
+        )
     } else {
         format!(
             "recovery point {id} is dated {as_of}, against the order in which backups were published: a clock was wrong"

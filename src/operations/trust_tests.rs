@@ -120,6 +120,7 @@ fn what_is_dated_after_now_is_chosen_by_its_name_alone() {
         "{refusal}"
     );
     assert!(refusal.hint_text().unwrap().contains("--recovery-point 01ahead"));
+    assert_eq!(refusal.kind(), Kind::Inconclusive, "the clock of this host may be the wrong one");
     publish(&app, &source, "01early", now - TimeDelta::hours(2));
     publish(&app, &source, "01late", now - TimeDelta::hours(1));
     for selection in [Selection::Newest, Selection::At(now + TimeDelta::days(90))] {

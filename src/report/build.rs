@@ -6,13 +6,13 @@ use chrono_tz::Tz;
 use super::month::midnight;
 use super::reasons::Records;
 use super::{
-    Absence, BackupCount, BreachReport, DrillDays, DrillReport, Failure, Incomplete, ObjectiveReport, Promised,
-    Reached, SourceReport,
+    Absence, BackupCount, BreachReport, ChangeReport, DrillDays, DrillReport, Failure, Incomplete, ObjectiveReport,
+    Promised, Reached, SourceReport,
 };
 use crate::domain::history::{Breach, Facts, MetRatios, Promise, Share, Timeline, Verdict};
 use crate::domain::manifest::BackupKind;
 use crate::domain::sla::Objective;
-use crate::ledger::{ConfiguredPeriod, MissedRuns, Operation, Outcome, PointRow, ReportedRun, Run};
+use crate::ledger::{ChangeFigures, ConfiguredPeriod, MissedRuns, Operation, Outcome, PointRow, ReportedRun, Run};
 
 /// Everything that is known of one source.
 #[derive(Debug, Clone)]
@@ -37,6 +37,8 @@ pub struct SourceRecords {
     pub points: Vec<PointRow>,
     /// Runs that did not begin.
     pub missed: Vec<MissedRuns>,
+    /// Backups of data that looked destroyed.
+    pub changes: Vec<ChangeFigures>,
 }
 
 /// The time that a report is about.
@@ -86,6 +88,7 @@ pub fn source(records: SourceRecords, period: Period) -> Option<SourceReport> {
         backup_failures: backups.iter().filter(|run| run.is_bad()).map(|run| failure(run)).collect(),
         drills: records.drills.iter().map(drill).collect(),
         missed: missed.iter().filter(|it| it.last >= from && it.first < period.until).cloned().collect(),
+        changes: records.changes.iter().filter(|it| in_time(it.judged)).map(ChangeReport::of).collect(),
         source: records.source,
         kind: records.kind,
         repository: records.repository,

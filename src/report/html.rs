@@ -2,6 +2,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::changes;
 use super::markdown::{
     both, counted_faults, days_without, not_configured, promise, sandbox, sealed_since, share, test_page, title,
 };
@@ -134,6 +135,7 @@ fn one_source(source: &SourceReport) -> Markup {
             (backups(source))
             (drills(source))
             (missed(source))
+            (changes::page(&source.changes))
         }
     }
 }

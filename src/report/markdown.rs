@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::changes;
 use super::{Absence, DrillReport, Evidence, ObjectiveReport, Promised, SlaReport, SourceReport, evidence_line};
 use crate::exporter::pages::words::{count, counted, duration, percent, rfc3339, size};
 use crate::foreign::is_obeyed;
@@ -146,7 +147,8 @@ fn one_source(out: &mut String, source: &SourceReport) -> std::fmt::Result {
     breaches(out, source)?;
     backups(out, source)?;
     drills(out, source)?;
-    missed(out, source)
+    missed(out, source)?;
+    changes::markdown(out, &source.changes)
 }
 
 fn breaches(out: &mut String, source: &SourceReport) -> std::fmt::Result {
@@ -356,7 +358,7 @@ pub(super) fn title(objective: &str) -> &'static str {
 }
 
 /// Text of others, on one line and without meaning to Markdown or HTML.
-fn text(said: &str) -> String {
+pub(super) fn text(said: &str) -> String {
     let mut out = String::new();
     for c in said.chars() {
         match c {

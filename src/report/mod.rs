@@ -6,6 +6,7 @@
 //! nothing can be said is missing, not 100 %.
 
 pub mod build;
+mod changes;
 pub mod html;
 mod incomplete;
 pub mod markdown;
@@ -22,6 +23,7 @@ use crate::domain::manifest::BackupKind;
 use crate::exporter::pages::words::{counted, judged_later};
 use crate::ledger::{ChainHead, MissedRuns, SealFault, TableTotals, TestPage};
 
+pub use changes::ChangeReport;
 pub use incomplete::Incomplete;
 pub use month::Month;
 
@@ -105,6 +107,9 @@ pub struct SourceReport {
     pub drills: Vec<DrillReport>,
     /// Scheduled runs that did not begin.
     pub missed: Vec<MissedRuns>,
+    /// Backups of data that looked destroyed or changed in an unusual way; missing where none was.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<ChangeReport>,
 }
 
 /// A time in which a source was not configured, by what the service found.

@@ -88,6 +88,7 @@ fn records() -> SourceRecords {
         drills: Vec::new(),
         points: Vec::new(),
         missed: Vec::new(),
+        changes: Vec::new(),
     };
     settle(&mut records);
     records
@@ -439,4 +440,42 @@ fn recovery_points_that_lack_something_are_told_of_in_every_form() {
                  them: 1 table left out.";
     assert!(incomplete.in_words().starts_with(words), "{}", incomplete.in_words());
     assert_eq!(serde_json::to_value(&report).unwrap()["incomplete"]["left_out"]["table"], 1);
+}
+
+#[test]
+fn backups_of_data_that_looked_destroyed_are_listed_with_what_was_said_of_them() {
+    use crate::domain::change::{Assessment, Point, State};
+    use crate::ledger::ChangeFigures;
+
+    let change = |id: &str, judged: &str, accepted: Option<&str>| ChangeFigures {
+        point: Point { id: crate::domain::manifest::RecoveryPointId(id.into()), as_of: at(judged) },
+        judged: at(judged),
+        found: Assessment {
+            state: State::Critical,
+            reasons: vec![format!("why | {id}"), "and <more>".into()],
+            ..Assessment::default()
+        },
+        accepted: accepted.map(at),
+        since: None,
+    };
+    let mut records = records();
+    records.changes = vec![
+        change("01old", "2026-09-25T02:00:00Z", None),
+        change("01new", "2026-10-05T02:00:00Z", None),
+        change("01meant", "2026-10-06T02:00:00Z", Some("2026-10-07T09:00:00Z")),
+    ];
+    let report = whole(vec![source(records, october()).unwrap()]);
+    let json = serde_json::to_value(&report).unwrap();
+    let listed = &json["sources"][0]["changes"];
+    assert_eq!(listed.as_array().unwrap().len(), 2, "the one of September is not in it");
+    assert_eq!((&listed[0]["state"], &listed[0]["accepted"]), (&"critical".into(), &serde_json::Value::Null));
+    let markdown = markdown::render(&report);
+    assert!(markdown.contains("| 01new | 2026-10-05T02:00:00Z | critical | why \\| 01new; and"), "{markdown}");
+    assert!(markdown.contains("| 2026-10-07T09:00:00Z |"), "{markdown}");
+    let page = html::render(&report);
+    assert!(page.contains("and &lt;more&gt;") && page.contains("01meant"), "{page}");
+    let quiet = whole(vec![source(self::records(), october()).unwrap()]);
+    assert!(
+        !markdown::render(&quiet).contains("looked destroyed") && !html::render(&quiet).contains("looked destroyed")
+    );
 }

@@ -93,6 +93,7 @@ pub fn manifest(candidate: &Candidate) -> Manifest {
         left_out: Vec::new(),
         cannot_return: Vec::new(),
         capture: crate::domain::capture::Capture::default(),
+        evidence: crate::domain::change::evidence::Evidence::default(),
     }
 }
 

@@ -70,6 +70,7 @@ impl Repository for MemoryRepository {
             as_of: candidate.as_of,
             files: files.iter().map(|(path, bytes)| (path.clone(), bytes.len() as u64)).collect(),
             added_bytes: files.values().map(|bytes| bytes.len() as u64).sum(),
+            new_data: None,
             handle: Box::new(files),
         })
     }

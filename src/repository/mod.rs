@@ -15,6 +15,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
+use crate::domain::change::evidence::NewData;
 use crate::domain::manifest::{Manifest, RecoveryPointId};
 use crate::error::{Error, Result};
 
@@ -69,6 +70,8 @@ pub struct Candidate {
     pub files: Vec<(String, u64)>,
     /// Bytes that the repository grew by.
     pub added_bytes: u64,
+    /// What of its files was not in the repository yet; none where the implementation does not tell new data from known.
+    pub new_data: Option<NewData>,
     /// What the implementation needs to publish or discard it.
     pub handle: Box<dyn Any + Send>,
 }

@@ -58,8 +58,8 @@ pub struct ServerSpec {
     pub memory: u64,
     /// Small files to put into `{dir}` before the start: name and text.
     pub files: Vec<(String, String)>,
-    /// Symbolic links to put into `{dir}`, in directories that the server itself cannot change: name and where each leads.
-    pub links: Vec<(String, PathBuf)>,
+    /// What it finds in `{dir}` and cannot change.
+    pub fixed: Fixed,
     /// Accounts of this machine to run as where we are root, best first.
     pub accounts: &'static [&'static str],
     /// Account of the server to connect as.
@@ -75,6 +75,17 @@ pub struct ServerSpec {
     pub connections: Vec<String>,
     /// What a client says first, where the server does not: it is ready once it answers.
     pub greeting: Option<String>,
+}
+
+/// What a server finds in directories of `{dir}` that it cannot change itself. Names are paths below `{dir}`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fixed {
+    /// Symbolic links: name and where each leads.
+    pub links: Vec<(String, PathBuf)>,
+    /// Small files: name and text.
+    pub files: Vec<(String, String)>,
+    /// The link to the program that it is called by, if it looks for something beside itself.
+    pub called_by: Option<String>,
 }
 
 /// What a sandbox's server may listen on beside its unix socket.

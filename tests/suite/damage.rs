@@ -262,3 +262,23 @@ fn a_repository_that_vanished_is_not_made_anew() {
     world.backup();
     assert!(!world.path("repo/tmp/write-0123456789abcdef0123456789abcdef").exists());
 }
+
+#[test]
+fn a_listing_tells_of_a_pack_that_is_cut_off() {
+    let world = crate::files::world("", "");
+    fs::create_dir(world.path("tree")).unwrap();
+    fs::write(world.path("tree/site.yml"), "- hosts: all\n").unwrap();
+    world.json(&["backup"], 0);
+    let packs: Vec<PathBuf> = entries(&world.path("repo/data")).iter().flat_map(|below| entries(below)).collect();
+    assert!(!packs.is_empty());
+    for pack in packs {
+        let good = fs::read(&pack).unwrap();
+        fs::set_permissions(&pack, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(&pack, &good[..good.len() / 3]).unwrap();
+        let list = world.run(&["--json", "list"]);
+        assert_eq!(list.status, 1, "{list:?}");
+        assert!(list.stderr.contains(&pack.file_name().unwrap().to_string_lossy()[..8]), "{list:?}");
+        fs::write(&pack, good).unwrap();
+    }
+    assert_eq!(world.run(&["--json", "list"]).status, 0);
+}

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::serving::Service;
 use crate::support::World;
 
 /// Another machine than this one: with an identity of its own.
@@ -143,6 +144,39 @@ fn a_restore_that_could_mean_another_hosts_recovery_point_is_refused_and_names_b
     assert_eq!(restored(&new, &["--host", &other.1]).1, "lost");
     // Drills prove what this host made.
     assert_eq!(new.json(&["drill"], 0)["verdict"], "passed");
+}
+
+/// The service of a new machine protects what is there at once: it cannot know whether the other host lives. That backup takes
+/// nothing from the lost host's recovery points, and every view says whose they are.
+#[test]
+fn the_first_backup_of_a_new_hosts_service_does_not_pass_for_the_lost_hosts_data() {
+    let shared = tempfile::tempdir().unwrap();
+    let repository = shared.path().join("repository");
+    let (lost, new) = (host("lost", &repository), this_machine("new", &repository));
+    lost.json(&["backup"], 0);
+    lost.json(&["drill"], 0);
+    let config = fs::read_to_string(new.path("config.toml")).unwrap();
+    let never = "sla = \"standard\"\nschedule = { full = \"0 0 29 2 *\", drill = \"0 0 29 2 *\" }";
+    fs::write(new.path("config.toml"), config.replace("sla = \"standard\"", never)).unwrap();
+    let before = new.json(&["status"], 0);
+    assert!(before["other_hosts"].as_str().unwrap().contains("1 from host"), "{before:#}");
+    assert!(before["pending"]["rpo"].is_string(), "nothing of this host is kept by another's: {before:#}");
+
+    let service = Service::start(&new);
+    service.wait("drill_last_outcome{source=\"etc\",outcome=\"passed\"}", |value| value == 1.0);
+    assert_eq!(service.value("recovery_points{source=\"etc\",kind=\"full\"}"), 1.0);
+    service.stop();
+    let (own, other) = (listed(&new, false), listed(&new, true));
+    assert_eq!((own.len(), other.len()), (1, 1), "nothing was pushed out");
+    let (status, files, said) = restored(&new, &[]);
+    assert_eq!((status, files.as_str()), (2, ""), "{said}");
+    assert!(said.contains("before it was restored") && said.contains(&other[0].1), "{said}");
+    assert_eq!(restored(&new, &["--host", &other[0].1]).1, "lost");
+    let shown = new.run(&["status"]).stdout;
+    assert!(shown.contains("the repository also has recovery points of etc: 1 from host"), "{shown}");
+    assert!(new.run(&["list"]).stdout.contains("(other)"));
+    // Neither has the lost host anything to fear: its own are as they were.
+    assert_eq!(lost.json(&["drill"], 0)["verdict"], "passed");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
-use crate::support::{Product, Server, World, wrong};
+use crate::support::{Product, Server, World, hand_to_server, mysql_programs, wrong};
 
 /// A directory that servers may read.
 fn readable_directory() -> tempfile::TempDir {
@@ -106,4 +106,84 @@ fn mysql_engines_are_drilled() {
     let world = World::new(&server, &["shop"], "");
     world.backup();
     passes(&world);
+}
+
+/// MySQL's programs on a host that has no keyring for them.
+fn without_component() -> tempfile::TempDir {
+    let tree = tempfile::Builder::new().prefix("poor-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    fs::set_permissions(tree.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let from = mysql_programs().parent().unwrap().join(".");
+    let copied = |how: &str| {
+        Command::new("cp").arg(how).arg(&from).arg(tree.path()).stderr(Stdio::null()).status().unwrap().success()
+    };
+    // Links are enough on one file system.
+    assert!(copied("-al") || copied("-af"));
+    fs::remove_file(tree.path().join("usr/lib/mysql/plugin/component_keyring_file.so")).unwrap();
+    tree
+}
+
+/// A MySQL with a keyring: the server looks for its list of components beside the name that it is called by.
+fn with_keyring(place: &tempfile::TempDir) -> Server {
+    let plugins = place.path().join("plugins");
+    fs::create_dir(&plugins).unwrap();
+    let library = "component_keyring_file.so";
+    let usual = mysql_programs().parent().unwrap().join("usr/lib/mysql/plugin").join(library);
+    std::os::unix::fs::symlink(usual, plugins.join(library)).unwrap();
+    fs::write(place.path().join("mysqld.my"), "{\"components\": \"file://component_keyring_file\"}").unwrap();
+    let keys = format!("{{\"path\": \"{}/keys\", \"read_only\": false}}", place.path().display());
+    fs::write(plugins.join("component_keyring_file.cnf"), keys).unwrap();
+    let program = place.path().join("mysqld");
+    std::os::unix::fs::symlink(mysql_programs().join("mysqld"), &program).unwrap();
+    hand_to_server(place.path());
+    let extra = [format!("--plugin-dir={}", plugins.display())];
+    let encrypt = [
+        "--default-table-encryption=ON",
+        "--innodb-redo-log-encrypt=ON",
+        "--innodb-undo-log-encrypt=ON",
+        "--binlog-encryption=ON",
+    ];
+    let extra: Vec<&str> = extra.iter().map(String::as_str).chain(encrypt).collect();
+    Server::start_program(Product::MySql, &program, &extra)
+}
+
+#[test]
+fn encrypted_tables_of_mysql_are_drilled_with_throwaway_keys() {
+    let place = readable_directory();
+    let server = with_keyring(&place);
+    server.sql(
+        "CREATE DATABASE shop; USE shop; CREATE TABLE secret (a INT PRIMARY KEY); INSERT INTO secret VALUES (1), (2);
+         CREATE TABLE plain (a INT PRIMARY KEY) ENCRYPTION='N'; INSERT INTO plain VALUES (3);
+         CREATE TABLE parts (a INT PRIMARY KEY) PARTITION BY HASH (a) PARTITIONS 2; INSERT INTO parts VALUES (4);
+         CREATE TABLESPACE ts ADD DATAFILE 'ts.ibd' ENCRYPTION='Y'; CREATE TABLE shared (a INT PRIMARY KEY) TABLESPACE ts;
+         INSERT INTO shared VALUES (5)",
+    );
+    assert!(server.sql("SHOW CREATE TABLE shop.secret").contains("ENCRYPTION='Y'"));
+    let world = World::new(&server, &["shop"], "");
+    world.backup();
+    let report = world.json(&["drill", "shop"], 0);
+    assert_eq!((report["verdict"].as_str(), wrong(&report)), (Some("passed"), vec![]), "{report}");
+    assert_eq!(report["sandbox"]["encryption_keys"], "throwaway keys of the sandbox", "{report}");
+    assert_eq!(report["sandbox"]["isolation"], "own file system view, own network, no capabilities", "{report}");
+    world.assert_no_sandbox_left();
+    // A real destination needs a keyring of its own.
+    let bare = Server::start(Product::MySql);
+    let ran = world.run(&["restore", "shop", "--to", &bare.destination()]);
+    assert_eq!(ran.status, 1, "{ran:?}");
+    assert!(ran.stderr.contains("cannot restore encrypted tables: the destination has no keyring"), "{ran:?}");
+    assert_eq!(bare.sql("SHOW DATABASES LIKE 'shop'"), "", "nothing was begun");
+    let other = readable_directory();
+    let ready = with_keyring(&other);
+    let report = world.json(&["restore", "shop", "--to", &ready.destination()], 0);
+    assert_eq!((wrong(&report), report["verified"].as_bool()), (vec![], Some(true)), "{report:#}");
+    // A drill host that has no such component says so.
+    let poor = without_component();
+    let programs = poor.path().join("wrappers").display().to_string();
+    let config = fs::read_to_string(world.path("config.toml")).unwrap();
+    let (head, sandbox) = config.split_once("[source.shop.sandbox]").unwrap();
+    let sandbox = sandbox.replace(&mysql_programs().display().to_string(), &programs);
+    fs::write(world.path("config.toml"), format!("{head}[source.shop.sandbox]{sandbox}")).unwrap();
+    let report = world.json(&["drill", "shop"], 4);
+    assert_eq!(report["verdict"], "inconclusive", "{report}");
+    assert!(report["reason"].as_str().unwrap().contains("the destination has no keyring"), "{report}");
+    assert!(report["hint"].as_str().unwrap().contains("no component_keyring_file.so"), "{report}");
 }

@@ -126,6 +126,7 @@ fn a_damaged_program_is_left_out_by_name_and_the_others_are_safe() {
     let world = World::new(&server, &[], "");
     let checked = world.run(&["check-config", "--connect"]);
     assert_eq!(checked.status, 0, "{checked:?}");
+    assert!(checked.stdout.contains("the server does not know its time zone No/Where"), "{checked:?}");
     let backup = texts(&world.backup()["warnings"]);
     let drill = world.json(&["drill"], 0);
     assert_eq!((drill["verdict"].as_str(), wrong(&drill)), (Some("passed"), vec![]), "{drill:#}");

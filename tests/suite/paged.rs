@@ -100,6 +100,8 @@ impl Watch {
     fn start() -> Self {
         let server = Server::start(Product::MariaDb);
         server.sql("CREATE DATABASE app; CREATE TABLE app.t (id INT PRIMARY KEY, v INT); INSERT INTO app.t VALUES (1, 1), (2, 2)");
+        server.sql("CREATE TABLE app.many (v INT); INSERT INTO app.many VALUES (1), (2), (3), (4), (5), (6), (7), (8)");
+        server.sql("INSERT INTO app.many SELECT a.v FROM app.many a, app.many b");
         let world = World { directory: tempfile::Builder::new().prefix("bsla-").tempdir().unwrap() };
         world.secret("key", "correct horse");
         meddling_programs(&world);
@@ -258,6 +260,14 @@ fn what_breaks_is_paged_with_the_right_text_and_nothing_else_is_and_it_resolves_
     watch.is_paged(&["RpoBreached quiet"]);
     watch.world.json(&["backup", "quiet"], 0);
     watch.reload("patient", "5m");
+    watch.is_mended();
+
+    // Data that is gone: backups and drills are as good as ever.
+    watch.server.sql("DELETE FROM app.many");
+    watch.is_paged(&["DataSuspect shop"]);
+    let text = watch.alertmanager.inbox.text("DataSuspect", "shop");
+    assert!(text.contains("The last recovery point before that is of 20"), "{text}");
+    assert_eq!(watch.world.run(&["accept-change", "shop"]).status, 0);
     watch.is_mended();
 
     // The test page: its code comes with the page and proves that it arrived.

@@ -112,6 +112,7 @@ pub fn own_temporary(command: &mut Command, directory: &Path) {
 /// A private server; killed and wiped when dropped.
 pub struct Server {
     pub product: Product,
+    program: PathBuf,
     pub socket: PathBuf,
     child: Child,
     directory: tempfile::TempDir,
@@ -134,7 +135,7 @@ impl Server {
 
     pub fn stock_with(product: Product, extra: &[&str]) -> Self {
         let (template, said) = product.stock();
-        let mut server = Self::launched(product, &template, extra);
+        let mut server = Self::launched(product, &product.program("server"), &template, extra);
         server.user = stock_servers::user(product);
         if product == Product::MySql {
             let (_, temporary) = said.split_once("root@localhost: ").unwrap();
@@ -148,12 +149,17 @@ impl Server {
     }
 
     pub fn start_with(product: Product, extra: &[&str]) -> Self {
-        let mut server = Self::launched(product, &product.template(), extra);
+        Self::start_program(product, &product.program("server"), extra)
+    }
+
+    /// The server's program called by another name.
+    pub fn start_program(product: Product, program: &Path, extra: &[&str]) -> Self {
+        let mut server = Self::launched(product, program, &product.template(), extra);
         server.wait();
         server
     }
 
-    fn launched(product: Product, template: &Path, extra: &[&str]) -> Self {
+    fn launched(product: Product, program: &Path, template: &Path, extra: &[&str]) -> Self {
         let directory = tempfile::Builder::new().prefix("bsla-").tempdir_in("/tmp").unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let data = directory.path().join("data");
@@ -162,8 +168,9 @@ impl Server {
         hand_to_server(directory.path());
         let socket = directory.path().join("s");
         let extra: Vec<String> = extra.iter().map(ToString::to_string).collect();
-        let child = launch(product, directory.path(), &extra);
-        Self { product, socket, child, directory, extra, user: "root".to_owned(), password: None }
+        let program = program.to_owned();
+        let child = launch(product, &program, directory.path(), &extra);
+        Self { product, program, socket, child, directory, extra, user: "root".to_owned(), password: None }
     }
 
     /// End it without a word, as a crash does.
@@ -191,7 +198,7 @@ impl Server {
 
     /// Start it again on its data.
     pub fn start_again(&mut self) {
-        self.child = launch(self.product, self.directory.path(), &self.extra);
+        self.child = launch(self.product, &self.program, self.directory.path(), &self.extra);
         self.wait();
     }
 
@@ -252,8 +259,8 @@ fn is_expired(output: &Output) -> bool {
     String::from_utf8_lossy(&output.stderr).contains("ERROR 1820")
 }
 
-fn launch(product: Product, directory: &Path, extra: &[String]) -> Child {
-    let mut command = as_server(&product.program("server").to_string_lossy());
+fn launch(product: Product, program: &Path, directory: &Path, extra: &[String]) -> Child {
+    let mut command = as_server(&program.to_string_lossy());
     command
         .arg("--no-defaults")
         .arg(format!("--datadir={}/data", directory.display()))

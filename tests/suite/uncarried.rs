@@ -166,3 +166,104 @@ fn rows_that_mysql_does_not_take_back_are_red_with_what_to_mend() {
     assert!(drill["reason"].as_str().unwrap().contains("Check constraint 'early' is violated"), "{drill:#}");
     assert!(drill["hint"].as_str().unwrap().contains("rows violate a CHECK constraint"), "{drill:#}");
 }
+
+/// Change the file that MariaDB keeps a table's triggers in.
+fn damage(server: &Server, file: &str, from: &str, to: &str) {
+    let path = server.data(file);
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from), "{text}");
+    std::fs::write(&path, text.replacen(from, to, 1)).unwrap();
+}
+
+#[test]
+fn a_trigger_that_the_server_cannot_parse_is_left_out_by_name_and_the_others_are_safe() {
+    let server = Server::start(Product::MariaDb);
+    server.sql(
+        "CREATE DATABASE d; USE d; CREATE TABLE t (a INT, b INT); INSERT INTO t VALUES (1, 2);
+         CREATE TRIGGER one BEFORE INSERT ON t FOR EACH ROW SET NEW.a = 1;
+         CREATE TRIGGER two BEFORE INSERT ON t FOR EACH ROW SET NEW.b = 1;
+         CREATE TABLE u (a INT); CREATE TRIGGER three BEFORE INSERT ON u FOR EACH ROW SET NEW.a = 1; FLUSH TABLES",
+    );
+    damage(&server, "d/t.TRG", "SET NEW.a = 1", "SOT NEW.a = 1");
+    damage(&server, "d/u.TRG", "TYPE=TRIGGERS", "TYPE-TRIGGERS");
+    server.sql("FLUSH TABLES");
+    let world = World::new(&server, &[], "");
+    let checked = world.run(&["check-config", "--connect"]);
+    assert_eq!(checked.status, 0, "{checked:?}");
+    let backup = world.backup();
+    let drill = world.json(&["drill"], 0);
+    assert_eq!((drill["verdict"].as_str(), wrong(&drill)), (Some("passed"), vec![]), "{drill:#}");
+    assert!(drill["checks"].to_string().contains("trigger d.two"), "{drill:#}");
+    for said in [backup["warnings"].to_string(), drill["warnings"].to_string(), checked.stdout] {
+        assert!(said.contains("trigger d.one is NOT in the backup: the server cannot parse it"), "{said}");
+        assert!(said.contains("table d.u is NOT in the backup: Malformed file type header"), "{said}");
+    }
+    assert!(world.manifest()["left_out"].to_string().contains("SOT NEW.a = 1"));
+    let verified = world.json(&["verify", "shop", "--against", &server.destination()], 0);
+    assert_eq!(wrong(&verified), [""; 0]);
+}
+
+#[test]
+fn a_broken_view_over_a_function_that_the_backup_may_not_run_is_left_out_and_whole_ones_are_not() {
+    let server = Server::start(Product::MariaDb);
+    server.sql(
+        "CREATE DATABASE d; USE d; CREATE TABLE t (a INT, b INT); INSERT INTO t VALUES (1, 2);
+         CREATE FUNCTION f() RETURNS INT DETERMINISTIC RETURN 1; CREATE FUNCTION g() RETURNS INT DETERMINISTIC RETURN 2;
+         CREATE SQL SECURITY INVOKER VIEW whole AS SELECT f() AS x, 'it''s `d`.`g`(' AS y, a FROM t WHERE a = f();
+         CREATE SQL SECURITY INVOKER VIEW over_whole AS SELECT x FROM whole;
+         CREATE SQL SECURITY INVOKER VIEW no_column AS SELECT f() AS x, b FROM t;
+         CREATE SQL SECURITY INVOKER VIEW no_column_asked AS SELECT f() AS x FROM t WHERE b = 1;
+         CREATE SQL SECURITY INVOKER VIEW no_function AS SELECT f() AS x, g() AS y FROM t;
+         CREATE SQL SECURITY INVOKER VIEW a_over_no_column AS SELECT x FROM no_column;
+         ALTER TABLE t DROP COLUMN b; DROP FUNCTION g;
+         CREATE USER b@localhost; GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON d.* TO b@localhost;
+         GRANT SELECT ON mysql.* TO b@localhost; GRANT BINLOG MONITOR ON *.* TO b@localhost",
+    );
+    let world = World::new(&server, &["d"], "");
+    let config = std::fs::read_to_string(world.path("config.toml")).unwrap();
+    std::fs::write(world.path("config.toml"), config.replace("user = \"root\"", "user = \"b\"")).unwrap();
+    let said = world.backup()["warnings"].to_string();
+    for (name, why) in [
+        ("no_column", "Unknown column 'd.t.b'"),
+        ("no_column_asked", "Unknown column 'd.t.b'"),
+        ("no_function", "FUNCTION d.g does not exist"),
+        ("a_over_no_column", "it uses d.no_column, which is left out"),
+    ] {
+        assert!(said.contains(&format!("view d.{name} is NOT in the backup: {why}")), "{name}: {said}");
+    }
+    assert_eq!(said.matches(" is NOT in the backup: ").count(), 4, "{said}");
+    let drill = world.json(&["drill"], 0);
+    assert_eq!((drill["verdict"].as_str(), wrong(&drill)), (Some("passed"), vec![]), "{drill:#}");
+    for view in ["view d.whole", "view d.over_whole"] {
+        assert!(drill["checks"].to_string().contains(view), "{drill:#}");
+    }
+}
+
+/// MySQL does not start with such an event unless its events are off, and then it shows all others.
+#[test]
+fn an_event_of_a_time_zone_that_is_gone_is_left_out_by_name_with_its_zone() {
+    let mut server = Server::start(Product::MySql);
+    server.sql(
+        "INSERT INTO mysql.time_zone (Use_leap_seconds) VALUES ('N'); SET @zone = LAST_INSERT_ID();
+         INSERT INTO mysql.time_zone_name VALUES ('Mars/Olympus', @zone);
+         INSERT INTO mysql.time_zone_transition_type VALUES (@zone, 0, 3600, 0, 'MST');
+         CREATE DATABASE d; USE d; CREATE TABLE t (a INT); INSERT INTO t VALUES (1); SET time_zone = 'Mars/Olympus';
+         CREATE EVENT zoned ON SCHEDULE EVERY 1 DAY STARTS '2037-01-01 00:00:00' DO SELECT 'its text';
+         SET time_zone = '+00:00'; CREATE EVENT plain ON SCHEDULE EVERY 1 DAY STARTS '2037-01-01 00:00:00' DO SELECT 2;
+         DELETE FROM mysql.time_zone_name WHERE Name = 'Mars/Olympus'",
+    );
+    server.shut_down();
+    server.start_again_with("--event-scheduler=DISABLED");
+    let world = World::new(&server, &[], "");
+    let checked = world.run(&["check-config", "--connect"]);
+    assert_eq!(checked.status, 0, "{checked:?}");
+    let backup = world.backup();
+    let drill = world.json(&["drill"], 0);
+    assert_eq!((drill["verdict"].as_str(), wrong(&drill)), (Some("passed"), vec![]), "{drill:#}");
+    assert!(drill["checks"].to_string().contains("event d.plain"), "{drill:#}");
+    for said in [backup["warnings"].to_string(), drill["warnings"].to_string(), checked.stdout] {
+        assert!(said.contains("event d.zoned is NOT in the backup: "), "{said}");
+        assert!(said.contains("the server does not know its time zone Mars/Olympus"), "{said}");
+    }
+    assert!(world.manifest()["left_out"].to_string().contains("its text"));
+}

@@ -22,6 +22,7 @@ influxdb.zz = 0
 influxdb.tls.zz = 0
 files.zz = 0
 sandbox.zz = 0
+watch.zz = 0
 verify.assertions = [{ zz = 0 }]
 ";
 
@@ -57,7 +58,7 @@ fn documented() -> Keys {
 #[test]
 fn every_key_is_documented_under_its_table_and_no_other() {
     let (parser, document) = (known_to_the_parser(), documented());
-    assert_eq!(parser.len(), 14, "{parser:?}");
+    assert_eq!(parser.len(), 15, "{parser:?}");
     for (table, keys) in &parser {
         assert_eq!(document.get(table), Some(keys), "[{table}]");
     }

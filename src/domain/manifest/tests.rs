@@ -48,6 +48,7 @@ fn manifest() -> Manifest {
         left_out: vec![left_out("d.v")],
         cannot_return: vec![left_out("d.w")],
         capture: Capture::default(),
+        evidence: Evidence::default(),
     }
 }
 
@@ -55,6 +56,14 @@ fn manifest() -> Manifest {
 fn sums_are_over_all_files_and_tables_and_a_file_is_found_by_its_role() {
     let manifest = manifest();
     assert_eq!((manifest.logical_bytes(), manifest.rows()), (97, 7));
+    let mut endless = manifest.clone();
+    endless.files[0].bytes = u64::MAX;
+    endless.inventory.tables[0].rows = u64::MAX;
+    assert_eq!(
+        (endless.logical_bytes(), endless.rows()),
+        (u64::MAX, u64::MAX),
+        "it may be damaged, and says nothing less"
+    );
     let path = |role| manifest.file(role).map(|file| file.path.as_str());
     assert_eq!(path(FileRole::Stream), Some("dump.sql"));
     assert_eq!(path(FileRole::Accounts), Some("accounts.sql"));

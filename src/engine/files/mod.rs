@@ -45,6 +45,7 @@ use self::stored::IndexReader;
 use super::{Destination, Dump, Engine, InspectOptions, Inspection, LoadOptions, LoadReport, Preflight, StoredPoint};
 use crate::clock::Clock;
 use crate::config::{Assertion, FilesConfig, Question};
+use crate::domain::change::evidence::Evidence;
 use crate::domain::drill::Check;
 use crate::domain::manifest::{
     BackupKind, FileRole, Inventory, MANIFEST_FORMAT, Manifest, ObjectKind, RecoveryPointId, ServerIdentity,
@@ -402,5 +403,6 @@ fn manifest(packed: Packed, promise: Promise, exclude: &[String]) -> Manifest {
         left_out: packed.left_out,
         cannot_return: Vec::new(),
         capture: crate::domain::capture::Capture::default(),
+        evidence: Evidence { samples: packed.samples, ..Evidence::default() },
     }
 }

@@ -1,6 +1,6 @@
 //! Makes the archive and its index: walks the configured paths, reads every file once, and says what could not be kept.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::PathBuf;
@@ -17,6 +17,7 @@ use super::queue::{Part, Sink};
 use super::tape::{self, Accounts, BLOCK};
 use super::text::Name;
 use super::walk::{Found, Step, Walk};
+use crate::domain::change::sample::Sample;
 use crate::domain::digest::Digest;
 use crate::domain::left_out::LeftOut;
 use crate::domain::manifest::TableFacts;
@@ -49,6 +50,8 @@ pub struct Packed {
     pub warnings: Vec<String>,
     /// What is in the tree and not in the archive, although it should be.
     pub left_out: Vec<LeftOut>,
+    /// Contents of files by configured path.
+    pub samples: BTreeMap<String, Sample>,
 }
 
 /// How much there is.
@@ -81,6 +84,7 @@ pub struct Packer<'s> {
     vanished: Notes,
     left_out: Notes,
     replaced: Replaced,
+    samples: BTreeMap<String, Sample>,
     unreadable: Vec<String>,
     context: RunContext,
     meanwhile: Meanwhile,
@@ -100,6 +104,7 @@ impl<'s> Packer<'s> {
             vanished: Notes::default(),
             left_out: Notes::default(),
             replaced: Replaced::default(),
+            samples: BTreeMap::new(),
             unreadable: Vec::new(),
             context: context.clone(),
             meanwhile,
@@ -127,7 +132,8 @@ impl<'s> Packer<'s> {
         ];
         let warnings = warnings.concat();
         let left_out = self.replaced.finish();
-        Ok((Packed { archive, index, roots, counts: self.counts, incomplete, warnings, left_out }, file))
+        let (counts, samples) = (self.counts, self.samples);
+        Ok((Packed { archive, index, roots, counts, incomplete, warnings, left_out, samples }, file))
     }
 
     fn missing(&self) -> u64 {
@@ -156,6 +162,7 @@ impl<'s> Packer<'s> {
         if !self.unreadable.is_empty() {
             self.refuse_unreadable()?;
         }
+        self.samples.insert(name.clone(), tree.sample.finish());
         let (rows, digest, definition) =
             tree.finish().ok_or_else(|| Error::failed(format!("read {name}: it vanished, or is a socket")))?;
         Ok(TableFacts { name, rows, digest, definition, newest: std::collections::BTreeMap::default(), next_id: None })

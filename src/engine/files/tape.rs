@@ -15,6 +15,8 @@ use super::text::Name;
 pub const BLOCK: usize = 512;
 /// Longest set of records that is read: more than a hundred attributes of the greatest size.
 const LONGEST_RECORDS: u64 = 16 * 1024 * 1024;
+/// No file system holds a longer file.
+const LONGEST_FILE: u64 = i64::MAX.unsigned_abs();
 /// Where attributes are among the records.
 const XATTR: &str = "SCHILY.xattr.";
 /// Largest number that fits the eleven octal digits of a header.
@@ -102,43 +104,67 @@ fn name(field: &mut [u8; 100], bytes: &[u8]) {
 fn records(entry: &Entry, path: &[u8], link: &[u8], size: u64) -> Vec<u8> {
     let mut out = Vec::new();
     if path.len() > 100 {
-        record(&mut out, "path", path);
+        record(&mut out, b"path", path);
     }
     if link.len() > 100 {
-        record(&mut out, "linkpath", link);
+        record(&mut out, b"linkpath", link);
     }
     if size > LARGEST_OCTAL {
-        record(&mut out, "size", size.to_string().as_bytes());
+        record(&mut out, b"size", size.to_string().as_bytes());
     }
-    for (key, id) in [("uid", entry.uid), ("gid", entry.gid)] {
+    for (key, id) in [(b"uid", entry.uid), (b"gid", entry.gid)] {
         if id > LARGEST_OWNER {
             record(&mut out, key, id.to_string().as_bytes());
         }
     }
     let (seconds, nanoseconds) = entry.mtime;
     if nanoseconds != 0 || !(0..=LARGEST_OCTAL.cast_signed()).contains(&seconds) {
-        record(&mut out, "mtime", time(seconds, nanoseconds).as_bytes());
+        record(&mut out, b"mtime", time(seconds, nanoseconds).as_bytes());
     }
     if entry.hard_link.is_none() {
         for (attribute, value) in &entry.xattrs {
-            // As GNU tar does it: the first `=` ends the key.
-            let attribute = String::from_utf8_lossy(&attribute.0).replace('%', "%25").replace('=', "%3D");
-            record(&mut out, &format!("{XATTR}{attribute}"), &value.0);
+            record(&mut out, &[XATTR.as_bytes(), &escaped(&attribute.0)].concat(), &value.0);
         }
     }
     out
 }
 
 /// `LENGTH KEY=VALUE\n`, where the length counts its own digits.
-fn record(out: &mut Vec<u8>, key: &str, value: &[u8]) {
+fn record(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     let rest = key.len() + value.len() + 3;
     let mut length = rest;
     while length != rest + length.to_string().len() {
         length = rest + length.to_string().len();
     }
-    out.extend(format!("{length} {key}=").into_bytes());
+    out.extend(format!("{length} ").into_bytes());
+    out.extend_from_slice(key);
+    out.push(b'=');
     out.extend_from_slice(value);
     out.push(b'\n');
+}
+
+/// An attribute's name as a part of a key, as GNU tar does it: the first `=` ends the key.
+fn escaped(name: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(name.len());
+    for byte in name {
+        match byte {
+            b'%' => out.extend_from_slice(b"%25"),
+            b'=' => out.extend_from_slice(b"%3D"),
+            other => out.push(*other),
+        }
+    }
+    out
+}
+
+/// The name that [`escaped`] wrote.
+fn unescaped(mut text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    while let Some((first, rest)) = text.split_first() {
+        let meant = [(&b"%25"[..], b'%'), (b"%3D", b'=')].into_iter().find(|(escape, _)| text.starts_with(escape));
+        out.push(meant.map_or(*first, |(_, byte)| byte));
+        text = meant.map_or(rest, |(escape, _)| &text[escape.len()..]);
+    }
+    out
 }
 
 /// Seconds and the nanoseconds after them as one decimal number.
@@ -232,10 +258,13 @@ fn entry(header: &Header, records: &BTreeMap<Vec<u8>, Vec<u8>>) -> io::Result<En
         Some(text) => parse_time(&text).ok_or_else(|| bad("record `mtime` is not a time"))?,
         None => (header.mtime()?.try_into().map_err(io::Error::other)?, 0),
     };
-    let xattrs = records.iter().filter_map(|(key, value)| {
-        let name = String::from_utf8_lossy(key.strip_prefix(XATTR.as_bytes())?).replace("%3D", "=").replace("%25", "%");
-        Some((Name(name.into_bytes()), Name(value.clone())))
-    });
+    let xattrs = records
+        .iter()
+        .filter_map(|(key, value)| Some((Name(unescaped(key.strip_prefix(XATTR.as_bytes())?)), Name(value.clone()))));
+    let size = if kind == Kind::File && !is_link { number("size", header.entry_size()?)? } else { 0 };
+    if size > LONGEST_FILE {
+        return Err(bad(format!("entry {} is longer than any file can be", Name(path))));
+    }
     let device = if kind.is_device() { header.device_major()?.zip(header.device_minor()?) } else { None };
     Ok(Entry {
         kind,
@@ -243,7 +272,7 @@ fn entry(header: &Header, records: &BTreeMap<Vec<u8>, Vec<u8>>) -> io::Result<En
         uid: number("uid", header.uid()?)?.try_into().map_err(io::Error::other)?,
         gid: number("gid", header.gid()?)?.try_into().map_err(io::Error::other)?,
         mtime,
-        size: if kind == Kind::File && !is_link { number("size", header.entry_size()?)? } else { 0 },
+        size,
         sha256: None,
         hard_link: if is_link { linked.clone() } else { None },
         target: if kind == Kind::Symlink { linked } else { None },
@@ -251,4 +280,51 @@ fn entry(header: &Header, records: &BTreeMap<Vec<u8>, Vec<u8>>) -> io::Result<En
         device,
         path: Name(path),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::files::text::Name;
+
+    fn file() -> Entry {
+        Entry {
+            path: Name(b"a/f".to_vec()),
+            kind: Kind::File,
+            mode: 0o640,
+            uid: 1,
+            gid: 2,
+            mtime: (3, 4),
+            size: 0,
+            sha256: None,
+            target: None,
+            hard_link: None,
+            xattrs: BTreeMap::new(),
+            device: None,
+        }
+    }
+
+    fn again(entry: &Entry) -> io::Result<Option<Entry>> {
+        let nobody = Accounts::default();
+        next(&mut header(entry, &nobody, &nobody).unwrap().as_slice())
+    }
+
+    #[test]
+    fn an_attribute_of_any_name_is_read_as_it_was_written() {
+        for name in [&b"user.a"[..], b"user.%3D=%", b"user.\xff\xfe", b"user.\xc3", "user.\u{e4}".as_bytes()] {
+            let mut entry = file();
+            entry.xattrs.insert(Name(name.to_vec()), Name(b"=\n\xff".to_vec()));
+            assert_eq!(again(&entry).unwrap(), Some(entry), "{:?}", Name(name.to_vec()));
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_longer_than_any_can_be_is_refused() {
+        for size in [u64::MAX, u64::MAX - 511, 1 << 63] {
+            let read = again(&Entry { size, ..file() });
+            assert!(read.is_err(), "{read:?}");
+        }
+        let largest = Entry { size: i64::MAX.unsigned_abs(), ..file() };
+        assert_eq!(again(&largest).unwrap(), Some(largest));
+    }
 }

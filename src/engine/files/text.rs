@@ -39,7 +39,8 @@ impl Name {
         bytes.extend_from_slice(parts.next().unwrap_or_default().as_bytes());
         for part in parts {
             let digits = part.strip_prefix('x')?.get(..2)?;
-            bytes.push(u8::from_str_radix(digits, 16).ok()?);
+            // A sign is a number to the standard library.
+            bytes.push(u8::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'))?);
             bytes.extend_from_slice(&part.as_bytes()[3..]);
         }
         Some(Self(bytes))
@@ -72,7 +73,9 @@ mod tests {
             prop_assert_eq!(Name::parse(&text), Some(Name(bytes)));
         });
         assert_eq!(Name(b"a\nb\\\xffz\xc3\xa4 c".to_vec()).to_string(), "a\\x0ab\\x5c\\xffzä c");
-        assert_eq!(Name::parse("\\y"), None);
+        for wrong in ["\\y", "\\x+f", "\\x f", "\\x1", "\\x"] {
+            assert_eq!(Name::parse(wrong), None, "{wrong}");
+        }
         assert_eq!(Name::parse("\\xä"), None);
     }
 }

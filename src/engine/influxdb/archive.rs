@@ -216,7 +216,8 @@ impl TarCheck {
         let changed = header.mtime().ok().and_then(|time| i64::try_from(time).ok()).unwrap_or(i64::MAX);
         self.newest_change = self.newest_change.max(changed);
         self.files += 1;
-        self.skip = size.div_ceil(BLOCK as u64) * BLOCK as u64;
+        let padded = size.checked_next_multiple_of(BLOCK as u64).filter(|padded| i64::try_from(*padded).is_ok());
+        self.skip = padded.ok_or_else(|| damaged("a file is longer than any can be"))?;
         Ok(())
     }
 
@@ -272,6 +273,17 @@ mod tests {
         let facts = read(&content, content.len() as u64, |_| {}).unwrap();
         let expected = (content.len() as u64, 2, 1_700_000_000, Digest::of(&content));
         assert_eq!((facts.bytes, facts.files, facts.newest_change, facts.digest), expected);
+    }
+
+    #[test]
+    fn a_file_that_is_longer_than_any_can_be_is_damage() {
+        let mut header = tar::Header::new_gnu();
+        for size in [u64::MAX, u64::MAX - 511, 1 << 63] {
+            header.set_size(size);
+            header.set_cksum();
+            let read = TarCheck::default().feed(header.as_bytes());
+            assert!(read.as_ref().is_err_and(|why| why.contains("damaged")), "{size}: {read:?}");
+        }
     }
 
     #[test]

@@ -386,5 +386,6 @@ fn manifest(survey: &Survey, tool: &str, facts: &Facts, files: Vec<StoredFileFac
         left_out: Vec::new(),
         cannot_return: Vec::new(),
         capture: crate::domain::capture::Capture::default(),
+        evidence: crate::domain::change::evidence::Evidence::default(),
     }
 }

@@ -11,7 +11,7 @@ use super::survey::identity;
 use crate::domain::manifest::Manifest;
 use crate::error::{Error, Kind, Result};
 use crate::process::{self, find_program};
-use crate::sandbox::{Network, ServerSpec};
+use crate::sandbox::{Fixed, Network, ServerSpec};
 
 /// Account of the drill: accounts of the backup are restored as well.
 pub const DRILL_ACCOUNT: &str = "backup_sla_drill";
@@ -70,7 +70,7 @@ pub fn spec(manifest: &Manifest, programs: Option<&Path>, memory: u64) -> Result
         settings: BTreeMap::from(settings),
         memory,
         files: vec![(CONFIGURATION.to_owned(), configuration(index))],
-        links: Vec::new(),
+        fixed: Fixed::default(),
         accounts: &["influxdb", "nobody"],
         user: DRILL_ACCOUNT.to_owned(),
         password: Some(random_password()),

@@ -104,6 +104,8 @@ mod tests {
             assert!(through(Client::MariaDb, Quoting::default(), good), "{good}");
             assert!(through(Client::MySql, Quoting::default(), good), "{good}");
         }
+        // Only at the beginning of a statement are two dashes a comment whatever follows.
+        assert!(through(Client::MariaDb, Quoting::default(), "CREATE PROCEDURE p() SELECT 1--'\n;;'"));
         let name = "CREATE PROCEDURE p() SELECT \"a\\\" FROM t";
         assert!(through(Client::MariaDb, ansi, name) && !through(Client::MySql, ansi, name));
         let library = "CREATE LIBRARY l LANGUAGE JAVASCRIPT AS $$ it's ;; $$";

@@ -5,7 +5,9 @@
 
 use super::columns::{Column, Computed, columns};
 use super::connection::{Refusal, Session};
+use super::elsewhere;
 use super::facts::{ROWS_ELSEWHERE, storage_engine};
+use super::invoker;
 use super::listing::{Relation, relations};
 use super::names;
 use super::programs;
@@ -18,7 +20,7 @@ use crate::error::{Error, Result};
 const LONGEST_WAIT: u32 = 600;
 
 /// The server's errors that are about one object, whatever else is asked of it.
-const OF_THE_OBJECT: [u16; 31] = [
+const OF_THE_OBJECT: [u16; 36] = [
     126, 127, 130, 134, 144, 145,  // handler errors that MySQL and MariaDB pass on: crashed, wrong format
     1016, // cannot open file
     1017, // cannot find file
@@ -31,6 +33,7 @@ const OF_THE_OBJECT: [u16; 31] = [
     1194, 1195, // crashed
     1286, // unknown storage engine
     1296, // error from the storage engine: a key is missing, …
+    1341, 1342, 1343, 1344, 1602, // a file beside the table, such as that of its triggers, is damaged
     1356, // view references invalid table, column, function or account
     1449, // the definer does not exist
     1457, // a routine that it uses cannot be loaded
@@ -72,13 +75,14 @@ pub fn examine(session: &mut Session, databases: &[String], maria: bool) -> Resu
     for database in databases {
         for relation in relations(session, database)? {
             match relation.kind {
-                "view" => view(session, relation, &mut out)?,
+                "view" => view(session, relation, databases, &mut out)?,
                 "table" => out.left_out.extend(table(session, relation, &mut versions, &mut tally)?),
                 _ => {}
             }
         }
     }
     tally.check()?;
+    invoker::leave_out_what_uses_the_missing(session, &mut out)?;
     if let Some(first) = versions.by_transaction.first() {
         out.without_history = true;
         out.notes.extend(versions.all.iter().map(|table| {
@@ -102,7 +106,7 @@ struct Versions {
     by_transaction: Vec<String>,
 }
 
-fn view(session: &mut Session, view: Relation, out: &mut Examined) -> Result<()> {
+fn view(session: &mut Session, view: Relation, databases: &[String], out: &mut Examined) -> Result<()> {
     let name = path(&view);
     // The two questions that the dump client asks.
     for question in [format!("SHOW CREATE TABLE {name}"), format!("SHOW FIELDS FROM {name}")] {
@@ -117,7 +121,10 @@ fn view(session: &mut Session, view: Relation, out: &mut Examined) -> Result<()>
                     refusal = more;
                 }
                 _ => {
-                    out.undescribed.push(view);
+                    match invoker::broken(session, &view.database, definition, databases)? {
+                        Some(gone) => out.left_out.push(invoker::left_out(&view, &gone.to_string(), definition)),
+                        None => out.undescribed.push(view),
+                    }
                     return Ok(());
                 }
             }
@@ -151,7 +158,8 @@ fn table(
         return Ok(Some(LeftOut { kind: table.kind.to_owned(), name, reason, definition: Some(definition) }));
     }
     if ROWS_ELSEWHERE.contains(&engine.as_str()) {
-        return Ok(None);
+        let name = names::qualified(&table.database, &table.name);
+        return Ok(elsewhere::lost_rows(&name, &definition).filter(|_| engine == "connect"));
     }
     match session.ask(&format!("SELECT 1 FROM {name} LIMIT 1"))? {
         Ok(_) => {
@@ -198,7 +206,7 @@ fn is_of_the_object(refusal: &Refusal) -> bool {
         let number = number.and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok());
         return number.is_some_and(|number| OF_THE_ENGINE.contains(&number));
     }
-    OF_THE_OBJECT.contains(&refusal.number)
+    OF_THE_OBJECT.contains(&refusal.number) || elsewhere::is_about_the_other_side(refusal)
 }
 
 #[cfg(test)]
@@ -209,6 +217,8 @@ mod tests {
     fn only_what_is_wrong_with_the_object_itself_leaves_it_out() {
         let said = |number, message: &str| is_of_the_object(&Refusal { number, message: message.to_owned() });
         assert!(said(1877, "Table d.t is corrupted. Please drop the table and recreate."));
+        assert!(said(1477, "The foreign server name you are trying to reference does not exist"));
+        assert!(said(1341, "Malformed file type header in file './d/t.TRG'"));
         assert!(said(1356, "View 'd.v' references invalid table(s)"));
         assert!(said(1030, "Got error 194 \"Tablespace is missing for a table\" from storage engine InnoDB"));
         assert!(!said(1030, "Got error 28 \"No space left on device\" from storage engine Aria"));

@@ -8,6 +8,7 @@ use super::names::{self, Created};
 use super::order;
 use super::rows::RowFacts;
 use crate::domain::capture::{Capture, DefinitionRule, DigestRule};
+use crate::domain::change::sample::Sample;
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{Inventory, ObjectFacts, ObjectKind, Position, Segment, SegmentKind, TableFacts};
 use crate::domain::needs::Needs;
@@ -96,6 +97,17 @@ impl DumpFacts {
         Inventory { tables: self.tables.iter().map(table).collect(), objects: self.objects.values().cloned().collect() }
     }
 
+    /// Samples of the rows of all tables that have any.
+    pub fn samples(&self) -> BTreeMap<String, Sample> {
+        let share = |rows: &RowFacts| {
+            let mut sample = rows.sample.clone();
+            sample.share_with(self.tables.len());
+            sample.finish()
+        };
+        let with_rows = self.tables.iter().filter(|(_, table)| table.rows.rows > 0);
+        with_rows.map(|(name, table)| (name.clone(), share(&table.rows))).collect()
+    }
+
     /// Qualified name of the table at hand, for messages.
     pub fn current_table(&self) -> String {
         names::qualified(&self.database, &self.table)
@@ -148,7 +160,9 @@ impl DumpFacts {
     }
 
     /// They end before `position`.
-    pub fn end_rows(&mut self, rows: RowFacts, position: u64) {
+    pub fn end_rows(&mut self, mut rows: RowFacts, position: u64) {
+        // Of many thousand tables few rows each are kept, so that their samples fit into memory.
+        rows.sample.share_with(self.tables.len());
         let name = self.current_table();
         if let Some(segment) = &mut self.open {
             segment.rows_end = position - segment.offset;

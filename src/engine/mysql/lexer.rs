@@ -251,14 +251,14 @@ impl Lexer {
 
     /// `$$` or `$tag$` begins a text.
     fn dollar(&mut self, ahead: Ahead<'_>) -> Option<usize> {
-        let mut length = 1;
-        while ahead.peek(length)? != b'$' {
-            if !is_of_name(ahead.peek(length)?) {
-                return Some(1);
-            }
-            length += 1;
+        let rest = &ahead.text[ahead.at..];
+        let name = rest[1..].iter().take_while(|byte| **byte != b'$' && is_of_name(**byte)).count();
+        match rest.get(1 + name) {
+            Some(b'$') => {}
+            None if !ahead.complete => return None,
+            _ => return Some(1),
         }
-        self.tag = ahead.text[ahead.at..=ahead.at + length].to_vec();
+        self.tag = rest[..2 + name].to_vec();
         self.quote = b'$';
         Some(self.tag.len())
     }
@@ -273,4 +273,71 @@ pub fn delimiter(line: &[u8]) -> Option<Vec<u8>> {
     let end = line.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(line.len());
     let is_command = line.len() >= DELIMITER.len() && line[..DELIMITER.len()].eq_ignore_ascii_case(DELIMITER);
     is_command.then(|| line[end..].trim_ascii().to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where the client sees the end of the first statement; an error where it sees a command before.
+    fn end(client: Client, text: &[u8]) -> Result<Option<usize>, usize> {
+        let (mut lexer, mut at) = (Lexer::new(client), 0);
+        while at < text.len() {
+            match lexer.step(Ahead::new(text, at, true), at == 0).unwrap() {
+                Step::Take(length) => at += length,
+                Step::Opened | Step::Closed => at += 2,
+                Step::LineComment => {
+                    at += text[at..].iter().position(|byte| *byte == b'\n').unwrap_or(text.len() - at);
+                    lexer.end_line();
+                }
+                Step::End => return Ok(Some(at)),
+                Step::Command => return Err(at),
+            }
+        }
+        Ok(None)
+    }
+
+    #[test]
+    fn each_product_has_its_own_client() {
+        assert_eq!((Client::of("MySQL"), Client::of("MariaDB")), (Client::MySql, Client::MariaDb));
+    }
+
+    #[test]
+    fn a_dollar_behind_a_name_opens_no_text() {
+        for name in [&b"a"[..], b"Z", b"9", b"_", "é".as_bytes(), b"\x80", b"\xfe"] {
+            let text = [name, b"$$;$$;"].concat();
+            assert_eq!(end(Client::MySql, &text), Ok(Some(name.len() + 2)), "{name:?}");
+            let tagged = [b" $", name, b"$;$x$;$", name, b"$;"].concat();
+            assert_eq!(end(Client::MySql, &tagged), Ok(Some(tagged.len() - 1)), "{name:?}");
+        }
+        for other in [&b" "[..], b"(", b"\xff", b"."] {
+            let text = [other, b"$$;$$;"].concat();
+            assert_eq!(end(Client::MySql, &text), Ok(Some(text.len() - 1)), "{other:?}");
+            assert_eq!(end(Client::MariaDb, &text), Ok(Some(other.len() + 2)), "{other:?}");
+        }
+        assert_eq!(end(Client::MySql, b" $a b$;"), Ok(Some(6)), "no tag has a space");
+    }
+
+    #[test]
+    fn a_backslash_in_quotes_takes_what_it_escapes_and_never_a_line_or_a_names_end() {
+        for client in [Client::MariaDb, Client::MySql] {
+            assert_eq!(end(client, b"'a\\';';"), Ok(Some(6)), "{client:?}");
+            assert_eq!(end(client, b"'a\\\n';"), Ok(Some(5)), "{client:?}: the end of a line");
+            assert_eq!(end(client, b"'a\\\0';"), Err(2), "{client:?}: what the client takes for one");
+            assert_eq!(end(client, b"`a\\`;"), Ok(Some(4)), "{client:?}: a name");
+            assert_eq!(end(client, b"\\N;"), Ok(Some(2)), "{client:?}: NULL");
+            assert_eq!(end(client, b"a \\! x;"), Err(2), "{client:?}: a command");
+        }
+    }
+
+    #[test]
+    fn two_dashes_are_a_comment_before_space_and_for_mariadb_at_the_beginning() {
+        for client in [Client::MariaDb, Client::MySql] {
+            assert_eq!(end(client, b"a -- ;\n;"), Ok(Some(7)), "{client:?}");
+            assert_eq!(end(client, b"a --\n;"), Ok(Some(5)), "{client:?}");
+            assert_eq!(end(client, b"a --1;\n;"), Ok(Some(5)), "{client:?}");
+            assert_eq!(end(client, b"a # ;\n;"), Ok(Some(6)), "{client:?}");
+        }
+        assert_eq!((end(Client::MariaDb, b"--1;\n;"), end(Client::MySql, b"--1;\n;")), (Ok(Some(5)), Ok(Some(3))));
+    }
 }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::accounts::{self, Restoring};
 use super::connection::{Account, Session};
 use super::defer;
+use super::elsewhere;
 use super::guard;
 use super::names;
 use super::nearest::nearest;
@@ -52,9 +53,11 @@ pub fn load(
     if !options.throwaway && !needs.directories.is_empty() {
         outside::files_are_free(&mut session, &needs::with_directories(point, &selected)?)?;
     }
+    if !options.throwaway && !needs.connected.is_empty() {
+        elsewhere::can_be_made(&mut session, &needs::connected(point, &selected)?)?;
+    }
     drop(session);
-    let stand_ins =
-        if options.throwaway { prepare::need_their_server(&manifest.server, &needs) } else { BTreeSet::new() };
+    let stand_ins = if options.throwaway { elsewhere::stand_ins(&manifest.server, &needs) } else { BTreeSet::new() };
     let role = |role| {
         manifest.file(role).ok_or_else(|| Error::failed(format!("read manifest {}: no {role:?} file", manifest.id)))
     };
@@ -376,7 +379,7 @@ impl Loader<'_> {
             definition.extend_from_slice(piece);
             Ok(())
         })?;
-        replay.write(&prepare::stand_in(&definition))
+        replay.write(&elsewhere::stand_in(&definition))
     }
 
     /// Definition, rows, and what follows them. Secondary indexes come after the rows where the result is the same.

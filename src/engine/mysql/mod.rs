@@ -11,11 +11,15 @@ mod columns;
 mod connection;
 mod defer;
 mod destination;
+mod elsewhere;
+mod event_zones;
 mod examine;
 mod facts;
 mod guard;
 mod holdings;
 mod inspect;
+mod invoker;
+mod keyring;
 mod lexer;
 mod listing;
 mod load;
@@ -47,6 +51,7 @@ mod supplement;
 #[cfg(test)]
 mod tests;
 mod tool;
+mod triggers;
 mod trouble;
 mod trust;
 mod views;
@@ -65,6 +70,7 @@ use self::waits::Unanswered;
 use super::{Destination, Dump, Engine, InspectOptions, Inspection, LoadOptions, LoadReport, Preflight, StoredPoint};
 use crate::clock::Clock;
 use crate::config::{Assertion, MysqlConfig, Question, SandboxConfig};
+use crate::domain::change::evidence::Evidence;
 use crate::domain::digest::Digest;
 use crate::domain::drill::Check;
 use crate::domain::left_out::LeftOut;
@@ -221,10 +227,10 @@ impl Engine for MysqlEngine {
         context.progress.finish();
         let mut inspection = inspection?;
         if options.apart {
-            for table in prepare::need_their_server(&manifest.server, &needs::of(point)?) {
-                inspection.notes.push(format!(
-                    "table {table} is a connection to another server, which the sandbox cannot reach: only its columns and keys were tried"
-                ));
+            let needs = needs::of(point)?;
+            for table in elsewhere::stand_ins(&manifest.server, &needs) {
+                let engine = needs.connected.get(table).map_or("", String::as_str);
+                inspection.notes.push(elsewhere::untried(table, engine));
                 inspection.untried.push(table.clone());
             }
         }
@@ -285,6 +291,11 @@ fn warnings(survey: &Survey, tools: &Tools) -> Vec<String> {
     warnings
 }
 
+/// Whether `table`, with its storage engine behind it, has this name.
+fn is_table(table: &str, name: &str) -> bool {
+    table.strip_prefix(name).is_some_and(|rest| rest.starts_with(" ("))
+}
+
 /// The manifest of a complete dump; id, times and source name are the operation's to fill in.
 fn manifest(
     survey: &Survey,
@@ -297,12 +308,14 @@ fn manifest(
     let mut inventory = facts.inventory();
     let promised: Vec<_> = accounts.all.iter().map(|account| account.facts(&inventory)).collect();
     inventory.objects.extend(promised);
+    let samples = facts.samples();
     let mut warnings = warnings(survey, tools);
     warnings.extend(accounts.warnings(&inventory));
     for table in &facts.not_in_snapshot {
         warnings.push(format!("table {table} is not transactional: its rows are not part of the consistent snapshot"));
     }
-    for table in &facts.without_rows {
+    let lost: Vec<&str> = survey.examined.left_out.iter().filter_map(LeftOut::rows_of).collect();
+    for table in facts.without_rows.iter().filter(|table| !lost.iter().any(|lost| is_table(table, lost))) {
         warnings.push(format!(
             "table {table} only points to rows elsewhere: its definition is backed up, its rows are not"
         ));
@@ -349,5 +362,6 @@ fn manifest(
         left_out: survey.examined.left_out.clone(),
         cannot_return: survey.examined.cannot_return.clone(),
         capture: survey.capture,
+        evidence: Evidence { samples, ..Evidence::default() },
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::elsewhere;
 use super::facts::storage_engine;
 use super::names::{self, Token};
 use super::source::Survey;
@@ -53,6 +54,10 @@ impl Needs {
         }
         self.encryption_keys.extend(encrypted);
         tablespaces.retain(|tablespace: &String| !BUILT_IN.contains(&tablespace.as_str()));
+        if encrypted.is_some() {
+            // Either all of a tablespace is encrypted or nothing of it is.
+            self.encrypted_tablespaces.extend(tablespaces.iter().cloned());
+        }
         self.tablespaces
             .extend(tablespaces.into_iter().map(|tablespace| (tablespace, block_size.map(|kib| kib * 1024))));
     }
@@ -74,7 +79,7 @@ fn value(tokens: &[Token], name: &str) -> Option<String> {
 }
 
 /// The value of an option that is printed in backticks: a column of that name is not followed by `=`.
-fn option(tokens: &[Token], name: &str) -> Option<String> {
+pub(super) fn option(tokens: &[Token], name: &str) -> Option<String> {
     let named = |token: &Token| matches!(token, Token::Quoted(word) if word.eq_ignore_ascii_case(name));
     let at = (0..tokens.len()).find(|at| named(&tokens[*at]) && tokens.get(at + 1) == Some(&Token::Mark('=')))?;
     text_after(tokens, at)
@@ -169,6 +174,17 @@ pub fn with_directories(point: &StoredPoint, selected: &[&Segment]) -> Result<Ve
         needs.add_table(&name, sql);
         let parts = names::split_qualified(&name).filter(|_| !needs.directories.is_empty());
         found.extend(parts.map(|(database, table)| (database, table, sql.to_owned())));
+    })?;
+    Ok(found)
+}
+
+/// The tables of `selected` that point to another server: name, definition.
+pub fn connected(point: &StoredPoint, selected: &[&Segment]) -> Result<Vec<(String, String)>> {
+    let mut found = Vec::new();
+    definitions(point, selected.iter().copied(), |name, sql| {
+        if elsewhere::may_be_tried(sql) {
+            found.push((name, sql.to_owned()));
+        }
     })?;
     Ok(found)
 }
@@ -292,6 +308,10 @@ mod tests {
         assert_eq!(needs(&maria.replace("=YES", "=NO")).encryption_keys, [].into());
         let mysql = "CREATE TABLE `t` (\n  `a` int\n) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 /*!80016 ENCRYPTION='Y' */";
         assert_eq!(needs(mysql).encryption_keys, [1].into());
+        assert_eq!(needs(mysql).encrypted_tablespaces, [].into());
+        let shared = mysql.replace(") ENGINE", ") /*!50100 TABLESPACE `ts` */ ENGINE");
+        assert_eq!(needs(&shared).encrypted_tablespaces, ["ts".to_owned()].into());
+        assert_eq!(needs(&shared.replace("'Y'", "'N'")).encrypted_tablespaces, [].into());
         let federated = "CREATE TABLE `t` (\n  `a` int(11)\n) ENGINE=FEDERATED CONNECTION='mysql://u:p@h/d/t'";
         assert_eq!(needs(federated).connected, [("d.t".to_owned(), "FEDERATED".to_owned())].into());
     }

@@ -7,21 +7,57 @@ use std::process::Stdio;
 use crate::process;
 
 /// The sandbox's own directory of plugins.
-const DIRECTORY: &str = "plugins";
+pub const DIRECTORY: &str = "plugins";
 const LOADED: &str = "--plugin-load-add=";
 
-/// Have the server look for plugins where there are only those that `args` load. Gives the links to make: name and where
-/// each leads.
-pub fn confine(args: &mut Vec<String>, program: &Path) -> Vec<(String, PathBuf)> {
-    let libraries = libraries(args);
+/// Have the server look for plugins where there are only those that `args` load, and `more`. Gives the links to make: name
+/// and where each leads.
+pub fn confine(args: &mut Vec<String>, usual: &Usual, more: Option<String>) -> Vec<(String, PathBuf)> {
+    let libraries: Vec<String> = libraries(args).into_iter().chain(more).collect();
     if libraries.is_empty() {
         args.push("--plugin-dir={nowhere}".to_owned());
         return Vec::new();
     }
     // A server that does not say where its plugins are can still start with them; the sandbox itself is cut off.
-    let Some(directory) = usual_directory(program) else { return Vec::new() };
+    let Some(directory) = usual.plugins() else { return Vec::new() };
     args.push(format!("--plugin-dir={{dir}}/{DIRECTORY}"));
     libraries.iter().map(|library| (format!("{DIRECTORY}/{library}"), directory.join(library))).collect()
+}
+
+/// Where a server's program looks for its own files if nobody tells it, in its own words.
+pub struct Usual {
+    program: PathBuf,
+    said: String,
+}
+
+impl Usual {
+    /// Ask the program; one that does not answer says nothing.
+    pub fn ask(program: &Path) -> Self {
+        let asked =
+            process::command(program).args(["--no-defaults", "--verbose", "--help"]).stdin(Stdio::null()).output();
+        Self::said(program, &String::from_utf8_lossy(&asked.map(|output| output.stdout).unwrap_or_default()))
+    }
+
+    /// What `program` said.
+    pub fn said(program: &Path, said: &str) -> Self {
+        Self { program: program.to_owned(), said: said.to_owned() }
+    }
+
+    /// The program.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// The directory that this option names.
+    pub fn place(&self, option: &str) -> Option<PathBuf> {
+        let line = self.said.lines().find_map(|line| line.strip_prefix(option)?.strip_prefix(' '))?;
+        Some(PathBuf::from(line.trim()))
+    }
+
+    /// Its directory of plugins.
+    pub fn plugins(&self) -> Option<PathBuf> {
+        self.place("plugin-dir").filter(|directory| directory.is_dir())
+    }
 }
 
 /// Files that `args` load, of `library`, `library.so` and `name=library.so`.
@@ -33,13 +69,6 @@ fn libraries(args: &[String]) -> Vec<String> {
     files.sort();
     files.dedup();
     files
-}
-
-fn usual_directory(program: &Path) -> Option<PathBuf> {
-    let asked = process::command(program).args(["--no-defaults", "--verbose", "--help"]).stdin(Stdio::null()).output();
-    let said = String::from_utf8_lossy(&asked.ok()?.stdout).into_owned();
-    let line = said.lines().find_map(|line| line.strip_prefix("plugin-dir "))?;
-    Some(PathBuf::from(line.trim())).filter(|directory| directory.is_dir())
 }
 
 #[cfg(test)]
@@ -57,7 +86,7 @@ mod tests {
         let args = args.map(str::to_owned);
         assert_eq!(libraries(&args), ["auth_ed25519.so", "b.so", "ha_archive.so"]);
         let mut none = vec!["--x".to_owned()];
-        assert_eq!(confine(&mut none, Path::new("/nonexistent")), []);
+        assert_eq!(confine(&mut none, &Usual::ask(Path::new("/nonexistent")), None), []);
         assert_eq!(none[1], "--plugin-dir={nowhere}");
     }
 }

@@ -1,9 +1,11 @@
-//! What the destination must have before the load: directories that definitions name, tablespaces that tables share. Where
-//! no other server can be reached, tables that are a connection get a stand-in.
+//! What the destination must have before the load: directories that definitions name, tablespaces that tables share, storage
+//! engines, keys, time zones.
 
 use std::collections::BTreeSet;
 
 use super::connection::Session;
+use super::elsewhere;
+use super::keyring;
 use super::names;
 use super::probe::Probe;
 use super::shipped;
@@ -13,8 +15,8 @@ use crate::error::{Error, Result};
 
 /// Make what is missing and can be made; says what was done. An error says what the operator has to provide.
 pub fn prepare(session: &mut Session, server: &ServerIdentity, needs: &Needs, apart: bool) -> Result<Vec<String>> {
-    engines_are_there(session, server, needs)?;
-    keys_are_there(session, server, needs)?;
+    engines_are_there(session, server, needs, apart)?;
+    keys_are_there(session, server, needs, apart)?;
     let mut warnings = zones_are_there(session, server, needs, apart)?;
     try_directories(session, server, needs)?;
     warnings.extend(make_tablespaces(session, server, needs)?);
@@ -22,14 +24,15 @@ pub fn prepare(session: &mut Session, server: &ServerIdentity, needs: &Needs, ap
 }
 
 /// A server without a table's engine refuses the table, or, worse, makes it with another.
-fn engines_are_there(session: &mut Session, server: &ServerIdentity, needs: &Needs) -> Result<()> {
-    if needs.engines.is_empty() {
+fn engines_are_there(session: &mut Session, server: &ServerIdentity, needs: &Needs, apart: bool) -> Result<()> {
+    let is_needed = |engine: &&str| !(apart && elsewhere::is_stood_in(server, engine));
+    let needed: Vec<&str> = needs.engines.keys().map(String::as_str).filter(is_needed).collect();
+    if needed.is_empty() {
         return Ok(());
     }
     let there = "SELECT UPPER(ENGINE) FROM information_schema.ENGINES WHERE SUPPORT IN ('YES', 'DEFAULT')";
     let there: BTreeSet<String> = session.column(there)?.into_iter().collect();
-    let missing: Vec<&str> =
-        needs.engines.keys().map(String::as_str).filter(|engine| !there.contains(*engine)).collect();
+    let missing: Vec<&str> = needed.into_iter().filter(|engine| !there.contains(*engine)).collect();
     let Some(first) = missing.first() else { return Ok(()) };
     Err(Error::inconclusive(format!(
         "cannot restore tables of storage engine {}: the destination lacks it",
@@ -39,15 +42,14 @@ fn engines_are_there(session: &mut Session, server: &ServerIdentity, needs: &Nee
 }
 
 /// Whether tables can be encrypted as the source's are: with other keys, for a dump holds none.
-fn keys_are_there(session: &mut Session, server: &ServerIdentity, needs: &Needs) -> Result<()> {
+fn keys_are_there(session: &mut Session, server: &ServerIdentity, needs: &Needs, apart: bool) -> Result<()> {
     if needs.encryption_keys.is_empty() {
         return Ok(());
     }
     let (sql, how) = if server.product == "MySQL" {
         (
             "SELECT COUNT(*) FROM performance_schema.keyring_component_status WHERE STATUS_KEY = 'Component_status' AND STATUS_VALUE = 'Active'",
-            "set up a keyring component for that server (component_keyring_file, in the mysqld.my beside its program); for drills, \
-             `programs` in the source's [sandbox] table may name a server that has one",
+            "set up a keyring component for that server (component_keyring_file, in the mysqld.my beside its program)",
         )
     } else {
         (
@@ -60,6 +62,7 @@ fn keys_are_there(session: &mut Session, server: &ServerIdentity, needs: &Needs)
     if there {
         return Ok(());
     }
+    let how = if apart { without_keys(server) } else { how.to_owned() };
     let lacks = if server.product == "MySQL" {
         "keyring".to_owned()
     } else {
@@ -67,6 +70,19 @@ fn keys_are_there(session: &mut Session, server: &ServerIdentity, needs: &Needs)
         format!("keys (the source uses number {})", numbers.join(", "))
     };
     Err(Error::inconclusive(format!("cannot restore encrypted tables: the destination has no {lacks}")).hint(how))
+}
+
+/// A sandbox gets keys of its own wherever the drill host's server can use some.
+fn without_keys(server: &ServerIdentity) -> String {
+    let (what, package) = if server.product == "MySQL" {
+        (keyring::COMPONENT, "mysql-server-core")
+    } else {
+        ("file_key_management", "mariadb-server")
+    };
+    format!(
+        "the drill host's server has no {what}.so among its plugins, which would take throwaway keys: it comes with the server \
+         ({package}), or set `programs` in the source's [sandbox] table to a server that has it"
+    )
 }
 
 /// Events and expressions may name time zones. A real destination may go without, if nothing does.
@@ -128,8 +144,9 @@ fn make_tablespaces(session: &mut Session, server: &ServerIdentity, needs: &Need
         let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         let file = if plain { format!("{name}.ibd") } else { format!("tablespace_{number}.ibd") };
         let block_size = block_size.map(|bytes| format!(" FILE_BLOCK_SIZE = {bytes}")).unwrap_or_default();
+        let encryption = if needs.encrypted_tablespaces.contains(name) { " ENCRYPTION = 'Y'" } else { "" };
         let sql = format!(
-            "CREATE TABLESPACE {} ADD DATAFILE {}{block_size} ENGINE = InnoDB",
+            "CREATE TABLESPACE {} ADD DATAFILE {}{block_size}{encryption} ENGINE = InnoDB",
             names::quote(name),
             names::quote_text(&file)
         );
@@ -143,34 +160,4 @@ fn make_tablespaces(session: &mut Session, server: &ServerIdentity, needs: &Need
         ));
     }
     Ok(made)
-}
-
-/// Tables that cannot be made without the other server: MariaDB connects when a FEDERATED table is created.
-pub fn need_their_server<'n>(server: &ServerIdentity, needs: &'n Needs) -> BTreeSet<&'n String> {
-    let connects = |engine: &str| server.product == "MariaDB" && engine == "FEDERATED";
-    needs.connected.iter().filter(|(_, engine)| connects(engine)).map(|(table, _)| table).collect()
-}
-
-/// The definition in `head` with an engine that needs no other server: columns and keys are tried all the same, and what
-/// refers to the table finds it.
-pub fn stand_in(head: &[u8]) -> Vec<u8> {
-    let text = String::from_utf8_lossy(head);
-    let Some(options) = text.find("\n) ENGINE=FEDERATED") else { return head.to_vec() };
-    let end = text[options..].find(";\n").map_or(text.len(), |at| options + at);
-    format!("{}\n) ENGINE=MyISAM{}", &text[..options], &text[end..]).into_bytes()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stand_in_keeps_columns_and_what_follows() {
-        let head = "DROP TABLE IF EXISTS `t`;\nCREATE TABLE `t` (\n  `a` int(11)\n) ENGINE=FEDERATED DEFAULT CHARSET=latin1 CONNECTION='x';\n/*!40000 ALTER */;\n";
-        let made = String::from_utf8(stand_in(head.as_bytes())).unwrap();
-        assert_eq!(
-            made,
-            "DROP TABLE IF EXISTS `t`;\nCREATE TABLE `t` (\n  `a` int(11)\n) ENGINE=MyISAM;\n/*!40000 ALTER */;\n"
-        );
-    }
 }

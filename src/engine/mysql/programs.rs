@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::connection::{Refusal, Session};
+use super::event_zones;
 use super::examine::Examined;
 use super::names;
+use super::triggers;
 use crate::domain::left_out::LeftOut;
 use crate::error::{Error, Result};
 
@@ -179,14 +181,19 @@ impl Shown {
 pub fn look(session: &mut Session, databases: &[String], out: &mut Examined) -> Result<()> {
     for database in databases {
         let mut kinds: BTreeMap<String, Shown> = BTreeMap::new();
+        let unparsable = triggers::unparsable(session, database)?;
         for program in of(session, database, !out.without_events)? {
             let table = names::qualified(database, &program.table);
             if program.kind == "trigger" && out.left_out.iter().any(|one| one.kind == "table" && one.name == table) {
                 continue;
             }
             let shown = kinds.entry(program.kind.clone()).or_default();
+            let is_unparsable = program.kind == "trigger" && unparsable.contains(&program.name);
             let Err(refusal) = printed(session, database, &program)? else {
                 shown.readable += 1;
+                if is_unparsable {
+                    shown.damaged.push((program, triggers::refusal()));
+                }
                 continue;
             };
             match meaning(&refusal) {
@@ -203,7 +210,11 @@ pub fn look(session: &mut Session, databases: &[String], out: &mut Examined) -> 
         for (kind, shown) in kinds {
             shown.check(&kind, database)?;
             for (program, refusal) in shown.denied.into_iter().chain(shown.damaged) {
-                leave_out(session, database, &program, &refusal.to_string(), out)?;
+                let reason = match program.kind.as_str() {
+                    "event" => event_zones::reason(session, database, &program.name, &refusal)?,
+                    _ => refusal.to_string(),
+                };
+                leave_out(session, database, &program, &reason, out)?;
             }
         }
     }

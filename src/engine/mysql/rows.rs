@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use memchr::memchr2;
 
+use crate::domain::change::sample::Sampler;
 use crate::domain::digest::{Digest, RowSetDigest};
 
 /// No statement is cut before it has this many bytes (except at the table's end).
@@ -16,6 +17,9 @@ const STATEMENT_MIN: u64 = 32 * 1024;
 const STATEMENT_AVERAGE: u64 = 192 * 1024;
 /// A statement is cut after the row that takes it beyond this.
 const STATEMENT_MAX: u64 = 1024 * 1024;
+
+/// No time value is longer, in its quotes.
+const LONGEST_TIME: usize = 64;
 
 /// What is known of a table's rows so far.
 #[derive(Debug, Default)]
@@ -26,6 +30,8 @@ pub struct RowFacts {
     pub longest: u64,
     /// Sum of their digests.
     pub digest: RowSetDigest,
+    /// Some of them.
+    pub sample: Sampler,
     /// Index and name of the columns whose newest value is wanted, with that value.
     pub newest: Vec<(usize, String, Vec<u8>)>,
     /// Indexes of the columns that the digest leaves out: their values are computed, not data.
@@ -57,6 +63,9 @@ impl RowFacts {
     }
 
     fn saw(&mut self, slot: usize, value: &[u8]) {
+        if value.len() > LONGEST_TIME {
+            return;
+        }
         // Time values are quoted, of fixed shape, in UTC: they sort as text. NULL and expressions are not values.
         if let Some(value) = value.strip_prefix(b"'").and_then(|value| value.strip_suffix(b"'"))
             && value > self.newest[slot].2.as_slice()
@@ -179,6 +188,7 @@ impl RowScanner {
         let digest = digest.as_bytes();
         facts.rows += 1;
         facts.digest.add(digest);
+        facts.sample.add(digest);
         let bytes = self.open.unwrap_or(0) + self.row_bytes;
         facts.longest = facts.longest.max(bytes);
         self.open = Some(bytes);
@@ -257,8 +267,8 @@ impl RowScanner {
             self.partial.get_or_insert_default().update(&input[from..at]);
         }
         if let Some((_, text)) = &mut self.capture {
-            // Longer than any time value can be: not one.
-            let take = (input.len() - value_start).min(64usize.saturating_sub(text.len()));
+            // One byte more than any time has tells that it is none.
+            let take = (input.len() - value_start).min((LONGEST_TIME + 1).saturating_sub(text.len()));
             text.extend_from_slice(&input[value_start..value_start + take]);
         }
         at
@@ -341,6 +351,30 @@ mod tests {
         for size in 1..=one.len() {
             assert_eq!(digest(one, &[1], size), want, "pieces of {size}");
             assert_eq!(digest(other, &[1], size), want, "pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn the_longest_statement_is_counted_with_its_head() {
+        let longest = |sql: &[u8]| {
+            let (mut facts, mut scanner, mut out) = (RowFacts::default(), RowScanner::default(), Vec::new());
+            scanner.scan(sql, b"INSERT", &mut facts, &mut out);
+            scanner.close(&mut out);
+            (facts.longest, out.len() as u64)
+        };
+        // All of it but `;` and the end of the line.
+        for sql in ["(1);", "(1),(22),(333);", "('it''s'),(NULL);"] {
+            let (counted, written) = longest(sql.as_bytes());
+            assert_eq!(counted + 2, written, "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_for_a_time_is_none_however_it_comes() {
+        let sql = format!("(1,'{}'),(2,'2024-01-01 00:00:00');", "9".repeat(200));
+        for size in [sql.len(), 100, 70, 64, 1] {
+            let (.., newest) = scan_in_pieces(sql.as_bytes(), size);
+            assert_eq!(newest["at"], "2024-01-01 00:00:00", "pieces of {size}");
         }
     }
 

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::accounts::DRILL_ACCOUNT;
 use super::connection::series;
+use super::elsewhere;
+use super::keyring;
 use super::pinned::RECORDED;
-use super::plugins;
-use super::prepare;
+use super::plugins::{self, Usual};
 use super::readers;
 use super::shipped;
 use super::source::AUTHENTICATION_LIBRARIES;
@@ -16,7 +17,7 @@ use crate::domain::manifest::Manifest;
 use crate::domain::needs::Needs;
 use crate::error::{Error, Kind, Result};
 use crate::process::{self, find_program};
-use crate::sandbox::{Network, ServerSpec, Template};
+use crate::sandbox::{Fixed, Network, ServerSpec, Template};
 
 /// How arguments name the directory that files are put into.
 pub const INIT_DIRECTORY: &str = "{dir}";
@@ -73,7 +74,7 @@ pub fn spec(manifest: &Manifest, needs: &Needs, programs: Option<&Path>, memory:
             args.push(format!("--innodb-directories={}", known.join(";")));
         }
     }
-    args.extend(shipped::arguments(needs, maria));
+    args.extend(shipped::arguments(needs, wanted));
     // Accounts of the backup are restored too, so the drill must not depend on any of them.
     let account = format!("'{DRILL_ACCOUNT}'@'localhost'");
     let init = init(&account, maria) + &readers::made(maria);
@@ -85,11 +86,18 @@ pub fn spec(manifest: &Manifest, needs: &Needs, programs: Option<&Path>, memory:
         template.files.push(file);
     }
     let mut files = vec![(INIT_FILE.to_owned(), init)];
-    if let Some(keys) = shipped::throwaway_keys(needs).filter(|_| maria) {
-        settings.insert("encryption_keys".to_owned(), "throwaway keys of the sandbox".to_owned());
-        files.push(keys);
+    let usual = Usual::ask(&program);
+    let keyring = keyring::library(needs, wanted, &usual);
+    let mut fixed = Fixed::default();
+    if keyring.is_some() {
+        keyring::provide(&mut args, &mut fixed, &usual);
     }
-    let links = plugins::confine(&mut args, &program);
+    let keys = shipped::throwaway_keys(needs).filter(|_| maria);
+    if keyring.is_some() || keys.is_some() {
+        settings.insert("encryption_keys".to_owned(), "throwaway keys of the sandbox".to_owned());
+    }
+    files.extend(keys);
+    fixed.links.extend(plugins::confine(&mut args, &usual, keyring));
     Ok(ServerSpec {
         product: wanted.product.clone(),
         version,
@@ -99,7 +107,7 @@ pub fn spec(manifest: &Manifest, needs: &Needs, programs: Option<&Path>, memory:
         settings,
         memory,
         files,
-        links,
+        fixed,
         user: DRILL_ACCOUNT.to_owned(),
         password: None,
         accounts: &["mysql", "nobody"],
@@ -112,7 +120,7 @@ pub fn spec(manifest: &Manifest, needs: &Needs, programs: Option<&Path>, memory:
 
 /// Tables that are made as connections; what a drill makes a stand-in of reaches nothing anyway.
 fn connections(manifest: &Manifest, needs: &Needs) -> Vec<String> {
-    let stand_ins = prepare::need_their_server(&manifest.server, needs);
+    let stand_ins = elsewhere::stand_ins(&manifest.server, needs);
     needs.connected.keys().filter(|table| !stand_ins.contains(table)).cloned().collect()
 }
 

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::elsewhere;
 use super::server::INIT_DIRECTORY;
+use crate::domain::manifest::ServerIdentity;
 use crate::domain::needs::Needs;
 use crate::process::find_program;
 use crate::sandbox::Generated;
@@ -50,16 +52,17 @@ pub fn how_to_get(engine: &str, needs: &Needs, product: &str) -> String {
 }
 
 /// Arguments of the sandbox's server that load what definitions use.
-pub fn arguments(needs: &Needs, maria: bool) -> Vec<String> {
+pub fn arguments(needs: &Needs, server: &ServerIdentity) -> Vec<String> {
     let mut args = Vec::new();
-    if !maria {
+    if server.product != "MariaDB" {
         if needs.engines.contains_key("FEDERATED") {
             args.push("--federated".to_owned());
         }
         return args;
     }
-    let libraries: Vec<&str> =
-        needs.engines.iter().filter_map(|(engine, recorded)| library(engine, recorded)).collect();
+    // What could read files and reach servers is not even loaded.
+    let tried = needs.engines.iter().filter(|(engine, _)| !elsewhere::is_stood_in(server, engine));
+    let libraries: Vec<&str> = tried.filter_map(|(engine, recorded)| library(engine, recorded)).collect();
     if !libraries.is_empty() {
         // The source took it, whatever its makers say of it.
         args.push("--plugin-maturity=unknown".to_owned());
@@ -67,7 +70,8 @@ pub fn arguments(needs: &Needs, maria: bool) -> Vec<String> {
     }
     if !needs.encryption_keys.is_empty() {
         args.push("--plugin-load-add=file_key_management".to_owned());
-        args.push(format!("--file-key-management-filename={{dir}}/{KEYS_FILE}"));
+        // Where the plugin is missing, the server starts all the same, and what it lacks is named before the load.
+        args.push(format!("--loose-file-key-management-filename={{dir}}/{KEYS_FILE}"));
     }
     args
 }

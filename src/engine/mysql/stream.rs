@@ -17,6 +17,8 @@ use crate::error::{Error, Result};
 
 /// A definition longer than this is not one: the stream is damaged or hostile.
 const LONGEST_DEFINITION: usize = 64 * 1024 * 1024;
+/// A line of blanks, a `DELIMITER` or a dollar quote that is longer is none of a dump client's.
+const LONGEST_UNDECIDED: usize = 4096;
 /// First line of newer MariaDB dumps; older clients and MySQL refuse it, so exactly this line is taken out.
 const SANDBOX_LINE: &[u8] = b"/*M!999999\\- enable the sandbox mode */";
 const END_MARKER: &[u8] = b"-- Dump completed";
@@ -185,10 +187,10 @@ impl StreamScanner {
             } else if self.begins_line() && self.is_delimiter_line(complete) == Some(true) {
                 self.delimiter_line()?;
             } else if self.begins_line() && self.is_delimiter_line(complete).is_none() {
-                return Ok(());
+                return self.wait();
             } else {
                 let ahead = Ahead::new(&self.text, self.at, complete);
-                let Some(step) = self.lexer.step(ahead, self.fresh) else { return Ok(()) };
+                let Some(step) = self.lexer.step(ahead, self.fresh) else { return self.wait() };
                 self.take(step)?;
             }
         }
@@ -196,6 +198,16 @@ impl StreamScanner {
             return Err(Error::failed(format!("read dump: a statement is longer than {LONGEST_DEFINITION} bytes")));
         }
         Ok(())
+    }
+
+    /// What the place at hand means depends on what is still to come. It is looked at again from here on with every byte,
+    /// so there is an end to it.
+    fn wait(&self) -> Result<()> {
+        if self.text.len() - self.at <= LONGEST_UNDECIDED {
+            return Ok(());
+        }
+        let shown: String = String::from_utf8_lossy(&self.text[self.at..]).chars().take(80).collect();
+        Err(refuse("a blank line, a command or a quote that no dump client writes", &self.facts.place(), &shown))
     }
 
     /// Whether the client would look for a command here.

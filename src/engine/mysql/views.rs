@@ -14,7 +14,7 @@ use crate::error::Result;
 /// The account may not run a function that the view uses.
 pub const MAY_NOT_RUN: u16 = 1370;
 /// How the definition of a view with a check option ends.
-const CHECKS: [&str; 2] = [" WITH CASCADED CHECK OPTION", " WITH LOCAL CHECK OPTION"];
+pub const CHECKS: [&str; 2] = [" WITH CASCADED CHECK OPTION", " WITH LOCAL CHECK OPTION"];
 
 /// The views of `databases` that this account cannot have described, without those that were left out of a backup.
 pub fn undescribed(session: &mut Session, databases: &[String], left_out: &[LeftOut]) -> Result<Vec<Relation>> {

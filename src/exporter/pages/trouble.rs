@@ -116,6 +116,7 @@ pub(super) fn of_source(view: &View, status: &SourceStatus) -> Vec<Trouble> {
     }
     all.extend(vanished(view, status));
     all.extend(suspect(status));
+    all.extend(changed(view, status));
     all.extend(incomplete(view, status));
     say_commands_once(&mut all);
     all
@@ -135,6 +136,17 @@ fn suspect(status: &SourceStatus) -> Option<Trouble> {
     let what = format!("{points} a date that cannot be right: a clock was wrong");
     let hint = format!("nothing counts or chooses them by itself; `backup-sla list {}` names them", status.source);
     (count > 0).then(|| Trouble { hint: Some(hint), ..Trouble::new(what, None) })
+}
+
+/// Data that is no longer what it was.
+fn changed(view: &View, status: &SourceStatus) -> Option<Trouble> {
+    let change = status.change.as_ref()?;
+    let what = capital(&change.in_words()?);
+    let before = change.before_in_words().map_or_else(String::new, |said| format!("; {said}"));
+    let hint = Some(format!("look at the source before anything else{before}; only if the change was meant:"));
+    let command = Some(program(view, &["accept-change", &status.source]));
+    let since = change.since.as_ref().map(|since| since.as_of);
+    Some(Trouble { hint, command, ..Trouble::new(what, since) })
 }
 
 fn capital(sentence: &str) -> String {

@@ -23,6 +23,7 @@ use crate::config::{
     Config, MysqlConfig, RepositoryConfig, RepositoryKind, SandboxConfig, Schedule, SchedulerConfig, SourceConfig,
     SourceKind, Web,
 };
+use crate::domain::change::{Assessment, Point, State};
 use crate::domain::drill::{Check, TableResult};
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
 use crate::domain::sla::Objectives;
@@ -71,6 +72,7 @@ pub(crate) fn config(state_dir: &Path, sources: &[&str]) -> Config {
             kind: SourceKind::Mysql(MysqlConfig::default()),
             sandbox: SandboxConfig { kind: "local".into(), image: None, memory: 1 << 30, programs: None },
             assertions: Vec::new(),
+            watch: crate::domain::change::watch::Watch::default(),
         };
         ((*name).to_owned(), config)
     };
@@ -171,6 +173,19 @@ pub(super) async fn seeded(dir: &Path, clock: &Arc<SetClock>) -> Ledger {
     };
     let run = ledger.begin(&start(Operation::Drill, None)).await.unwrap();
     ledger.finish(&run, &failed).await.unwrap();
+    let of = |id: &str, as_of| Point { id: RecoveryPointId(id.into()), as_of };
+    let found = Assessment {
+        state: State::Critical,
+        before: Some(of("old", old)),
+        rows: [40, 10],
+        rows_lost: 0.75,
+        tables_emptied: [3, 4],
+        replaced: Some(0.5),
+        compression: [Some(0.3), Some(0.9)],
+        reasons: vec!["75 % of the rows are gone: 40 before, 10 now".into()],
+        ..Assessment::default()
+    };
+    ledger.record_change("agama", &of("new", new), &found).await.unwrap();
     let (first, last) = (clock.wall() - TimeDelta::days(3), clock.wall() - TimeDelta::days(1));
     let (source, reason) = ("agama".to_owned(), "the service was down".to_owned());
     let missed = MissedRuns { source, operation: Operation::Drill, kind: None, first, last, count: 3, reason };

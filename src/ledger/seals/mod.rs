@@ -52,13 +52,15 @@ pub(super) enum Subject {
     Repository,
     /// How many of the first entries are of records that were there before there were seals.
     Origin,
+    /// What was found in a backup.
+    Change,
     /// From here on records of another kind are sealed. It is an entry of the chain and no record.
     Adoption,
 }
 
 impl Subject {
     /// Every kind of which there are records.
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Ledger,
         Self::Run,
         Self::Missed,
@@ -71,6 +73,7 @@ impl Subject {
         Self::Vanished,
         Self::Repository,
         Self::Origin,
+        Self::Change,
     ];
 
     /// Those that earlier versions did not seal. An [`Self::Adoption`] says from where on they are.
@@ -95,6 +98,7 @@ impl Subject {
             Self::Repository => "repository",
             Self::Origin => "origin",
             Self::Adoption => "adoption",
+            Self::Change => "change",
         }
     }
 
@@ -114,6 +118,7 @@ impl Subject {
             Self::Repository => "identity of repository",
             Self::Origin => "number of records from before there were seals,",
             Self::Adoption => "first sealing of records of the kind",
+            Self::Change => "comparison of recovery point",
         }
     }
 }
@@ -259,6 +264,22 @@ pub(super) async fn seal_points(
 pub(super) async fn seal_test_page(tx: &mut SqliteConnection, revision: i64, now: DateTime<Utc>) -> Result<()> {
     let query = sqlx::query("SELECT * FROM test_pages WHERE revision = ?").bind(revision);
     let entries = records::fetch(tx, Subject::TestPage, query).await?;
+    append(tx, &entries, now).await
+}
+
+/// Seal what was found in backups of `source`, or that it was accepted.
+pub(super) async fn seal_changes(
+    tx: &mut SqliteConnection,
+    source: &str,
+    points: &[&str],
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let mut entries = Vec::new();
+    for point in points {
+        let query =
+            sqlx::query("SELECT * FROM changes WHERE source = ? AND recovery_point = ?").bind(source).bind(*point);
+        entries.extend(records::fetch(tx, Subject::Change, query).await?);
+    }
     append(tx, &entries, now).await
 }
 

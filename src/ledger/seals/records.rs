@@ -118,6 +118,17 @@ const REPOSITORY: Columns = &[("name", Text)];
 const REPOSITORY_STATE: Columns = &[("adopted_at", Whole), ("identity", Text)];
 const ORIGIN: Columns = &[("adopted", Whole)];
 
+const CHANGE: Columns = &[
+    ("source", Text),
+    ("recovery_point", Text),
+    ("revision", Whole),
+    ("as_of", Whole),
+    ("judged_at", Whole),
+    ("state", Text),
+    ("found", Text),
+];
+const CHANGE_STATE: Columns = &[("accepted_at", Whole)];
+
 const STAGE: Columns = &[("name", Text), ("seconds", Real)];
 const CHECK: Columns = &[("name", Text), ("expected", Text), ("actual", Text), ("ok", Whole)];
 const TABLE: Columns = &[("name", Text), ("rows_expected", Whole), ("rows_restored", Whole), ("digest_ok", Whole)];
@@ -148,6 +159,7 @@ impl Subject {
             Self::Repository => (REPOSITORY, REPOSITORY_STATE),
             Self::Origin => (ORIGIN, &[]),
             Self::Adoption => (&[], &[]),
+            Self::Change => (CHANGE, CHANGE_STATE),
         }
     }
 
@@ -156,7 +168,7 @@ impl Subject {
         match self {
             Self::Adoption => 0,
             Self::Ledger | Self::Run | Self::Source | Self::TestPage | Self::Repository | Self::Origin => 1,
-            Self::Configured | Self::Promise | Self::Listed => 2,
+            Self::Configured | Self::Promise | Self::Listed | Self::Change => 2,
             Self::Point | Self::Vanished => 3,
             Self::Missed => 4,
         }
@@ -199,6 +211,7 @@ impl Pages {
             Subject::Repository => "SELECT * FROM repositories ORDER BY name LIMIT ? OFFSET ?",
             Subject::Origin => "SELECT * FROM seal_origin ORDER BY adopted LIMIT ? OFFSET ?",
             Subject::Adoption => return Ok(Vec::new()),
+            Subject::Change => "SELECT * FROM changes ORDER BY source, recovery_point LIMIT ? OFFSET ?",
         };
         let query = sqlx::query(statement);
         let query = match self.subject {

@@ -15,7 +15,7 @@ pub(super) fn may_begin(subject: Subject, state: &str, sealed_at: i64) -> bool {
         // The moment at which it was sealed is the moment at which it began.
         Subject::Run => state == format!("{RUNNING} {sealed_at}"),
         Subject::Point => is_there(state),
-        Subject::Configured => numbers(state)[0].is_none(),
+        Subject::Configured | Subject::Change => numbers(state)[0].is_none(),
         Subject::Vanished => [Some(GONE_EARLY), Some(GONE_UNREADABLE)].contains(&numbers(state)[0]),
         Subject::Repository => numbers(state)[0] == Some(sealed_at),
         // It is written when there are no seals yet, and taken over from then.
@@ -49,7 +49,7 @@ pub(super) fn may_change(subject: Subject, from: &str, to: &str, sealed_at: i64)
         }
         Subject::Point => is_there(from) && !is_there(to),
         // It ends once, at the moment at which that is sealed.
-        Subject::Configured => numbers(from)[0].is_none() && numbers(to)[0] == Some(sealed_at),
+        Subject::Configured | Subject::Change => numbers(from)[0].is_none() && numbers(to)[0] == Some(sealed_at),
         // It may turn out to be older than was known, never younger.
         Subject::Source => matches!((numbers(from)[0], numbers(to)[0]), (Some(old), Some(new)) if new <= old),
         Subject::Missed => matches!((numbers(from)[0], numbers(to)[0]), (Some(old), Some(new)) if new > old),

@@ -1,5 +1,6 @@
 //! The ledger on real files.
 
+mod changes;
 mod configured;
 mod copy;
 mod durability;

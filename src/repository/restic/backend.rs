@@ -356,13 +356,16 @@ pub(super) fn present(opened: io::Result<Directory>) -> io::Result<Option<Direct
     }
 }
 
+/// The id that a file is named by. Written otherwise than ids are, in capitals, it could not be opened by it.
+pub(super) fn id_of(name: &[u8]) -> Option<Id> {
+    let id: Id = std::str::from_utf8(name).ok().filter(|name| name.len() == 64)?.parse().ok()?;
+    (id.to_hex().as_str().as_bytes() == name).then_some(id)
+}
+
 pub(super) fn list_files(directory: &Directory, out: &mut Vec<(Id, u32)>) -> io::Result<()> {
     for item in directory.items()? {
         // Anything whose name is no hash is none of ours (restic's own temporary files, an editor's backup …).
-        let Some(id) = item.name.to_str().ok().filter(|name| name.len() == 64).and_then(|name| name.parse().ok())
-        else {
-            continue;
-        };
+        let Some(id) = id_of(item.name.to_bytes()) else { continue };
         // What is no file and has the name of one is refused by name when it is opened.
         out.push((id, u32::try_from(item.length()).unwrap_or(u32::MAX)));
     }
@@ -403,5 +406,19 @@ impl WriteBackend for LocalBackend {
 
     fn remove(&self, kind: FileType, id: &Id, _: bool) -> RusticResult<()> {
         self.remove_file(kind, id).map_err(passed_on)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_whose_name_is_no_id_as_ids_are_written_is_not_listed() {
+        let name = "0123456789abcdef".repeat(4);
+        assert_eq!(id_of(name.as_bytes()).map(|id| id.to_hex().as_str().to_owned()), Some(name.clone()));
+        for other in [name.to_uppercase(), name.replace('f', "F"), name[1..].to_owned(), name.replace('f', "g")] {
+            assert!(id_of(other.as_bytes()).is_none(), "{other}");
+        }
     }
 }

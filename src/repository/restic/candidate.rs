@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustic_core::repofile::{Metadata, Node, NodeType, SnapshotFile};
+use rustic_core::repofile::{Metadata, Node, NodeType, SnapshotFile, SnapshotSummary};
 use rustic_core::{BackupOptions, DataId, FileType, Id, ReadSource, ReadSourceEntry, RusticResult, TreeId};
 
 use super::failure::{DAMAGE_HINT, OrRefused};
 use super::gate::{Gate, GatedReader};
 use super::session::{Indexed, Session};
+use crate::domain::change::evidence::NewData;
 use crate::error::{Error, Result};
 use crate::repository::admission::StreamCheck;
 use crate::repository::{Candidate, NewCandidate, Streams};
@@ -32,7 +33,7 @@ pub struct Stored {
 pub fn store(session: &Session, new: NewCandidate) -> Result<Candidate> {
     let gate = Gate::new(session.backend().clone());
     let delivered = Delivered::default();
-    let tree = archive(session, &gate, &new.source, new.streams, &delivered)
+    let (tree, new_data) = archive(session, &gate, &new.source, new.streams, &delivered)
         .map_err(|e| e.context(format!("store backup {} of {}", new.id, new.source)))?;
     let delivered: BTreeMap<String, u64> = delivered
         .lock()
@@ -48,6 +49,7 @@ pub fn store(session: &Session, new: NewCandidate) -> Result<Candidate> {
         as_of: new.as_of,
         files,
         added_bytes: gate.added_bytes(),
+        new_data,
         handle: Box::new(Stored { tree }),
     })
 }
@@ -66,7 +68,7 @@ fn archive(
     source: &str,
     streams: Streams,
     delivered: &Delivered,
-) -> Result<TreeId> {
+) -> Result<(TreeId, Option<NewData>)> {
     let entries = Entries {
         streams,
         check: StreamCheck::default(),
@@ -82,7 +84,12 @@ fn archive(
     let outcome = repository.archive(&options, &streams, SnapshotFile::default(), &[Path::new("/").join(source)]);
     // The gate's failure is the cause, what the archiver says is what came of it.
     gate.close()?;
-    Ok(outcome.or_refused("archive")?.tree)
+    let archived = outcome.or_refused("archive")?;
+    let new_data = |summary: SnapshotSummary| NewData {
+        bytes: summary.data_added_files,
+        stored_bytes: summary.data_added_files_packed,
+    };
+    Ok((archived.tree, archived.summary.map(new_data)))
 }
 
 /// The streams as the archiver takes them. It swallows errors, so they are reported at the gate, and nothing follows one.

@@ -5,7 +5,6 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Resource, getrlimit};
 
-use super::account::Account;
 use super::isolation::Isolation;
 use super::namespace::Loopback;
 use super::processes::MARK;
@@ -51,7 +50,7 @@ pub(super) fn launch(
     args: &[String],
     limits: &Limits,
 ) -> Result<OwnedChild> {
-    let program = reachable(program, workspace.account()).map_err(|e| e.context(format!("start {product}")))?;
+    let program = reachable(program, workspace).map_err(|e| e.context(format!("start {product}")))?;
     let prlimit = find_program(None, &["prlimit"]).ok_or_else(|| {
         Error::inconclusive(format!("start {product}: there is no program `prlimit`")).hint("install util-linux")
     })?;
@@ -88,18 +87,18 @@ fn most_files() -> u64 {
     getrlimit(Resource::Nofile).maximum.map_or(FILES, |most| most.min(FILES))
 }
 
-/// The program by a path that `account` can follow: a link in a private directory to a program elsewhere will do.
-fn reachable(program: &Path, account: Option<&Account>) -> Result<PathBuf> {
+/// The program by a path that the account of `workspace` can follow: a link in a private directory to a program elsewhere will do.
+fn reachable(program: &Path, workspace: &Workspace) -> Result<PathBuf> {
     if !program.is_file() {
         return Err(Error::inconclusive(format!("there is no program {}", program.display())));
     }
     let real = program.canonicalize().or_inconclusive(format!("find {}", program.display()))?;
     // A server may go by the name it was called by, so the given path is kept where it serves.
     let given = std::path::absolute(program).or_inconclusive(format!("find {}", program.display()))?;
-    if given != real && !view::has(&given) {
-        return reachable(&real, account);
+    if given != real && !view::has(&given) && !given.starts_with(workspace.directory()) {
+        return reachable(&real, workspace);
     }
-    let Some(account) = account else { return Ok(given) };
+    let Some(account) = workspace.account() else { return Ok(given) };
     let passes = |path: &Path| path.parent().is_some_and(|directory| account.may_traverse(directory));
     match (passes(&real), passes(&given)) {
         (true, true) => Ok(given),

@@ -129,9 +129,12 @@ impl LocalSandbox {
             std::fs::write(&path, text).or_inconclusive(format!("write {}", path.display()))?;
         }
         workspace.hand_over()?;
-        workspace.link(&spec.links)?;
+        let fixed = |text: &str| launch::fill(text, &workspace, loopback.as_ref());
+        workspace.fix(&spec.fixed, fixed)?;
+        let called_by = spec.fixed.called_by.as_ref().map(|name| workspace.directory().join(name));
+        let program = called_by.as_ref().unwrap_or(&spec.program);
         let limits = Limits { isolation, memory: Some(spec.memory), loopback, outside: spec.outside.clone() };
-        let child = launch(&workspace, &spec.product, &spec.program, &spec.args, &limits)?;
+        let child = launch(&workspace, &spec.product, program, &spec.args, &limits)?;
         let bounds = Bounds { directory: workspace.directory().to_owned(), memory: spec.memory, launcher: child.id() };
         // Whoever waits for the server, in whatever way, waits no more once it is gone.
         context.cancel.takes_down(child.killer());

@@ -58,11 +58,7 @@ pub(super) fn kept(
     if making.exists() {
         fs::remove_dir_all(&making).or_inconclusive(what())?;
     }
-    copy_tree(&workspace.data(), &making).or_inconclusive(what())?;
-    // After a power cut there is a whole one or none.
-    let on_disk = File::open(&making).or_inconclusive(what())?;
-    rustix::fs::syncfs(&on_disk).or_inconclusive(what())?;
-    fs::rename(&making, &finished).or_inconclusive(what())?;
+    place(&workspace.data(), &making, &finished).or_inconclusive(what())?;
     workspace.remove()?;
     Ok(finished)
 }
@@ -72,6 +68,21 @@ fn lock_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true).mode(0o600);
     options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(path)
+}
+
+/// Copy `from` to `finished` by way of `making`. What cannot be finished goes at once: the disk may be full of it, and the
+/// ledger is on the same one.
+fn place(from: &Path, making: &Path, finished: &Path) -> io::Result<()> {
+    let placed = copy_tree(from, making).and_then(|()| {
+        // After a power cut there is a whole one or none.
+        rustix::fs::syncfs(&File::open(making)?)?;
+        fs::rename(making, finished)
+    });
+    if placed.is_err() {
+        // What matters is why it failed; the next try removes what is left.
+        let _ = fs::remove_dir_all(making);
+    }
+    placed
 }
 
 fn generate(workspace: &Workspace, file: &Generated, cancel: &Cancel) -> Result<()> {
@@ -122,5 +133,20 @@ mod tests {
         assert!(!other.exists());
         fs::remove_file(&lock).unwrap();
         lock_file(&lock).unwrap();
+    }
+
+    #[test]
+    fn a_template_that_cannot_be_finished_leaves_nothing_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        fs::create_dir_all(at("data/mysql")).unwrap();
+        fs::write(at("data/mysql/user.frm"), [7; 5000]).unwrap();
+        // Something that is not copied, as a disk that is full in the middle would not.
+        std::os::unix::fs::symlink("user.frm", at("data/mysql/link")).unwrap();
+        assert!(place(&at("data"), &at("key.making"), &at("key")).is_err());
+        assert!(!at("key.making").exists() && !at("key").exists());
+        fs::remove_file(at("data/mysql/link")).unwrap();
+        place(&at("data"), &at("key.making"), &at("key")).unwrap();
+        assert_eq!(fs::read(at("key/mysql/user.frm")).unwrap(), [7; 5000]);
     }
 }

@@ -11,7 +11,7 @@ use rustix::process::geteuid;
 
 use crate::clock::SystemClock;
 use crate::process::find_program;
-use crate::sandbox::Template;
+use crate::sandbox::{Fixed, Template};
 
 mod outside;
 
@@ -54,7 +54,7 @@ fn mariadb() -> ServerSpec {
         settings: BTreeMap::new(),
         memory: MEMORY,
         files: Vec::new(),
-        links: Vec::new(),
+        fixed: Fixed::default(),
         user: "root".to_owned(),
         password: None,
         accounts: &["mysql", "nobody"],
@@ -105,7 +105,7 @@ fn mysql() -> ServerSpec {
         settings: BTreeMap::new(),
         memory: MEMORY,
         files: Vec::new(),
-        links: Vec::new(),
+        fixed: Fixed::default(),
         user: "root".to_owned(),
         password: None,
         accounts: &["mysql", "nobody"],

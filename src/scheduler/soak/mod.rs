@@ -353,7 +353,8 @@ fn within(spans: &[Span], due: DateTime<Utc>) -> bool {
 }
 
 /// Exported, and not what this model is about: the service itself, repositories.
-const ELSEWHERE: [&str; 18] = [
+const ELSEWHERE: [&str; 19] = [
+    "backup_sla_change_",
     "backup_sla_recovery_points_vanished",
     "backup_sla_suspect_recovery_point_",
     "backup_sla_ledgers_set_aside",

@@ -167,6 +167,7 @@ fn typed(world: &World) -> BTreeSet<String> {
         "NAME" => "local".to_owned(),
         "ID" => point["id"].as_str().unwrap().to_owned(),
         "TIME" => point["time"].as_str().unwrap().to_owned(),
+        "ELSEWHERE" => world.path("elsewhere").display().to_string(),
         "DESTINATION" => world.path("restored").display().to_string(),
         other => other.to_owned(),
     };
@@ -185,6 +186,7 @@ fn every_command_of_a_runbook_does_what_it_says_on_a_healthy_source() {
     let world = files::world("", "");
     files::fill(&world.path("tree"));
     fs::create_dir(world.path("restored")).unwrap();
+    fs::create_dir(world.path("elsewhere")).unwrap();
     world.json(&["backup"], 0);
     world.json(&["drill"], 0);
     let commands = typed(&world);

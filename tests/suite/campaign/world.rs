@@ -56,7 +56,9 @@ impl<'s> World<'s> {
         let root = tempfile::Builder::new().prefix("bsla-campaign-").tempdir_in("/tmp").unwrap();
         fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let at = |name: &str| root.path().join(name);
-        let sizes = [("state", 64), ("state/sandboxes", 600), ("a", 300), ("b", 200), ("tmp", 64)];
+        // The empty data directory that drills begin with is kept in it.
+        let state = if servers.shop.product == Product::MySql { 400 } else { 64 };
+        let sizes = [("state", state), ("state/sandboxes", 600), ("a", 300), ("b", 200), ("tmp", 64)];
         let disks = sizes.map(|(name, size)| (name, SmallDisk::mount(at(name), size))).into();
         for directory in ["programs", "logs", "outside"] {
             fs::create_dir(at(directory)).unwrap();

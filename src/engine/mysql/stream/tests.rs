@@ -145,6 +145,21 @@ fn a_dump_cut_anywhere_is_an_error() {
 }
 
 #[test]
+fn what_the_client_would_wait_for_without_end_is_refused() {
+    for (client, text) in [
+        (Client::MariaDb, " "),
+        (Client::MySql, "delimiter "),
+        (Client::MariaDb, "DELIMITER ;;"),
+        (Client::MySql, "SELECT $a"),
+    ] {
+        let mut scanner = StreamScanner::new(client, Capture::default());
+        let endless = [text, &text[text.len() - 1..].repeat(1 << 20)].concat();
+        let refusal = scanner.feed(endless.as_bytes()).unwrap_err();
+        assert!(refusal.to_string().contains("cannot store the dump"), "{text}: {refusal}");
+    }
+}
+
+#[test]
 fn the_next_auto_increment_value_does_not_change_a_definition() {
     let later = DUMP.replace("AUTO_INCREMENT=3 ", "AUTO_INCREMENT=77 ");
     let (a, b) = (scan(DUMP.as_bytes(), 512).unwrap(), scan(later.as_bytes(), 512).unwrap());

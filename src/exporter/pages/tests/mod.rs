@@ -251,6 +251,7 @@ async fn the_api_answers_what_is_documented_and_null_for_what_nobody_knows() {
     assert_eq!(keys(&status), documented);
     let agama = &status["sources"][0];
     let documented = [
+        "change",
         "forecast",
         "history_is_partial",
         "history_since",

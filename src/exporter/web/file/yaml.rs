@@ -3,8 +3,12 @@
 use std::fmt::Write;
 
 use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
+use saphyr_parser::{Event, Parser};
 
 use crate::config::nearest;
+
+/// Deepest nesting that is read: the file's own is 4. What builds the tree calls itself for each level.
+const DEEPEST: usize = 32;
 
 /// Mistakes found so far.
 #[derive(Debug)]
@@ -38,6 +42,9 @@ impl Mistakes {
 
 /// The one document of `text`; none if it is empty or not YAML.
 pub(super) fn document<'t>(text: &'t str, mistakes: &mut Mistakes) -> Option<MarkedYaml<'t>> {
+    if is_too_deep(text, mistakes) {
+        return None;
+    }
     match MarkedYaml::load_from_str(text) {
         Ok(mut documents) if documents.len() < 2 => documents.pop(),
         Ok(_) => {
@@ -51,6 +58,28 @@ pub(super) fn document<'t>(text: &'t str, mistakes: &mut Mistakes) -> Option<Mar
             None
         }
     }
+}
+
+/// Whether `text` nests deeper than is read. What is no YAML is told by the one who reads it.
+fn is_too_deep(text: &str, mistakes: &mut Mistakes) -> bool {
+    let mut depth = 0_usize;
+    for event in Parser::new_from_str(text) {
+        match event {
+            Ok((Event::SequenceStart(..) | Event::MappingStart(..), place)) => {
+                depth += 1;
+                if depth > DEEPEST {
+                    let (line, column) = (place.start.line(), place.start.col() + 1);
+                    let what = format!("{}:{line}:{column}: is nested deeper than {DEEPEST} levels", mistakes.file);
+                    mistakes.found.push(what);
+                    return true;
+                }
+            }
+            Ok((Event::SequenceEnd | Event::MappingEnd, _)) => depth = depth.saturating_sub(1),
+            Ok(_) => {}
+            Err(_) => return false,
+        }
+    }
+    false
 }
 
 /// Pairs of a mapping. Nothing at all is an empty mapping.
@@ -174,4 +203,20 @@ fn unknown(key: &str, known: &[&str]) -> String {
         None => write!(text, "known are {}", known.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ")),
     };
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nesting_that_would_need_the_whole_stack_is_a_mistake_with_its_place() {
+        for level in ["- ", "? ", "[", "{a: ", "[["] {
+            let text = format!("basic_auth_users:\n  {}", level.repeat(100_000));
+            let mut mistakes = Mistakes::in_file("web.yml".to_owned());
+            assert!(document(&text, &mut mistakes).is_none());
+            let said = mistakes.into_text().unwrap();
+            assert!(said.starts_with("web.yml:2:"), "{level}: {said}");
+        }
+    }
 }

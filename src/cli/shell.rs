@@ -1,0 +1,191 @@
+//! What a shell offers beside `--help`, made from the same definitions: pages of the manual and completions.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, bold, roman};
+
+use super::Cli;
+use crate::error::{OrFailed, Result};
+
+#[derive(Debug, Args)]
+pub(super) struct Completions {
+    /// For this shell
+    shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PackageFiles {
+    /// Directory to write `man` and `completions` into
+    directory: PathBuf,
+}
+
+/// Completions to standard output.
+pub(super) fn completions(arguments: &Completions) -> Result<u8> {
+    let mut script = Vec::new();
+    generate(arguments.shell, &mut script);
+    io::stdout().write_all(&script).or_failed("write completions")?;
+    Ok(0)
+}
+
+/// What the package ships beside the program.
+pub(super) fn package_files(arguments: &PackageFiles) -> Result<u8> {
+    let what = || format!("cannot write manual and completions to {}", arguments.directory.display());
+    let manual = arguments.directory.join("man");
+    fs::create_dir_all(&manual).or_failed(what())?;
+    let program = documented();
+    write_page(&program, &manual, &main_page(&program)).or_failed(what())?;
+    write_pages_below(&program, &manual).or_failed(what())?;
+    let completions = arguments.directory.join("completions");
+    fs::create_dir_all(&completions).or_failed(what())?;
+    for (shell, name) in [(Shell::Bash, "backup-sla"), (Shell::Zsh, "_backup-sla"), (Shell::Fish, "backup-sla.fish")] {
+        let mut file = File::create(completions.join(name)).or_failed(what())?;
+        generate(shell, &mut file);
+    }
+    Ok(0)
+}
+
+fn generate(shell: Shell, target: &mut dyn Write) {
+    clap_complete::generate(shell, &mut Cli::command(), "backup-sla", &mut &mut *target);
+}
+
+/// The program's commands; `help COMMAND` needs no page beside theirs.
+fn documented() -> clap::Command {
+    let mut program = Cli::command().disable_help_subcommand(true);
+    program.build();
+    program
+}
+
+fn write_pages_below(command: &clap::Command, directory: &Path) -> io::Result<()> {
+    for command in command.get_subcommands().filter(|command| !command.is_hide_set()) {
+        let mut text = Vec::new();
+        Man::new(command.clone()).render(&mut text)?;
+        write_page(command, directory, &text)?;
+        write_pages_below(command, directory)?;
+    }
+    Ok(())
+}
+
+fn write_page(command: &clap::Command, directory: &Path, text: &[u8]) -> io::Result<()> {
+    let name = command.get_display_name().unwrap_or_else(|| command.get_name());
+    fs::write(directory.join(format!("{name}.1")), text)
+}
+
+/// The page of the program itself, with what no command's help says.
+fn main_page(program: &clap::Command) -> Vec<u8> {
+    let manual = Man::new(program.clone());
+    let mut text = Vec::new();
+    let written = "a vector takes everything";
+    manual.render_title(&mut text).expect(written);
+    manual.render_name_section(&mut text).expect(written);
+    manual.render_synopsis_section(&mut text).expect(written);
+    manual.render_description_section(&mut text).expect(written);
+    manual.render_options_section(&mut text).expect(written);
+    manual.render_subcommands_section(&mut text).expect(written);
+    let mut more = Roff::new();
+    section(&mut more, "EXIT STATUS", &EXIT_STATUS);
+    section(&mut more, "FILES", &FILES);
+    section(&mut more, "ENVIRONMENT", &ENVIRONMENT);
+    more.control("SH", ["SEE ALSO"]);
+    more.text([
+        roman("/usr/share/doc/backup-sla/README.md; "),
+        bold("restic"),
+        roman("(1), "),
+        bold("promtool"),
+        roman("(1)"),
+    ]);
+    more.to_writer(&mut text).expect(written);
+    text
+}
+
+fn section(page: &mut Roff, title: &str, entries: &[(&str, &str)]) {
+    page.control("SH", [title]);
+    for (name, meaning) in entries {
+        page.control("TP", []);
+        page.text([bold(*name)]);
+        page.text([roman(*meaning)]);
+    }
+}
+
+const EXIT_STATUS: [(&str, &str); 6] = [
+    ("0", "Done; of a drill or comparison: passed."),
+    ("1", "It failed, or a promise is not kept."),
+    ("2", "The command line or the configuration is wrong; nothing was done."),
+    ("3", "The verdict of a drill or comparison is failed: the backup is not what was promised."),
+    ("4", "Inconclusive: the host could not do its part, which says nothing about the backup."),
+    ("130", "Ended at once by a second signal."),
+];
+
+const FILES: [(&str, &str); 4] = [
+    ("/etc/backup-sla/config.toml", "The configuration."),
+    ("/etc/default/backup-sla", "Passwords for the service that the configuration names with password_env."),
+    ("/var/lib/backup-sla", "The ledger and everything else that the service knows (state_dir)."),
+    ("/usr/share/backup-sla", "Alert rules and dashboards."),
+];
+
+const ENVIRONMENT: [(&str, &str); 2] = [
+    ("BACKUP_SLA_CONFIG", "The configuration file, if --config is not given."),
+    ("TMPDIR", "Where temporary files are made."),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn written() -> tempfile::TempDir {
+        let place = tempfile::tempdir().unwrap();
+        assert_eq!(package_files(&PackageFiles { directory: place.path().to_owned() }).unwrap(), 0);
+        place
+    }
+
+    #[test]
+    fn every_command_that_a_page_names_has_a_page_of_its_own() {
+        let place = written();
+        let pages: BTreeSet<String> = fs::read_dir(place.path().join("man"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        let mut named = BTreeSet::from(["backup-sla.1".to_owned()]);
+        for page in &pages {
+            let text = fs::read_to_string(place.path().join("man").join(page)).unwrap().replace('\\', "");
+            let words = text.split(|c: char| c.is_whitespace() || c == ',');
+            named.extend(
+                words
+                    .filter_map(|word| word.strip_suffix("(1)"))
+                    .filter_map(|word| word.starts_with("backup-sla-").then(|| format!("{word}.1"))),
+            );
+        }
+        assert_eq!(pages, named);
+        assert!(pages.contains("backup-sla-restore.1") && pages.contains("backup-sla-report-verify.1"), "{pages:?}");
+    }
+
+    #[test]
+    fn the_page_of_the_program_says_what_an_exit_status_means() {
+        let place = written();
+        let page = fs::read_to_string(place.path().join("man/backup-sla.1")).unwrap();
+        for (status, meaning) in EXIT_STATUS {
+            assert!(page.contains(&format!("\\fB{status}\\fR")) && page.contains(meaning), "{status}: {page}");
+        }
+        let table = include_str!("../../docs/commands.md");
+        for (status, _) in EXIT_STATUS {
+            assert!(table.contains(&format!("\n| {status} | ")), "docs/commands.md does not know {status}");
+        }
+    }
+
+    #[test]
+    fn completions_offer_commands_that_are_not_hidden() {
+        let place = written();
+        for name in ["backup-sla", "_backup-sla", "backup-sla.fish"] {
+            let script = fs::read_to_string(place.path().join("completions").join(name)).unwrap();
+            for command in ["restore", "check-config", "--recovery-point"] {
+                assert!(script.contains(command.trim_start_matches("--")), "{name}: {command}");
+            }
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! What a manifest records so that a later backup can be compared with it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::sample::Sample;
+use crate::domain::manifest::RecoveryPointId;
+
+/// What was recorded when the backup was made; nothing in manifests of versions before.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Rows of tables by the tables' names, or contents of files by the paths they are below.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub samples: BTreeMap<String, Sample>,
+    /// What was not in the repository yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_data: Option<NewData>,
+    /// The newest recovery point that the operator had accepted by then: a ledger that is lost must not forget it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<RecoveryPointId>,
+}
+
+impl Evidence {
+    /// Whether the backup is of a version that recorded nothing.
+    pub fn is_missing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Data of a backup that the repository did not have yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct NewData {
+    /// Bytes as they came from the source.
+    pub bytes: u64,
+    /// Bytes that they take in the repository: compressed and encrypted.
+    pub stored_bytes: u64,
+}
+
+/// Less new data than this says nothing about how well it compresses.
+const ENOUGH_BYTES: u64 = 64 * 1024;
+
+impl NewData {
+    /// Of both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes.saturating_add(other.bytes),
+            stored_bytes: self.stored_bytes.saturating_add(other.stored_bytes),
+        }
+    }
+
+    /// Stored bytes per byte: near 1 for what does not compress, as encrypted data. None where there is too little.
+    pub fn compression(self) -> Option<f64> {
+        (self.bytes >= ENOUGH_BYTES).then(|| self.stored_bytes as f64 / self.bytes as f64)
+    }
+}

@@ -1,0 +1,203 @@
+//! A sample of a table's rows (or of a tree's files) that two backups can be compared by: which share of the rows of the earlier
+//! one is gone in the later one, without reading either again.
+//!
+//! Every row has a digest, and a sample is the rows with the smallest ones. Which rows these are does not depend on their
+//! order, and of what both backups have, both keep the same: as far as both samples reach, they can be compared one by one.
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::domain::digest::Digest;
+
+/// Rows of one table at most.
+pub const MOST: usize = 64;
+/// Rows of one table at least, however many tables there are.
+const LEAST: usize = 8;
+/// Rows of all tables together, as far as [`LEAST`] allows.
+const ALL: usize = 4096;
+/// Digits of one row in the text form.
+const DIGITS: usize = 16;
+
+/// In the text form, in front of a sample that is all there is.
+const WHOLE: char = '=';
+
+/// The rows with the smallest digests.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sample {
+    /// In ascending order.
+    rows: Vec<u64>,
+    /// There are no others.
+    is_whole: bool,
+}
+
+/// A sample that is being taken.
+#[derive(Debug, Clone)]
+pub struct Sampler {
+    sample: Sample,
+    limit: usize,
+}
+
+impl Default for Sampler {
+    fn default() -> Self {
+        Self { sample: Sample { rows: Vec::new(), is_whole: true }, limit: MOST }
+    }
+}
+
+impl Sampler {
+    /// Take note of a row.
+    pub fn add(&mut self, digest: &[u8; 32]) {
+        let [a, b, c, d, e, f, g, h, ..] = *digest;
+        let row = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+        let rows = &mut self.sample.rows;
+        let is_full = rows.len() >= self.limit;
+        if is_full && rows.last().is_some_and(|last| row > *last) {
+            self.sample.is_whole = false;
+        } else if let Err(at) = rows.binary_search(&row) {
+            rows.insert(at, row);
+            self.shorten();
+        }
+    }
+
+    /// One of so many `tables`: keep fewer rows of each, from now on too.
+    pub fn share_with(&mut self, tables: usize) {
+        self.limit = self.limit.min((ALL / tables.max(1)).clamp(LEAST, MOST));
+        self.shorten();
+    }
+
+    /// What was taken.
+    pub fn finish(&self) -> Sample {
+        self.sample.clone()
+    }
+
+    fn shorten(&mut self) {
+        if self.sample.rows.len() > self.limit {
+            self.sample.rows.truncate(self.limit);
+            self.sample.is_whole = false;
+        }
+    }
+}
+
+impl Sample {
+    /// The rows, by which a table that was renamed is found again.
+    pub fn rows(&self) -> &[u64] {
+        &self.rows
+    }
+
+    /// The share of the rows of `self` that is gone in `later`; none where the samples say nothing.
+    pub fn gone_in(&self, later: &Self) -> Option<f64> {
+        let reach = self.reach()?.min(later.reach()?);
+        let within = &self.rows[..self.rows.partition_point(|row| *row <= reach)];
+        if within.is_empty() {
+            return None;
+        }
+        let gone = within.iter().filter(|row| later.rows.binary_search(row).is_err()).count();
+        Some(gone as f64 / within.len() as f64)
+    }
+
+    /// All rows up to this one are in it.
+    fn reach(&self) -> Option<u64> {
+        if self.is_whole { Some(u64::MAX) } else { self.rows.last().copied() }
+    }
+}
+
+impl Serialize for Sample {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut text = String::with_capacity(1 + self.rows.len() * DIGITS);
+        text.extend(self.is_whole.then_some(WHOLE));
+        for row in &self.rows {
+            write!(text, "{row:016x}").map_err(serde::ser::Error::custom)?;
+        }
+        serializer.serialize_str(&text)
+    }
+}
+
+impl<'de> Deserialize<'de> for Sample {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let digits = |piece: &[u8]| std::str::from_utf8(piece).ok().and_then(|it| u64::from_str_radix(it, 16).ok());
+        let after = text.strip_prefix(WHOLE);
+        let pieces = after.unwrap_or(&text).as_bytes().chunks(DIGITS);
+        let rows: Option<Vec<u64>> =
+            pieces.map(|piece| Some(piece).filter(|piece| piece.len() == DIGITS).and_then(digits)).collect();
+        let rows = rows.ok_or_else(|| de::Error::custom("a sample of rows is not made of 16 hex digits each"))?;
+        if rows.is_sorted_by(|a, b| a < b) {
+            Ok(Self { rows, is_whole: after.is_some() })
+        } else {
+            Err(de::Error::custom("a sample of rows is not in order"))
+        }
+    }
+}
+
+impl FromIterator<Digest> for Sample {
+    fn from_iter<T: IntoIterator<Item = Digest>>(digests: T) -> Self {
+        let mut sampler = Sampler::default();
+        digests.into_iter().for_each(|digest| sampler.add(&digest.0));
+        sampler.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(rows: std::ops::Range<u64>) -> Sample {
+        rows.map(|row| Digest::of(&row.to_le_bytes())).collect()
+    }
+
+    fn gone(before: &Sample, after: &Sample) -> f64 {
+        before.gone_in(after).unwrap()
+    }
+
+    #[test]
+    fn the_share_of_rows_that_are_gone_is_found_whatever_was_added() {
+        let before = sample(0..10_000);
+        assert!(gone(&before, &before).abs() < f64::EPSILON);
+        assert!(gone(&before, &sample(0..200_000)).abs() < f64::EPSILON, "growth takes nothing away");
+        assert!((gone(&before, &sample(10_000..20_000)) - 1.0).abs() < f64::EPSILON);
+        assert!((gone(&before, &sample(5_000..15_000)) - 0.5).abs() < 0.2);
+        assert!(gone(&before, &sample(1_000..11_000)) < 0.3);
+        assert!((gone(&sample(0..10), &sample(1..12)) - 0.1).abs() < f64::EPSILON, "small ones are compared whole");
+        assert!((gone(&before, &sample(0..0)) - 1.0).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn samples_of_different_size_are_compared_as_far_as_both_reach() {
+        let mut small = Sampler::default();
+        small.share_with(20_000);
+        (0..10_000_u64).for_each(|row| small.add(&Digest::of(&row.to_le_bytes()).0));
+        let (small, large) = (small.finish(), sample(0..10_000));
+        assert_eq!((small.rows().len(), large.rows().len()), (LEAST, MOST));
+        assert_eq!((large.gone_in(&small), small.gone_in(&large)), (Some(0.0), Some(0.0)));
+    }
+
+    #[test]
+    fn rows_that_come_after_a_sample_was_made_smaller_do_not_make_it_wrong() {
+        let mut late = Sampler::default();
+        (0..5_000_u64).for_each(|row| late.add(&Digest::of(&row.to_le_bytes()).0));
+        late.share_with(20_000);
+        (5_000..10_000_u64).for_each(|row| late.add(&Digest::of(&row.to_le_bytes()).0));
+        assert_eq!(late.finish().rows(), &sample(0..10_000).rows()[..LEAST]);
+    }
+
+    #[test]
+    fn a_backup_without_samples_says_nothing() {
+        let some = sample(0..100);
+        assert_eq!(some.gone_in(&Sample::default()), None);
+        assert_eq!(Sample::default().gone_in(&some), None);
+        assert_eq!(sample(0..0).gone_in(&some), None);
+    }
+
+    #[test]
+    fn text_form_round_trips_and_nothing_else_is_read() {
+        for (some, length) in [(sample(0..100), MOST * DIGITS), (sample(0..3), 1 + 3 * DIGITS), (sample(0..0), 1)] {
+            let text = serde_json::to_string(&some).unwrap();
+            assert_eq!(text.len(), 2 + length);
+            assert_eq!(serde_json::from_str::<Sample>(&text).unwrap(), some);
+        }
+        for bad in ["\"12\"", "\"000000000000000g\"", "\"00000000000000020000000000000001\"", "\"ééééééééé\"", "7"]
+        {
+            assert!(serde_json::from_str::<Sample>(bad).is_err(), "{bad}");
+        }
+    }
+}

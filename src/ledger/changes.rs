@@ -1,0 +1,187 @@
+//! What was found when backups were compared with those before them, and what the operator said was meant.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
+
+use super::Ledger;
+use super::open::ledger_error;
+use super::record::next_revision;
+use super::seals::seal_changes;
+use super::stored::{self, column};
+use crate::domain::change::{Assessment, Point, State};
+use crate::domain::manifest::RecoveryPointId;
+use crate::error::{Error, OrFailed, Result};
+
+/// What is known of the newest backup that was compared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChangeFigures {
+    /// The backup.
+    pub point: Point,
+    /// When it was compared.
+    pub judged: DateTime<Utc>,
+    /// What was found.
+    pub found: Assessment,
+    /// When the operator said that it was meant.
+    pub accepted: Option<DateTime<Utc>>,
+    /// The first backup that is suspect without a break since; none where nothing is.
+    pub since: Option<Point>,
+}
+
+impl ChangeFigures {
+    /// What somebody should look at; quiet where it was accepted.
+    pub fn state(&self) -> State {
+        if self.accepted.is_some() && self.found.state.is_suspect() { State::Quiet } else { self.found.state }
+    }
+}
+
+/// A backup that was compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compared {
+    /// What was found.
+    pub state: State,
+    /// Whether the operator said that it was meant.
+    pub is_accepted: bool,
+}
+
+impl Compared {
+    /// Whether somebody should look at it.
+    pub fn is_suspect(self) -> bool {
+        self.state.is_suspect() && !self.is_accepted
+    }
+}
+
+const NEWEST: &str = "SELECT c.* FROM changes c JOIN (SELECT source, MAX(revision) AS newest FROM changes GROUP BY source) n \
+     ON n.source = c.source AND n.newest = c.revision";
+const SINCE: &str = "SELECT recovery_point, as_of FROM changes WHERE source = ? AND revision > COALESCE((SELECT MAX(revision) \
+     FROM changes WHERE source = ? AND (accepted_at IS NOT NULL OR state NOT IN ('warning', 'critical'))), 0) \
+     ORDER BY revision LIMIT 1";
+const SUSPECT: &str = "SELECT * FROM changes WHERE source = ? AND accepted_at IS NULL AND state IN ('warning', 'critical') ORDER BY revision";
+
+fn failed(error: sqlx::Error) -> Error {
+    ledger_error("record what was found in a backup", error)
+}
+
+impl Ledger {
+    /// Which backups of `source` were compared, by recovery point.
+    pub async fn compared(&self, source: &str) -> Result<BTreeMap<RecoveryPointId, Compared>> {
+        let rows: Vec<(String, String, Option<i64>)> =
+            sqlx::query_as("SELECT recovery_point, state, accepted_at FROM changes WHERE source = ?")
+                .bind(source)
+                .fetch_all(&self.pool)
+                .await
+                .map_err(failed)?;
+        let compared = |(point, found, accepted): (String, String, Option<i64>)| {
+            let compared = Compared { state: state(&found)?, is_accepted: accepted.is_some() };
+            Ok((RecoveryPointId(point), compared))
+        };
+        rows.into_iter().map(compared).collect()
+    }
+
+    /// The newest backup of `source` that was compared.
+    pub async fn newest_change(&self, source: &str) -> Result<Option<ChangeFigures>> {
+        let mut tx = self.read().await?;
+        Ok(read_changes(&mut tx).await?.remove(source))
+    }
+
+    /// Write what was found in the backup `point`. One that was compared before stays as it is.
+    pub async fn record_change(&self, source: &str, point: &Point, found: &Assessment) -> Result<()> {
+        let now = self.clock.wall();
+        let text = serde_json::to_string(found).or_failed("cannot write what was found in a backup")?;
+        let mut tx = self.write().await?;
+        let known = "SELECT COUNT(*) FROM changes WHERE source = ? AND recovery_point = ?";
+        let known = sqlx::query_scalar(known).bind(source).bind(&point.id.0);
+        let known: i64 = known.fetch_one(&mut *tx).await.map_err(failed)?;
+        if known > 0 {
+            return Ok(());
+        }
+        let revision = next_revision(&mut tx).await?;
+        let insert = "INSERT INTO changes (source, recovery_point, revision, as_of, judged_at, state, found) \
+             VALUES (?, ?, ?, ?, ?, ?, ?)";
+        sqlx::query(insert)
+            .bind(source)
+            .bind(&point.id.0)
+            .bind(revision)
+            .bind(stored::micros(point.as_of))
+            .bind(stored::micros(now))
+            .bind(found.state.name())
+            .bind(text)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed)?;
+        seal_changes(&mut tx, source, &[&point.id.0], now).await?;
+        tx.commit().await.map_err(failed)
+    }
+
+    /// Everything suspect that was found in backups of `source` so far was meant. What that is, oldest first.
+    pub async fn accept_changes(&self, source: &str) -> Result<Vec<ChangeFigures>> {
+        let now = self.clock.wall();
+        let mut tx = self.write().await?;
+        let rows = sqlx::query(SUSPECT).bind(source).fetch_all(&mut *tx).await.map_err(failed)?;
+        let mut accepted: Vec<ChangeFigures> = rows.iter().map(figures).collect::<Result<_>>()?;
+        if accepted.is_empty() {
+            return Ok(accepted);
+        }
+        next_revision(&mut tx).await?;
+        for change in &mut accepted {
+            change.accepted = Some(now);
+            let accept = "UPDATE changes SET accepted_at = ? WHERE source = ? AND recovery_point = ?";
+            let accept = sqlx::query(accept).bind(stored::micros(now)).bind(source).bind(&change.point.id.0);
+            accept.execute(&mut *tx).await.map_err(failed)?;
+        }
+        let ids: Vec<&str> = accepted.iter().map(|change| change.point.id.0.as_str()).collect();
+        seal_changes(&mut tx, source, &ids, now).await?;
+        tx.commit().await.map_err(failed)?;
+        Ok(accepted)
+    }
+}
+
+impl Ledger {
+    /// Everything suspect that was ever found in backups of `source`, accepted or not, oldest first.
+    pub async fn suspect_changes(&self, source: &str) -> Result<Vec<ChangeFigures>> {
+        let suspect = "SELECT * FROM changes WHERE source = ? AND state IN ('warning', 'critical') ORDER BY revision";
+        let rows = sqlx::query(suspect).bind(source).fetch_all(&self.pool).await.map_err(failed)?;
+        rows.iter().map(figures).collect()
+    }
+}
+
+/// The newest of each source.
+pub(super) async fn read_changes(tx: &mut SqliteConnection) -> Result<BTreeMap<String, ChangeFigures>> {
+    let mut newest = BTreeMap::new();
+    for row in sqlx::query(NEWEST).fetch_all(&mut *tx).await.map_err(failed)? {
+        let source: String = column(&row, "source")?;
+        let mut change = figures(&row)?;
+        if change.state().is_suspect() {
+            let since =
+                sqlx::query(SINCE).bind(&source).bind(&source).fetch_optional(&mut *tx).await.map_err(failed)?;
+            change.since = since.as_ref().map(point).transpose()?;
+        }
+        newest.insert(source, change);
+    }
+    Ok(newest)
+}
+
+fn figures(row: &SqliteRow) -> Result<ChangeFigures> {
+    let found: &str = column(row, "found")?;
+    let mut found: Assessment = serde_json::from_str(found).or_failed("cannot read what was found in a backup")?;
+    // The column is what is asked for; a newer version may have told more beside it.
+    found.state = state(column(row, "state")?)?;
+    Ok(ChangeFigures {
+        point: point(row)?,
+        judged: stored::time(column(row, "judged_at")?)?,
+        found,
+        accepted: stored::optional_time(column(row, "accepted_at")?)?,
+        since: None,
+    })
+}
+
+fn point(row: &SqliteRow) -> Result<Point> {
+    Ok(Point { id: RecoveryPointId(column(row, "recovery_point")?), as_of: stored::time(column(row, "as_of")?)? })
+}
+
+fn state(name: &str) -> Result<State> {
+    let state = State::ALL.into_iter().find(|state| state.name() == name);
+    state.ok_or_else(|| Error::failed(format!("cannot read what was found in a backup: `{name}` is no state")))
+}

@@ -1,0 +1,269 @@
+//! After each backup: does its content look as if somebody had emptied or encrypted the source? What the figures mean,
+//! [`crate::domain::change`] says; here is where they come from and where they go.
+//!
+//! A suspect change fails no backup and no drill: both did what they promise. It is told of until the operator says that it was
+//! meant, or the data is back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::SecondsFormat;
+
+use crate::app::{App, Source};
+use crate::domain::change::watch::Watch;
+use crate::domain::change::{Assessment, Past, Point, State, assess};
+use crate::domain::manifest::{BackupKind, Manifest, RecoveryPointId};
+use crate::error::{Error, Result};
+use crate::ledger::{ChangeFigures, Compared};
+use crate::repository::Published;
+
+/// Backups that are compared at once, where none was compared before.
+const CAUGHT_UP: usize = 100;
+
+/// Compare the backups of `source` that were not compared yet with those before them, and write down what was found. The newest
+/// of `listed` is the one that was just made: what was found in it is given back.
+pub(super) fn compare(app: &App, source: &Source, listed: &[Published]) -> Result<Option<Assessment>> {
+    if !source.watch.enabled {
+        return Ok(None);
+    }
+    let compared = app.block_on(app.ledger.compared(&source.name))?;
+    let misdated = app.block_on(app.ledger.suspect_points(&source.name))?;
+    let sound = |it: &&Published| !misdated.contains(&it.manifest.id.0);
+    let points: Vec<&Manifest> = listed.iter().filter(sound).map(|it| &it.manifest).collect();
+    let mut last = None;
+    for (point, found) in judge(&points, compared, &source.watch) {
+        app.block_on(app.ledger.record_change(&source.name, &point, &found))?;
+        last = Some((point.id, found));
+    }
+    let newest = points.last().map(|newest| &newest.id);
+    Ok(last.filter(|(id, _)| Some(id) == newest).map(|(_, found)| tell(source, found)))
+}
+
+/// The newest recovery point of `source` that the operator accepted, for the next manifest.
+pub(super) fn accepted(app: &App, source: &Source) -> Result<Option<RecoveryPointId>> {
+    let compared = app.block_on(app.ledger.compared(&source.name))?;
+    // Their names sort by time.
+    Ok(compared.into_iter().filter(|(_, it)| it.is_accepted).map(|(id, _)| id).next_back())
+}
+
+/// What is found in those of `points`, oldest first, that were not compared yet.
+fn judge(
+    points: &[&Manifest],
+    mut compared: BTreeMap<RecoveryPointId, Compared>,
+    watch: &Watch,
+) -> Vec<(Point, Assessment)> {
+    let points: Vec<&Manifest> = points.iter().copied().filter(|it| it.kind == BackupKind::Full).collect();
+    let accepted: BTreeSet<RecoveryPointId> = {
+        let in_ledger = compared.iter().filter(|(_, it)| it.is_accepted).map(|(id, _)| id);
+        in_ledger.chain(points.iter().filter_map(|it| it.evidence.accepted.as_ref())).cloned().collect()
+    };
+    let mut judged = Vec::new();
+    for (at, now) in points.iter().enumerate().skip(points.len().saturating_sub(CAUGHT_UP)) {
+        // What a version before made, nobody was told of: it is how things are.
+        if compared.contains_key(&now.id) || now.evidence.is_missing() {
+            continue;
+        }
+        let found = assess(&past(&points[..at], &compared, &accepted), now, watch);
+        compared.insert(now.id.clone(), Compared { state: found.state, is_accepted: false });
+        judged.push((Point::of(now), found));
+    }
+    judged
+}
+
+/// What a backup is compared with: `before` it are these, oldest first. What was accepted is the beginning.
+fn past<'m>(
+    before: &[&'m Manifest],
+    compared: &BTreeMap<RecoveryPointId, Compared>,
+    accepted: &BTreeSet<RecoveryPointId>,
+) -> Past<'m> {
+    let begin = before.iter().rposition(|it| accepted.contains(&it.id));
+    let mut past = Past { is_accepted: begin.is_some(), ..Past::default() };
+    for manifest in &before[begin.unwrap_or(0)..] {
+        let is_critical = compared.get(&manifest.id).is_some_and(|it| it.state == State::Critical);
+        if is_critical && !accepted.contains(&manifest.id) {
+            past.suspect.push(*manifest);
+        } else {
+            past.trusted.push(*manifest);
+            // What others followed in which nothing was found is over.
+            past.suspect.clear();
+        }
+    }
+    past
+}
+
+fn tell(source: &Source, found: Assessment) -> Assessment {
+    let said = found.reasons.join("; ");
+    let hint = hint(&source.name, &found);
+    match found.state {
+        State::Critical => {
+            tracing::error!(source = %source.name, hint, "the data of {} looks destroyed: {said}", source.name)
+        }
+        State::Warning => {
+            tracing::warn!(source = %source.name, hint, "the data of {} changed in an unusual way: {said}", source.name)
+        }
+        State::Quiet | State::Pending => {}
+    }
+    found
+}
+
+/// What to do about a change.
+fn hint(source: &str, found: &Assessment) -> String {
+    let before = found.before.as_ref().map_or_else(String::new, |before| {
+        format!("look at the source; the last recovery point before the change is {} of {}; ", before.id, shown(before))
+    });
+    format!("{before}if the change was meant, run `backup-sla accept-change {source}`")
+}
+
+fn shown(point: &Point) -> String {
+    point.as_of.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// One sentence on what was found in a backup that was just made; none where that is nothing.
+pub(super) fn warning(source: &str, found: &Assessment) -> Option<String> {
+    let said = found.reasons.join("; ");
+    found
+        .state
+        .is_suspect()
+        .then(|| format!("{}: the data is SUSPECT: {said}; {}", found.state.name(), hint(source, found)))
+}
+
+/// What whoever restores the recovery point `chosen` of `source` has to know: that its data looks destroyed, and which one is the last
+/// before that. None where nothing critical is known of it.
+pub(super) fn caution(app: &App, source: &Source, chosen: &Manifest) -> Result<Option<String>> {
+    let (since, found) = match app.block_on(app.ledger.newest_change(&source.name))? {
+        Some(change) if change.state() == State::Critical => (change.since.unwrap_or(change.point), change.found),
+        Some(_) => return Ok(None),
+        // A new host after a disaster: the manifests say it too.
+        None => match unrecorded(source, chosen)? {
+            Some(found) => found,
+            None => return Ok(None),
+        },
+    };
+    if chosen.as_of < since.as_of {
+        return Ok(None);
+    }
+    let (name, said) = (&source.name, found.reasons.join("; "));
+    let before = found.before.as_ref().map_or_else(String::new, |before| {
+        let id = &before.id;
+        format!(
+            "; the last recovery point before that is {id} of {}: restore it with --recovery-point {id}",
+            shown(before)
+        )
+    });
+    Ok(Some(format!(
+        "the data of {name} looks DESTROYED since the recovery point of {}: {said}{before}",
+        shown(&since)
+    )))
+}
+
+/// Since which point the data looks destroyed that `chosen` holds, from the repository alone.
+fn unrecorded(source: &Source, chosen: &Manifest) -> Result<Option<(Point, Assessment)>> {
+    if !source.watch.enabled {
+        return Ok(None);
+    }
+    let listed = source.repository.listing(Some(&source.name))?.points;
+    let is_before = |it: &&Published| it.manifest.host == chosen.host && it.manifest.as_of <= chosen.as_of;
+    let points: Vec<&Manifest> = listed.iter().filter(is_before).map(|it| &it.manifest).collect();
+    let mut judged = judge(&points, BTreeMap::new(), &source.watch);
+    let since = judged.iter().rposition(|(_, found)| found.state != State::Critical).map_or(0, |last| last + 1);
+    let since = judged.get(since).map(|(point, _)| point.clone());
+    Ok(since.zip(judged.pop().map(|(_, found)| found)))
+}
+
+/// Changes that were meant.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct AcceptedChange {
+    /// Source name.
+    pub source: String,
+    /// Recovery points of which nothing is suspect any more, oldest first.
+    pub recovery_points: Vec<RecoveryPointId>,
+    /// What had been found in the newest of them.
+    pub reasons: Vec<String>,
+}
+
+/// What was found in backups of `source` so far was meant: the next ones are compared with the newest of them.
+pub fn accept_change(app: &App, source: &str) -> Result<AcceptedChange> {
+    if !app.config.sources.contains_key(source) {
+        return Err(Error::configuration(format!("unknown source {source}"))
+            .hint("name a source of the configuration; `backup-sla list` shows them"));
+    }
+    let accepted: Vec<ChangeFigures> = app.block_on(app.ledger.accept_changes(source))?;
+    let reasons = accepted.last().map(|newest| newest.found.reasons.clone()).unwrap_or_default();
+    if !accepted.is_empty() {
+        tracing::warn!(%source, "the change of the data of {source} was accepted as meant: {}", reasons.join("; "));
+    }
+    let recovery_points = accepted.into_iter().map(|change| change.point.id).collect();
+    Ok(AcceptedChange { source: source.to_owned(), recovery_points, reasons })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::change::evidence::{Evidence, NewData};
+    use crate::repository::Repository;
+    use crate::repository::contract;
+    use crate::repository::memory::MemoryRepository;
+
+    /// Backups of so many bytes of one table, one an hour; the names are their places.
+    fn manifests(rows: &[u64]) -> Vec<Manifest> {
+        let repository = MemoryRepository::default();
+        let manifest = |(at, rows): (usize, &u64)| {
+            let as_of = contract::moment(i64::try_from(at).unwrap());
+            let stored =
+                repository.store(contract::candidate("shop", &format!("{at:02}"), as_of, &[("d", b"x")])).unwrap();
+            let mut manifest = contract::manifest(&stored);
+            manifest.inventory.tables = vec![crate::domain::manifest::TableFacts {
+                name: "a.t".to_owned(),
+                rows: *rows,
+                digest: crate::domain::digest::Digest::of(&rows.to_le_bytes()),
+                definition: crate::domain::digest::Digest::default(),
+                newest: BTreeMap::new(),
+                next_id: None,
+            }];
+            manifest.evidence.new_data = Some(NewData::default());
+            manifest
+        };
+        rows.iter().enumerate().map(manifest).collect()
+    }
+
+    fn states(manifests: &[Manifest], compared: BTreeMap<RecoveryPointId, Compared>) -> Vec<(String, State)> {
+        let judged = judge(&manifests.iter().collect::<Vec<_>>(), compared, &Watch::default());
+        judged.into_iter().map(|(point, found)| (point.id.0, found.state)).collect()
+    }
+
+    fn only_states(manifests: &[Manifest]) -> Vec<State> {
+        states(manifests, BTreeMap::new()).into_iter().map(|(_, state)| state).collect()
+    }
+
+    use State::{Critical, Pending, Quiet};
+
+    #[test]
+    fn what_is_critical_is_no_measure_for_what_comes_after_it_until_the_data_is_back() {
+        let rows = [100, 100, 100, 100, 0, 0, 0, 100, 100];
+        let expected = [Pending, Pending, Pending, Quiet, Critical, Critical, Critical, Quiet, Quiet];
+        assert_eq!(only_states(&manifests(&rows)), expected);
+    }
+
+    #[test]
+    fn what_was_accepted_is_the_measure_even_if_only_a_manifest_remembers_it() {
+        let mut all = manifests(&[100, 100, 100, 100, 0, 20, 25, 0]);
+        all[5].evidence.accepted = Some(RecoveryPointId("04".to_owned()));
+        assert_eq!(only_states(&all)[4..], [Critical, Quiet, Quiet, Critical]);
+        let compared = |state, is_accepted| Compared { state, is_accepted };
+        let known = [("03", compared(Quiet, false)), ("04", compared(Critical, true))];
+        let known = known.map(|(id, it)| (RecoveryPointId(id.to_owned()), it)).into();
+        let found = states(&manifests(&[100, 100, 100, 100, 0, 20, 25]), known);
+        assert_eq!(found[3..], [("05".to_owned(), Quiet), ("06".to_owned(), Quiet)]);
+    }
+
+    #[test]
+    fn what_an_older_version_made_is_how_things_are() {
+        let mut all = manifests(&[100, 100, 100, 100, 0, 0, 0]);
+        all[..6].iter_mut().for_each(|old| old.evidence = Evidence::default());
+        assert_eq!(states(&all, BTreeMap::new()), [("06".to_owned(), Quiet)], "nobody is woken up by an update");
+    }
+
+    #[test]
+    fn no_more_than_a_hundred_are_caught_up_with() {
+        assert_eq!(only_states(&manifests(&[100; CAUGHT_UP + 20])).len(), CAUGHT_UP);
+    }
+}

@@ -1,0 +1,56 @@
+//! What is known of the source's data compared with what it was: `change` of the status.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Serialize;
+
+use crate::domain::change::{Assessment, Point, State};
+use crate::ledger::ChangeFigures;
+
+/// The newest backup, compared with those before it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Change {
+    /// `pending`, `quiet`, `warning`, `critical`; quiet too once the operator said that it was meant.
+    pub state: State,
+    /// The backup.
+    pub recovery_point: Point,
+    /// The first that is suspect without a break since; null where nothing is.
+    pub since: Option<Point>,
+    /// When the operator said that it was meant.
+    pub accepted: Option<DateTime<Utc>>,
+    /// The figures.
+    pub found: Assessment,
+}
+
+impl Change {
+    /// Of what the ledger knows.
+    pub fn of(figures: &ChangeFigures) -> Self {
+        Self {
+            state: figures.state(),
+            recovery_point: figures.point.clone(),
+            since: figures.since.clone(),
+            accepted: figures.accepted,
+            found: figures.found.clone(),
+        }
+    }
+
+    /// One sentence on what is suspect; none where nothing is.
+    pub fn in_words(&self) -> Option<String> {
+        let how = match self.state {
+            State::Pending | State::Quiet => return None,
+            State::Warning => "changed in an unusual way",
+            State::Critical => "looks DESTROYED",
+        };
+        let since = self.since.as_ref().unwrap_or(&self.recovery_point);
+        Some(format!("the data {how} since the backup of {}: {}", shown(since), self.found.reasons.join("; ")))
+    }
+
+    /// The last recovery point before it, in words; none where none is known.
+    pub fn before_in_words(&self) -> Option<String> {
+        let before = self.found.before.as_ref().filter(|_| self.state.is_suspect())?;
+        Some(format!("the last recovery point before the change is {} of {}", before.id, shown(before)))
+    }
+}
+
+fn shown(point: &Point) -> String {
+    point.as_of.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
