@@ -87,7 +87,7 @@ pub fn open_to_others(meta: &Metadata) -> Option<String> {
 
 fn is_open(facts: Facts, our_groups: &[u32]) -> Option<String> {
     let mode = facts.mode & 0o777;
-    if mode & 0o077 == 0 {
+    if mode & 0o700 == mode {
         return None;
     }
     if mode & 0o037 != 0 {

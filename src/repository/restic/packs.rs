@@ -45,13 +45,12 @@ impl SeenPacks {
             let Ok(Some(directory)) = present(data.enter(name)) else { continue };
             let now = changed(&directory)?;
             let before = known.remove(name).filter(|(then, _)| *then == now && !are_few && at % PARTS != turn);
-            let (_, packs) = match before {
-                Some(before) => before,
-                None => {
-                    let mut packs = Vec::new();
-                    list_files(&directory, &mut packs)?;
-                    (now, packs)
-                }
+            let packs = if let Some((_, packs)) = before {
+                packs
+            } else {
+                let mut packs = Vec::new();
+                list_files(&directory, &mut packs)?;
+                packs
             };
             seen.directories.insert(name.to_owned(), (now, packs));
         }
