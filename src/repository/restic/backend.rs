@@ -135,7 +135,7 @@ impl LocalBackend {
         let what = format!("cannot use repository {root}: {} may not be a symbolic link", shown.join(", "));
         Err(Error::failed(what).on(Side::Repository).hint(format!(
             "whoever can change a link decides where backups are written. For a directory on another disk, remove the link, make a \
-             directory in its place and mount the other one there: `mount --bind OTHER {}` (docs/security.md)",
+             directory in its place and mount the other one there: `mount --bind OTHER {}`",
             shown[0]
         )))
     }
