@@ -222,6 +222,11 @@ impl App {
         self.repositories.get(name).cloned()
     }
 
+    /// Whether the repository of `source`, which may be of an earlier configuration, is in use under its name.
+    pub fn uses_repository_of(&self, source: &Source) -> bool {
+        self.repositories.get(&source.repository_name).is_some_and(|it| Arc::ptr_eq(it, &source.repository))
+    }
+
     /// All sources of the configuration that this version can work with.
     pub fn built_sources(&self) -> impl Iterator<Item = Source> + '_ {
         self.config.sources.keys().filter_map(|name| self.source(name).ok())

@@ -45,6 +45,9 @@ pub struct SourceStatus {
     /// What it is wrong with: `repository` or `state directory`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem_side: Option<&'static str>,
+    /// The first of what the ledger has that is not as it was written: then the figures may be false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ledger_problem: Option<String>,
     /// What the source had and its newest recovery point has not, one sentence each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
@@ -192,6 +195,11 @@ impl SourceStatus {
         Some(format!("{points} gone from the repository before the promised retention is over"))
     }
 
+    /// Whether what is said of its recovery points is what was last listed, because the repository could not be asked.
+    pub fn is_unseen(&self) -> bool {
+        self.problem_side == Some(Side::Repository.name())
+    }
+
     /// What can be said of a promise now.
     pub fn judged(&self, objective: Objective) -> Judgement {
         let met = match objective {
@@ -214,11 +222,13 @@ impl SourceStatus {
     }
 
     /// Whether somebody has to do something: a promise is not kept, its repository is in trouble, the newest backup lacks
-    /// a table, recovery points are gone before their time, the data looks destroyed, or there is no backup because it failed.
+    /// a table, recovery points are gone before their time, the data looks destroyed, there is no backup because it failed, or
+    /// the ledger that all of this is read from is not as it was written.
     pub fn is_bad(&self) -> bool {
         let is_destroyed = self.change.as_ref().is_some_and(|change| change.state == State::Critical);
         let lacks_some = self.measured.left_out.table > 0 || self.measured.vanished > 0;
-        !self.broken().is_empty() || self.problem.is_some() || lacks_some || is_destroyed || self.has_first_failed()
+        let is_trouble = self.problem.is_some() || self.ledger_problem.is_some();
+        !self.broken().is_empty() || is_trouble || lacks_some || is_destroyed || self.has_first_failed()
     }
 
     /// Whether there is no recovery point and the last attempt to make one did not succeed.
@@ -411,6 +421,7 @@ pub fn of(view: &View, config: &SourceConfig) -> SourceStatus {
         kind: config.kind.name().to_owned(),
         repository: config.repository.clone(),
         problem: is_down.then(|| format!("repository {} could not be read when it was last tried", config.repository)),
+        ledger_problem: view.service.seals.as_ref().and_then(|seals| seals.first.clone()),
         left_out: Vec::new(),
         suspicions: Vec::new(),
         other_hosts: None,

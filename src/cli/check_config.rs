@@ -109,8 +109,9 @@ fn reach(app: &App, source: &Source, reached: &mut Reached) -> Result<()> {
     (reached.summary, reached.notes) = (preflight.summary, preflight.warnings);
     let listed = look_at_repository(app, source)?;
     reached.notes.extend(listed.as_ref().and_then(|listed| listed.warning(source)));
-    reached.recovery_points = listed.map(|listed| listed.own.points.len());
-    Ok(())
+    reached.recovery_points = listed.as_ref().map(|listed| listed.own.points.len());
+    // What is damaged there is no worse than what cannot be opened.
+    listed.and_then(|mut listed| listed.own.damaged.pop()).map_or(Ok(()), Err)
 }
 
 /// What was found before anything went wrong.

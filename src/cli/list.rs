@@ -82,8 +82,13 @@ pub fn run(session: &Session<'_>, arguments: &Sources) -> Result<u8> {
         damaged.iter().for_each(output::error);
         Ok(u8::from(!damaged.is_empty()))
     };
-    let mut looked_at = BTreeSet::new();
-    let code = for_each(session, &names.configured, |name| keep(points(&app, name, &mut looked_at)?));
+    let (mut looked_at, mut told) = (BTreeSet::new(), BTreeSet::new());
+    let code = for_each(session, &names.configured, |name| match points(&app, name, &mut looked_at) {
+        Ok(found) => keep(found),
+        // It is of the repository, which others may share: once is enough.
+        Err(error) if !told.insert(error.to_string()) => Ok(error.exit_code()),
+        Err(error) => Err(error),
+    });
     let gone: Vec<String> = names.retired.keys().cloned().collect();
     // Whoever did not name it does not have to hear of a repository that is gone with it.
     let is_asked = |name: &str| arguments.sources.iter().any(|asked| asked == name);

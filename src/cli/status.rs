@@ -16,6 +16,7 @@ use crate::error::{Result, Side};
 use crate::exporter::pages::words::beside;
 use crate::exporter::refresh::{Exporter, View};
 use crate::ledger::SourceFigures;
+use crate::operations::ledger_health::look_at_ledger;
 use crate::operations::select::{split_suspects, suspicion};
 use crate::operations::{know, look_at_repository};
 use crate::scheduler::next_runs;
@@ -82,6 +83,10 @@ pub fn show(app: &App, names: &[String], form: Form) -> Result<u8> {
             other_hosts,
         }))
     };
+    // Before anything is written: what is looked at next may put right what somebody changed.
+    let ledger = look_at_ledger(app, &mut None).inspect_err(|error| {
+        tracing::error!(hint = error.hint_text(), "cannot compare the ledger with its seals: {error}");
+    });
     let mut problems = Vec::new();
     for name in names {
         problems.push(match ask(name) {
@@ -96,6 +101,9 @@ pub fn show(app: &App, names: &[String], form: Form) -> Result<u8> {
     }
     // The same way as the metrics, so that both say the same.
     let exporter = Exporter::new(Arc::new(app.config.clone()), app.clock.clone());
+    if let Ok(ledger) = ledger {
+        exporter.update_service(|service| ledger.show(service));
+    }
     app.block_on(exporter.refresh(&app.ledger))?;
     let view = exporter.view()?;
     let lines: Vec<SourceStatus> = names
@@ -232,12 +240,17 @@ fn print(lines: &[SourceStatus], zone: Tz) -> Result<()> {
             let source = if at == 0 { line.source.clone() } else { String::new() };
             let judged = match line.judged(of) {
                 Judgement::NotMet => "NOT MET",
+                // The repository could not be asked.
+                Judgement::Met if of.rests_on_points() && line.is_unseen() => "not known",
                 judged => judged.name(),
             };
             table.add_row([source, objective.to_owned(), promised, measured, judged.to_owned()]);
         }
     }
     output::text(&table.to_string())?;
+    if let Some(problem) = lines.iter().find_map(|line| line.ledger_problem.as_ref()) {
+        output::line(&format!("the ledger is not as it was written, and what is said here may be false: {problem}"))?;
+    }
     for line in lines {
         if let Some(pending) = pending_in_words(line, zone) {
             output::line(&pending)?;

@@ -10,6 +10,7 @@ use secrecy::SecretString;
 
 use super::reading::Reading;
 use super::section::{Fault, Section, Value};
+use super::trust;
 use super::value::{path, text};
 
 /// No password is longer; a bigger file is some other file.
@@ -108,9 +109,7 @@ fn open_private(path: &Path) -> Result<File, String> {
     if !metadata.is_file() {
         return Err(refuse("is not a regular file", ONE_LINE));
     }
-    let mode = metadata.mode() & 0o777;
-    if mode & 0o077 != 0 {
-        let why = format!("is open to group or others (mode {mode:04o})");
+    if let Some(why) = trust::open_to_others(&metadata) {
         return Err(refuse(&why, &format!("chmod 600 {shown}")));
     }
     let (owner, us) = (metadata.uid(), rustix::process::geteuid().as_raw());
@@ -187,7 +186,8 @@ mod tests {
 
     #[test]
     fn a_file_that_group_or_others_may_open_is_refused_with_the_command_that_closes_it() {
-        for mode in [0o640, 0o604, 0o660, 0o644, 0o777] {
+        assert!(read(file_with(b"s3cret\n", 0o640).path()).is_ok(), "our own group may read it");
+        for mode in [0o604, 0o660, 0o644, 0o777] {
             let message = refusal(b"s3cret\n", mode);
             assert_eq!(message, format!("is open to group or others (mode {mode:04o}): chmod 600 FILE"));
         }

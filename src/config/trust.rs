@@ -77,6 +77,26 @@ pub fn refuse_read_by_all(name: &str, path: &Path, meta: &Metadata) -> Result<()
         .hint(format!("make a new key if others use this host, then chmod o-rwx {}", path.display())))
 }
 
+/// Why a file with a secret is open to others than its owner; none if it is not. The group that the service itself runs with
+/// may read it, as packages make it (`root:backup-sla`, mode 0640). Root's group means nothing to a service that is not in it.
+pub fn open_to_others(meta: &Metadata) -> Option<String> {
+    let ours = rustix::process::getgroups().unwrap_or_default();
+    let ours: Vec<u32> = ours.into_iter().map(rustix::process::Gid::as_raw).collect();
+    is_open(Facts::of(meta), &ours)
+}
+
+fn is_open(facts: Facts, our_groups: &[u32]) -> Option<String> {
+    let mode = facts.mode & 0o777;
+    if mode & 0o700 == mode {
+        return None;
+    }
+    if mode & 0o037 != 0 {
+        return Some(format!("is open to group or others (mode {mode:04o})"));
+    }
+    let is_ours = facts.group == facts.our_group || our_groups.contains(&facts.group);
+    (!is_ours).then(|| format!("is open to group {}, which the service is not in (mode {mode:04o})", facts.group))
+}
+
 /// Who beside us and root may change `path`, or put something else in its place; none if nobody.
 pub fn who_else(path: &Path) -> Option<String> {
     let of = |path: &Path| path.metadata().ok().and_then(|meta| Facts::of(&meta).others());
@@ -127,6 +147,18 @@ mod tests {
         assert!(why(Facts { group: 33, mode: 0o775, ..OURS }).contains("group 33"));
         assert!(why(Facts { mode: 0o777, ..OURS }).contains("everybody"));
         assert!(why(Facts { owner: 1000, us: 0, ..OURS }).contains("user 1000"), "root obeys nobody else");
+    }
+
+    #[test]
+    fn only_the_group_of_the_service_may_read_a_secret_and_it_may_do_no_more() {
+        let key = Facts { mode: 0o640, owner: 0, group: 999, us: 1000, our_group: 1000 };
+        assert_eq!(is_open(Facts { mode: 0o600, ..key }, &[]), None);
+        assert_eq!(is_open(Facts { group: 1000, ..key }, &[]), None, "its effective group");
+        assert_eq!(is_open(key, &[7, 999]), None, "a supplementary one");
+        assert!(is_open(key, &[7]).unwrap().contains("group 999, which the service is not in"));
+        for mode in [0o660, 0o650, 0o644, 0o642, 0o641, 0o604] {
+            assert!(is_open(Facts { mode, ..key }, &[999]).unwrap().contains("open to group or others"), "{mode:o}");
+        }
     }
 
     #[test]

@@ -32,7 +32,8 @@ impl FromStr for Digest {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         let bad = || format!("`{text}` is not a digest of 64 hex digits");
-        if text.len() != 64 || !text.is_ascii() {
+        // A sign is a part of a number for the standard library, and of no digest.
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(bad());
         }
         let mut out = [0; 32];
@@ -117,8 +118,13 @@ mod tests {
         let good = Digest::of(b"x").to_string();
         assert_eq!(good.len(), 64);
         let bad = [String::new(), good[1..].to_owned(), format!("{good}0"), good[2..].to_owned(), format!("{good}00")];
-        for text in bad.into_iter().chain([format!("{}g", &good[1..]), "é".repeat(32), format!("a{}b", "é".repeat(31))])
-        {
+        for text in bad.into_iter().chain([
+            format!("{}g", &good[1..]),
+            "é".repeat(32),
+            format!("a{}b", "é".repeat(31)),
+            "+f".repeat(32),
+            "-0".repeat(32),
+        ]) {
             let error = text.parse::<Digest>().unwrap_err();
             assert_eq!(error, format!("`{text}` is not a digest of 64 hex digits"));
         }

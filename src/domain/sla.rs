@@ -55,6 +55,11 @@ impl Objective {
             Self::ChainLength => "chain_length",
         }
     }
+
+    /// Whether it is kept by recovery points that are there now; the others are kept by drills that were.
+    pub fn rests_on_points(self) -> bool {
+        matches!(self, Self::Rpo | Self::Retention | Self::ChainLength)
+    }
 }
 
 /// What is known of a source now; `None` is what never happened.

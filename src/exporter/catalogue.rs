@@ -178,7 +178,7 @@ metrics! {
         "Passed drills that the forecast rests on; 0 if there is no forecast."
 
     OBJECTIVE_MET Gauge "backup_sla_objective_met" "1" ["source" "objective"]
-        "1 if the objective is met now, 0 if not, absent while it is pending: rpo, rto (last measured one), retention, drill_interval, chain_length."
+        "1 if the objective is met now, 0 if not, absent while it is pending or, if recovery points met it, while their repository cannot be read: rpo, rto (last measured one), retention, drill_interval, chain_length."
     OBJECTIVE_MET_RATIO Gauge "backup_sla_objective_met_ratio" "ratio" ["source" "objective" "window"]
         "Share of the window, or of the time since the source was first seen, in which the objective was met; time in which it was pending does not count, and where there was no other the share is absent."
     OBJECTIVE_MET_RATIO_JUDGED Gauge "backup_sla_objective_met_ratio_judged" "1" ["source" "objective" "window"]
@@ -201,7 +201,7 @@ metrics! {
     REPOSITORY_AVAILABLE Gauge "backup_sla_repository_available_bytes" "bytes" ["repository"]
         "Bytes free where the repository is; absent where that is not known."
     ENCRYPTION_KEY_AVAILABLE Gauge "backup_sla_encryption_key_available" "1" ["repository"]
-        "1 if the repository could be opened with the configured key when it was last tried; absent until it was."
+        "1 if the repository could be opened with the configured key when it was last tried; absent until it was, and while another repository is in its place."
 
     OPERATION_START Gauge "backup_sla_operation_start_timestamp_seconds" "seconds" ["source" "operation"]
         "When the oldest running operation of this kind began; 0 if none runs."
@@ -228,7 +228,7 @@ metrics! {
     LEDGER_CREATED Gauge "backup_sla_ledger_created_timestamp_seconds" "seconds" []
         "When the ledger began: counters count from then. If a source's oldest recovery point is older, history was lost."
     LEDGERS_SET_ASIDE Gauge "backup_sla_ledgers_set_aside" "1" []
-        "Damaged ledgers that lie beside the one in use: what they knew is in no report."
+        "Ledgers that were damaged, removed or emptied, each with a file beside the one in use: what they knew is in no report."
     LEDGER_SEALS_VERIFIED Gauge "backup_sla_ledger_seals_verified_timestamp_seconds" "seconds" []
         "When all records of the ledger were last compared with their seals; 0 if they were not."
     LEDGER_SEAL_FAULTS Gauge "backup_sla_ledger_seal_faults" "1" []

@@ -66,7 +66,8 @@ pub fn collect_momentary(view: &View, mut out: Exposition) -> Exposition {
 /// As [`collect`], of what changes as time passes and is too much to be written at every scrape.
 pub fn collect_timed(view: &View, mut out: Exposition) -> Exposition {
     for source in view.config.sources.values() {
-        promises_kept(&mut out, source, &view.snapshot.measured(&source.name), view.now);
+        let is_unseen = view.service.repositories.get(&source.repository).is_some_and(|it| it.up == Some(false));
+        promises_kept(&mut out, source, (&view.snapshot.measured(&source.name), is_unseen), view.now);
         let figures = view.snapshot.sources.get(&source.name);
         let vanished = figures.map_or(0, |it| it.points.vanished_of(source.objectives.retention, view.now));
         out.set(&m::RECOVERY_POINTS_VANISHED, &[&source.name], whole(vanished));
@@ -133,10 +134,18 @@ fn objectives(out: &mut Exposition, source: &SourceConfig) {
     out.set(&m::SLO_OBJECTIVE, &name, promised.objective_ratio);
 }
 
-fn promises_kept(out: &mut Exposition, source: &SourceConfig, measured: &Measured, now: DateTime<Utc>) {
+/// Where the repository cannot be looked at (`is_unseen`), nobody knows whether a promise that its recovery points kept is
+/// kept still. One that was broken is.
+fn promises_kept(
+    out: &mut Exposition,
+    source: &SourceConfig,
+    (measured, is_unseen): (&Measured, bool),
+    now: DateTime<Utc>,
+) {
     let mut is_pending = false;
     for objective in Objective::ALL {
         let met = match source.objectives.judge(objective, measured, now) {
+            Judgement::Met if is_unseen && objective.rests_on_points() => continue,
             Judgement::Met => true,
             Judgement::NotMet => false,
             // Neither: no series.

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use sqlx::SqliteConnection;
 
 use super::Ledger;
 use super::open::ledger_error;
 use super::points::{GONE_ACCEPTED, GONE_EARLY};
 use super::record::next_revision;
+use super::seals::{Sealable, seal_repository, sealed_repository};
 use super::stored;
 use crate::error::Result;
 
@@ -23,55 +25,42 @@ pub struct Adopted {
 }
 
 impl Ledger {
-    /// The repository that `name` means. Where none is known yet it is the one that was found: `identity`.
+    /// The repository that `name` means. Where none is known yet it is the one that was found: `identity`. What was sealed
+    /// counts, whatever somebody wrote beside it.
     pub async fn adopt(&self, name: &str, identity: &str) -> Result<Adopted> {
-        let known = "SELECT identity, adopted_at FROM repositories WHERE name = ?";
-        let read: Option<(String, i64)> =
-            sqlx::query_as(known).bind(name).fetch_optional(&self.pool).await.map_err(failed)?;
-        if let Some((identity, since)) = read {
+        if let Some((identity, since)) = sealed_repository(&mut *self.read().await?, name).await? {
             return Ok(Adopted { identity, since: stored::time(since)?, is_new: false });
         }
         let mut tx = self.write().await?;
         // Another process may have been first.
-        let read: Option<(String, i64)> =
-            sqlx::query_as(known).bind(name).fetch_optional(&mut *tx).await.map_err(failed)?;
-        if let Some((identity, since)) = read {
+        if let Some((identity, since)) = sealed_repository(&mut tx, name).await? {
             return Ok(Adopted { identity, since: stored::time(since)?, is_new: false });
         }
         let since = self.clock.wall();
-        sqlx::query("INSERT INTO repositories (name, identity, adopted_at) VALUES (?, ?, ?)")
-            .bind(name)
-            .bind(identity)
-            .bind(stored::micros(since))
-            .execute(&mut *tx)
-            .await
-            .map_err(failed)?;
+        replace_identity(&mut tx, name, identity, since).await?;
         tx.commit().await.map_err(failed)?;
         Ok(Adopted { identity: identity.to_owned(), since, is_new: true })
+    }
+
+    /// The repository that `name` means, if one is known. Nothing is written.
+    pub async fn meant_repository(&self, name: &str) -> Result<Option<Adopted>> {
+        let Some((identity, since)) = sealed_repository(&mut *self.read().await?, name).await? else { return Ok(None) };
+        Ok(Some(Adopted { identity, since: stored::time(since)?, is_new: false }))
     }
 
     /// From now on `name` means the repository `identity`. What is remembered of the one before is gone on purpose; the id of
     /// that one is given back.
     pub async fn accept(&self, name: &str, identity: &str) -> Result<Option<String>> {
-        let known = "SELECT identity FROM repositories WHERE name = ?";
-        let before: Option<String> =
-            sqlx::query_scalar(known).bind(name).fetch_optional(&self.pool).await.map_err(failed)?;
-        // First: an end between the two would have the next look find all of them vanished. Forgotten and not accepted they are only
-        // listed again.
+        let sources = self.sources_in(name).await?;
+        let mut tx = self.write().await?;
+        let before = sealed_repository(&mut tx, name).await?.map(|(identity, _)| identity);
+        // Together: an end between the two would have the next look find all of them vanished.
         if before.as_deref().is_some_and(|before| before != identity) {
-            for source in self.sources_in(name).await? {
-                self.forget_points(&source).await?;
+            for source in sources {
+                self.forget_points(&mut tx, &source).await?;
             }
         }
-        let mut tx = self.write().await?;
-        sqlx::query("DELETE FROM repositories WHERE name = ?").bind(name).execute(&mut *tx).await.map_err(failed)?;
-        sqlx::query("INSERT INTO repositories (name, identity, adopted_at) VALUES (?, ?, ?)")
-            .bind(name)
-            .bind(identity)
-            .bind(stored::micros(self.clock.wall()))
-            .execute(&mut *tx)
-            .await
-            .map_err(failed)?;
+        replace_identity(&mut tx, name, identity, self.clock.wall()).await?;
         tx.commit().await.map_err(failed)?;
         Ok(before)
     }
@@ -83,6 +72,7 @@ impl Ledger {
         let sources = self.sources_in(name).await?;
         let mut tx = self.write().await?;
         for source in sources {
+            let sealable = Sealable::of(&mut tx, &source).await?;
             let accept = "UPDATE point_lifetimes SET gone_early = ? WHERE source = ? AND gone_early = ?";
             let accept = sqlx::query(accept).bind(GONE_ACCEPTED).bind(&source).bind(GONE_EARLY);
             let points = accept.execute(&mut *tx).await.map_err(failed)?.rows_affected();
@@ -90,6 +80,7 @@ impl Ledger {
                 let revision = next_revision(&mut tx).await?;
                 let note = sqlx::query("UPDATE sources SET facts_revision = ? WHERE name = ?").bind(revision);
                 note.bind(&source).execute(&mut *tx).await.map_err(failed)?;
+                sealable.seal_changes(&mut tx, &source, self.clock.wall()).await?;
                 accepted.insert(source, points);
             }
         }
@@ -102,6 +93,18 @@ impl Ledger {
         let sources = sqlx::query_scalar("SELECT name FROM sources WHERE repository = ?").bind(name);
         sources.fetch_all(&self.pool).await.map_err(failed)
     }
+}
+
+async fn replace_identity(tx: &mut SqliteConnection, name: &str, identity: &str, since: DateTime<Utc>) -> Result<()> {
+    sqlx::query("DELETE FROM repositories WHERE name = ?").bind(name).execute(&mut *tx).await.map_err(failed)?;
+    sqlx::query("INSERT INTO repositories (name, identity, adopted_at) VALUES (?, ?, ?)")
+        .bind(name)
+        .bind(identity)
+        .bind(stored::micros(since))
+        .execute(&mut *tx)
+        .await
+        .map_err(failed)?;
+    seal_repository(tx, name, since).await
 }
 
 fn failed(error: sqlx::Error) -> crate::error::Error {

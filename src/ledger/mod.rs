@@ -48,6 +48,7 @@ mod suspects;
 mod test_pages;
 #[cfg(test)]
 mod tests;
+mod unreadable;
 
 pub use changes::{ChangeFigures, Compared};
 pub use configured::{Asked, Configured, ConfiguredPeriod};

@@ -91,6 +91,17 @@ impl Ledger {
         Err(Error::failed(what).hint("restart the service: it makes a new one from what the repositories list"))
     }
 
+    /// Whether somebody removed the file while it was open, or put another in its place, and the state directory is still there.
+    pub fn is_lost(&self) -> bool {
+        let (file, opened) = &*self.place;
+        let is_there = file.parent().is_some_and(|directory| directory.join("locks").is_dir());
+        let is_other = match std::fs::metadata(file) {
+            Ok(facts) => Some((facts.dev(), facts.ino())) != *opened,
+            Err(error) => error.kind() == ErrorKind::NotFound,
+        };
+        is_there && opened.is_some() && is_other
+    }
+
     /// Whether somebody emptied the file while it was open: SQLite would not notice before it reads what it has not yet.
     pub fn is_emptied(&self) -> bool {
         let (file, opened) = &*self.place;

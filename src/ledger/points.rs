@@ -16,8 +16,10 @@ use super::Ledger;
 use super::open::ledger_error;
 use super::record::{ROWS_PER_INSERT, next_revision};
 use super::run::PointRow;
-use super::seals::{forget_points, seal_points, seal_source};
+use super::seals::{Sealable, forget_points, seal_points, seal_source};
 use super::stored::{self, column};
+use super::suspects::mark_in;
+use super::unreadable::{changed_marks, mark_unreadable};
 use crate::domain::order::is_to_come;
 use crate::error::Result;
 
@@ -28,21 +30,30 @@ pub const GONE_POINTS_DAYS: i64 = 400;
 pub(super) const GONE_EARLY: i64 = 1;
 /// In the same column: it did, and somebody said since that it was on purpose.
 pub(super) const GONE_ACCEPTED: i64 = 2;
+/// In the same column: it is still in the repository and cannot be read. Whether it vanishes is seen when it is not there any more.
+pub(super) const GONE_UNREADABLE: i64 = 3;
 
 /// What it means that a point is not listed any more.
 #[derive(Debug, Clone, Copy)]
 pub enum Gone<'a> {
     /// Nothing: it is not looked for any more.
     OnPurpose,
-    /// Somebody removed it, unless it is one of these, which are listed and count as somebody else's now.
-    Unless(&'a BTreeSet<String>),
+    /// Somebody removed it, unless it is one of these.
+    Unless {
+        /// Listed, and counting as somebody else's now.
+        others: &'a BTreeSet<String>,
+        /// There, and not to be read.
+        unreadable: &'a BTreeSet<String>,
+        /// How many more are there of which nobody can tell which they are.
+        unnamed: u64,
+    },
 }
 
 impl Gone<'_> {
     fn is_vanished(self, id: &str) -> bool {
         match self {
             Self::OnPurpose => false,
-            Self::Unless(others) => !others.contains(id),
+            Self::Unless { others, .. } => !others.contains(id),
         }
     }
 }
@@ -56,6 +67,8 @@ pub struct Reconciled {
     pub gone: u64,
     /// Of those, the ones that should have been kept longer.
     pub gone_early: u64,
+    /// Of those, the ones that are still there and cannot be read.
+    pub unreadable: u64,
     /// Of those that appeared, the ones that were published before this ledger began: there was another one.
     pub older_than_ledger: u64,
 }
@@ -77,7 +90,8 @@ impl Ledger {
     /// The same with a listing that was begun at [`Ledger::revision`] `begun`. What others found out in the meantime is
     /// newer than this listing and stays.
     pub async fn reconcile_listing(&self, source: &str, points: &[PointRow], begun: i64) -> Result<Reconciled> {
-        self.reconcile(source, points, begun, Gone::Unless(&BTreeSet::new())).await
+        let none = BTreeSet::new();
+        self.reconcile(source, points, begun, Gone::Unless { others: &none, unreadable: &none, unnamed: 0 }).await
     }
 
     /// The same, and what it means that a point is not listed any more.
@@ -88,57 +102,79 @@ impl Ledger {
         begun: i64,
         meaning: Gone<'_>,
     ) -> Result<Reconciled> {
-        let mut listed: BTreeMap<&str, &PointRow> = points.iter().map(|point| (point.id.0.as_str(), point)).collect();
+        let listed: BTreeMap<&str, &PointRow> = points.iter().map(|point| (point.id.0.as_str(), point)).collect();
         let remembered = self.points(source).await?;
         let same =
             |point: &PointRow| listed.get(point.id.0.as_str()).is_some_and(|it| stored_form(it) == stored_form(point));
-        if remembered.len() == listed.len() && remembered.iter().all(same) {
+        let is_settled = changed_marks(&mut *self.read().await?, source, &[], meaning, begun).await?.is_empty();
+        if is_settled && remembered.len() == listed.len() && remembered.iter().all(same) {
             self.mark_suspects(source).await?;
             return Ok(Reconciled::default());
         }
-        let now = self.clock.wall();
         let mut tx = self.write().await?;
-        let revision = next_revision(&mut tx).await?;
-        let remembered = read_points(&mut tx, source).await?;
-        let known = read_lifetimes(&mut tx, source, begun).await?;
-        listed.retain(|id, _| known.get(*id).is_none_or(|known| known.gone_revision.is_none()));
-        for point in &remembered {
-            let id = point.id.0.as_str();
-            if known.get(id).is_some_and(|known| known.seen_revision > begun && known.gone_revision.is_none()) {
-                listed.entry(id).or_insert(point);
-            }
-        }
-        let before: BTreeSet<&str> = remembered.iter().map(|point| point.id.0.as_str()).collect();
-        let gone: Vec<&str> = before.iter().copied().filter(|id| !listed.contains_key(id)).collect();
-        let appeared: Vec<&PointRow> =
-            listed.values().copied().filter(|it| !before.contains(it.id.0.as_str())).collect();
-        let kept_from = now - read_retention(&mut tx, source).await?;
-        let wrongly_dated = read_suspects(&mut tx, source).await?;
-        // What is dated wrongly counts for no promise, and nobody can tell until when it had to be kept.
-        let is_asked_for =
-            |it: &&PointRow| it.as_of > kept_from && !is_to_come(it.as_of, now) && !wrongly_dated.contains(&it.id.0);
-        let early: BTreeSet<&str> = remembered
-            .iter()
-            .filter(|point| is_asked_for(point) && meaning.is_vanished(&point.id.0))
-            .map(|point| point.id.0.as_str())
-            .filter(|id| gone.contains(id))
-            .collect();
-        end_lifetimes(&mut tx, source, (&gone, &early), (now, revision)).await?;
-        begin_lifetimes(&mut tx, source, &appeared, (now, revision)).await?;
-        let listed: Vec<&PointRow> = listed.into_values().collect();
-        replace_points(&mut tx, source, &listed).await?;
-        seal_points(&mut tx, source, revision, now).await?;
-        note_facts(&mut tx, source, &listed, (now, revision)).await?;
-        let older = older_than_ledger(&mut tx, &appeared).await?;
+        let done = reconcile_in(&mut tx, (source, listed), begun, meaning, self.clock.wall()).await?;
         tx.commit().await.map_err(failed)?;
-        self.mark_suspects(source).await?;
-        Ok(Reconciled {
-            appeared: appeared.len() as u64,
-            gone: gone.len() as u64,
-            gone_early: early.len() as u64,
-            older_than_ledger: older,
-        })
+        Ok(done)
     }
+}
+
+/// The same in a transaction of the caller's.
+pub(super) async fn reconcile_in(
+    tx: &mut SqliteConnection,
+    (source, mut listed): (&str, BTreeMap<&str, &PointRow>),
+    begun: i64,
+    meaning: Gone<'_>,
+    now: DateTime<Utc>,
+) -> Result<Reconciled> {
+    let sealable = Sealable::of(tx, source).await?;
+    let revision = next_revision(tx).await?;
+    let remembered = read_points(tx, source).await?;
+    let known = read_lifetimes(tx, source, begun).await?;
+    listed.retain(|id, _| known.get(*id).is_none_or(|known| known.gone_revision.is_none()));
+    for point in &remembered {
+        let id = point.id.0.as_str();
+        if known.get(id).is_some_and(|known| known.seen_revision > begun && known.gone_revision.is_none()) {
+            listed.entry(id).or_insert(point);
+        }
+    }
+    let before: BTreeSet<&str> = remembered.iter().map(|point| point.id.0.as_str()).collect();
+    let gone: Vec<&str> = before.iter().copied().filter(|id| !listed.contains_key(id)).collect();
+    let appeared: Vec<&PointRow> = listed.values().copied().filter(|it| !before.contains(it.id.0.as_str())).collect();
+    let early = gone_early(tx, source, (&remembered, &gone), meaning, now).await?;
+    end_lifetimes(tx, source, (&gone, &early), (now, revision)).await?;
+    begin_lifetimes(tx, source, &appeared, (now, revision)).await?;
+    let unreadable = mark_unreadable(tx, source, &early, meaning, begun).await?;
+    let listed: Vec<&PointRow> = listed.into_values().collect();
+    replace_points(tx, source, &listed).await?;
+    mark_in(tx, source, now).await?;
+    seal_points(tx, source, revision, now).await?;
+    sealable.seal_changes(tx, source, now).await?;
+    note_facts(tx, source, &listed, (now, revision)).await?;
+    let older = older_than_ledger(tx, &appeared).await?;
+    Ok(Reconciled {
+        appeared: appeared.len() as u64,
+        gone: gone.len() as u64,
+        gone_early: (early.len() as u64).saturating_sub(unreadable),
+        unreadable,
+        older_than_ledger: older,
+    })
+}
+
+/// Of the points that are `gone` those that should have been kept longer.
+async fn gone_early<'p>(
+    tx: &mut SqliteConnection,
+    source: &str,
+    (remembered, gone): (&'p [PointRow], &[&str]),
+    meaning: Gone<'_>,
+    now: DateTime<Utc>,
+) -> Result<BTreeSet<&'p str>> {
+    let kept_from = now - read_retention(tx, source).await?;
+    let wrongly_dated = read_suspects(tx, source).await?;
+    // What is dated wrongly counts for no promise, and nobody can tell until when it had to be kept.
+    let is_asked_for =
+        |it: &&PointRow| it.as_of > kept_from && !is_to_come(it.as_of, now) && !wrongly_dated.contains(&it.id.0);
+    let early = remembered.iter().filter(|point| is_asked_for(point) && meaning.is_vanished(&point.id.0));
+    Ok(early.map(|point| point.id.0.as_str()).filter(|id| gone.contains(id)).collect())
 }
 
 fn failed(error: sqlx::Error) -> crate::error::Error {

@@ -1,10 +1,12 @@
 //! Sources: what the configuration names, and since when the ledger has heard of it.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use sqlx::SqliteConnection;
 
 use super::open::ledger_error;
-use super::points::Gone;
+use super::points::{Gone, reconcile_in};
 use super::promises::promise_from_now;
 use super::record::next_revision;
 use super::seals::seal_source;
@@ -31,41 +33,36 @@ impl Ledger {
     pub async fn know(&self, sources: &[KnownSource<'_>]) -> Result<()> {
         let mut tx = self.write().await?;
         let now = self.clock.wall();
-        let (mut wrote, mut moved) = (false, Vec::new());
+        let mut wrote = false;
         for source in sources {
-            let change = ensure(&mut tx, (source.name, source.kind, source.repository), now).await?;
-            wrote |= change != Change::None;
+            wrote |= self.ensure(&mut tx, (source.name, source.kind, source.repository), now).await?;
             wrote |= promise_from_now(&mut tx, source.name, source.objectives, now).await?;
-            if change == Change::Moved {
-                moved.push(source.name);
-            }
         }
-        if wrote {
-            tx.commit().await.map_err(failed)?;
-        } else {
-            drop(tx);
-        }
-        for source in moved {
-            self.forget_points(source).await?;
-        }
-        Ok(())
+        if wrote { tx.commit().await.map_err(failed) } else { Ok(()) }
     }
 
     /// Remember a source; the time of the first call stays. A changed kind or repository replaces the old one.
     pub async fn ensure_source(&self, source: &str, kind: &str, repository: &str) -> Result<()> {
         let mut tx = self.write().await?;
-        let change = ensure(&mut tx, (source, kind, repository), self.clock.wall()).await?;
-        if change == Change::None {
-            return Ok(());
+        let wrote = self.ensure(&mut tx, (source, kind, repository), self.clock.wall()).await?;
+        if wrote { tx.commit().await.map_err(failed) } else { Ok(()) }
+    }
+
+    /// Whether anything had to be written. Its points are forgotten together with a move: had it ended between the two, what is
+    /// in the repository of before would be taken for removed.
+    async fn ensure(&self, tx: &mut SqliteConnection, source: (&str, &str, &str), now: DateTime<Utc>) -> Result<bool> {
+        let change = ensure(tx, source, now).await?;
+        if change == Change::Moved {
+            self.forget_points(tx, source.0).await?;
         }
-        tx.commit().await.map_err(failed)?;
-        if change == Change::Moved { self.forget_points(source).await } else { Ok(()) }
+        Ok(change != Change::None)
     }
 
     /// What a source has elsewhere is no longer what its repository lists.
-    pub(super) async fn forget_points(&self, source: &str) -> Result<()> {
-        let begun = self.revision().await?;
-        self.reconcile(source, &[], begun, Gone::OnPurpose).await.map(|_| ())
+    pub(super) async fn forget_points(&self, tx: &mut SqliteConnection, source: &str) -> Result<()> {
+        let begun = sqlx::query_scalar("SELECT revision FROM ledger_revision").fetch_one(&mut *tx).await;
+        let (begun, now) = (begun.map_err(failed)?, self.clock.wall());
+        reconcile_in(tx, (source, BTreeMap::new()), begun, Gone::OnPurpose, now).await.map(|_| ())
     }
 }
 

@@ -8,6 +8,7 @@ use sqlx::SqliteConnection;
 use super::Ledger;
 use super::open::ledger_error;
 use super::record::next_revision;
+use super::seals::Sealable;
 use super::stored::{self, column};
 use crate::domain::order::{contradicted, latest};
 use crate::error::Result;
@@ -57,22 +58,32 @@ impl Ledger {
             return Ok(());
         }
         let mut tx = self.write().await?;
-        let changed = changed_marks(&mut tx, source, self.clock.wall()).await?;
-        for (id, is_suspect) in &changed {
-            sqlx::query("UPDATE points SET suspect = ? WHERE source = ? AND id = ?")
-                .bind(i64::from(*is_suspect))
-                .bind(source)
-                .bind(id)
-                .execute(&mut *tx)
-                .await
-                .map_err(failed)?;
+        let now = self.clock.wall();
+        let sealable = Sealable::of(&mut tx, source).await?;
+        if mark_in(&mut tx, source, now).await? {
+            // What was promised is judged without them, in the past too.
+            let revision = next_revision(&mut tx).await?;
+            let note = sqlx::query("UPDATE sources SET facts_revision = ? WHERE name = ?").bind(revision).bind(source);
+            note.execute(&mut *tx).await.map_err(failed)?;
         }
-        // What was promised is judged without them, in the past too.
-        let revision = next_revision(&mut tx).await?;
-        let note = sqlx::query("UPDATE sources SET facts_revision = ? WHERE name = ?").bind(revision).bind(source);
-        note.execute(&mut *tx).await.map_err(failed)?;
+        sealable.seal_changes(&mut tx, source, now).await?;
         tx.commit().await.map_err(failed)
     }
+}
+
+/// Bring the marks up to date in the transaction that changed the points; whether one had to be changed.
+pub(super) async fn mark_in(tx: &mut SqliteConnection, source: &str, now: DateTime<Utc>) -> Result<bool> {
+    let changed = changed_marks(tx, source, now).await?;
+    for (id, is_suspect) in &changed {
+        sqlx::query("UPDATE points SET suspect = ? WHERE source = ? AND id = ?")
+            .bind(i64::from(*is_suspect))
+            .bind(source)
+            .bind(id)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed)?;
+    }
+    Ok(!changed.is_empty())
 }
 
 fn failed(error: sqlx::Error) -> crate::error::Error {

@@ -1,6 +1,9 @@
 //! Cancel: ask what runs on a source to end. It cleans up by itself: nothing unpublished is listed, no sandbox is left.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -48,12 +51,22 @@ pub fn cancel(
     for run in &runs {
         if service == Some(run.pid) {
             let request = app.cancel_request(&source.name, run.operation);
-            fs::write(&request, &run.id.0).or_failed(format!("write {}", request.display()))?;
+            ask(&request, &run.id).or_failed(format!("cannot write {}", request.display()))?;
         } else {
             terminate(run)?;
         }
     }
     runs.iter().map(|run| ended(app, source, run, context)).collect()
+}
+
+/// A new file: whatever is in its place, a link among it, goes.
+fn ask(request: &Path, run: &RunId) -> io::Result<()> {
+    match fs::remove_file(request) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600).open(request)?.write_all(run.0.as_bytes())
 }
 
 fn terminate(run: &LiveRun) -> Result<()> {
@@ -82,5 +95,23 @@ fn ended(app: &App, source: &Source, run: &LiveRun, context: &RunContext) -> Res
             return Err(Error::failed(what).hint("look at what process it waits for, and at the log of the service"));
         }
         std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_written_into_no_file_that_a_link_leads_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let (request, other) = (dir.path().join("shop.drill.cancel"), dir.path().join("other"));
+        fs::write(&other, "precious").unwrap();
+        std::os::unix::fs::symlink(&other, &request).unwrap();
+        for _ in 0..2 {
+            ask(&request, &RunId("01run".to_owned())).unwrap();
+            assert_eq!(fs::read_to_string(&request).unwrap(), "01run");
+        }
+        assert_eq!(fs::read_to_string(&other).unwrap(), "precious");
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::identity::AnotherRepository;
 use super::ownership::Whose;
 use super::prove::{Proof, Scope};
 use super::select::{Selection, open, select};
@@ -83,7 +84,10 @@ pub fn drill(app: &App, source: &Source, request: &DrillRequest, context: &RunCo
         match stages.run(Stage::Select, || select(app, source, &request.selection, Whose::Own)) {
             Ok(selected) => (open(source, &selected.published), selected.damaged, selected.suspect),
             Err(error) if error.kind() == Kind::Configuration => return Err(run.fail(error, None)),
-            Err(error) => return conclude(app, source, run, None, from_error(&error, Kind::Failed), &stages, None),
+            Err(error) => {
+                let finding = from_error(&error, unless_unseen(&error));
+                return conclude(app, source, run, None, finding, &stages, None);
+            }
         };
     let found = restore_and_prove(source, &point, request, &mut stages, context);
     let (finding, rto) = match found {
@@ -106,6 +110,12 @@ pub fn drill(app: &App, source: &Source, request: &DrillRequest, context: &RunCo
 /// the promise was not kept.
 fn in_time(source: &Source, stages: &Stages) -> Kind {
     if stages.total() > source.objectives.rto { Kind::Failed } else { Kind::Inconclusive }
+}
+
+/// A drill that could not look at the backup that it should judge says nothing of it.
+fn unless_unseen(error: &Error) -> Kind {
+    let is_unseen = AnotherRepository::is_why(error) || error.side() == Some(Side::State);
+    if is_unseen { Kind::Inconclusive } else { Kind::Failed }
 }
 
 /// A repository that cannot be read whole makes the drill red, whatever the point at hand is worth.

@@ -6,6 +6,38 @@ use std::collections::BTreeMap;
 use super::refresh_points;
 use crate::app::{App, Source};
 use crate::error::{Error, Result, Side};
+use crate::ledger::Adopted;
+
+/// Why a repository is refused: it is another one. A type, because what is said of a backup that is not in it says nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnotherRepository;
+
+impl std::fmt::Display for AnotherRepository {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("not the repository that the backups were made in")
+    }
+}
+
+impl std::error::Error for AnotherRepository {}
+
+impl AnotherRepository {
+    /// Whether this is why something failed.
+    pub fn is_why(error: &Error) -> bool {
+        error.cause::<Self>().is_some()
+    }
+}
+
+/// [`check_identity`] where nothing can be written down: whether it is the repository that the ledger knows. Where nobody can
+/// tell, there is no answer.
+pub(super) fn is_known(app: &App, source: &Source) -> Result<Option<()>> {
+    let name = &source.repository_name;
+    let Some(found) = source.repository.identity()? else { return Ok(Some(())) };
+    match app.block_on(app.ledger.meant_repository(name)) {
+        Ok(Some(meant)) => refuse_another(source, &found, &meant).map(Some),
+        Ok(None) => Ok(Some(())),
+        Err(_) => Ok(None),
+    }
+}
 
 /// Refuse another repository than the one that the ledger knows by this name; the first one is adopted.
 pub(super) fn check_identity(app: &App, source: &Source) -> Result<()> {
@@ -21,17 +53,22 @@ pub(super) fn check_identity(app: &App, source: &Source) -> Result<()> {
             short(&found)
         );
     }
+    refuse_another(source, &found, &adopted)
+}
+
+fn refuse_another(source: &Source, found: &str, adopted: &Adopted) -> Result<()> {
     if adopted.identity == found {
         return Ok(());
     }
+    let name = &source.repository_name;
     let what = format!(
         "cannot use repository {name} at {}: it is another one (id {}) than before (id {}, known since {})",
         source.repository.location(),
-        short(&found),
+        short(found),
         short(&adopted.identity),
         adopted.since.format("%F %T UTC")
     );
-    Err(Error::failed(what).on(Side::Repository).hint(format!(
+    Err(Error::failed(what).because(AnotherRepository).on(Side::Repository).hint(format!(
         "put back or mount the repository of before; if it was replaced on purpose, run `backup-sla accept-repository {name}`"
     )))
 }

@@ -45,7 +45,7 @@ pub fn refresh_points(app: &App, source: &Source) -> Result<Listed> {
     let begun = app.block_on(app.ledger.revision())?;
     let listed = Listed::of(app, source.repository.listing(Some(&source.name))?);
     let rows: Vec<PointRow> = listed.own.points.iter().map(point_row).collect();
-    reconcile(app, source, &rows, (begun, &ids(&listed.foreign)))?;
+    reconcile(app, source, &rows, (begun, &Unlisted::of(&listed.own, &listed.foreign)))?;
     Ok(listed)
 }
 
@@ -56,25 +56,52 @@ fn refresh_points_of(app: &App, sources: &[&Source]) -> Result<Listing> {
     let begun = app.block_on(app.ledger.revision())?;
     let Listed { own: mut listing, foreign } = Listed::of(app, first.repository.listing(None)?);
     listing.damaged.extend(first.repository.incomplete()?);
-    let others = ids(&foreign);
+    let unlisted = Unlisted::of(&listing, &foreign);
     tell_of_others(app, sources, foreign);
     let mut rows: BTreeMap<&str, Vec<PointRow>> = BTreeMap::new();
     for published in &listing.points {
         rows.entry(&published.manifest.source).or_default().push(point_row(published));
     }
     for source in sources {
-        reconcile(app, source, rows.get(source.name.as_str()).map_or(&[], Vec::as_slice), (begun, &others))?;
+        reconcile(app, source, rows.get(source.name.as_str()).map_or(&[], Vec::as_slice), (begun, &unlisted))?;
     }
     Ok(listing)
 }
 
-/// What is listed and counts as another host's.
-fn ids(foreign: &[Published]) -> BTreeSet<String> {
-    foreign.iter().map(|point| point.manifest.id.0.clone()).collect()
+/// What is in the repository and counts as no recovery point of this host.
+struct Unlisted {
+    /// What another host made.
+    others: BTreeSet<String>,
+    /// What cannot be read, by source and id.
+    unreadable: BTreeSet<(String, String)>,
+    /// What cannot be read so much that nobody knows what it is.
+    unnamed: u64,
 }
 
-fn reconcile(app: &App, source: &Source, rows: &[PointRow], (begun, others): (i64, &BTreeSet<String>)) -> Result<()> {
-    let changed = app.block_on(app.ledger.reconcile(&source.name, rows, begun, Gone::Unless(others)))?;
+impl Unlisted {
+    fn of(listing: &Listing, foreign: &[Published]) -> Self {
+        let named = listing.unreadable.iter();
+        Self {
+            others: foreign.iter().map(|point| point.manifest.id.0.clone()).collect(),
+            unreadable: named.map(|(source, id)| (source.clone(), id.0.clone())).collect(),
+            unnamed: listing.unnamed,
+        }
+    }
+}
+
+fn reconcile(app: &App, source: &Source, rows: &[PointRow], (begun, unlisted): (i64, &Unlisted)) -> Result<()> {
+    let of_it = unlisted.unreadable.iter().filter(|(of, _)| *of == source.name);
+    let unreadable: BTreeSet<String> = of_it.map(|(_, id)| id.clone()).collect();
+    let meaning = Gone::Unless { others: &unlisted.others, unreadable: &unreadable, unnamed: unlisted.unnamed };
+    let changed = app.block_on(app.ledger.reconcile(&source.name, rows, begun, meaning))?;
+    if changed.unreadable > 0 {
+        tracing::error!(
+            source = %source.name,
+            hint = "they are still in the repository: look at what `backup-sla list` says of it",
+            "{} recovery points cannot be read any more",
+            changed.unreadable
+        );
+    }
     if changed.older_than_ledger > 0 {
         tracing::warn!(
             source = %source.name,
@@ -91,7 +118,7 @@ fn reconcile(app: &App, source: &Source, rows: &[PointRow], (begun, others): (i6
             changed.gone_early
         );
     }
-    let expired = changed.gone - changed.gone_early;
+    let expired = changed.gone.saturating_sub(changed.gone_early + changed.unreadable);
     if expired > 0 {
         tracing::info!(source = %source.name, "{expired} recovery points are no longer in the repository");
     }
@@ -121,6 +148,10 @@ pub fn prepare_repository(app: &App, source: &Source) -> Result<()> {
                 "mount its file system; a repository that is meant to be new needs a new name in the configuration",
             )
         });
+    }
+    // Nothing is written to another one, not even what makes it ready.
+    if source.repository.exists()? {
+        check_identity(app, source)?;
     }
     source.repository.prepare()?;
     check_identity(app, source)
@@ -259,6 +290,6 @@ impl Drop for Recorded<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 #[cfg(test)]
 mod trust_tests;

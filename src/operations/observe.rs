@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
+use super::identity::{AnotherRepository, is_known};
 use super::ledger_health::{LedgerHealth, look_at_ledger};
 use super::{is_expected, know, look_at_repository, refresh_points_of};
 use crate::app::{App, Source};
@@ -122,7 +123,7 @@ pub fn by_repository(app: &App) -> BTreeMap<String, Vec<Source>> {
 /// [`observe`] all `sources` of one repository (there is one at least), which is asked once.
 pub fn observe_repository(app: &App, sources: &[Source]) -> Observation {
     let all: Vec<&Source> = sources.iter().collect();
-    let mut seen = judge(all[0], look_at_all(app, &all));
+    let mut seen = judge(app, all[0], look_at_all(app, &all));
     if seen.state.up.is_some() {
         measure(all[0], &mut seen.state);
     }
@@ -152,17 +153,17 @@ fn look(app: &App, source: &Source) -> Observation {
     if let Err(error) = know(app, &[source]) {
         tracing::error!(source = %source.name, hint = error.hint_text(), "record source: {error}");
     }
-    judge(source, look_at_repository(app, source).map(|listed| listed.map(|listed| listed.own)))
+    judge(app, source, look_at_repository(app, source).map(|listed| listed.map(|listed| listed.own)))
 }
 
 /// What a look at the repository of `source` says of its state.
-fn judge(source: &Source, looked: Result<Option<Listing>>) -> Observation {
+fn judge(app: &App, source: &Source, looked: Result<Option<Listing>>) -> Observation {
     let mut seen = Observation { state: RepositoryState::default(), listing: None, trouble: None, unrecorded: None };
     let looked = match looked {
         // What it lists could not be written down, or it was not asked at all: it is asked by itself.
         Err(error) if error.side() == Some(Side::State) => {
             seen.unrecorded = Some(error);
-            look_only(source)
+            look_only(app, source)
         }
         looked => looked,
     };
@@ -176,8 +177,8 @@ fn judge(source: &Source, looked: Result<Option<Listing>>) -> Observation {
             seen.listing = Some(listing);
         }
         Err(error) => {
-            // Where there is nothing to open, no key was refused.
-            let is_there = source.repository.exists().unwrap_or(false);
+            // Where there is nothing to open, no key was refused; and one that opens another repository says nothing of ours.
+            let is_there = source.repository.exists().unwrap_or(false) && !AnotherRepository::is_why(&error);
             seen.state.key_available = is_there.then(|| source.repository.open_existing().is_ok());
             seen.trouble = Some(error);
         }
@@ -191,11 +192,14 @@ fn judge(source: &Source, looked: Result<Option<Listing>>) -> Observation {
 }
 
 /// What the repository lists, and nothing of it written down.
-fn look_only(source: &Source) -> Result<Option<Listing>> {
+fn look_only(app: &App, source: &Source) -> Result<Option<Listing>> {
     if !source.repository.exists()? {
         return Ok(None);
     }
     source.repository.open_existing()?;
+    if is_known(app, source)?.is_none() {
+        return Ok(None);
+    }
     source.repository.listing(None).map(Some)
 }
 

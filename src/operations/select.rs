@@ -115,7 +115,7 @@ pub fn suspicion(point: &Published, now: DateTime<Utc>) -> String {
 }
 
 fn choose(source: &Source, listing: Listing, selection: &Selection, others: Option<&Others>) -> Result<Selected> {
-    let Listing { points: mut published, mut damaged } = listing;
+    let Listing { points: mut published, mut damaged, .. } = listing;
     let times = published.first().zip(published.last()).map(|(a, b)| (a.manifest.as_of, b.manifest.as_of));
     let Some((oldest, newest)) = times else {
         if let Some(error) = damaged.pop() {

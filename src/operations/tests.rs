@@ -18,7 +18,7 @@ use crate::repository::contract::{candidate, manifest, moment};
 
 const CONFIG: &str = include_str!("../../tests/fixtures/one-tree.toml");
 
-pub(super) fn app(dir: &Path, key: &str, runtime: &Runtime) -> App {
+pub(crate) fn app(dir: &Path, key: &str, runtime: &Runtime) -> App {
     fs::write(dir.join("key"), key).unwrap();
     fs::set_permissions(dir.join("key"), fs::Permissions::from_mode(0o600)).unwrap();
     let config = parse(CONFIG, &dir.join("config.toml")).unwrap();

@@ -6,19 +6,28 @@ use std::path::Path;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::runtime::Runtime;
 
+use super::drill::{DrillRequest, drill};
 use super::identity::accept;
-use super::observe::observe_all;
+use super::observe::{observe_all, observe_repository};
 use super::ownership::Whose;
 use super::select::{Selection, select};
 use super::tests::app;
 use super::*;
+use crate::domain::drill::Verdict;
 use crate::domain::manifest::Manifest;
 use crate::repository::contract::{candidate, manifest};
+use crate::run_context::RunContext;
 
 fn publish(app: &App, source: &Source, id: &str, as_of: DateTime<Utc>) {
     let stored = source.repository.store(candidate("ansible", id, as_of, &[("data", b"x")])).unwrap();
     let manifest = Manifest { host: Some(app.host.identity.clone()), ..manifest(&stored) };
     source.repository.publish(stored, &manifest).unwrap();
+}
+
+fn names(dir: &Path) -> Vec<std::ffi::OsString> {
+    let mut names: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    names
 }
 
 fn replace(dir: &Path, by: &str, kept_as: &str) {
@@ -45,7 +54,7 @@ fn another_repository_with_the_same_password_is_refused_by_name_until_it_is_acce
     for app in [&app, &restarted] {
         let source = app.source("ansible").unwrap();
         let state = observe_all(app).repositories["local"];
-        assert_eq!((state.up, state.key_available), (Some(false), Some(true)), "the key is not what is wrong");
+        assert_eq!((state.up, state.key_available), (Some(false), None), "what the key opens is not ours");
         let refusals = [
             look_at_repository(app, &source).map(drop).unwrap_err(),
             prepare_repository(app, &source).unwrap_err(),
@@ -59,6 +68,16 @@ fn another_repository_with_the_same_password_is_refused_by_name_until_it_is_acce
     }
     let known = app.block_on(app.ledger.points("ansible")).unwrap();
     assert_eq!(known.len(), 1, "what was known stays: {known:?}");
+    // A drill of it says nothing of the backups, and nothing is written to it, whatever is missing there.
+    let report = drill(&app, &source, &DrillRequest::default(), &RunContext::silent()).unwrap();
+    assert_eq!(report.verdict, Verdict::Inconclusive, "{report:?}");
+    assert!(report.reason.contains("it is another one"), "{report:?}");
+    for name in ["tmp", "locks"] {
+        let _ = fs::remove_dir_all(dir.path().join("repo").join(name));
+    }
+    let before = names(&dir.path().join("repo"));
+    prepare_repository(&app, &source).unwrap_err();
+    assert_eq!(names(&dir.path().join("repo")), before);
 
     // Put back, it is the right one again; nothing vanished.
     replace(dir.path(), "mine", "theirs");
@@ -118,4 +137,69 @@ fn what_is_dated_after_now_is_chosen_by_its_name_alone() {
     let figures = app.block_on(app.ledger.snapshot()).unwrap().sources["ansible"].points.clone();
     assert_eq!(figures.newest.map(|time| time.timestamp()), Some((now - TimeDelta::hours(1)).timestamp()));
     assert_eq!(figures.suspect, 1);
+}
+
+#[test]
+fn another_repository_is_refused_too_while_nothing_can_be_written_down() {
+    let (dir, runtime) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap());
+    let app = app(dir.path(), "correct horse", &runtime);
+    let source = app.source("ansible").unwrap();
+    prepare_repository(&app, &source).unwrap();
+    publish(&app, &source, "01mine", app.clock.wall());
+    assert_eq!(observe_all(&app).repositories["local"].up, Some(true));
+    fs::rename(dir.path().join("repo"), dir.path().join("mine")).unwrap();
+    source.repository.prepare().unwrap();
+    publish(&app, &source, "01theirs", app.clock.wall());
+    app.block_on(app.ledger.refuse_writes()).unwrap();
+    let state = observe_repository(&app, std::slice::from_ref(&source));
+    assert_eq!((state.state.up, state.state.key_available), (Some(false), None), "{state:?}");
+    replace(dir.path(), "mine", "theirs");
+    let state = observe_repository(&app, std::slice::from_ref(&source));
+    assert_eq!(state.state.up, Some(true), "{state:?}");
+    assert!(state.unrecorded.is_some(), "{state:?}");
+}
+
+#[test]
+fn what_is_there_and_cannot_be_read_has_not_vanished() {
+    let (dir, runtime) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap());
+    let app = app(dir.path(), "correct horse", &runtime);
+    let source = app.source("ansible").unwrap();
+    prepare_repository(&app, &source).unwrap();
+    for id in ["01a", "01b"] {
+        publish(&app, &source, id, app.clock.wall());
+    }
+    assert_eq!(observe_all(&app).repositories["local"].up, Some(true));
+    let figures = || {
+        let up = observe_all(&app).repositories["local"].up;
+        let points = app.block_on(app.ledger.snapshot()).unwrap().sources["ansible"].points.clone();
+        (up, points.by_kind.values().sum::<u64>(), points.vanished.len())
+    };
+    let place = |name: &str| dir.path().join("repo").join(name);
+    fs::rename(place("data"), dir.path().join("data")).unwrap();
+    assert_eq!(figures(), (Some(false), 0, 0), "the packs are gone, the backups were not removed");
+    std::os::unix::fs::symlink(dir.path().join("data"), place("data")).unwrap();
+    let (up, _, vanished) = figures();
+    assert_eq!((up, vanished), (Some(false), 0), "a link");
+    fs::remove_file(place("data")).unwrap();
+    fs::rename(dir.path().join("data"), place("data")).unwrap();
+    assert_eq!(figures(), (Some(true), 2, 0));
+    for directory in ["index", "snapshots"] {
+        let mangled: Vec<_> = fs::read_dir(place(directory)).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let kept: Vec<Vec<u8>> = mangled.iter().map(|path| fs::read(path).unwrap()).collect();
+        for path in &mangled {
+            fs::write(path, b"mangled").unwrap();
+        }
+        let (up, _, vanished) = figures();
+        assert_eq!((up, vanished), (Some(false), 0), "{directory}");
+        for (path, content) in mangled.iter().zip(kept) {
+            fs::write(path, content).unwrap();
+        }
+        assert_eq!(figures(), (Some(true), 2, 0), "{directory}");
+    }
+    // Both cannot be read, then one is removed.
+    fs::rename(place("data"), dir.path().join("data")).unwrap();
+    assert_eq!(figures().2, 0);
+    let snapshot = fs::read_dir(place("snapshots")).unwrap().next().unwrap().unwrap().path();
+    fs::remove_file(snapshot).unwrap();
+    assert_eq!(figures(), (Some(false), 0, 1), "and that is told");
 }

@@ -94,7 +94,7 @@ impl Repository for MemoryRepository {
             .map(|(_, (published, _))| published.clone())
             .collect();
         out.sort_by(|a, b| (a.manifest.as_of, &a.manifest.id).cmp(&(b.manifest.as_of, &b.manifest.id)));
-        Ok(Listing { points: out, damaged: Vec::new() })
+        Ok(Listing { points: out, ..Listing::default() })
     }
 
     fn open(&self, source: &str, point: &RecoveryPointId, path: &str) -> Result<Arc<dyn StoredFile>> {

@@ -94,6 +94,10 @@ pub struct Listing {
     pub points: Vec<Published>,
     /// What is there and cannot be read, by name. It hides nothing else.
     pub damaged: Vec<Error>,
+    /// Source and id of published backups that are there and cannot be read.
+    pub unreadable: Vec<(String, RecoveryPointId)>,
+    /// How many more are there of which nobody can tell which they are.
+    pub unnamed: u64,
 }
 
 /// Room for backups, in bytes; none where that is not known.

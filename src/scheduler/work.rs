@@ -24,14 +24,14 @@ const LONGEST_LOOK: Duration = Duration::from_secs(30);
 
 /// The sources of an [`App`], which another one may replace while jobs run: each ends with the one it began with.
 pub struct AppWork {
-    app: RwLock<Arc<App>>,
+    app: Arc<RwLock<Arc<App>>>,
     exporter: Arc<Exporter>,
 }
 
 impl AppWork {
     /// Work on the sources of `app`, and let `exporter` know.
     pub fn new(app: Arc<App>, exporter: Arc<Exporter>) -> Self {
-        Self { app: RwLock::new(app), exporter }
+        Self { app: Arc::new(RwLock::new(app)), exporter }
     }
 
     /// The sources in use.
@@ -53,9 +53,14 @@ impl AppWork {
     /// than is sensible: a repository that hangs must not keep the job from ending.
     fn observe(&self, app: Arc<App>, source: Source) {
         let (exporter, (ended, end)) = (self.exporter.clone(), channel());
-        let name = source.name.clone();
+        let (name, in_use) = (source.name.clone(), self.app.clone());
         let look = move || {
             let state = observe(&app, &source).state;
+            // The configuration may name another one by now, or none: what was seen there is nobody's.
+            if !in_use.read().unwrap_or_else(PoisonError::into_inner).uses_repository_of(&source) {
+                let _ = ended.send(());
+                return;
+            }
             exporter.update_service(|service| {
                 service.repositories.insert(source.repository_name.clone(), state);
             });
@@ -257,4 +262,34 @@ pub(super) fn specs<'s>(
             objective,
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::runtime::Runtime;
+
+    use super::*;
+    use crate::operations::tests::app;
+
+    #[test]
+    fn a_look_after_a_run_says_nothing_of_a_repository_that_is_no_longer_configured() {
+        let (dir, runtime) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap());
+        let first = Arc::new(app(dir.path(), "correct horse", &runtime));
+        let source = first.source("ansible").unwrap();
+        source.repository.prepare().unwrap();
+        let exporter = Exporter::new(Arc::new(first.config.clone()), first.clock.clone());
+        let work = AppWork::new(first.clone(), exporter.clone());
+        let known = || {
+            let mut known = 0;
+            exporter.update_service(|service| known = service.repositories.len());
+            known
+        };
+        // Read anew, the configuration names the same repository; what runs ends with the driver that it began with.
+        work.replace(Arc::new(app(dir.path(), "correct horse", &runtime)));
+        work.observe(first.clone(), source.clone());
+        assert_eq!(known(), 0, "a driver of before");
+        let source = work.app().source("ansible").unwrap();
+        work.observe(work.app(), source);
+        assert_eq!(known(), 1);
+    }
 }

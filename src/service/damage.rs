@@ -29,10 +29,12 @@ impl DamageWatch {
         }
     }
 
-    /// End the service where the ledger has no byte left.
-    pub(super) fn look_for_emptied(&self, app: &App) {
+    /// End the service where the ledger has no byte left, or is not there any more: what is written goes nowhere.
+    pub(super) fn look_for_loss(&self, app: &App) {
         if app.ledger.is_emptied() {
             self.end(Error::failed("the ledger was emptied while the service ran"));
+        } else if app.ledger.is_lost() {
+            self.end(Error::failed("the ledger was removed or replaced while the service ran"));
         }
     }
 

@@ -138,7 +138,7 @@ impl Looks {
     /// What is full or read-only now is told now: nothing can begin there.
     fn check_state(&self) {
         let app = self.work.app();
-        self.damage.look_for_emptied(&app);
+        self.damage.look_for_loss(&app);
         let unwritable = app.check_state().err();
         let set_aside = ledgers_set_aside(&app);
         let recorded = locked(&self.unrecorded).values().next().cloned();

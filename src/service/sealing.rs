@@ -16,6 +16,8 @@ use crate::scheduler::AppWork;
 const INTERVAL: Duration = Duration::from_mins(1);
 /// A comparison reads the whole ledger: this many times as long as it took nothing is compared.
 const REST: u32 = 50;
+/// Pages that nothing reads are looked at this often: it reads the whole file.
+const DAMAGE_INTERVAL: Duration = Duration::from_hours(24);
 /// How soon the end is noticed.
 const NOTICE: Duration = Duration::from_millis(100);
 
@@ -24,9 +26,15 @@ pub(super) fn begin(work: &Arc<AppWork>, exporter: &Arc<Exporter>, damage: &Dama
     let (work, exporter, damage, stop) = (work.clone(), exporter.clone(), damage.clone(), stop.clone());
     std::thread::spawn(move || {
         let mut known = None;
+        // The start looked at all of it.
+        let mut looked = Stopwatch::start(&work.app().clock);
         while !stop.is_cancelled() {
             let watch = Stopwatch::start(&work.app().clock);
             compare(&work, &exporter, &damage, &mut known);
+            if looked.elapsed() >= DAMAGE_INTERVAL {
+                damage.look(&work.app());
+                looked = Stopwatch::start(&work.app().clock);
+            }
             let rest = INTERVAL.max(watch.elapsed() * REST);
             let watch = Stopwatch::start(&work.app().clock);
             while watch.elapsed() < rest && !stop.is_cancelled() {

@@ -334,3 +334,26 @@ fn a_browser_prints_the_report_on_paper() {
     let pages = printed.windows(12).filter(|it| it.starts_with(b"/Type /Page") && !it.ends_with(b"s")).count();
     assert!(pages >= 2, "the summary and the source are on pages of their own: {pages}");
 }
+
+#[test]
+fn a_mark_that_was_taken_back_by_hand_is_told_by_status_metrics_and_report() {
+    let world = world("", "");
+    fill(&world.path("tree"));
+    world.json(&["backup"], 0);
+    fs::write(world.path("tree/hosts"), "web3\n").unwrap();
+    world.json(&["backup"], 0);
+    let snapshots = fs::read_dir(world.path("repo/snapshots")).unwrap().map(|entry| entry.unwrap().path());
+    fs::remove_file(snapshots.min().unwrap()).unwrap();
+    assert_eq!(world.json(&["status"], 1)["measured"]["vanished"], 1);
+    tamper(&world, "UPDATE point_lifetimes SET gone_early = 0 WHERE gone_early = 1");
+    let status = world.json(&["status"], 1);
+    assert_eq!(status["measured"]["vanished"], 0, "so it looks as if nothing had happened");
+    let told = status["ledger_problem"].as_str().unwrap_or_default();
+    assert!(told.starts_with("vanished mark of recovery point ansible/"), "{status:#}");
+    let ran = world.run(&["status"]);
+    assert!(ran.stdout.contains("the ledger is not as it was written") && ran.stdout.contains(told), "{ran:?}");
+    let quiet = world.run(&["status", "--quiet"]);
+    assert!(quiet.status == 1 && quiet.stdout.contains(told), "{quiet:?}");
+    assert!(world.run(&["metrics"]).stdout.contains("backup_sla_ledger_seal_faults 1\n"));
+    assert!(world.run(&["report"]).stdout.contains(told), "the report tells it");
+}

@@ -121,6 +121,11 @@ impl<W: Borrow<World>> Service<W> {
         wait_for(series, || self.try_value(series).is_some_and(&wanted).then_some(()));
     }
 
+    /// Until there is no such series.
+    pub fn wait_without(&self, series: &str) {
+        wait_for(series, || self.try_value(series).is_none().then_some(()));
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.process.0), signal).unwrap();
     }

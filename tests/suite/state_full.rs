@@ -177,16 +177,29 @@ fn a_service_ends_when_asked_though_its_state_directory_is_full() {
 }
 
 #[test]
-fn a_service_ends_when_asked_though_its_ledger_was_replaced() {
+fn a_service_whose_ledger_was_removed_or_replaced_ends_and_the_next_start_says_that_it_is_lost() {
     let world = world();
-    let service = busy(&world);
     let ledger = world.path("small/state/ledger.sqlite");
+    let service = busy(&world);
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(world.path(&format!("small/state/ledger.sqlite{suffix}")));
+    }
+    wait_for("the service to end", || service.said().contains("the service ends").then_some(()));
+    assert!(service.said().contains("the ledger was removed or replaced"), "{}", service.said());
+    drop(service);
+    let service = Service::start(&world);
+    wait_until(&service, "ledgers_set_aside", 1.0);
+    assert!(service.get("/").contains("lies beside the one in use"), "{}", service.get("/"));
     for text in ["", "this is no ledger"] {
         let other = world.path("small/state/other");
         fs::write(&other, text).unwrap();
         fs::rename(&other, &ledger).unwrap();
     }
-    wait_for("it to be noticed", || service.get("/-/ready").contains("replaced").then_some(()));
+    wait_for("the service to end", || service.said().contains("the service ends").then_some(()));
+    drop(service);
+    // What was put in its place is no ledger; the log beside it may have all of the one before.
+    let service = Service::start(&world);
+    service.wait("ledger_seals_verified_timestamp_seconds", |value| value > 0.0);
     let asked = std::time::Instant::now();
     service.stop();
     assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());

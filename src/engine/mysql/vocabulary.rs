@@ -83,13 +83,13 @@ fn knows(sql: &str) -> bool {
     }
     let at = match () {
         () if word(0, "USE") => return head.len() == 2 && single(1),
-        () if word(0, "CREATE") => return names::created(sql).is_some(),
+        () if word(0, "CREATE") => return names::created(sql).is_some() && !fills_its_table(sql),
         () if word(0, "DROP") && word(2, "IF") && word(3, "EXISTS") => {
             return DROPPED.iter().any(|kind| word(1, kind)) && single(4);
         }
         () if word(0, "DROP") && word(1, "PACKAGE") && word(2, "BODY") => return word(3, "IF") && single(5),
-        () if word(0, "INSERT") && word(1, "INTO") => 2,
-        () if word(0, "INSERT") && word(1, "IGNORE") && word(2, "INTO") => 3,
+        () if word(0, "INSERT") && word(1, "INTO") => return single(2) && has_values(sql, 3),
+        () if word(0, "INSERT") && word(1, "IGNORE") && word(2, "INTO") => return single(3) && has_values(sql, 4),
         () if word(0, "ALTER") && word(1, "DATABASE") => 2,
         () if word(0, "ALTER") && word(1, "TABLE") && (word(3, "DISABLE") || word(3, "ENABLE")) => 2,
         () if word(0, "ANALYZE") && word(1, "TABLE") => 2,
@@ -98,6 +98,32 @@ fn knows(sql: &str) -> bool {
         () => return false,
     };
     single(at)
+}
+
+/// Whether a `CREATE TABLE` is made from a query, which may call what it likes. Definitions as servers print them have none:
+/// names and texts are quoted, and what is computed is in parentheses and may have no subquery.
+fn fills_its_table(sql: &str) -> bool {
+    let all = names::tokens(sql, usize::MAX);
+    let is_table = all.iter().take(4).any(|token| token.is_word("TABLE"));
+    let mut depth = 0_u32;
+    is_table
+        && all.iter().skip_while(|token| !token.is_word("TABLE")).skip(1).any(|token| {
+            match token {
+                Token::Mark('(') => depth += 1,
+                Token::Mark(')') => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            let is_outside = depth == 0 && ["AS", "VALUES", "TABLE"].iter().any(|word| token.is_word(word));
+            is_outside || token.is_word("SELECT")
+        })
+}
+
+/// Whether an `INSERT` goes on with `VALUES` behind its table (the token before `at`), or behind the names of its columns.
+fn has_values(sql: &str, at: usize) -> bool {
+    let all = names::tokens(sql, usize::MAX);
+    let mut rest = all.iter().skip(at);
+    let is_of_a_list = |token: &&Token| matches!(token, Token::Quoted(_) | Token::Mark('(' | ')' | ','));
+    rest.find(|token| !is_of_a_list(token)).is_some_and(|token| token.is_word("VALUES"))
 }
 
 /// Settings of the session and variables of the user, given literals or each other: nothing that lasts, no call.
@@ -142,7 +168,12 @@ mod tests {
             "DO SETVAL(`s`, 1001, 0)",
             "SELECT SETVAL(`s`, 1001, 0)",
             "INSERT INTO `t` VALUES (1)",
+            "INSERT INTO `t` (`a`, `select`) VALUES (1,2)",
             "INSERT  IGNORE INTO `t` VALUES (1)",
+            "CREATE TABLE `t` (\n  `select` int DEFAULT (1 + 2),\n  `b` int GENERATED ALWAYS AS (`select` + 1) STORED COMMENT 'AS SELECT'\n) \
+             ENGINE=InnoDB WITH SYSTEM VERSIONING\n/*!50100 PARTITION BY RANGE (`b`)\n(PARTITION p VALUES LESS THAN (9)) */",
+            "CREATE TABLE `f` (`a` int) ENGINE=MRG_MyISAM UNION=(`t`,`u`)",
+            "CREATE VIEW `v` AS SELECT 1",
             "UNLOCK TABLES",
             "",
             "/* SET @@GLOBAL.GTID_PURGED='x' */",
@@ -173,6 +204,19 @@ mod tests {
             "SELECT 1 INTO OUTFILE '/tmp/x'",
             "LOAD DATA INFILE 'x' INTO TABLE t",
             "PREPARE s FROM @x",
+            "INSERT INTO `t` SELECT f()",
+            "INSERT INTO `t` (`a`) SELECT f()",
+            "INSERT INTO `t` (SELECT f())",
+            "INSERT INTO `t` SET a = f()",
+            "INSERT INTO `t` TABLE u",
+            "INSERT INTO `t` WITH x AS (SELECT f()) SELECT * FROM x",
+            "CREATE TABLE `t` SELECT f()",
+            "CREATE TABLE `t` (`a` int) AS SELECT f()",
+            "CREATE TABLE IF NOT EXISTS `t` (`a` int) IGNORE (SELECT f())",
+            "CREATE TEMPORARY TABLE `t` (SELECT f())",
+            "CREATE TABLE `t` /*!50003 SELECT f() */",
+            "CREATE TABLE `t` VALUES ROW(f())",
+            "CREATE TABLE `t` (`a` int) TABLE u",
             "SHUTDOWN",
             &format!("SET {} GLOBAL general_log_file='/tmp/x'", "@a=1,".repeat(100)),
             &format!("SET {} @b=(SELECT evil())", "@a=1,".repeat(100)),

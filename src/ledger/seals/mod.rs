@@ -6,6 +6,7 @@
 //! a recovery point is there and then gone. A change of state is sealed again, and [`transition`] says which changes there can
 //! be: one that cannot is found for ever, whoever sealed it. This module knows nothing of reports.
 
+mod later;
 mod records;
 mod transition;
 mod verify;
@@ -21,6 +22,7 @@ use super::{Ledger, RunId};
 use crate::domain::digest::Digest;
 use crate::error::{Error, Result};
 
+pub(super) use later::{Sealable, seal_repository, sealed_repository};
 pub use verify::{SealFault, Sealed};
 
 /// Kinds of records that are sealed.
@@ -42,12 +44,23 @@ pub(super) enum Subject {
     Point,
     /// A page that was raised for a test.
     TestPage,
+    /// A recovery point as the repository last listed it.
+    Listed,
+    /// A recovery point that went away before the end of its retention, and what was said of that since.
+    Vanished,
+    /// The repository that is meant by a name.
+    Repository,
+    /// How many of the first entries are of records that were there before there were seals.
+    Origin,
     /// What was found in a backup.
     Change,
+    /// From here on records of another kind are sealed. It is an entry of the chain and no record.
+    Adoption,
 }
 
 impl Subject {
-    const ALL: [Self; 9] = [
+    /// Every kind of which there are records.
+    const ALL: [Self; 13] = [
         Self::Ledger,
         Self::Run,
         Self::Missed,
@@ -56,8 +69,19 @@ impl Subject {
         Self::Promise,
         Self::Point,
         Self::TestPage,
+        Self::Listed,
+        Self::Vanished,
+        Self::Repository,
+        Self::Origin,
         Self::Change,
     ];
+
+    /// Those that earlier versions did not seal. An [`Self::Adoption`] says from where on they are.
+    const LATER: [Self; 4] = [Self::Listed, Self::Vanished, Self::Repository, Self::Origin];
+
+    fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().chain([Self::Adoption]).find(|it| it.name() == name)
+    }
 
     fn name(self) -> &'static str {
         match self {
@@ -69,6 +93,11 @@ impl Subject {
             Self::Promise => "promise",
             Self::Point => "point",
             Self::TestPage => "test_page",
+            Self::Listed => "listed",
+            Self::Vanished => "vanished",
+            Self::Repository => "repository",
+            Self::Origin => "origin",
+            Self::Adoption => "adoption",
             Self::Change => "change",
         }
     }
@@ -84,6 +113,11 @@ impl Subject {
             Self::Promise => "objectives",
             Self::Point => "recovery point",
             Self::TestPage => "test page",
+            Self::Listed => "listed recovery point",
+            Self::Vanished => "vanished mark of recovery point",
+            Self::Repository => "identity of repository",
+            Self::Origin => "number of records from before there were seals,",
+            Self::Adoption => "first sealing of records of the kind",
             Self::Change => "comparison of recovery point",
         }
     }
@@ -271,15 +305,16 @@ impl Ledger {
         const DONE: &str = "SELECT COUNT(*) FROM seal_origin";
         let done: i64 = sqlx::query_scalar(DONE).fetch_one(&self.pool).await.map_err(failed)?;
         if done > 0 {
-            return Ok(());
+            return self.seal_later_kinds().await;
         }
         let mut tx = self.write().await?;
         let done: i64 = sqlx::query_scalar(DONE).fetch_one(&mut *tx).await.map_err(failed)?;
         if done > 0 {
-            return Ok(());
+            drop(tx);
+            return self.seal_later_kinds().await;
         }
         let now = self.clock.wall();
-        for subject in Subject::ALL {
+        for subject in Subject::ALL.into_iter().filter(|it| !Subject::LATER.contains(it)) {
             let mut pages = records::Pages::of(subject);
             loop {
                 let entries = pages.next(&mut tx).await?;
@@ -292,6 +327,7 @@ impl Ledger {
         let (adopted, _) = head(&mut tx).await?;
         let note = sqlx::query("INSERT INTO seal_origin (adopted) VALUES (?)").bind(adopted);
         note.execute(&mut *tx).await.map_err(failed)?;
+        later::adopt(&mut tx, now).await?;
         tx.commit().await.map_err(failed)
     }
 }

@@ -98,6 +98,25 @@ const POINT: Columns = &[
 const POINT_STATE: Columns = &[("gone_at", Whole), ("gone_revision", Whole)];
 const TEST_PAGE: Columns = &[("revision", Whole), ("code", Whole), ("raised_at", Whole)];
 const TEST_PAGE_STATE: Columns = &[("ends_at", Whole), ("confirmed_at", Whole)];
+const LISTED: Columns = &[("source", Text), ("id", Text)];
+const LISTED_STATE: Columns = &[
+    ("kind", Text),
+    ("as_of", Whole),
+    ("finished", Whole),
+    ("chain_length", Whole),
+    ("logical_bytes", Whole),
+    ("stored_bytes", Whole),
+    ("row_count", Whole),
+    ("left_out_tables", Whole),
+    ("left_out_views", Whole),
+    ("left_out_others", Whole),
+    ("suspect", Whole),
+];
+const VANISHED: Columns = &[("source", Text), ("id", Text), ("seen_revision", Whole)];
+const VANISHED_STATE: Columns = &[("gone_early", Whole)];
+const REPOSITORY: Columns = &[("name", Text)];
+const REPOSITORY_STATE: Columns = &[("adopted_at", Whole), ("identity", Text)];
+const ORIGIN: Columns = &[("adopted", Whole)];
 
 const CHANGE: Columns = &[
     ("source", Text),
@@ -135,6 +154,11 @@ impl Subject {
             Self::Promise => (PROMISE, &[]),
             Self::Point => (POINT, POINT_STATE),
             Self::TestPage => (TEST_PAGE, TEST_PAGE_STATE),
+            Self::Listed => (LISTED, LISTED_STATE),
+            Self::Vanished => (VANISHED, VANISHED_STATE),
+            Self::Repository => (REPOSITORY, REPOSITORY_STATE),
+            Self::Origin => (ORIGIN, &[]),
+            Self::Adoption => (&[], &[]),
             Self::Change => (CHANGE, CHANGE_STATE),
         }
     }
@@ -142,9 +166,10 @@ impl Subject {
     /// How many of the first columns say which record it is.
     fn identity(self) -> usize {
         match self {
-            Self::Ledger | Self::Run | Self::Source | Self::TestPage => 1,
-            Self::Configured | Self::Promise | Self::Change => 2,
-            Self::Point => 3,
+            Self::Adoption => 0,
+            Self::Ledger | Self::Run | Self::Source | Self::TestPage | Self::Repository | Self::Origin => 1,
+            Self::Configured | Self::Promise | Self::Listed | Self::Change => 2,
+            Self::Point | Self::Vanished => 3,
             Self::Missed => 4,
         }
     }
@@ -154,38 +179,58 @@ impl Subject {
 pub(super) struct Pages {
     subject: Subject,
     seen: usize,
-    last_run: String,
+    /// The one that was read last, where they are read by their names.
+    last: (String, String, i64),
 }
 
 impl Pages {
     pub(super) fn of(subject: Subject) -> Self {
-        Self { subject, seen: 0, last_run: String::new() }
+        Self { subject, seen: 0, last: (String::new(), String::new(), i64::MIN) }
     }
 
-    /// The next ones; nothing at the end.
+    /// The next ones; nothing at the end. Of what there may be a million of, no page may cost more than the one before.
     pub(super) async fn next(&mut self, tx: &mut SqliteConnection) -> Result<Vec<Entry>> {
         let number = |it: usize| i64::try_from(it).unwrap_or(i64::MAX);
+        let (first, second, third) = self.last.clone();
         let statement = match self.subject {
-            // There may be a million of them: no page may cost more than the one before.
             Subject::Run => "SELECT * FROM runs WHERE id > ? ORDER BY id LIMIT ?",
+            Subject::Point => {
+                "SELECT * FROM point_lifetimes WHERE (source, id, seen_revision) > (?, ?, ?) \
+                 ORDER BY source, id, seen_revision LIMIT ?"
+            }
+            Subject::Listed => "SELECT * FROM points WHERE (source, id) > (?, ?) ORDER BY source, id LIMIT ?",
             Subject::Ledger => "SELECT * FROM ledger_origin ORDER BY created_at LIMIT ? OFFSET ?",
             Subject::Missed => "SELECT * FROM missed_runs ORDER BY source, operation, kind, first_at LIMIT ? OFFSET ?",
             Subject::Source => "SELECT * FROM sources ORDER BY name LIMIT ? OFFSET ?",
             Subject::Configured => "SELECT * FROM configured ORDER BY source, revision LIMIT ? OFFSET ?",
             Subject::Promise => "SELECT * FROM promises ORDER BY source, revision LIMIT ? OFFSET ?",
             Subject::TestPage => "SELECT * FROM test_pages ORDER BY revision LIMIT ? OFFSET ?",
+            Subject::Vanished => {
+                "SELECT * FROM point_lifetimes WHERE gone_early <> 0 ORDER BY source, id, seen_revision LIMIT ? OFFSET ?"
+            }
+            Subject::Repository => "SELECT * FROM repositories ORDER BY name LIMIT ? OFFSET ?",
+            Subject::Origin => "SELECT * FROM seal_origin ORDER BY adopted LIMIT ? OFFSET ?",
+            Subject::Adoption => return Ok(Vec::new()),
             Subject::Change => "SELECT * FROM changes ORDER BY source, recovery_point LIMIT ? OFFSET ?",
-            Subject::Point => "SELECT * FROM point_lifetimes ORDER BY source, id, seen_revision LIMIT ? OFFSET ?",
         };
         let query = sqlx::query(statement);
         let query = match self.subject {
-            Subject::Run => query.bind(self.last_run.clone()).bind(number(PAGE)),
+            Subject::Run => query.bind(first).bind(number(PAGE)),
+            Subject::Listed => query.bind(first).bind(second).bind(number(PAGE)),
+            Subject::Point => query.bind(first).bind(second).bind(third).bind(number(PAGE)),
             _ => query.bind(number(PAGE)).bind(number(self.seen)),
         };
-        let entries = fetch(tx, self.subject, query).await?;
-        self.seen += entries.len();
-        self.last_run = entries.last().map(|entry| entry.name.clone()).unwrap_or_default();
-        Ok(entries)
+        let rows = query.fetch_all(&mut *tx).await.map_err(failed)?;
+        self.seen += rows.len();
+        if let Some(row) = rows.last() {
+            self.last = match self.subject {
+                Subject::Run => (column(row, "id")?, String::new(), 0),
+                Subject::Listed => (column(row, "source")?, column(row, "id")?, 0),
+                Subject::Point => (column(row, "source")?, column(row, "id")?, column(row, "seen_revision")?),
+                _ => self.last.clone(),
+            };
+        }
+        entries(tx, self.subject, &rows).await
     }
 }
 
@@ -196,8 +241,12 @@ pub(super) async fn fetch(
     query: Query<'_, Sqlite, SqliteArguments>,
 ) -> Result<Vec<Entry>> {
     let rows = query.fetch_all(&mut *tx).await.map_err(failed)?;
+    entries(tx, subject, &rows).await
+}
+
+async fn entries(tx: &mut SqliteConnection, subject: Subject, rows: &[SqliteRow]) -> Result<Vec<Entry>> {
     if subject == Subject::Run {
-        with_parts(tx, &rows).await
+        with_parts(tx, rows).await
     } else {
         Ok(rows.iter().map(|row| entry(subject, row)).collect())
     }

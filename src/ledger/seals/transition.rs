@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{FORGOTTEN, Subject};
-use crate::ledger::points::GONE_POINTS_DAYS;
+use crate::ledger::points::{GONE_ACCEPTED, GONE_EARLY, GONE_POINTS_DAYS, GONE_UNREADABLE};
 use crate::ledger::run::Outcome;
 use crate::ledger::stored::RUNNING;
 
@@ -16,6 +16,10 @@ pub(super) fn may_begin(subject: Subject, state: &str, sealed_at: i64) -> bool {
         Subject::Run => state == format!("{RUNNING} {sealed_at}"),
         Subject::Point => is_there(state),
         Subject::Configured | Subject::Change => numbers(state)[0].is_none(),
+        Subject::Vanished => [Some(GONE_EARLY), Some(GONE_UNREADABLE)].contains(&numbers(state)[0]),
+        Subject::Repository => numbers(state)[0] == Some(sealed_at),
+        // It is written when there are no seals yet, and taken over from then.
+        Subject::Origin => false,
         _ => state != FORGOTTEN,
     }
 }
@@ -23,7 +27,16 @@ pub(super) fn may_begin(subject: Subject, state: &str, sealed_at: i64) -> bool {
 /// Whether a record can change from one state to another, at this time.
 pub(super) fn may_change(subject: Subject, from: &str, to: &str, sealed_at: i64) -> bool {
     match subject {
-        Subject::Ledger | Subject::Promise => false,
+        Subject::Ledger | Subject::Promise | Subject::Origin | Subject::Adoption => false,
+        // What is listed is what the repository said last, whatever it said before.
+        Subject::Listed => true,
+        // Somebody said that it was on purpose, what could not be read is gone now, or it is not remembered any more.
+        Subject::Vanished => {
+            let known = [(GONE_EARLY, GONE_ACCEPTED), (GONE_UNREADABLE, GONE_EARLY)];
+            to == FORGOTTEN || numbers(from)[0].zip(numbers(to)[0]).is_some_and(|change| known.contains(&change))
+        }
+        // Another one was accepted, at the moment at which that is sealed.
+        Subject::Repository => numbers(to)[0] == Some(sealed_at),
         Subject::Run => {
             let (before, after) = (word(from, 0), word(to, 0));
             // A run that was taken for interrupted may report after all, even that it was interrupted.

@@ -78,6 +78,7 @@ impl Ledger {
             previous: BEGINNING.to_owned(),
             pinned: None,
             sealed: BTreeMap::new(),
+            later: BTreeMap::new(),
         };
         for object in foreign_objects(&mut tx).await? {
             walk.found.fault(&format!(
@@ -107,6 +108,8 @@ struct Walk {
     pinned: Option<i64>,
     /// Newest digest and state by subject and name.
     sealed: BTreeMap<(Subject, String), (String, String)>,
+    /// Kinds that are sealed since an entry of the chain, and up to which one what was there before was sealed.
+    later: BTreeMap<Subject, i64>,
 }
 
 /// An entry as it is stored.
@@ -168,10 +171,15 @@ impl Walk {
             self.found
                 .fault(&format!("entry {position} of the chain {what}: it was added later, or a clock was put back"));
         }
+        (self.position, self.previous) = (position, seal);
         let what = format!("{} {}", entry.subject.title(), entry.name);
+        if entry.subject == Subject::Adoption {
+            return self.adopt(&entry, &what);
+        }
+        let adopted = self.later.get(&entry.subject).map_or(self.adopted, |until| self.adopted.max(*until));
         let before = self.sealed.get(&(entry.subject, entry.name.clone()));
         let is_allowed = match before {
-            None => position <= self.adopted || transition::may_begin(entry.subject, &entry.state, sealed_at),
+            None => position <= adopted || transition::may_begin(entry.subject, &entry.state, sealed_at),
             Some((content, state)) => {
                 *content == entry.content && transition::may_change(entry.subject, state, &entry.state, sealed_at)
             }
@@ -181,12 +189,26 @@ impl Walk {
             self.found.fault(&format!("{what} {how} (entry {position} of the chain)"));
         }
         self.sealed.insert((entry.subject, entry.name), (entry.content, entry.state));
-        (self.position, self.previous) = (position, seal);
+    }
+
+    /// From here on records of another kind are sealed, once.
+    fn adopt(&mut self, entry: &Entry, what: &str) {
+        let subject = Subject::parse(&entry.name).filter(|subject| Subject::LATER.contains(subject));
+        let (Some(subject), Ok(count)) = (subject, entry.state.parse::<i64>()) else {
+            return self.found.fault(&format!("{what} is not of backup-sla (entry {} of the chain)", self.position));
+        };
+        if self.later.insert(subject, self.position.saturating_add(count)).is_some() {
+            self.found.fault(&format!("{what} was done again (entry {} of the chain)", self.position));
+        }
     }
 
     /// Every record against its newest entry.
     async fn records(&mut self, tx: &mut SqliteConnection) -> Result<()> {
         for subject in Subject::ALL {
+            // A copy that an earlier version made has no seals of them.
+            if Subject::LATER.contains(&subject) && !self.later.contains_key(&subject) {
+                continue;
+            }
             let mut pages = records::Pages::of(subject);
             loop {
                 let entries = pages.next(tx).await?;
@@ -215,7 +237,7 @@ impl Walk {
 
 fn link(row: &SqliteRow) -> Result<Link> {
     let subject: String = column(row, "subject")?;
-    let subject = Subject::ALL.into_iter().find(|it| it.name() == subject);
+    let subject = Subject::parse(&subject);
     let entry = Entry {
         subject: subject.ok_or_else(|| crate::error::Error::failed("read seal"))?,
         name: column(row, "name")?,

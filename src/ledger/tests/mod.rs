@@ -101,3 +101,17 @@ pub(super) fn point(id: &str, clock: &SetClock, seconds_ago: i64) -> PointRow {
         left_out: crate::domain::left_out::LeftOutCounts::default(),
     }
 }
+
+impl Ledger {
+    /// As if the disk were full: what is listed next differs, and cannot be written down.
+    pub(crate) async fn refuse_writes(&self) -> crate::error::Result<()> {
+        for statement in [
+            "CREATE TRIGGER full_disk BEFORE UPDATE ON ledger_revision BEGIN SELECT RAISE(ABORT, 'full'); END",
+            "UPDATE points SET as_of = as_of - 1",
+        ] {
+            let done = sqlx::query(statement).execute(&self.pool).await;
+            done.map_err(|error| super::open::ledger_error("refuse writes", error))?;
+        }
+        Ok(())
+    }
+}

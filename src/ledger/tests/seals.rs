@@ -24,6 +24,7 @@ pub(super) async fn busy(dir: &Path, clock: &Arc<SetClock>) -> Ledger {
     let asked = Asked { work: Work::Drill, schedule: "0 3 * * *".into(), zone: "UTC".into(), jitter: Duration::ZERO };
     let drill_of_agama = Configured { source: "agama".into(), asked: Some(asked) };
     ledger.record_configured(&[configured("agama"), drill_of_agama.clone(), configured("shop")]).await.unwrap();
+    assert!(ledger.adopt("offsite", "0a1b2c").await.unwrap().is_new);
     clock.advance(1);
     ledger.record_configured(&[configured("agama"), drill_of_agama]).await.unwrap();
     for second in 0..3 {
@@ -120,6 +121,17 @@ async fn every_change_of_the_past_is_found_and_named() {
         ("UPDATE promises SET rpo = rpo * 2 WHERE source = 'agama'", "objectives agama/"),
         ("UPDATE point_lifetimes SET as_of = as_of + 1 WHERE gone_at IS NULL", "recovery point agama/q"),
         ("UPDATE point_lifetimes SET gone_at = NULL WHERE id = 'p'", "recovery point agama/p"),
+        ("UPDATE point_lifetimes SET gone_early = 0", "vanished mark of recovery point agama/p"),
+        ("UPDATE point_lifetimes SET gone_early = 2 WHERE id = 'p'", "vanished mark of recovery point agama/p"),
+        ("UPDATE point_lifetimes SET gone_early = 1 WHERE id = 'q'", "vanished mark of recovery point agama/q"),
+        ("UPDATE repositories SET identity = 'ffffff'", "identity of repository offsite was changed"),
+        ("UPDATE repositories SET adopted_at = 0", "identity of repository offsite was changed"),
+        ("DELETE FROM repositories", "identity of repository offsite was removed"),
+        ("UPDATE points SET suspect = 1 WHERE id = 'q'", "listed recovery point agama/q was changed"),
+        ("UPDATE points SET as_of = as_of + 1", "listed recovery point agama/q was changed"),
+        ("UPDATE points SET left_out_tables = 1", "listed recovery point agama/q was changed"),
+        ("DELETE FROM points", "listed recovery point agama/q was removed"),
+        ("UPDATE seal_origin SET adopted = 1000", "number of records from before there were seals"),
         ("UPDATE configured SET ended_at = NULL", "configured period of shop/"),
         ("UPDATE configured SET ended_at = began_at + 5 WHERE source = 'agama'", "configured period of agama/"),
         ("UPDATE configured SET began_at = began_at - 1", "configured period of agama/"),
@@ -262,10 +274,83 @@ async fn what_an_older_version_wrote_is_sealed_once() {
     let ledger = open(dir.path(), &clock).await;
     assert_eq!(faults(&ledger, &[]).await, Vec::<String>::new());
     let found = ledger.verify_seals(&[]).await.unwrap();
-    assert!(found.adopted == found.head.position && found.since == Some(clock.wall()), "and it is said so: {found:?}");
+    assert!(found.adopted > 10 && found.since == Some(clock.wall()), "and it is said so: {found:?}");
     assert!(ledger.seal_head().await.unwrap().position > 10);
     tamper(&ledger, "DELETE FROM seals WHERE subject = 'run' AND position = (SELECT MAX(position) FROM seals WHERE subject = 'run')").await;
     ledger.close().await;
     let ledger = open(dir.path(), &clock).await;
     assert!(!faults(&ledger, &[]).await.is_empty(), "a seal that is missing is not made again");
+}
+
+/// As the version before wrote it, that did not seal what is listed, what vanished and which repositories are meant.
+async fn of_the_version_before(dir: &Path, clock: &Arc<SetClock>) -> Ledger {
+    let ledger = busy(dir, clock).await;
+    tamper(&ledger, "DELETE FROM seals").await;
+    tamper(&ledger, "DELETE FROM seal_origin").await;
+    ledger.seal_what_is_there().await.unwrap();
+    // Now the later kinds are at the end of the chain.
+    tamper(&ledger, "DELETE FROM seals WHERE position >= (SELECT MIN(position) FROM seals WHERE subject = 'adoption')")
+        .await;
+    ledger
+}
+
+#[tokio::test]
+async fn a_ledger_of_the_version_before_is_sealed_when_it_is_opened_and_only_then() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+    let ledger = of_the_version_before(dir.path(), &clock).await;
+    assert_eq!(faults(&ledger, &[]).await, Vec::<String>::new(), "as a copy that somebody was given");
+    let head = ledger.seal_head().await.unwrap();
+    ledger.close().await;
+    clock.advance(10);
+    let ledger = open(dir.path(), &clock).await;
+    assert_eq!(faults(&ledger, std::slice::from_ref(&head)).await, Vec::<String>::new());
+    let sealed = ledger.seal_head().await.unwrap();
+    assert_eq!(sealed.position, head.position + 4 + 4, "four marks; what is listed, vanished, meant, and the origin");
+    tamper(&ledger, "UPDATE point_lifetimes SET gone_early = 0 WHERE gone_early = 1").await;
+    ledger.close().await;
+    let ledger = open(dir.path(), &clock).await;
+    let found = faults(&ledger, &[head]).await;
+    assert!(found.len() == 1 && found[0].contains("vanished mark of recovery point agama/p/"), "{found:?}");
+    assert_eq!(ledger.seal_head().await.unwrap(), sealed, "it is not sealed again");
+}
+
+#[tokio::test]
+async fn which_repository_is_meant_is_what_was_sealed_whatever_the_row_says() {
+    for statement in ["UPDATE repositories SET identity = 'ffffff'", "DELETE FROM repositories"] {
+        let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+        let ledger = busy(dir.path(), &clock).await;
+        tamper(&ledger, statement).await;
+        let adopted = ledger.adopt("offsite", "ffffff").await.unwrap();
+        assert_eq!((adopted.identity.as_str(), adopted.is_new), ("0a1b2c", false), "{statement}");
+        assert!(!faults(&ledger, &[]).await.is_empty(), "and it goes on being told: {statement}");
+    }
+    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+    let ledger = busy(dir.path(), &clock).await;
+    clock.advance(5);
+    assert_eq!(ledger.accept("offsite", "ffffff").await.unwrap().as_deref(), Some("0a1b2c"));
+    assert_eq!(ledger.adopt("offsite", "0a1b2c").await.unwrap().identity, "ffffff");
+    assert_eq!(faults(&ledger, &[]).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn everything_that_becomes_of_points_is_sealed_as_it_happens() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+    let ledger = busy(dir.path(), &clock).await;
+    assert_eq!(ledger.accept_gone_points("offsite").await.unwrap(), [("agama".to_owned(), 1)].into());
+    assert_eq!(faults(&ledger, &[]).await, Vec::<String>::new());
+    // One that comes back, one that is listed with other figures, and one that was dated by a wrong clock.
+    let other = PointRow { logical_bytes: 7, ..point("q", &clock, 20) };
+    ledger.reconcile_points("agama", &[point("p", &clock, 500), other]).await.unwrap();
+    assert_eq!(faults(&ledger, &[]).await, Vec::<String>::new());
+    for (id, age) in [("r", 5), ("s", 40), ("t", 1)] {
+        clock.advance(10);
+        let made =
+            RunResult { recovery_point: Some(RecoveryPointId(id.into())), ..RunResult::new(Outcome::Succeeded, 1.0) };
+        ran(&ledger, backup("agama"), made).await;
+        ledger.reconcile_points("agama", &[point("q", &clock, 60), point(id, &clock, age)]).await.unwrap();
+    }
+    // A source that moves leaves its points behind.
+    ledger.ensure_source("agama", "mysql", "elsewhere").await.unwrap();
+    assert_eq!(ledger.points("agama").await.unwrap(), []);
+    assert_eq!(faults(&ledger, &[]).await, Vec::<String>::new());
 }

@@ -64,7 +64,8 @@ async fn what_is_not_looked_for_any_more_or_counts_as_another_hosts_has_not_vani
     ledger.reconcile_points("shop", &[a.clone(), b.clone()]).await.unwrap();
     let begun = ledger.revision().await.unwrap();
     let others = BTreeSet::from(["a".to_owned()]);
-    ledger.reconcile("shop", std::slice::from_ref(&b), begun, Gone::Unless(&others)).await.unwrap();
+    let meaning = Gone::Unless { others: &others, unreadable: &BTreeSet::new(), unnamed: 0 };
+    ledger.reconcile("shop", std::slice::from_ref(&b), begun, meaning).await.unwrap();
     assert_eq!(vanished(&ledger, 30).await, 0, "another host's now");
     know(&ledger, "offsite", &kept_for(30)).await;
     assert_eq!(vanished(&ledger, 30).await, 0, "moved on purpose");
@@ -141,9 +142,31 @@ async fn an_acceptance_that_ends_half_way_has_no_point_vanish() {
         .await
         .unwrap();
     ledger.accept("onsite", "second").await.unwrap_err();
-    assert_eq!(ledger.points("shop").await.unwrap(), [], "forgotten first: nothing is left that can vanish");
+    assert_eq!(ledger.points("shop").await.unwrap().len(), 1, "all of it or nothing");
     assert_eq!(ledger.adopt("onsite", "second").await.unwrap().identity, "first");
-    ledger.reconcile_points("shop", &[]).await.unwrap();
+    assert_eq!(vanished(&ledger, 30).await, 0);
+}
+
+#[tokio::test]
+async fn a_move_that_ends_half_way_has_no_point_vanish() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+    let ledger = open(dir.path(), &clock).await;
+    know(&ledger, "onsite", &kept_for(30)).await;
+    ledger.reconcile_points("shop", &[point("a", &clock, 2)]).await.unwrap();
+    // The points cannot be forgotten: then the source has not moved either.
+    sqlx::query("CREATE TRIGGER refused BEFORE DELETE ON points BEGIN SELECT RAISE(ABORT, 'full'); END")
+        .execute(&ledger.pool)
+        .await
+        .unwrap();
+    ledger.ensure_source("shop", "files", "elsewhere").await.unwrap_err();
+    let objectives = kept_for(30);
+    let moved = KnownSource { name: "shop", kind: "files", repository: "elsewhere", objectives: &objectives };
+    ledger.know(&[moved]).await.unwrap_err();
+    sqlx::query("DROP TRIGGER refused").execute(&ledger.pool).await.unwrap();
+    assert_eq!(ledger.points("shop").await.unwrap().len(), 1);
+    assert_eq!(ledger.snapshot().await.unwrap().sources["shop"].repository, "onsite");
+    ledger.know(&[moved]).await.unwrap();
+    assert_eq!(ledger.points("shop").await.unwrap(), []);
     assert_eq!(vanished(&ledger, 30).await, 0);
 }
 
@@ -218,4 +241,38 @@ async fn a_clock_that_was_behind_for_a_while_makes_nothing_else_suspect() {
     let points = &ledger.snapshot().await.unwrap().sources["shop"].points;
     assert_eq!(points.newest, Some(clock.wall()));
     assert_eq!(points.oldest, listed.iter().find(|point| point.id.0 == "a").map(|point| point.as_of));
+}
+
+#[tokio::test]
+async fn a_point_that_cannot_be_read_has_not_vanished_before_it_is_gone() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+    let ledger = open(dir.path(), &clock).await;
+    know(&ledger, "onsite", &kept_for(30)).await;
+    let [a, b, c] = ["a", "b", "c"].map(|id| point(id, &clock, DAY));
+    let (none, of) = (BTreeSet::new(), |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<BTreeSet<_>>());
+    let listing = async |listed: &[PointRow], unreadable: &[&str], unnamed: u64| {
+        clock.advance(60);
+        let (begun, unreadable) = (ledger.revision().await.unwrap(), of(unreadable));
+        let meaning = Gone::Unless { others: &none, unreadable: &unreadable, unnamed };
+        let changed = ledger.reconcile("shop", listed, begun, meaning).await.unwrap();
+        assert!(ledger.verify_seals(&[]).await.unwrap().is_whole());
+        (changed.unreadable, vanished(&ledger, 30).await)
+    };
+    let all = [a.clone(), b.clone(), c.clone()];
+    assert_eq!(listing(&all, &[], 0).await, (0, 0));
+    assert_eq!(listing(std::slice::from_ref(&c), &["a", "b"], 0).await, (2, 0));
+    assert_eq!(listing(std::slice::from_ref(&c), &["a", "b"], 0).await, (0, 0), "said once");
+    assert_eq!(listing(&all, &[], 0).await, (0, 0), "mended");
+    assert_eq!(listing(&[], &["a", "b", "c"], 0).await, (3, 0));
+    assert_eq!(listing(&[], &["b", "c"], 0).await, (0, 1), "now it is gone");
+    assert_eq!(listing(std::slice::from_ref(&b), &["c"], 0).await, (0, 1));
+    assert_eq!(listing(&all, &[], 0).await, (0, 0));
+    // Files of which nobody can tell which ones they are.
+    assert_eq!(listing(std::slice::from_ref(&c), &[], 2).await, (2, 0));
+    assert_eq!(
+        listing(std::slice::from_ref(&c), &[], 1).await,
+        (0, 2),
+        "one of the two at least, and nobody knows which"
+    );
+    assert_eq!(listing(&[], &[], 0).await, (0, 3), "more are missing than cannot be read");
 }

@@ -19,11 +19,11 @@ use rustic_core::{BytesList, FileType, Id, ReadBackend, RusticResult, WriteBacke
 use super::bounds;
 use super::failure::{DAMAGE_HINT, io_failure, passed_on};
 use super::handles::Directory;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Side};
 
 const STAGING: &str = "tmp";
 const CONFIG: &str = "config";
-const DATA: &str = "data";
+pub(super) const DATA: &str = "data";
 /// How the names of temporary files begin; 32 hexadecimal digits follow.
 const TEMPORARY: &str = "write-";
 
@@ -110,13 +110,43 @@ impl LocalBackend {
         Ok(())
     }
 
+    /// An error that names every symbolic link where a directory should be. They are followed nowhere.
+    pub fn refuse_links(&self) -> Result<()> {
+        let failed = |e| io_failure(format!("look at the directories of {}", self.root.display()), e);
+        let links = |directory: &Directory, is_looked_for: &dyn Fn(&str) -> bool| -> io::Result<Vec<String>> {
+            let links = directory.items()?.into_iter().filter(super::handles::Item::is_link);
+            let names = links.filter_map(|item| item.name.to_str().ok().map(str::to_owned));
+            Ok(names.filter(|name| is_looked_for(name)).collect())
+        };
+        let Some(root) = present(self.open_root()).map_err(failed)? else { return Ok(()) };
+        let ours = ["keys", "snapshots", "index", "locks", DATA, STAGING];
+        let mut found = links(&root, &|name| ours.contains(&name)).map_err(failed)?;
+        // If it is a link itself it is in the list.
+        if let Ok(Some(data)) = present(root.enter(DATA)) {
+            let is_prefix = |name: &str| name.len() == 2 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+            found.extend(links(&data, &is_prefix).map_err(failed)?.into_iter().map(|name| format!("{DATA}/{name}")));
+        }
+        if found.is_empty() {
+            return Ok(());
+        }
+        found.sort();
+        let root = self.root.display();
+        let shown: Vec<String> = found.iter().map(|name| format!("{root}/{name}")).collect();
+        let what = format!("cannot use repository {root}: {} may not be a symbolic link", shown.join(", "));
+        Err(Error::failed(what).on(Side::Repository).hint(format!(
+            "whoever can change a link decides where backups are written. For a directory on another disk, remove the link, make a \
+             directory in its place and mount the other one there: `mount --bind OTHER {}`",
+            shown[0]
+        )))
+    }
+
     /// The directory.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
     /// Opened each time: the file system that it is on may come and go.
-    fn open_root(&self) -> io::Result<Directory> {
+    pub(super) fn open_root(&self) -> io::Result<Directory> {
         Directory::root(&self.root)
     }
 
@@ -319,7 +349,7 @@ fn damaged(path: &Path) -> Error {
 }
 
 /// None where it is not there.
-fn present(opened: io::Result<Directory>) -> io::Result<Option<Directory>> {
+pub(super) fn present(opened: io::Result<Directory>) -> io::Result<Option<Directory>> {
     match opened {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         other => other.map(Some),
@@ -332,7 +362,7 @@ pub(super) fn id_of(name: &[u8]) -> Option<Id> {
     (id.to_hex().as_str().as_bytes() == name).then_some(id)
 }
 
-fn list_files(directory: &Directory, out: &mut Vec<(Id, u32)>) -> io::Result<()> {
+pub(super) fn list_files(directory: &Directory, out: &mut Vec<(Id, u32)>) -> io::Result<()> {
     for item in directory.items()? {
         // Anything whose name is no hash is none of ours (restic's own temporary files, an editor's backup …).
         let Some(id) = id_of(item.name.to_bytes()) else { continue };

@@ -67,23 +67,24 @@ pub(super) struct Entry {
 /// Every published recovery point (of one source), oldest as-of time first. A snapshot that cannot be read hides no other;
 /// whose it was cannot be told.
 pub fn list(session: &Session, source: Option<&str>) -> Result<Listing> {
-    let (entries, unreadable) = entries(session)?;
-    let mut damaged: Vec<Error> = unreadable.into_iter().map(|error| error.context("list recovery points")).collect();
+    let (entries, files) = entries(session)?;
+    let unnamed = files.len() as u64;
+    let mut damaged: Vec<Error> = files.into_iter().map(|error| error.context("list recovery points")).collect();
     let entries: Vec<Entry> =
         entries.into_iter().filter(|entry| source.is_none_or(|wanted| wanted == entry.tags.source)).collect();
     if entries.is_empty() {
-        return Ok(Listing { points: Vec::new(), damaged });
+        return Ok(Listing { damaged, unnamed, ..Listing::default() });
     }
     let repository = session.indexed()?;
     let mut listing = merge(entries, |entry| read_entry(&repository, entry));
     damaged.append(&mut listing.damaged);
-    Ok(Listing { damaged, ..listing })
+    Ok(Listing { damaged, unnamed, ..listing })
 }
 
 /// One listing of all entries. They come in any order, and the listing must not depend on it.
 pub(super) fn merge(mut entries: Vec<Entry>, read: impl Fn(&Entry) -> Result<Published>) -> Listing {
     entries.sort_by(|a, b| a.name.cmp(&b.name));
-    let mut damaged = Vec::new();
+    let (mut damaged, mut unreadable) = (Vec::new(), Vec::new());
     let mut points: BTreeMap<(String, RecoveryPointId), Published> = BTreeMap::new();
     let mut ambiguous = BTreeSet::new();
     for entry in entries {
@@ -93,6 +94,7 @@ pub(super) fn merge(mut entries: Vec<Entry>, read: impl Fn(&Entry) -> Result<Pub
             Err(error) => {
                 let what = format!("list recovery point {} of {} (snapshot {})", key.1, key.0, entry.name);
                 damaged.push(error.context(what));
+                unreadable.push(key);
                 continue;
             }
         };
@@ -106,6 +108,7 @@ pub(super) fn merge(mut entries: Vec<Entry>, read: impl Fn(&Entry) -> Result<Pub
             );
             let hint = "look at both with `restic snapshots`, and forget the one that is not the backup";
             damaged.push(Error::failed(what).hint(hint));
+            unreadable.push(key.clone());
             ambiguous.insert(key);
             continue;
         }
@@ -114,7 +117,7 @@ pub(super) fn merge(mut entries: Vec<Entry>, read: impl Fn(&Entry) -> Result<Pub
     points.retain(|key, _| !ambiguous.contains(key));
     let mut points: Vec<Published> = points.into_values().collect();
     points.sort_by(|a, b| (a.manifest.as_of, &a.manifest.id).cmp(&(b.manifest.as_of, &b.manifest.id)));
-    Listing { points, damaged }
+    Listing { points, damaged, unreadable, unnamed: 0 }
 }
 
 /// Whether there is a recovery point.

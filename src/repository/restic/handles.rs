@@ -70,6 +70,11 @@ impl Item {
         kind(&self.facts) == FileType::Directory
     }
 
+    /// Whether it is a symbolic link.
+    pub fn is_link(&self) -> bool {
+        kind(&self.facts) == FileType::Symlink
+    }
+
     /// Length in bytes.
     pub fn length(&self) -> u64 {
         u64::try_from(self.facts.st_size).unwrap_or(0)
@@ -169,6 +174,19 @@ impl Directory {
             }
         }
         Ok(items)
+    }
+
+    /// The names in it, in order.
+    pub fn names(&self) -> io::Result<Vec<CString>> {
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.handle)? {
+            let name = entry?.file_name().to_owned();
+            if !matches!(name.as_bytes(), b"." | b"..") {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
     }
 
     /// What `name` is, not followed.

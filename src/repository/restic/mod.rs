@@ -14,6 +14,7 @@ mod failure;
 pub mod fuzzing;
 mod gate;
 mod handles;
+mod packs;
 mod publication;
 mod seal;
 mod secret;
@@ -33,6 +34,7 @@ use secrecy::SecretString;
 use self::backend::LocalBackend;
 use self::candidate::Stored;
 use self::catalogue::Found;
+use self::packs::SeenPacks;
 use self::secret::Secret;
 use self::session::Session;
 pub use self::setup::ResticOptions;
@@ -48,6 +50,7 @@ pub struct ResticRepository {
     session: Session,
     options: ResticOptions,
     measured: Measured,
+    packs: SeenPacks,
 }
 
 impl ResticRepository {
@@ -76,6 +79,7 @@ impl ResticRepository {
             session: Session::new(backend, secret),
             options: ResticOptions::default(),
             measured: Measured::default(),
+            packs: SeenPacks::default(),
         }
     }
 
@@ -118,6 +122,7 @@ impl Repository for ResticRepository {
     }
 
     fn open_existing(&self) -> Result<()> {
+        self.files.refuse_links()?;
         self.session.prove()
     }
 
@@ -126,7 +131,7 @@ impl Repository for ResticRepository {
     }
 
     fn incomplete(&self) -> Result<Option<Error>> {
-        self.session.lost_packs()
+        self.session.lost_packs(&self.files, &self.packs)
     }
 
     fn afresh(&self) -> Option<Arc<dyn Repository>> {
@@ -135,6 +140,7 @@ impl Repository for ResticRepository {
             session: self.session.afresh(),
             options: self.options,
             measured: Measured::default(),
+            packs: SeenPacks::default(),
         }))
     }
 

@@ -11,8 +11,10 @@ use rustic_core::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
+use super::backend::LocalBackend;
 use super::bounds::{Bounded, PackLengths};
-use super::failure::{DAMAGE_HINT, OrRefused};
+use super::failure::{DAMAGE_HINT, OrRefused, io_failure};
+use super::packs::SeenPacks;
 use super::secret::Secret;
 use crate::error::{Error, Result, Side};
 
@@ -167,16 +169,20 @@ impl Session {
         self.index().map(|index| index.handle)
     }
 
-    /// What of the packs that the index promises is not there, or not as long as it should be. It costs one look at each.
-    pub fn lost_packs(&self) -> Result<Option<Error>> {
+    /// What of the packs that the index promises is not there, or not as long as it should be.
+    pub fn lost_packs(&self, files: &LocalBackend, seen: &SeenPacks) -> Result<Option<Error>> {
         // Somebody's `prune` takes packs away after it wrote an index without them.
-        for _ in 0..3 {
+        for attempt in 0..3 {
             let index = self.index()?;
-            let found: PackLengths =
-                self.backend.list_with_size(FileType::Pack).or_refused(self.what())?.into_iter().collect();
+            let found = seen.lengths(files).map_err(|error| io_failure(self.what(), error))?;
             let lost: Vec<(&Id, &u32)> =
                 index.packs.iter().filter(|(id, length)| found.get(*id) != Some(*length)).collect();
             let Some((first, length)) = lost.first() else { return Ok(None) };
+            if attempt == 0 {
+                // What came within the grain of a directory's time was not seen.
+                seen.forget();
+                continue;
+            }
             if self.index()?.files == index.files {
                 let is = found.get(*first).map_or("missing".to_owned(), |found| format!("{found} bytes long"));
                 return Ok(Some(

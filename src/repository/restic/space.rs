@@ -30,7 +30,7 @@ struct Measure {
 }
 
 /// When a directory was changed, in seconds and nanoseconds.
-type Changed = (i64, u64);
+pub(super) type Changed = (i64, u64);
 
 impl Measured {
     /// Bytes of all files of the repository in `root`, and free bytes where it is.
@@ -77,7 +77,7 @@ fn read(above: &Directory, name: &str, known: Option<Measure>) -> io::Result<Opt
 }
 
 #[allow(clippy::useless_conversion, clippy::unnecessary_cast, clippy::cast_sign_loss)] // the types differ between architectures
-fn changed(directory: &Directory) -> io::Result<Changed> {
+pub(super) fn changed(directory: &Directory) -> io::Result<Changed> {
     let facts = directory.facts()?;
     Ok((facts.st_mtime as i64, facts.st_mtime_nsec as u64))
 }

@@ -1,12 +1,14 @@
 //! Empty data directories, made once and kept in `<state_dir>/templates/<key>`: making one takes seconds that a real
 //! restore would not lose, for there the server is installed already.
 
-use std::fs::{self, DirBuilder, File, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
+
+use rustix::fs::OFlags;
 
 use super::copying::copy_tree;
 use super::isolation::Isolation;
@@ -41,7 +43,7 @@ pub(super) fn kept(
         return Ok(finished);
     }
     // One maker at a time; the others find the result.
-    let lock = File::create(directory.join(format!("{key}.lock"))).or_inconclusive(what())?;
+    let lock = lock_file(&directory.join(format!("{key}.lock"))).or_inconclusive(what())?;
     patience.until(TIME_TO_MAKE, what, || match lock.try_lock() {
         Ok(()) => Ok(Some(())),
         Err(TryLockError::WouldBlock) => Ok(None),
@@ -59,6 +61,13 @@ pub(super) fn kept(
     place(&workspace.data(), &making, &finished).or_inconclusive(what())?;
     workspace.remove()?;
     Ok(finished)
+}
+
+/// Emptied or made, and never what a link leads to.
+fn lock_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true).mode(0o600);
+    options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(path)
 }
 
 /// Copy `from` to `finished` by way of `making`. What cannot be finished goes at once: the disk may be full of it, and the
@@ -114,6 +123,17 @@ fn initialise(workspace: &Workspace, product: &str, template: &Template, patienc
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lock_follows_no_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (lock, other) = (dir.path().join("key.lock"), dir.path().join("other"));
+        std::os::unix::fs::symlink(&other, &lock).unwrap();
+        lock_file(&lock).unwrap_err();
+        assert!(!other.exists());
+        fs::remove_file(&lock).unwrap();
+        lock_file(&lock).unwrap();
+    }
 
     #[test]
     fn a_template_that_cannot_be_finished_leaves_nothing_behind() {

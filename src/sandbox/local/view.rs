@@ -29,6 +29,10 @@ const LOOKED_UP: [&str; 6] = [
 const DEVICES: [&str; 5] = ["/dev/full", "/dev/null", "/dev/random", "/dev/urandom", "/dev/zero"];
 /// Below `/usr`, and yet no part of the system: programs of a distribution need nothing of it.
 const LOCAL: &str = "/usr/local";
+/// What of [`LOCAL`] is programs.
+const OF_PROGRAMS: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libexec"];
+/// What of an installation is none.
+const DATA: [&str; 3] = ["data", "etc", "var"];
 /// Places that nothing private may take.
 const RESERVED: [&str; 5] = ["/", "/dev", "/etc", "/proc", "/.host"];
 
@@ -61,6 +65,9 @@ impl View {
         parts.extend(text_files(workspace.account()));
         parts.extend(programs(program, &directory).map(|place| tree(&place)));
         parts.extend(all_provided(outside, workspace, program)?);
+        if !parts.iter().any(|part| part.0 == "empty" && part.2 == Path::new(LOCAL)) {
+            parts.extend(data_of(Path::new(LOCAL), program, &directory).into_iter().map(empty));
+        }
         let socket = workspace.socket();
         let owned = [Some(directory.as_path()), socket.parent().filter(|place| *place != directory)];
         parts.extend(owned.into_iter().flatten().map(|place| Part("own", place.into(), place.to_owned())));
@@ -86,6 +93,27 @@ impl View {
         words.extend(["--".into(), self.directory.into_os_string()]);
         words
     }
+}
+
+fn empty(place: PathBuf) -> Part {
+    Part("empty", OsString::new(), place)
+}
+
+/// What is shown among programs and is data: all of `local` that is no program or library, and the settings and data in the
+/// program's own installation. Keys and passwords lie there as easily as in `/etc`.
+fn data_of(local: &Path, program: &Path, instance: &Path) -> Vec<PathBuf> {
+    let is_directory = |place: &Path| place.symlink_metadata().is_ok_and(|facts| facts.is_dir());
+    let prefix = program.parent().and_then(Path::parent);
+    let prefix = prefix.filter(|prefix| prefix.components().count() > 2 && *prefix != local);
+    let of_program = prefix.into_iter().flat_map(|prefix| DATA.map(|name| prefix.join(name)));
+    let entries = std::fs::read_dir(local).into_iter().flatten().flatten().map(|entry| entry.path());
+    let of_local = entries.filter(|place| {
+        let name = place.file_name().unwrap_or_default();
+        let is_its_own = program.starts_with(local) && (name == "share" || program.starts_with(place));
+        !OF_PROGRAMS.iter().any(|known| name == *known) && !is_its_own
+    });
+    let all: BTreeSet<PathBuf> = of_program.chain(of_local).filter(|place| is_directory(place)).collect();
+    all.into_iter().filter(|place| !instance.starts_with(place) && !program.starts_with(place)).collect()
 }
 
 fn tree(place: &Path) -> Part {
@@ -200,6 +228,24 @@ mod tests {
         assert_eq!(of("/opt/bin/mysqld").as_deref(), Some("/opt/bin"), "not all of /opt");
         assert_eq!(of("/var/lib/bin/mysqld").as_deref(), Some("/var/lib/bin"), "not what holds the instance");
         assert_eq!(of("/var/lib/mysqld").as_deref(), Some("/var/lib/mysqld"), "only the program");
+    }
+
+    #[test]
+    fn of_a_place_of_programs_data_is_hidden_whatever_its_name_is() {
+        let place = tempfile::tempdir().unwrap();
+        let local = place.path().join("local");
+        for name in ["bin", "lib", "etc", "var", "share", "keys", "mysql/bin", "mysql/lib", "mysql/data", "mysql/etc"] {
+            std::fs::create_dir_all(local.join(name)).unwrap();
+        }
+        std::os::unix::fs::symlink("share", local.join("man")).unwrap();
+        let of = |program: &str| {
+            let hidden = data_of(&local, &local.join(program), Path::new("/var/lib/backup-sla/sandboxes/run"));
+            let hidden = hidden.iter().map(|place| place.strip_prefix(&local).unwrap().display().to_string());
+            hidden.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(of("/usr/sbin/mariadbd"), "etc keys mysql share var");
+        assert_eq!(of("bin/mysqld"), "etc keys mysql var", "its messages are in share");
+        assert_eq!(of("mysql/bin/mysqld"), "etc keys mysql/data mysql/etc var");
     }
 
     #[test]

@@ -277,6 +277,28 @@ fn an_absent_exporter_keeps_back_the_sources_that_went_with_it_and_no_others() {
 }
 
 #[test]
+fn a_repository_that_is_down_keeps_back_that_nobody_sees_it_and_no_other() {
+    let of = |name: &str, place: &str, repository: &str| {
+        let mut alert = alert(name, place);
+        if repository != "-" {
+            alert["labels"]["repository"] = repository.into();
+        }
+        alert
+    };
+    let alertmanager = Alertmanager::start();
+    alertmanager.post(&[
+        of("RepositoryDown", "backup-sla db1 -", "offsite"),
+        of("RepositoryUnseen", "backup-sla db1 -", "offsite"),
+        of("RepositoryUnseen", "staging db1 -", "onsite"),
+        of("RepositoryUnseen", "backup-sla db2 -", "offsite"),
+        of("RepositoryDown", "backup-sla db3 -", "-"),
+        of("RepositoryUnseen", "- db3 -", "-"),
+    ]);
+    wait_for("inhibition", || (!alertmanager.inhibited().is_empty()).then_some(()));
+    assert_eq!(alertmanager.inhibited(), set(&["RepositoryUnseen backup-sla db1 -"]));
+}
+
+#[test]
 fn a_page_is_sent_and_resolved_and_the_watchdog_disturbs_nobody() {
     let alertmanager = Alertmanager::start();
     let page = alert("TestPage", "backup-sla db1 -");

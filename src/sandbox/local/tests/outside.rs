@@ -13,6 +13,10 @@ reached() { echo "$1" >>"$dir/reached"; }
 for path in "$secret" "$neighbour" /etc/shadow /etc/ssh /root /home /var/log /proc/1 /proc/meminfo /sys/kernel; do
     [ -e "$path" ] && reached "sees $path"
 done
+for path in /usr/local/*; do
+    case ${path#/usr/local/} in bin | sbin | lib | lib32 | lib64 | libexec) continue ;; esac
+    [ "$(ls -A "$path/" 2>/dev/null)" ] && reached "sees into $path"
+done
 cat "$secret" && reached "reads $secret"
 (echo hostile >"$target/written") && reached "writes $target"
 for path in / /etc /usr /usr/lib /tmp /dev; do
