@@ -19,7 +19,7 @@ pub struct Arguments {
     /// The page arrived: this code is in it
     #[arg(long, value_name = "CODE")]
     confirm: Option<u32>,
-    /// End the one that is raised
+    /// Withdraw the alert that is raised
     #[arg(long)]
     withdraw: bool,
     /// How long it is raised if nobody confirms it
