@@ -28,8 +28,8 @@ const TABLE_ROWS: usize = 8;
 /// Fewer tables than this are no share of tables.
 const FEW_TABLES: usize = 3;
 
-/// Which table of a later backup continues a table of an earlier one: the one of the same name, or where that is gone a new
-/// one with the same rows. A table that is renamed is not gone.
+/// Which table of a later backup continues a table of an earlier one: the one of the same name, or where that is gone or lost most
+/// of its rows a new one with the same rows. A table that is renamed is not gone, even if another one has its name now.
 pub struct Successors<'m> {
     tables: BTreeMap<&'m str, &'m TableFacts>,
 }
@@ -45,7 +45,9 @@ impl<'m> Successors<'m> {
         let mut tables = BTreeMap::new();
         for table in &before.inventory.tables {
             let renamed = || new.with_the_rows_of(table, before);
-            if let Some(successor) = later.get(table.name.as_str()).copied().or_else(renamed) {
+            let same = later.get(table.name.as_str()).copied();
+            let kept = same.filter(|same| same.rows.saturating_mul(2) >= table.rows);
+            if let Some(successor) = kept.or_else(renamed).or(same) {
                 tables.insert(table.name.as_str(), successor);
             }
         }

@@ -13,6 +13,7 @@
 pub mod content;
 pub mod evidence;
 pub mod keep;
+mod moved;
 pub mod sample;
 pub mod volume;
 pub mod watch;
@@ -175,6 +176,8 @@ fn percent(share: f64) -> String {
     format!("{:.0} %", (share * 100.0).clamp(0.0, 100.0))
 }
 
+#[cfg(test)]
+mod innocent;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

@@ -16,6 +16,8 @@ pub const MOST: usize = 64;
 const LEAST: usize = 8;
 /// Rows of all tables together, as far as [`LEAST`] allows.
 const ALL: usize = 4096;
+/// Fewer rows than this do not say where the others of their table went.
+const MOVED_LEAST: usize = 2;
 /// Digits of one row in the text form.
 const DIGITS: usize = 16;
 
@@ -92,6 +94,20 @@ impl Sample {
         }
         let gone = within.iter().filter(|row| later.rows.binary_search(row).is_err()).count();
         Some(gone as f64 / within.len() as f64)
+    }
+
+    /// Of the rows of `self` that are gone in `same`, which is the same table later, the share that is in `other`; none where the
+    /// samples say nothing. Without `same` all are gone.
+    pub fn moved_to(&self, same: Option<&Self>, other: &Self) -> Option<f64> {
+        let mut reach = self.reach()?.min(other.reach()?);
+        if let Some(same) = same {
+            reach = reach.min(same.reach()?);
+        }
+        let is_in = |sample: &Self, row: &u64| sample.rows.binary_search(row).is_ok();
+        let within = self.rows.iter().take_while(|row| **row <= reach);
+        let gone: Vec<&u64> = within.filter(|row| !same.is_some_and(|same| is_in(same, row))).collect();
+        let moved = gone.iter().filter(|row| is_in(other, row)).count();
+        (gone.len() >= MOVED_LEAST).then(|| moved as f64 / gone.len() as f64)
     }
 
     /// All rows up to this one are in it.

@@ -116,7 +116,7 @@ fn judge_watching(past: &[Manifest], now: &Manifest, watch: &Watch) -> Assessmen
 }
 
 #[track_caller]
-fn is(found: &Assessment, state: State, reasons: &[&str]) {
+pub(super) fn is(found: &Assessment, state: State, reasons: &[&str]) {
     assert_eq!((found.state, found.reasons.iter().map(String::as_str).collect::<Vec<_>>()), (state, reasons.to_vec()));
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::content::Successors;
+use super::moved::Moved;
 use super::watch::Watch;
 use super::{Assessment, ENOUGH_HISTORY, NAMED, State, TableChange, percent};
 use crate::domain::manifest::Manifest;
@@ -15,8 +16,12 @@ const FEW_BYTES: f64 = 64.0 * 1024.0;
 const EMPTY: f64 = 0.1;
 /// A table of this share of all rows is told of when it is emptied, even if it is alone.
 const LARGE_TABLE: f64 = 0.05;
-/// Fewer tables than this are no share of tables.
+/// Fewer tables than this are no share of tables,
 const FEW_TABLES: u64 = 3;
+/// nor are tables that had less than this share of all rows: queues, locks and sessions are empty at times.
+const SMALL_TABLES: f64 = 0.001;
+/// Below this share of all rows, whatever tables are empty is no more than a warning.
+const MINOR_TABLES: f64 = 0.01;
 
 /// How a number went in the window.
 #[derive(Debug, Clone, Copy, Default)]
@@ -57,7 +62,9 @@ pub(super) fn weigh(
     (successors, watch): (&Successors<'_>, &Watch),
 ) {
     let courses = courses(trusted, watch);
-    let losses = Losses::of(&courses, now, successors, trusted.len());
+    let Some(before) = trusted.last() else { return };
+    let mut moved = Moved::of(before, now, successors);
+    let losses = Losses::of(&courses, now, (successors, &mut moved), trusted.len());
     losses.note(found, watch);
     weigh_bytes(found, trusted, now, watch);
 }
@@ -83,6 +90,8 @@ struct Losses {
     /// Tables that had rows, and those that have nearly none.
     tables: u64,
     emptied: u64,
+    /// Rows that the emptied ones had.
+    emptied_rows: f64,
     /// The emptied table with the most rows.
     largest: Option<TableChange>,
     /// Databases of which every table that had rows is emptied, of two tables at least.
@@ -91,10 +100,15 @@ struct Losses {
 }
 
 impl Losses {
-    fn of(courses: &BTreeMap<&str, Course>, now: &Manifest, successors: &Successors<'_>, backups: usize) -> Self {
+    fn of(
+        courses: &BTreeMap<&str, Course>,
+        now: &Manifest,
+        (successors, moved): (&Successors<'_>, &mut Moved<'_>),
+        backups: usize,
+    ) -> Self {
         let left_out: BTreeSet<&str> = now.left_out.iter().map(|it| it.name.as_str()).collect();
         let mut losses = Self::default();
-        let mut databases: BTreeMap<&str, [u64; 2]> = BTreeMap::new();
+        let mut databases: BTreeMap<&str, Tables> = BTreeMap::new();
         for (name, course) in courses {
             losses.rows += course.last as f64;
             let low = course.low();
@@ -103,47 +117,55 @@ impl Losses {
                 continue;
             }
             losses.tables += 1;
-            let counts = database(name).map(|database| databases.entry(database).or_default());
-            let rows = successors.of_table(name).map(|table| table.rows);
-            let is_emptied = rows.unwrap_or(0) as f64 <= low * EMPTY;
-            if let Some([with_rows, emptied]) = counts {
-                *with_rows += 1;
-                *emptied += u64::from(is_emptied);
+            let later = successors.of_table(name);
+            let now = later.map(|table| table.rows);
+            let mut left = now.unwrap_or(0) as f64;
+            if left < low {
+                left += moved.claim(name, later, low - left);
             }
-            let lost = low - rows.unwrap_or(0) as f64;
-            if lost > 0.0 {
-                let change = TableChange { name: (*name).to_owned(), before: course.last, now: rows };
-                losses.lost += lost;
-                if is_emptied {
-                    losses.emptied += 1;
-                    if losses.largest.as_ref().is_none_or(|largest| largest.before < change.before) {
-                        losses.largest = Some(change.clone());
-                    }
-                }
-                losses.named.push(change);
+            let is_emptied = left <= low * EMPTY;
+            if let Some(database) = database(name) {
+                databases.entry(database).or_default().count(course.last, is_emptied);
+            }
+            if left < low {
+                losses.lost += low - left;
+                losses.count(TableChange { name: (*name).to_owned(), before: course.last, now }, is_emptied);
             }
         }
-        let gone = databases.into_iter().filter(|(_, [with_rows, emptied])| *with_rows > 1 && with_rows == emptied);
+        let gone = databases.into_iter().filter(|(_, tables)| tables.are_emptied());
         losses.databases = gone.map(|(name, _)| name.to_owned()).collect();
         losses.named.sort_by_key(|it| std::cmp::Reverse(it.before - it.now.unwrap_or(0).min(it.before)));
         losses.named.truncate(NAMED);
         losses
     }
 
+    fn count(&mut self, change: TableChange, is_emptied: bool) {
+        if is_emptied {
+            self.emptied += 1;
+            self.emptied_rows += change.before as f64;
+            if self.largest.as_ref().is_none_or(|largest| largest.before < change.before) {
+                self.largest = Some(change.clone());
+            }
+        }
+        self.named.push(change);
+    }
+
     fn note(self, found: &mut Assessment, watch: &Watch) {
         found.rows_lost = if self.rows > 0.0 { self.lost / self.rows } else { 0.0 };
         found.tables_emptied = [self.emptied, self.tables];
-        let [before, now] = found.rows;
         if self.lost >= FEW_ROWS {
-            let share = found.rows_lost;
-            found.weigh(share, watch.lost, || {
-                format!("{} of the rows are gone: {before} before, {now} now", percent(share))
-            });
+            let said = self.said_of_rows(found);
+            found.weigh(found.rows_lost, watch.lost, || said);
         }
         let share = if self.tables > 0 { self.emptied as f64 / self.tables as f64 } else { 0.0 };
         let said = format!("{} of {} tables with rows are empty or gone", self.emptied, self.tables);
-        if self.emptied >= FEW_TABLES && share >= watch.lost / 2.0 {
-            found.weigh(share, watch.lost, || said);
+        let is_many = self.emptied >= FEW_TABLES && share >= watch.lost / 2.0;
+        if is_many && self.emptied_rows >= (self.rows * SMALL_TABLES).max(FEW_ROWS) {
+            if self.emptied_rows < self.rows * MINOR_TABLES {
+                found.suspect(State::Warning, said);
+            } else {
+                found.weigh(share, watch.lost, || said);
+            }
         } else if let Some(largest) = &self.largest
             && largest.before as f64 >= (self.rows * LARGE_TABLE).max(FEW_ROWS)
         {
@@ -155,6 +177,39 @@ impl Losses {
             found.suspect(State::Warning, format!("every table of {database} that had rows is empty or gone"));
         }
         found.tables = self.named;
+    }
+
+    /// Before and now say how many are gone, unless others came instead.
+    fn said_of_rows(&self, found: &Assessment) -> String {
+        let (share, [before, now]) = (percent(found.rows_lost), found.rows);
+        let came = self.lost - before.saturating_sub(now) as f64;
+        if came >= FEW_ROWS.max(self.lost / 10.0) {
+            return format!(
+                "{share} of the rows are gone: {:.0} of {before}; with those that are new, {now} now",
+                self.lost
+            );
+        }
+        format!("{share} of the rows are gone: {before} before, {now} now")
+    }
+}
+
+/// Tables of one database.
+#[derive(Default)]
+struct Tables {
+    with_rows: u64,
+    emptied: u64,
+    rows: u64,
+}
+
+impl Tables {
+    fn count(&mut self, rows: u64, is_emptied: bool) {
+        self.with_rows += 1;
+        self.emptied += u64::from(is_emptied);
+        self.rows += rows;
+    }
+
+    fn are_emptied(&self) -> bool {
+        self.with_rows > 1 && self.with_rows == self.emptied && self.rows as f64 >= FEW_ROWS
     }
 }
 
