@@ -42,6 +42,8 @@ impl ChangeFigures {
 pub struct Compared {
     /// What was found.
     pub state: State,
+    /// Whether that is a warning that does not end by itself.
+    pub stays: bool,
     /// Whether the operator said that it was meant.
     pub is_accepted: bool,
 }
@@ -51,8 +53,15 @@ impl Compared {
     pub fn is_suspect(self) -> bool {
         self.state.is_suspect() && !self.is_accepted
     }
+
+    /// Whether later backups are compared with what was before it.
+    pub fn is_kept_up(self) -> bool {
+        self.is_suspect() && (self.state == State::Critical || self.stays)
+    }
 }
 
+const COMPARED: &str = "SELECT recovery_point, state, accepted_at, json_valid(found) AND COALESCE(json_extract(found, '$.stays'), 0) \
+     FROM changes WHERE source = ?";
 const NEWEST: &str = "SELECT c.* FROM changes c JOIN (SELECT source, MAX(revision) AS newest FROM changes GROUP BY source) n \
      ON n.source = c.source AND n.newest = c.revision";
 const SINCE: &str = "SELECT recovery_point, as_of FROM changes WHERE source = ? AND revision > COALESCE((SELECT MAX(revision) \
@@ -67,14 +76,10 @@ fn failed(error: sqlx::Error) -> Error {
 impl Ledger {
     /// Which backups of `source` were compared, by recovery point.
     pub async fn compared(&self, source: &str) -> Result<BTreeMap<RecoveryPointId, Compared>> {
-        let rows: Vec<(String, String, Option<i64>)> =
-            sqlx::query_as("SELECT recovery_point, state, accepted_at FROM changes WHERE source = ?")
-                .bind(source)
-                .fetch_all(&self.pool)
-                .await
-                .map_err(failed)?;
-        let compared = |(point, found, accepted): (String, String, Option<i64>)| {
-            let compared = Compared { state: state(&found)?, is_accepted: accepted.is_some() };
+        let rows: Vec<(String, String, Option<i64>, bool)> =
+            sqlx::query_as(COMPARED).bind(source).fetch_all(&self.pool).await.map_err(failed)?;
+        let compared = |(point, found, accepted, stays): (String, String, Option<i64>, bool)| {
+            let compared = Compared { state: state(&found)?, stays, is_accepted: accepted.is_some() };
             Ok((RecoveryPointId(point), compared))
         };
         rows.into_iter().map(compared).collect()

@@ -63,7 +63,7 @@ fn judge(
             continue;
         }
         let found = assess(&past(&points[..at], &compared, &accepted), now, watch);
-        compared.insert(now.id.clone(), Compared { state: found.state, is_accepted: false });
+        compared.insert(now.id.clone(), Compared { state: found.state, stays: found.stays, is_accepted: false });
         judged.push((Point::of(now), found));
     }
     judged
@@ -76,16 +76,21 @@ fn past<'m>(
     accepted: &BTreeSet<RecoveryPointId>,
 ) -> Past<'m> {
     let begin = before.iter().rposition(|it| accepted.contains(&it.id));
+    let found = |it: &Manifest| compared.get(&it.id).filter(|_| !accepted.contains(&it.id)).copied();
+    let is_measure = |it: &Manifest| found(it).is_none_or(|it| !it.is_kept_up());
     let mut past = Past { is_accepted: begin.is_some(), ..Past::default() };
+    past.earlier = before.iter().filter(|it| is_measure(it)).copied().collect();
     for manifest in &before[begin.unwrap_or(0)..] {
-        let is_critical = compared.get(&manifest.id).is_some_and(|it| it.state == State::Critical);
-        if is_critical && !accepted.contains(&manifest.id) {
+        let is_warning = found(manifest).is_some_and(|it| it.state == State::Warning);
+        // A warning after what stays is not its end.
+        if !is_measure(manifest) || (is_warning && !past.suspect.is_empty()) {
             past.suspect.push(*manifest);
-        } else {
-            past.trusted.push(*manifest);
-            // What others followed in which nothing was found is over.
-            past.suspect.clear();
+            continue;
         }
+        past.trusted.push(*manifest);
+        past.doubted = if is_warning { past.doubted + 1 } else { 0 };
+        // What others followed in which nothing was found is over.
+        past.suspect.clear();
     }
     past
 }
@@ -241,11 +246,29 @@ mod tests {
     }
 
     #[test]
+    fn what_stays_and_a_warning_after_it_are_no_measure_until_the_data_is_back() {
+        let all = manifests(&[100, 100, 100, 100, 100, 100, 100]);
+        let stays = |state, stays| Compared { state, stays, is_accepted: false };
+        let known = |of: &[(usize, Compared)]| -> BTreeMap<RecoveryPointId, Compared> {
+            of.iter().map(|(at, it)| (all[*at].id.clone(), *it)).collect()
+        };
+        let past = |of: &[(usize, Compared)]| {
+            let found = past(&all.iter().collect::<Vec<_>>(), &known(of), &BTreeSet::new());
+            (found.trusted.len(), found.doubted, found.suspect.len(), found.earlier.len())
+        };
+        assert_eq!(past(&[]), (7, 0, 0, 7));
+        assert_eq!(past(&[(6, stays(State::Warning, false))]), (7, 1, 0, 7));
+        assert_eq!(past(&[(6, stays(State::Warning, true))]), (6, 0, 1, 6));
+        assert_eq!(past(&[(5, stays(Critical, false)), (6, stays(State::Warning, false))]), (5, 0, 2, 6));
+        assert_eq!(past(&[(5, stays(State::Warning, true))]), (6, 0, 0, 6), "the last one is quiet");
+    }
+
+    #[test]
     fn what_was_accepted_is_the_measure_even_if_only_a_manifest_remembers_it() {
         let mut all = manifests(&[100, 100, 100, 100, 0, 20, 25, 0]);
         all[5].evidence.accepted = Some(RecoveryPointId("04".to_owned()));
         assert_eq!(only_states(&all)[4..], [Critical, Quiet, Quiet, Critical]);
-        let compared = |state, is_accepted| Compared { state, is_accepted };
+        let compared = |state, is_accepted| Compared { state, stays: false, is_accepted };
         let known = [("03", compared(Quiet, false)), ("04", compared(Critical, true))];
         let known = known.map(|(id, it)| (RecoveryPointId(id.to_owned()), it)).into();
         let found = states(&manifests(&[100, 100, 100, 100, 0, 20, 25]), known);

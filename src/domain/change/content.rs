@@ -20,6 +20,8 @@ const SWOLLEN: f64 = 2.0;
 const NEARLY_ALL: f64 = 0.9;
 /// Nearly all is unusual where it was never more than this.
 const USUAL_AT_MOST: f64 = 0.5;
+/// Backups with enough new data that tell how well it compresses; where the window has fewer, older ones tell too.
+const COMPRESSED_LEAST: usize = 3;
 /// Pairs of backups that are looked at for what is usual, and how many there must be.
 const USUAL_PAIRS: usize = 14;
 const USUAL_PAIRS_LEAST: usize = 2;
@@ -106,33 +108,46 @@ pub(super) fn weigh(
 ) {
     let Some(before) = past.trusted.last() else { return };
     let new = new_data(past, now);
-    found.compression = [usual_compression(&past.trusted), new.and_then(NewData::compression)];
+    found.compression = [usual_compression(past), new.and_then(|new| new.compression(now.logical_bytes()))];
     let sampled = Replaced::of(before, now, successors, watch);
-    let Some(share) = sampled.as_ref().map(Replaced::share).or_else(|| rewritten(before, now, new?)) else { return };
+    let bytes = new.and_then(|new| rewritten(before, now, new));
+    let Some(share) = sampled.as_ref().map(Replaced::share).or_else(|| bytes.filter(|_| !is_sampled(before, now)))
+    else {
+        return;
+    };
     found.replaced = Some(share);
-    let is_swollen = now.rows() > 0 && swollen(&past.trusted, now);
-    if let [Some(usual), Some(compression)] = found.compression
-        && is_incompressible(usual, compression)
-    {
-        found.weigh(share, watch.replaced, || {
-            format!(
-                "{} of the content was replaced by data that does not compress: 100 bytes of it take {:.0}, usually {:.0}",
-                percent(share),
-                compression * 100.0,
-                usual * 100.0
-            )
+    // What is few rows may be most of the bytes.
+    let by_bytes = bytes.filter(|_| sampled.as_ref().is_none_or(|it| it.is_more_than_edits(watch)));
+    let weighed = by_bytes.map_or(share, |bytes| bytes.max(share));
+    if let Some(how) = how_it_is_noise(before, now, found.compression) {
+        found.replaced = Some(weighed);
+        found.weigh(weighed, watch.replaced, || {
+            format!("{} of the content was replaced by data that {how}", percent(weighed))
         });
-    } else if let Some(times) = denser(before, now, found.compression).filter(|times| *times >= DENSE) {
-        found.weigh(share, watch.replaced, || {
-            format!("{} of the content was replaced by data that takes {times:.0} times the space", percent(share))
-        });
-    } else if share >= watch.replaced && is_swollen {
-        let reason =
-            format!("{} of the content was replaced, and a row takes more than twice the bytes", percent(share));
-        found.suspect(State::Warning, reason);
-    } else if sampled.is_some_and(|sampled| sampled.is_nearly_all()) && is_unusual(&past.trusted, watch) {
-        found.suspect(State::Warning, format!("{} of the content was replaced, far more than usual", percent(share)));
+        return;
     }
+    let is_swollen = now.rows() > 0 && swollen(&past.trusted, now);
+    let reason = if share >= watch.replaced && is_swollen {
+        "and a row takes more than twice the bytes"
+    } else if sampled.is_some_and(|sampled| sampled.is_nearly_all()) && is_unusual(&past.trusted, watch) {
+        "far more than usual"
+    } else {
+        return;
+    };
+    found.suspect(State::Warning, format!("{} of the content was replaced, {reason}", percent(share)));
+    found.stays |= share >= watch.replaced;
+}
+
+/// Why the new data looks as if encryption, or something like it, went over it; none where it does not.
+fn how_it_is_noise(before: &Manifest, now: &Manifest, compression: [Option<f64>; 2]) -> Option<String> {
+    if let [Some(usual), Some(new)] = compression
+        && is_incompressible(usual, new)
+    {
+        let [new, usual] = [new, usual].map(|it| it * 100.0);
+        return Some(format!("does not compress: 100 bytes of it take {new:.0}, usually {usual:.0}"));
+    }
+    let times = denser(before, now, compression).filter(|times| *times >= DENSE)?;
+    Some(format!("takes {times:.0} times the space"))
 }
 
 /// Whether encryption, or something like it, went over the data. What hardly ever compressed cannot tell.
@@ -157,17 +172,28 @@ fn new_data(past: &Past<'_>, now: &Manifest) -> Option<NewData> {
     Some(new)
 }
 
-/// The median of the backups that had enough new data.
-fn usual_compression(trusted: &[&Manifest]) -> Option<f64> {
-    let mut known: Vec<f64> =
-        trusted.iter().filter_map(|it| it.evidence.new_data.and_then(NewData::compression)).collect();
+/// How well new data compressed: the median of the backups that had enough of it. A source that was still for the whole window
+/// is known by older backups, the first of which had all its data as new data.
+fn usual_compression(past: &Past<'_>) -> Option<f64> {
+    let compression = |it: &&&Manifest| it.evidence.new_data.and_then(|new| new.compression(it.logical_bytes()));
+    let mut known: Vec<f64> = past.trusted.iter().filter_map(|it| compression(&it)).collect();
+    // What was accepted as the new state says more than what was before it.
+    let is_known = known.len() >= COMPRESSED_LEAST || (past.is_accepted && !known.is_empty());
+    if !is_known && let Some(first) = past.trusted.first() {
+        let older = past.earlier.iter().rev().filter(|it| it.as_of < first.as_of).filter_map(|it| compression(&it));
+        known.extend(older.take(COMPRESSED_LEAST - known.len()));
+    }
     known.sort_by(f64::total_cmp);
-    known.get(known.len() / 2).copied()
+    known.get(known.len().saturating_sub(1) / 2).copied()
 }
 
-/// For sources whose rows are not sampled: the share of the bytes that was written anew, without what came in addition.
+fn is_sampled(before: &Manifest, now: &Manifest) -> bool {
+    !before.evidence.samples.is_empty() || !now.evidence.samples.is_empty()
+}
+
+/// The share of the bytes that was written anew, without what came in addition.
 fn rewritten(before: &Manifest, now: &Manifest, new: NewData) -> Option<f64> {
-    if !before.evidence.samples.is_empty() || !now.evidence.samples.is_empty() || before.logical_bytes() == 0 {
+    if before.logical_bytes() == 0 {
         return None;
     }
     let grown = now.logical_bytes().saturating_sub(before.logical_bytes());
@@ -246,6 +272,12 @@ impl Replaced {
     fn share(&self) -> f64 {
         let of_tables = if self.changed >= FEW_TABLES { self.changed as f64 / self.tables as f64 } else { 0.0 };
         (self.gone / self.rows).max(of_tables)
+    }
+
+    /// Whether rows were replaced as encryption does it: all those of a table, or many. A repository stores a row and what lies
+    /// around it, so bytes that were written anew say nothing of a few rows that were edited everywhere.
+    fn is_more_than_edits(&self, watch: &Watch) -> bool {
+        self.changed > 0 || self.share() >= watch.replaced / 2.0
     }
 
     fn is_nearly_all(&self) -> bool {

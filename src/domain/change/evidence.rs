@@ -37,8 +37,10 @@ pub struct NewData {
     pub stored_bytes: u64,
 }
 
-/// Less new data than this says nothing about how well it compresses.
+/// Less new data than this says nothing about how well it compresses,
 const ENOUGH_BYTES: u64 = 64 * 1024;
+/// unless it is half of all the data: a small source has no more. Of less than this nothing can be told.
+const LEAST_BYTES: u64 = 4 * 1024;
 
 impl NewData {
     /// Of both.
@@ -50,8 +52,10 @@ impl NewData {
         }
     }
 
-    /// Stored bytes per byte: near 1 for what does not compress, as encrypted data. None where there is too little.
-    pub fn compression(self) -> Option<f64> {
-        (self.bytes >= ENOUGH_BYTES).then(|| self.stored_bytes as f64 / self.bytes as f64)
+    /// Stored bytes per byte, in a backup of so many bytes: near 1 for what does not compress, as encrypted data. None where there is
+    /// too little.
+    pub fn compression(self, logical_bytes: u64) -> Option<f64> {
+        let is_enough = self.bytes >= ENOUGH_BYTES || self.bytes >= LEAST_BYTES.max(logical_bytes.div_ceil(2));
+        is_enough.then(|| self.stored_bytes as f64 / self.bytes as f64)
     }
 }

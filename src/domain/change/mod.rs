@@ -71,10 +71,14 @@ impl State {
 /// What a backup is held against.
 #[derive(Debug, Clone, Default)]
 pub struct Past<'m> {
-    /// Backups that nothing was found in, oldest first.
+    /// Backups that later ones are compared with, oldest first: nothing was found in them, or no more than what one night may be.
     pub trusted: Vec<&'m Manifest>,
-    /// Later ones that are critical and not accepted.
+    /// How many of the last of these are warnings that nobody accepted.
+    pub doubted: usize,
+    /// Later ones that are no measure: what was found in them stays until it is accepted or the data is back.
     pub suspect: Vec<&'m Manifest>,
+    /// Every backup before in which nothing was found that stays, however old, oldest first.
+    pub earlier: Vec<&'m Manifest>,
     /// Whether a person accepted the oldest of the trusted ones: then it is enough by itself.
     pub is_accepted: bool,
 }
@@ -111,7 +115,8 @@ pub struct TableChange {
 pub struct Assessment {
     /// The worst of it.
     pub state: State,
-    /// The last backup before the change: what it was compared with. None while pending.
+    /// The last backup before the change in which nothing suspect was found; where nothing is suspect, the one that it was compared
+    /// with. None while pending, or where there is none.
     pub before: Option<Point>,
     /// Rows of all tables, before and now.
     pub rows: [u64; 2],
@@ -131,6 +136,9 @@ pub struct Assessment {
     pub tables: Vec<TableChange>,
     /// One sentence per thing that is suspect.
     pub reasons: Vec<String>,
+    /// A warning that does not end by itself: it stays until the data is back or somebody accepts it, as what is critical does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stays: bool,
 }
 
 impl Assessment {
@@ -151,6 +159,24 @@ impl Assessment {
 
 /// Compare `now` with what was before it.
 pub fn assess(past: &Past<'_>, now: &Manifest, watch: &Watch) -> Assessment {
+    let mut found = compare(past, now, watch);
+    if !found.state.is_suspect() {
+        return found;
+    }
+    let (good, doubted) = past.trusted.split_at(past.trusted.len() - past.doubted);
+    if !doubted.is_empty() {
+        // What is as it was before a warning is over, however it compares with what raised it.
+        let suspect = [doubted, &past.suspect].concat();
+        let again = compare(&Past { trusted: good.to_vec(), doubted: 0, suspect, ..past.clone() }, now, watch);
+        if again.state == State::Quiet {
+            return again;
+        }
+    }
+    found.before = good.last().map(|good| Point::of(good));
+    found
+}
+
+fn compare(past: &Past<'_>, now: &Manifest, watch: &Watch) -> Assessment {
     let trusted = window(&past.trusted, now.as_of);
     let mut found = Assessment { rows: [0, now.rows()], bytes: [0, now.logical_bytes()], ..Assessment::default() };
     let needed = if past.is_accepted { 1 } else { ENOUGH_HISTORY };
@@ -176,6 +202,8 @@ fn percent(share: f64) -> String {
     format!("{:.0} %", (share * 100.0).clamp(0.0, 100.0))
 }
 
+#[cfg(test)]
+mod encrypted;
 #[cfg(test)]
 mod innocent;
 #[cfg(test)]

@@ -24,7 +24,7 @@ impl Table {
         Self { rows: 0..rows, changed: 0, version: 0 }
     }
 
-    fn updated(rows: u64, changed: u64, version: u64) -> Self {
+    pub(super) fn updated(rows: u64, changed: u64, version: u64) -> Self {
         Self { changed, version, ..Self::of(rows) }
     }
 
@@ -36,8 +36,8 @@ impl Table {
 
 /// Bytes per row, and how well new data compresses.
 const ROW: u64 = 1000;
-const TEXT: f64 = 0.3;
-const NOISE: f64 = 1.0;
+pub(super) const TEXT: f64 = 0.3;
+pub(super) const NOISE: f64 = 1.0;
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // small numbers of a test
 pub(super) fn backup(day: i64, tables: &[(&str, Table)], new: Option<(u64, f64)>) -> Manifest {
@@ -112,7 +112,7 @@ pub(super) fn judge(past: &[Manifest], now: &Manifest) -> Assessment {
 }
 
 fn judge_watching(past: &[Manifest], now: &Manifest, watch: &Watch) -> Assessment {
-    assess(&Past { trusted: past.iter().collect(), ..Past::default() }, now, watch)
+    assess(&Past { trusted: past.iter().collect(), earlier: past.iter().collect(), ..Past::default() }, now, watch)
 }
 
 #[track_caller]
@@ -161,7 +161,7 @@ fn rows_that_are_gone_are_critical_and_stay_so_until_they_are_back() {
     is(&found, State::Critical, &reasons);
     assert_eq!(found.tables[0], TableChange { name: "d.a".to_owned(), before: 24_500, now: Some(0) });
     let next = backup(11, &[("d.a", Table::of(40)), ("d.b", Table::of(0)), ("d.c", Table::of(0))], Some((1, TEXT)));
-    let past = Past { trusted: days.iter().collect(), suspect: vec![&empty], is_accepted: false };
+    let past = Past { trusted: days.iter().collect(), suspect: vec![&empty], ..Past::default() };
     assert_eq!(assess(&past, &next, &Watch::default()).state, State::Critical);
     let back = backup(
         12,
@@ -171,7 +171,7 @@ fn rows_that_are_gone_are_critical_and_stay_so_until_they_are_back() {
     is(&assess(&past, &back, &Watch::default()), State::Quiet, &[]);
     // Accepted, the empty state is the one that others are held against.
     days = vec![empty];
-    let past = Past { trusted: days.iter().collect(), suspect: vec![], is_accepted: true };
+    let past = Past { trusted: days.iter().collect(), is_accepted: true, ..Past::default() };
     is(&assess(&past, &next, &Watch::default()), State::Quiet, &[]);
 }
 
@@ -226,7 +226,7 @@ fn values_that_are_replaced_by_noise_are_critical_although_no_row_is_gone() {
     is(&judge(&days, &bad), State::Critical, &[said]);
     // The next backup has hardly anything new.
     let next = backup(11, &noise, Some((10, NOISE)));
-    let past = Past { trusted: days.iter().collect(), suspect: vec![&bad], is_accepted: false };
+    let past = Past { trusted: days.iter().collect(), suspect: vec![&bad], ..Past::default() };
     assert_eq!(assess(&past, &next, &Watch::default()).state, State::Critical);
     // A third of it is a warning, and so is text that is no longer the same.
     let third =
