@@ -74,3 +74,41 @@ fn queues_that_are_empty_for_once_are_no_tables_that_are_gone() {
     is(&judged(200, 100_000), State::Warning, &[said, all_of_it]);
     is(&judged(500, 100_000), State::Critical, &[said, all_of_it]);
 }
+
+/// A log that grows by a thousand rows a day, with so many on this one; the rest stays.
+fn with_log(at: i64, log: u64) -> Manifest {
+    day(at, &[("d.log", Table::of(log)), ("d.a", Table::of(500))])
+}
+
+#[test]
+fn what_was_accepted_once_is_expected_when_it_happens_again() {
+    let mut all: Vec<Manifest> = (1..=7).map(|at| with_log(at, 1_000 * at.unsigned_abs())).collect();
+    let emptied = with_log(8, 0);
+    assert_eq!(judge(&all, &emptied).state, State::Critical, "nobody said yet that it is meant");
+    all.push(emptied);
+    let assess_after = |grown: &[Manifest], now: &Manifest| {
+        let known: Vec<&Manifest> = all.iter().chain(grown).collect();
+        let trusted = known[all.len() - 1..].to_vec();
+        assess(&Past { trusted, earlier: known, is_accepted: true, ..Past::default() }, now, &Watch::default())
+    };
+    let grown = |days: u64| (1..=days).map(|at| with_log(8 + at.cast_signed(), 1_000 * at)).collect::<Vec<_>>();
+    is(&assess_after(&grown(7), &with_log(16, 0)), State::Quiet, &[]);
+    // Something else is lost, or the log is not the large table it was.
+    let lost = day(16, &[("d.log", Table::of(8_000)), ("d.a", Table::of(0))]);
+    assert_eq!(assess_after(&grown(7), &lost).state, State::Warning);
+    assert_eq!(assess_after(&grown(3), &with_log(12, 0)).state, State::Critical);
+    // It was accepted too long ago.
+    let late: Vec<Manifest> = (1..=40).map(|at| with_log(8 + at, 7_000)).collect();
+    assert_eq!(assess_after(&late, &with_log(49, 0)).state, State::Critical);
+}
+
+#[test]
+fn a_table_that_is_emptied_once_a_month_is_expected() {
+    // Small beside the others, so that nothing stays suspect.
+    let at = |at: i64| {
+        let log = if at % 30 == 4 { 0 } else { 1_000 };
+        day(at, &[("d.log", Table::of(log)), ("d.a", Table::of(4_500))])
+    };
+    let all: Vec<Manifest> = (0..34).map(at).collect();
+    is(&judge(&all, &at(34)), State::Quiet, &[]);
+}

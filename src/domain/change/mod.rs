@@ -185,7 +185,7 @@ fn compare(past: &Past<'_>, now: &Manifest, watch: &Watch) -> Assessment {
     found.before = Some(Point::of(before));
     (found.rows[0], found.bytes[0]) = (before.rows(), before.logical_bytes());
     let successors = content::Successors::of(before, now);
-    volume::weigh(&mut found, trusted, now, (&successors, watch));
+    volume::weigh(&mut found, past, now, (&successors, watch));
     content::weigh(&mut found, &Past { trusted: trusted.to_vec(), ..past.clone() }, now, (&successors, watch));
     found
 }

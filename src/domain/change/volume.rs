@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use chrono::{DateTime, TimeDelta, Utc};
+
 use super::content::Successors;
 use super::moved::Moved;
 use super::watch::Watch;
-use super::{Assessment, ENOUGH_HISTORY, NAMED, State, TableChange, percent};
+use super::{Assessment, ENOUGH_HISTORY, NAMED, Past, State, TableChange, WINDOW_LEAST, percent};
 use crate::domain::manifest::Manifest;
 
 /// Fewer lost rows than this are no loss of data.
@@ -22,6 +24,35 @@ const FEW_TABLES: u64 = 3;
 const SMALL_TABLES: f64 = 0.001;
 /// Below this share of all rows, whatever tables are empty is no more than a warning.
 const MINOR_TABLES: f64 = 0.01;
+
+/// How far back a fall excuses another one, so that what is emptied once a month does: and in how many backups at most.
+const EXCUSED: TimeDelta = TimeDelta::days(35);
+const EXCUSED_MOST: usize = 1000;
+/// What was accepted excuses what falls again from this share of the height it fell from.
+const GROWN_AGAIN: f64 = 0.5;
+
+/// The backups before that excuse a fall.
+struct Excuses<'s, 'm> {
+    /// Those that `now` is compared with, oldest first.
+    trusted: &'s [&'m Manifest],
+    /// Those before, up to the accepted one: what a person called meant may happen again. Empty where none was accepted.
+    accepted: Vec<&'m Manifest>,
+}
+
+impl<'s, 'm> Excuses<'s, 'm> {
+    fn of(past: &'s Past<'m>, now: DateTime<Utc>) -> Self {
+        let is_recent = |it: &&&Manifest| now - it.as_of <= EXCUSED;
+        let recent = past.trusted.iter().rev().take_while(is_recent).count();
+        let count = recent.clamp(WINDOW_LEAST, EXCUSED_MOST).min(past.trusted.len());
+        let trusted = &past.trusted[past.trusted.len() - count..];
+        let begin = trusted.first().filter(|first| past.is_accepted && now - first.as_of <= EXCUSED);
+        let accepted = begin.map_or_else(Vec::new, |begin| {
+            let before = past.earlier.iter().filter(is_recent).filter(|it| it.as_of < begin.as_of);
+            before.chain([begin]).copied().collect()
+        });
+        Self { trusted, accepted }
+    }
+}
 
 /// How a number went in the window.
 #[derive(Debug, Clone, Copy, Default)]
@@ -48,6 +79,14 @@ impl Course {
         (self.last, self.at, self.seen) = (number, at, self.seen + 1);
     }
 
+    /// Allow for a fall that a person accepted, which ended at the backup `at`, if the number has grown again since.
+    fn excuse(&mut self, accepted: &Self, at: usize) {
+        if accepted.seen > 0 && self.last as f64 >= accepted.highest as f64 * GROWN_AGAIN {
+            let fall = if accepted.at == at { accepted.fall } else { 1.0 };
+            self.fall = self.fall.max(fall);
+        }
+    }
+
     /// What it falls to when it falls as deep as ever before.
     fn low(&self) -> f64 {
         self.last as f64 * (1.0 - self.fall)
@@ -57,28 +96,40 @@ impl Course {
 /// Note what `now` has no longer of what the backups before it, oldest first, had.
 pub(super) fn weigh(
     found: &mut Assessment,
-    trusted: &[&Manifest],
+    past: &Past<'_>,
     now: &Manifest,
     (successors, watch): (&Successors<'_>, &Watch),
 ) {
-    let courses = courses(trusted, watch);
-    let Some(before) = trusted.last() else { return };
+    let excuses = Excuses::of(past, now.as_of);
+    let Some(before) = excuses.trusted.last() else { return };
+    let courses = courses(&excuses, watch);
     let mut moved = Moved::of(before, now, successors);
-    let losses = Losses::of(&courses, now, (successors, &mut moved), trusted.len());
+    let losses = Losses::of(&courses, now, (successors, &mut moved), excuses.trusted.len());
     losses.note(found, watch);
-    weigh_bytes(found, trusted, now, watch);
+    weigh_bytes(found, &excuses, now, watch);
 }
 
 /// Tables that the last backup has, by name.
-fn courses<'m>(trusted: &[&'m Manifest], watch: &Watch) -> BTreeMap<&'m str, Course> {
+fn courses<'m>(excuses: &Excuses<'_, 'm>, watch: &Watch) -> BTreeMap<&'m str, Course> {
+    let accepted = courses_in(&excuses.accepted);
+    let mut courses = courses_in(excuses.trusted);
+    courses.retain(|name, course| course.at + 1 == excuses.trusted.len() && !watch.ignores(name));
+    for (name, course) in &mut courses {
+        if let Some(accepted) = accepted.get(name) {
+            course.excuse(accepted, excuses.accepted.len() - 1);
+        }
+    }
+    courses.into_iter().collect()
+}
+
+fn courses_in<'m>(backups: &[&'m Manifest]) -> HashMap<&'m str, Course> {
     let mut courses: HashMap<&str, Course> = HashMap::new();
-    for (at, manifest) in trusted.iter().enumerate() {
+    for (at, manifest) in backups.iter().enumerate() {
         for table in &manifest.inventory.tables {
             courses.entry(&table.name).or_default().add(at, table.rows);
         }
     }
-    let is_there = |(name, course): &(&str, Course)| course.at + 1 == trusted.len() && !watch.ignores(name);
-    courses.into_iter().filter(is_there).collect()
+    courses
 }
 
 /// What is gone.
@@ -224,16 +275,19 @@ fn database(name: &str) -> Option<&str> {
 }
 
 /// Bytes say something of the content where rows were sampled: then they are the rows themselves and not a server's own files.
-fn weigh_bytes(found: &mut Assessment, trusted: &[&Manifest], now: &Manifest, watch: &Watch) {
+fn weigh_bytes(found: &mut Assessment, excuses: &Excuses<'_, '_>, now: &Manifest, watch: &Watch) {
     let sampled = |it: &Manifest| !it.evidence.samples.is_empty();
     let ignored = |it: &Manifest| it.inventory.tables.iter().any(|table| watch.ignores(&table.name));
-    if !sampled(now) || trusted.last().is_none_or(|before| ignored(before)) || !now.left_out.is_empty() {
+    if !sampled(now) || excuses.trusted.last().is_none_or(|before| ignored(before)) || !now.left_out.is_empty() {
         return;
     }
-    let mut course = Course::default();
-    for (at, manifest) in trusted.iter().enumerate() {
-        course.add(at, manifest.logical_bytes());
-    }
+    let course_in = |backups: &[&Manifest]| {
+        let mut course = Course::default();
+        backups.iter().enumerate().for_each(|(at, manifest)| course.add(at, manifest.logical_bytes()));
+        course
+    };
+    let mut course = course_in(excuses.trusted);
+    course.excuse(&course_in(&excuses.accepted), excuses.accepted.len().saturating_sub(1));
     if course.low() < FEW_BYTES {
         return;
     }
