@@ -7,6 +7,7 @@ use chrono_tz::Tz;
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
+use crate::domain::words::{Words, words};
 use crate::error::{Error, OrFailed, Result};
 use crate::foreign;
 
@@ -81,11 +82,7 @@ pub fn duration(seconds: f64) -> String {
 
 /// What a source of `kind` has, in its own words: `16 tables, 70 969 rows`.
 pub fn contents(kind: &str, tables: usize, rows: u64) -> String {
-    let (one, many, of) = match kind {
-        "influxdb" => ("measurement", "measurements", "values"),
-        "files" => ("tree", "trees", "entries"),
-        _ => ("table", "tables", "rows"),
-    };
+    let Words { table: one, tables: many, rows: of } = words(kind);
     format!("{tables} {}, {} {of}", if tables == 1 { one } else { many }, count(rows))
 }
 

@@ -17,3 +17,4 @@ pub mod needs;
 pub mod order;
 pub mod schedule;
 pub mod sla;
+pub mod words;

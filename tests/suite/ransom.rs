@@ -235,7 +235,7 @@ fn an_influxdb_whose_points_are_dropped_or_overwritten_is_told_and_growth_and_co
     assert_calm(&world, "telegraf");
     is(&world, "quiet");
     server.query("metrics", "DROP SERIES FROM events WHERE host =~ /h[0-3]/");
-    assert!(is(&world, "critical").contains("of the rows are gone"));
+    assert!(is(&world, "critical").contains("of the values are gone"));
 }
 
 /// A tree of texts, `version` of it.
@@ -286,7 +286,7 @@ fn files_that_are_overwritten_emptied_or_deleted_are_told_and_edits_and_moves_ar
     is(&world, "quiet");
 
     each().for_each(|file| fs::remove_file(file).unwrap());
-    assert!(is(&world, "critical").contains("of the rows are gone"));
+    assert!(is(&world, "critical").contains("of the entries are gone"));
     assert_eq!(world.run(&["accept-change", "ansible"]).status, 0);
     is(&world, "quiet");
     assert_calm(&world, "ansible");

@@ -112,3 +112,20 @@ fn a_table_that_is_emptied_once_a_month_is_expected() {
     let all: Vec<Manifest> = (0..34).map(at).collect();
     is(&judge(&all, &at(34)), State::Quiet, &[]);
 }
+
+#[test]
+fn what_is_gone_is_named_in_the_words_of_the_source() {
+    let of_kind = |kind: &str| {
+        let past = days(&[("d.b", Table::of(900)), ("d.c", Table::of(100))]);
+        let mut now = day(5, &[("d.b", Table::of(0)), ("d.c", Table::of(100))]);
+        now.engine = kind.to_owned();
+        judge(&past, &now).reasons[..2].join("; ")
+    };
+    assert_eq!(of_kind("mysql"), "90 % of the rows are gone: 1000 before, 100 now; table d.b had 900 rows and has 0");
+    let of_influx = "90 % of the values are gone: 1000 before, 100 now; measurement d.b had 900 values and has 0";
+    assert_eq!(of_kind("influxdb"), of_influx);
+    assert_eq!(
+        of_kind("files"),
+        "90 % of the entries are gone: 1000 before, 100 now; tree d.b had 900 entries and has 0"
+    );
+}

@@ -9,6 +9,7 @@ use super::moved::Moved;
 use super::watch::Watch;
 use super::{Assessment, ENOUGH_HISTORY, NAMED, Past, State, TableChange, WINDOW_LEAST, percent};
 use crate::domain::manifest::Manifest;
+use crate::domain::words::{Words, words};
 
 /// Fewer lost rows than this are no loss of data.
 const FEW_ROWS: f64 = 10.0;
@@ -105,7 +106,7 @@ pub(super) fn weigh(
     let courses = courses(&excuses, watch);
     let mut moved = Moved::of(before, now, successors);
     let losses = Losses::of(&courses, now, (successors, &mut moved), excuses.trusted.len());
-    losses.note(found, watch);
+    losses.note(found, watch, words(&now.engine));
     weigh_bytes(found, &excuses, now, watch);
 }
 
@@ -201,15 +202,16 @@ impl Losses {
         self.named.push(change);
     }
 
-    fn note(self, found: &mut Assessment, watch: &Watch) {
+    fn note(self, found: &mut Assessment, watch: &Watch, words: Words) {
+        let Words { table, tables, rows } = words;
         found.rows_lost = if self.rows > 0.0 { self.lost / self.rows } else { 0.0 };
         found.tables_emptied = [self.emptied, self.tables];
         if self.lost >= FEW_ROWS {
-            let said = self.said_of_rows(found);
+            let said = self.said_of(rows, found);
             found.weigh(found.rows_lost, watch.lost, || said);
         }
         let share = if self.tables > 0 { self.emptied as f64 / self.tables as f64 } else { 0.0 };
-        let said = format!("{} of {} tables with rows are empty or gone", self.emptied, self.tables);
+        let said = format!("{} of {} {tables} with {rows} are empty or gone", self.emptied, self.tables);
         let is_many = self.emptied >= FEW_TABLES && share >= watch.lost / 2.0;
         if is_many && self.emptied_rows >= (self.rows * SMALL_TABLES).max(FEW_ROWS) {
             if self.emptied_rows < self.rows * MINOR_TABLES {
@@ -221,26 +223,26 @@ impl Losses {
             && largest.before as f64 >= (self.rows * LARGE_TABLE).max(FEW_ROWS)
         {
             let TableChange { name, before, now } = largest;
-            let is = now.map_or("is gone".to_owned(), |rows| format!("has {rows}"));
-            found.suspect(State::Warning, format!("table {name} had {before} rows and {is}"));
+            let is = now.map_or("is gone".to_owned(), |now| format!("has {now}"));
+            found.suspect(State::Warning, format!("{table} {name} had {before} {rows} and {is}"));
         }
         for database in self.databases {
-            found.suspect(State::Warning, format!("every table of {database} that had rows is empty or gone"));
+            found.suspect(State::Warning, format!("every {table} of {database} that had {rows} is empty or gone"));
         }
         found.tables = self.named;
     }
 
     /// Before and now say how many are gone, unless others came instead.
-    fn said_of_rows(&self, found: &Assessment) -> String {
+    fn said_of(&self, rows: &str, found: &Assessment) -> String {
         let (share, [before, now]) = (percent(found.rows_lost), found.rows);
         let came = self.lost - before.saturating_sub(now) as f64;
         if came >= FEW_ROWS.max(self.lost / 10.0) {
             return format!(
-                "{share} of the rows are gone: {:.0} of {before}; with those that are new, {now} now",
+                "{share} of the {rows} are gone: {:.0} of {before}; with those that are new, {now} now",
                 self.lost
             );
         }
-        format!("{share} of the rows are gone: {before} before, {now} now")
+        format!("{share} of the {rows} are gone: {before} before, {now} now")
     }
 }
 
