@@ -9,6 +9,7 @@ mod carried;
 mod checks;
 mod columns;
 mod connection;
+mod create_table;
 mod defer;
 mod destination;
 mod elsewhere;
