@@ -276,3 +276,24 @@ async fn a_point_that_cannot_be_read_has_not_vanished_before_it_is_gone() {
     );
     assert_eq!(listing(&[], &[], 0).await, (0, 3), "more are missing than cannot be read");
 }
+
+#[tokio::test]
+async fn one_damaged_file_excuses_the_missing_point_of_one_source_only() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+    let ledger = open(dir.path(), &clock).await;
+    let promised = kept_for(30);
+    let source = |name| KnownSource { name, kind: "mysql", repository: "onsite", objectives: &promised };
+    ledger.know(&[source("shop"), source("other")]).await.unwrap();
+    let none = BTreeSet::new();
+    let listing = async |name: &str, listed: &[PointRow], unnamed: u64| {
+        clock.advance(60);
+        let begun = ledger.revision().await.unwrap();
+        let meaning = Gone::Unless { others: &none, unreadable: &none, unnamed };
+        ledger.reconcile(name, listed, begun, meaning).await.unwrap().unreadable
+    };
+    listing("other", &[point("x", &clock, DAY)], 0).await;
+    listing("shop", &[point("a", &clock, DAY)], 0).await;
+    assert_eq!(listing("other", &[], 1).await, 1, "the file that cannot be read may be this one");
+    assert_eq!((listing("shop", &[], 1).await, vanished(&ledger, 30).await), (0, 1), "so this one is gone");
+    assert_eq!((listing("shop", &[], 2).await, vanished(&ledger, 30).await), (0, 1));
+}
