@@ -276,3 +276,31 @@ async fn a_point_that_cannot_be_read_has_not_vanished_before_it_is_gone() {
     );
     assert_eq!(listing(&[], &[], 0).await, (0, 3), "more are missing than cannot be read");
 }
+
+#[tokio::test]
+async fn each_time_at_which_a_point_vanished_is_remembered_with_whether_it_came_back_or_was_accepted() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+    let ledger = open(dir.path(), &clock).await;
+    know(&ledger, "onsite", &kept_for(30)).await;
+    let [expired, old, new] =
+        [("expired", 31 * DAY), ("old", 29 * DAY), ("new", DAY)].map(|(id, ago)| point(id, &clock, ago));
+    ledger.reconcile_points("shop", &[expired, old.clone(), new.clone()]).await.unwrap();
+    let begun = ledger.clock.wall();
+    ledger.reconcile_points("shop", std::slice::from_ref(&new)).await.unwrap();
+    clock.advance(60);
+    ledger.reconcile_points("shop", &[old, new]).await.unwrap();
+    clock.advance(60);
+    ledger.reconcile_points("shop", &[]).await.unwrap();
+    let told = ledger.vanished_points("shop").await.unwrap();
+    let told: Vec<_> = told
+        .iter()
+        .map(|it| {
+            let after = |time: chrono::DateTime<chrono::Utc>| (time - begun).num_seconds();
+            (it.id.0.as_str(), after(it.noticed), it.returned.map(after), it.is_accepted)
+        })
+        .collect();
+    assert_eq!(told, [("old", 0, Some(60), false), ("old", 120, None, false), ("new", 120, None, false)]);
+    ledger.accept_gone_points("onsite").await.unwrap();
+    let accepted = ledger.vanished_points("shop").await.unwrap();
+    assert!(accepted.len() == 3 && accepted.iter().all(|it| it.is_accepted), "{accepted:?}");
+}
