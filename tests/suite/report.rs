@@ -370,7 +370,7 @@ fn a_recovery_point_that_somebody_removed_is_told_by_the_report_until_it_is_acce
     assert_eq!((&told[0]["is_accepted"], told.as_array().unwrap().len()), (&false.into(), 1), "{told}");
     let month = month();
     let said = "1 recovery point is gone before the promised retention, and nobody accepted that";
-    for form in ["markdown", "html"] {
+    for form in ["md", "html"] {
         let ran = world.run(&["report", "--month", &month, "--format", form]);
         assert!(ran.status == 0 && ran.stdout.contains(said), "{form}: {ran:?}");
     }
