@@ -20,7 +20,7 @@ pub fn signal(pid: u32, signal: Signal) {
 }
 
 /// Programs of `product` in a directory of their own, of which `replaced` is this script instead.
-fn programs(world: &World, product: Product, replaced: &str, script: &str) -> PathBuf {
+pub fn programs(world: &World, product: Product, replaced: &str, script: &str) -> PathBuf {
     let directory = world.path("programs");
     fs::create_dir(&directory).unwrap();
     for name in ["client", "dump"] {
@@ -40,7 +40,7 @@ fn programs(world: &World, product: Product, replaced: &str, script: &str) -> Pa
 }
 
 /// Use the client programs in `directory`; those of the sandbox stay.
-fn use_programs(world: &World, directory: &Path) {
+pub fn use_programs(world: &World, directory: &Path) {
     let text = fs::read_to_string(world.path("config.toml")).unwrap();
     let (before, sandbox) = text.split_once("[source.shop.sandbox]").unwrap();
     let before: Vec<&str> = before.lines().filter(|line| !line.starts_with("programs")).collect();
@@ -86,7 +86,7 @@ pub fn ended(mut command: Running) -> Ran {
     ran
 }
 
-fn shop(product: Product) -> Server {
+pub fn shop(product: Product) -> Server {
     let server = Server::start(product);
     server.sql("CREATE DATABASE shop; CREATE TABLE shop.a (id INT PRIMARY KEY); INSERT INTO shop.a VALUES (1), (2)");
     server
