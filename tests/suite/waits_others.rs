@@ -1,7 +1,7 @@
-//! The same as [`crate::waits`] of InfluxDB, of git, and of the lock at the ledger.
+//! The same as [`crate::waits`] of InfluxDB, and of the lock at the ledger.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
@@ -95,73 +95,6 @@ fn a_drill_whose_influxdb_is_stopped_is_inconclusive_in_its_time_and_ends_when_a
     world.assert_no_sandbox_left();
     // It said nothing about the backup.
     world.json(&["drill"], 0);
-}
-
-/// Whether `process` descends from `ancestor`.
-fn descends(process: u32, ancestor: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse().ok());
-    parent.is_some_and(|parent| parent == ancestor || (parent > 1 && descends(parent, ancestor)))
-}
-
-/// A git that was started below the process `ancestor`.
-fn git_below(ancestor: u32) -> Option<u32> {
-    entries(Path::new("/proc")).into_iter().find_map(|process: PathBuf| {
-        let pid = process.file_name()?.to_str()?.parse().ok()?;
-        let name = fs::read_to_string(process.join("comm")).ok()?;
-        (name.trim() == "git" && descends(pid, ancestor)).then_some(pid)
-    })
-}
-
-/// A command that runs a git, which is stopped. A git that was too quick for us is waited for in the next command.
-fn with_a_stopped_git(world: &World, arguments: &[&str]) -> Running {
-    wait_for("a git that can be stopped", || {
-        let mut command = begin(world, arguments);
-        while command.0.try_wait().unwrap().is_none() {
-            if let Some(git) = git_below(command.0.id()) {
-                signal(git, Signal::STOP);
-                let is_stopped = || {
-                    let stat = fs::read_to_string(format!("/proc/{git}/stat")).unwrap_or_default();
-                    stat.contains(") T ")
-                };
-                // It may have ended in this very moment.
-                for _ in 0..50 {
-                    if is_stopped() {
-                        return Some(command);
-                    }
-                    std::thread::yield_now();
-                }
-            }
-        }
-        None
-    })
-}
-
-#[test]
-fn a_git_that_is_stopped_is_ended_in_its_time_and_when_asked() {
-    let limited = "assertion_timeout = \"3s\"\n";
-    let world = files::world(limited, "");
-    files::fill(&world.path("tree"));
-    world.json(&["backup"], 0);
-    for command in ["backup", "drill"] {
-        let running = with_a_stopped_git(&world, &[command]);
-        let ran = ends_when_asked(&world, running, &format!("a {command} whose git is stopped"));
-        assert!(ran.stderr.contains("cancelled"), "{command}: {ran:?}");
-    }
-    // The files are backed up all the same: what git would have said of them is not promised, and that is told.
-    for (command, status, told) in [
-        ("backup", 0, "its HEAD is not promised: ask git: no end within 3s"),
-        ("drill", 4, "ask git: no end within 3s"),
-    ] {
-        let running = with_a_stopped_git(&world, &[command]);
-        let stopped = Instant::now();
-        let ran = ended(running);
-        let said = format!("{}{}", ran.stdout, ran.stderr);
-        assert!(ran.status == status && said.contains(told), "{command}: {ran:?}");
-        assert!(stopped.elapsed() < SOON, "{command}: {:?}", stopped.elapsed());
-        world.assert_no_sandbox_left();
-    }
-    assert_eq!(world.json(&["drill"], 0)["verdict"], "passed");
 }
 
 /// Whether the process has this file open.
