@@ -71,3 +71,4 @@ mod umask;
 mod uncarried;
 mod unready;
 mod waits;
+mod waits_others;

@@ -25,6 +25,7 @@ mod invoker;
 mod keyring;
 mod lexer;
 mod listing;
+mod literals;
 mod load;
 mod mending;
 mod names;
