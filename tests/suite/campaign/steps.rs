@@ -157,8 +157,13 @@ fn victim(world: &World<'_>, begun: &mut Begun, party: Party, source: Source, la
         _ => {
             let process = begun.find(party, source, USUAL_LIMIT)?;
             // Not everything lives for long, git least of all.
+            let parts = match party {
+                Party::SandboxServer => 5,
+                Party::Load => 80,
+                _ => 20,
+            };
             if source != Source::Tree {
-                begun.run_for(late / 20);
+                begun.run_for(late / parts);
             }
             process.lives().then_some(Victim::Other(process))
         }
