@@ -57,8 +57,8 @@ impl Process {
             program = found.unwrap_or_default();
         }
         let (program, verb) = (&*program, words.next().unwrap_or_default());
-        // Whoever only says its version takes no part.
-        if verb == "version" || self.line.split(' ').any(|word| word == "--version") {
+        // Whoever only says its version or its options takes no part.
+        if verb == "version" || self.line.split(' ').any(|word| ["--version", "--help"].contains(&word)) {
             return false;
         }
         match (party, source) {
@@ -110,13 +110,14 @@ pub fn surviving(seen: &[Process], grace: Duration) -> Vec<Process> {
 }
 
 #[test]
-fn a_party_is_known_by_its_program_also_behind_a_loader_and_not_when_it_says_its_version() {
+fn a_party_is_known_by_its_program_also_behind_a_loader_and_not_when_it_only_answers() {
     let is = |party, source, line: &str| {
         let process = Process { pid: 1, parent: 1, started: 1, line: line.to_owned() };
         process.is(party, source)
     };
     assert!(is(Party::SandboxServer, Source::Shop, "/usr/sbin/mariadbd --no-defaults --datadir=/x "));
     assert!(!is(Party::SandboxServer, Source::Shop, "/usr/sbin/mariadbd --no-defaults --version "));
+    assert!(!is(Party::SandboxServer, Source::Shop, "/usr/sbin/mariadbd --no-defaults --verbose --help "));
     assert!(is(
         Party::SandboxServer,
         Source::Shop,
