@@ -219,7 +219,8 @@ impl Step {
         let operation = chance.weighted(operations);
         let late = chance.below(110);
         let fault = Fault::Signal(party, signalled(&mut chance, party), late);
-        Self { source, operation, fault, then: None, ..Self::of(seed, number) }
+        let proves = chance.percent(25);
+        Self { source, operation, fault, then: None, proves, ..Self::of(seed, number) }
     }
 }
 

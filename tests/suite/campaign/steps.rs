@@ -158,7 +158,7 @@ fn victim(world: &World<'_>, begun: &mut Begun, party: Party, source: Source, la
             let process = begun.find(party, source, USUAL_LIMIT)?;
             // Not everything lives for long, git least of all.
             let parts = match party {
-                Party::SandboxServer => 5,
+                Party::SandboxServer => 10,
                 Party::Load => 80,
                 _ => 20,
             };
