@@ -9,7 +9,7 @@ use crate::operations::cancel::cancel;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Sources whose running operations are to end
+    /// Sources whose running operations are cancelled
     #[arg(value_name = "SOURCE", required = true)]
     sources: Vec<String>,
     /// Only its backup

@@ -26,7 +26,7 @@ pub struct Arguments {
     /// One round, then exit with the verdict's status
     #[arg(long)]
     pub once: bool,
-    /// Where the world is made; must be new or empty, and is kept [default: a temporary directory that is removed]
+    /// Directory of the demo; must be new or empty, and is kept [default: a temporary directory that is removed]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
     /// Address the metrics are served on

@@ -39,7 +39,7 @@ use crate::run_context::RunContext;
 /// Heading of the options that every command has.
 const EVERYWHERE: &str = "Options of every command";
 
-/// Backups that are restored every day: takes them, proves them, measures the promised RPO and RTO.
+/// Take backups, restore them every day to prove that they work, and measure the promised RPO and RTO.
 #[derive(Debug, Parser)]
 #[command(name = "backup-sla", version, max_term_width = 110)]
 pub struct Cli {
@@ -49,7 +49,7 @@ pub struct Cli {
     /// Results as JSON, one object per line
     #[arg(long, global = true, help_heading = EVERYWHERE)]
     json: bool,
-    /// Of what went well say nothing; errors, bad verdicts and what `list`, `metrics` and `report` are asked for are shown
+    /// Print nothing on success; errors, failed verdicts, and the output of `list`, `metrics` and `report` are still printed
     #[arg(long, short, global = true, help_heading = EVERYWHERE, conflicts_with = "json")]
     quiet: bool,
     /// How and how much is logged.
@@ -65,31 +65,31 @@ enum Command {
     Serve(serve::Arguments),
     /// Back up now
     Backup(backup::Arguments),
-    /// Restore for a test now, and compare
+    /// Restore a backup into a sandbox and verify it
     Drill(drill::Arguments),
-    /// End what runs on a source
+    /// Cancel the running operations of a source
     Cancel(cancel::Arguments),
-    /// Restore for real: to a server or a directory
+    /// Restore to a server or a directory
     Restore(restore::Arguments),
     /// Compare a server or a directory with what a backup promises
     Verify(verify::Arguments),
-    /// Recovery points, read from the repository
+    /// List recovery points, read from the repository
     List(Sources),
-    /// Promised against measured, per source
+    /// Show what is promised and what is measured, per source
     Status(Sources),
-    /// The metrics once, to standard output
+    /// Print the metrics once
     Metrics,
-    /// Raise an alert for a test, and say that its page arrived
+    /// Raise a test alert, and confirm that its page arrived
     TestPage(test_page::Arguments),
-    /// Accept that the data of a source changed as much as it did
+    /// Accept a suspect change of a source's data
     AcceptChange(accept_change::Arguments),
-    /// Accept a repository in the place of another
+    /// Accept a repository that was replaced on purpose
     AcceptRepository(accept_repository::Arguments),
     /// Validate the configuration
     CheckConfig(check_config::Arguments),
-    /// A complete world with generated data: servers, backups, drills, metrics
+    /// Run a complete demo with generated data: servers, backups, drills, metrics
     Demo(demo::Arguments),
-    /// Completions for a shell, to standard output
+    /// Print completions for a shell
     Completions(shell::Completions),
     /// Manual pages and completions, for packages
     #[command(hide = true)]
@@ -103,7 +103,7 @@ enum Command {
     /// Retention, unpublished leftovers, prune (not built yet)
     #[command(hide = true)]
     Maintain(Later),
-    /// The SLA report on a month, and whether one is still true
+    /// Write the SLA report of a month, or verify one
     Report(report::Arguments),
 }
 
