@@ -151,7 +151,7 @@ fn kept(seed: u64, number: u64) -> std::path::PathBuf {
 fn shortest(asked: &Asked, servers: &mut Servers, found: &Found) -> String {
     let (seed, number) = (found.seed, found.step.number);
     let late = Instant::now() + Duration::from_secs(600);
-    let again = round(servers, seed, &[found.step.clone()], late, &mut Table::default());
+    let again = round(servers, seed, std::slice::from_ref(&found.step), late, &mut Table::default());
     if again.is_some_and(|again| again.broken.rule == found.broken.rule) {
         return asked.arguments(seed, &format!("--only {number}"));
     }

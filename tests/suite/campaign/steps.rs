@@ -156,12 +156,12 @@ fn victim(world: &World<'_>, begun: &mut Begun, party: Party, source: Source, la
         }),
         _ => {
             // Not everything lives for long, git least of all: whoever has ended meanwhile is followed by the next one.
-            let parts = match party {
+            let share = match party {
                 Party::SandboxServer => 10,
                 Party::Load => 80,
                 _ => 20,
             };
-            let mut wait = if source == Source::Tree { Duration::ZERO } else { late / parts };
+            let mut wait = if source == Source::Tree { Duration::ZERO } else { late / share };
             loop {
                 let process = begun.find(party, source, USUAL_LIMIT)?;
                 begun.run_for(std::mem::take(&mut wait));
