@@ -15,7 +15,7 @@ test: ## the whole test suite, against real servers; ARGS=name to choose
 	@scripts/setup --for test
 	@cargo test --locked --no-fail-fast $(ARGS)
 
-campaign: ## seeded faults against a model, for long; ARGS="--minutes N --seed S", or as a finding says; --worlds N at once, --mysql
+campaign: ## seeded faults against a model, for long; ARGS="--minutes N --seed S", or as a finding says; --worlds N at once, --aim load|sandbox, --mysql
 	@scripts/setup --for test
 	@CAMPAIGN="$(ARGS)" cargo test --locked --test suite -- campaign::a_slice --nocapture
 
