@@ -199,7 +199,7 @@ mod tests {
         let command = format!(
             "source {}; COMP_WORDS=({}); COMP_CWORD={}; _backup__sla backup-sla '{}' '{}'; echo \"${{COMPREPLY[*]}}\"",
             script.display(),
-            words.iter().map(|word| format!("'{word}' ")).collect::<String>(),
+            words.iter().map(|word| format!("'{word}'")).collect::<Vec<String>>().join(" "),
             words.len() - 1,
             words[words.len() - 1],
             words[words.len() - 2]
