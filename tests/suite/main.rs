@@ -41,6 +41,7 @@ mod load_order;
 mod logs;
 mod memory;
 mod mysql;
+mod names_as_sql;
 mod network;
 mod odd_definitions;
 mod outside;
