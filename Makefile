@@ -3,6 +3,8 @@
 
 # Rust may be installed for this user without being in PATH.
 export PATH := $(PATH):$(HOME)/.cargo/bin
+# Tests wait for servers for a good part of their time.
+export RUST_TEST_THREADS ?= $(shell echo $$((2 * $$(nproc))))
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
