@@ -197,10 +197,12 @@ mod tests {
     /// What the shell offers for the last of `words`, as the completion script tells it.
     fn offered_by_bash(script: &Path, words: &[&str]) -> String {
         let command = format!(
-            "source {}; COMP_WORDS=({}); COMP_CWORD={}; _backup-sla backup-sla; echo \"${{COMPREPLY[*]}}\"",
+            "source {}; COMP_WORDS=({}); COMP_CWORD={}; _backup__sla backup-sla '{}' '{}'; echo \"${{COMPREPLY[*]}}\"",
             script.display(),
-            words.iter().map(|word| format!("'{word}' ")).collect::<String>(),
-            words.len() - 1
+            words.iter().map(|word| format!("'{word}'")).collect::<Vec<String>>().join(" "),
+            words.len() - 1,
+            words[words.len() - 1],
+            words[words.len() - 2]
         );
         let output = Command::new("bash").args(["--norc", "-c", &command]).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
