@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::content::Successors;
 use super::watch::Watch;
-use super::{Assessment, ENOUGH_HISTORY, NAMED, State, TableChange, percent};
+use super::{Assessment, ENOUGH_HISTORY, NAMED, State, TableChange, count, percent, size};
 use crate::domain::manifest::Manifest;
 
 /// Fewer lost rows than this are no loss of data.
@@ -137,7 +137,7 @@ impl Losses {
         if self.lost >= FEW_ROWS {
             let share = found.rows_lost;
             found.weigh(share, watch.lost, || {
-                format!("{} of the rows are gone: {before} before, {now} now", percent(share))
+                format!("{} of the rows are gone: {} before, {} now", percent(share), count(before), count(now))
             });
         }
         let share = if self.tables > 0 { self.emptied as f64 / self.tables as f64 } else { 0.0 };
@@ -148,7 +148,8 @@ impl Losses {
             && largest.before as f64 >= (self.rows * LARGE_TABLE).max(FEW_ROWS)
         {
             let TableChange { name, before, now } = largest;
-            let is = now.map_or("is gone".to_owned(), |rows| format!("has {rows}"));
+            let is = now.map_or("is gone".to_owned(), |rows| format!("has {}", count(rows)));
+            let before = count(*before);
             found.suspect(State::Warning, format!("table {name} had {before} rows and {is}"));
         }
         for database in self.databases {
@@ -185,8 +186,9 @@ fn weigh_bytes(found: &mut Assessment, trusted: &[&Manifest], now: &Manifest, wa
     let [before, bytes] = found.bytes;
     let share = (course.low() - bytes as f64).max(0.0) / course.last as f64;
     found.bytes_lost = Some(share);
-    found
-        .weigh(share, watch.lost, || format!("{} of the bytes are gone: {before} before, {bytes} now", percent(share)));
+    found.weigh(share, watch.lost, || {
+        format!("{} of the bytes are gone: {} before, {} now", percent(share), size(before), size(bytes))
+    });
 }
 
 #[cfg(test)]
