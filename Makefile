@@ -3,6 +3,8 @@
 
 # Rust may be installed for this user without being in PATH.
 export PATH := $(PATH):$(HOME)/.cargo/bin
+# Tests wait for servers for a good part of their time.
+export RUST_TEST_THREADS ?= $(shell echo $$((2 * $$(nproc))))
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,7 +17,7 @@ test: ## the whole test suite, against real servers; ARGS=name to choose
 	@scripts/setup --for test
 	@cargo test --locked --no-fail-fast $(ARGS)
 
-campaign: ## seeded faults against a model, for long; ARGS="--minutes N --seed S", or as a finding says; --worlds N at once, --mysql
+campaign: ## seeded faults against a model, for long; ARGS="--minutes N --seed S", or as a finding says; --worlds N at once, --aim load|sandbox, --mysql
 	@scripts/setup --for test
 	@CAMPAIGN="$(ARGS)" cargo test --locked --test suite -- campaign::a_slice --nocapture
 

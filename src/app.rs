@@ -32,6 +32,15 @@ use crate::sandbox::local::LocalSandbox;
 /// Bytes that are written to find out whether the state directory takes any: as many as the ledger needs for a record.
 const PROBE: usize = 64 * 1024;
 
+/// What was last said of other hosts' recovery points of a source.
+#[derive(Debug, Clone, Default)]
+pub struct SaidOfOthers {
+    /// Their ids.
+    pub names: String,
+    /// What was said; none where there are none.
+    pub warning: Option<String>,
+}
+
 /// Everything a command needs.
 pub struct App {
     /// Resolved configuration.
@@ -43,7 +52,7 @@ pub struct App {
     /// Whose recovery points count.
     pub host: ThisHost,
     /// What was last said of other hosts' recovery points, by source: it is said again when it changes.
-    pub said_of_others: Mutex<BTreeMap<String, String>>,
+    pub said_of_others: Mutex<BTreeMap<String, SaidOfOthers>>,
     /// The process was asked to end: nothing is tried again that can wait for the next start.
     pub stop: Cancel,
     runtime: Handle,

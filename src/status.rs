@@ -131,15 +131,30 @@ pub struct Measured {
     pub left_out: LeftOutCounts,
 }
 
-/// Whether each promise is kept now; null while it is pending.
+/// Whether each promise is kept now; null while it is pending, and of one that recovery points kept while their repository cannot
+/// be read: nobody knows whether they are still there.
 #[allow(missing_docs)] // as in `Objective`
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize)]
 pub struct Met {
     pub rpo: Option<bool>,
     pub rto: Option<bool>,
     pub retention: Option<bool>,
     pub drill_interval: Option<bool>,
     pub max_chain_length: Option<bool>,
+}
+
+impl Met {
+    /// The same where recovery points cannot be seen: a promise that they kept may be broken by now, one that they broke is.
+    fn without_points(self) -> Self {
+        let known = |met: Option<bool>, objective: Objective| met.filter(|met| !(*met && objective.rests_on_points()));
+        Self {
+            rpo: known(self.rpo, Objective::Rpo),
+            rto: known(self.rto, Objective::Rto),
+            retention: known(self.retention, Objective::Retention),
+            drill_interval: known(self.drill_interval, Objective::DrillInterval),
+            max_chain_length: known(self.max_chain_length, Objective::ChainLength),
+        }
+    }
 }
 
 /// A run that has ended.
@@ -161,6 +176,9 @@ impl SourceStatus {
     #[must_use]
     pub fn with_problem(mut self, problem: Option<(String, Side)>) -> Self {
         (self.problem, self.problem_side) = problem.map(|(problem, side)| (problem, side.name())).unzip();
+        if self.is_unseen() {
+            self.met = self.met.without_points();
+        }
         self
     }
 
@@ -200,8 +218,8 @@ impl SourceStatus {
         self.problem_side == Some(Side::Repository.name())
     }
 
-    /// What can be said of a promise now.
-    pub fn judged(&self, objective: Objective) -> Judgement {
+    /// What can be said of a promise now; none where nobody knows, because the repository cannot be read.
+    pub fn judged(&self, objective: Objective) -> Option<Judgement> {
         let met = match objective {
             Objective::Rpo => self.met.rpo,
             Objective::Rto => self.met.rto,
@@ -210,10 +228,18 @@ impl SourceStatus {
             Objective::ChainLength => self.met.max_chain_length,
         };
         match met {
-            Some(true) => Judgement::Met,
-            Some(false) => Judgement::NotMet,
-            None => Judgement::Pending,
+            Some(true) => Some(Judgement::Met),
+            Some(false) => Some(Judgement::NotMet),
+            None => {
+                let is_pending = !self.is_unseen() || self.pending.contains_key(objective.name());
+                is_pending.then_some(Judgement::Pending)
+            }
         }
+    }
+
+    /// Whether nobody knows of a promise whether it is kept.
+    pub fn is_unknown(&self) -> bool {
+        Objective::ALL.into_iter().any(|objective| self.judged(objective).is_none())
     }
 
     /// Whether its first backup or its first drill is not due yet.
@@ -260,7 +286,7 @@ impl SourceStatus {
 
     /// The promises that are not kept now.
     pub fn broken(&self) -> Vec<Objective> {
-        Objective::ALL.into_iter().filter(|objective| self.judged(*objective) == Judgement::NotMet).collect()
+        Objective::ALL.into_iter().filter(|objective| self.judged(*objective) == Some(Judgement::NotMet)).collect()
     }
 }
 
@@ -416,16 +442,19 @@ pub fn of(view: &View, config: &SourceConfig) -> SourceStatus {
         Verdict::NotYet => None,
     };
     let held_against = view.snapshot.measured(&config.name);
-    SourceStatus {
+    let problem = is_down.then(|| {
+        (format!("repository {} could not be read when it was last tried", config.repository), Side::Repository)
+    });
+    let status = SourceStatus {
         source: config.name.clone(),
         kind: config.kind.name().to_owned(),
         repository: config.repository.clone(),
-        problem: is_down.then(|| format!("repository {} could not be read when it was last tried", config.repository)),
+        problem: None,
         ledger_problem: view.service.seals.as_ref().and_then(|seals| seals.first.clone()),
         left_out: Vec::new(),
         suspicions: Vec::new(),
-        other_hosts: None,
-        problem_side: is_down.then(|| Side::Repository.name()),
+        other_hosts: view.service.other_hosts.get(&config.name).cloned(),
+        problem_side: None,
         objectives: promised(&config.objectives),
         measured: measured(figures, config.objectives.retention, view.now),
         forecast: view.forecasts.get(&config.name).copied(),
@@ -441,7 +470,8 @@ pub fn of(view: &View, config: &SourceConfig) -> SourceStatus {
         last_backup: figures.last_backup.as_ref().map(ended),
         last_drill: figures.drills.last.as_ref().map(ended),
         change: figures.change.as_ref().filter(|_| config.watch.enabled).map(Change::of),
-    }
+    };
+    status.with_problem(problem)
 }
 
 #[cfg(test)]

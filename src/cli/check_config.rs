@@ -49,7 +49,7 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
     }
     let mut code = 0;
     if arguments.connect {
-        let app = App::open(config, SystemClock::shared(), session.runtime.clone())?;
+        let app = App::open_until(config, SystemClock::shared(), session.runtime.clone(), &session.context.cancel)?;
         code = for_each(session, &names, |name| connect(&app, name, session));
     }
     if !session.json && !session.quiet {

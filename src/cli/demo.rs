@@ -62,7 +62,8 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
     };
     let _busy = [world.shop.open_shop()?, world.monitoring.open_telegraf()?, world.ansible.open_office()?];
     let file = configuration(&directory, &world)?;
-    let app = App::open(config::load(&file)?, SystemClock::shared(), session.runtime.clone())?;
+    let stop = &session.context.cancel;
+    let app = App::open_until(config::load(&file)?, SystemClock::shared(), session.runtime.clone(), stop)?;
     say(session, &format!("its configuration: {}", file.display()))?;
     let code = round(session, &app)?;
     if arguments.once {

@@ -27,7 +27,7 @@ pub struct Arguments {
     point: PointArguments,
     #[command(flatten)]
     host: HostArguments,
-    /// Only this table, or this path of a source of kind `files`; may be repeated
+    /// Only this table, or (as --path) only this path of a source of kind `files`; may be repeated
     #[arg(long, value_name = "DB.TABLE", visible_alias = "path")]
     table: Vec<String>,
     /// Replace what the destination has, even if it is the source

@@ -12,6 +12,10 @@ use clap_mangen::roff::{Roff, bold, roman};
 use super::Cli;
 use crate::error::{OrFailed, Result};
 
+const PROGRAM: &str = "backup-sla";
+/// At the foot of every page.
+const SOURCE: &str = concat!("backup-sla ", env!("CARGO_PKG_VERSION"));
+
 #[derive(Debug, Args)]
 pub(super) struct Completions {
     /// For this shell
@@ -26,9 +30,7 @@ pub(super) struct PackageFiles {
 
 /// Completions to standard output.
 pub(super) fn completions(arguments: &Completions) -> Result<u8> {
-    let mut script = Vec::new();
-    generate(arguments.shell, &mut script);
-    io::stdout().write_all(&script).or_failed("write completions")?;
+    generate(arguments.shell, &mut io::stdout()).or_failed("cannot write completions")?;
     Ok(0)
 }
 
@@ -38,46 +40,62 @@ pub(super) fn package_files(arguments: &PackageFiles) -> Result<u8> {
     let manual = arguments.directory.join("man");
     fs::create_dir_all(&manual).or_failed(what())?;
     let program = documented();
-    write_page(&program, &manual, &main_page(&program)).or_failed(what())?;
+    fs::write(manual.join("backup-sla.1"), main_page(&program)).or_failed(what())?;
     write_pages_below(&program, &manual).or_failed(what())?;
     let completions = arguments.directory.join("completions");
     fs::create_dir_all(&completions).or_failed(what())?;
     for (shell, name) in [(Shell::Bash, "backup-sla"), (Shell::Zsh, "_backup-sla"), (Shell::Fish, "backup-sla.fish")] {
         let mut file = File::create(completions.join(name)).or_failed(what())?;
-        generate(shell, &mut file);
+        generate(shell, &mut file).or_failed(what())?;
     }
     Ok(0)
 }
 
-fn generate(shell: Shell, target: &mut dyn Write) {
-    clap_complete::generate(shell, &mut Cli::command(), "backup-sla", &mut &mut *target);
+fn generate(shell: Shell, target: &mut dyn Write) -> io::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut documented(), PROGRAM, &mut script);
+    let script = String::from_utf8(script).map_err(io::Error::other)?;
+    // clap_complete names the cases of a program with a hyphen in two ways, and none is ever reached.
+    let script = script.replace("backup__subcmd__sla__subcmd__", "backup__sla__subcmd__");
+    target.write_all(script.as_bytes())
 }
 
-/// The program's commands; `help COMMAND` needs no page beside theirs.
+/// The program with the commands that `--help` lists; `help COMMAND` needs no page beside theirs.
 fn documented() -> clap::Command {
-    let mut program = Cli::command().disable_help_subcommand(true);
-    program.build();
-    program
+    let program = Cli::command();
+    let mut shown = clap::Command::new(PROGRAM)
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(program.get_about().cloned().unwrap_or_default())
+        .disable_help_subcommand(true)
+        .args(program.get_arguments().cloned())
+        .subcommands(program.get_subcommands().filter(|command| !command.is_hide_set()).cloned());
+    shown.build();
+    shown
 }
 
 fn write_pages_below(command: &clap::Command, directory: &Path) -> io::Result<()> {
-    for command in command.get_subcommands().filter(|command| !command.is_hide_set()) {
+    for command in command.get_subcommands() {
         let mut text = Vec::new();
-        Man::new(command.clone()).render(&mut text)?;
-        write_page(command, directory, &text)?;
+        let name = page_name(command);
+        Man::new(command.clone()).title(&name).source(SOURCE).render(&mut text)?;
+        let mut more = Roff::new();
+        section(&mut more, "EXIT STATUS", &EXIT_STATUS);
+        more.control("SH", ["SEE ALSO"]);
+        more.text([bold("backup-sla"), roman("(1), /usr/share/doc/backup-sla/docs/commands.md")]);
+        more.to_writer(&mut text)?;
+        fs::write(directory.join(format!("{name}.1")), text)?;
         write_pages_below(command, directory)?;
     }
     Ok(())
 }
 
-fn write_page(command: &clap::Command, directory: &Path, text: &[u8]) -> io::Result<()> {
-    let name = command.get_display_name().unwrap_or_else(|| command.get_name());
-    fs::write(directory.join(format!("{name}.1")), text)
+fn page_name(command: &clap::Command) -> String {
+    command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned()
 }
 
 /// The page of the program itself, with what no command's help says.
 fn main_page(program: &clap::Command) -> Vec<u8> {
-    let manual = Man::new(program.clone());
+    let manual = Man::new(program.clone()).source(SOURCE);
     let mut text = Vec::new();
     let written = "a vector takes everything";
     manual.render_title(&mut text).expect(written);
@@ -135,6 +153,7 @@ const ENVIRONMENT: [(&str, &str); 2] = [
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::process::Command;
 
     use super::*;
 
@@ -175,14 +194,41 @@ mod tests {
         }
     }
 
+    /// What the shell offers for the last of `words`, as the completion script tells it.
+    fn offered_by_bash(script: &Path, words: &[&str]) -> String {
+        let command = format!(
+            "source {}; COMP_WORDS=({}); COMP_CWORD={}; _backup__sla backup-sla '{}' '{}'; echo \"${{COMPREPLY[*]}}\"",
+            script.display(),
+            words.iter().map(|word| format!("'{word}'")).collect::<Vec<String>>().join(" "),
+            words.len() - 1,
+            words[words.len() - 1],
+            words[words.len() - 2]
+        );
+        let output = Command::new("bash").args(["--norc", "-c", &command]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     #[test]
-    fn completions_offer_commands_that_are_not_hidden() {
+    fn bash_completes_commands_and_their_options_and_offers_nothing_hidden() {
         let place = written();
-        for name in ["backup-sla", "_backup-sla", "backup-sla.fish"] {
+        let script = place.path().join("completions/backup-sla");
+        let commands = offered_by_bash(&script, &["backup-sla", ""]);
+        assert!(commands.contains(" restore ") && commands.contains(" accept-repository "), "{commands}");
+        for hidden in ["package-files", "demo-data", "maintain"] {
+            assert!(!commands.contains(hidden), "{commands}");
+        }
+        assert!(offered_by_bash(&script, &["backup-sla", "restore", "--ov"]).contains("--overwrite"));
+        assert!(offered_by_bash(&script, &["backup-sla", "report", "verify", "--"]).contains("--ledger"));
+    }
+
+    #[test]
+    fn completions_of_other_shells_offer_commands_and_nothing_hidden() {
+        let place = written();
+        for name in ["_backup-sla", "backup-sla.fish"] {
             let script = fs::read_to_string(place.path().join("completions").join(name)).unwrap();
-            for command in ["restore", "check-config", "--recovery-point"] {
-                assert!(script.contains(command.trim_start_matches("--")), "{name}: {command}");
-            }
+            assert!(script.contains("check-config") && script.contains("recovery-point"), "{name}");
+            assert!(!script.contains("package-files") && !script.contains("demo-data"), "{name}");
         }
     }
 }

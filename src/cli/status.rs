@@ -179,11 +179,11 @@ fn line(view: &View, name: &str, problem: Option<(String, Side)>) -> SourceStatu
 /// Objective, promised, measured, of each promise.
 fn rows(line: &SourceStatus, zone: Tz) -> [(&'static str, String, String, Objective); 5] {
     let (promised, measured) = (&line.objectives, &line.measured);
-    let never = |of: Objective| if line.judged(of) == Judgement::Pending { "not yet" } else { "never" };
+    let never = |of: Objective| if line.judged(of) == Some(Judgement::Pending) { "not yet" } else { "never" };
     let shown = |of: Objective, seconds: Option<f64>, promised: f64| match seconds {
         None => never(of).to_owned(),
         // A promise must not look kept where it is not.
-        Some(seconds) if line.judged(of) == Judgement::NotMet => beside(seconds, promised, output::duration),
+        Some(seconds) if line.judged(of) == Some(Judgement::NotMet) => beside(seconds, promised, output::duration),
         Some(seconds) => output::duration(seconds),
     };
     let age = match shown(Objective::Rpo, measured.rpo_seconds, promised.rpo_seconds) {
@@ -239,10 +239,10 @@ fn print(lines: &[SourceStatus], zone: Tz) -> Result<()> {
         for (at, (objective, promised, measured, of)) in rows(line, zone).into_iter().enumerate() {
             let source = if at == 0 { line.source.clone() } else { String::new() };
             let judged = match line.judged(of) {
-                Judgement::NotMet => "NOT MET",
+                Some(Judgement::NotMet) => "NOT MET",
+                Some(judged) => judged.name(),
                 // The repository could not be asked.
-                Judgement::Met if of.rests_on_points() && line.is_unseen() => "not known",
-                judged => judged.name(),
+                None => "not known",
             };
             table.add_row([source, objective.to_owned(), promised, measured, judged.to_owned()]);
         }

@@ -38,8 +38,8 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
     }
     if arguments.withdraw {
         let page = app.block_on(app.ledger.withdraw_test_page())?;
-        let page = page.ok_or_else(|| Error::failed("withdraw test page: none is raised"))?;
-        return tell(session, &page);
+        let page = page.ok_or_else(|| Error::failed("cannot withdraw the test page: none is raised"))?;
+        return told_as(session, &page, &format!("test page of {} withdrawn", output::time(page.raised)));
     }
     raise(session, &app, arguments)
 }
@@ -77,7 +77,11 @@ fn raise(session: &Session<'_>, app: &App, arguments: &Arguments) -> Result<u8> 
 }
 
 fn tell(session: &Session<'_>, page: &TestPage) -> Result<u8> {
-    let told = if session.json { output::json(page) } else { output::line(&sentence(page)) };
+    told_as(session, page, &sentence(page))
+}
+
+fn told_as(session: &Session<'_>, page: &TestPage, said: &str) -> Result<u8> {
+    let told = if session.json { output::json(page) } else { output::line(said) };
     told.map(|()| 0)
 }
 

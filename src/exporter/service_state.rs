@@ -20,6 +20,8 @@ pub struct ServiceState {
     pub config_file: Option<PathBuf>,
     /// By name; only what was tried.
     pub repositories: BTreeMap<String, RepositoryState>,
+    /// By source: what other hosts have of it in its repository, which counts for nothing here; only where there is something.
+    pub other_hosts: BTreeMap<String, String>,
     /// Why nothing could be written to the state directory when that was last tried, if so.
     pub state_trouble: Option<String>,
     /// Ledgers that were damaged, removed or emptied and lie, or are stood for, beside the one in use.

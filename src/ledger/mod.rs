@@ -49,6 +49,7 @@ mod test_pages;
 #[cfg(test)]
 mod tests;
 mod unreadable;
+mod vanished;
 
 pub use changes::{ChangeFigures, Compared};
 pub use configured::{Asked, Configured, ConfiguredPeriod};
@@ -70,6 +71,7 @@ pub use snapshot::{
 };
 pub use sources::KnownSource;
 pub use test_pages::{TestPage, TestPages};
+pub use vanished::VanishedPoint;
 
 /// File name of the ledger inside the state directory.
 pub const FILE_NAME: &str = "ledger.sqlite";

@@ -14,6 +14,13 @@ const WAITING: &str = "SELECT l.id FROM point_lifetimes l WHERE l.source = ? AND
      AND NOT EXISTS (SELECT 1 FROM point_lifetimes n WHERE n.source = l.source AND n.id = l.id \
        AND n.seen_revision > l.seen_revision)";
 
+/// How many points of other sources of the same repository are taken for files that nobody can name.
+const OF_OTHERS: &str = "SELECT COUNT(*) FROM point_lifetimes l JOIN sources o ON o.name = l.source \
+     WHERE l.source <> ? AND l.gone_early = 3 \
+     AND o.repository = (SELECT repository FROM sources WHERE name = ?) \
+     AND NOT EXISTS (SELECT 1 FROM point_lifetimes n WHERE n.source = l.source AND n.id = l.id \
+       AND n.seen_revision > l.seen_revision)";
+
 /// Of the points that are missing before their time, those whose mark has to be another one, and which. `early` is what went
 /// away just now and is marked as vanished; what could not be read before is looked for too. A listing that was begun at
 /// [`super::Ledger::revision`] `begun` says nothing of what others found out later.
@@ -27,7 +34,11 @@ pub(super) async fn changed_marks(
     // What is not looked for any more stays what it was.
     let Gone::Unless { others, unreadable, unnamed } = meaning else { return Ok(Vec::new()) };
     let waiting: Vec<String> =
-        sqlx::query_scalar(WAITING).bind(source).bind(begun).fetch_all(tx).await.map_err(failed)?;
+        sqlx::query_scalar(WAITING).bind(source).bind(begun).fetch_all(&mut *tx).await.map_err(failed)?;
+    // One damaged file is one point of one source, and excuses no other source's.
+    let taken: i64 =
+        sqlx::query_scalar(OF_OTHERS).bind(source).bind(source).fetch_one(&mut *tx).await.map_err(failed)?;
+    let unnamed = unnamed.saturating_sub(taken.unsigned_abs());
     let is_unnamed = |id: &&str| !unreadable.contains(*id) && !others.contains(*id);
     let missing = waiting.iter().map(String::as_str).chain(early.iter().copied()).filter(is_unnamed).count() as u64;
     // Where more are missing than are there, some are gone.

@@ -7,7 +7,7 @@ use std::sync::PoisonError;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use crate::app::{App, Source};
+use crate::app::{App, SaidOfOthers, Source};
 use crate::domain::host::HostIdentity;
 use crate::domain::manifest::RecoveryPointId;
 use crate::error::{Error, Result};
@@ -190,11 +190,17 @@ pub(super) fn tell_of_others(app: &App, sources: &[&Source], foreign: Vec<Publis
     for source in sources {
         let hosts = by_source.get(&source.name).map_or(&[][..], Vec::as_slice);
         let names = by_host(hosts).into_keys().flatten().map(|host| host.id.as_str()).collect::<Vec<_>>().join(",");
-        let before = said.insert(source.name.clone(), names.clone()).unwrap_or_default();
-        if let Some(warning) = warning(source, hosts).filter(|_| before != names) {
+        let now = SaidOfOthers { names, warning: warning(source, hosts) };
+        let before = said.insert(source.name.clone(), now.clone()).unwrap_or_default();
+        if let Some(warning) = now.warning.filter(|_| before.names != now.names) {
             tracing::warn!(source = %source.name, "{warning}");
         }
     }
+}
+
+/// What the last look at its repository found of other hosts' recovery points of `source`; none where there is none.
+pub fn last_said_of_others(app: &App, source: &str) -> Option<String> {
+    app.said_of_others.lock().unwrap_or_else(PoisonError::into_inner).get(source)?.warning.clone()
 }
 
 /// Why `id`, which no recovery point of this host has, is refused: another host's has it.

@@ -7,12 +7,14 @@ use super::month::midnight;
 use super::reasons::Records;
 use super::{
     Absence, BackupCount, BreachReport, ChangeReport, DrillDays, DrillReport, Failure, Incomplete, ObjectiveReport,
-    Promised, Reached, SourceReport,
+    Promised, Reached, SourceReport, VanishedReport,
 };
 use crate::domain::history::{Breach, Facts, MetRatios, Promise, Share, Timeline, Verdict};
 use crate::domain::manifest::BackupKind;
 use crate::domain::sla::Objective;
-use crate::ledger::{ChangeFigures, ConfiguredPeriod, MissedRuns, Operation, Outcome, PointRow, ReportedRun, Run};
+use crate::ledger::{
+    ChangeFigures, ConfiguredPeriod, MissedRuns, Operation, Outcome, PointRow, ReportedRun, Run, VanishedPoint,
+};
 
 /// Everything that is known of one source.
 #[derive(Debug, Clone)]
@@ -39,6 +41,8 @@ pub struct SourceRecords {
     pub missed: Vec<MissedRuns>,
     /// Backups of data that looked destroyed.
     pub changes: Vec<ChangeFigures>,
+    /// Recovery points that went away before their retention.
+    pub vanished: Vec<VanishedPoint>,
 }
 
 /// The time that a report is about.
@@ -89,6 +93,7 @@ pub fn source(records: SourceRecords, period: Period) -> Option<SourceReport> {
         drills: records.drills.iter().map(drill).collect(),
         missed: missed.iter().filter(|it| it.last >= from && it.first < period.until).cloned().collect(),
         changes: records.changes.iter().filter(|it| in_time(it.judged)).map(ChangeReport::of).collect(),
+        vanished: records.vanished.iter().filter(|it| in_time(it.noticed)).map(VanishedReport::of).collect(),
         source: records.source,
         kind: records.kind,
         repository: records.repository,

@@ -2,11 +2,11 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::changes;
 use super::markdown::{
     both, counted_faults, days_without, not_configured, promise, sandbox, sealed_since, share, test_page, title,
 };
 use super::{DrillReport, SlaReport, SourceReport, evidence_line};
+use super::{changes, vanished};
 use crate::exporter::pages::words::{count, counted, duration, percent, rfc3339, size};
 use crate::foreign;
 
@@ -37,6 +37,7 @@ pub fn render(report: &SlaReport) -> String {
                     } @else {
                         p.verdict.(color(report)) { (report.sentence()) }
                     }
+                    @if let Some(missing) = vanished::sentence(report) { p.verdict.bad { (missing) } }
                     (summary(report))
                     (evidence(report))
                     (test_pages(report))
@@ -137,6 +138,7 @@ fn one_source(source: &SourceReport) -> Markup {
             (drills(source))
             (missed(source))
             (changes::page(&source.changes))
+            (vanished::page(&source.vanished))
         }
     }
 }

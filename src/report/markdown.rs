@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::changes;
 use super::{Absence, DrillReport, Evidence, ObjectiveReport, Promised, SlaReport, SourceReport, evidence_line};
+use super::{changes, vanished};
 use crate::exporter::pages::words::{count, counted, duration, percent, rfc3339, size};
 use crate::foreign::is_obeyed;
 use crate::ledger::TestPage;
@@ -30,6 +30,9 @@ fn write(out: &mut String, report: &SlaReport) -> std::fmt::Result {
     match report.sources.len() {
         0 => writeln!(out, "**No source was known in this time.**\n")?,
         _ => writeln!(out, "**{}**\n", report.sentence())?,
+    }
+    if let Some(missing) = vanished::sentence(report) {
+        writeln!(out, "**{}**\n", text(&missing))?;
     }
     summary(out, report)?;
     evidence(out, report)?;
@@ -151,7 +154,8 @@ fn one_source(out: &mut String, source: &SourceReport) -> std::fmt::Result {
     backups(out, source)?;
     drills(out, source)?;
     missed(out, source)?;
-    changes::markdown(out, &source.changes)
+    changes::markdown(out, &source.changes)?;
+    vanished::markdown(out, &source.vanished)
 }
 
 fn breaches(out: &mut String, source: &SourceReport) -> std::fmt::Result {

@@ -15,6 +15,7 @@ mod reasons;
 pub mod signature;
 #[cfg(test)]
 mod tests;
+mod vanished;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
@@ -26,6 +27,7 @@ use crate::ledger::{ChainHead, MissedRuns, SealFault, TableTotals, TestPage};
 pub use changes::ChangeReport;
 pub use incomplete::Incomplete;
 pub use month::Month;
+pub use vanished::VanishedReport;
 
 /// The report on one month. Times are RFC 3339 UTC, durations seconds, shares 0–1.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -110,6 +112,9 @@ pub struct SourceReport {
     /// Backups of data that looked destroyed or changed in an unusual way; missing where none was.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<ChangeReport>,
+    /// Recovery points that were found to be gone before their retention; missing where none was.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub vanished: Vec<VanishedReport>,
 }
 
 /// A time in which a source was not configured, by what the service found.

@@ -16,6 +16,7 @@ use crate::exporter::service_state::RepositoryState;
 use crate::ledger::is_damage;
 use crate::operations::ledger_health::ledgers_set_aside;
 use crate::operations::observe::{by_repository, count_sandboxes, in_words, observe_repository, prepare};
+use crate::operations::ownership::last_said_of_others;
 use crate::run_context::Cancel;
 use crate::scheduler::AppWork;
 
@@ -202,6 +203,13 @@ impl Looks {
         };
         self.exporter.update_service(|service| {
             service.repositories.insert(name.to_owned(), seen.state);
+            // What was not seen this time stays as it was.
+            for source in sources.iter().filter(|_| seen.state.up == Some(true)) {
+                match last_said_of_others(app, &source.name) {
+                    Some(said) => service.other_hosts.insert(source.name.clone(), said),
+                    None => service.other_hosts.remove(&source.name),
+                };
+            }
             if unrecorded.is_some() {
                 service.state_trouble = unrecorded;
             }

@@ -165,6 +165,11 @@ fn the_first_backup_of_a_new_hosts_service_does_not_pass_for_the_lost_hosts_data
     let service = Service::start(&new);
     service.wait("drill_last_outcome{source=\"etc\",outcome=\"passed\"}", |value| value == 1.0);
     assert_eq!(service.value("recovery_points{source=\"etc\",kind=\"full\"}"), 1.0);
+    let status: serde_json::Value =
+        serde_json::from_str(service.get("/api/v1/status").split("\r\n\r\n").nth(1).unwrap()).unwrap();
+    assert_eq!(status["sources"][0]["other_hosts"], before["other_hosts"], "{status:#}");
+    let page = service.get("/sources/etc");
+    assert!(page.contains("The repository also has recovery points of etc: 1 from host"), "{page}");
     service.stop();
     let (own, other) = (listed(&new, false), listed(&new, true));
     assert_eq!((own.len(), other.len()), (1, 1), "nothing was pushed out");

@@ -357,3 +357,30 @@ fn a_mark_that_was_taken_back_by_hand_is_told_by_status_metrics_and_report() {
     assert!(world.run(&["metrics"]).stdout.contains("backup_sla_ledger_seal_faults 1\n"));
     assert!(world.run(&["report"]).stdout.contains(told), "the report tells it");
 }
+
+#[test]
+fn a_recovery_point_that_somebody_removed_is_told_by_the_report_until_it_is_accepted_and_after() {
+    let world = lived_in();
+    let snapshots = fs::read_dir(world.path("repo/snapshots")).unwrap().map(|entry| entry.unwrap().path());
+    fs::remove_file(snapshots.min().unwrap()).unwrap();
+    assert_eq!(world.json(&["status"], 1)["measured"]["vanished"], 1);
+    let vanished = |report: &Value| report["sources"][0]["vanished"].clone();
+    let told = vanished(&report_json(&world));
+    let noticed = told[0]["noticed"].as_str().unwrap().to_owned();
+    assert_eq!((&told[0]["is_accepted"], told.as_array().unwrap().len()), (&false.into(), 1), "{told}");
+    let month = month();
+    let said = "1 recovery point is gone before the promised retention, and nobody accepted that";
+    for form in ["md", "html"] {
+        let ran = world.run(&["report", "--month", &month, "--format", form]);
+        assert!(ran.status == 0 && ran.stdout.contains(said), "{form}: {ran:?}");
+    }
+    world.json(&["accept-repository", "local", "--points"], 0);
+    let told = vanished(&report_json(&world));
+    assert_eq!(
+        (&told[0]["is_accepted"], told[0]["noticed"].as_str()),
+        (&true.into(), Some(noticed.as_str())),
+        "{told}"
+    );
+    let ran = world.run(&["report", "--month", &month]);
+    assert!(!ran.stdout.contains(said) && ran.stdout.contains("gone before their retention"), "{ran:?}");
+}

@@ -107,3 +107,20 @@ fn code_of_a_mariadb_backup_changes_nothing_when_a_drill_asks() {
 fn code_of_a_mysql_backup_changes_nothing_when_a_drill_asks() {
     questions_change_nothing(Product::MySql);
 }
+
+#[test]
+fn a_row_that_calls_a_function_is_not_stored_whoever_made_the_client_print_it() {
+    for product in [Product::MariaDb, Product::MySql] {
+        let server = crate::waits::shop(product);
+        let world = World::new(&server, &["shop"], "");
+        let lies = "case \"$*\" in *--version*|*--help*) exec \"$real\" \"$@\" ;; esac\n\
+                    \"$real\" \"$@\" | sed 's/(1),/(shop.f()),/'\nexit";
+        let programs = crate::waits::programs(&world, product, "dump", lies);
+        crate::waits::use_programs(&world, &programs);
+        let ran = world.run(&["backup"]);
+        assert_eq!(ran.status, 1, "{product:?}: {ran:?}");
+        let told = "a value that no dump client writes, near the rows of `shop.a`: \"shop.f()";
+        assert!(ran.stderr.contains(told), "{product:?}: {ran:?}");
+        assert_eq!(world.json(&["status"], 1)["measured"]["recovery_points"], 0, "{product:?}");
+    }
+}

@@ -122,6 +122,13 @@ fn another_repository_in_its_place_is_refused_until_it_is_accepted_and_nothing_i
     // What the key opens now is not what holds the backups, and nobody knows whether those are still there.
     service.wait_without(KEY);
     service.wait_without(RPO_MET);
+    assert!(service.get("/sources/tree").contains("not known"), "{}", service.get("/sources/tree"));
+    let status = world.json(&["status"], 1);
+    assert_eq!(
+        (&status["met"]["rpo"], &status["problem_side"]),
+        (&serde_json::Value::Null, &"repository".into()),
+        "{status:#}"
+    );
     service.wait(INCONCLUSIVE, |value| value == 1.0);
     let refused = world.run(&["backup"]);
     assert_eq!(refused.status, 1, "{refused:?}");

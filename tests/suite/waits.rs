@@ -13,14 +13,14 @@ use crate::service::Service;
 use crate::support::{Product, Ran, Running, Server, World, wait_for};
 
 /// What a cancelled command may take to clean up, where nothing that the kernel keeps is in its way.
-const PROMPT: Duration = Duration::from_secs(20);
+pub const PROMPT: Duration = Duration::from_secs(20);
 
-fn signal(pid: u32, signal: Signal) {
+pub fn signal(pid: u32, signal: Signal) {
     kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), signal).unwrap();
 }
 
 /// Programs of `product` in a directory of their own, of which `replaced` is this script instead.
-fn programs(world: &World, product: Product, replaced: &str, script: &str) -> PathBuf {
+pub fn programs(world: &World, product: Product, replaced: &str, script: &str) -> PathBuf {
     let directory = world.path("programs");
     fs::create_dir(&directory).unwrap();
     for name in ["client", "dump"] {
@@ -40,7 +40,7 @@ fn programs(world: &World, product: Product, replaced: &str, script: &str) -> Pa
 }
 
 /// Use the client programs in `directory`; those of the sandbox stay.
-fn use_programs(world: &World, directory: &Path) {
+pub fn use_programs(world: &World, directory: &Path) {
     let text = fs::read_to_string(world.path("config.toml")).unwrap();
     let (before, sandbox) = text.split_once("[source.shop.sandbox]").unwrap();
     let before: Vec<&str> = before.lines().filter(|line| !line.starts_with("programs")).collect();
@@ -56,19 +56,19 @@ fn script(world: &World, what: &str) -> String {
     )
 }
 
-fn reached(world: &World) -> u32 {
+pub fn reached(world: &World) -> u32 {
     wait_for("the program to begin", || fs::read_to_string(world.path("reached")).ok()?.trim().parse().ok())
 }
 
 /// A command that runs.
-fn begin(world: &World, arguments: &[&str]) -> Running {
+pub fn begin(world: &World, arguments: &[&str]) -> Running {
     let mut command = world.command(arguments);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     Running(command.spawn().unwrap())
 }
 
 /// Ask it to end; it has to do so soon, and to leave nothing.
-fn ends_when_asked(world: &World, mut command: Running, what: &str) -> Ran {
+pub fn ends_when_asked(world: &World, mut command: Running, what: &str) -> Ran {
     let asked = Instant::now();
     signal(command.0.id(), Signal::TERM);
     wait_for(&format!("the end of {what}"), || command.0.try_wait().unwrap());
@@ -77,7 +77,7 @@ fn ends_when_asked(world: &World, mut command: Running, what: &str) -> Ran {
     ended(command)
 }
 
-fn ended(mut command: Running) -> Ran {
+pub fn ended(mut command: Running) -> Ran {
     use std::io::Read;
     let mut ran =
         Ran { status: command.0.wait().unwrap().code().unwrap(), stdout: String::new(), stderr: String::new() };
@@ -86,7 +86,7 @@ fn ended(mut command: Running) -> Ran {
     ran
 }
 
-fn shop(product: Product) -> Server {
+pub fn shop(product: Product) -> Server {
     let server = Server::start(product);
     server.sql("CREATE DATABASE shop; CREATE TABLE shop.a (id INT PRIMARY KEY); INSERT INTO shop.a VALUES (1), (2)");
     server

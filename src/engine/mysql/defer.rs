@@ -4,6 +4,7 @@
 //! Done only where the outcome is the same table (the drill's definition digest would tell if it were not): plain InnoDB
 //! tables, ordinary non-unique keys and foreign keys, in their original order. Everything else stays as it is.
 
+use super::create_table::CreateTable;
 use super::names;
 
 /// Below this many bytes of rows an index is built with the table: there is nothing to win.
@@ -27,9 +28,11 @@ pub fn plan(head: &[u8], rows: u64) -> Plan {
 
 fn rewrite(head: &[u8], rows: u64) -> Option<Plan> {
     let text = std::str::from_utf8(head).ok()?;
-    let start = text.find("CREATE TABLE ").filter(|at| *at == 0 || text.as_bytes()[at - 1] == b'\n')?;
-    let end = start + text[start..].find("\n) ENGINE=InnoDB")?;
-    let options = &text[end..text[end..].find(";\n").map_or(text.len(), |at| end + at)];
+    // The lines of a definition say what they seem to only where no name reaches over a line's end.
+    let table = CreateTable::first(text).filter(CreateTable::is_in_lines)?;
+    let start = table.start;
+    let end = (start + table.list_end()?).checked_sub(1).filter(|at| text[*at..].starts_with("\n) ENGINE=InnoDB"))?;
+    let options = &text[end..start + table.sql.len()];
     if options.contains("PARTITION BY") || options.contains("SYSTEM VERSIONING") {
         return None;
     }

@@ -4,9 +4,11 @@
 use std::collections::BTreeSet;
 
 use super::connection::{Refusal, Session};
+use super::create_table::{self, CreateTable};
 use super::names::{self, Token};
 use super::needs;
 use super::probe::Probe;
+use super::sql::Kind;
 use crate::domain::left_out::LeftOut;
 use crate::domain::manifest::ServerIdentity;
 use crate::domain::needs::Needs;
@@ -31,31 +33,33 @@ pub fn stand_ins<'n>(server: &ServerIdentity, needs: &'n Needs) -> BTreeSet<&'n 
 /// The definition in `head` with an engine that needs nothing else: columns and keys are tried all the same, and what refers
 /// to the table finds it.
 pub fn stand_in(head: &[u8]) -> Vec<u8> {
-    const OPEN: &str = "\n) ENGINE=";
     let text = String::from_utf8_lossy(head);
-    let engine = |name: &&str| text.find(&format!("{OPEN}{name} ")).or_else(|| text.find(&format!("{OPEN}{name};")));
-    let Some(options) = STOOD_IN.iter().find_map(engine) else { return head.to_vec() };
-    let end = text[options..].find(";\n").map_or(text.len(), |at| options + at);
-    let (columns, charset) = (&text[..options], charset(&text[options..end]));
+    let Some(table) = CreateTable::first(&text) else { return head.to_vec() };
+    let Some(list_end) = table.list_end() else { return head.to_vec() };
+    let options = &table.sql[list_end..];
+    let engine = create_table::option(options, &["ENGINE"]);
+    if !engine.is_some_and(|engine| STOOD_IN.contains(&engine.text)) {
+        return head.to_vec();
+    }
+    let end = table.start + table.sql.len();
+    let (columns, charset) = (&text[..table.start + list_end], charset(options));
     // InnoDB's keys may be as long as the server's; Aria also counts in the second column of a key.
     let engine = if columns.contains("AUTO_INCREMENT") { "Aria" } else { "InnoDB" };
     let after = text[end..].strip_prefix(";\n").unwrap_or_default();
     // Columns and keys may have options that only their own engine knows.
     format!(
         "SET @bsla_sql_mode = @@sql_mode, sql_mode = CONCAT(@@sql_mode, ',IGNORE_BAD_TABLE_OPTIONS');\n\
-         {columns}{OPEN}{engine}{charset};\nSET sql_mode = @bsla_sql_mode;\n{after}"
+         {columns}) ENGINE={engine}{charset};\nSET sql_mode = @bsla_sql_mode;\n{after}"
     )
     .into_bytes()
 }
 
 /// Character set and collation in a table's options: its columns show none that is the table's.
-fn charset(options: &str) -> &str {
-    const KEY: &str = " DEFAULT CHARSET=";
-    let Some(start) = options.find(KEY) else { return "" };
-    let word_end = |from: usize| options[from..].find(' ').map_or(options.len(), |at| from + at);
-    let end = word_end(start + KEY.len());
-    let end = if options[end..].starts_with(" COLLATE=") { word_end(end + 1) } else { end };
-    &options[start..end]
+fn charset(options: &str) -> String {
+    let word = |name: &[&str]| create_table::option(options, name).filter(|value| value.kind == Kind::Word);
+    let Some(charset) = word(&["DEFAULT", "CHARSET"]) else { return String::new() };
+    let collation = word(&["COLLATE"]).map_or_else(String::new, |name| format!(" COLLATE={}", name.text));
+    format!(" DEFAULT CHARSET={}{collation}", charset.text)
 }
 
 /// What a drill did not try of `table`.
@@ -104,9 +108,9 @@ pub fn can_be_made(session: &mut Session, tables: &[(String, String)]) -> Result
     }
     let mut probe = Probe::make(session)?;
     for (number, (name, sql)) in tables.iter().enumerate() {
-        let Some(start) = sql.find(" (\n") else { continue };
+        let Some(table) = CreateTable::first(sql) else { continue };
         let place = format!("{}.t{number}", probe.name());
-        match probe.ask(&format!("CREATE TABLE {place}{}", &sql[start..]))? {
+        match probe.ask(&format!("CREATE TABLE {place}{}", table.body()))? {
             Ok(_) => drop(probe.ask(&format!("DROP TABLE {place}"))?),
             Err(refusal) if is_about_the_other_side(&refusal) => {
                 return Err(Error::failed(format!("cannot restore table {name}: {refusal}")).hint(

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::create_table::CreateTable;
 use super::elsewhere;
 use super::facts::storage_engine;
 use super::names::{self, Token};
@@ -202,9 +203,8 @@ fn definitions<'s>(
         let head = usize::try_from(head.min(LONGEST_HEAD)).or_failed("read stored stream")?;
         let text = stream.read_at(segment.offset, head)?;
         let text = String::from_utf8_lossy(&text);
-        let Some(start) = text.find("CREATE TABLE ") else { continue };
-        let end = text[start..].find(";\n").map_or(text.len(), |at| start + at);
-        sink(names::qualified(&segment.database, &segment.table), &text[start..end]);
+        let Some(found) = CreateTable::of(&text, &segment.table) else { continue };
+        sink(names::qualified(&segment.database, &segment.table), found.sql);
     }
     Ok(())
 }

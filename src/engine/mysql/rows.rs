@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use memchr::memchr2;
 
+use super::literals::Literal;
 use crate::domain::change::sample::Sampler;
 use crate::domain::digest::{Digest, RowSetDigest};
 
@@ -88,7 +89,8 @@ enum Place {
 #[derive(Debug)]
 pub struct RowScanner {
     place: Place,
-    depth: u32,
+    /// How far its value was read; none between rows.
+    value: Option<Literal>,
     column: usize,
     /// Inside a value that the digest leaves out.
     skipping: bool,
@@ -109,13 +111,15 @@ pub enum Scanned {
     Ended(usize),
     /// The text between two rows is not what a dump has there.
     Malformed(usize),
+    /// A row has something there that is no value of a dump client's.
+    Computed(usize),
 }
 
 impl Default for RowScanner {
     fn default() -> Self {
         Self {
             place: Place::Plain,
-            depth: 0,
+            value: None,
             column: 0,
             skipping: false,
             capture: None,
@@ -133,7 +137,7 @@ impl RowScanner {
     pub fn scan(&mut self, input: &[u8], header: &[u8], facts: &mut RowFacts, out: &mut Vec<u8>) -> Scanned {
         let mut at = 0;
         while at < input.len() {
-            if self.depth == 0 {
+            if self.value.is_none() {
                 match input[at] {
                     b'(' => self.begin_row(header, out),
                     b',' | b' ' | b'\n' | b'\r' => {
@@ -145,13 +149,16 @@ impl RowScanner {
                 }
             }
             let start = at;
-            at = self.scan_row(input, start, facts);
+            at = match self.scan_row(input, start, facts) {
+                Ok(end) => end,
+                Err(bad) => return Scanned::Computed(bad),
+            };
             let piece = &input[start..at];
             out.extend_from_slice(piece);
             self.row_bytes += piece.len() as u64;
             // Where columns are left out, the rest was added while the row was taken apart.
             let rest = if facts.skipped.is_empty() { piece } else { &[] };
-            if self.depth == 0 {
+            if self.value.is_none() {
                 self.end_row(rest, facts, out);
             } else if !rest.is_empty() {
                 self.partial.get_or_insert_default().update(rest);
@@ -200,8 +207,9 @@ impl RowScanner {
         }
     }
 
-    /// Advance to the end of the row or of the input; returns the position behind the last byte that belongs to the row.
-    fn scan_row(&mut self, input: &[u8], start: usize, facts: &mut RowFacts) -> usize {
+    /// Advance to the end of the row or of the input; returns the position behind the last byte that belongs to the row, or, as
+    /// an error, that of what no dump client writes.
+    fn scan_row(&mut self, input: &[u8], start: usize, facts: &mut RowFacts) -> Result<usize, usize> {
         let skip = !facts.skipped.is_empty();
         let watch = !facts.newest.is_empty() || skip;
         let mut value_start = start;
@@ -227,30 +235,32 @@ impl RowScanner {
                 },
                 Place::Plain => {
                     let byte = input[at];
+                    let Some(value) = self.value else {
+                        // The parenthesis that begins the row.
+                        at += 1;
+                        self.value = Some(Literal::First);
+                        if watch {
+                            self.begin_value(facts);
+                            value_start = at;
+                            self.turn(input, at, &mut unseen, facts);
+                        }
+                        continue;
+                    };
+                    self.value = Some(value.after(byte).ok_or(at)?);
                     at += 1;
                     match byte {
                         b'\'' => self.place = Place::Text,
-                        b'(' => {
-                            self.depth += 1;
-                            if self.depth == 1 && watch {
-                                self.begin_value(facts);
-                                value_start = at;
-                                self.turn(input, at, &mut unseen, facts);
-                            }
-                        }
                         b')' => {
-                            self.depth -= 1;
-                            if self.depth == 0 {
-                                self.end_value(&input[value_start..at - 1], facts);
-                                if skip {
-                                    let from = unseen.unwrap_or(at - 1);
-                                    self.partial.get_or_insert_default().update(&input[from..at]);
-                                    self.skipping = false;
-                                }
-                                return at;
+                            self.value = None;
+                            self.end_value(&input[value_start..at - 1], facts);
+                            if skip {
+                                let from = unseen.unwrap_or(at - 1);
+                                self.partial.get_or_insert_default().update(&input[from..at]);
+                                self.skipping = false;
                             }
+                            return Ok(at);
                         }
-                        b',' if watch && self.depth == 1 => {
+                        b',' if watch => {
                             self.end_value(&input[value_start..at - 1], facts);
                             self.column += 1;
                             self.begin_value(facts);
@@ -271,7 +281,7 @@ impl RowScanner {
             let take = (input.len() - value_start).min((LONGEST_TIME + 1).saturating_sub(text.len()));
             text.extend_from_slice(&input[value_start..value_start + take]);
         }
-        at
+        Ok(at)
     }
 
     /// A value begins at `at`: if the digest leaves it out, it has seen everything before.
@@ -318,13 +328,13 @@ mod tests {
 
     #[test]
     fn quotes_escapes_parentheses_and_buffer_edges_do_not_confuse_the_scanner() {
-        let sql = br"(1,'2024-01-01 00:00:00','a\'),(b;'),(2,NULL,'it''s \\'),(-3.5,'2025-06-01 10:00:00',0x00FF),(4,'2023-01-01 00:00:00',_binary '(\0,'),(5,NULL,ST_GeomFromText('POINT(1 2)'));";
+        let sql = br"(1,'2024-01-01 00:00:00','a\'),(b;'),(2,NULL,'it''s \\'),(-3.5,'2025-06-01 10:00:00',0x00FF),(4,'2023-01-01 00:00:00',_binary '(\0,'),(5,NULL,_utf8mb4 'POINT(1 2)');";
         let (rows, digest, out, newest) = scan_in_pieces(sql, sql.len());
         assert_eq!(rows, 5);
         assert_eq!(newest["at"], "2025-06-01 10:00:00");
         let text = String::from_utf8(out.clone()).unwrap();
         assert!(text.starts_with("INSERT INTO `t` VALUES\n(1,'2024"), "{text}");
-        assert!(text.ends_with("'POINT(1 2)'));\n"), "{text}");
+        assert!(text.ends_with("'POINT(1 2)');\n"), "{text}");
         for size in [1, 2, 3, 7, 16] {
             assert_eq!(scan_in_pieces(sql, size), (rows, digest, out.clone(), newest.clone()), "pieces of {size}");
         }
@@ -340,7 +350,7 @@ mod tests {
             }
             (facts.rows, facts.finish(), facts.newest_values())
         };
-        let (one, other) = ("('2024',0.5,'x'),('2025','a,\\'(b',2);", "('2024',rand(),'x'),('2025',NULL,2);");
+        let (one, other) = ("('2024',0.5,'x'),('2025','a,\\'(b',2);", "('2024',-1e3,'x'),('2025',NULL,2);");
         let want = digest(one, &[1], one.len());
         assert_eq!(want.0, 2);
         assert_ne!(digest(one, &[], 64).1, want.1);
@@ -384,6 +394,24 @@ mod tests {
         let mut out = Vec::new();
         let end = scanner.scan(b"(1)x(2);", b"H", &mut RowFacts::default(), &mut out);
         assert_eq!(end, Scanned::Malformed(3));
+    }
+
+    #[test]
+    fn a_row_with_something_computed_is_refused_wherever_a_buffer_ends() {
+        for (sql, bad) in
+            [("(1,f());", 3), ("(1),('a',(SELECT 1));", 9), ("('a',0x41/*!+f()*/);", 9), ("(1,'a''b'+1);", 9)]
+        {
+            for size in 1..=sql.len() {
+                let (mut scanner, mut facts) = (RowScanner::default(), RowFacts::watching(vec![(1, "at".into())]));
+                let seen = sql.as_bytes().chunks(size).enumerate().find_map(|(piece, text)| {
+                    match scanner.scan(text, b"H", &mut facts, &mut Vec::new()) {
+                        Scanned::Computed(at) => Some(piece * size + at),
+                        _ => None,
+                    }
+                });
+                assert_eq!(seen, Some(bad), "{sql} in pieces of {size}");
+            }
+        }
     }
 
     #[test]

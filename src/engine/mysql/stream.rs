@@ -130,6 +130,11 @@ impl StreamScanner {
                             self.facts.current_table()
                         )));
                     }
+                    Scanned::Computed(bad) => {
+                        let shown = String::from_utf8_lossy(&input[at + bad..input.len().min(at + bad + 40)]);
+                        let place = format!("the rows of `{}`", self.facts.current_table());
+                        return Err(refuse("a value that no dump client writes", &place, &shown));
+                    }
                 },
                 Mode::Statement => {
                     self.text.push(input[at]);

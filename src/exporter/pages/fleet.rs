@@ -80,16 +80,21 @@ fn sentence(sources: &[Judged], of_service: usize) -> String {
     let total = sources.len();
     let is_broken = |it: &&Judged| !it.status.broken().is_empty();
     let broken = sources.iter().filter(is_broken).count();
-    let pending = sources.iter().filter(|it| !is_broken(it) && it.status.is_pending()).count();
+    let is_unknown = |it: &&Judged| !is_broken(it) && it.status.is_unknown();
+    let unknown = sources.iter().filter(is_unknown).count();
+    let pending = sources.iter().filter(|it| !is_broken(it) && !is_unknown(it) && it.status.is_pending()).count();
     let attention = sources.iter().filter(|it| !is_broken(it) && !it.troubles.is_empty()).count();
     let destroyed = sources.iter().filter(|it| it.is_destroyed()).count();
-    let promises = promises(total, broken, pending);
+    let promises = promises(total, broken, unknown, pending);
     let mut parts = match destroyed {
         0 => vec![promises],
         _ if total == 1 => vec!["The data of the one source looks DESTROYED".to_owned(), uncapitalized(&promises)],
         _ => vec![format!("The data of {} looks DESTROYED", counted(destroyed, "source")), uncapitalized(&promises)],
     };
-    if broken > 0 && pending > 0 {
+    if broken > 0 && unknown > 0 {
+        parts.push(format!("of {unknown} it is not known"));
+    }
+    if (broken > 0 || unknown > 0) && pending > 0 {
         parts.push(are_pending(pending));
     }
     // Those that break no promise: where none does, they are among those that keep theirs.
@@ -108,10 +113,15 @@ fn sentence(sources: &[Judged], of_service: usize) -> String {
 }
 
 /// How many sources keep what was promised.
-fn promises(total: usize, broken: usize, pending: usize) -> String {
+fn promises(total: usize, broken: usize, unknown: usize, pending: usize) -> String {
     let of_all = counted(total, "source");
     match (total, broken, pending) {
         (0, ..) => "No source is configured".to_owned(),
+        (1, 0, _) if unknown > 0 => "It is not known whether the one source keeps its promises".to_owned(),
+        (_, 0, _) if unknown > 0 => {
+            let keep = if unknown == 1 { "keeps its promises" } else { "keep their promises" };
+            format!("It is not known whether {unknown} of {of_all} {keep}")
+        }
         (1, 0, 0) => "The one source keeps all its promises".to_owned(),
         (1, 0, _) => "The one source is new and pending".to_owned(),
         (1, ..) => "The one source breaks a promise".to_owned(),

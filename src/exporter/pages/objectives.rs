@@ -18,8 +18,8 @@ pub(super) struct Fact {
     pub promised: String,
     /// `3h 5m`, `never`, `unknown`.
     pub measured: String,
-    /// Kept now?
-    pub judged: Judgement,
+    /// Kept now? None where nobody knows.
+    pub judged: Option<Judgement>,
     /// What it rests on: a time.
     pub at: Option<DateTime<Utc>>,
     /// What "met" does not say.
@@ -31,7 +31,7 @@ pub(super) fn fact(status: &SourceStatus, objective: Objective, now: DateTime<Ut
     let (promised, measured) = (&status.objectives, &status.measured);
     let judged = status.judged(objective);
     let never = match judged {
-        Judgement::Pending => "not yet",
+        Some(Judgement::Pending) => "not yet",
         // Drills that a lost ledger knew of may have been passed.
         _ if status.history_is_partial && objective != Objective::Rpo => "unknown",
         _ => "never",
@@ -39,7 +39,7 @@ pub(super) fn fact(status: &SourceStatus, objective: Objective, now: DateTime<Ut
     let old = |seconds: Option<f64>, promised: f64| match seconds {
         None => never.to_owned(),
         // A promise must not look kept where it is not.
-        Some(seconds) if judged == Judgement::NotMet => beside(seconds, promised, duration),
+        Some(seconds) if judged == Some(Judgement::NotMet) => beside(seconds, promised, duration),
         Some(seconds) if objective == Objective::Rto => duration(seconds),
         Some(seconds) => duration(whole_minutes(seconds)),
     };

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use super::layout::{self, Frame};
 use super::plots::{self, Scene};
 use super::query::Query;
-use super::trouble::{self, Trouble};
+use super::trouble::{self, Trouble, capital};
 use super::words::{Moment, age, count, counted, duration, rfc3339, size, state, time, time_below, unsure};
 use super::{Page, drills, fleet, lost_history, missed, objectives, pending, restore, running};
 use crate::config::SourceConfig;
@@ -84,6 +84,9 @@ fn unknown(view: &View, name: &str) -> Page {
 
 fn sentence(status: &SourceStatus, troubles: usize) -> String {
     match (status.broken().len(), troubles) {
+        (0, _) if status.is_unknown() => {
+            "It is not known whether it keeps its promises: its repository cannot be read.".to_owned()
+        }
         (0, 0) if status.is_pending() => "New: what is not judged yet is pending.".to_owned(),
         (0, _) if status.is_pending() => "New: what is not judged yet is pending, but it needs attention.".to_owned(),
         (0, 0) => "Keeps all its promises.".to_owned(),
@@ -107,6 +110,7 @@ fn head(view: &View, config: &SourceConfig, ledger: Option<&Error>) -> Markup {
             (counted(usize::try_from(status.measured.recovery_points).unwrap_or(usize::MAX), "recovery point")) "."
         }
         (lost_history::of_source(view, &config.name))
+        @if let Some(others) = &status.other_hosts { p.lead { (capital(others)) "." } }
         @if !all.is_empty() {
             section.alarm aria-labelledby="wrong" { h2 id="wrong" { "Wrong now" } (trouble::list(&all, Moment::of(view))) }
         }

@@ -156,7 +156,7 @@ fn changed(view: &View, status: &SourceStatus) -> Option<Trouble> {
     Some(Trouble { hint, command, after, ..Trouble::new(what, since) })
 }
 
-fn capital(sentence: &str) -> String {
+pub(super) fn capital(sentence: &str) -> String {
     let mut chars = sentence.chars();
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }

@@ -184,12 +184,13 @@ pub(super) fn state(is_good: bool, good: &str, bad: &str) -> Markup {
     html! { span class={ "state " (class) } { span aria-hidden="true" { (sign) " " } (word) } }
 }
 
-/// What can be said of a promise, in a word and a sign.
-pub(super) fn judged(judgement: Judgement) -> Markup {
+/// What can be said of a promise, in a word and a sign; none where nobody knows.
+pub(super) fn judged(judgement: Option<Judgement>) -> Markup {
     match judgement {
-        Judgement::Met => state(true, "met", ""),
-        Judgement::NotMet => state(false, "", "not met"),
-        Judgement::Pending => pending("pending"),
+        Some(Judgement::Met) => state(true, "met", ""),
+        Some(Judgement::NotMet) => state(false, "", "not met"),
+        Some(Judgement::Pending) => pending("pending"),
+        None => unsure("not known"),
     }
 }
 

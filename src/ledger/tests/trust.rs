@@ -276,3 +276,52 @@ async fn a_point_that_cannot_be_read_has_not_vanished_before_it_is_gone() {
     );
     assert_eq!(listing(&[], &[], 0).await, (0, 3), "more are missing than cannot be read");
 }
+
+#[tokio::test]
+async fn one_damaged_file_excuses_the_missing_point_of_one_source_only() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+    let ledger = open(dir.path(), &clock).await;
+    let promised = kept_for(30);
+    let source = |name| KnownSource { name, kind: "mysql", repository: "onsite", objectives: &promised };
+    ledger.know(&[source("shop"), source("other")]).await.unwrap();
+    let none = BTreeSet::new();
+    let listing = async |name: &str, listed: &[PointRow], unnamed: u64| {
+        clock.advance(60);
+        let begun = ledger.revision().await.unwrap();
+        let meaning = Gone::Unless { others: &none, unreadable: &none, unnamed };
+        ledger.reconcile(name, listed, begun, meaning).await.unwrap().unreadable
+    };
+    listing("other", &[point("x", &clock, DAY)], 0).await;
+    listing("shop", &[point("a", &clock, DAY)], 0).await;
+    assert_eq!(listing("other", &[], 1).await, 1, "the file that cannot be read may be this one");
+    assert_eq!((listing("shop", &[], 1).await, vanished(&ledger, 30).await), (0, 1), "so this one is gone");
+    assert_eq!((listing("shop", &[], 2).await, vanished(&ledger, 30).await), (0, 1));
+}
+
+#[tokio::test]
+async fn each_time_at_which_a_point_vanished_is_remembered_with_whether_it_came_back_or_was_accepted() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+    let ledger = open(dir.path(), &clock).await;
+    know(&ledger, "onsite", &kept_for(30)).await;
+    let [expired, old, new] =
+        [("expired", 31 * DAY), ("old", 29 * DAY), ("new", DAY)].map(|(id, ago)| point(id, &clock, ago));
+    ledger.reconcile_points("shop", &[expired, old.clone(), new.clone()]).await.unwrap();
+    let begun = ledger.clock.wall();
+    ledger.reconcile_points("shop", std::slice::from_ref(&new)).await.unwrap();
+    clock.advance(60);
+    ledger.reconcile_points("shop", &[old, new]).await.unwrap();
+    clock.advance(60);
+    ledger.reconcile_points("shop", &[]).await.unwrap();
+    let told = ledger.vanished_points("shop").await.unwrap();
+    let told: Vec<_> = told
+        .iter()
+        .map(|it| {
+            let after = |time: chrono::DateTime<chrono::Utc>| (time - begun).num_seconds();
+            (it.id.0.as_str(), after(it.noticed), it.returned.map(after), it.is_accepted)
+        })
+        .collect();
+    assert_eq!(told, [("old", 0, Some(60), false), ("old", 120, None, false), ("new", 120, None, false)]);
+    ledger.accept_gone_points("onsite").await.unwrap();
+    let accepted = ledger.vanished_points("shop").await.unwrap();
+    assert!(accepted.len() == 3 && accepted.iter().all(|it| it.is_accepted), "{accepted:?}");
+}

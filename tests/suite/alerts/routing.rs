@@ -299,6 +299,28 @@ fn a_repository_that_is_down_keeps_back_that_nobody_sees_it_and_no_other() {
 }
 
 #[test]
+fn data_that_looks_destroyed_keeps_back_that_its_backup_has_another_size_and_no_other() {
+    let alertmanager = Alertmanager::start();
+    let of_kind = |place: &str, kind: &str| {
+        let mut alert = alert("SizeAnomaly", place);
+        alert["labels"]["kind"] = kind.into();
+        alert
+    };
+    alertmanager.post(&[
+        alert("DataSuspect", "backup-sla db1 shop"),
+        of_kind("backup-sla db1 shop", "full"),
+        of_kind("backup-sla db1 blog", "full"),
+        of_kind("backup-sla db2 shop", "incremental"),
+        alert("DataUnusual", "backup-sla db1 wiki"),
+        of_kind("backup-sla db1 wiki", "full"),
+        alert("DataSuspect", "backup-sla db3 -"),
+        of_kind("backup-sla db3 -", "full"),
+    ]);
+    wait_for("inhibition", || (!alertmanager.inhibited().is_empty()).then_some(()));
+    assert_eq!(alertmanager.inhibited(), set(&["SizeAnomaly backup-sla db1 shop"]));
+}
+
+#[test]
 fn a_page_is_sent_and_resolved_and_the_watchdog_disturbs_nobody() {
     let alertmanager = Alertmanager::start();
     let page = alert("TestPage", "backup-sla db1 -");

@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 
 use content::Servers;
 use judge::Broken;
-use plan::Step;
+use plan::{Party, Step};
 use table::{Outcome, Table};
 use world::World;
 
@@ -56,6 +56,8 @@ struct Asked {
     worlds: u64,
     /// One round with this step alone.
     only: Option<u64>,
+    /// Every fault is a signal to this party.
+    aim: Option<Party>,
     product: Product,
 }
 
@@ -63,11 +65,11 @@ impl Asked {
     fn read() -> Self {
         let text = std::env::var("CAMPAIGN");
         let (slice, steps) = (text.is_err(), text.is_err().then_some(SLICE));
-        let (minutes, seed, worlds, only, product) = (3, 1, 1, None, Product::MariaDb);
-        let mut asked = Self { minutes, seed, steps, slice, worlds, only, product };
+        let (minutes, seed, worlds, only, aim, product) = (3, 1, 1, None, None, Product::MariaDb);
+        let mut asked = Self { minutes, seed, steps, slice, worlds, only, aim, product };
         let text = text.unwrap_or_default();
         let mut asked_for = text.split_whitespace();
-        let usage = "--minutes N --seed N --steps N --only N --worlds N --mysql";
+        let usage = "--minutes N --seed N --steps N --only N --worlds N --aim load|sandbox --mysql";
         while let Some(word) = asked_for.next() {
             let mut number =
                 || asked_for.next().and_then(|word| word.parse().ok()).unwrap_or_else(|| panic!("{usage}"));
@@ -77,6 +79,13 @@ impl Asked {
                 "--worlds" => asked.worlds = number(),
                 "--steps" => asked.steps = Some(number()),
                 "--only" => asked.only = Some(number()),
+                "--aim" => {
+                    asked.aim = Some(match asked_for.next() {
+                        Some("load") => Party::Load,
+                        Some("sandbox") => Party::SandboxServer,
+                        _ => panic!("{usage}"),
+                    });
+                }
                 "--mysql" => asked.product = Product::MySql,
                 other => panic!("CAMPAIGN has {other:?}: {usage}"),
             }
@@ -90,8 +99,17 @@ impl Asked {
     }
 
     fn arguments(&self, seed: u64, which: &str) -> String {
+        let aim = match self.aim {
+            None => "",
+            Some(Party::Load) => " --aim load",
+            Some(_) => " --aim sandbox",
+        };
         let product = if self.product == Product::MySql { " --mysql" } else { "" };
-        format!("make campaign ARGS=\"--seed {seed} {which}{product}\"")
+        format!("make campaign ARGS=\"--seed {seed} {which}{aim}{product}\"")
+    }
+
+    fn step(&self, seed: u64, number: u64) -> Step {
+        self.aim.map_or_else(|| Step::of(seed, number), |party| Step::aimed(seed, number, party))
     }
 }
 
@@ -103,25 +121,23 @@ struct Found {
 }
 
 /// Live through these steps of a seed in a new world; what was broken first.
-fn round(servers: &mut Servers, seed: u64, numbers: &[u64], until: Instant, table: &mut Table) -> Option<Found> {
+fn round(servers: &mut Servers, seed: u64, steps: &[Step], until: Instant, table: &mut Table) -> Option<Found> {
     let mut world = World::new(servers, seed);
-    let first = numbers.first().copied().unwrap_or(1);
     if let Err(broken) = steps::begin_round(&mut world) {
-        return Some(Found { seed, step: Step::of(seed, first), broken });
+        return Some(Found { seed, step: steps[0].clone(), broken });
     }
-    for number in numbers.iter().take_while(|_| Instant::now() < until) {
-        let step = Step::of(seed, *number);
+    for step in steps.iter().take_while(|_| Instant::now() < until) {
         let started = Instant::now();
         world.log.push(format!("== {step:?}"));
-        let taken = steps::take(&mut world, &step);
+        let taken = steps::take(&mut world, step);
         let outcomes = taken.as_ref().map_or_else(|_| vec![Outcome::Broken], Clone::clone);
         println!("seed {seed} {step:?}: {outcomes:?} after {:.1?}", started.elapsed());
         for outcome in outcomes {
             table.add(step.fault.kind(), outcome);
         }
         if let Err(broken) = taken {
-            world.keep(&kept(seed, *number));
-            return Some(Found { seed, step, broken });
+            world.keep(&kept(seed, step.number));
+            return Some(Found { seed, step: step.clone(), broken });
         }
     }
     None
@@ -135,7 +151,7 @@ fn kept(seed: u64, number: u64) -> std::path::PathBuf {
 fn shortest(asked: &Asked, servers: &mut Servers, found: &Found) -> String {
     let (seed, number) = (found.seed, found.step.number);
     let late = Instant::now() + Duration::from_secs(600);
-    let again = round(servers, seed, &[number], late, &mut Table::default());
+    let again = round(servers, seed, std::slice::from_ref(&found.step), late, &mut Table::default());
     if again.is_some_and(|again| again.broken.rule == found.broken.rule) {
         return asked.arguments(seed, &format!("--only {number}"));
     }
@@ -174,7 +190,8 @@ fn live(asked: &Asked, until: Instant, next: &AtomicU64, results: &Mutex<(Table,
     loop {
         let seed = next.fetch_add(1, Ordering::SeqCst);
         let mut table = Table::default();
-        let found = round(&mut servers, seed, &numbers, until, &mut table);
+        let steps: Vec<Step> = numbers.iter().map(|number| asked.step(seed, *number)).collect();
+        let found = round(&mut servers, seed, &steps, until, &mut table);
         results.lock().unwrap().0.merge(table);
         if let Some(found) = found {
             let (rule, what) = (found.broken.rule, &found.broken.what);

@@ -47,9 +47,20 @@ impl Process {
     }
 
     pub fn is(&self, party: Party, source: Source) -> bool {
+        let name = |word: &str| word.rsplit('/').next().unwrap_or_default().to_owned();
         let mut words = self.line.split(' ');
-        let program = words.next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
-        let verb = words.next().unwrap_or_default();
+        let mut program = name(words.next().unwrap_or_default());
+        if program.starts_with("ld-linux") {
+            // MySQL's programs lie beside a loader of their own, which is what runs then.
+            let found =
+                words.by_ref().filter(|word| !word.contains(':')).map(name).find(|name| name.starts_with("mysql"));
+            program = found.unwrap_or_default();
+        }
+        let (program, verb) = (&*program, words.next().unwrap_or_default());
+        // Whoever only says its version or its options takes no part.
+        if verb == "version" || self.line.split(' ').any(|word| ["--version", "--help"].contains(&word)) {
+            return false;
+        }
         match (party, source) {
             (Party::Dump, Source::Shop) => ["mariadb-dump", "mysqldump"].contains(&program),
             (Party::Dump, Source::Telegraf) => program == "influxd" && verb == "backup",
@@ -96,4 +107,30 @@ pub fn surviving(seen: &[Process], grace: Duration) -> Vec<Process> {
         }
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+#[test]
+fn a_party_is_known_by_its_program_also_behind_a_loader_and_not_when_it_only_answers() {
+    let is = |party, source, line: &str| {
+        let process = Process { pid: 1, parent: 1, started: 1, line: line.to_owned() };
+        process.is(party, source)
+    };
+    assert!(is(Party::SandboxServer, Source::Shop, "/usr/sbin/mariadbd --no-defaults --datadir=/x "));
+    assert!(!is(Party::SandboxServer, Source::Shop, "/usr/sbin/mariadbd --no-defaults --version "));
+    assert!(!is(Party::SandboxServer, Source::Shop, "/usr/sbin/mariadbd --no-defaults --verbose --help "));
+    assert!(is(
+        Party::SandboxServer,
+        Source::Shop,
+        "/m/ld-linux-x86-64.so.2 --argv0 /m/sbin/mysqld -- /m/sbin/mysqld --x "
+    ));
+    assert!(is(
+        Party::Load,
+        Source::Shop,
+        "/m/ld-linux-x86-64.so.2 --library-path /m/lib/mysql:/m/lib /m/bin/mysql --x "
+    ));
+    assert!(!is(Party::Load, Source::Shop, "/m/ld-linux-x86-64.so.2 --library-path /m/lib:/m/l /m/bin/mysqldump --x "));
+    assert!(is(Party::Dump, Source::Shop, "/m/ld-linux-x86-64.so.2 --library-path /m/lib:/m/l /m/bin/mysqldump --x "));
+    assert!(is(Party::SandboxServer, Source::Telegraf, "/usr/bin/influxd -config /x "));
+    assert!(!is(Party::SandboxServer, Source::Telegraf, "/usr/bin/influxd version "));
+    assert!(is(Party::Load, Source::Telegraf, "/usr/bin/influxd restore -portable /x "));
 }

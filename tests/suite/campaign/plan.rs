@@ -160,7 +160,7 @@ pub enum Fault {
     Reload(Reload),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Step {
     pub number: u64,
     pub source: Source,
@@ -205,6 +205,22 @@ impl Step {
             proves: chance.percent(if source == Source::Tree { 60 } else { 25 }),
             pick: chance.next(),
         }
+    }
+
+    /// A step that signals this party of a server's operation: by chance alone that is rare.
+    pub fn aimed(seed: u64, number: u64, party: Party) -> Self {
+        let mut chance = Chance::of(seed, number);
+        let source = chance.one_of(&[Source::Shop, Source::Telegraf]);
+        let operations: &[(u64, Operation)] = match party {
+            Party::Load => &[(3, Operation::Drill), (2, Operation::Restore)],
+            Party::SandboxServer => &[(1, Operation::Drill)],
+            Party::Us | Party::Dump | Party::SourceServer => &[(1, Operation::Backup)],
+        };
+        let operation = chance.weighted(operations);
+        let late = chance.below(110);
+        let fault = Fault::Signal(party, signalled(&mut chance, party), late);
+        let proves = chance.percent(25);
+        Self { source, operation, fault, then: None, proves, ..Self::of(seed, number) }
     }
 }
 
@@ -285,10 +301,13 @@ fn signal(chance: &mut Chance, source: Source, operation: Operation, late: u64) 
         (Operation::Look, true) => &[(1, Us)],
     };
     let party = chance.weighted(parties);
+    Fault::Signal(party, signalled(chance, party), late)
+}
+
+fn signalled(chance: &mut Chance, party: Party) -> Signalled {
     let pause = 50 + chance.below(1_000);
-    let hang = if party == Us { 0 } else { 2 };
-    let how = chance.weighted(&[(6, Signalled::Kill), (3, Signalled::Pause(pause)), (hang, Signalled::Hang)]);
-    Fault::Signal(party, how, late)
+    let hang = if party == Party::Us { 0 } else { 2 };
+    chance.weighted(&[(6, Signalled::Kill), (3, Signalled::Pause(pause)), (hang, Signalled::Hang)])
 }
 
 fn damage(chance: &mut Chance) -> Fault {

@@ -155,12 +155,20 @@ fn victim(world: &World<'_>, begun: &mut Begun, party: Party, source: Source, la
             Victim::Own(if source == Source::Shop { world.servers.shop.pid() } else { world.servers.telegraf.pid() })
         }),
         _ => {
-            let process = begun.find(party, source, USUAL_LIMIT)?;
-            // Not everything lives for long, git least of all.
-            if source != Source::Tree {
-                begun.run_for(late / 20);
+            // Not everything lives for long, git least of all: whoever has ended meanwhile is followed by the next one.
+            let share = match party {
+                Party::SandboxServer => 10,
+                Party::Load => 80,
+                _ => 20,
+            };
+            let mut wait = if source == Source::Tree { Duration::ZERO } else { late / share };
+            loop {
+                let process = begun.find(party, source, USUAL_LIMIT)?;
+                begun.run_for(std::mem::take(&mut wait));
+                if process.lives() {
+                    return Some(Victim::Other(process));
+                }
             }
-            process.lives().then_some(Victim::Other(process))
         }
     }
 }

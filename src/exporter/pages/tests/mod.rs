@@ -1,6 +1,7 @@
 //! Pages over real ledgers, without a browser: what is said, what is escaped, what is bounded.
 
 mod past;
+mod unseen;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

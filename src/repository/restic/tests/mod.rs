@@ -9,6 +9,7 @@ mod new_data;
 mod opening;
 mod places;
 mod program;
+mod writing;
 
 use std::fs;
 
