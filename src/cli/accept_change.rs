@@ -23,10 +23,10 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
         let source = &accepted.source;
         match accepted.recovery_points.last() {
             Some(newest) => {
-                output::line(&format!("{source}: the change was meant: {}", accepted.reasons.join("; ")))?;
+                output::line(&format!("{source}: accepted as meant: {}", accepted.reasons.join("; ")))?;
                 output::line(&format!("{source}: from now on backups are compared with {newest}"))?;
             }
-            None => output::line(&format!("{source}: nothing is suspect"))?,
+            None => output::line(&format!("{source}: nothing is suspect now"))?,
         }
     }
     Ok(0)

@@ -6,6 +6,7 @@ use clap::Args;
 use super::{Session, Sources, for_each, notes, output};
 use crate::error::{Error, Result};
 use crate::operations::backup::{BackupReport, backup};
+use crate::operations::change::warning;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -54,5 +55,8 @@ pub fn print(report: &BackupReport, kind: &str, notes: &[String], zone: Tz) -> R
         output::size(report.stored_bytes),
         output::duration(report.duration_seconds),
     ))?;
-    notes.iter().try_for_each(|note| output::line(&format!("  note: {note}")))
+    let destroyed = report.change.as_ref().and_then(|found| warning(&report.source, found));
+    destroyed.iter().try_for_each(|said| output::line(&format!("{}: {said}", report.source)))?;
+    let notes = notes.iter().filter(|note| Some(*note) != destroyed.as_ref());
+    notes.cloned().try_for_each(|note| output::line(&format!("  note: {note}")))
 }

@@ -66,7 +66,7 @@ impl Line {
 impl Line {
     fn shown_change(&self) -> String {
         match self.change {
-            Some(state) => format!("SUSPECT ({})", state.name()),
+            Some(state) => state.of_the_data().to_owned(),
             None if self.before_change => "last before a change: keep".to_owned(),
             None => String::new(),
         }

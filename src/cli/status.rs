@@ -279,7 +279,8 @@ fn print(lines: &[SourceStatus], zone: Tz) -> Result<()> {
             output::line(&format!("{}: {vanished}", line.source))?;
         }
         if let Some(change) = &line.change {
-            for said in change.in_words().into_iter().chain(change.before_in_words()) {
+            let said = [change.in_words(), change.before_in_words(), change.what_to_type(&line.source)];
+            for said in said.into_iter().flatten() {
                 output::line(&format!("{}: {said}", line.source))?;
             }
         }

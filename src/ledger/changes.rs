@@ -26,7 +26,7 @@ pub struct ChangeFigures {
     pub found: Assessment,
     /// When the operator said that it was meant.
     pub accepted: Option<DateTime<Utc>>,
-    /// The first backup that is suspect without a break since; none where nothing is.
+    /// The first of the backups without a break that are at least as bad; none where nothing is suspect.
     pub since: Option<Point>,
 }
 
@@ -60,14 +60,21 @@ impl Compared {
     }
 }
 
-const COMPARED: &str = "SELECT recovery_point, state, accepted_at, json_valid(found) AND COALESCE(json_extract(found, '$.stays'), 0) \
-     FROM changes WHERE source = ?";
+const COMPARED: &str = "SELECT recovery_point, state, accepted_at, found FROM changes WHERE source = ?";
 const NEWEST: &str = "SELECT c.* FROM changes c JOIN (SELECT source, MAX(revision) AS newest FROM changes GROUP BY source) n \
      ON n.source = c.source AND n.newest = c.revision";
-const SINCE: &str = "SELECT recovery_point, as_of FROM changes WHERE source = ? AND revision > COALESCE((SELECT MAX(revision) \
-     FROM changes WHERE source = ? AND (accepted_at IS NOT NULL OR state NOT IN ('warning', 'critical'))), 0) \
+/// The first backup of those that are at least as bad (2: critical, 1: warning) as the newest, without a break.
+const SINCE: &str = "SELECT * FROM changes WHERE source = ? AND revision > COALESCE((SELECT MAX(revision) FROM changes \
+     WHERE source = ? AND (accepted_at IS NOT NULL OR (state = 'critical') * 2 + (state = 'warning') < ?)), 0) \
      ORDER BY revision LIMIT 1";
-const SUSPECT: &str = "SELECT * FROM changes WHERE source = ? AND accepted_at IS NULL AND state IN ('warning', 'critical') ORDER BY revision";
+/// Those that are suspect without a break up to the newest.
+const SUSPECT: &str = "SELECT * FROM changes WHERE source = ? AND revision > COALESCE((SELECT MAX(revision) FROM changes \
+     WHERE source = ? AND (accepted_at IS NOT NULL OR state NOT IN ('warning', 'critical'))), 0) ORDER BY revision";
+/// The last backup before the one of a revision in which nothing suspect was found, or what was found was accepted.
+const GOOD: &str = "SELECT recovery_point, as_of FROM changes WHERE source = ? AND revision < ? \
+     AND (accepted_at IS NOT NULL OR state NOT IN ('warning', 'critical')) ORDER BY revision DESC LIMIT 1";
+const IS_SUSPECT: &str = "SELECT COUNT(*) FROM changes WHERE source = ? AND recovery_point = ? AND accepted_at IS NULL \
+     AND state IN ('warning', 'critical')";
 
 fn failed(error: sqlx::Error) -> Error {
     ledger_error("record what was found in a backup", error)
@@ -76,9 +83,11 @@ fn failed(error: sqlx::Error) -> Error {
 impl Ledger {
     /// Which backups of `source` were compared, by recovery point.
     pub async fn compared(&self, source: &str) -> Result<BTreeMap<RecoveryPointId, Compared>> {
-        let rows: Vec<(String, String, Option<i64>, bool)> =
+        let rows: Vec<(String, String, Option<i64>, String)> =
             sqlx::query_as(COMPARED).bind(source).fetch_all(&self.pool).await.map_err(failed)?;
-        let compared = |(point, found, accepted, stays): (String, String, Option<i64>, bool)| {
+        let compared = |(point, found, accepted, all): (String, String, Option<i64>, String)| {
+            // What cannot be read is told of where it is shown.
+            let stays = serde_json::from_str::<Assessment>(&all).is_ok_and(|found| found.stays);
             let compared = Compared { state: state(&found)?, stays, is_accepted: accepted.is_some() };
             Ok((RecoveryPointId(point), compared))
         };
@@ -120,11 +129,11 @@ impl Ledger {
         tx.commit().await.map_err(failed)
     }
 
-    /// Everything suspect that was found in backups of `source` so far was meant. What that is, oldest first.
+    /// What is suspect now in `source` was meant: the backups that are without a break up to the newest that was compared. Oldest first.
     pub async fn accept_changes(&self, source: &str) -> Result<Vec<ChangeFigures>> {
         let now = self.clock.wall();
         let mut tx = self.write().await?;
-        let rows = sqlx::query(SUSPECT).bind(source).fetch_all(&mut *tx).await.map_err(failed)?;
+        let rows = sqlx::query(SUSPECT).bind(source).bind(source).fetch_all(&mut *tx).await.map_err(failed)?;
         let mut accepted: Vec<ChangeFigures> = rows.iter().map(figures).collect::<Result<_>>()?;
         if accepted.is_empty() {
             return Ok(accepted);
@@ -159,13 +168,38 @@ pub(super) async fn read_changes(tx: &mut SqliteConnection) -> Result<BTreeMap<S
         let source: String = column(&row, "source")?;
         let mut change = figures(&row)?;
         if change.state().is_suspect() {
-            let since =
-                sqlx::query(SINCE).bind(&source).bind(&source).fetch_optional(&mut *tx).await.map_err(failed)?;
-            change.since = since.as_ref().map(point).transpose()?;
+            begin(tx, &source, &mut change).await?;
         }
         newest.insert(source, change);
     }
     Ok(newest)
+}
+
+/// Since when `change` is suspect, and what was before: never a backup that is suspect itself, as versions before wrote it.
+async fn begin(tx: &mut SqliteConnection, source: &str, change: &mut ChangeFigures) -> Result<()> {
+    let level = if change.state() == State::Critical { 2 } else { 1 };
+    let first =
+        sqlx::query(SINCE).bind(source).bind(source).bind(level).fetch_optional(&mut *tx).await.map_err(failed)?;
+    let Some(first) = first else { return Ok(()) };
+    let since = point(&first)?;
+    if let Some(before) = &change.found.before {
+        let suspect = sqlx::query_scalar(IS_SUSPECT).bind(source).bind(&before.id.0);
+        let suspect: i64 = suspect.fetch_one(&mut *tx).await.map_err(failed)?;
+        if suspect > 0 || before.as_of >= since.as_of {
+            let revision: i64 = column(&first, "revision")?;
+            let good = sqlx::query(GOOD).bind(source).bind(revision).fetch_optional(&mut *tx).await.map_err(failed)?;
+            change.found.before = good.as_ref().map(point).transpose()?;
+        }
+    }
+    change.since = Some(since);
+    Ok(())
+}
+
+/// What was found suspect in each of the backups of `source`, accepted or not.
+pub(super) async fn read_suspect(tx: &mut SqliteConnection, source: &str) -> Result<BTreeMap<RecoveryPointId, State>> {
+    let suspect = "SELECT recovery_point, state FROM changes WHERE source = ? AND state IN ('warning', 'critical')";
+    let rows: Vec<(String, String)> = sqlx::query_as(suspect).bind(source).fetch_all(&mut *tx).await.map_err(failed)?;
+    rows.into_iter().map(|(id, found)| Ok((RecoveryPointId(id), state(&found)?))).collect()
 }
 
 fn figures(row: &SqliteRow) -> Result<ChangeFigures> {

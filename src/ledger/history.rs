@@ -7,13 +7,15 @@ use chrono::{DateTime, Utc};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
+use super::changes::read_suspect;
 use super::missed::newest_missed;
 use super::open::ledger_error;
 use super::run::{Operation, Outcome, PointRow, Run};
 use super::stored::{self, column};
 use super::{Ledger, MissedRuns};
+use crate::domain::change::State;
 use crate::domain::drill::{Check, TableResult};
-use crate::domain::manifest::BackupKind;
+use crate::domain::manifest::{BackupKind, RecoveryPointId};
 use crate::error::Result;
 
 /// Most recovery points, the newest.
@@ -40,6 +42,8 @@ pub struct SourceHistory {
     pub points: Vec<PointState>,
     /// The newest one that a drill passed on; it may be older than all of `points`.
     pub newest_verified: Option<PointRow>,
+    /// Recovery points of which something suspect was found, accepted or not.
+    pub suspect: BTreeMap<RecoveryPointId, State>,
     /// Successful backups of the time asked for, and the last one before it; oldest first.
     pub backups: Vec<BackupSample>,
     /// Drills that have ended, newest first.
@@ -117,6 +121,7 @@ impl Ledger {
         let history = SourceHistory {
             points,
             newest_verified,
+            suspect: read_suspect(&mut tx, source).await?,
             backups: backups(&mut tx, source, since).await?,
             drills: drills(&mut tx, source).await?,
             failures: failures(&mut tx, source).await?,

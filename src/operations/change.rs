@@ -96,12 +96,11 @@ fn past<'m>(
 }
 
 fn tell(source: &Source, found: Assessment) -> Assessment {
-    let said = found.reasons.join("; ");
-    let hint = hint(&source.name, &found);
-    let name = &source.name;
+    let (name, hint) = (&source.name, hint(&source.name, &found));
+    let said = format!("the data of {name} {}: {}", found.state.of_the_data(), found.reasons.join("; "));
     match found.state {
-        State::Critical => tracing::error!(source = %name, hint, "the data of {name} looks destroyed: {said}"),
-        State::Warning => tracing::warn!(source = %name, hint, "the data of {name} changed in an unusual way: {said}"),
+        State::Critical => tracing::error!(source = %name, hint, "{said}"),
+        State::Warning => tracing::warn!(source = %name, hint, "{said}"),
         State::Quiet | State::Pending => {}
     }
     found
@@ -120,21 +119,26 @@ fn shown(point: &Point) -> String {
 }
 
 /// One sentence on what was found in a backup that was just made; none where that is nothing.
-pub(super) fn warning(source: &str, found: &Assessment) -> Option<String> {
-    let said = found.reasons.join("; ");
-    found
-        .state
-        .is_suspect()
-        .then(|| format!("{}: the data is SUSPECT: {said}; {}", found.state.name(), hint(source, found)))
+pub fn warning(source: &str, found: &Assessment) -> Option<String> {
+    let (how, said) = (found.state.of_the_data(), found.reasons.join("; "));
+    found.state.is_suspect().then(|| format!("the data {how}: {said}; {}", hint(source, found)))
 }
 
-/// What whoever restores the recovery point `chosen` of `source` has to know: that its data looks destroyed, and which one is the last
-/// before that. None where nothing critical is known of it.
-pub(super) fn caution(app: &App, source: &Source, chosen: &Manifest) -> Result<Option<String>> {
+/// What whoever restores the recovery point `chosen` of `source` has to know: that something suspect was found in it, be it over or
+/// accepted, and which one is the last before that. One that was chosen by its name is held against nothing but its own figures.
+pub(super) fn caution(app: &App, source: &Source, chosen: &Manifest, is_named: bool) -> Result<Option<String>> {
     if !source.watch.enabled {
         return Ok(None);
     }
-    let (since, found) = match app.block_on(app.ledger.newest_change(&source.name))? {
+    let name = &source.name;
+    let suspect = app.block_on(app.ledger.suspect_changes(name))?;
+    if let Some(own) = suspect.iter().find(|it| it.point.id == chosen.id) {
+        return Ok(Some(of_own(name, own, last_good(&suspect, own))));
+    }
+    if is_named || app.block_on(app.ledger.compared(name))?.contains_key(&chosen.id) {
+        return Ok(None);
+    }
+    let (since, found) = match app.block_on(app.ledger.newest_change(name))? {
         Some(change) if change.state() == State::Critical => (change.since.unwrap_or(change.point), change.found),
         Some(_) => return Ok(None),
         // A new host after a disaster: the manifests say it too.
@@ -143,21 +147,51 @@ pub(super) fn caution(app: &App, source: &Source, chosen: &Manifest) -> Result<O
             None => return Ok(None),
         },
     };
-    if chosen.as_of < since.as_of {
+    let is_the_last_before = found.before.as_ref().is_some_and(|before| before.id == chosen.id);
+    if chosen.as_of < since.as_of || is_the_last_before {
         return Ok(None);
     }
-    let (name, said) = (&source.name, found.reasons.join("; "));
-    let before = found.before.as_ref().map_or_else(String::new, |before| {
+    let how = State::Critical.of_the_data();
+    let said = format!("since the recovery point of {}: {}", shown(&since), found.reasons.join("; "));
+    Ok(Some(format!("the data of {name} {how} {said}{}", instead(found.before.as_ref()))))
+}
+
+/// What was found in the recovery point itself.
+fn of_own(source: &str, own: &ChangeFigures, before: Option<&Point>) -> String {
+    let (how, said) = (own.found.state.of_the_data(), own.found.reasons.join("; "));
+    let accepted = own.accepted.map_or_else(String::new, |at| {
+        format!("; it was accepted as meant on {}", at.to_rfc3339_opts(SecondsFormat::Secs, true))
+    });
+    let (at, instead) = (shown(&own.point), instead(before));
+    format!("the data of {source} {how} in the recovery point of {at}: {said}{accepted}{instead}")
+}
+
+fn instead(before: Option<&Point>) -> String {
+    before.map_or_else(String::new, |before| {
         let id = &before.id;
         format!(
             "; the last recovery point before that is {id} of {}: restore it with --recovery-point {id}",
             shown(before)
         )
-    });
-    Ok(Some(format!(
-        "the data of {name} looks DESTROYED since the recovery point of {}: {said}{before}",
-        shown(&since)
-    )))
+    })
+}
+
+/// The last recovery point before `of` in which nothing suspect was found. Versions before wrote down one that may be suspect itself.
+fn last_good<'c>(suspect: &'c [ChangeFigures], of: &'c ChangeFigures) -> Option<&'c Point> {
+    let mut before = of.found.before.as_ref()?;
+    while let Some(it) = suspect.iter().find(|it| it.point.id == before.id && it.accepted.is_none()) {
+        before = it.found.before.as_ref().filter(|earlier| earlier.as_of < before.as_of)?;
+    }
+    Some(before)
+}
+
+/// How the alert ends, for whoever restored a state from before the change.
+pub(super) fn end_of_alert(app: &App, source: &Source, chosen: &Manifest) -> Result<Option<String>> {
+    let change = app.block_on(app.ledger.newest_change(&source.name))?;
+    let change = change.filter(|it| source.watch.enabled && it.state().is_suspect());
+    let since = change.and_then(|it| it.since).filter(|since| chosen.as_of < since.as_of);
+    let name = &source.name;
+    Ok(since.map(|_| format!("once {name} has its data back, `backup-sla backup {name}` ends the alert on its data")))
 }
 
 /// Since which point the data looks destroyed that `chosen` holds, from the repository alone.
@@ -182,7 +216,7 @@ pub struct AcceptedChange {
     pub reasons: Vec<String>,
 }
 
-/// What was found in backups of `source` so far was meant: the next ones are compared with the newest of them.
+/// What is suspect now in `source` was meant: the next backups are compared with the newest one of it.
 pub fn accept_change(app: &App, source: &str) -> Result<AcceptedChange> {
     if !app.config.sources.contains_key(source) {
         return Err(Error::configuration(format!("unknown source {source}"))
@@ -204,6 +238,31 @@ mod tests {
     use crate::repository::Repository;
     use crate::repository::contract;
     use crate::repository::memory::MemoryRepository;
+
+    #[test]
+    fn a_suspect_point_is_told_of_although_it_is_over_or_accepted_and_none_suspect_is_named_instead() {
+        let point = |at: i64| Point { id: RecoveryPointId(at.to_string()), as_of: contract::moment(at) };
+        let row = |at: i64, state, before: i64, accepted: bool| ChangeFigures {
+            point: point(at),
+            judged: contract::moment(at),
+            found: Assessment { state, before: Some(point(before)), ..Assessment::default() },
+            accepted: accepted.then(|| contract::moment(9)),
+            since: None,
+        };
+        let rows = [row(1, State::Warning, 0, false), row(2, Critical, 1, false), row(4, Critical, 3, true)];
+        let said = rows.each_ref().map(|own| of_own("shop", own, last_good(&rows, own)));
+        assert!(said[0].contains("changed in an unusual way in the recovery point of"), "{}", said[0]);
+        assert!(
+            said[1].contains("looks DESTROYED") && said[1].ends_with("restore it with --recovery-point 0"),
+            "{}",
+            said[1]
+        );
+        assert!(
+            said[2].contains("it was accepted as meant on") && said[2].ends_with("--recovery-point 3"),
+            "{}",
+            said[2]
+        );
+    }
 
     /// Backups of so many bytes of one table, one an hour; the names are their places.
     fn manifests(rows: &[u64]) -> Vec<Manifest> {

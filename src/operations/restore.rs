@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::Recorded;
-use super::change::caution;
+use super::change::{caution, end_of_alert};
 use super::ownership::Whose;
 use super::prove::{Proof, Scope, prove};
 use super::select::{Selection, open, select};
@@ -168,16 +168,15 @@ fn bring_back(
     report.duration_seconds = stages.total().as_secs_f64();
     report.stages = stages.seconds();
     report.warnings.extend(afterthoughts(source, &point, &request.to, &options.tables));
+    // Whether an alert is on changes nothing of what was restored.
+    report.warnings.extend(end_of_alert(app, source, &point.manifest).unwrap_or_default());
     Ok(report)
 }
 
-/// Said before anything is written, and once more at the end: whoever did not choose the recovery point by its name may not want
-/// this one. It is taken all the same, since only people know whether the change was meant.
+/// Said before anything is written, and once more at the end: whoever chose the recovery point may not want this one. It is taken all the same, since only people know whether the change was meant.
 fn cautioned(app: &App, source: &Source, request: &RestoreRequest, chosen: &Manifest) -> Option<String> {
-    if matches!(request.selection, Selection::Id(_)) {
-        return None;
-    }
-    let caution = caution(app, source, chosen).unwrap_or_else(|error| {
+    let is_named = matches!(request.selection, Selection::Id(_));
+    let caution = caution(app, source, chosen, is_named).unwrap_or_else(|error| {
         tracing::warn!(source = %source.name, "cannot tell whether the data looks destroyed: {error}");
         None
     })?;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::markdown::text;
 use crate::domain::change::State;
 use crate::domain::manifest::RecoveryPointId;
-use crate::exporter::pages::words::rfc3339;
+use crate::exporter::pages::words::{counted, rfc3339};
 use crate::ledger::ChangeFigures;
 
 /// One of them.
@@ -40,6 +40,22 @@ impl ChangeReport {
     fn accepted_in_words(&self) -> String {
         self.accepted.map_or("no".to_owned(), rfc3339)
     }
+}
+
+/// One sentence for the head of a source; none where there is nothing to tell.
+pub(super) fn in_words(changes: &[ChangeReport]) -> Option<String> {
+    let of = |state: State| {
+        let backups = || changes.iter().filter(move |it| it.state == state);
+        (backups().count(), backups().filter(|it| it.accepted.is_some()).count())
+    };
+    let told = |state: State| {
+        let (count, accepted) = of(state);
+        let how =
+            if state == State::Critical { "data that looked destroyed" } else { "data that changed in an unusual way" };
+        (count > 0).then(|| format!("{} of {how}, {accepted} accepted as meant", counted(count, "backup")))
+    };
+    let told: Vec<String> = [State::Critical, State::Warning].into_iter().filter_map(told).collect();
+    (!told.is_empty()).then(|| format!("{}.", told.join("; ")))
 }
 
 /// As Markdown; nothing where there is none.

@@ -130,6 +130,7 @@ fn one_source(source: &SourceReport) -> Markup {
                 @for absence in &source.not_configured { li { (not_configured(absence)) } }
                 @for promised in &source.promised { li { "Promised since " (rfc3339(promised.since)) ": " (promise(promised)) } }
             }
+            @if let Some(said) = changes::in_words(&source.changes) { p { strong { (said) } } }
             (objectives(source))
             p { "A drill passed on " (source.days.with_passed_drill) " of " (counted(source.days.days, "day")) (days_without(source)) "." }
             (breaches(source))

@@ -128,6 +128,9 @@ fn one_source(out: &mut String, source: &SourceReport) -> std::fmt::Result {
     for promised in &source.promised {
         writeln!(out, "- Promised since {}: {}", rfc3339(promised.since), promise(promised))?;
     }
+    if let Some(said) = changes::in_words(&source.changes) {
+        writeln!(out, "\n**{said}**")?;
+    }
     writeln!(out, "\n| Objective | Promised | Achieved | Met | Needed | Kept |\n|---|---|---|---:|---:|---|")?;
     for objective in &source.objectives {
         let kept = kept(&objective.kept_in_words());

@@ -473,7 +473,11 @@ fn backups_of_data_that_looked_destroyed_are_listed_with_what_was_said_of_them()
     let markdown = markdown::render(&report);
     assert!(markdown.contains("| 01new | 2026-10-05T02:00:00Z | critical | why \\| 01new; and"), "{markdown}");
     assert!(markdown.contains("| 2026-10-07T09:00:00Z |"), "{markdown}");
+    let said = "2 backups of data that looked destroyed, 1 accepted as meant.";
+    let head = markdown.find(said).expect("a line above the table");
+    assert!(head < markdown.find("| Objective |").unwrap(), "{markdown}");
     let page = html::render(&report);
+    assert!(page.contains(said), "{page}");
     assert!(page.contains("and &lt;more&gt;") && page.contains("01meant"), "{page}");
     let quiet = whole(vec![source(self::records(), october()).unwrap()]);
     assert!(

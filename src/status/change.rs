@@ -35,11 +35,10 @@ impl Change {
 
     /// One sentence on what is suspect; none where nothing is.
     pub fn in_words(&self) -> Option<String> {
-        let how = match self.state {
-            State::Pending | State::Quiet => return None,
-            State::Warning => "changed in an unusual way",
-            State::Critical => "looks DESTROYED",
-        };
+        if !self.state.is_suspect() {
+            return None;
+        }
+        let how = self.state.of_the_data();
         let since = self.since.as_ref().unwrap_or(&self.recovery_point);
         Some(format!("the data {how} since the backup of {}: {}", shown(since), self.found.reasons.join("; ")))
     }
@@ -48,6 +47,19 @@ impl Change {
     pub fn before_in_words(&self) -> Option<String> {
         let before = self.found.before.as_ref().filter(|_| self.state.is_suspect())?;
         Some(format!("the last recovery point before the change is {} of {}", before.id, shown(before)))
+    }
+
+    /// What to type about it; none where nothing is suspect.
+    pub fn what_to_type(&self, source: &str) -> Option<String> {
+        let accept = format!("if the change was meant: `backup-sla accept-change {source}`");
+        let restore = |before: &Point| {
+            format!(
+                "to look at that state: `backup-sla restore {source} --to ELSEWHERE --recovery-point {}`; ",
+                before.id
+            )
+        };
+        let restore = self.found.before.as_ref().map(restore).unwrap_or_default();
+        self.state.is_suspect().then(|| format!("{restore}{accept}"))
     }
 }
 

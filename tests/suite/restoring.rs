@@ -252,6 +252,9 @@ fn every_command_of_the_restore_page_runs() {
     world.configure_source("agama", "mysql", &(mysql + &files));
     assert_eq!(world.run(&["backup"]).status, 0);
     let now = (chrono::Utc::now() + chrono::TimeDelta::seconds(1)).to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    let listed = world.run(&["--json", "list", "agama"]).stdout;
+    let listed: serde_json::Value = serde_json::from_str(listed.lines().next().unwrap()).unwrap();
+    let point = format!("--recovery-point {}", listed["id"].as_str().unwrap());
     let page = documented("restore.md");
     let (_, page) = page.split_once('\n').unwrap();
     let mut ran = 0;
@@ -276,6 +279,7 @@ fn every_command_of_the_restore_page_runs() {
             .replace("/root/restore.pw", &world.path("restore.pw").display().to_string())
             .replace("/srv/restored", &restored.display().to_string())
             .replace("2026-11-26T11:29:00Z", &now)
+            .replace("--recovery-point ID", &point)
             .split(' ')
             .map(str::to_owned)
             .collect();

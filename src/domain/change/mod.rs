@@ -62,6 +62,15 @@ impl State {
         }
     }
 
+    /// What to say of the data, after "the data"; nothing is said of what is not suspect.
+    pub fn of_the_data(self) -> &'static str {
+        match self {
+            Self::Pending | Self::Quiet => "",
+            Self::Warning => "changed in an unusual way",
+            Self::Critical => "looks DESTROYED",
+        }
+    }
+
     /// Whether somebody should look.
     pub fn is_suspect(self) -> bool {
         self >= Self::Warning
@@ -200,6 +209,21 @@ fn window<'s, 'm>(trusted: &'s [&'m Manifest], now: DateTime<Utc>) -> &'s [&'m M
 /// A share as people read it.
 fn percent(share: f64) -> String {
     format!("{:.0} %", (share * 100.0).clamp(0.0, 100.0))
+}
+
+/// A number as people read it: `1 234 567`.
+fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let group = |(at, digit): (usize, char)| {
+        let space = (at > 0 && (digits.len() - at).is_multiple_of(3)).then_some(' ');
+        space.into_iter().chain([digit])
+    };
+    digits.chars().enumerate().flat_map(group).collect()
+}
+
+/// Bytes as people read them: `1.5 MiB`.
+fn size(bytes: u64) -> String {
+    bytesize::ByteSize(bytes).display().iec().to_string()
 }
 
 #[cfg(test)]

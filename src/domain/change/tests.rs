@@ -153,10 +153,10 @@ fn rows_that_are_gone_are_critical_and_stay_so_until_they_are_back() {
     let empty = backup(10, &[("d.a", Table::of(0)), ("d.b", Table::of(0)), ("d.c", Table::of(0))], Some((0, TEXT)));
     let found = judge(&days, &empty);
     let reasons = [
-        "100 % of the rows are gone: 34550 before, 0 now",
+        "100 % of the rows are gone: 34 550 before, 0 now",
         "3 of 3 tables with rows are empty or gone",
         "every table of d that had rows is empty or gone",
-        "100 % of the bytes are gone: 34550000 before, 0 now",
+        "100 % of the bytes are gone: 32.9 MiB before, 0 B now",
     ];
     is(&found, State::Critical, &reasons);
     assert_eq!(found.tables[0], TableChange { name: "d.a".to_owned(), before: 24_500, now: Some(0) });
@@ -185,9 +185,9 @@ fn a_table_that_is_gone_is_told_of_by_its_size() {
         &found,
         State::Warning,
         &[
-            "29 % of the rows are gone: 34550 before, 24550 now",
-            "table d.b had 10000 rows and is gone",
-            "29 % of the bytes are gone: 34550000 before, 24550000 now",
+            "29 % of the rows are gone: 34 550 before, 24 550 now",
+            "table d.b had 10 000 rows and is gone",
+            "29 % of the bytes are gone: 32.9 MiB before, 23.4 MiB now",
         ],
     );
     assert_eq!(found.tables, [TableChange { name: "d.b".to_owned(), before: 10_000, now: None }]);

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::content::Successors;
 use super::moved::Moved;
 use super::watch::Watch;
-use super::{Assessment, ENOUGH_HISTORY, NAMED, Past, State, TableChange, WINDOW_LEAST, percent};
+use super::{Assessment, ENOUGH_HISTORY, NAMED, Past, State, TableChange, WINDOW_LEAST, count, percent, size};
 use crate::domain::manifest::Manifest;
 use crate::domain::words::{Words, words};
 
@@ -223,7 +223,8 @@ impl Losses {
             && largest.before as f64 >= (self.rows * LARGE_TABLE).max(FEW_ROWS)
         {
             let TableChange { name, before, now } = largest;
-            let is = now.map_or("is gone".to_owned(), |now| format!("has {now}"));
+            let is = now.map_or("is gone".to_owned(), |now| format!("has {}", count(now)));
+            let before = count(*before);
             found.suspect(State::Warning, format!("{table} {name} had {before} {rows} and {is}"));
         }
         for database in self.databases {
@@ -233,16 +234,19 @@ impl Losses {
     }
 
     /// Before and now say how many are gone, unless others came instead.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a sum of counted rows
     fn said_of(&self, rows: &str, found: &Assessment) -> String {
         let (share, [before, now]) = (percent(found.rows_lost), found.rows);
         let came = self.lost - before.saturating_sub(now) as f64;
         if came >= FEW_ROWS.max(self.lost / 10.0) {
             return format!(
-                "{share} of the {rows} are gone: {:.0} of {before}; with those that are new, {now} now",
-                self.lost
+                "{share} of the {rows} are gone: {} of {}; with those that are new, {} now",
+                count(self.lost as u64),
+                count(before),
+                count(now)
             );
         }
-        format!("{share} of the {rows} are gone: {before} before, {now} now")
+        format!("{share} of the {rows} are gone: {} before, {} now", count(before), count(now))
     }
 }
 
@@ -296,8 +300,9 @@ fn weigh_bytes(found: &mut Assessment, excuses: &Excuses<'_, '_>, now: &Manifest
     let [before, bytes] = found.bytes;
     let share = (course.low() - bytes as f64).max(0.0) / course.last as f64;
     found.bytes_lost = Some(share);
-    found
-        .weigh(share, watch.lost, || format!("{} of the bytes are gone: {before} before, {bytes} now", percent(share)));
+    found.weigh(share, watch.lost, || {
+        format!("{} of the bytes are gone: {} before, {} now", percent(share), size(before), size(bytes))
+    });
 }
 
 #[cfg(test)]

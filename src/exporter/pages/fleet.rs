@@ -11,6 +11,7 @@ use super::query::Query;
 use super::trouble::{self, Trouble};
 use super::words::{Moment, age, counted, rfc3339, size, source_address, state, time, time_below, unsure};
 use super::{lost_history, objectives, pending, running};
+use crate::domain::change::State;
 use crate::domain::schedule::Work;
 use crate::domain::sla::Objective;
 use crate::error::Error;
@@ -27,6 +28,12 @@ struct Judged {
     troubles: Vec<Trouble>,
 }
 
+impl Judged {
+    fn is_destroyed(&self) -> bool {
+        self.status.change.as_ref().is_some_and(|change| change.state == State::Critical)
+    }
+}
+
 /// The page; `ledger` is why the ledger cannot be read, if it cannot.
 pub(super) fn page(view: &View, ledger: Option<&Error>, query: &Query) -> Markup {
     let mut sources: Vec<Judged> = status::all(view)
@@ -35,6 +42,7 @@ pub(super) fn page(view: &View, ledger: Option<&Error>, query: &Query) -> Markup
         .collect();
     sources.sort_by_cached_key(|it| {
         (
+            !it.is_destroyed(),
             Reverse(it.status.broken().len()),
             Reverse(it.troubles.len()),
             !it.status.is_pending(),
@@ -76,28 +84,13 @@ fn sentence(sources: &[Judged], of_service: usize) -> String {
     let unknown = sources.iter().filter(is_unknown).count();
     let pending = sources.iter().filter(|it| !is_broken(it) && !is_unknown(it) && it.status.is_pending()).count();
     let attention = sources.iter().filter(|it| !is_broken(it) && !it.troubles.is_empty()).count();
-    let of_all = counted(total, "source");
-    let are_pending =
-        |number: usize| if number == 1 { "1 is pending".to_owned() } else { format!("{number} are pending") };
-    let mut parts = vec![match (total, broken, pending) {
-        (0, ..) => "No source is configured".to_owned(),
-        (1, 0, _) if unknown > 0 => "It is not known whether the one source keeps its promises".to_owned(),
-        (_, 0, _) if unknown > 0 => {
-            let keep = if unknown == 1 { "keeps its promises" } else { "keep their promises" };
-            format!("It is not known whether {unknown} of {of_all} {keep}")
-        }
-        (1, 0, 0) => "The one source keeps all its promises".to_owned(),
-        (1, 0, _) => "The one source is new and pending".to_owned(),
-        (1, ..) => "The one source breaks a promise".to_owned(),
-        (_, 0, 0) => format!("All {of_all} keep their promises"),
-        (_, 0, new) if new == total => format!("All {of_all} are new and pending"),
-        (_, 0, new) => {
-            let keep = if total - new == 1 { "keeps its promises" } else { "keep their promises" };
-            format!("{} of {of_all} {keep}, {}", total - new, are_pending(new))
-        }
-        (_, 1, _) => format!("1 of {of_all} breaks a promise"),
-        _ => format!("{broken} of {of_all} break a promise"),
-    }];
+    let destroyed = sources.iter().filter(|it| it.is_destroyed()).count();
+    let promises = promises(total, broken, unknown, pending);
+    let mut parts = match destroyed {
+        0 => vec![promises],
+        _ if total == 1 => vec!["The data of the one source looks DESTROYED".to_owned(), uncapitalized(&promises)],
+        _ => vec![format!("The data of {} looks DESTROYED", counted(destroyed, "source")), uncapitalized(&promises)],
+    };
     if broken > 0 && unknown > 0 {
         parts.push(format!("of {unknown} it is not known"));
     }
@@ -117,6 +110,40 @@ fn sentence(sources: &[Judged], of_service: usize) -> String {
         parts.push("the service itself is in trouble".to_owned());
     }
     format!("{}.", parts.join("; "))
+}
+
+/// How many sources keep what was promised.
+fn promises(total: usize, broken: usize, unknown: usize, pending: usize) -> String {
+    let of_all = counted(total, "source");
+    match (total, broken, pending) {
+        (0, ..) => "No source is configured".to_owned(),
+        (1, 0, _) if unknown > 0 => "It is not known whether the one source keeps its promises".to_owned(),
+        (_, 0, _) if unknown > 0 => {
+            let keep = if unknown == 1 { "keeps its promises" } else { "keep their promises" };
+            format!("It is not known whether {unknown} of {of_all} {keep}")
+        }
+        (1, 0, 0) => "The one source keeps all its promises".to_owned(),
+        (1, 0, _) => "The one source is new and pending".to_owned(),
+        (1, ..) => "The one source breaks a promise".to_owned(),
+        (_, 0, 0) => format!("All {of_all} keep their promises"),
+        (_, 0, new) if new == total => format!("All {of_all} are new and pending"),
+        (_, 0, new) => {
+            let keep = if total - new == 1 { "keeps its promises" } else { "keep their promises" };
+            format!("{} of {of_all} {keep}, {}", total - new, are_pending(new))
+        }
+        (_, 1, _) => format!("1 of {of_all} breaks a promise"),
+        _ => format!("{broken} of {of_all} break a promise"),
+    }
+}
+
+fn are_pending(number: usize) -> String {
+    if number == 1 { "1 is pending".to_owned() } else { format!("{number} are pending") }
+}
+
+/// As the second part of a sentence.
+fn uncapitalized(sentence: &str) -> String {
+    let mut chars = sentence.chars();
+    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
 }
 
 fn subtitle(view: &View) -> Markup {
@@ -199,6 +226,15 @@ fn page_links(query: &Query, page: usize, pages: usize) -> Markup {
     }
 }
 
+/// What its data looks like, where that is suspect.
+fn changed(status: &SourceStatus) -> Markup {
+    match status.change.as_ref().map(|change| change.state) {
+        Some(State::Critical) => state(false, "", "data looks DESTROYED"),
+        Some(State::Warning) => unsure("data changed in an unusual way"),
+        _ => html! {},
+    }
+}
+
 const ORDER: [Objective; 5] =
     [Objective::Rpo, Objective::Rto, Objective::DrillInterval, Objective::Retention, Objective::ChainLength];
 
@@ -223,6 +259,7 @@ fn row(view: &View, status: &SourceStatus) -> Markup {
                 a href=(source_address("", &status.source)) { (status.source) }
                 span.below { (status.kind) " in " (status.repository) }
                 (pending::badge(view, status))
+                (changed(status))
             }
             @for objective in ORDER { (objectives::cell(&objectives::fact(status, objective, view.now))) }
             td role="cell" data-label="Kept, 30 days" {

@@ -5,8 +5,10 @@ use std::path::Path;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use maud::{Markup, html};
 
-use super::words::{Moment, rfc3339, time};
+use super::words::{self, Moment, rfc3339, time};
 use crate::config::{SourceConfig, SourceKind};
+use crate::domain::change::State;
+use crate::domain::manifest::RecoveryPointId;
 use crate::exporter::refresh::View;
 use crate::ledger::PointRow;
 use crate::ledger::history::SourceHistory;
@@ -62,6 +64,33 @@ fn destination(config: &SourceConfig) -> (&'static [&'static str], &'static str)
     }
 }
 
+/// How to restore one recovery point.
+pub(super) fn restore(view: &View, config: &SourceConfig, point: &RecoveryPointId) -> String {
+    let (to, _) = destination(config);
+    program(view, &[&["restore", &config.name, "--to"], to, &["--recovery-point", &point.0]].concat())
+}
+
+/// The last state before the data of a source changed in a suspect way; nothing where nothing is suspect.
+fn before_change(view: &View, config: &SourceConfig) -> Markup {
+    let change = view.snapshot.sources.get(&config.name).and_then(|figures| figures.change.as_ref());
+    let change = change.filter(|change| config.watch.enabled && change.state().is_suspect());
+    let Some(before) = change.and_then(|change| change.found.before.as_ref()) else { return html! {} };
+    html! {
+        h3 { "The last state before the data changed" }
+        p.muted { "Recovery point of " (time(before.as_of, Moment::of(view))) }
+        (block(&restore(view, config, &before.id)))
+    }
+}
+
+/// What was found in a recovery point, as a mark; nothing where that is nothing.
+pub(super) fn mark(history: &SourceHistory, point: &RecoveryPointId) -> Markup {
+    match history.suspect.get(point) {
+        Some(State::Critical) => html! { " " (words::state(false, "", "its data looks DESTROYED")) },
+        Some(state) => html! { " " (words::unsure(&format!("its data {}", state.of_the_data()))) },
+        None => html! {},
+    }
+}
+
 /// How to restore, test and verify a source.
 /// Times are written in whole seconds: the point has to be not newer than what is written.
 fn whole_second_after(time: DateTime<Utc>) -> DateTime<Utc> {
@@ -72,15 +101,16 @@ pub(super) fn section(view: &View, config: &SourceConfig, history: &SourceHistor
     let name = config.name.as_str();
     let (to, note) = destination(config);
     let newest = history.points.first().map(|state| &state.point);
-    let restore = |more: &[&str]| program(view, &[&["restore", name, "--to"], to, more].concat());
+    let at = |time: &str| program(view, &[&["restore", name, "--to"], to, &["--at", time]].concat());
     let is_same = newest.zip(history.newest_verified.as_ref()).is_some_and(|(a, b)| a.id == b.id);
     html! {
         section aria-labelledby="restore" {
             h2 id="restore" { "Restore" }
             @if let Some(newest) = newest {
                 p { (note) " A destination that is not empty is refused unless you add --overwrite." }
+                (before_change(view, config))
                 @match &history.newest_verified {
-                    Some(point) => (step(view, "The newest state that a drill has proved", point, &restore(&["--recovery-point", &point.id.0]))),
+                    Some(point) => (step(view, "The newest state that a drill has proved", point, &mark(history, &point.id), &restore(view, config, &point.id))),
                     None => p.bad-text {
                         @if view.snapshot.is_history_partial(name) { "No drill is known to have passed on any of the recovery points" }
                         @else { "No drill has passed on any of the recovery points" }
@@ -92,11 +122,11 @@ pub(super) fn section(view: &View, config: &SourceConfig, history: &SourceHistor
                         Some((false, _)) => "The newest state: a drill FAILED on it",
                         _ => "The newest state, not proved by a drill",
                     };
-                    (step(view, title, newest, &restore(&["--recovery-point", &newest.id.0])))
+                    (step(view, title, newest, &mark(history, &newest.id), &restore(view, config, &newest.id)))
                 }
                 h3 { "The state at a time" }
                 p.muted { "The newest recovery point that is not newer than it; put a time just before the damage." }
-                (block(&restore(&["--at", &rfc3339(whole_second_after(newest.as_of))])))
+                (block(&at(&rfc3339(whole_second_after(newest.as_of)))))
                 h3 { "Other things to type" }
                 p.muted { "Test restore into a sandbox, now." }
                 (block(&program(view, &["drill", name])))
@@ -121,10 +151,10 @@ pub(super) fn section(view: &View, config: &SourceConfig, history: &SourceHistor
     }
 }
 
-fn step(view: &View, title: &str, point: &PointRow, command: &str) -> Markup {
+fn step(view: &View, title: &str, point: &PointRow, mark: &Markup, command: &str) -> Markup {
     html! {
         h3 { (title) }
-        p.muted { (point.kind) " of " (time(point.as_of, Moment::of(view))) }
+        p.muted { (point.kind) " of " (time(point.as_of, Moment::of(view))) (mark) }
         (block(command))
     }
 }

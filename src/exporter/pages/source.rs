@@ -43,7 +43,7 @@ pub(super) async fn page(view: &View, ledger: &Ledger, name: &str, query: &Query
                     (drills::verification(conclusive(view, name).zip(verification.as_ref()), Moment::of(view)))
                     (failures(&history.failures, Moment::of(view)))
                     (missed::section(view, name, &history.missed))
-                    (points(view, name, &history.points))
+                    (points(view, name, history))
                 }
             }
         }
@@ -202,7 +202,8 @@ fn of_drills(view: &View, name: &str, history: &SourceHistory) -> Markup {
     }
 }
 
-fn points(view: &View, name: &str, points: &[PointState]) -> Markup {
+fn points(view: &View, name: &str, history: &SourceHistory) -> Markup {
+    let points = &history.points;
     let total: u64 = view.snapshot.sources.get(name).map_or(0, |it| it.points.by_kind.values().sum());
     html! {
         section aria-labelledby="points" {
@@ -219,7 +220,7 @@ fn points(view: &View, name: &str, points: &[PointState]) -> Markup {
                         th scope="col" role="columnheader" { "Drill on it" }
                         th scope="col" role="columnheader" { "Name" }
                     } }
-                    tbody role="rowgroup" { @for state in points { (point(state, Moment::of(view))) } }
+                    tbody role="rowgroup" { @for state in points { (point(state, history, Moment::of(view))) } }
                 }
                 @if total > points.len() as u64 {
                     p.muted { "The newest " (points.len()) " of " (count(total)) "; " code { (restore::program(view, &["list", name])) } " shows all." }
@@ -229,7 +230,7 @@ fn points(view: &View, name: &str, points: &[PointState]) -> Markup {
     }
 }
 
-fn point(it: &PointState, moment: Moment) -> Markup {
+fn point(it: &PointState, history: &SourceHistory, moment: Moment) -> Markup {
     let point = &it.point;
     html! {
         tr role="row" {
@@ -248,7 +249,7 @@ fn point(it: &PointState, moment: Moment) -> Markup {
                     }
                 }
             }
-            td role="cell" data-label="Name" { span.id { (point.id) } }
+            td role="cell" data-label="Name" { span.id { (point.id) } (restore::mark(history, &point.id)) }
         }
     }
 }
@@ -291,7 +292,7 @@ fn retired(view: &View, name: &str, read: &Result<(SourceHistory, Option<Verific
                 (drills::verification(conclusive(view, name).zip(verification.as_ref()), Moment::of(view)))
                 (failures(&history.failures, Moment::of(view)))
                 (missed::section(view, name, &history.missed))
-                (points(view, name, &history.points))
+                (points(view, name, history))
             }
         }
     }

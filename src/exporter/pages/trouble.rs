@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use maud::{Markup, html};
 
 use super::objectives;
-use super::restore::program;
+use super::restore::{program, restore};
 use super::words::{Moment, source_address, time};
 use crate::domain::sla::Objective;
 use crate::error::Error;
@@ -31,11 +31,13 @@ pub(super) struct Trouble {
     pub hint: Option<String>,
     /// What to type.
     pub command: Option<String>,
+    /// What else may be done, after that.
+    pub after: Option<String>,
 }
 
 impl Trouble {
     fn new(what: impl Into<String>, since: Option<DateTime<Utc>>) -> Self {
-        Self { what: what.into(), since, reason: String::new(), hint: None, command: None }
+        Self { what: what.into(), since, reason: String::new(), hint: None, command: None, after: None }
     }
 
     /// A ledger that cannot be read.
@@ -142,11 +144,16 @@ fn suspect(status: &SourceStatus) -> Option<Trouble> {
 fn changed(view: &View, status: &SourceStatus) -> Option<Trouble> {
     let change = status.change.as_ref()?;
     let what = capital(&change.in_words()?);
-    let before = change.before_in_words().map_or_else(String::new, |said| format!("; {said}"));
-    let hint = Some(format!("look at the source before anything else{before}; only if the change was meant:"));
-    let command = Some(program(view, &["accept-change", &status.source]));
+    let before = change.before_in_words();
+    let before = before.map_or_else(String::new, |said| format!("; {said}; restore it, first into another place:"));
+    let hint = Some(format!("look at the source before anything else{before}"));
+    let config = view.config.sources.get(&status.source);
+    let before = change.found.before.as_ref();
+    let command = before.zip(config).map(|(before, config)| restore(view, config, &before.id));
+    let accept = program(view, &["accept-change", &status.source]);
+    let after = Some(format!("Only if the change was meant: {accept}"));
     let since = change.since.as_ref().map(|since| since.as_of);
-    Some(Trouble { hint, command, ..Trouble::new(what, since) })
+    Some(Trouble { hint, command, after, ..Trouble::new(what, since) })
 }
 
 pub(super) fn capital(sentence: &str) -> String {
@@ -255,6 +262,7 @@ pub(super) fn list(troubles: &[Trouble], moment: Moment) -> Markup {
                     @if !trouble.reason.is_empty() { p.reason { (trouble.reason) } }
                     @if let Some(hint) = &trouble.hint { p.hint { span.label { "Hint " } (hint) } }
                     @if let Some(command) = &trouble.command { (super::restore::block(command)) }
+                    @if let Some(after) = &trouble.after { p.hint { (after) } }
                 }
             }
         }

@@ -87,7 +87,7 @@ async fn the_fleet_page_says_what_is_wrong_what_runs_and_what_comes_next() {
     assert_says(
         &text,
         &[
-            "<h1>1 of 2 sources breaks a promise; 1 more needs attention; the service itself is in trouble.</h1>",
+            "<h1>The data of 1 source looks DESTROYED; 1 of 2 sources breaks a promise; 1 more needs attention; the service itself is in trouble.</h1>",
             "There is no recovery point: nothing can be restored",
             "The scheduler has stalled",
             "line 3: unknown key `rop`",
@@ -99,12 +99,27 @@ async fn the_fleet_page_says_what_is_wrong_what_runs_and_what_comes_next() {
             "full <time datetime=\"2026-09-21T14:35:20Z\" title=\"2026-09-21T14:35:20Z\">in 12m</time>",
             "Retired sources",
             "http-equiv=\"refresh\"",
+            "data looks DESTROYED</span>",
+            "Only if the change was meant: backup-sla",
         ],
     );
     let wrong = &text[text.find("Wrong now").unwrap()..];
-    assert!(wrong.find("href=\"sources/new\"") < wrong.find("href=\"sources/agama\""), "worst first");
+    assert!(wrong.find("href=\"sources/agama\"") < wrong.find("href=\"sources/new\""), "worst first");
     let filtered = place.text("/?q=AGA").await;
     assert_says(&filtered, &["1 of 2 sources, worst first", "value=\"AGA\""]);
+}
+
+#[tokio::test]
+async fn a_source_page_offers_the_state_before_the_data_changed_first_and_marks_the_suspect_one() {
+    let text = Place::seeded().await.text("/sources/agama").await;
+    let restore = &text[text.find("<h2 id=\"restore\"").unwrap()..];
+    let at = |said: &str| restore.find(said).unwrap_or_else(|| panic!("no {said} in {restore}"));
+    assert!(at("The last state before the data changed") < at("--recovery-point old"), "{restore}");
+    assert!(at("--recovery-point old") < at("The newest state"), "{restore}");
+    assert!(restore.contains("its data looks DESTROYED"), "{restore}");
+    let wrong = &text[..text.find("<h2 id=\"restore\"").unwrap()];
+    let at = |said: &str| wrong.find(said).unwrap_or_else(|| panic!("no {said} in {wrong}"));
+    assert!(at("--recovery-point old") < at("accept-change agama"), "{wrong}");
 }
 
 #[tokio::test]
@@ -370,7 +385,12 @@ async fn what_needs_attention_is_counted_among_those_that_keep_their_promises() 
     // Of two sources one has a failed drill; the other is new to the ledger.
     let figures = place.view.snapshot.sources["agama"].clone();
     Arc::make_mut(&mut place.view.snapshot).sources.insert("new".into(), figures);
-    assert_says(&place.text("/").await, &["<h1>All 2 sources keep their promises; 2 of them need attention.</h1>"]);
+    assert_says(
+        &place.text("/").await,
+        &[
+            "<h1>The data of 2 sources looks DESTROYED; all 2 sources keep their promises; 2 of them need attention.</h1>",
+        ],
+    );
 }
 
 #[tokio::test]
