@@ -41,7 +41,7 @@ fn rows_that_others_took_the_place_of_are_gone_and_the_numbers_say_so() {
         |orders, archive| day(5, &[("d.orders", orders), ("d.archived_orders", archive), ("d.a", Table::of(1_700))]);
     // As many rows as before, but others.
     let found = judge(&past, &now(rows(29_000, 30_000), rows(70_000, 99_000)));
-    let said = "60 % of the rows are gone: 19000 of 31700; with those that are new, 31700 now";
+    let said = "60 % of the rows are gone: 19 000 of 31 700; with those that are new, 31 700 now";
     assert_eq!((found.state, found.reasons[0].as_str()), (State::Critical, said));
     // The archive had them all along and got nothing.
     let copies = days(&[("d.orders", rows(0, 20_000)), ("d.archived_orders", rows(0, 20_000))]);
@@ -121,7 +121,7 @@ fn what_is_gone_is_named_in_the_words_of_the_source() {
         now.engine = kind.to_owned();
         judge(&past, &now).reasons[..2].join("; ")
     };
-    assert_eq!(of_kind("mysql"), "90 % of the rows are gone: 1000 before, 100 now; table d.b had 900 rows and has 0");
+    assert_eq!(of_kind("mysql"), "90 % of the rows are gone: 1 000 before, 100 now; table d.b had 900 rows and has 0");
     let of_influx = "90 % of the values are gone: 1000 before, 100 now; measurement d.b had 900 values and has 0";
     assert_eq!(of_kind("influxdb"), of_influx);
     assert_eq!(
