@@ -36,7 +36,7 @@ const GROWN_AGAIN: f64 = 0.5;
 struct Excuses<'s, 'm> {
     /// Those that `now` is compared with, oldest first.
     trusted: &'s [&'m Manifest],
-    /// Those before, up to the accepted one: what a person called meant may happen again. Empty where none was accepted.
+    /// The accepted one and the one before it: what a person called meant may happen again. Empty where none was accepted.
     accepted: Vec<&'m Manifest>,
 }
 
@@ -48,8 +48,9 @@ impl<'s, 'm> Excuses<'s, 'm> {
         let trusted = &past.trusted[past.trusted.len() - count..];
         let begin = trusted.first().filter(|first| past.is_accepted && now - first.as_of <= EXCUSED);
         let accepted = begin.map_or_else(Vec::new, |begin| {
-            let before = past.earlier.iter().filter(is_recent).filter(|it| it.as_of < begin.as_of);
-            before.chain([begin]).copied().collect()
+            // The fall that was accepted, and none before: a table that was renamed for a day was never emptied.
+            let before = past.earlier.iter().filter(is_recent).rfind(|it| it.as_of < begin.as_of);
+            before.into_iter().chain([begin]).copied().collect()
         });
         Self { trusted, accepted }
     }
