@@ -161,9 +161,10 @@ fn a_backup_that_takes_too_long_has_failed_and_is_tried_again() {
     service.wait("operation_start_timestamp_seconds{source=\"tree\",operation=\"backup\"}", |value| value > 0.0);
     service.wait("backup_failures_total{source=\"tree\",kind=\"full\"}", |value| value == 1.0);
     let begun = service.value("backup_last_start_timestamp_seconds{source=\"tree\",kind=\"full\"}");
-    // The failure is counted before the scheduler plans the second attempt, a minute later.
+    // The failure is counted before the scheduler plans the second attempt: a minute after the first has ended, which a
+    // busy machine may put off, and long before the next time of the schedule.
     service.wait("backup_next_run_timestamp_seconds{source=\"tree\",kind=\"full\"}", |next| {
-        (60.0..80.0).contains(&(next - begun))
+        (60.0..600.0).contains(&(next - begun))
     });
     assert!(service.said().contains("it took longer than 3s"), "{}", service.said());
     service.stop();

@@ -7,12 +7,12 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::network::certificates;
-use crate::support::{Running, World, wait_for};
+use crate::support::{LONGEST_WAIT, Running, World, wait_for};
 
 /// What a web configuration file in a [`secured`] world begins with.
 pub const TLS: &str = "tls_server_config:\n  cert_file: tls/server.pem\n  key_file: tls/server.key\n";
@@ -117,8 +117,17 @@ impl<W: Borrow<World>> Service<W> {
         line.map(|line| line.trim().parse().unwrap())
     }
 
+    /// Until the series has a value that is wanted. If it never has, its last value and the log say why.
     pub fn wait(&self, series: &str, wanted: impl Fn(f64) -> bool) {
-        wait_for(series, || self.try_value(series).is_some_and(&wanted).then_some(()));
+        let deadline = Instant::now() + LONGEST_WAIT;
+        loop {
+            let value = self.try_value(series);
+            if value.is_some_and(&wanted) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{series} stays {value:?}; the service said:\n{}", self.said());
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Until there is no such series.

@@ -454,9 +454,12 @@ pub fn wrong(report: &Value) -> Vec<String> {
     checks.iter().filter(|check| check["ok"] == false).map(|check| check["name"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Wait until `found` gives something, for at most a minute.
+/// How long a test waits for anything.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// Wait until `found` gives something.
 pub fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + LONGEST_WAIT;
     loop {
         if let Some(value) = found() {
             return value;
