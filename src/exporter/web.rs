@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::refresh::Exporter;
+use super::scrape::Exporter;
 use crate::clock::SystemClock;
 use crate::error::{Error, OrFailed, Result};
 use crate::ledger::Ledger;

@@ -10,8 +10,8 @@ use super::ledger_health::{LedgerHealth, look_at_ledger};
 use super::{is_expected, know, look_at_repository, refresh_points_of};
 use crate::app::{App, Source};
 use crate::error::{Error, Result, Side};
-use crate::exporter::service_state::{RepositoryState, ServiceState};
 use crate::repository::Listing;
+use crate::state::service::{RepositoryState, ServiceState};
 
 /// What was seen of one source.
 #[derive(Debug)]

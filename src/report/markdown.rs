@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Absence, DrillReport, Evidence, ObjectiveReport, Promised, SlaReport, SourceReport, evidence_line};
 use super::{changes, vanished};
-use crate::exporter::pages::words::{count, counted, duration, percent, rfc3339, size};
+use crate::display::{count, counted, duration, percent, rfc3339, size};
 use crate::foreign::is_obeyed;
 use crate::ledger::TestPage;
 

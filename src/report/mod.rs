@@ -20,8 +20,8 @@ mod vanished;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
+use crate::display::{counted, judged_later};
 use crate::domain::manifest::BackupKind;
-use crate::exporter::pages::words::{counted, judged_later};
 use crate::ledger::{ChainHead, MissedRuns, SealFault, TableTotals, TestPage};
 
 pub use changes::ChangeReport;

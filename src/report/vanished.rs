@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::SlaReport;
 use super::markdown::text;
+use crate::display::{counted, rfc3339};
 use crate::domain::manifest::RecoveryPointId;
-use crate::exporter::pages::words::{counted, rfc3339};
 use crate::ledger::VanishedPoint;
 
 const TITLE: &str = "Recovery points gone before their retention";

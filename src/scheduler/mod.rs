@@ -33,9 +33,9 @@ use self::tracker::Tracker;
 pub use self::work::{AppWork, take_over};
 use crate::clock::Clock;
 use crate::error::Result;
-use crate::exporter::service_state::{Progress, SchedulerState};
 use crate::ledger::Operation;
 use crate::run_context::{Cancel, RunContext};
+use crate::state::service::{Progress, SchedulerState};
 
 /// How often we look for work.
 const TICK: Duration = Duration::from_millis(500);

@@ -30,10 +30,10 @@ use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
 use self::query::Query;
-use super::refresh::View;
 use crate::error::{OrFailed, Result};
 use crate::foreign;
 use crate::ledger::Ledger;
+use crate::state::View;
 
 /// An answer of a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
