@@ -10,7 +10,7 @@ use crate::clock::SystemClock;
 use crate::config;
 use crate::error::{Error, Result};
 use crate::exporter::web::check_web_config_file;
-use crate::operations::look_at_repository;
+use crate::operations::expectations::look_at_repository;
 
 #[derive(Debug, Args)]
 pub struct Arguments {

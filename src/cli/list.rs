@@ -14,8 +14,8 @@ use crate::domain::manifest::{BackupKind, RecoveryPointId};
 use crate::domain::order::is_to_come;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{Compared, SourceFigures};
+use crate::operations::listing::refresh_points;
 use crate::operations::ownership::Listed;
-use crate::operations::refresh_points;
 use crate::operations::select::suspicion;
 use crate::repository::Published;
 
