@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use super::{Session, output};
+use super::output;
+use super::session::Session;
 use crate::error::Result;
 use crate::operations::accept_repository::{accept, accept_gone_points};
 use crate::operations::identity::short;

@@ -4,7 +4,8 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Session, for_each, output};
+use super::output;
+use super::session::{Session, for_each};
 use crate::app::{App, Source};
 use crate::clock::SystemClock;
 use crate::config;

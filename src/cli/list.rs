@@ -6,7 +6,9 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
 
-use super::{Session, Sources, for_each, output, retired, worse};
+use super::arguments::Sources;
+use super::session::{Session, for_each, worse};
+use super::{output, retired};
 use crate::app::App;
 use crate::domain::change::State;
 use crate::domain::change::keep::{Judged, must_be_kept};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Session;
+use super::session::Session;
 use crate::error::{OrFailed, Result};
 use crate::exporter::scrape::Exporter;
 use crate::foreign;

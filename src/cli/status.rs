@@ -7,7 +7,9 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde_json::json;
 
-use super::{Session, Sources, output, retired};
+use super::arguments::Sources;
+use super::session::Session;
+use super::{output, retired};
 use crate::app::App;
 use crate::config::SourceConfig;
 use crate::display::beside;

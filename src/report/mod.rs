@@ -7,6 +7,7 @@
 
 pub mod build;
 mod changes;
+mod harmless;
 pub mod html;
 mod incomplete;
 pub mod markdown;

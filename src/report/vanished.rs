@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use serde::Serialize;
 
 use super::SlaReport;
-use super::markdown::text;
+use super::harmless::text;
 use crate::display::{counted, rfc3339};
 use crate::domain::manifest::RecoveryPointId;
 use crate::ledger::VanishedPoint;

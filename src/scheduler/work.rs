@@ -4,14 +4,15 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use super::asked;
 use super::job::{Ended, Job, JobHistory, JobSpec, Limits, Missed, Promise, Start};
-use super::{Workplace, asked};
+use super::wanted::{BUILT, all_specs, operation};
+use super::workplace::Workplace;
 use crate::app::{App, Source};
-use crate::config::SourceConfig;
 use crate::domain::drill::Verdict;
 use crate::domain::schedule::Work;
 use crate::error::{Error, Kind, Result};
-use crate::ledger::{LastRuns, MissedRuns, Operation, Outcome, SourceFigures};
+use crate::ledger::{LastRuns, MissedRuns, Outcome, SourceFigures};
 use crate::operations::backup::backup;
 use crate::operations::drill::{DrillRequest, drill};
 use crate::operations::observe::observe;
@@ -227,41 +228,6 @@ fn judge(job: &Job, error: &Error) -> Ended {
     }
     tracing::error!(source = %job.source, hint = error.hint_text(), "{} failed: {error}", job.work);
     Ended::Again
-}
-
-/// The operation that a job is recorded as.
-pub(super) fn operation(work: Work) -> Operation {
-    if work.is_backup() { Operation::Backup } else { Operation::Drill }
-}
-
-/// Incremental backups have their place in the plan, and no engine makes them yet.
-const BUILT: [Work; 2] = [Work::FullBackup, Work::Drill];
-
-/// Everything that is scheduled and can be done.
-pub(super) fn all_specs(app: &App) -> impl Iterator<Item = JobSpec> + '_ {
-    let config = &app.config;
-    let sources = config.sources.values().filter(|source| config.not_built_of(&source.name).next().is_none());
-    sources.flat_map(|source| specs(source, &BUILT, config.timezone))
-}
-
-/// When each of `works` is due on a source; what has no schedule is missing.
-pub(super) fn specs<'s>(
-    source: &'s SourceConfig,
-    works: &'s [Work],
-    zone: chrono_tz::Tz,
-) -> impl Iterator<Item = JobSpec> + 's {
-    works.iter().filter_map(move |work| {
-        let work = *work;
-        let objectives = &source.objectives;
-        let objective = if work.is_backup() { objectives.rpo } else { objectives.drill_interval };
-        Some(JobSpec {
-            job: Job::new(&*source.name, work),
-            timing: source.timing(work)?.clone(),
-            zone,
-            jitter: source.schedule.jitter,
-            objective,
-        })
-    })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::Page;
+use super::page::Page;
 use super::query::Query;
 use crate::config::SourceConfig;
 use crate::domain::drill::{Check, TableResult};

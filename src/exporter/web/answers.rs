@@ -13,10 +13,10 @@ use hyper::http::request;
 use hyper::{Method, Response, StatusCode};
 use tokio::sync::Semaphore;
 
-use super::Site;
 use super::body::Parts;
 use super::file::{Settings, WebFile};
 use super::negotiation;
+use super::site::Site;
 use super::users::Verdict;
 use crate::error::{Error, Kind, Result};
 use crate::exporter::pages;

@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::model::{End, Model, Promised};
 use super::world::{EVERY, REMOVABLE, configuration};
-use super::{Chance, Jumps, LIMITS, Missed, Plan, START, Soak, SoakClock, dues, work};
+use super::{Chance, Jumps, LIMITS, Missed, Plan, START, Soak, SoakClock, dues, wanted, work};
 use crate::clock::Clock;
 use crate::config::{Config, parse};
 use crate::domain::schedule::Work;
@@ -148,7 +148,7 @@ impl Soak {
         let runs = self.ledger.last_runs_by_work().await.unwrap();
         let snapshot = self.state.view().unwrap().snapshot;
         let zone = self.config.timezone;
-        let specs = self.config.sources.values().flat_map(|source| work::specs(source, &Work::ALL, zone)).collect();
+        let specs = self.config.sources.values().flat_map(|source| wanted::specs(source, &Work::ALL, zone)).collect();
         self.plan.configure(specs, LIMITS, self.clock.wall(), |job| {
             work::history(job.work, runs.get(&(job.source.clone(), job.work)), snapshot.sources.get(&job.source))
         });

@@ -26,7 +26,7 @@ use self::world::{CHAINED, CRON, Chance, LIMITS, START, SoakClock};
 use super::job::{Ended, Job, Missed, Promise, Step};
 use super::jumps::Jumps;
 use super::plan::Plan;
-use super::work;
+use super::{wanted, work};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::schedule::{Work, delay_within};
@@ -170,7 +170,7 @@ impl Soak {
         let (source, work) = (missed.job.source.clone(), missed.job.work);
         let record = MissedRuns {
             source: source.clone(),
-            operation: work::operation(work),
+            operation: wanted::operation(work),
             kind: work.backup_kind(),
             first: missed.first,
             last: missed.last,
@@ -194,8 +194,11 @@ impl Soak {
     }
 
     async fn begin(&mut self, job: Job) {
-        let start =
-            RunStart { source: job.source.clone(), operation: work::operation(job.work), kind: job.work.backup_kind() };
+        let start = RunStart {
+            source: job.source.clone(),
+            operation: wanted::operation(job.work),
+            kind: job.work.backup_kind(),
+        };
         let run = self.ledger.begin(&start).await.unwrap();
         let longest = match job.work {
             _ if self.chance.percent(4) => 20_000,
