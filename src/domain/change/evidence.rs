@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::sample::Sample;
-use crate::domain::manifest::RecoveryPointId;
+use crate::domain::recovery_point_id::RecoveryPointId;
 
 /// What was recorded when the backup was made; nothing in manifests of versions before.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

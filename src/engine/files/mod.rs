@@ -45,6 +45,7 @@ use self::pack::{Meanwhile, Packed, Packer};
 use self::promise::{Promise, Repositories};
 use self::shown::Tree;
 use self::stored::IndexReader;
+use self::stored::{ARCHIVE, INDEX};
 use super::{Destination, Dump, Engine, InspectOptions, Inspection, LoadOptions, LoadReport, Preflight, StoredPoint};
 use crate::clock::Clock;
 use crate::config::{Assertion, FilesConfig, Question};
@@ -58,11 +59,6 @@ use crate::error::{Error, Result};
 use crate::repository::{Stream, in_order};
 use crate::run_context::RunContext;
 use crate::sandbox::{Access, SandboxSpec};
-
-/// Path of the data in a backup.
-const ARCHIVE: &str = "files.tar";
-/// Path of the index in a backup.
-const INDEX: &str = "index.jsonl";
 
 /// The engine of one source.
 pub struct FilesEngine {
