@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::config::SourceConfig;
 use crate::domain::change::State;
-use crate::domain::forecast::Forecast;
+use crate::domain::forecast::{self, Forecast};
 use crate::domain::history::{Share, Verdict};
 use crate::domain::left_out::LeftOutCounts;
 use crate::domain::schedule::Work;
@@ -269,19 +269,25 @@ impl SourceStatus {
         of_backup.iter().any(|objective| self.pending.contains_key(objective.name()))
     }
 
-    /// What a restore would take now and how sure that is: `about 2m 10s now (1m 50s – 3m 5s, from 27 drills)`.
+    /// What a restore would take now and how sure that is: `a restore would take about 2m 10s now (1m 50s – 3m 5s, from 27
+    /// drills)`. Where that cannot be said, what the last drill took; none before the first.
     pub fn forecast_in_words(&self, duration: impl Fn(f64) -> String) -> Option<String> {
-        let forecast = self.forecast.as_ref()?;
+        let Some(forecast) = &self.forecast else {
+            let measured = duration(self.measured.rto_seconds?);
+            let (fewest, days) = (forecast::FEWEST, forecast::MAX_AGE.num_days());
+            return Some(format!(
+                "the last drill took {measured} to restore; a forecast needs {fewest} drills passed within {days} days"
+            ));
+        };
         let (low, high) = (duration(forecast.rto_low_seconds), duration(forecast.rto_high_seconds));
-        let drills = if forecast.drills == 1 { "1 drill".to_owned() } else { format!("{} drills", forecast.drills) };
-        let expected = duration(forecast.rto_seconds);
+        let (expected, drills) = (duration(forecast.rto_seconds), forecast.drills);
         let promised = self.objectives.rto_seconds;
         let over = if forecast.rto_seconds > promised {
             format!(": over the promised {}", duration(promised))
         } else {
             String::new()
         };
-        Some(format!("about {expected} now ({low} – {high}, from {drills}){over}"))
+        Some(format!("a restore would take about {expected} now ({low} – {high}, from {drills} drills){over}"))
     }
 
     /// The promises that are not kept now.
@@ -485,7 +491,7 @@ mod tests {
     use crate::ledger::LedgerSnapshot;
 
     #[test]
-    fn a_forecast_says_how_sure_it_is_and_when_the_promise_is_in_danger() {
+    fn a_forecast_says_how_sure_it_is_and_before_it_the_last_drill_is_quoted() {
         let (config, clock) = (config(Path::new("/nowhere"), &["agama"]), SetClock::new());
         let snapshot = LedgerSnapshot {
             taken: clock.wall(),
@@ -497,6 +503,9 @@ mod tests {
         let mut status = of(&View::new(config.clone(), snapshot, service(), clock.wall()), &config.sources["agama"]);
         let words = |status: &SourceStatus| status.forecast_in_words(|seconds| format!("{seconds} s"));
         assert_eq!(words(&status), None);
+        status.measured.rto_seconds = Some(1.5);
+        let quoted = "the last drill took 1.5 s to restore; a forecast needs 3 drills passed within 90 days";
+        assert_eq!(words(&status).unwrap(), quoted);
         let mut forecast = Forecast {
             rto_seconds: 130.0,
             rto_low_seconds: 110.0,
@@ -506,12 +515,15 @@ mod tests {
             size: Size { logical_bytes: 7, chain_length: 0 },
         };
         status.forecast = Some(forecast);
-        assert_eq!(words(&status).unwrap(), "about 130 s now (110 s – 185 s, from 27 drills)");
-        forecast = Forecast { rto_seconds: 18_001.0, drills: 1, ..forecast };
+        assert_eq!(words(&status).unwrap(), "a restore would take about 130 s now (110 s – 185 s, from 27 drills)");
+        forecast = Forecast { rto_seconds: 18_001.0, drills: 3, ..forecast };
         status.forecast = Some(forecast);
         let words = words(&status).unwrap();
-        assert_eq!(words, "about 18001 s now (110 s – 185 s, from 1 drill): over the promised 18000 s");
+        assert_eq!(
+            words,
+            "a restore would take about 18001 s now (110 s – 185 s, from 3 drills): over the promised 18000 s"
+        );
         let json = serde_json::to_value(&status).unwrap();
-        assert_eq!((&json["forecast"]["drills"], &json["forecast"]["logical_bytes"]), (&1.into(), &7.into()));
+        assert_eq!((&json["forecast"]["drills"], &json["forecast"]["logical_bytes"]), (&3.into(), &7.into()));
     }
 }

@@ -256,7 +256,7 @@ fn print(lines: &[SourceStatus], zone: Tz) -> Result<()> {
             output::line(&pending)?;
         }
         if let Some(forecast) = line.forecast_in_words(output::duration) {
-            output::line(&format!("{}: a restore would take {forecast}", line.source))?;
+            output::line(&format!("{}: {forecast}", line.source))?;
         }
         let ends = [("backup", &line.last_backup), ("drill", &line.last_drill)];
         for (what, ended) in ends.iter().filter_map(|(what, ended)| Some((what, ended.as_ref()?))) {

@@ -173,7 +173,7 @@ metrics! {
     FORECAST_RTO_HIGH Gauge "backup_sla_forecast_rto_high_seconds" "seconds" ["source"]
         "Upper end of the 90 % interval of the forecast; 0 if there is no forecast."
     FORECAST_ERROR Gauge "backup_sla_forecast_error_ratio" "ratio" ["source"]
-        "What the last passed drill measured against what was forecast before it: difference by measured; 0 until a second drill has passed or if there is no forecast."
+        "What the last passed drill measured against what was forecast before it: difference by measured; 0 if there is no forecast."
     FORECAST_DRILLS Gauge "backup_sla_forecast_drills" "1" ["source"]
         "Passed drills that the forecast rests on; 0 if there is no forecast."
 
