@@ -49,6 +49,7 @@ use crate::clock::Clock;
 use crate::config::{Assertion, FilesConfig, Question};
 use crate::domain::change::evidence::Evidence;
 use crate::domain::drill::Check;
+use crate::domain::left_out::LeftOut;
 use crate::domain::manifest::{
     BackupKind, FileRole, Inventory, MANIFEST_FORMAT, Manifest, ObjectKind, RecoveryPointId, ServerIdentity,
     StoredFileFacts,
@@ -277,12 +278,15 @@ impl Engine for FilesEngine {
         }
         context.progress.finish();
         let inventory = Inventory { tables: findings.tables, objects };
+        // What is missing is told of every backup, by whoever asks for the inspection.
+        let missing: Vec<String> = point.manifest.not_in_it().collect();
+        let said = point.manifest.warnings.iter().filter(|warning| !missing.contains(warning));
         Ok(Inspection {
             untried: Vec::new(),
             inventory,
             problems: findings.problems,
             checks: findings.checks,
-            notes: point.manifest.warnings.iter().map(|warning| format!("the backup said: {warning}")).collect(),
+            notes: said.map(|warning| format!("the backup said: {warning}")).collect(),
             more: findings.more,
         })
     }
@@ -378,6 +382,8 @@ fn manifest(packed: Packed, promise: Promise, exclude: &[String]) -> Manifest {
     settings.extend(promise.settings);
     let mut tables = packed.roots;
     tables.sort_by(|a, b| a.name.cmp(&b.name));
+    let left_out = [packed.left_out, promise.left_out].concat();
+    let missing = left_out.iter().map(LeftOut::sentence);
     Manifest {
         format: MANIFEST_FORMAT,
         id: RecoveryPointId(String::new()),
@@ -401,8 +407,8 @@ fn manifest(packed: Packed, promise: Promise, exclude: &[String]) -> Manifest {
         inventory: Inventory { tables, objects: promise.objects },
         segments: Vec::new(),
         needs: None,
-        warnings: [packed.warnings, promise.warnings].concat(),
-        left_out: packed.left_out,
+        warnings: missing.chain(packed.warnings).chain(promise.warnings).collect(),
+        left_out,
         cannot_return: Vec::new(),
         capture: crate::domain::capture::Capture::default(),
         evidence: Evidence { samples: packed.samples, ..Evidence::default() },
