@@ -84,7 +84,7 @@ pub fn show(app: &App, names: &[String], form: Form) -> Result<u8> {
         }))
     };
     // Before anything is written: what is looked at next may put right what somebody changed.
-    let ledger = look_at_ledger(app, &mut None).inspect_err(|error| {
+    let ledger = look_at_ledger(app).inspect_err(|error| {
         tracing::error!(hint = error.hint_text(), "cannot compare the ledger with its seals: {error}");
     });
     let mut problems = Vec::new();
