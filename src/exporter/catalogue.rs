@@ -66,7 +66,7 @@ metrics! {
         "1 while the first backup or the first drill of a new source is not due yet: what is pending has no backup_sla_objective_met."
 
     RPO_OBJECTIVE Gauge "backup_sla_rpo_objective_seconds" "seconds" ["source"]
-        "Promised: largest age of the newest restorable recovery point."
+        "Promised: largest age of the newest recovery point that the repository lists, whether a drill has tried it or not."
     RTO_OBJECTIVE Gauge "backup_sla_rto_objective_seconds" "seconds" ["source"]
         "Promised: largest time from the decision to restore to the first correct answer."
     RETENTION_OBJECTIVE Gauge "backup_sla_retention_objective_seconds" "seconds" ["source"]
