@@ -193,11 +193,7 @@ impl App {
         }
         for name in wanted {
             if !self.config.sources.contains_key(name) {
-                let known = self.config.sources.keys();
-                let near = known.min_by_key(|known| strsim::damerau_levenshtein(known, name));
-                return Err(Error::configuration(format!("unknown source {name}")).hint(
-                    near.map_or("the configuration has no source".to_owned(), |near| format!("did you mean {near}?")),
-                ));
+                return Err(unknown_source(name, self.config.sources.keys()));
             }
         }
         Ok(wanted.to_vec())
@@ -332,13 +328,32 @@ impl App {
         let file = file.map_err(|error| state_failure(format!("open lock {}", path.display()), error))?;
         match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(SourceLock(file)),
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                Err(Error::new(Kind::Busy, format!("lock source {source}: another {operation} of it is running"))
-                    .hint("wait for it to end; `backup-sla status` shows what is running"))
-            }
-            Err(error) => Err(Error::failed(format!("lock source {source}")).because(error)),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::new(
+                Kind::Busy,
+                format!("cannot lock source {source}: another {operation} of it is running"),
+            )
+            .hint("wait for it to end; `backup-sla status` shows what is running")),
+            Err(error) => Err(Error::failed(format!("cannot lock source {source}")).because(error)),
         }
     }
+}
+
+/// A name that looks like that of a source is asked about; for any other, all of them are told.
+pub fn unknown_source<'s>(name: &str, known: impl Iterator<Item = &'s String> + Clone) -> Error {
+    /// How many of a hundred letters may be others.
+    const ALIKE: usize = 40;
+    /// Names that a line has room for.
+    const TOLD: usize = 20;
+    let distance = |known: &String| strsim::damerau_levenshtein(known, name);
+    let near = known.clone().min_by_key(|known| distance(known)).filter(|it| distance(it) * 100 <= it.len() * ALIKE);
+    let names: Vec<&str> = known.clone().take(TOLD).map(String::as_str).collect();
+    let more = if known.count() > TOLD { ", …" } else { "" };
+    let hint = match near {
+        Some(near) => format!("did you mean {near}?"),
+        None if names.is_empty() => "the configuration has no source: add a [source.NAME] table".to_owned(),
+        None => format!("the configuration has {}{more}", names.join(", ")),
+    };
+    Error::configuration(format!("unknown source {name}")).hint(hint)
 }
 
 /// What an engine remembers of one source, in the ledger. A ledger that fails forgets.
@@ -440,7 +455,9 @@ fn state_failure(what: String, error: io::Error) -> Error {
             "the file system of `state_dir` is full: free space there or make it larger; the repositories are elsewhere"
         }
         io::ErrorKind::ReadOnlyFilesystem => "the file system of `state_dir` is mounted read-only",
-        io::ErrorKind::PermissionDenied => "the user that runs backup-sla must own `state_dir`",
+        io::ErrorKind::PermissionDenied => {
+            "the user that runs backup-sla must own `state_dir`, or set it to a place that this user may write"
+        }
         _ => "look at the file system of `state_dir`",
     };
     Error::failed(what).because(error).hint(hint).on(Side::State)
@@ -450,10 +467,9 @@ fn private_directory(path: &Path) -> Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
-        Error::failed(format!("create directory {}", path.display()))
-            .because(error)
-            .on(Side::State)
-            .hint("set `state_dir` to a place that this user may write")
-    })
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|error| state_failure(format!("cannot create directory {}", path.display()), error))
 }

@@ -309,8 +309,9 @@ impl Engine for FilesEngine {
             return Ok(check("no path is configured".to_owned(), false));
         };
         // Of the real place: the tree may have been named through a link.
-        let real =
-            tree.canonicalize().map_err(|error| Error::failed(format!("open {}", tree.display())).because(error))?;
+        let real = tree
+            .canonicalize()
+            .map_err(|error| Error::failed(format!("cannot open {}", tree.display())).because(error))?;
         let restored = real.join(String::from_utf8_lossy(&walk::archive_path(first)).as_ref());
         let directory = match restored.symlink_metadata() {
             Ok(meta) if meta.is_dir() => restored.as_path(),
@@ -350,8 +351,8 @@ fn git_checks(manifest: &Manifest, path: &str, git: &Git<'_>) -> Result<Vec<Chec
 fn directory(destination: &Destination) -> Result<&Path> {
     match destination {
         Destination::Directory(directory) | Destination::Sandbox(directory) => Ok(directory),
-        _ => Err(Error::configuration("restore files: the destination is not a directory")
-            .hint("give the path of a directory")),
+        _ => Err(Error::configuration("the destination is a server, and files need a directory")
+            .hint("give the path of a directory that exists")),
     }
 }
 
