@@ -340,7 +340,7 @@ mod tests {
         (status.measured.recovery_point_time, status.measured.rpo_seconds) = hours(2);
         assert_eq!(measured(&status), "2h old; no drill has restored one");
         for (verified, said) in
-            [(2, "2h old, restored by a drill"), (26, "2h old; the newest that a drill restored: 1d 2h old")]
+            [(2, "2h old, restored by a drill"), (26, "2h old; the newest that a drill restored: 1day 2h old")]
         {
             (status.measured.verified_recovery_point_time, status.measured.verified_rpo_seconds) = hours(verified);
             assert_eq!(measured(&status), said);

@@ -351,7 +351,7 @@ fn git_checks(manifest: &Manifest, path: &str, git: &Git<'_>) -> Result<Vec<Chec
 fn directory(destination: &Destination) -> Result<&Path> {
     match destination {
         Destination::Directory(directory) | Destination::Sandbox(directory) => Ok(directory),
-        _ => Err(Error::configuration("the destination is a server, and files need a directory")
+        _ => Err(Error::configuration("the destination is a server, not a directory")
             .hint("give the path of a directory that exists")),
     }
 }
