@@ -84,9 +84,12 @@ pub fn run(session: &Session<'_>, arguments: &Sources) -> Result<u8> {
         damaged.iter().for_each(output::error);
         Ok(u8::from(!damaged.is_empty()))
     };
-    let (mut looked_at, mut told) = (BTreeSet::new(), BTreeSet::new());
+    let (mut looked_at, mut told, mut empty) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
     let code = for_each(session, &names.configured, |name| match points(&app, name, &mut looked_at) {
-        Ok(found) => keep(found),
+        Ok(found) => {
+            empty.extend((found.0.is_empty() && found.1.is_empty()).then(|| name.to_owned()));
+            keep(found)
+        }
         // It is of the repository, which others may share: once is enough.
         Err(error) if !told.insert(error.to_string()) => Ok(error.exit_code()),
         Err(error) => Err(error),
@@ -105,6 +108,9 @@ pub fn run(session: &Session<'_>, arguments: &Sources) -> Result<u8> {
         return Ok(code);
     }
     print(&lines, app.config.timezone)?;
+    empty.iter().try_for_each(|name| {
+        output::line(&format!("{name}: no recovery point; take the first with `backup-sla backup {name}`"))
+    })?;
     Ok(code)
 }
 
