@@ -20,9 +20,9 @@ use crate::domain::left_out::LeftOutCounts;
 use crate::domain::schedule::Work;
 use crate::domain::sla::{self, Judgement, Objective, Objectives};
 use crate::error::Side;
-use crate::exporter::refresh::View;
-use crate::exporter::service_state::Progress;
 use crate::ledger::{Operation, Outcome, Run, SourceFigures};
+use crate::state::View;
+use crate::state::service::Progress;
 
 pub use self::change::Change;
 pub use self::kept::{Kept, kept};

@@ -13,7 +13,7 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use super::Ledger;
 use super::changes::{ChangeFigures, read_changes};
 use super::configured::open_periods;
-use super::open::ledger_error;
+use super::failure::ledger_error;
 use super::run::{Operation, Outcome, Run, RunId};
 use super::stored::{self, column};
 use super::test_pages::{TestPages, read_test_pages};

@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use sqlx::SqliteConnection;
 
-use super::open::ledger_error;
-use super::points::{GONE_EARLY, GONE_UNREADABLE, Gone, read_retention};
+use super::failure::ledger_error;
+use super::gone::{GONE_EARLY, GONE_UNREADABLE, Gone};
+use super::promises::read_retention;
 use super::stored;
 use crate::error::Result;
 

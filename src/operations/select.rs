@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 
+use super::listing::refresh_points;
 use super::ownership::{Others, Whose, refusal};
-use super::refresh_points;
 use crate::app::{App, Source};
 use crate::config::format_duration;
 use crate::domain::manifest::{Manifest, RecoveryPointId};

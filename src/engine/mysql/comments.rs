@@ -1,4 +1,4 @@
-//! Comments and white space by the rules of the servers, which are not quite those of their clients ([`lexer`]). Comments
+//! Comments, quotes and white space by the rules of the servers, which are not quite those of their clients ([`lexer`]). Comments
 //! with a version (`/*!50003 … */`, `/*M!100600 … */`) are text to some servers and comments to others.
 //!
 //! [`lexer`]: super::lexer
@@ -104,7 +104,7 @@ impl Skipped {
 fn piece(text: &str, skipped: &mut Option<Skipped>) -> Option<usize> {
     let first = text.chars().next()?;
     match first {
-        '`' | '"' | '\'' => return super::names::quoted(text, first).map(|(_, after)| text.len() - after.len()),
+        '`' | '"' | '\'' => return quoted(text, first).map(|(_, after)| text.len() - after.len()),
         ';' | '\0' => return None,
         '(' => skipped.iter_mut().for_each(|comment| comment.depth += 1),
         ')' => {
@@ -115,6 +115,29 @@ fn piece(text: &str, skipped: &mut Option<Skipped>) -> Option<usize> {
         _ => {}
     }
     Some(first.len_utf8())
+}
+
+/// The text in quotes that `text` begins with, and what follows it; none if it does not end.
+pub fn quoted(text: &str, quote: char) -> Option<(String, &str)> {
+    let mut out = String::new();
+    let mut chars = text.char_indices().skip(1).peekable();
+    while let Some((at, c)) = chars.next() {
+        if c == quote {
+            if chars.peek().is_some_and(|(_, next)| *next == quote) {
+                chars.next();
+                out.push(quote);
+            } else {
+                return Some((out, &text[at + quote.len_utf8()..]));
+            }
+        } else if c == '\\' && quote != '`' {
+            if let Some((_, escaped)) = chars.next() {
+                out.push(escaped);
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    None
 }
 
 #[cfg(test)]

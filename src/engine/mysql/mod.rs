@@ -4,6 +4,7 @@
 //! is learnt from the stream itself while it is stored (`stream`), and restored data is proved by dumping it again
 //! through the same scanner (`inspect`).
 
+mod account;
 mod accounts;
 mod carried;
 mod checks;
@@ -16,6 +17,7 @@ mod destination;
 mod elsewhere;
 mod event_zones;
 mod examine;
+mod examined;
 mod facts;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
@@ -45,6 +47,7 @@ mod pump;
 mod readers;
 mod ready;
 mod refusal;
+mod relations;
 mod replay;
 mod rows;
 mod schemas;
@@ -54,6 +57,7 @@ mod source;
 mod sql;
 mod stream;
 mod supplement;
+mod table_options;
 #[cfg(test)]
 mod tests;
 mod tool;
@@ -67,8 +71,9 @@ mod waits;
 use std::io::Cursor;
 use std::sync::Arc;
 
+use self::account::Account;
 use self::accounts::Accounts;
-use self::connection::{Account, Session};
+use self::connection::Session;
 use self::source::Survey;
 use self::supplement::Asked;
 use self::tool::{Extent, Purpose, Tools};

@@ -1,6 +1,6 @@
 //! Identifiers: reading them from SQL text and writing them for people and for SQL.
 
-use super::comments::{self, Versioned};
+use super::comments::{self, Versioned, quoted};
 
 /// `name` quoted for SQL.
 pub fn quote(name: &str) -> String {
@@ -107,29 +107,6 @@ pub fn tokens(statement: &str, limit: usize) -> Vec<Token> {
         }
     }
     out
-}
-
-/// The text in quotes that `text` begins with, and what follows it; none if it does not end.
-pub fn quoted(text: &str, quote: char) -> Option<(String, &str)> {
-    let mut out = String::new();
-    let mut chars = text.char_indices().skip(1).peekable();
-    while let Some((at, c)) = chars.next() {
-        if c == quote {
-            if chars.peek().is_some_and(|(_, next)| *next == quote) {
-                chars.next();
-                out.push(quote);
-            } else {
-                return Some((out, &text[at + quote.len_utf8()..]));
-            }
-        } else if c == '\\' && quote != '`' {
-            if let Some((_, escaped)) = chars.next() {
-                out.push(escaped);
-            }
-        } else {
-            out.push(c);
-        }
-    }
-    None
 }
 
 /// What a `CREATE` statement creates.

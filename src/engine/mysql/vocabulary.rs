@@ -154,9 +154,10 @@ pub fn begins_rows(header: &str) -> bool {
     let is_listed = match columns {
         [] => true,
         [open, names @ .., close] => {
-            let is_name = |at: usize| names[at].kind == Kind::Name;
+            // MariaDB's client quotes all of them but the two that say when a row was current.
+            let is_name = |at: usize| matches!(names[at].kind, Kind::Name | Kind::Word);
             let is_comma = |at: usize| names[at].is_mark(",");
-            let in_turn = |at: usize| if at % 2 == 0 { is_name(at) } else { is_comma(at) };
+            let in_turn = |at: usize| if at.is_multiple_of(2) { is_name(at) } else { is_comma(at) };
             open.is_mark("(") && close.is_mark(")") && names.len() % 2 == 1 && (0..names.len()).all(in_turn)
         }
         [_] => false,
