@@ -18,8 +18,8 @@ pub enum Gone<'a> {
     Unless {
         /// Listed, and counting as somebody else's now.
         others: &'a BTreeSet<String>,
-        /// There, and not to be read.
-        unreadable: &'a BTreeSet<String>,
+        /// There, and not to be read: source and id, of all sources of the repository.
+        unreadable: &'a BTreeSet<(String, String)>,
         /// How many more are there of which nobody can tell which they are.
         unnamed: u64,
     },

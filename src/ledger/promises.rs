@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
@@ -33,6 +33,14 @@ impl Ledger {
 
 fn failed(error: sqlx::Error) -> Error {
     ledger_error("record promises", error)
+}
+
+/// How long points of the source are promised to be kept; nothing where nothing was promised.
+pub(super) async fn read_retention(tx: &mut SqliteConnection, source: &str) -> Result<TimeDelta> {
+    let row = newest(tx, source).await?;
+    let retention: i64 = row.as_ref().map_or(Ok(0), |row| column(row, "retention"))?;
+    // What is longer than a thousand years is for ever.
+    Ok(TimeDelta::microseconds(retention).min(TimeDelta::days(365_000)))
 }
 
 async fn newest(tx: &mut SqliteConnection, source: &str) -> Result<Option<SqliteRow>> {

@@ -64,9 +64,8 @@ impl Unlisted {
 }
 
 fn reconcile(app: &App, source: &Source, rows: &[PointRow], (begun, unlisted): (i64, &Unlisted)) -> Result<()> {
-    let of_it = unlisted.unreadable.iter().filter(|(of, _)| *of == source.name);
-    let unreadable: BTreeSet<String> = of_it.map(|(_, id)| id.clone()).collect();
-    let meaning = Gone::Unless { others: &unlisted.others, unreadable: &unreadable, unnamed: unlisted.unnamed };
+    let Unlisted { others, unreadable, unnamed } = unlisted;
+    let meaning = Gone::Unless { others, unreadable, unnamed: *unnamed };
     let changed = app.block_on(app.ledger.reconcile(&source.name, rows, begun, meaning))?;
     if changed.unreadable > 0 {
         tracing::error!(

@@ -254,6 +254,8 @@ impl Loader<'_> {
     fn session(&self, database: &str) -> Result<Replay> {
         let mut replay = Replay::start(self.tools, self.to, &self.context.cancel)?.in_sandbox(self.throwaway);
         replay.write(&self.preamble)?;
+        // Whatever the dump says: texts in rows and definitions are read as they were when it was stored.
+        replay.write(b"SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO';\n")?;
         if self.tools.product() == "MariaDB" {
             // Rows may be older than a constraint, or have come in while checks were off.
             replay.write(b"SET SESSION check_constraint_checks = 0;\n")?;

@@ -85,7 +85,7 @@ enum Place {
     Escape,
 }
 
-/// Scans one statement's rows after another. Keeps state between buffers of any size.
+/// Scans one statement's rows after another: texts in them are read as in the usual `sql_mode`. Keeps state between buffers of any size.
 #[derive(Debug)]
 pub struct RowScanner {
     place: Place,
@@ -99,7 +99,6 @@ pub struct RowScanner {
     row_bytes: u64,
     /// Bytes of the statement that is open in the output; none when the next row needs a header.
     open: Option<u64>,
-    backslash_escapes: bool,
 }
 
 /// How a call to [`RowScanner::scan`] ended.
@@ -126,7 +125,6 @@ impl Default for RowScanner {
             partial: None,
             row_bytes: 0,
             open: None,
-            backslash_escapes: true,
         }
     }
 }
@@ -228,7 +226,7 @@ impl RowScanner {
                         at += skip + 1;
                         if input[at - 1] == b'\'' {
                             self.place = Place::Plain;
-                        } else if self.backslash_escapes {
+                        } else {
                             self.place = Place::Escape;
                         }
                     }

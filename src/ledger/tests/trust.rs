@@ -243,7 +243,8 @@ async fn a_clock_that_was_behind_for_a_while_makes_nothing_else_suspect() {
 async fn a_point_that_cannot_be_read_has_not_vanished_before_it_is_gone() {
     let (_dir, clock, ledger) = onsite().await;
     let [a, b, c] = ["a", "b", "c"].map(|id| point(id, &clock, DAY));
-    let (none, of) = (BTreeSet::new(), |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<BTreeSet<_>>());
+    let (none, of) =
+        (BTreeSet::new(), |ids: &[&str]| ids.iter().map(|id| ("shop".to_owned(), (*id).to_owned())).collect());
     let listing = async |listed: &[PointRow], unreadable: &[&str], unnamed: u64| {
         clock.advance(60);
         let (begun, unreadable) = (ledger.revision().await.unwrap(), of(unreadable));
@@ -278,11 +279,11 @@ async fn one_damaged_file_excuses_the_missing_point_of_one_source_only() {
     let promised = kept_for(30);
     let source = |name| KnownSource { name, kind: "mysql", repository: "onsite", objectives: &promised };
     ledger.know(&[source("shop"), source("other")]).await.unwrap();
-    let none = BTreeSet::new();
+    let (none, named) = (BTreeSet::new(), std::cell::RefCell::new(BTreeSet::new()));
     let listing = async |name: &str, listed: &[PointRow], unnamed: u64| {
         clock.advance(60);
-        let begun = ledger.revision().await.unwrap();
-        let meaning = Gone::Unless { others: &none, unreadable: &none, unnamed };
+        let (begun, unreadable) = (ledger.revision().await.unwrap(), named.borrow().clone());
+        let meaning = Gone::Unless { others: &none, unreadable: &unreadable, unnamed };
         ledger.reconcile(name, listed, begun, meaning).await.unwrap().unreadable
     };
     listing("other", &[point("x", &clock, DAY)], 0).await;
@@ -290,6 +291,31 @@ async fn one_damaged_file_excuses_the_missing_point_of_one_source_only() {
     assert_eq!(listing("other", &[], 1).await, 1, "the file that cannot be read may be this one");
     assert_eq!((listing("shop", &[], 1).await, vanished(&ledger, 30).await), (0, 1), "so this one is gone");
     assert_eq!((listing("shop", &[], 2).await, vanished(&ledger, 30).await), (0, 1));
+
+    // What has a name is not the file that has none.
+    let b = point("b", &clock, DAY);
+    listing("shop", std::slice::from_ref(&b), 1).await;
+    listing("other", &[point("x", &clock, DAY)], 0).await;
+    named.borrow_mut().insert(("other".to_owned(), "x".to_owned()));
+    assert_eq!(listing("other", &[], 1).await, 1);
+    assert_eq!((listing("shop", &[], 1).await, vanished(&ledger, 30).await), (1, 1), "the other file may be this one");
+}
+
+#[tokio::test]
+async fn a_point_that_could_not_be_read_until_its_retention_was_over_goes_as_any_other() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+    let ledger = open(dir.path(), &clock).await;
+    know(&ledger, "onsite", &kept_for(30)).await;
+    let (none, point) = (BTreeSet::new(), point("a", &clock, 29 * DAY));
+    let unreadable = BTreeSet::from([("shop".to_owned(), "a".to_owned())]);
+    ledger.reconcile_points("shop", std::slice::from_ref(&point)).await.unwrap();
+    let begun = ledger.revision().await.unwrap();
+    let meaning = Gone::Unless { others: &none, unreadable: &unreadable, unnamed: 0 };
+    assert_eq!(ledger.reconcile("shop", &[], begun, meaning).await.unwrap().unreadable, 1);
+    clock.advance(2 * DAY);
+    ledger.reconcile_points("shop", &[]).await.unwrap();
+    assert_eq!(ledger.vanished_points("shop").await.unwrap(), []);
+    assert!(ledger.verify_seals(&[]).await.unwrap().is_whole());
 }
 
 #[tokio::test]
