@@ -1,7 +1,7 @@
 //! Rows as SQLite prints them, many in one text: the cheapest way to see that none of them is another than it was. What is
 //! printed is compared with what this program had printed before, and with nothing else, so the form may be each product's own.
 
-use super::Subject;
+use super::chain::Subject;
 use super::records::{Column, Type, tables};
 
 /// Columns of an entry of the chain.

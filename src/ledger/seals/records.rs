@@ -9,7 +9,7 @@ use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
-use super::{Entry, Subject, failed, hex};
+use super::chain::{Entry, Subject, failed, hex};
 use crate::error::Result;
 use crate::ledger::RunId;
 use crate::ledger::stored::{RUNNING, column};

@@ -7,7 +7,8 @@ use serde::Serialize;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
-use super::{ChainHead, Entry, FORGOTTEN, Subject, failed, records, seal_of, transition};
+use super::chain::{ChainHead, Entry, FORGOTTEN, Subject, failed, seal_of};
+use super::{records, transition};
 use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::ledger::schema::foreign_objects;

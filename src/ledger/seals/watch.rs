@@ -9,8 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
+use super::chain::{ChainHead, Subject, failed};
+use super::verify::Sealed;
 use super::verify::{self, Walk, Walked};
-use super::{ChainHead, Sealed, Subject, failed, print, records};
+use super::{print, records};
 use crate::domain::digest::Digest;
 use crate::error::Result;
 use crate::ledger::Ledger;
