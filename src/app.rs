@@ -1,6 +1,7 @@
 //! The only wiring place: configuration in, sources with their engine, repository and sandbox out.
 
 mod locks;
+mod private;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -10,8 +11,8 @@ use secrecy::ExposeSecret;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 
-use self::locks::private_directory;
 pub use self::locks::{ServiceLock, SourceLock};
+use self::private::private_directory;
 use crate::clock::Clock;
 use crate::config::{Assertion, Config, RepositoryConfig, RepositoryKind, SourceConfig, SourceKind};
 use crate::domain::change::watch::Watch;

@@ -4,6 +4,7 @@
 //! group is killed when the leader is reaped, never later (the number could then belong to somebody else).
 
 mod ended;
+mod locked;
 mod question;
 mod said;
 mod stopped;
@@ -16,13 +17,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 pub use self::ended::{Died, is_from_outside};
+
+use self::locked::locked;
 pub use self::question::{answer, answer_of};
 pub use self::said::Telling;
 use self::said::{Said, collect};
@@ -252,11 +255,6 @@ impl Drop for OwnedChild {
             self.kill_now();
         }
     }
-}
-
-/// The value is plain data that no panic can leave half-changed.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A child's standard output that ends with `Ok(0)` only if the child exited with status 0.

@@ -2,12 +2,13 @@
 //! cannot be written.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::App;
-use crate::error::{Error, Kind, OrFailed, Result, Side};
+use super::private::state_failure;
+use crate::error::{Error, Kind, OrFailed, Result};
 use crate::ledger::Operation;
 
 /// Bytes that are written to find out whether the state directory takes any: as many as the ledger needs for a record.
@@ -112,32 +113,4 @@ fn is_served(state_dir: &Path) -> Result<bool> {
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
         Err(error) => Err(Error::failed(format!("look at lock {}", path.display())).because(error)),
     }
-}
-
-/// A failed system call in the state directory, with what the person on call can do about it.
-fn state_failure(what: String, error: io::Error) -> Error {
-    let is_link = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
-    let hint = match error.kind() {
-        _ if is_link => "there is a link where a file of ours must be: find out who made it, and remove it",
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "the file system of `state_dir` is full: free space there or make it larger; the repositories are elsewhere"
-        }
-        io::ErrorKind::ReadOnlyFilesystem => "the file system of `state_dir` is mounted read-only",
-        io::ErrorKind::PermissionDenied => {
-            "the user that runs backup-sla must own `state_dir`, or set it to a place that this user may write"
-        }
-        _ => "look at the file system of `state_dir`",
-    };
-    Error::failed(what).because(error).hint(hint).on(Side::State)
-}
-
-pub(super) fn private_directory(path: &Path) -> Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|error| state_failure(format!("cannot create directory {}", path.display()), error))
 }

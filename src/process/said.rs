@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
 use std::sync::Mutex;
 
-use super::locked;
+use super::locked::locked;
 
 /// How much of it is kept, in lines: a crashing server says why first and then a hundred lines of state.
 pub(super) const LINES: usize = 300;

@@ -15,10 +15,9 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use self::abandoned::end_processes;
 pub(super) use self::abandoned::{abandoned, existing};
 use super::account::Account;
-use super::processes;
+use super::processes::{self, end_processes};
 use crate::clock::Clock;
 use crate::error::{Error, OrFailed, Result};
 use crate::sandbox::Fixed;

@@ -4,17 +4,13 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use super::{Record, lock_area, record_path, wipe};
-use crate::clock::{Clock, Stopwatch};
-use crate::error::{Error, OrFailed, Result};
-use crate::sandbox::local::processes;
-
-/// How long killed processes may take to vanish: the kernel has to give back their memory first.
-const KILL_PATIENCE: Duration = Duration::from_secs(30);
+use crate::clock::Clock;
+use crate::error::{OrFailed, Result};
+use crate::sandbox::local::processes::end_processes;
 
 /// A directory whose owner is gone.
 pub(in crate::sandbox::local) struct Abandoned {
@@ -36,16 +32,6 @@ impl Abandoned {
         wipe(&self.directory, record.and_then(|record| record.socket_directory).as_deref())?;
         Ok(server)
     }
-}
-
-/// Gives the oldest of the processes that still ran.
-pub(super) fn end_processes(directory: &Path, clock: &Arc<dyn Clock>) -> Result<Option<u32>> {
-    let (oldest, left) = processes::kill_all(directory, &Stopwatch::start(clock), KILL_PATIENCE);
-    if left.is_empty() {
-        return Ok(oldest);
-    }
-    let what = format!("stop sandbox {}: processes {left:?} do not end", directory.display());
-    Err(Error::inconclusive(what).hint("they may wait for a disk that does not answer; its data was not wiped"))
 }
 
 /// Directories in `area` that nobody owns. Records without a directory are removed on the way.
