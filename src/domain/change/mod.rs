@@ -15,6 +15,7 @@ pub mod evidence;
 pub mod keep;
 mod moved;
 pub mod sample;
+pub mod texture;
 pub mod volume;
 pub mod watch;
 

@@ -84,7 +84,7 @@ pub(super) fn backup(day: i64, tables: &[(&str, Table)], new: Option<(u64, f64)>
         left_out: Vec::new(),
         cannot_return: Vec::new(),
         capture: Capture::default(),
-        evidence: Evidence { samples: samples.collect(), new_data, accepted: None },
+        evidence: Evidence { samples: samples.collect(), new_data, ..Evidence::default() },
     }
 }
 

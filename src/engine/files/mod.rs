@@ -7,6 +7,7 @@
 mod borrowed;
 mod covers;
 mod entry;
+mod evidence;
 mod exclude;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
@@ -47,7 +48,6 @@ use self::stored::IndexReader;
 use super::{Destination, Dump, Engine, InspectOptions, Inspection, LoadOptions, LoadReport, Preflight, StoredPoint};
 use crate::clock::Clock;
 use crate::config::{Assertion, FilesConfig, Question};
-use crate::domain::change::evidence::Evidence;
 use crate::domain::drill::Check;
 use crate::domain::manifest::{
     BackupKind, FileRole, Inventory, MANIFEST_FORMAT, Manifest, ObjectKind, RecoveryPointId, ServerIdentity,
@@ -405,6 +405,6 @@ fn manifest(packed: Packed, promise: Promise, exclude: &[String]) -> Manifest {
         left_out: packed.left_out,
         cannot_return: Vec::new(),
         capture: crate::domain::capture::Capture::default(),
-        evidence: Evidence { samples: packed.samples, ..Evidence::default() },
+        evidence: packed.evidence,
     }
 }
