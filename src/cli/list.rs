@@ -6,7 +6,9 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
 
-use super::{Session, Sources, for_each, output, retired, worse};
+use super::arguments::Sources;
+use super::session::{Session, for_each, worse};
+use super::{output, retired};
 use crate::app::App;
 use crate::domain::change::State;
 use crate::domain::change::keep::{Judged, must_be_kept};
@@ -14,8 +16,8 @@ use crate::domain::manifest::{BackupKind, RecoveryPointId};
 use crate::domain::order::is_to_come;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{Compared, SourceFigures};
+use crate::operations::listing::refresh_points;
 use crate::operations::ownership::Listed;
-use crate::operations::refresh_points;
 use crate::operations::select::suspicion;
 use crate::repository::Published;
 
@@ -82,9 +84,12 @@ pub fn run(session: &Session<'_>, arguments: &Sources) -> Result<u8> {
         damaged.iter().for_each(output::error);
         Ok(u8::from(!damaged.is_empty()))
     };
-    let (mut looked_at, mut told) = (BTreeSet::new(), BTreeSet::new());
+    let (mut looked_at, mut told, mut empty) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
     let code = for_each(session, &names.configured, |name| match points(&app, name, &mut looked_at) {
-        Ok(found) => keep(found),
+        Ok(found) => {
+            empty.extend((found.0.is_empty() && found.1.is_empty()).then(|| name.to_owned()));
+            keep(found)
+        }
         // It is of the repository, which others may share: once is enough.
         Err(error) if !told.insert(error.to_string()) => Ok(error.exit_code()),
         Err(error) => Err(error),
@@ -103,6 +108,9 @@ pub fn run(session: &Session<'_>, arguments: &Sources) -> Result<u8> {
         return Ok(code);
     }
     print(&lines, app.config.timezone)?;
+    empty.iter().try_for_each(|name| {
+        output::line(&format!("{name}: no recovery point; take the first with `backup-sla backup {name}`"))
+    })?;
     Ok(code)
 }
 

@@ -66,7 +66,7 @@ metrics! {
         "1 while the first backup or the first drill of a new source is not due yet: what is pending has no backup_sla_objective_met."
 
     RPO_OBJECTIVE Gauge "backup_sla_rpo_objective_seconds" "seconds" ["source"]
-        "Promised: largest age of the newest restorable recovery point."
+        "Promised: largest age of the newest recovery point that the repository lists, whether a drill has tried it or not."
     RTO_OBJECTIVE Gauge "backup_sla_rto_objective_seconds" "seconds" ["source"]
         "Promised: largest time from the decision to restore to the first correct answer."
     RETENTION_OBJECTIVE Gauge "backup_sla_retention_objective_seconds" "seconds" ["source"]
@@ -175,7 +175,7 @@ metrics! {
     FORECAST_RTO_HIGH Gauge "backup_sla_forecast_rto_high_seconds" "seconds" ["source"]
         "Upper end of the 90 % interval of the forecast; 0 if there is no forecast."
     FORECAST_ERROR Gauge "backup_sla_forecast_error_ratio" "ratio" ["source"]
-        "What the last passed drill measured against what was forecast before it: difference by measured; 0 until a second drill has passed or if there is no forecast."
+        "What the last passed drill measured against what was forecast before it: difference by measured; 0 if there is no forecast."
     FORECAST_DRILLS Gauge "backup_sla_forecast_drills" "1" ["source"]
         "Passed drills that the forecast rests on; 0 if there is no forecast."
 

@@ -13,7 +13,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::Ledger;
-use super::open::ledger_error;
+use super::failure::ledger_error;
+use super::gone::{GONE_EARLY, Gone};
+use super::promises::read_retention;
 use super::record::{ROWS_PER_INSERT, next_revision};
 use super::run::PointRow;
 use super::seals::{Sealable, forget_points, seal_points, seal_source};
@@ -25,29 +27,6 @@ use crate::error::Result;
 
 /// Days for which points that are gone are remembered: a year and a month, for reports.
 pub const GONE_POINTS_DAYS: i64 = 400;
-
-/// In the column `gone_early`: the point went away before the end of its retention, and nobody said why.
-pub(super) const GONE_EARLY: i64 = 1;
-/// In the same column: it did, and somebody said since that it was on purpose.
-pub(super) const GONE_ACCEPTED: i64 = 2;
-/// In the same column: it is still in the repository and cannot be read. Whether it vanishes is seen when it is not there any more.
-pub(super) const GONE_UNREADABLE: i64 = 3;
-
-/// What it means that a point is not listed any more.
-#[derive(Debug, Clone, Copy)]
-pub enum Gone<'a> {
-    /// Nothing: it is not looked for any more.
-    OnPurpose,
-    /// Somebody removed it, unless it is one of these.
-    Unless {
-        /// Listed, and counting as somebody else's now.
-        others: &'a BTreeSet<String>,
-        /// There, and not to be read.
-        unreadable: &'a BTreeSet<String>,
-        /// How many more are there of which nobody can tell which they are.
-        unnamed: u64,
-    },
-}
 
 impl Gone<'_> {
     fn is_vanished(self, id: &str) -> bool {
@@ -90,8 +69,9 @@ impl Ledger {
     /// The same with a listing that was begun at [`Ledger::revision`] `begun`. What others found out in the meantime is
     /// newer than this listing and stays.
     pub async fn reconcile_listing(&self, source: &str, points: &[PointRow], begun: i64) -> Result<Reconciled> {
-        let none = BTreeSet::new();
-        self.reconcile(source, points, begun, Gone::Unless { others: &none, unreadable: &none, unnamed: 0 }).await
+        let (others, unreadable) = (BTreeSet::new(), BTreeSet::new());
+        let meaning = Gone::Unless { others: &others, unreadable: &unreadable, unnamed: 0 };
+        self.reconcile(source, points, begun, meaning).await
     }
 
     /// The same, and what it means that a point is not listed any more.
@@ -106,7 +86,8 @@ impl Ledger {
         let remembered = self.points(source).await?;
         let same =
             |point: &PointRow| listed.get(point.id.0.as_str()).is_some_and(|it| stored_form(it) == stored_form(point));
-        let is_settled = changed_marks(&mut *self.read().await?, source, &[], meaning, begun).await?.is_empty();
+        let is_settled =
+            changed_marks(&mut *self.read().await?, source, &[], meaning, (begun, self.clock.wall())).await?.is_empty();
         if is_settled && remembered.len() == listed.len() && remembered.iter().all(same) {
             self.mark_suspects(source).await?;
             return Ok(Reconciled::default());
@@ -143,7 +124,7 @@ pub(super) async fn reconcile_in(
     let early = gone_early(tx, source, (&remembered, &gone), meaning, now).await?;
     end_lifetimes(tx, source, (&gone, &early), (now, revision)).await?;
     begin_lifetimes(tx, source, &appeared, (now, revision)).await?;
-    let unreadable = mark_unreadable(tx, source, &early, meaning, begun).await?;
+    let unreadable = mark_unreadable(tx, source, &early, meaning, (begun, now)).await?;
     let listed: Vec<&PointRow> = listed.into_values().collect();
     replace_points(tx, source, &listed).await?;
     mark_in(tx, source, now).await?;
@@ -235,18 +216,6 @@ async fn end_lifetimes(
     let forget = sqlx::query("DELETE FROM point_lifetimes WHERE source = ? AND gone_at < ?").bind(source).bind(before);
     forget.execute(tx).await.map_err(failed)?;
     Ok(())
-}
-
-/// How long points of the source are promised to be kept; nothing where nothing was promised.
-async fn read_retention(tx: &mut SqliteConnection, source: &str) -> Result<TimeDelta> {
-    let retention: Option<i64> =
-        sqlx::query_scalar("SELECT retention FROM promises WHERE source = ? ORDER BY revision DESC LIMIT 1")
-            .bind(source)
-            .fetch_optional(tx)
-            .await
-            .map_err(failed)?;
-    // What is longer than a thousand years is for ever.
-    Ok(TimeDelta::microseconds(retention.unwrap_or(0)).min(TimeDelta::days(365_000)))
 }
 
 async fn begin_lifetimes(

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
 use super::Ledger;
-use super::open::ledger_error;
+use super::failure::ledger_error;
 use super::record::next_revision;
 use super::seals::seal_promise;
 use super::stored::{self, column};
@@ -33,6 +33,14 @@ impl Ledger {
 
 fn failed(error: sqlx::Error) -> Error {
     ledger_error("record promises", error)
+}
+
+/// How long points of the source are promised to be kept; nothing where nothing was promised.
+pub(super) async fn read_retention(tx: &mut SqliteConnection, source: &str) -> Result<TimeDelta> {
+    let row = newest(tx, source).await?;
+    let retention: i64 = row.as_ref().map_or(Ok(0), |row| column(row, "retention"))?;
+    // What is longer than a thousand years is for ever.
+    Ok(TimeDelta::microseconds(retention).min(TimeDelta::days(365_000)))
 }
 
 async fn newest(tx: &mut SqliteConnection, source: &str) -> Result<Option<SqliteRow>> {

@@ -3,19 +3,22 @@
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, Utc};
 use sqlx::SqliteConnection;
 
-use super::open::ledger_error;
-use super::points::{GONE_EARLY, GONE_UNREADABLE, Gone};
+use super::failure::ledger_error;
+use super::gone::{GONE_EARLY, GONE_UNREADABLE, Gone};
+use super::promises::read_retention;
+use super::stored;
 use crate::error::Result;
 
 /// Points that are gone and have not come back, which is what these marks say of them.
-const WAITING: &str = "SELECT l.id FROM point_lifetimes l WHERE l.source = ? AND l.gone_early = 3 AND l.gone_revision <= ? \
+const WAITING: &str = "SELECT l.id, l.as_of FROM point_lifetimes l WHERE l.source = ? AND l.gone_early = 3 AND l.gone_revision <= ? \
      AND NOT EXISTS (SELECT 1 FROM point_lifetimes n WHERE n.source = l.source AND n.id = l.id \
        AND n.seen_revision > l.seen_revision)";
 
-/// How many points of other sources of the same repository are taken for files that nobody can name.
-const OF_OTHERS: &str = "SELECT COUNT(*) FROM point_lifetimes l JOIN sources o ON o.name = l.source \
+/// Points of other sources of the same repository that are still there and cannot be read.
+const OF_OTHERS: &str = "SELECT l.source, l.id FROM point_lifetimes l JOIN sources o ON o.name = l.source \
      WHERE l.source <> ? AND l.gone_early = 3 \
      AND o.repository = (SELECT repository FROM sources WHERE name = ?) \
      AND NOT EXISTS (SELECT 1 FROM point_lifetimes n WHERE n.source = l.source AND n.id = l.id \
@@ -29,23 +32,29 @@ pub(super) async fn changed_marks(
     source: &str,
     early: &[&str],
     meaning: Gone<'_>,
-    begun: i64,
+    (begun, now): (i64, DateTime<Utc>),
 ) -> Result<Vec<(String, i64)>> {
     // What is not looked for any more stays what it was.
     let Gone::Unless { others, unreadable, unnamed } = meaning else { return Ok(Vec::new()) };
-    let waiting: Vec<String> =
-        sqlx::query_scalar(WAITING).bind(source).bind(begun).fetch_all(&mut *tx).await.map_err(failed)?;
-    // One damaged file is one point of one source, and excuses no other source's.
-    let taken: i64 =
-        sqlx::query_scalar(OF_OTHERS).bind(source).bind(source).fetch_one(&mut *tx).await.map_err(failed)?;
-    let unnamed = unnamed.saturating_sub(taken.unsigned_abs());
-    let is_unnamed = |id: &&str| !unreadable.contains(*id) && !others.contains(*id);
-    let missing = waiting.iter().map(String::as_str).chain(early.iter().copied()).filter(is_unnamed).count() as u64;
+    let named: BTreeSet<&str> = unreadable.iter().filter(|(of, _)| of == source).map(|(_, id)| id.as_str()).collect();
+    let waiting: Vec<(String, i64)> =
+        sqlx::query_as(WAITING).bind(source).bind(begun).fetch_all(&mut *tx).await.map_err(failed)?;
+    // One damaged file is one point of one source, and excuses no other source's. What has a name is none of these files.
+    let of_others: Vec<(String, String)> =
+        sqlx::query_as(OF_OTHERS).bind(source).bind(source).fetch_all(&mut *tx).await.map_err(failed)?;
+    let taken = of_others.iter().filter(|other| !unreadable.contains(*other)).count() as u64;
+    let unnamed = unnamed.saturating_sub(taken);
+    let is_unnamed = |id: &&str| !named.contains(*id) && !others.contains(*id);
+    let ids = || waiting.iter().map(|(id, _)| id.as_str());
+    let missing = ids().chain(early.iter().copied()).filter(is_unnamed).count() as u64;
     // Where more are missing than are there, some are gone.
-    let may_be_there = |id: &str| unreadable.contains(id) || (missing <= unnamed && is_unnamed(&id));
+    let may_be_there = |id: &str| named.contains(id) || (missing <= unnamed && is_unnamed(&id));
     let found = early.iter().filter(|id| may_be_there(id)).map(|id| ((*id).to_owned(), GONE_UNREADABLE));
-    let lost = waiting.iter().filter(|id| !may_be_there(id) && !others.contains(*id));
-    Ok(found.chain(lost.map(|id| (id.clone(), GONE_EARLY))).collect())
+    let lost = waiting.iter().filter(|(id, _)| !may_be_there(id) && !others.contains(id));
+    // What went after the end of its retention went rightly, though it could not be read before.
+    let kept_from = stored::micros(now - read_retention(tx, source).await?);
+    let lost = lost.map(|(id, as_of)| (id.clone(), if *as_of > kept_from { GONE_EARLY } else { 0 }));
+    Ok(found.chain(lost).collect())
 }
 
 /// Write down which points of `early`, which went away just now, are still there and cannot be read, and which of those that
@@ -55,11 +64,11 @@ pub(super) async fn mark_unreadable(
     source: &str,
     early: &BTreeSet<&str>,
     meaning: Gone<'_>,
-    begun: i64,
+    at: (i64, DateTime<Utc>),
 ) -> Result<u64> {
     let early: Vec<&str> = early.iter().copied().collect();
     let mut unreadable = 0;
-    for (id, mark) in changed_marks(tx, source, &early, meaning, begun).await? {
+    for (id, mark) in changed_marks(tx, source, &early, meaning, at).await? {
         unreadable += u64::from(mark == GONE_UNREADABLE);
         // One that came back and is gone again has older lifetimes with marks of their own.
         let newest = "SELECT MAX(seen_revision) FROM point_lifetimes WHERE source = ? AND id = ?";

@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::SecondsFormat;
 
-use crate::app::{App, Source};
+use crate::app::{App, Source, unknown_source};
 use crate::domain::change::watch::Watch;
 use crate::domain::change::{Assessment, Past, Point, State, assess};
 use crate::domain::manifest::{BackupKind, Manifest, RecoveryPointId};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ledger::{ChangeFigures, Compared};
 use crate::repository::Published;
 
@@ -219,8 +219,7 @@ pub struct AcceptedChange {
 /// What is suspect now in `source` was meant: the next backups are compared with the newest one of it.
 pub fn accept_change(app: &App, source: &str) -> Result<AcceptedChange> {
     if !app.config.sources.contains_key(source) {
-        return Err(Error::configuration(format!("unknown source {source}"))
-            .hint("name a source of the configuration; `backup-sla list` shows them"));
+        return Err(unknown_source(source, app.config.sources.keys()));
     }
     let accepted: Vec<ChangeFigures> = app.block_on(app.ledger.accept_changes(source))?;
     let reasons = accepted.last().map(|newest| newest.found.reasons.clone()).unwrap_or_default();

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::Recorded;
 use super::change::{caution, end_of_alert};
 use super::ownership::Whose;
 use super::prove::{Proof, Scope, prove};
+use super::recording::Recorded;
 use super::select::{Selection, open, select};
 use super::stages::Stages;
 use crate::app::{App, Source};
@@ -112,7 +112,7 @@ pub fn restore(app: &App, source: &Source, request: &RestoreRequest, context: &R
         }
         Err(error) => {
             let kind = if error.kind() == Kind::Inconclusive { Kind::Failed } else { error.kind() };
-            Err(run.fail(error.with_kind(kind).context(format!("restore {}", source.name)), None))
+            Err(run.fail(error.with_kind(kind).context(format!("cannot restore {}", source.name)), None))
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::evidence::NewData;
 use super::sample::Sample;
 use super::watch::Watch;
-use super::{Assessment, Past, State, conversion, percent};
+use super::{Assessment, Past, State, percent};
 use crate::domain::manifest::{Manifest, TableFacts};
 
 /// What does not compress saves no more than this part of what was saved before.
@@ -123,7 +123,7 @@ pub(super) fn weigh(
     let bytes = new.and_then(|new| rewritten(before, now, new));
     let share = sampled.as_ref().map(Replaced::share).or_else(|| bytes.filter(|_| !is_sampled(before, now)));
     found.replaced = share;
-    let is_known = conversion::weigh(found, past, now, watch);
+    let is_known = found.became_noise.is_some();
     let Some(share) = share.filter(|_| found.became_noise < Some(watch.replaced / 2.0)) else { return };
     if !is_known {
         // What is few rows may be most of the bytes.

@@ -128,9 +128,9 @@ fn gone(before: &Sample, now: &Sample) -> f64 {
     before.gone_in(now).unwrap_or(1.0)
 }
 
-/// Note how much plain content became noise since the last trusted backup, and since the oldest one of the window. False where that
-/// was not recorded.
-pub(super) fn weigh(found: &mut Assessment, past: &Past<'_>, now: &Manifest, watch: &Watch) -> bool {
+/// Note how much plain content became noise since the last trusted backup, and since the oldest one of the window. Nothing where
+/// that was not recorded.
+pub(super) fn weigh(found: &mut Assessment, past: &Past<'_>, now: &Manifest, watch: &Watch) {
     let share_since = |before: &Manifest| {
         let mut converted = Converted::between(before, now, &Successors::of(before, now), watch)?;
         let suspect = [past.suspect.first(), past.suspect.last()];
@@ -139,7 +139,7 @@ pub(super) fn weigh(found: &mut Assessment, past: &Past<'_>, now: &Manifest, wat
         }
         Some(converted.share())
     };
-    let Some(newest) = past.trusted.last().and_then(|it| share_since(it)) else { return false };
+    let Some(newest) = past.trusted.last().and_then(|it| share_since(it)) else { return };
     let records = |it: &&&Manifest| !it.evidence.textures.is_empty();
     let first = past.trusted.iter().find(records);
     let oldest = first.and_then(|it| share_since(it)).unwrap_or(newest);
@@ -151,7 +151,6 @@ pub(super) fn weigh(found: &mut Assessment, past: &Past<'_>, now: &Manifest, wat
         let since = first.filter(|_| is_gradual).map(|it| it.as_of.format("%Y-%m-%d").to_string());
         since.map_or(said.clone(), |day| format!("{said}, little by little since {day}"))
     });
-    true
 }
 
 /// The newest of `good` in which nothing had become noise since the oldest one.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sample::Sample;
 use super::texture::Texture;
-use crate::domain::manifest::RecoveryPointId;
+use crate::domain::recovery_point_id::RecoveryPointId;
 
 /// What was recorded when the backup was made; nothing in manifests of versions before.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -214,7 +214,9 @@ fn compare(past: &Past<'_>, now: &Manifest, watch: &Watch) -> Assessment {
     (found.rows[0], found.bytes[0]) = (before.rows(), before.logical_bytes());
     let successors = content::Successors::of(before, now);
     volume::weigh(&mut found, past, now, (&successors, watch));
-    content::weigh(&mut found, &Past { trusted: trusted.to_vec(), ..past.clone() }, now, (&successors, watch));
+    let past = Past { trusted: trusted.to_vec(), ..past.clone() };
+    conversion::weigh(&mut found, &past, now, watch);
+    content::weigh(&mut found, &past, now, (&successors, watch));
     found
 }
 

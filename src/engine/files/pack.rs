@@ -353,7 +353,7 @@ pub fn missing_path(name: &str, error: io::Error) -> Error {
         }
         _ => "is it mounted? `paths` must name what is there and readable",
     };
-    Error::failed(format!("open {name}")).because(error).hint(hint)
+    Error::failed(format!("cannot open {name}")).because(error).hint(hint)
 }
 
 enum ReadError {

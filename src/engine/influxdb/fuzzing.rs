@@ -54,7 +54,24 @@ pub(crate) fn with_checksums(input: &[u8]) -> Vec<u8> {
         block.copy_from_slice(header.as_bytes());
         let size = header.entry_size().unwrap_or(0);
         let skip = usize::try_from(size).ok().and_then(|size| size.checked_next_multiple_of(BLOCK));
-        at = skip.and_then(|skip| at.checked_add(skip)).unwrap_or(usize::MAX - BLOCK);
+        // Whatever a header says, there is room for one more block behind it.
+        at = skip.map_or(usize::MAX, |skip| at.saturating_add(skip)).min(usize::MAX - BLOCK);
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_as_long_as_the_address_space_is_refused() {
+        for size in [u64::MAX, u64::MAX - 511, u64::MAX - 512, u64::MAX - 1023, u64::MAX - 1024, 1 << 63] {
+            let mut header = tar::Header::new_old();
+            header.set_size(size);
+            let archive = [header.as_bytes().as_slice(), &[0; 2 * BLOCK]].concat();
+            influx(&archive);
+            assert!(check([with_checksums(&archive).as_slice()].into_iter()).is_err(), "{size}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::missing_panics_doc)] // a panic is the finding
 
 use super::lexer::Client;
-use super::sql::{Quoting, statements};
+use super::sql::{Kind, Quoting, pieces, statements};
 use super::stream::StreamScanner;
 use super::{defer, names};
 use crate::domain::capture::Capture;
@@ -67,7 +67,60 @@ fn covers(scanned: &Scanned) {
             let from = usize::try_from(segment.offset).expect("it is in memory");
             let rows = usize::try_from(segment.offset + segment.rows_start).expect("it is in memory");
             drop(defer::plan(&scanned.stored[from..rows], u64::MAX));
+            let end = usize::try_from(segment.offset + segment.rows_end).expect("it is in memory");
+            computes_nothing(&scanned.stored[rows..end]);
         }
     }
     assert_eq!(end, scanned.stored.len() as u64);
+}
+
+/// Rows, read once more by the reader of whole statements: nothing in them is a name, a call or a comment.
+fn computes_nothing(rows: &[u8]) {
+    let text: String = rows.iter().map(|byte| char::from(*byte)).collect();
+    let all = statements(&text, Quoting::default());
+    // What stands between the rows of a table may set other rules.
+    if !all.iter().all(|statement| statement.sql.starts_with("INSERT")) {
+        return;
+    }
+    for statement in all {
+        let pieces = pieces(&statement.sql, Quoting::default());
+        let values = pieces.iter().skip_while(|piece| !piece.is_word("VALUES")).skip(1);
+        for piece in values {
+            let is_plain = match piece.kind {
+                Kind::Text => piece.text.starts_with('\''),
+                Kind::Mark => matches!(piece.text, "(" | ")" | "," | "+" | "-" | "."),
+                Kind::Word => {
+                    let first = piece.text.as_bytes()[0];
+                    let letter = ["NULL", "x", "b"].iter().any(|word| piece.is_word(word));
+                    letter || first == b'_' || first.is_ascii_digit() || piece.text.starts_with(['e', 'E'])
+                }
+                Kind::Name | Kind::Comment | Kind::Open => false,
+            };
+            assert!(is_plain, "{:?} in {}", piece.text, statement.sql);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_inputs_with_values_modes_and_versions_are_read_to_their_end() {
+        for input in [
+            &include_bytes!("../../../fuzz/corpus/sql/literals")[..],
+            include_bytes!("../../../fuzz/corpus/sql/modes"),
+            include_bytes!("../../../fuzz/corpus/sql/versions"),
+        ] {
+            for client in [Client::MariaDb, Client::MySql] {
+                scan(client, [input].into_iter()).map(|_| ()).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "\"f\" in INSERT")]
+    fn a_call_in_rows_is_a_finding() {
+        computes_nothing(b"INSERT INTO `t` VALUES\n(1,'a',_binary 'b',x'41',-1.5E-10,NULL),\n(f());\n");
+    }
 }

@@ -13,8 +13,10 @@ pub enum Literal {
     Sign,
     /// One zero: what follows may be an `x`.
     Zero,
-    /// Inside of a number.
+    /// Inside of a number, before its point.
     Number,
+    /// Behind the point of a number.
+    Fraction { has_digit: bool },
     /// Behind the `e` of a number.
     Exponent,
     /// Behind the sign, or inside of the digits, of an exponent.
@@ -27,6 +29,8 @@ pub enum Literal {
     Charset,
     /// Behind it and a blank.
     Introduced,
+    /// Behind the zero of a `0x` that has a charset.
+    Prefix,
     /// Behind the letter of `x'…'` or `b'…'`.
     Quotable,
     /// A quoted text ended; if a quote follows, it was one of two.
@@ -45,15 +49,17 @@ impl Literal {
             (Self::First | Self::Begin, b'_') => Self::Charset,
             (Self::First | Self::Begin, b'N' | b'n') => Self::Null(1),
             (Self::First | Self::Begin | Self::Introduced, b'x' | b'X' | b'b' | b'B') => Self::Quotable,
-            (Self::First | Self::Begin | Self::Introduced, b'0') => Self::Zero,
-            (Self::First | Self::Begin | Self::Sign, b'0'..=b'9' | b'.') | (Self::Zero | Self::Number, b'.') => {
-                Self::Number
+            (Self::First | Self::Begin, b'0') => Self::Zero,
+            (Self::Introduced, b'0') => Self::Prefix,
+            (Self::First | Self::Begin | Self::Sign | Self::Zero | Self::Number, b'0'..=b'9') => Self::Number,
+            (Self::First | Self::Begin | Self::Sign, b'.') => Self::Fraction { has_digit: false },
+            (Self::Zero | Self::Number, b'.') | (Self::Fraction { .. }, b'0'..=b'9') => {
+                Self::Fraction { has_digit: true }
             }
-            (Self::Zero | Self::Number, b'0'..=b'9') => Self::Number,
-            (Self::Zero | Self::Number, b'e' | b'E') => Self::Exponent,
+            (Self::Zero | Self::Number | Self::Fraction { has_digit: true }, b'e' | b'E') => Self::Exponent,
             (Self::Exponent, b'+' | b'-') => Self::Power { has_digit: false },
             (Self::Exponent | Self::Power { .. }, b'0'..=b'9') => Self::Power { has_digit: true },
-            (Self::Zero, b'x') => Self::Hexadecimal { has_digit: false },
+            (Self::Zero | Self::Prefix, b'x') => Self::Hexadecimal { has_digit: false },
             (Self::Hexadecimal { .. }, byte) if byte.is_ascii_hexdigit() => Self::Hexadecimal { has_digit: true },
             (Self::Null(letters), byte) if b"NULL".get(usize::from(letters)) == Some(&byte.to_ascii_uppercase()) => {
                 Self::Null(letters + 1)
@@ -76,6 +82,7 @@ impl Literal {
             self,
             Self::Zero
                 | Self::Number
+                | Self::Fraction { has_digit: true }
                 | Self::Power { has_digit: true }
                 | Self::Hexadecimal { has_digit: true }
                 | Self::Null(4)
@@ -107,7 +114,7 @@ mod tests {
         for row in [
             ")",
             "1)",
-            "0,-1,007,0.5,-.5,1e20,-1.5E-10,1e+3)",
+            "0,-1,007,0.5,-.5,1.,0.,1e20,-1.5E-10,1.e5,1e+3)",
             "'',NULL,'a,b)',0x00fF,_binary 'a',_utf8mb4'a',_binary 0x41)",
             "x'41',b'01',_latin1 x'41')",
             " 1 , 'a' ,\n NULL )",
@@ -147,6 +154,16 @@ mod tests {
             "-'1')",
             "_binary)",
             "_binary f())",
+            "_binary 0)",
+            "_binary 01)",
+            "_binary 0.5)",
+            "_binary 1)",
+            ".)",
+            "-.)",
+            ".e5)",
+            "1.2.3)",
+            "1..2)",
+            "1.a)",
             "_binary NULL)",
             "x)",
             "xor('a'))",

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::account::Account;
 use super::accounts::{self, Restoring};
-use super::connection::{Account, Session};
+use super::connection::Session;
 use super::defer;
 use super::elsewhere;
 use super::guard;
@@ -253,6 +254,8 @@ impl Loader<'_> {
     fn session(&self, database: &str) -> Result<Replay> {
         let mut replay = Replay::start(self.tools, self.to, &self.context.cancel)?.in_sandbox(self.throwaway);
         replay.write(&self.preamble)?;
+        // Whatever the dump says: texts in rows and definitions are read as they were when it was stored.
+        replay.write(b"SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO';\n")?;
         if self.tools.product() == "MariaDB" {
             // Rows may be older than a constraint, or have come in while checks were off.
             replay.write(b"SET SESSION check_constraint_checks = 0;\n")?;

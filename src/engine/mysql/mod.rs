@@ -4,10 +4,12 @@
 //! is learnt from the stream itself while it is stored (`stream`), and restored data is proved by dumping it again
 //! through the same scanner (`inspect`).
 
+mod account;
 mod accounts;
 mod carried;
 mod checks;
 mod columns;
+mod comments;
 mod connection;
 mod create_table;
 mod defer;
@@ -15,6 +17,7 @@ mod destination;
 mod elsewhere;
 mod event_zones;
 mod examine;
+mod examined;
 mod facts;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
@@ -28,6 +31,7 @@ mod listing;
 mod literals;
 mod load;
 mod mending;
+mod modes;
 mod names;
 mod nearest;
 mod needs;
@@ -43,6 +47,7 @@ mod pump;
 mod readers;
 mod ready;
 mod refusal;
+mod relations;
 mod replay;
 mod rows;
 mod schemas;
@@ -52,6 +57,7 @@ mod source;
 mod sql;
 mod stream;
 mod supplement;
+mod table_options;
 #[cfg(test)]
 mod tests;
 mod texture;
@@ -66,8 +72,9 @@ mod waits;
 use std::io::Cursor;
 use std::sync::Arc;
 
+use self::account::Account;
 use self::accounts::Accounts;
-use self::connection::{Account, Session};
+use self::connection::Session;
 use self::source::Survey;
 use self::supplement::Asked;
 use self::tool::{Extent, Purpose, Tools};

@@ -1,5 +1,7 @@
 //! Identifiers: reading them from SQL text and writing them for people and for SQL.
 
+use super::comments::{self, Versioned, quoted};
+
 /// `name` quoted for SQL.
 pub fn quote(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
@@ -77,16 +79,14 @@ pub fn tokens(statement: &str, limit: usize) -> Vec<Token> {
     let mut out = Vec::new();
     let mut rest = statement;
     while out.len() < limit {
-        rest = rest.trim_start();
+        rest = rest.trim_start_matches(comments::is_space);
         let Some(first) = rest.chars().next() else { break };
-        if let Some(body) = rest.strip_prefix("/*!").or_else(|| rest.strip_prefix("/*M!")) {
-            rest = body.trim_start_matches(|c: char| c.is_ascii_digit());
+        if let Some(begun) = Versioned::at(rest) {
+            rest = &rest[begun.length..];
         } else if let Some(body) = rest.strip_prefix("*/") {
             rest = body;
-        } else if rest.starts_with("/*") {
-            rest = rest.find("*/").map_or("", |end| &rest[end + 2..]);
-        } else if rest.starts_with("-- ") || first == '#' {
-            rest = rest.find('\n').map_or("", |end| &rest[end..]);
+        } else if let Some(length) = comments::length(rest) {
+            rest = &rest[length..];
         } else if matches!(first, '`' | '"' | '\'') {
             let Some((text, after)) = quoted(rest, first) else {
                 // Whoever looks at all of it sees that something is left.
@@ -107,28 +107,6 @@ pub fn tokens(statement: &str, limit: usize) -> Vec<Token> {
         }
     }
     out
-}
-
-fn quoted(text: &str, quote: char) -> Option<(String, &str)> {
-    let mut out = String::new();
-    let mut chars = text.char_indices().skip(1).peekable();
-    while let Some((at, c)) = chars.next() {
-        if c == quote {
-            if chars.peek().is_some_and(|(_, next)| *next == quote) {
-                chars.next();
-                out.push(quote);
-            } else {
-                return Some((out, &text[at + quote.len_utf8()..]));
-            }
-        } else if c == '\\' && quote != '`' {
-            if let Some((_, escaped)) = chars.next() {
-                out.push(escaped);
-            }
-        } else {
-            out.push(c);
-        }
-    }
-    None
 }
 
 /// What a `CREATE` statement creates.

@@ -86,7 +86,7 @@ enum Place {
     Escape,
 }
 
-/// Scans one statement's rows after another. Keeps state between buffers of any size.
+/// Scans one statement's rows after another: texts in them are read as in the usual `sql_mode`. Keeps state between buffers of any size.
 #[derive(Debug)]
 pub struct RowScanner {
     place: Place,
@@ -102,7 +102,6 @@ pub struct RowScanner {
     begun: Vec<u8>,
     /// Bytes of the statement that is open in the output; none when the next row needs a header.
     open: Option<u64>,
-    backslash_escapes: bool,
 }
 
 /// How a call to [`RowScanner::scan`] ended.
@@ -130,7 +129,6 @@ impl Default for RowScanner {
             row_bytes: 0,
             begun: Vec::new(),
             open: None,
-            backslash_escapes: true,
         }
     }
 }
@@ -239,7 +237,7 @@ impl RowScanner {
                         at += skip + 1;
                         if input[at - 1] == b'\'' {
                             self.place = Place::Plain;
-                        } else if self.backslash_escapes {
+                        } else {
                             self.place = Place::Escape;
                         }
                     }

@@ -1,6 +1,8 @@
 //! SQL text as the server reads it: where names, texts and comments begin and end. Statements are never taken apart by
 //! looking for a character or a word in the raw text: a name may contain any of them.
 
+use super::comments;
+
 /// How quotes are read; depends on the `sql_mode` of the session that wrote the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Quoting {
@@ -93,17 +95,16 @@ pub fn pieces(sql: &str, quoting: Quoting) -> Vec<Piece<'_>> {
     let mut at = 0;
     while let Some(first) = sql[at..].chars().next() {
         let rest = &sql[at..];
-        if first.is_whitespace() {
-            at += first.len_utf8();
+        if comments::is_space(first) {
+            at += 1;
             continue;
         }
+        let comment = comments::length(rest);
         let (kind, length) = match first {
+            _ if comment.is_some() => (Kind::Comment, comment.unwrap_or_default()),
             '`' => closed(rest, '`', true, Kind::Name),
             '"' if quoting.ansi => closed(rest, '"', true, Kind::Name),
             '"' | '\'' => closed(rest, first, quoting.plain_backslash, Kind::Text),
-            '#' => (Kind::Comment, to_line_end(rest)),
-            '-' if begins_comment(rest) => (Kind::Comment, to_line_end(rest)),
-            '/' if rest.starts_with("/*") => (Kind::Comment, rest.find("*/").map_or(rest.len(), |end| end + 2)),
             _ if is_word(first) => (Kind::Word, rest.find(|c| !is_word(c)).unwrap_or(rest.len())),
             _ => (Kind::Mark, first.len_utf8()),
         };
@@ -114,15 +115,7 @@ pub fn pieces(sql: &str, quoting: Quoting) -> Vec<Piece<'_>> {
 }
 
 fn is_word(c: char) -> bool {
-    c.is_alphanumeric() || matches!(c, '_' | '$') || !c.is_ascii() && !c.is_whitespace()
-}
-
-fn begins_comment(text: &str) -> bool {
-    text.strip_prefix("--").is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
-}
-
-fn to_line_end(text: &str) -> usize {
-    text.find('\n').unwrap_or(text.len())
+    c.is_alphanumeric() || matches!(c, '_' | '$') || !c.is_ascii()
 }
 
 /// Kind and length of the quoted piece that `text` begins with. A doubled quote is one inside.

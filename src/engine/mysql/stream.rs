@@ -6,9 +6,8 @@
 
 use super::facts::{DumpFacts, Marker};
 use super::lexer::{self, Ahead, Client, Lexer, Step};
-use super::names;
+use super::modes::Modes;
 use super::rows::{RowFacts, RowScanner, Scanned};
-use super::sql::Quoting;
 use super::supplement::Supplement;
 use super::vocabulary;
 use crate::domain::capture::Capture;
@@ -48,6 +47,8 @@ pub struct StreamScanner {
     alone: bool,
     /// The statement before, where it matters.
     before: vocabulary::Before,
+    /// The `sql_mode` at hand.
+    modes: Modes,
     /// The client has nothing of a statement yet, not even white space.
     fresh: bool,
     /// The text begins in the middle of a line.
@@ -90,6 +91,7 @@ impl StreamScanner {
             line_comment: None,
             alone: false,
             before: vocabulary::Before::default(),
+            modes: Modes::default(),
             fresh: true,
             mid_line: false,
             rows: RowScanner::default(),
@@ -298,7 +300,12 @@ impl StreamScanner {
     }
 
     fn begin_rows(&mut self) -> Result<()> {
-        let start = self.start.take().unwrap_or_default();
+        let start = self.start.unwrap_or_default();
+        let is_known = vocabulary::begins_rows(&self.facts.text(&self.text[start..self.at]));
+        if !is_known || !self.modes.is_usual() {
+            return Err(self.refuse("rows that no dump client writes"));
+        }
+        self.start = None;
         let text = self.cut();
         let header = text[start..].trim_ascii_end().to_vec();
         if header != self.header {
@@ -343,10 +350,9 @@ impl StreamScanner {
         let stored = self.leave_rows(&text).to_vec();
         let body = &text[start..end];
         let sql = self.facts.text(body);
-        if let Some(mode) = sql_mode(&sql) {
-            let quoting = Quoting::of_mode(mode.trim_matches('\''));
-            (self.lexer.plain_backslash, self.lexer.ansi_quotes) = (quoting.plain_backslash, quoting.ansi);
-        }
+        let sets_a_mode_oddly = !self.modes.read(&sql);
+        let quoting = self.modes.quoting().unwrap_or_default();
+        (self.lexer.plain_backslash, self.lexer.ansi_quotes) = (quoting.plain_backslash, quoting.ansi);
         #[cfg(test)]
         {
             self.seen.statements.push(sql.clone().into_owned());
@@ -358,7 +364,8 @@ impl StreamScanner {
             }
         }
         let position = self.position();
-        if !vocabulary::follows(&mut self.before, &sql) {
+        let is_known = vocabulary::follows(&mut self.before, &sql);
+        if sets_a_mode_oddly || !is_known || !self.modes.is_usual() && vocabulary::needs_the_usual_mode(&sql) {
             let shown: String = sql.chars().take(80).collect();
             return Err(refuse("a statement that no dump client writes", &self.facts.place(), &shown));
         }
@@ -466,19 +473,6 @@ fn is_insert(text: &[u8]) -> bool {
     text.starts_with(b"INSERT ") && text.ends_with(b" VALUES")
 }
 
-/// The value of a statement that sets `sql_mode`.
-fn sql_mode(statement: &str) -> Option<String> {
-    let head: String = names::tokens(statement, 6)
-        .iter()
-        .map(|token| match token {
-            names::Token::Word(text) => text.to_ascii_lowercase(),
-            names::Token::Quoted(text) => format!("'{text}'"),
-            names::Token::Mark(mark) => mark.to_string(),
-        })
-        .collect();
-    head.strip_prefix("setsql_mode=").map(str::to_owned)
-}
-
 /// What a comment between statements announces.
 fn marker(comment: &str) -> Option<Marker> {
     const TABLE: [&str; 1] = ["Table structure for table "];
@@ -503,6 +497,8 @@ fn marker(comment: &str) -> Option<Marker> {
 
 #[cfg(test)]
 mod client_tests;
+#[cfg(test)]
+mod server_tests;
 #[cfg(test)]
 #[allow(clippy::cast_possible_truncation)]
 mod tests;

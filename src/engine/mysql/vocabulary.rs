@@ -2,7 +2,9 @@
 //! client reads otherwise than it was meant, and a restore would run that with every right. This holds whatever the trick
 //! is.
 
+use super::comments;
 use super::names::{self, Token};
+use super::sql::{self, Kind, Quoting};
 
 /// Statements that are the same in every dump.
 const FIXED: [&str; 2] = ["UNLOCK TABLES", "COMMIT"];
@@ -52,6 +54,9 @@ const ROCKSDB: [&[&str]; 6] = [
 const DROPPED: [&str; 10] =
     ["DATABASE", "TABLE", "VIEW", "TRIGGER", "EVENT", "PROCEDURE", "FUNCTION", "PACKAGE", "SEQUENCE", "LIBRARY"];
 
+/// What does something when it is called, or by itself.
+const PROGRAMS: [&str; 7] = ["TRIGGER", "EVENT", "PROCEDURE", "FUNCTION", "PACKAGE", "PACKAGE BODY", "LIBRARY"];
+
 /// The place in [`ROCKSDB`] of the statement that was seen last.
 #[derive(Debug, Default, Clone)]
 pub struct Before(Vec<(usize, usize)>);
@@ -72,32 +77,98 @@ fn knows(sql: &str) -> bool {
     if head.is_empty() || FIXED.contains(&sql.trim()) {
         return true;
     }
+    let created = names::created(sql).map(|created| created.kind);
+    // What a program does is its own affair: it is text of its creator's, with comments and statements of any kind.
+    let is_program = created.as_ref().is_some_and(|kind| PROGRAMS.contains(&kind.as_str()));
+    if !is_program && !comments::is_one_for_all(sql) {
+        return false;
+    }
     // Names never say a database: the stream is in one.
     let single = |at: usize| {
         matches!(head.get(at), Some(Token::Quoted(_) | Token::Word(_))) && head.get(at + 1) != Some(&Token::Mark('.'))
     };
+    let last = |at: usize| single(at) && head.len() == at + 1;
     if word(0, "SET") {
         // All of it: what it sets last counts as much as what it sets first.
         // No client writes a backslash there, and servers differ in what it means.
         return !sql.contains('\\') && is_session_setting(&names::tokens(sql, usize::MAX));
     }
-    let at = match () {
-        () if word(0, "USE") => return head.len() == 2 && single(1),
-        () if word(0, "CREATE") => return names::created(sql).is_some() && !fills_its_table(sql),
+    match () {
+        () if word(0, "USE") => last(1),
+        () if word(0, "CREATE") && word(1, "TABLE") => single(2 + if_not_exists(&head)) && !fills_its_table(sql),
+        () if word(0, "CREATE") => created.is_some() && !fills_its_table(sql),
         () if word(0, "DROP") && word(2, "IF") && word(3, "EXISTS") => {
-            return DROPPED.iter().any(|kind| word(1, kind)) && single(4);
+            DROPPED.iter().any(|kind| word(1, kind)) && last(4)
         }
-        () if word(0, "DROP") && word(1, "PACKAGE") && word(2, "BODY") => return word(3, "IF") && single(5),
-        () if word(0, "INSERT") && word(1, "INTO") => return single(2) && has_values(sql, 3),
-        () if word(0, "INSERT") && word(1, "IGNORE") && word(2, "INTO") => return single(3) && has_values(sql, 4),
-        () if word(0, "ALTER") && word(1, "DATABASE") => 2,
-        () if word(0, "ALTER") && word(1, "TABLE") && (word(3, "DISABLE") || word(3, "ENABLE")) => 2,
-        () if word(0, "ANALYZE") && word(1, "TABLE") => 2,
-        () if word(0, "LOCK") && word(1, "TABLES") => 2,
-        () if word(0, "DO") || word(0, "SELECT") => return word(1, "SETVAL"),
-        () => return false,
+        () if word(0, "DROP") && word(1, "PACKAGE") && word(2, "BODY") => word(3, "IF") && last(5),
+        () if word(0, "INSERT") && word(1, "INTO") => single(2) && has_values(sql, 3),
+        () if word(0, "INSERT") && word(1, "IGNORE") && word(2, "INTO") => single(3) && has_values(sql, 4),
+        () if word(0, "ALTER") && word(1, "DATABASE") => {
+            single(2) && names::tokens(sql, usize::MAX)[3..].iter().all(is_word)
+        }
+        () if word(0, "ALTER") && word(1, "TABLE") && (word(3, "DISABLE") || word(3, "ENABLE")) => {
+            single(2) && word(4, "KEYS") && head.len() == 5
+        }
+        () if word(0, "ANALYZE") && word(1, "TABLE") => single(2) && word(3, "UPDATE") && word(4, "HISTOGRAM"),
+        () if word(0, "LOCK") && word(1, "TABLES") => single(2) && word(3, "WRITE") && head.len() == 4,
+        () if word(0, "DO") || word(0, "SELECT") => sets_a_sequence(&names::tokens(sql, usize::MAX)),
+        () => false,
+    }
+}
+
+fn is_word(token: &Token) -> bool {
+    matches!(token, Token::Word(_))
+}
+
+/// How many tokens of a `CREATE TABLE` stand between those words and the name.
+fn if_not_exists(head: &[Token]) -> usize {
+    if head.get(2).is_some_and(|token| token.is_word("IF")) { 3 } else { 0 }
+}
+
+/// Whether it is `DO SETVAL(name, number, number)`.
+fn sets_a_sequence(all: &[Token]) -> bool {
+    let is_number = |token: &Token| match token {
+        Token::Word(word) => word.bytes().all(|byte| byte.is_ascii_digit()),
+        Token::Mark(mark) => matches!(mark, ',' | '-'),
+        Token::Quoted(_) => false,
     };
-    single(at)
+    match all {
+        [_, set, Token::Mark('('), Token::Quoted(_), Token::Mark(','), numbers @ .., Token::Mark(')')] => {
+            set.is_word("SETVAL") && numbers.iter().all(is_number)
+        }
+        _ => false,
+    }
+}
+
+/// Whether `header`, an `INSERT` up to its `VALUES`, is one of a dump client's: a table of the database in use, and names of
+/// its columns at most.
+pub fn begins_rows(header: &str) -> bool {
+    let all = sql::pieces(header, Quoting::default());
+    let words = all.iter().take_while(|piece| piece.kind == Kind::Word).count();
+    let is_insert = match &all[..words] {
+        [insert, into] => insert.is_word("INSERT") && into.is_word("INTO"),
+        [insert, ignore, into] => insert.is_word("INSERT") && ignore.is_word("IGNORE") && into.is_word("INTO"),
+        _ => false,
+    };
+    let [name, columns @ .., values] = &all[words..] else { return false };
+    let is_listed = match columns {
+        [] => true,
+        [open, names @ .., close] => {
+            // MariaDB's client quotes all of them but the two that say when a row was current.
+            let is_name = |at: usize| matches!(names[at].kind, Kind::Name | Kind::Word);
+            let is_comma = |at: usize| names[at].is_mark(",");
+            let in_turn = |at: usize| if at.is_multiple_of(2) { is_name(at) } else { is_comma(at) };
+            open.is_mark("(") && close.is_mark(")") && names.len() % 2 == 1 && (0..names.len()).all(in_turn)
+        }
+        [_] => false,
+    };
+    is_insert && name.kind == Kind::Name && is_listed && values.is_word("VALUES")
+}
+
+/// Whether it counts under which `sql_mode` this is read: texts in it can hide what they like. Programs have modes of their
+/// own.
+pub fn needs_the_usual_mode(sql: &str) -> bool {
+    names::created(sql).is_some_and(|created| !PROGRAMS.contains(&created.kind.as_str()))
 }
 
 /// Whether a `CREATE TABLE` is made from a query, which may call what it likes. Definitions as servers print them have none:
@@ -174,6 +245,15 @@ mod tests {
              ENGINE=InnoDB WITH SYSTEM VERSIONING\n/*!50100 PARTITION BY RANGE (`b`)\n(PARTITION p VALUES LESS THAN (9)) */",
             "CREATE TABLE `f` (`a` int) ENGINE=MRG_MyISAM UNION=(`t`,`u`)",
             "CREATE VIEW `v` AS SELECT 1",
+            "/*!50001 CREATE ALGORITHM=UNDEFINED */\n/*!50013 DEFINER=`u`@`%` SQL SECURITY DEFINER */\n/*!50001 VIEW `v` AS select '*/;'  AS `/*` */",
+            "CREATE TABLE `*/` (\n  `/*` int COMMENT '*/ AS SELECT',\n  `b` int /*!80023 INVISIBLE */\n) /*!50100 TABLESPACE `x` */ ENGINE=InnoDB",
+            "CREATE DATABASE /*!32312 IF NOT EXISTS*/ `*/` /*!40100 DEFAULT CHARACTER SET latin1 */ /*!80016 DEFAULT ENCRYPTION='N' */",
+            "/*!50003 CREATE*/ /*!50017 DEFINER=`root`@`localhost`*/ /*!50003 TRIGGER `d`.`tr` BEFORE INSERT ON `t` FOR EACH ROW\nBEGIN /*!99999 ' */ SET NEW.id = 1; END */",
+            "/*!40101 SET SQL_MODE=@OLD_SQL_MODE */",
+            "DROP PACKAGE BODY IF EXISTS `p` ",
+            "DO SETVAL(`s`, -1001, 0)",
+            "LOCK TABLES `t` WRITE",
+            "ALTER DATABASE `d` COLLATE utf8mb4_bin ",
             "UNLOCK TABLES",
             "",
             "/* SET @@GLOBAL.GTID_PURGED='x' */",
@@ -230,6 +310,40 @@ mod tests {
             "/*!50112 PREPARE s FROM @enable_bulk_load */",
             "/*!50112 EXECUTE s */",
             "/*!50717 SELECT COUNT(*) INTO @rocksdb_has_p_s_session_variables FROM INFORMATION_SCHEMA.TABLES INTO OUTFILE '/tmp/x' */",
+            "DROP TABLE IF EXISTS `t`, `other`.`t`",
+            "DROP TABLE IF EXISTS `t`; CALL evil()",
+            "DROP PACKAGE BODY IF EXISTS `t`, `u`",
+            "ALTER TABLE `t` DISABLE KEYS, ADD x INT",
+            "ALTER DATABASE `d` COLLATE x; CALL evil()",
+            "ANALYZE TABLE `t`, `other`.`u`",
+            "LOCK TABLES `t` WRITE, `other`.`u` WRITE",
+            "DO SETVAL(`s`, f(), 0)",
+            "DO SETVAL(`s`, 1, 0), f()",
+            "SELECT SETVAL(`s`, 1, 0) INTO OUTFILE '/tmp/x'",
+            "CREATE TABLE `other`.`t` (`a` int)",
+            "CREATE TABLE `t` (`a` int); CALL evil()",
+            "CREATE VIEW `v` AS SELECT 1; CALL evil()",
+        ] {
+            assert!(!follows(&mut Before::default(), sql), "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_comment_that_servers_read_otherwise_hides_nothing() {
+        for sql in [
+            // The comment is longer than it looks.
+            "CREATE TABLE `t` (`a` int) /*/ ' */ AS SELECT f() -- '",
+            // It goes to the line's end.
+            "CREATE TABLE `t` (`a` int) --\t'\n AS SELECT f() -- '",
+            "CREATE TABLE `t` (`a` int) --\u{1}'\n AS SELECT f() -- '",
+            // A server of another version or product skips it.
+            "CREATE TABLE `t` (`a` int) /*!99999 ' */ AS SELECT f() -- '",
+            "CREATE TABLE `t` (`a` int) /*M!999999 ' */ AS SELECT f() -- '",
+            "CREATE TABLE `t` (`a` int) /*!80016 \" */ AS SELECT f() -- \"",
+            "CREATE TABLE `t` /*!99999 ( */ TABLE u",
+            "CREATE TABLE `t` (`a` int) /*!80016 # */ AS VALUES (1)\n*/",
+            "SET @a='x' /*!99999 ' */, GLOBAL general_log=1 -- '",
+            "SET @a=1 --\t'\n, GLOBAL general_log=1 -- '",
         ] {
             assert!(!follows(&mut Before::default(), sql), "{sql}");
         }

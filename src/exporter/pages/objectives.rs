@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
-use super::words::{beside, duration, judged, judged_later, pending, percent, rfc3339, state, unsure};
+use super::words::{judged, pending, state, unsure};
+use crate::display::{beside, duration, judged_later, percent, rfc3339};
 use crate::domain::history::{MetRatios, Verdict};
 use crate::domain::sla::{Judgement, Objective};
 use crate::status::{Kept, SourceStatus, kept};
@@ -47,7 +48,7 @@ pub(super) fn fact(status: &SourceStatus, objective: Objective, now: DateTime<Ut
     let (name, meaning, promised, measured, at) = match objective {
         Objective::Rpo => (
             "RPO",
-            "Age of the newest recovery point",
+            "Age of the newest recovery point that is listed, whether a drill has restored it or not",
             duration(promised.rpo_seconds),
             old(measured.rpo_seconds, promised.rpo_seconds),
             measured.recovery_point_time,

@@ -5,17 +5,19 @@ use chrono_tz::Tz;
 use maud::{Markup, html};
 
 use super::layout::{self, Frame};
+use super::page::Page;
 use super::plots::{self, Scene};
 use super::query::Query;
 use super::trouble::{self, Trouble, capital};
-use super::words::{Moment, age, count, counted, duration, rfc3339, size, state, time, time_below, unsure};
-use super::{Page, drills, fleet, lost_history, missed, objectives, pending, restore, running};
+use super::words::{Moment, state, time, time_below, unsure};
+use super::{drills, fleet, lost_history, missed, objectives, pending, restore, running};
 use crate::config::SourceConfig;
+use crate::display::{age, count, counted, duration, rfc3339, size};
 use crate::domain::sla::Objective;
 use crate::error::{Error, Result};
-use crate::exporter::refresh::View;
 use crate::ledger::history::{PointState, SourceHistory, Verification};
 use crate::ledger::{Ledger, Run, SourceFigures};
+use crate::state::View;
 use crate::status::{self, SourceStatus};
 
 /// The page of the source `name`.
@@ -148,7 +150,7 @@ fn promises(view: &View, config: &SourceConfig) -> Markup {
             h2 id="promises" { "Promised and measured" }
             (objectives::table(&status, view.met_ratios.get(&config.name), view.now))
             @if let Some(forecast) = status.forecast_in_words(duration) {
-                p { "A restore of the newest recovery point would take " (forecast) "." }
+                p { "Recovery time: " (forecast) "." }
             }
         }
     }

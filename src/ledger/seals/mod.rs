@@ -7,15 +7,17 @@
 //! be: one that cannot is found for ever, whoever sealed it. This module knows nothing of reports.
 
 mod later;
+mod print;
 mod records;
 mod transition;
 mod verify;
+mod watch;
 
 use chrono::{DateTime, Utc};
 use sha2::{Digest as _, Sha256};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use super::open::ledger_error;
+use super::failure::ledger_error;
 use super::record::ROWS_PER_INSERT;
 use super::stored::{self, column};
 use super::{Ledger, RunId};
@@ -24,6 +26,7 @@ use crate::error::{Error, Result};
 
 pub(super) use later::{Sealable, seal_repository, sealed_repository};
 pub use verify::{SealFault, Sealed};
+pub use watch::SealWatch;
 
 /// Kinds of records that are sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

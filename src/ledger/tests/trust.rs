@@ -24,6 +24,19 @@ async fn know(ledger: &Ledger, repository: &str, objectives: &Objectives) {
     ledger.know(&[KnownSource { name: "shop", kind: "mysql", repository, objectives }]).await.unwrap();
 }
 
+/// A ledger that knows one source whose points are kept for 30 days, and the place of it.
+async fn onsite() -> (tempfile::TempDir, Arc<SetClock>, Ledger) {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+    let ledger = open(dir.path(), &clock).await;
+    know(&ledger, "onsite", &kept_for(30)).await;
+    (dir, clock, ledger)
+}
+
+/// From now on the ledger refuses this.
+async fn refuse(ledger: &Ledger, statement: &'static str) {
+    sqlx::query(statement).execute(&ledger.pool).await.unwrap();
+}
+
 async fn vanished(ledger: &Ledger, days: u64) -> u64 {
     let (points, now) = (ledger.snapshot().await.unwrap().sources["shop"].points.clone(), ledger.clock.wall());
     points.vanished_of(Duration::from_hours(24 * days), now)
@@ -31,9 +44,7 @@ async fn vanished(ledger: &Ledger, days: u64) -> u64 {
 
 #[tokio::test]
 async fn a_point_that_goes_before_its_retention_has_vanished_until_it_is_back_or_nobody_asks_for_it() {
-    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
-    let ledger = open(dir.path(), &clock).await;
-    know(&ledger, "onsite", &kept_for(30)).await;
+    let (_dir, clock, ledger) = onsite().await;
     let [expired, old, new] =
         [("expired", 31 * DAY), ("old", 29 * DAY), ("new", DAY)].map(|(id, ago)| point(id, &clock, ago));
     ledger.reconcile_points("shop", &[expired, old.clone(), new.clone()]).await.unwrap();
@@ -57,9 +68,7 @@ async fn a_point_that_goes_before_its_retention_has_vanished_until_it_is_back_or
 
 #[tokio::test]
 async fn what_is_not_looked_for_any_more_or_counts_as_another_hosts_has_not_vanished() {
-    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
-    let ledger = open(dir.path(), &clock).await;
-    know(&ledger, "onsite", &kept_for(30)).await;
+    let (_dir, clock, ledger) = onsite().await;
     let [a, b] = ["a", "b"].map(|id| point(id, &clock, DAY));
     ledger.reconcile_points("shop", &[a.clone(), b.clone()]).await.unwrap();
     let begun = ledger.revision().await.unwrap();
@@ -79,9 +88,7 @@ async fn what_is_not_looked_for_any_more_or_counts_as_another_hosts_has_not_vani
 
 #[tokio::test]
 async fn a_point_dated_ahead_that_is_removed_has_not_vanished_not_even_when_its_date_has_come() {
-    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
-    let ledger = open(dir.path(), &clock).await;
-    know(&ledger, "onsite", &kept_for(30)).await;
+    let (_dir, clock, ledger) = onsite().await;
     let (ahead, sound) = (point("ahead", &clock, -60 * DAY), point("sound", &clock, 0));
     ledger.reconcile_points("shop", &[ahead, sound.clone()]).await.unwrap();
     let changed = ledger.reconcile_points("shop", &[sound]).await.unwrap();
@@ -109,9 +116,7 @@ async fn a_point_whose_date_was_marked_as_wrong_has_not_vanished_when_it_is_remo
 
 #[tokio::test]
 async fn what_vanished_and_is_accepted_as_gone_has_not_vanished_and_what_goes_later_has() {
-    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
-    let ledger = open(dir.path(), &clock).await;
-    know(&ledger, "onsite", &kept_for(30)).await;
+    let (_dir, clock, ledger) = onsite().await;
     let (a, b) = (point("a", &clock, 2), point("b", &clock, 1));
     ledger.reconcile_points("shop", &[a, b.clone()]).await.unwrap();
     ledger.reconcile_points("shop", &[b]).await.unwrap();
@@ -131,16 +136,12 @@ async fn what_vanished_and_is_accepted_as_gone_has_not_vanished_and_what_goes_la
 
 #[tokio::test]
 async fn an_acceptance_that_ends_half_way_has_no_point_vanish() {
-    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
-    let ledger = open(dir.path(), &clock).await;
-    know(&ledger, "onsite", &kept_for(30)).await;
+    let (_dir, clock, ledger) = onsite().await;
     ledger.adopt("onsite", "first").await.unwrap();
     ledger.reconcile_points("shop", &[point("a", &clock, 2)]).await.unwrap();
     // Whatever is written first, the repository's row is not taken.
-    sqlx::query("CREATE TRIGGER refused BEFORE INSERT ON repositories BEGIN SELECT RAISE(ABORT, 'full'); END")
-        .execute(&ledger.pool)
-        .await
-        .unwrap();
+    refuse(&ledger, "CREATE TRIGGER refused BEFORE INSERT ON repositories BEGIN SELECT RAISE(ABORT, 'full'); END")
+        .await;
     ledger.accept("onsite", "second").await.unwrap_err();
     assert_eq!(ledger.points("shop").await.unwrap().len(), 1, "all of it or nothing");
     assert_eq!(ledger.adopt("onsite", "second").await.unwrap().identity, "first");
@@ -149,15 +150,10 @@ async fn an_acceptance_that_ends_half_way_has_no_point_vanish() {
 
 #[tokio::test]
 async fn a_move_that_ends_half_way_has_no_point_vanish() {
-    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
-    let ledger = open(dir.path(), &clock).await;
-    know(&ledger, "onsite", &kept_for(30)).await;
+    let (_dir, clock, ledger) = onsite().await;
     ledger.reconcile_points("shop", &[point("a", &clock, 2)]).await.unwrap();
     // The points cannot be forgotten: then the source has not moved either.
-    sqlx::query("CREATE TRIGGER refused BEFORE DELETE ON points BEGIN SELECT RAISE(ABORT, 'full'); END")
-        .execute(&ledger.pool)
-        .await
-        .unwrap();
+    refuse(&ledger, "CREATE TRIGGER refused BEFORE DELETE ON points BEGIN SELECT RAISE(ABORT, 'full'); END").await;
     ledger.ensure_source("shop", "files", "elsewhere").await.unwrap_err();
     let objectives = kept_for(30);
     let moved = KnownSource { name: "shop", kind: "files", repository: "elsewhere", objectives: &objectives };
@@ -245,11 +241,10 @@ async fn a_clock_that_was_behind_for_a_while_makes_nothing_else_suspect() {
 
 #[tokio::test]
 async fn a_point_that_cannot_be_read_has_not_vanished_before_it_is_gone() {
-    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
-    let ledger = open(dir.path(), &clock).await;
-    know(&ledger, "onsite", &kept_for(30)).await;
+    let (_dir, clock, ledger) = onsite().await;
     let [a, b, c] = ["a", "b", "c"].map(|id| point(id, &clock, DAY));
-    let (none, of) = (BTreeSet::new(), |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<BTreeSet<_>>());
+    let (none, of) =
+        (BTreeSet::new(), |ids: &[&str]| ids.iter().map(|id| ("shop".to_owned(), (*id).to_owned())).collect());
     let listing = async |listed: &[PointRow], unreadable: &[&str], unnamed: u64| {
         clock.advance(60);
         let (begun, unreadable) = (ledger.revision().await.unwrap(), of(unreadable));
@@ -284,11 +279,11 @@ async fn one_damaged_file_excuses_the_missing_point_of_one_source_only() {
     let promised = kept_for(30);
     let source = |name| KnownSource { name, kind: "mysql", repository: "onsite", objectives: &promised };
     ledger.know(&[source("shop"), source("other")]).await.unwrap();
-    let none = BTreeSet::new();
+    let (none, named) = (BTreeSet::new(), std::cell::RefCell::new(BTreeSet::new()));
     let listing = async |name: &str, listed: &[PointRow], unnamed: u64| {
         clock.advance(60);
-        let begun = ledger.revision().await.unwrap();
-        let meaning = Gone::Unless { others: &none, unreadable: &none, unnamed };
+        let (begun, unreadable) = (ledger.revision().await.unwrap(), named.borrow().clone());
+        let meaning = Gone::Unless { others: &none, unreadable: &unreadable, unnamed };
         ledger.reconcile(name, listed, begun, meaning).await.unwrap().unreadable
     };
     listing("other", &[point("x", &clock, DAY)], 0).await;
@@ -296,13 +291,36 @@ async fn one_damaged_file_excuses_the_missing_point_of_one_source_only() {
     assert_eq!(listing("other", &[], 1).await, 1, "the file that cannot be read may be this one");
     assert_eq!((listing("shop", &[], 1).await, vanished(&ledger, 30).await), (0, 1), "so this one is gone");
     assert_eq!((listing("shop", &[], 2).await, vanished(&ledger, 30).await), (0, 1));
+
+    // What has a name is not the file that has none.
+    let b = point("b", &clock, DAY);
+    listing("shop", std::slice::from_ref(&b), 1).await;
+    listing("other", &[point("x", &clock, DAY)], 0).await;
+    named.borrow_mut().insert(("other".to_owned(), "x".to_owned()));
+    assert_eq!(listing("other", &[], 1).await, 1);
+    assert_eq!((listing("shop", &[], 1).await, vanished(&ledger, 30).await), (1, 1), "the other file may be this one");
+}
+
+#[tokio::test]
+async fn a_point_that_could_not_be_read_until_its_retention_was_over_goes_as_any_other() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+    let ledger = open(dir.path(), &clock).await;
+    know(&ledger, "onsite", &kept_for(30)).await;
+    let (none, point) = (BTreeSet::new(), point("a", &clock, 29 * DAY));
+    let unreadable = BTreeSet::from([("shop".to_owned(), "a".to_owned())]);
+    ledger.reconcile_points("shop", std::slice::from_ref(&point)).await.unwrap();
+    let begun = ledger.revision().await.unwrap();
+    let meaning = Gone::Unless { others: &none, unreadable: &unreadable, unnamed: 0 };
+    assert_eq!(ledger.reconcile("shop", &[], begun, meaning).await.unwrap().unreadable, 1);
+    clock.advance(2 * DAY);
+    ledger.reconcile_points("shop", &[]).await.unwrap();
+    assert_eq!(ledger.vanished_points("shop").await.unwrap(), []);
+    assert!(ledger.verify_seals(&[]).await.unwrap().is_whole());
 }
 
 #[tokio::test]
 async fn each_time_at_which_a_point_vanished_is_remembered_with_whether_it_came_back_or_was_accepted() {
-    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
-    let ledger = open(dir.path(), &clock).await;
-    know(&ledger, "onsite", &kept_for(30)).await;
+    let (_dir, clock, ledger) = onsite().await;
     let [expired, old, new] =
         [("expired", 31 * DAY), ("old", 29 * DAY), ("new", DAY)].map(|(id, ago)| point(id, &clock, ago));
     ledger.reconcile_points("shop", &[expired, old.clone(), new.clone()]).await.unwrap();
