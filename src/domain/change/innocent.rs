@@ -107,6 +107,9 @@ fn what_was_accepted_once_is_expected_when_it_happens_again() {
     let lost = day(16, &[("d.calls", Table::of(8_000)), ("d.a", Table::of(0))]);
     assert_eq!(assess_after(&grown(7), &lost).state, State::Warning);
     assert_eq!(assess_after(&grown(3), &with_log(12, 0)).state, State::Critical);
+    // Half of the height is grown again.
+    is(&assess_after(&[with_log(9, 3_500)], &with_log(10, 0)), State::Quiet, &[]);
+    assert_eq!(assess_after(&[with_log(9, 3_499)], &with_log(10, 0)).state, State::Critical);
     // It was accepted too long ago.
     let late: Vec<Manifest> = (1..=40).map(|at| with_log(8 + at, 7_000)).collect();
     assert_eq!(assess_after(&late, &with_log(49, 0)).state, State::Critical);

@@ -102,6 +102,9 @@ fn one_tenth_after_the_other_is_found_and_the_point_before_the_first_is_named() 
         ["36 % of the plain content became data that looks encrypted, little by little since 1970-01-01"]
     );
     is(&judge(&all, &at(8, 560)), State::Critical, 0.56);
+    let quarter = judge(&all, &at(8, 250));
+    is(&quarter, State::Warning, 0.25);
+    assert_eq!(quarter.before.unwrap().id.0, "005");
     // What was encrypted all along is how things are.
     let same: Vec<Manifest> = (0..8).map(|it| at(it, 300)).collect();
     is(&judge(&same, &at(8, 300)), State::Quiet, 0.0);
@@ -215,6 +218,19 @@ fn objects_of_git_that_are_packed_are_no_loss_and_the_rest_is_judged() {
         .state,
         State::Critical
     );
+}
+
+#[test]
+fn which_share_was_replaced_is_told_only_where_most_rows_can_be_compared() {
+    let replaced = |unknown: &[&str]| {
+        let past: Vec<Manifest> =
+            (0..5).map(|at| day(at, &[("d.a", [600, 0], 0), ("d.b", [600, 0], 0), ("d.c", [9, 0], 0)])).collect();
+        let mut now = day(5, &[("d.a", [600, 0], 1_000), ("d.b", [600, 0], 1_000), ("d.c", [9, 0], 1_000)]);
+        now.evidence.samples.retain(|name, _| !unknown.contains(&name.as_str()));
+        judge(&past, &now).replaced
+    };
+    assert_eq!(replaced(&["d.c"]), Some(1.0));
+    assert_eq!(replaced(&["d.b", "d.c"]), None);
 }
 
 #[test]

@@ -164,7 +164,7 @@ mod tests {
     }
 
     fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
     }
 
     fn base64(bytes: &[u8]) -> String {
@@ -220,14 +220,18 @@ mod tests {
             assert!(!is_noise(text.as_bytes()), "{text}");
             assert!(!is_noise(text.repeat(40).as_bytes()), "{text}");
         }
-        let numbers: String = (0..700_u32).map(|at| format!("{},{}.{}\n", at * 7919, at % 91, at * 31 % 100)).collect();
-        let words: String = (0..400).map(|at| format!("word{} of {:x}; ", at * 37 % 101, at * 7919)).collect();
+        let numbers = (0..700_u32).map(|at| format!("{},{}.{}\n", at * 7919, at % 91, at * 31 % 100));
+        let numbers = numbers.collect::<Vec<_>>().concat();
+        let words = (0..400).map(|at| format!("word{} of {:x}; ", at * 37 % 101, at * 7919));
+        let words = words.collect::<Vec<_>>().concat();
         let structure: Vec<u8> =
             (0..800_u32).flat_map(|at| [at.to_le_bytes(), (at * 7919).to_le_bytes()]).flatten().collect();
         for text in [numbers.as_bytes(), words.as_bytes(), &structure, &[0; 4_096]] {
             assert!(!is_noise(text), "{}", String::from_utf8_lossy(&text[..200]));
         }
         assert!(!is_noise(&random(3, 15)), "too short to tell");
+        let padded = "Jürgen\0\0\0\0".repeat(60);
+        assert!(!is_noise(padded.as_bytes()), "zeros are no noise");
     }
 
     #[test]

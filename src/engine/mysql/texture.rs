@@ -92,7 +92,7 @@ mod tests {
         assert_eq!(of(format!("('{token}')").as_bytes()), [0, 32]);
         let [plain, noise] = of(format!("(1,'a text that anybody may read','{token}')").as_bytes());
         assert!(plain == 29 && noise == 32, "{plain} {noise}");
-        let text: String = b"a text in a column of bytes".iter().map(|byte| format!("{byte:02X}")).collect();
+        let text = b"a text in a column of bytes".map(|byte| format!("{byte:02X}")).concat();
         assert_eq!(of(format!("(0x{text})").as_bytes())[1], 0, "bytes are written as hex, whatever they are");
         let [plain, noise] = of(format!("(0x{})", "9F00A7C3B1D2E4F586FF91".repeat(4)).as_bytes());
         assert!(plain == 0 && noise > 40, "{plain} {noise}");

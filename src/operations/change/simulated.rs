@@ -11,9 +11,11 @@ const SEEDS: [u64; 2] = [1, 2];
 
 /// What is done on a day before its backup.
 type Day = fn(&mut Shop, usize);
+/// What there is on the first day.
+type Begin = fn(&mut Shop);
 
 /// What is found in the backups of `days`, oldest first.
-fn live(seed: u64, begin: fn(&mut Shop), until: usize, days: &[(usize, Day)]) -> Vec<Assessment> {
+fn live(seed: u64, begin: Begin, until: usize, days: &[(usize, Day)]) -> Vec<Assessment> {
     let mut shop = Shop::new(seed);
     begin(&mut shop);
     let (mut manifests, mut found, mut compared) = (Vec::new(), Vec::new(), BTreeMap::new());
@@ -156,7 +158,7 @@ fn archives(shop: &mut Shop, day: usize) {
 
 #[test]
 fn sixty_days_of_many_shops_call_nobody() {
-    let shops: [(&str, fn(&mut Shop), Vec<Day>); 11] = [
+    let shops: [(&str, Begin, Vec<Day>); 11] = [
         ("ordinary", begin_shop, vec![work]),
         ("weekly log", begin_shop, vec![work, weekly_log]),
         ("monthly log and queue", begin_shop, vec![work, monthly_log_and_queue]),
@@ -202,20 +204,26 @@ fn encrypt_as_hex(shop: &mut Shop, day: usize) {
 fn a_fifth_each_day(shop: &mut Shop, day: usize) {
     // Of what is left, so that it is a fifth of the whole on each of five days.
     let percent = [20, 25, 33, 50, 100].get(day - ATTACKED).copied().unwrap_or(0);
-    SHOP.into_iter().for_each(|name| shop.encrypt(name, percent, 4));
+    for name in SHOP {
+        shop.encrypt(name, percent, 4);
+    }
 }
 
 fn a_twentieth_each_day(shop: &mut Shop, day: usize) {
     let left = 20_u64.saturating_sub((day - ATTACKED) as u64);
     if left > 0 {
-        SHOP.into_iter().for_each(|name| shop.encrypt(name, 100 / left, 4));
+        for name in SHOP {
+            shop.encrypt(name, 100 / left, 4);
+        }
     }
 }
 
 fn encrypt_and_dilute(shop: &mut Shop, day: usize) {
     encrypt_all(shop, day);
     if day > ATTACKED {
-        SHOP.into_iter().for_each(|name| shop.grow(name, 100, [200, 0]));
+        for name in SHOP {
+            shop.grow(name, 100, [200, 0]);
+        }
     }
 }
 
@@ -272,8 +280,8 @@ fn encrypt_beginnings(shop: &mut Shop, day: usize) {
 
 #[test]
 fn every_attack_is_found_in_time_and_stays_found() {
-    let (shop, tree): (fn(&mut Shop), fn(&mut Shop)) = (begin_shop, begin_tree);
-    let attacks: [(&str, fn(&mut Shop), Day, Day, usize); 12] = [
+    let (shop, tree): (Begin, Begin) = (begin_shop, begin_tree);
+    let attacks: [(&str, Begin, Day, Day, usize); 12] = [
         ("encrypt all", shop, work, encrypt_all, 1),
         ("encrypt as hex", shop, work, encrypt_as_hex, 1),
         ("a fifth each day", shop, work, a_fifth_each_day, 3),
