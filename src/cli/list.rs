@@ -195,7 +195,8 @@ fn kept_points(own: &[Published], compared: &BTreeMap<RecoveryPointId, Compared>
     let judged = |point: &Published| {
         let found = compared.get(&point.manifest.id);
         let (id, is_accepted) = (point.manifest.id.clone(), found.is_some_and(|it| it.is_accepted));
-        Judged { id, state: found.map(|it| it.state), is_accepted }
+        let before = found.and_then(|it| it.before.clone());
+        Judged { id, state: found.map(|it| it.state), is_accepted, before }
     };
     let judged: Vec<Judged> = own.iter().map(judged).collect();
     must_be_kept(&judged).into_iter().cloned().collect()

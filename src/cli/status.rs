@@ -295,7 +295,8 @@ fn print(lines: &[SourceStatus], zone: Tz) -> Result<()> {
             output::line(&format!("{}: {vanished}", line.source))?;
         }
         if let Some(change) = &line.change {
-            let said = [change.in_words(), change.before_in_words(), change.what_to_type(&line.source)];
+            let unknown = change.not_judged_in_words().map(str::to_owned);
+            let said = [change.in_words(), change.before_in_words(), change.what_to_type(&line.source), unknown];
             for said in said.into_iter().flatten() {
                 output::line(&format!("{}: {said}", line.source))?;
             }

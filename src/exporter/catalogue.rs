@@ -97,6 +97,8 @@ metrics! {
         "1 if the data of the newest backup looks destroyed (critical) or changed in an unusual way (warning) and nobody accepted that, else 0."
     CHANGE_JUDGED Gauge "backup_sla_change_judged" "1" ["source"]
         "1 if the newest backup was compared with those before it; 0 while there are too few, and where that is turned off."
+    CHANGE_CONTENT_JUDGED Gauge "backup_sla_change_content_judged" "1" ["source"]
+        "1 if that comparison could tell whether content was encrypted; 0 where the backups or the repository record nothing that says so."
     CHANGE_BEFORE Gauge "backup_sla_change_before_timestamp_seconds" "seconds" ["source"]
         "As-of time of the last recovery point before a suspect change; 0 if nothing is suspect."
     CHANGE_ROWS Gauge "backup_sla_change_rows" "1" ["source"]

@@ -7,7 +7,6 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest as _, Sha256};
 
 use super::text::Name;
-use crate::domain::change::sample::Sampler;
 use crate::domain::digest::Digest;
 
 /// What an entry is.
@@ -160,29 +159,17 @@ pub struct DigestTree {
     entries: u64,
     result: Option<[u8; 32]>,
     definition: Option<Digest>,
-    /// Some of the contents of files that have any, whatever their names are.
-    pub sample: Sampler,
 }
 
 impl DigestTree {
     /// Of the entries at and below `root`.
     pub fn new(root: &[u8]) -> Self {
-        Self {
-            root: root.to_vec(),
-            open: Vec::new(),
-            entries: 0,
-            result: None,
-            definition: None,
-            sample: Sampler::default(),
-        }
+        Self { root: root.to_vec(), open: Vec::new(), entries: 0, result: None, definition: None }
     }
 
     /// Add the next entry.
     pub fn add(&mut self, entry: &Entry) {
         self.entries += 1;
-        if let Some(content) = entry.sha256.filter(|_| entry.size > 0) {
-            self.sample.add(&content.0);
-        }
         if entry.path.0 == self.root {
             self.definition = Some(Digest::of(&entry.metadata()));
         }

@@ -7,6 +7,7 @@
 mod borrowed;
 mod covers;
 mod entry;
+mod evidence;
 mod exclude;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
@@ -49,7 +50,6 @@ use self::stored::{ARCHIVE, INDEX};
 use super::{Destination, Dump, Engine, InspectOptions, Inspection, LoadOptions, LoadReport, Preflight, StoredPoint};
 use crate::clock::Clock;
 use crate::config::{Assertion, FilesConfig, Question};
-use crate::domain::change::evidence::Evidence;
 use crate::domain::drill::Check;
 use crate::domain::left_out::LeftOut;
 use crate::domain::manifest::{
@@ -409,6 +409,6 @@ fn manifest(packed: Packed, promise: Promise, exclude: &[String]) -> Manifest {
         left_out,
         cannot_return: Vec::new(),
         capture: crate::domain::capture::Capture::default(),
-        evidence: Evidence { samples: packed.samples, ..Evidence::default() },
+        evidence: packed.evidence,
     }
 }

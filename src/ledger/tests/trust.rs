@@ -339,7 +339,16 @@ async fn each_time_at_which_a_point_vanished_is_remembered_with_whether_it_came_
         })
         .collect();
     assert_eq!(told, [("old", 0, Some(60), false), ("old", 120, None, false), ("new", 120, None, false)]);
+    clock.advance(60);
     ledger.accept_gone_points("onsite").await.unwrap();
+    let then = ledger.clock.wall();
+    clock.advance(60);
     let accepted = ledger.vanished_points("shop").await.unwrap();
     assert!(accepted.len() == 3 && accepted.iter().all(|it| it.is_accepted), "{accepted:?}");
+    assert!(accepted.iter().all(|it| it.accepted == Some(then)), "{accepted:?}");
+    // Of what was accepted before it was sealed nobody knows when that was.
+    let first = "DELETE FROM seals WHERE subject = 'vanished' AND state = '[1]'";
+    sqlx::query(first).execute(&ledger.pool).await.unwrap();
+    let accepted = ledger.vanished_points("shop").await.unwrap();
+    assert!(accepted.iter().all(|it| it.is_accepted && it.accepted.is_none()), "{accepted:?}");
 }
