@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test campaign fuzz check bench deb
+.PHONY: help demo test campaign fuzz gate check bench deb
 
 # Rust may be installed for this user without being in PATH.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -25,18 +25,16 @@ fuzz: ## readers of what others may write, on inputs that nobody wrote; ARGS="--
 	@scripts/setup --for fuzz
 	@scripts/fuzz $(ARGS)
 
-check: ## the gate before a change is merged: format, lints, docs, licences, unit tests
-	@scripts/setup --for check
+gate: ## format, lints, documentation, licences, sources and unused dependencies
+	@scripts/setup --for gate
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items --quiet
-	@if command -v cargo-deny >/dev/null; then \
-		echo cargo deny check bans licenses sources; \
-		cargo deny --locked check bans licenses sources; \
-	else \
-		echo '!!! cargo-deny is not installed: licences, bans and sources of dependencies were NOT checked' >&2; \
-		echo '!!! cargo install --locked cargo-deny' >&2; \
-	fi
+	.cache/cargo-tools/bin/cargo-deny --locked check bans licenses sources
+	.cache/cargo-tools/bin/cargo-machete --skip-target-dir .
+
+check: gate ## before a change is merged: the gate and the unit tests
+	@scripts/setup --for check
 	cargo test --locked --lib
 
 deb: ## the Debian package, in target/debian

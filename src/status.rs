@@ -21,8 +21,8 @@ use crate::domain::history::{Share, Verdict};
 use crate::domain::left_out::LeftOutCounts;
 use crate::domain::sla::{self, Judgement, Objective, Objectives};
 use crate::error::Side;
-use crate::exporter::refresh::View;
 use crate::ledger::{Operation, Outcome, Run, SourceFigures};
+use crate::state::View;
 
 pub use self::change::Change;
 pub use self::kept::{Kept, kept};

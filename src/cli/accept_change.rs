@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use super::{Session, output};
+use super::output;
+use super::session::Session;
 use crate::error::Result;
 use crate::operations::change::accept_change;
 

@@ -2,9 +2,11 @@
 
 use clap::Args;
 
-use super::{Session, output};
+use super::output;
+use super::session::Session;
 use crate::error::Result;
-use crate::operations::identity::{accept, accept_gone_points, short};
+use crate::operations::accept_repository::{accept, accept_gone_points};
+use crate::operations::identity::short;
 
 /// Arguments of `accept-repository`.
 #[derive(Debug, Args)]

@@ -3,7 +3,9 @@
 use chrono_tz::Tz;
 use clap::Args;
 
-use super::{Session, Sources, for_each, notes, output};
+use super::arguments::Sources;
+use super::session::{Session, for_each};
+use super::{notes, output};
 use crate::error::{Error, Result};
 use crate::operations::backup::{BackupReport, backup};
 use crate::operations::change::warning;

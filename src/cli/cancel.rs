@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use super::{Session, for_each, output};
+use super::output;
+use super::session::{Session, for_each};
 use crate::error::Result;
 use crate::ledger::{Operation, Outcome};
 use crate::operations::cancel::cancel;

@@ -4,13 +4,14 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Session, for_each, output};
+use super::output;
+use super::session::{Session, for_each};
 use crate::app::{App, Source};
 use crate::clock::SystemClock;
 use crate::config;
 use crate::error::{Error, Result};
 use crate::exporter::web::check_web_config_file;
-use crate::operations::look_at_repository;
+use crate::operations::expectations::look_at_repository;
 
 #[derive(Debug, Args)]
 pub struct Arguments {

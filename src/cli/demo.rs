@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Session, backup, drill, output, status, worse};
+use super::session::{Session, worse};
+use super::{backup, drill, output, status};
 use crate::app::App;
 use crate::clock::SystemClock;
 use crate::config;

@@ -3,7 +3,9 @@
 use chrono_tz::Tz;
 use clap::Args;
 
-use super::{PointArguments, Session, Sources, for_each, notes, output};
+use super::arguments::{PointArguments, Sources};
+use super::session::{Session, for_each};
+use super::{notes, output};
 use crate::domain::drill::{DrillReport, Stage, Verdict};
 use crate::error::Result;
 use crate::operations::drill::{DrillRequest, drill};

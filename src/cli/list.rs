@@ -6,7 +6,9 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
 
-use super::{Session, Sources, for_each, output, retired, worse};
+use super::arguments::Sources;
+use super::session::{Session, for_each, worse};
+use super::{output, retired};
 use crate::app::App;
 use crate::domain::change::State;
 use crate::domain::change::keep::{Judged, must_be_kept};
@@ -14,8 +16,8 @@ use crate::domain::manifest::{BackupKind, RecoveryPointId};
 use crate::domain::order::is_to_come;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{Compared, SourceFigures};
+use crate::operations::listing::refresh_points;
 use crate::operations::ownership::Listed;
-use crate::operations::refresh_points;
 use crate::operations::select::suspicion;
 use crate::repository::Published;
 

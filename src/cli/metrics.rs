@@ -2,20 +2,21 @@
 
 use std::sync::Arc;
 
-use super::Session;
+use super::session::Session;
 use crate::error::{OrFailed, Result};
-use crate::exporter::refresh::Exporter;
+use crate::exporter::scrape::Exporter;
 use crate::foreign;
 use crate::operations::observe::observe_all;
+use crate::state::State;
 
 pub fn run(session: &Session<'_>) -> Result<u8> {
     use std::io::{IsTerminal, Write};
     let app = session.app()?;
-    let exporter = Exporter::new(Arc::new(app.config.clone()), app.clock.clone());
+    let state = State::new(Arc::new(app.config.clone()), app.clock.clone());
     let seen = observe_all(&app);
-    exporter.update_service(|service| seen.show(service));
-    app.block_on(exporter.refresh(&app.ledger))?;
-    let text = exporter.render()?;
+    state.update_service(|service| seen.show(service));
+    app.block_on(state.refresh(&app.ledger))?;
+    let text = Exporter::new(state).render()?;
     // Exact for whoever parses it.
     let text = if std::io::stdout().is_terminal() { foreign::lines(&text) } else { text.as_str().into() };
     std::io::stdout().write_all(text.as_bytes()).or_failed("write to standard output")?;

@@ -2,6 +2,7 @@
 
 mod accept_change;
 mod accept_repository;
+mod arguments;
 mod backup;
 mod cancel;
 mod check_config;
@@ -17,6 +18,7 @@ mod report;
 mod restore;
 mod retired;
 mod serve;
+mod session;
 mod shell;
 mod status;
 mod test_page;
@@ -24,16 +26,13 @@ mod verify;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use tokio::runtime::Handle;
 
-use crate::app::App;
-use crate::clock::SystemClock;
-use crate::config;
-use crate::domain::local_time;
+use self::arguments::Sources;
+use self::session::Session;
 use crate::error::{Error, Result};
 use crate::logging::LogOptions;
-use crate::operations::select::Selection;
 use crate::run_context::RunContext;
 
 /// Heading of the options that every command has.
@@ -114,65 +113,6 @@ struct Later {
     _anything: Vec<String>,
 }
 
-/// Which sources a command works on.
-#[derive(Debug, Args)]
-struct Sources {
-    /// Sources to work on [default: all]
-    #[arg(value_name = "SOURCE")]
-    sources: Vec<String>,
-}
-
-/// Which recovery point.
-#[derive(Debug, Args)]
-struct PointArguments {
-    /// This recovery point (as `list` shows it; an unambiguous beginning will do)
-    #[arg(long, value_name = "ID", group = "point")]
-    recovery_point: Option<String>,
-    /// The newest that is not newer than this time: "2026-11-26 11:29" in the zone of the configuration, or RFC 3339
-    #[arg(long, value_name = "TIME", group = "point")]
-    at: Option<String>,
-}
-
-/// Whose recovery point.
-#[derive(Debug, Args)]
-struct HostArguments {
-    /// A recovery point that another host made: its name or id, as `list` shows it
-    #[arg(long, value_name = "NAME")]
-    host: Option<String>,
-}
-
-impl PointArguments {
-    /// What was asked for; wall clock times are those of `zone`.
-    fn selection(&self, zone: chrono_tz::Tz) -> Result<Selection> {
-        Ok(match (&self.recovery_point, &self.at) {
-            (Some(id), _) => Selection::Id(crate::domain::manifest::RecoveryPointId(id.to_lowercase())),
-            (None, Some(text)) => {
-                let time = local_time::parse(text, zone);
-                Selection::At(time.map_err(|fault| Error::configuration(fault.to_string()).hint(fault.hint()))?)
-            }
-            (None, None) => Selection::Newest,
-        })
-    }
-}
-
-/// What every command gets.
-struct Session<'a> {
-    config: Option<PathBuf>,
-    json: bool,
-    /// Nothing is said of what went well.
-    quiet: bool,
-    runtime: &'a Handle,
-    context: RunContext,
-}
-
-impl Session<'_> {
-    /// Read the configuration and open the state directory.
-    fn app(&self) -> Result<App> {
-        let file = config::find(self.config.as_deref());
-        App::open_until(config::load(&file)?, SystemClock::shared(), self.runtime.clone(), &self.context.cancel)
-    }
-}
-
 /// Whether logs below warnings are wanted by default: for commands that stay.
 pub fn stays(cli: &Cli) -> bool {
     match &cli.command {
@@ -206,8 +146,8 @@ pub fn run(cli: Cli, runtime: &Handle, context: RunContext) -> Result<u8> {
         Command::AcceptRepository(arguments) => accept_repository::run(&session, &arguments),
         Command::CheckConfig(arguments) => check_config::run(&session, &arguments),
         Command::Demo(arguments) => demo::run(&session, &arguments),
-        Command::Completions(arguments) => shell::completions(&arguments),
-        Command::PackageFiles(arguments) => shell::package_files(&arguments),
+        Command::Completions(arguments) => shell::completions(&arguments, &Cli::command()),
+        Command::PackageFiles(arguments) => shell::package_files(&arguments, &Cli::command()),
         Command::DemoData(arguments) => demo::data(&arguments),
         Command::Check(_) => not_built("check"),
         Command::Maintain(_) => not_built("maintain"),
@@ -219,43 +159,12 @@ fn not_built(command: &str) -> Result<u8> {
     Err(Error::configuration(format!("`backup-sla {command}` is not built yet")))
 }
 
-/// Run `work` for every name; an error is reported and the others still run. The worst exit status counts.
-fn for_each(session: &Session<'_>, names: &[String], mut work: impl FnMut(&str) -> Result<u8>) -> u8 {
-    let mut worst = 0;
-    for name in names {
-        if session.context.cancel.is_cancelled() {
-            output::error(&Error::cancelled().context(format!("{name}: not begun")));
-            return worse(worst, 1);
-        }
-        let code = work(name).unwrap_or_else(|error| {
-            output::error(&error);
-            error.exit_code()
-        });
-        worst = worse(worst, code);
-    }
-    worst
-}
-
-/// Of two exit statuses the worse: a failed verdict over a failed operation over an inconclusive one over usage.
-fn worse(a: u8, b: u8) -> u8 {
-    let rank = |code: u8| [0, 2, 4, 1, 3].iter().position(|known| *known == code).unwrap_or(5);
-    if rank(a) >= rank(b) { a } else { b }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_command_line_is_well_formed() {
-        use clap::CommandFactory;
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn with_several_sources_the_worst_status_counts() {
-        assert_eq!([0, 4, 1, 0].into_iter().fold(0, worse), 1);
-        assert_eq!([3, 1, 4].into_iter().fold(0, worse), 3);
-        assert_eq!([4, 0].into_iter().fold(0, worse), 4);
     }
 }

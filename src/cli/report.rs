@@ -9,7 +9,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 use tempfile::NamedTempFile;
 
-use super::{Session, output};
+use super::output;
+use super::session::Session;
 use crate::clock::SystemClock;
 use crate::error::{Error, Result};
 use crate::ledger::{ChainHead, HOW_TO_COPY, LedgerCopy, Sealed};

@@ -3,9 +3,10 @@
 use chrono_tz::Tz;
 use clap::Args;
 
+use super::arguments::{HostArguments, PointArguments};
 use super::destination::{self, Credentials};
 use super::output;
-use super::{HostArguments, PointArguments, Session};
+use super::session::Session;
 use crate::app::App;
 use crate::clock::SystemClock;
 use crate::config;

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Session, output};
+use super::output;
+use super::session::Session;
 use crate::config;
 use crate::error::Result;
 use crate::exporter::web::WebOptions;

@@ -4,12 +4,11 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_complete::Shell;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use super::Cli;
 use crate::error::{OrFailed, Result};
 
 const PROGRAM: &str = "backup-sla";
@@ -29,31 +28,31 @@ pub(super) struct PackageFiles {
 }
 
 /// Completions to standard output.
-pub(super) fn completions(arguments: &Completions) -> Result<u8> {
-    generate(arguments.shell, &mut io::stdout()).or_failed("cannot write completions")?;
+pub(super) fn completions(arguments: &Completions, program: &clap::Command) -> Result<u8> {
+    generate(arguments.shell, program, &mut io::stdout()).or_failed("cannot write completions")?;
     Ok(0)
 }
 
 /// What the package ships beside the program.
-pub(super) fn package_files(arguments: &PackageFiles) -> Result<u8> {
+pub(super) fn package_files(arguments: &PackageFiles, program: &clap::Command) -> Result<u8> {
     let what = || format!("cannot write manual and completions to {}", arguments.directory.display());
     let manual = arguments.directory.join("man");
     fs::create_dir_all(&manual).or_failed(what())?;
-    let program = documented();
-    fs::write(manual.join("backup-sla.1"), main_page(&program)).or_failed(what())?;
-    write_pages_below(&program, &manual).or_failed(what())?;
+    let documented = documented(program);
+    fs::write(manual.join("backup-sla.1"), main_page(&documented)).or_failed(what())?;
+    write_pages_below(&documented, &manual).or_failed(what())?;
     let completions = arguments.directory.join("completions");
     fs::create_dir_all(&completions).or_failed(what())?;
     for (shell, name) in [(Shell::Bash, "backup-sla"), (Shell::Zsh, "_backup-sla"), (Shell::Fish, "backup-sla.fish")] {
         let mut file = File::create(completions.join(name)).or_failed(what())?;
-        generate(shell, &mut file).or_failed(what())?;
+        generate(shell, program, &mut file).or_failed(what())?;
     }
     Ok(0)
 }
 
-fn generate(shell: Shell, target: &mut dyn Write) -> io::Result<()> {
+fn generate(shell: Shell, program: &clap::Command, target: &mut dyn Write) -> io::Result<()> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut documented(), PROGRAM, &mut script);
+    clap_complete::generate(shell, &mut documented(program), PROGRAM, &mut script);
     let script = String::from_utf8(script).map_err(io::Error::other)?;
     // clap_complete names the cases of a program with a hyphen in two ways, and none is ever reached.
     let script = script.replace("backup__subcmd__sla__subcmd__", "backup__sla__subcmd__");
@@ -61,8 +60,7 @@ fn generate(shell: Shell, target: &mut dyn Write) -> io::Result<()> {
 }
 
 /// The program with the commands that `--help` lists; `help COMMAND` needs no page beside theirs.
-fn documented() -> clap::Command {
-    let program = Cli::command();
+fn documented(program: &clap::Command) -> clap::Command {
     let mut shown = clap::Command::new(PROGRAM)
         .version(env!("CARGO_PKG_VERSION"))
         .about(program.get_about().cloned().unwrap_or_default())
@@ -155,11 +153,16 @@ mod tests {
     use std::collections::BTreeSet;
     use std::process::Command;
 
+    use clap::CommandFactory;
+
     use super::*;
 
     fn written() -> tempfile::TempDir {
         let place = tempfile::tempdir().unwrap();
-        assert_eq!(package_files(&PackageFiles { directory: place.path().to_owned() }).unwrap(), 0);
+        assert_eq!(
+            package_files(&PackageFiles { directory: place.path().to_owned() }, &crate::cli::Cli::command()).unwrap(),
+            0
+        );
         place
     }
 

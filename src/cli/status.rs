@@ -7,19 +7,23 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde_json::json;
 
-use super::{Session, Sources, output, retired};
+use super::arguments::Sources;
+use super::session::Session;
+use super::{output, retired};
 use crate::app::App;
 use crate::config::SourceConfig;
+use crate::display::beside;
 use crate::domain::schedule::Work;
 use crate::domain::sla::{Judgement, Objective};
 use crate::error::{Result, Side};
-use crate::exporter::pages::words::beside;
-use crate::exporter::refresh::{Exporter, View};
 use crate::ledger::SourceFigures;
+use crate::operations::expectations::look_at_repository;
 use crate::operations::ledger_health::look_at_ledger;
+use crate::operations::listing::know;
 use crate::operations::select::{split_suspects, suspicion};
-use crate::operations::{know, look_at_repository};
 use crate::scheduler::next_runs;
+use crate::state::State;
+use crate::state::View;
 use crate::status::{self, SourceStatus};
 
 /// How it is shown.
@@ -100,12 +104,12 @@ pub fn show(app: &App, names: &[String], form: Form) -> Result<u8> {
         });
     }
     // The same way as the metrics, so that both say the same.
-    let exporter = Exporter::new(Arc::new(app.config.clone()), app.clock.clone());
+    let state = State::new(Arc::new(app.config.clone()), app.clock.clone());
     if let Ok(ledger) = ledger {
-        exporter.update_service(|service| ledger.show(service));
+        state.update_service(|service| ledger.show(service));
     }
-    app.block_on(exporter.refresh(&app.ledger))?;
-    let view = exporter.view()?;
+    app.block_on(state.refresh(&app.ledger))?;
+    let view = state.view()?;
     let lines: Vec<SourceStatus> = names
         .iter()
         .zip(problems)

@@ -5,7 +5,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use clap::Args;
 
-use super::{Session, output};
+use super::output;
+use super::session::Session;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::ledger::TestPage;

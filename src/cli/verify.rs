@@ -2,8 +2,10 @@
 
 use clap::Args;
 
+use super::arguments::{HostArguments, PointArguments};
 use super::destination::{self, Credentials};
-use super::{HostArguments, PointArguments, Session, drill, output};
+use super::session::Session;
+use super::{drill, output};
 use crate::domain::drill::Verdict;
 use crate::error::Result;
 use crate::operations::prove::Scope;

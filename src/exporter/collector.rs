@@ -9,9 +9,6 @@ use chrono::{DateTime, Utc};
 
 use super::catalogue as m;
 use super::exposition::Exposition;
-use super::process_facts::ProcessFacts;
-use super::refresh::View;
-use super::service_state::{Progress, RepositoryState, SchedulerState};
 use crate::config::SourceConfig;
 use crate::domain::change::State;
 use crate::domain::drill::{Stage, Verdict};
@@ -21,6 +18,9 @@ use crate::domain::manifest::BackupKind;
 use crate::domain::schedule::Work;
 use crate::domain::sla::{Judgement, Measured, Objective};
 use crate::ledger::{BackupFigures, ChangeFigures, DrillFigures, Operation, Outcome, SourceFigures};
+use crate::state::View;
+use crate::state::process_facts::ProcessFacts;
+use crate::state::service::{Progress, RepositoryState, SchedulerState};
 
 /// Write down all samples of one scrape that `out` wants.
 pub fn collect(view: &View, out: Exposition) -> Exposition {

@@ -19,9 +19,9 @@ use super::catalogue::{self as m, ALL, Metric};
 use super::collector::{collect_lasting, collect_momentary, collect_timed};
 use super::exposition::{Exposition, Family, Format};
 use super::gzip::{self, Piece};
-use super::refresh::{Edition, View};
-use super::service_state::Progress;
 use crate::domain::schedule::Work;
+use crate::state::service::Progress;
+use crate::state::{Edition, View};
 
 /// How often due times and progress are followed.
 pub const INTERVAL: Duration = Duration::from_secs(2);

@@ -15,22 +15,24 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::refresh::Exporter;
 use crate::clock::SystemClock;
 use crate::error::{Error, OrFailed, Result};
-use crate::ledger::Ledger;
 
 mod answers;
 mod body;
 mod connection;
 mod file;
+mod limits;
 mod listen;
 mod negotiation;
 mod peers;
 mod rate;
+mod site;
 mod stall;
 mod users;
 
+pub use self::limits::Limits;
+pub use self::site::Site;
 pub use file::check as check_web_config_file;
 #[cfg(any(test, feature = "fuzzing"))]
 pub use file::fuzzing::web_file;
@@ -39,14 +41,6 @@ use answers::Answers;
 use connection::Connection;
 use file::WebFile;
 use peers::{PeerSlot, Peers};
-
-/// What is served.
-pub struct Site {
-    /// Metrics, and what the pages show.
-    pub exporter: Arc<Exporter>,
-    /// History, for pages only.
-    pub ledger: Ledger,
-}
 
 /// Where is served, and how.
 #[derive(Debug)]
@@ -66,37 +60,6 @@ impl WebOptions {
     pub fn on(listen: &[String]) -> Self {
         let telemetry_path = "/metrics".to_owned();
         Self { listen: listen.to_vec(), sockets: Vec::new(), telemetry_path, config_file: None }
-    }
-}
-
-/// What a client may take and use.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// From the first byte of a connection, or the end of an answer, to the end of the next request's headers; also for
-    /// a TLS handshake, and for the first request over HTTP/2.
-    pub header_timeout: Duration,
-    /// How long a write waits for the client to take something.
-    pub write_timeout: Duration,
-    /// Life span of a connection; what is being answered then gets `drain` more.
-    pub lifetime: Duration,
-    /// How long running answers may take after the end was asked for.
-    pub drain: Duration,
-    /// Connections at once; others wait in the kernel's queue.
-    pub connections: usize,
-    /// Connections of one client at once; more are closed.
-    pub connections_per_client: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            header_timeout: Duration::from_secs(5),
-            write_timeout: Duration::from_secs(10),
-            lifetime: Duration::from_mins(1),
-            drain: Duration::from_secs(10),
-            connections: 128,
-            connections_per_client: 32,
-        }
     }
 }
 

@@ -8,7 +8,7 @@ use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
 use super::Ledger;
-use super::open::ledger_error;
+use super::failure::ledger_error;
 use super::record::next_revision;
 use super::seals::seal_configured;
 use super::stored::{self, column};

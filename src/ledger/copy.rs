@@ -14,7 +14,8 @@ use sqlx::SqlitePool;
 use sqlx::migrate::{AppliedMigration, Migrate as _, MigrateError};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 
-use super::open::{MIGRATIONS, ledger_error};
+use super::failure::ledger_error;
+use super::open::MIGRATIONS;
 use super::schema::damage;
 use super::seals::{ChainHead, SealFault, Sealed};
 use super::{Ledger, process_identity};

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
-use super::open::ledger_error;
+use super::failure::ledger_error;
 use super::stored::{self, column};
 use super::{Ledger, Outcome, promises};
 use crate::domain::drill::Verdict;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::sqlite::SqliteRow;
 
 use super::Ledger;
-use super::open::ledger_error;
+use super::failure::ledger_error;
 use super::stored::{self, column};
 use crate::domain::drill::Stage;
 use crate::domain::forecast::{HISTORY, PassedDrill, Size};

@@ -8,8 +8,8 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::changes::read_suspect;
+use super::failure::ledger_error;
 use super::missed::newest_missed;
-use super::open::ledger_error;
 use super::run::{Operation, Outcome, PointRow, Run};
 use super::stored::{self, column};
 use super::{Ledger, MissedRuns};

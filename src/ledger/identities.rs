@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use sqlx::SqliteConnection;
 
 use super::Ledger;
-use super::open::ledger_error;
-use super::points::{GONE_ACCEPTED, GONE_EARLY};
+use super::failure::ledger_error;
+use super::gone::{GONE_ACCEPTED, GONE_EARLY};
 use super::record::next_revision;
 use super::seals::{Sealable, seal_repository, sealed_repository};
 use super::stored;

@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite};
 
 use super::Ledger;
-use super::open::ledger_error;
+use super::failure::ledger_error;
 use super::run::{Operation, Outcome};
 use super::snapshot::{VALUES_PER_QUERY, push_list};
 use super::stored::{self, column};

@@ -96,6 +96,11 @@ fn lock_files(state_dir: &Path) -> std::io::Result<Vec<std::path::PathBuf>> {
     Ok(found)
 }
 
+/// Device and number of a file; none if it is not there.
+pub(super) fn identity(file: &Path) -> Option<(u64, u64)> {
+    fs::metadata(file).ok().map(|facts| (facts.dev(), facts.ino()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Ledger;
-use super::open::ledger_error;
+use super::failure::ledger_error;
 use crate::error::Result;
 
 impl Ledger {

@@ -7,7 +7,7 @@ use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
 use super::Ledger;
-use super::open::ledger_error;
+use super::failure::ledger_error;
 use super::record::next_revision;
 use super::run::Operation;
 use super::seals::seal_missed;

@@ -18,11 +18,14 @@ use sqlx::SqlitePool;
 
 use crate::clock::Clock;
 
+mod begin_anew;
 mod changes;
 mod configured;
 mod copy;
 mod facts;
+mod failure;
 mod forecasts;
+mod gone;
 pub mod history;
 mod identities;
 mod last_runs;
@@ -55,11 +58,12 @@ pub use changes::{ChangeFigures, Compared};
 pub use configured::{Asked, Configured, ConfiguredPeriod};
 pub use copy::{HOW_TO_COPY, LedgerCopy};
 pub use forecasts::ForecastBasis;
+pub use gone::Gone;
 pub use identities::Adopted;
 pub use last_runs::LastRuns;
 pub use lock::is_in_use;
 pub use missed::MissedRuns;
-pub use points::{Gone, Reconciled};
+pub use points::Reconciled;
 pub use reports::{ReportedRun, TableTotals};
 pub use run::{Operation, Outcome, PointRow, Run, RunId, RunReport, RunResult, RunStart};
 pub use running::LiveRun;

@@ -12,7 +12,8 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, Sqlite, SqlitePool, Transaction};
 
-use super::lock::lock;
+use super::failure::ledger_error;
+use super::lock::{identity, lock};
 use super::set_aside::note_loss;
 use super::{FILE_NAME, Ledger, process_identity, stored};
 use crate::clock::Clock;
@@ -125,11 +126,6 @@ impl Ledger {
     }
 }
 
-/// Device and number of a file; none if it is not there.
-pub(super) fn identity(file: &Path) -> Option<(u64, u64)> {
-    std::fs::metadata(file).ok().map(|facts| (facts.dev(), facts.ino()))
-}
-
 async fn connect(file: &Path) -> Result<SqlitePool> {
     let options = SqliteConnectOptions::new()
         .filename(file)
@@ -215,23 +211,4 @@ fn migration_error(error: MigrateError) -> Error {
         MigrateError::Execute(e) | MigrateError::ExecuteMigration(e, _) => ledger_error("update schema", e),
         other => Error::failed("update schema").because(other),
     }
-}
-
-/// What a database error means for the person on call. Codes are SQLite's primary result codes.
-pub(super) fn ledger_error(what: &str, error: sqlx::Error) -> Error {
-    let code =
-        error.as_database_error().and_then(sqlx::error::DatabaseError::code).and_then(|code| code.parse::<u32>().ok());
-    let hint = match code.map(|code| code & 0xff) {
-        Some(11 | 26) => {
-            "the ledger is damaged: the next command, or the next start of the service, puts it beside and begins a new one; \
-             history is lost, backups are not (the repository lists them)"
-        }
-        Some(5 | 6) => "another process kept the ledger locked for 30 s; look for a stuck backup-sla process",
-        Some(13) => "the file system of `state_dir` is full",
-        Some(8) => "the ledger is read-only for the user who runs backup-sla; check the owner of `state_dir`",
-        Some(10) => "the disk of `state_dir` reports an error; check it before trusting anything on it",
-        Some(14) => "the ledger cannot be opened by the user who runs backup-sla; check the owner of `state_dir`",
-        _ => return Error::failed(what).because(error).on(Side::State),
-    };
-    Error::failed(what).because(error).hint(hint).on(Side::State)
 }

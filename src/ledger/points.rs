@@ -13,7 +13,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::Ledger;
-use super::open::ledger_error;
+use super::failure::ledger_error;
+use super::gone::{GONE_EARLY, Gone};
 use super::record::{ROWS_PER_INSERT, next_revision};
 use super::run::PointRow;
 use super::seals::{Sealable, forget_points, seal_points, seal_source};
@@ -25,29 +26,6 @@ use crate::error::Result;
 
 /// Days for which points that are gone are remembered: a year and a month, for reports.
 pub const GONE_POINTS_DAYS: i64 = 400;
-
-/// In the column `gone_early`: the point went away before the end of its retention, and nobody said why.
-pub(super) const GONE_EARLY: i64 = 1;
-/// In the same column: it did, and somebody said since that it was on purpose.
-pub(super) const GONE_ACCEPTED: i64 = 2;
-/// In the same column: it is still in the repository and cannot be read. Whether it vanishes is seen when it is not there any more.
-pub(super) const GONE_UNREADABLE: i64 = 3;
-
-/// What it means that a point is not listed any more.
-#[derive(Debug, Clone, Copy)]
-pub enum Gone<'a> {
-    /// Nothing: it is not looked for any more.
-    OnPurpose,
-    /// Somebody removed it, unless it is one of these.
-    Unless {
-        /// Listed, and counting as somebody else's now.
-        others: &'a BTreeSet<String>,
-        /// There, and not to be read.
-        unreadable: &'a BTreeSet<String>,
-        /// How many more are there of which nobody can tell which they are.
-        unnamed: u64,
-    },
-}
 
 impl Gone<'_> {
     fn is_vanished(self, id: &str) -> bool {

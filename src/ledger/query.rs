@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use super::Ledger;
-use super::open::ledger_error;
+use super::failure::ledger_error;
 use super::run::{Operation, PointRow, Run, RunId, RunReport};
 use super::stored::{self, column};
 use crate::domain::drill::{Check, TableResult};

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use ulid::Ulid;
 
-use super::open::ledger_error;
+use super::failure::ledger_error;
 use super::run::{Operation, Outcome, RunId, RunResult, RunStart};
 use super::seals::seal_runs;
 use super::{Ledger, process_identity, stored};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use super::open::ledger_error;
+use super::failure::ledger_error;
 use super::run::{Outcome, Run};
 use super::stored::{self, column};
 use super::{Ledger, Operation};

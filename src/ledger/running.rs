@@ -1,6 +1,6 @@
 //! Who runs what now.
 
-use super::open::ledger_error;
+use super::failure::ledger_error;
 use super::run::{Operation, RunId};
 use super::stored::{self, column};
 use super::{Ledger, process_identity};

@@ -2,7 +2,7 @@
 
 use sqlx::SqliteConnection;
 
-use super::open::ledger_error;
+use super::failure::ledger_error;
 use crate::error::Result;
 
 /// Triggers and views: no migration makes any.

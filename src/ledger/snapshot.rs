@@ -17,11 +17,10 @@ pub use self::figures::{
 use super::Ledger;
 use super::changes::read_changes;
 use super::configured::open_periods;
-use super::open::ledger_error;
-use super::run::{Operation, Outcome, Run};
+use super::failure::ledger_error;
+use super::run::{Operation, Outcome, Run, RunId};
 use super::stored::{self, column};
 use super::test_pages::read_test_pages;
-use crate::domain::left_out::LeftOutCounts;
 use crate::domain::manifest::BackupKind;
 use crate::domain::order::latest;
 use crate::error::Result;

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use sqlx::SqliteConnection;
 
-use super::open::ledger_error;
-use super::points::{Gone, reconcile_in};
+use super::failure::ledger_error;
+use super::gone::Gone;
+use super::points::reconcile_in;
 use super::promises::promise_from_now;
 use super::record::next_revision;
 use super::seals::seal_source;

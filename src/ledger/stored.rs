@@ -4,7 +4,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::open::ledger_error;
+use super::failure::ledger_error;
 use super::run::{Operation, Outcome, PointRow, Run, RunId};
 use crate::domain::left_out::LeftOutCounts;
 use crate::domain::manifest::{BackupKind, RecoveryPointId};

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::SqliteConnection;
 
 use super::Ledger;
-use super::open::ledger_error;
+use super::failure::ledger_error;
 use super::record::next_revision;
 use super::seals::Sealable;
 use super::stored::{self, column};

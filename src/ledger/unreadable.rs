@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use sqlx::SqliteConnection;
 
-use super::open::ledger_error;
-use super::points::{GONE_EARLY, GONE_UNREADABLE, Gone};
+use super::failure::ledger_error;
+use super::gone::{GONE_EARLY, GONE_UNREADABLE, Gone};
 use crate::error::Result;
 
 /// Points that are gone and have not come back, which is what these marks say of them.

@@ -5,8 +5,8 @@ use chrono::{DateTime, Utc};
 use sqlx::sqlite::SqliteRow;
 
 use super::Ledger;
-use super::open::ledger_error;
-use super::points::{GONE_ACCEPTED, GONE_EARLY};
+use super::failure::ledger_error;
+use super::gone::{GONE_ACCEPTED, GONE_EARLY};
 use super::stored::{self, column};
 use crate::domain::manifest::RecoveryPointId;
 use crate::error::Result;

@@ -5,7 +5,9 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::change::{accepted, compare, warning};
-use super::{Recorded, new_id, prepare_repository, refresh_points};
+use super::expectations::prepare_repository;
+use super::listing::refresh_points;
+use super::recording::{Recorded, new_id};
 use crate::app::{App, Source};
 use crate::domain::change::Assessment;
 use crate::domain::manifest::{BackupKind, Manifest, RecoveryPointId};

@@ -2,8 +2,8 @@
 
 use crate::app::App;
 use crate::error::Result;
-use crate::exporter::service_state::{SealCheck, ServiceState};
 use crate::ledger::{SealWatch, Sealed, set_aside};
+use crate::state::service::{SealCheck, ServiceState};
 
 /// What was found of the ledger. The service and `backup-sla metrics` show the same.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
+use super::expectations::{is_expected, look_at_repository};
 use super::identity::{AnotherRepository, is_known};
 use super::ledger_health::{LedgerHealth, look_at_ledger};
-use super::{is_expected, know, look_at_repository, refresh_points_of};
+use super::listing::{know, refresh_points_of};
 use crate::app::{App, Source};
 use crate::error::{Error, Result, Side};
-use crate::exporter::service_state::{RepositoryState, ServiceState};
 use crate::repository::Listing;
+use crate::state::service::{RepositoryState, ServiceState};
 
 /// What was seen of one source.
 #[derive(Debug)]

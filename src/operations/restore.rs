@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::Recorded;
 use super::change::{caution, end_of_alert};
 use super::ownership::Whose;
 use super::prove::{Proof, Scope, prove};
+use super::recording::Recorded;
 use super::select::{Selection, open, select};
 use super::stages::Stages;
 use crate::app::{App, Source};

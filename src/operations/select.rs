@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 
+use super::listing::refresh_points;
 use super::ownership::{Others, Whose, refusal};
-use super::refresh_points;
 use crate::app::{App, Source};
 use crate::domain::manifest::{Manifest, RecoveryPointId};
 use crate::domain::order::is_to_come;

@@ -7,13 +7,19 @@ use std::path::Path;
 
 use tokio::runtime::Runtime;
 
+use super::listing::refresh_points;
 use super::observe::{Sandboxes, observe, observe_all};
 use super::ownership::Whose;
+use super::recording::Recorded;
 use super::select::{Selection, select};
-use super::*;
+use crate::app::App;
 use crate::clock::SystemClock;
 use crate::config::parse;
 use crate::domain::host::HostIdentity;
+use crate::domain::manifest::{BackupKind, RecoveryPointId};
+use crate::error::Kind;
+use crate::ledger::{Operation, Outcome};
+use crate::repository::Published;
 use crate::repository::contract::{candidate, manifest, moment};
 
 const CONFIG: &str = include_str!("../../tests/fixtures/one-tree.toml");

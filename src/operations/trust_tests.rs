@@ -6,15 +6,17 @@ use std::path::Path;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::runtime::Runtime;
 
+use super::accept_repository::accept;
 use super::drill::{DrillRequest, drill};
-use super::identity::accept;
+use super::expectations::{look_at_repository, prepare_repository};
 use super::observe::{observe_all, observe_repository};
 use super::ownership::Whose;
 use super::select::{Selection, select};
 use super::tests::app;
-use super::*;
+use crate::app::{App, Source};
 use crate::domain::drill::Verdict;
-use crate::domain::manifest::Manifest;
+use crate::domain::manifest::{Manifest, RecoveryPointId};
+use crate::error::Kind;
 use crate::repository::contract::{candidate, manifest};
 use crate::run_context::RunContext;
 

@@ -1,9 +1,9 @@
 //! `verify --against`: hold any instance against what a backup's manifest promises.
 
-use super::Recorded;
 use super::drill::{Finding, report};
 use super::ownership::Whose;
 use super::prove::{Scope, prove};
+use super::recording::Recorded;
 use super::select::{Selection, open, select};
 use super::stages::Stages;
 use crate::app::{App, Source};

@@ -4,10 +4,10 @@ use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 use serde::Serialize;
 
-use super::markdown::text;
+use super::harmless::text;
+use crate::display::{counted, rfc3339};
 use crate::domain::change::State;
 use crate::domain::manifest::RecoveryPointId;
-use crate::exporter::pages::words::{counted, rfc3339};
 use crate::ledger::ChangeFigures;
 
 /// One of them.

@@ -7,7 +7,7 @@ use super::markdown::{
 };
 use super::{DrillReport, SlaReport, SourceReport, evidence_line};
 use super::{changes, vanished};
-use crate::exporter::pages::words::{count, counted, duration, percent, rfc3339, size};
+use crate::display::{count, counted, duration, percent, rfc3339, size};
 use crate::foreign;
 
 const STYLE: &str = include_str!("style.css");

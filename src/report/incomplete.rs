@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::display::counted;
 use crate::domain::left_out::LeftOutCounts;
-use crate::exporter::pages::words::counted;
 use crate::ledger::PointRow;
 
 /// Recovery points that lack something, of those that are still listed.

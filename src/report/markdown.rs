@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
+use super::harmless::text;
 use super::{Absence, DrillReport, Evidence, ObjectiveReport, Promised, SlaReport, SourceReport, evidence_line};
 use super::{changes, vanished};
-use crate::exporter::pages::words::{count, counted, duration, percent, rfc3339, size};
-use crate::foreign::is_obeyed;
+use crate::display::{count, counted, duration, percent, rfc3339, size};
 use crate::ledger::TestPage;
 
 /// All of it.
@@ -367,19 +367,4 @@ pub(super) fn title(objective: &str) -> &'static str {
         "drill_interval" => "Test restore",
         _ => "Chain length",
     }
-}
-
-/// Text of others, on one line and without meaning to Markdown or HTML.
-pub(super) fn text(said: &str) -> String {
-    let mut out = String::new();
-    for c in said.chars() {
-        match c {
-            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '#' | '!' => out.extend(['\\', c]),
-            '<' => out.push_str("&lt;"),
-            '&' => out.push_str("&amp;"),
-            c if c.is_whitespace() || is_obeyed(c) => out.push(' '),
-            c => out.push(c),
-        }
-    }
-    out
 }

@@ -7,6 +7,7 @@
 
 pub mod build;
 mod changes;
+mod harmless;
 pub mod html;
 mod incomplete;
 pub mod markdown;
@@ -20,8 +21,8 @@ mod vanished;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
+use crate::display::{counted, judged_later};
 use crate::domain::manifest::BackupKind;
-use crate::exporter::pages::words::{counted, judged_later};
 use crate::ledger::{ChainHead, MissedRuns, SealFault, TableTotals, TestPage};
 
 pub use changes::ChangeReport;

@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::display::{counted, duration, rfc3339};
 use crate::domain::drill::Verdict;
 use crate::domain::history::{Breach, Facts};
 use crate::domain::sla::Objective;
-use crate::exporter::pages::words::{counted, duration, rfc3339};
 use crate::ledger::{MissedRuns, Operation, Outcome, Run};
 
 /// What reasons are taken from.

@@ -5,9 +5,9 @@ use maud::{Markup, html};
 use serde::Serialize;
 
 use super::SlaReport;
-use super::markdown::text;
+use super::harmless::text;
+use crate::display::{counted, rfc3339};
 use crate::domain::manifest::RecoveryPointId;
-use crate::exporter::pages::words::{counted, rfc3339};
 use crate::ledger::VanishedPoint;
 
 const TITLE: &str = "Recovery points gone before their retention";

@@ -24,6 +24,7 @@ pub mod admission;
 pub mod contract;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+#[cfg(test)]
 pub mod memory;
 pub mod restic;
 

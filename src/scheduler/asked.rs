@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 
 use super::entry::TOLERANCE;
 use super::job::MOST_COUNTED;
-use super::work::{operation, specs};
+use super::wanted::{operation, specs};
 use crate::config::Config;
 use crate::domain::schedule::{Timing, Work};
 use crate::error::Result;

@@ -15,7 +15,9 @@ mod soak;
 #[cfg(test)]
 mod tests;
 mod tracker;
+mod wanted;
 mod work;
+mod workplace;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,36 +33,17 @@ pub use self::outlook::next_runs;
 pub use self::plan::Plan;
 use self::tracker::Tracker;
 pub use self::work::{AppWork, take_over};
+pub use self::workplace::Workplace;
 use crate::clock::Clock;
 use crate::error::Result;
-use crate::exporter::service_state::{Progress, SchedulerState};
 use crate::ledger::Operation;
 use crate::run_context::{Cancel, RunContext};
+use crate::state::service::{Progress, SchedulerState};
 
 /// How often we look for work.
 const TICK: Duration = Duration::from_millis(500);
 /// How long a cancelled operation may take to clean up (kill its children, wipe its sandbox).
 const CLEAN_UP: Duration = Duration::from_secs(45);
-
-/// How jobs are done. The scheduler calls it from threads of its own; [`Workplace::perform`] blocks.
-pub trait Workplace: Send + Sync {
-    /// What is configured, and what the ledger knows of each.
-    fn jobs(&self) -> Result<Vec<(JobSpec, JobHistory)>>;
-    /// How much may run at once.
-    fn limits(&self) -> Limits;
-    /// What is at stake for each configured source, as far as is known without asking anybody.
-    fn promise(&self, source: &str) -> Option<Promise>;
-    /// Do it. Everything about it is in the ledger when this returns.
-    fn perform(&self, start: &Start, context: &RunContext) -> Ended;
-    /// Write down what did not begin.
-    fn missed(&self, missed: &Missed);
-    /// Whether somebody asked that this job, which runs, be cancelled. Says so once.
-    fn is_unwanted(&self, job: &Job) -> bool;
-    /// How long a job may take.
-    fn time_limit(&self, job: &Job) -> Duration;
-    /// The state of the scheduler for those who watch; called at every tick.
-    fn publish(&self, scheduler: SchedulerState, running: Vec<Progress>);
-}
 
 /// Tells the scheduler something from another thread.
 #[derive(Debug, Clone)]
@@ -199,7 +182,7 @@ impl Scheduler {
         self.workplace.is_unwanted(&job);
         let tracker = Arc::new(Tracker::default());
         let context = RunContext { cancel: Cancel::default(), progress: tracker.clone() };
-        let operation = work::operation(job.work);
+        let operation = wanted::operation(job.work);
         let limit = self.workplace.time_limit(&job);
         let cancel = context.cancel.clone();
         self.runs += 1;

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::job::{JobHistory, JobSpec, Limits, Promise};
 use super::plan::Plan;
-use super::work;
+use super::{wanted, work};
 use crate::app::App;
 use crate::domain::schedule::Work;
 use crate::error::Result;
@@ -16,7 +16,7 @@ pub fn next_runs(app: &App) -> Result<BTreeMap<(String, Work), DateTime<Utc>>> {
     let runs = app.block_on(app.ledger.last_runs_by_work())?;
     let sources = app.block_on(app.ledger.snapshot())?.sources;
     let (now, mut due) = (app.clock.wall(), BTreeMap::new());
-    for spec in work::all_specs(app) {
+    for spec in wanted::all_specs(app) {
         let job = spec.job.clone();
         let figures = sources.get(&job.source);
         let runs = runs.get(&(job.source.clone(), job.work));

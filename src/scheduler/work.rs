@@ -4,20 +4,21 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use super::asked;
 use super::job::{Ended, Job, JobHistory, JobSpec, Limits, Missed, Promise, Start};
-use super::{Workplace, asked};
+use super::wanted::{BUILT, all_specs, operation};
+use super::workplace::Workplace;
 use crate::app::{App, Source};
-use crate::config::SourceConfig;
 use crate::domain::drill::Verdict;
 use crate::domain::schedule::Work;
 use crate::error::{Error, Kind, Result};
-use crate::exporter::refresh::Exporter;
-use crate::exporter::service_state::{Progress, SchedulerState};
-use crate::ledger::{LastRuns, MissedRuns, Operation, Outcome, SourceFigures};
+use crate::ledger::{LastRuns, MissedRuns, Outcome, SourceFigures};
 use crate::operations::backup::backup;
 use crate::operations::drill::{DrillRequest, drill};
 use crate::operations::observe::observe;
 use crate::run_context::RunContext;
+use crate::state::State;
+use crate::state::service::{Progress, SchedulerState};
 
 /// How long a job waits for what its repository lists after it.
 const LONGEST_LOOK: Duration = Duration::from_secs(30);
@@ -25,13 +26,13 @@ const LONGEST_LOOK: Duration = Duration::from_secs(30);
 /// The sources of an [`App`], which another one may replace while jobs run: each ends with the one it began with.
 pub struct AppWork {
     app: Arc<RwLock<Arc<App>>>,
-    exporter: Arc<Exporter>,
+    state: Arc<State>,
 }
 
 impl AppWork {
-    /// Work on the sources of `app`, and let `exporter` know.
-    pub fn new(app: Arc<App>, exporter: Arc<Exporter>) -> Self {
-        Self { app: Arc::new(RwLock::new(app)), exporter }
+    /// Work on the sources of `app`, and let `state` know.
+    pub fn new(app: Arc<App>, state: Arc<State>) -> Self {
+        Self { app: Arc::new(RwLock::new(app)), state }
     }
 
     /// The sources in use.
@@ -39,9 +40,9 @@ impl AppWork {
         self.app.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Where metrics come from.
-    pub fn exporter(&self) -> &Exporter {
-        &self.exporter
+    /// What is known now.
+    pub fn state(&self) -> &State {
+        &self.state
     }
 
     /// Work on the sources of `app` from now on.
@@ -52,26 +53,26 @@ impl AppWork {
     /// Read what the repository lists for `source`; what comes out is in the ledger and in the metrics. Not waited for longer
     /// than is sensible: a repository that hangs must not keep the job from ending.
     fn observe(&self, app: Arc<App>, source: Source) {
-        let (exporter, (ended, end)) = (self.exporter.clone(), channel());
+        let (state, (ended, end)) = (self.state.clone(), channel());
         let (name, in_use) = (source.name.clone(), self.app.clone());
         let look = move || {
-            let state = observe(&app, &source).state;
+            let seen = observe(&app, &source).state;
             // The configuration may name another one by now, or none: what was seen there is nobody's.
             if !in_use.read().unwrap_or_else(PoisonError::into_inner).uses_repository_of(&source) {
                 let _ = ended.send(());
                 return;
             }
-            exporter.update_service(|service| {
-                service.repositories.insert(source.repository_name.clone(), state);
+            state.update_service(|service| {
+                service.repositories.insert(source.repository_name.clone(), seen);
             });
-            exporter.changed();
+            state.changed();
             let _ = ended.send(());
         };
         let spawned = std::thread::Builder::new().name(format!("look after {name}")).spawn(look);
         if spawned.is_ok() && end.recv_timeout(LONGEST_LOOK) == Err(RecvTimeoutError::Timeout) {
             tracing::warn!(source = %name, "its repository has not answered within {LONGEST_LOOK:?} after the run");
         }
-        self.exporter.changed();
+        self.state.changed();
     }
 }
 
@@ -85,8 +86,8 @@ impl Workplace for AppWork {
         let app = self.app();
         let runs = app.block_on(app.ledger.last_runs_by_work())?;
         // A configuration that has just been taken over is in the ledger; what is shown may be from before.
-        app.block_on(self.exporter.refresh(&app.ledger))?;
-        let snapshot = self.exporter.view()?.snapshot;
+        app.block_on(self.state.refresh(&app.ledger))?;
+        let snapshot = self.state.view()?.snapshot;
         let history = |spec: JobSpec| {
             let job = &spec.job;
             let runs = runs.get(&(job.source.clone(), job.work));
@@ -98,7 +99,7 @@ impl Workplace for AppWork {
 
     fn promise(&self, source: &str) -> Option<Promise> {
         let rpo = self.app().config.sources.get(source)?.objectives.rpo;
-        let (newest, created) = self.exporter.newest_point_and_creation(source);
+        let (newest, created) = self.state.newest_point_and_creation(source);
         Some(Promise { newest, created, rpo })
     }
 
@@ -168,7 +169,7 @@ impl Workplace for AppWork {
     }
 
     fn publish(&self, scheduler: SchedulerState, running: Vec<Progress>) {
-        self.exporter.update_service(|service| {
+        self.state.update_service(|service| {
             service.scheduler = Some(scheduler);
             service.running = running;
         });
@@ -229,41 +230,6 @@ fn judge(job: &Job, error: &Error) -> Ended {
     Ended::Again
 }
 
-/// The operation that a job is recorded as.
-pub(super) fn operation(work: Work) -> Operation {
-    if work.is_backup() { Operation::Backup } else { Operation::Drill }
-}
-
-/// Incremental backups have their place in the plan, and no engine makes them yet.
-const BUILT: [Work; 2] = [Work::FullBackup, Work::Drill];
-
-/// Everything that is scheduled and can be done.
-pub(super) fn all_specs(app: &App) -> impl Iterator<Item = JobSpec> + '_ {
-    let config = &app.config;
-    let sources = config.sources.values().filter(|source| config.not_built_of(&source.name).next().is_none());
-    sources.flat_map(|source| specs(source, &BUILT, config.timezone))
-}
-
-/// When each of `works` is due on a source; what has no schedule is missing.
-pub(super) fn specs<'s>(
-    source: &'s SourceConfig,
-    works: &'s [Work],
-    zone: chrono_tz::Tz,
-) -> impl Iterator<Item = JobSpec> + 's {
-    works.iter().filter_map(move |work| {
-        let work = *work;
-        let objectives = &source.objectives;
-        let objective = if work.is_backup() { objectives.rpo } else { objectives.drill_interval };
-        Some(JobSpec {
-            job: Job::new(&*source.name, work),
-            timing: source.timing(work)?.clone(),
-            zone,
-            jitter: source.schedule.jitter,
-            objective,
-        })
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::runtime::Runtime;
@@ -277,11 +243,11 @@ mod tests {
         let first = Arc::new(app(dir.path(), "correct horse", &runtime));
         let source = first.source("ansible").unwrap();
         source.repository.prepare().unwrap();
-        let exporter = Exporter::new(Arc::new(first.config.clone()), first.clock.clone());
-        let work = AppWork::new(first.clone(), exporter.clone());
+        let state = State::new(Arc::new(first.config.clone()), first.clock.clone());
+        let work = AppWork::new(first.clone(), state.clone());
         let known = || {
             let mut known = 0;
-            exporter.update_service(|service| known = service.repositories.len());
+            state.update_service(|service| known = service.repositories.len());
             known
         };
         // Read anew, the configuration names the same repository; what runs ends with the driver that it began with.

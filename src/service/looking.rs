@@ -11,14 +11,14 @@ use std::time::Duration;
 use super::damage::DamageWatch;
 use crate::app::{App, Source};
 use crate::clock::Stopwatch;
-use crate::exporter::refresh::Exporter;
-use crate::exporter::service_state::RepositoryState;
 use crate::ledger::is_damage;
 use crate::operations::ledger_health::ledgers_set_aside;
 use crate::operations::observe::{by_repository, count_sandboxes, in_words, observe_repository, prepare};
 use crate::operations::ownership::last_said_of_others;
 use crate::run_context::Cancel;
 use crate::scheduler::AppWork;
+use crate::state::State;
+use crate::state::service::RepositoryState;
 
 /// How often the sandboxes are counted: what runs makes and destroys them.
 const CENSUS_INTERVAL: Duration = Duration::from_secs(2);
@@ -46,7 +46,7 @@ impl Nudge {
 /// was looked at once.
 pub(super) fn begin(
     work: &Arc<AppWork>,
-    exporter: &Arc<Exporter>,
+    state: &Arc<State>,
     damage: &DamageWatch,
     nudge: &Nudge,
     stop: &Cancel,
@@ -54,7 +54,7 @@ pub(super) fn begin(
     let (looked, first_look) = channel();
     let looks = Arc::new(Looks {
         work: work.clone(),
-        exporter: exporter.clone(),
+        state: state.clone(),
         damage: damage.clone(),
         under_way: Mutex::default(),
         unrecorded: Mutex::default(),
@@ -75,7 +75,7 @@ pub(super) fn begin(
             &Nudge::default(),
             &its_stop,
             || {
-                census(&looks.work, &looks.exporter);
+                census(&looks.work, &looks.state);
                 looks.give_up_hanging();
                 counts = counts.wrapping_add(1);
                 if counts.is_multiple_of(STATE_CHECK) {
@@ -90,7 +90,7 @@ pub(super) fn begin(
 /// The looks of one service.
 struct Looks {
     work: Arc<AppWork>,
-    exporter: Arc<Exporter>,
+    state: Arc<State>,
     damage: DamageWatch,
     /// By repository. One that hangs goes on, and no other is begun beside it.
     under_way: Mutex<BTreeMap<String, Vec<UnderWay>>>,
@@ -123,7 +123,7 @@ impl Looks {
         };
         locked(&self.unrecorded).retain(|name, _| repositories.contains_key(name));
         let now = app.clock.wall();
-        self.exporter.update_service(|service| {
+        self.state.update_service(|service| {
             service.repositories.retain(|name, _| repositories.contains_key(name));
             for name in repositories.keys() {
                 service.repositories.entry(name.clone()).or_insert_with(|| RepositoryState::awaited(now));
@@ -144,7 +144,7 @@ impl Looks {
         let set_aside = ledgers_set_aside(&app);
         let recorded = locked(&self.unrecorded).values().next().cloned();
         let mut is_new = false;
-        self.exporter.update_service(|service| {
+        self.state.update_service(|service| {
             is_new = unwritable.is_some() && service.state_trouble.is_none();
             service.state_trouble = unwritable.as_ref().map(in_words).or(recorded);
             service.ledgers_set_aside = set_aside;
@@ -178,7 +178,7 @@ impl Looks {
         }
         let Ok(seen) = seen else {
             tracing::error!("look at repository {name}: it panicked, this is a bug in backup-sla");
-            self.exporter.update_service(|service| {
+            self.state.update_service(|service| {
                 service.repositories.entry(name.to_owned()).or_default().hangs();
             });
             return;
@@ -201,7 +201,7 @@ impl Looks {
             Some(why) => locked(&self.unrecorded).insert(name.to_owned(), why.clone()),
             None => locked(&self.unrecorded).remove(name),
         };
-        self.exporter.update_service(|service| {
+        self.state.update_service(|service| {
             service.repositories.insert(name.to_owned(), seen.state);
             // What was not seen this time stays as it was.
             for source in sources.iter().filter(|_| seen.state.up == Some(true)) {
@@ -214,7 +214,7 @@ impl Looks {
                 service.state_trouble = unrecorded;
             }
         });
-        self.exporter.changed();
+        self.state.changed();
     }
 
     /// Whether a look at this driver may begin: none is under way.
@@ -253,7 +253,7 @@ impl Looks {
                     hint = "check for a hung mount; `listing_timeout` is the limit",
                     "cannot look at repository {name}: no answer within {limit}"
                 );
-                self.exporter.update_service(|service| service.repositories.entry(name.clone()).or_default().hangs());
+                self.state.update_service(|service| service.repositories.entry(name.clone()).or_default().hangs());
             }
         }
     }
@@ -268,10 +268,10 @@ fn address<T: ?Sized>(of: &Arc<T>) -> usize {
     Arc::as_ptr(of).cast::<()>() as usize
 }
 
-fn census(work: &AppWork, exporter: &Exporter) {
+fn census(work: &AppWork, state: &State) {
     // Trouble is said with every look at the repositories.
     if let Ok(sandboxes) = count_sandboxes(&work.app()) {
-        exporter.update_service(|service| sandboxes.show(service));
+        state.update_service(|service| sandboxes.show(service));
     }
 }
 

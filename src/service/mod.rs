@@ -21,10 +21,11 @@ use crate::app::App;
 use crate::clock::Stopwatch;
 use crate::config::trust;
 use crate::error::{Error, Result};
-use crate::exporter::refresh::Exporter;
+use crate::exporter::scrape::Exporter;
 use crate::exporter::web::{Site, WebOptions, WebServer};
 use crate::run_context::Cancel;
 use crate::scheduler::{AppWork, Job, Scheduler, take_over};
+use crate::state::State;
 use crate::systemd::Notifier;
 
 /// How often the ledger is looked at for changes that other processes made.
@@ -69,28 +70,28 @@ pub fn serve(
     let keys = app.config.repositories.values().filter_map(|repository| repository.password_file.as_ref());
     keys.for_each(|file| trust::warn_of_others("password_file", file));
     reap(&app);
-    let exporter = Exporter::new(Arc::new(app.config.clone()), app.clock.clone());
+    let state = State::new(Arc::new(app.config.clone()), app.clock.clone());
     let shown = std::path::absolute(options.file.path()).unwrap_or_else(|_| options.file.path().to_owned());
-    exporter.update_service(|service| service.config_file = Some(shown));
+    state.update_service(|service| service.config_file = Some(shown));
     let server = app.block_on(WebServer::bind(options.web))?;
     let urls = server.metrics_urls();
     take_over(&app)?;
-    app.block_on(exporter.refresh(&app.ledger))?;
+    app.block_on(state.refresh(&app.ledger))?;
     let app = Arc::new(app);
-    let site = Arc::new(Site { exporter: exporter.clone(), ledger: app.ledger.clone() });
-    let work = Arc::new(AppWork::new(app.clone(), exporter.clone()));
+    let site = Arc::new(Site { exporter: Exporter::new(state.clone()), ledger: app.ledger.clone() });
+    let work = Arc::new(AppWork::new(app.clone(), state.clone()));
     let notifier = Notifier::from_environment();
     let closed = Cancel::default();
     let nudge = Nudge::default();
     let damage = DamageWatch::new(stop);
-    let first_look = looking::begin(&work, &exporter, &damage, &nudge, stop);
-    sealing::begin(&work, &exporter, &damage, stop);
+    let first_look = looking::begin(&work, &state, &damage, &nudge, stop);
+    sealing::begin(&work, &state, &damage, stop);
     let left = std::thread::scope(|scope| {
         let web = scope.spawn(|| {
             app.block_on(async {
                 tokio::select! {
                     () = server.run(site, closed.asked()) => {}
-                    () = exporter.keep_fresh(&app.ledger, REFRESH_INTERVAL) => {}
+                    () = state.keep_fresh(&app.ledger, REFRESH_INTERVAL) => {}
                 }
                 Ok(())
             })
@@ -99,7 +100,7 @@ pub fn serve(
             tracing::warn!("the repositories are slow: until they answer, the last known recovery points are shown");
         }
         // After the first look: a ledger that was lost knows from the recovery points when the last backups began.
-        let scheduler = app.block_on(exporter.refresh(&app.ledger)).and_then(|()| {
+        let scheduler = app.block_on(state.refresh(&app.ledger)).and_then(|()| {
             let scheduler = Scheduler::new(work.clone(), app.clock.clone())?;
             ready(&urls).map(|()| scheduler)
         });
@@ -107,7 +108,7 @@ pub fn serve(
             let configuration = Configuration {
                 file: options.file,
                 work: work.clone(),
-                exporter: exporter.clone(),
+                state: state.clone(),
                 bell: scheduler.bell(),
                 nudge,
                 notifier: notifier.clone(),
@@ -136,7 +137,7 @@ fn run(scheduler: Scheduler, work: &AppWork, notifier: &Notifier, stop: &Cancel)
     let drain = || work.app().config.scheduler.drain;
     scheduler.run(stop, drain, || {
         // Both loops have to go round: a scheduler whose results nobody reads is not alive.
-        if work.exporter().idle() < LONGEST_REFRESH {
+        if work.state().idle() < LONGEST_REFRESH {
             heartbeat.beat(&clock);
         }
         let is_due = said.as_ref().is_none_or(|said| said.elapsed() > Notifier::EXTENSION / 4);

@@ -12,11 +12,12 @@ use super::looking::Nudge;
 use crate::app::{App, Source};
 use crate::config;
 use crate::error::{OrFailed, Result};
-use crate::exporter::refresh::Exporter;
-use crate::exporter::service_state::Reload;
-use crate::operations::{know, look_at_repository};
+use crate::operations::expectations::look_at_repository;
+use crate::operations::listing::know;
 use crate::run_context::Cancel;
 use crate::scheduler::{AppWork, Bell, take_over};
+use crate::state::State;
+use crate::state::service::Reload;
 use crate::systemd::Notifier;
 
 /// How often the file is looked at. It is read when it looks the same twice: an editor may still be writing it.
@@ -49,7 +50,7 @@ impl ConfigurationFile {
 pub(super) struct Configuration {
     pub(super) file: ConfigurationFile,
     pub(super) work: Arc<AppWork>,
-    pub(super) exporter: Arc<Exporter>,
+    pub(super) state: Arc<State>,
     pub(super) bell: Bell,
     pub(super) nudge: Nudge,
     pub(super) notifier: Notifier,
@@ -122,7 +123,7 @@ impl Configuration {
                 }
                 let app = Arc::new(app);
                 look_at_new(&app, &before);
-                self.exporter.set_config(Arc::new(app.config.clone()));
+                self.state.set_config(Arc::new(app.config.clone()));
                 self.work.replace(app);
                 self.bell.reconfigured();
                 // A source that is new here may have recovery points, and one that moved has others.
@@ -136,7 +137,7 @@ impl Configuration {
             }
         };
         let at = before.clock.wall();
-        self.exporter.update_service(|service| service.last_reload = Some(Reload { at, error }));
+        self.state.update_service(|service| service.last_reload = Some(Reload { at, error }));
         self.notifier.ready();
     }
 }

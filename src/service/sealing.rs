@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use super::damage::DamageWatch;
 use crate::clock::Stopwatch;
-use crate::exporter::refresh::Exporter;
 use crate::ledger::SealWatch;
 use crate::operations::ledger_health::watch_ledger;
 use crate::run_context::Cancel;
 use crate::scheduler::AppWork;
+use crate::state::State;
 
 /// Least time between two comparisons.
 const INTERVAL: Duration = Duration::from_mins(1);
@@ -25,8 +25,8 @@ const DAMAGE_INTERVAL: Duration = Duration::from_hours(24);
 const NOTICE: Duration = Duration::from_millis(100);
 
 /// Compare now, again and again, until `stop`, on a thread that nobody waits for.
-pub(super) fn begin(work: &Arc<AppWork>, exporter: &Arc<Exporter>, damage: &DamageWatch, stop: &Cancel) {
-    let (work, exporter, damage, stop) = (work.clone(), exporter.clone(), damage.clone(), stop.clone());
+pub(super) fn begin(work: &Arc<AppWork>, state: &Arc<State>, damage: &DamageWatch, stop: &Cancel) {
+    let (work, state, damage, stop) = (work.clone(), state.clone(), damage.clone(), stop.clone());
     std::thread::spawn(move || {
         let mut known = SealWatch::default();
         let mut compared = Stopwatch::start(&work.app().clock);
@@ -38,7 +38,7 @@ pub(super) fn begin(work: &Arc<AppWork>, exporter: &Arc<Exporter>, damage: &Dama
                 known.forget();
                 compared = Stopwatch::start(&work.app().clock);
             }
-            compare(&work, &exporter, &damage, &mut known);
+            compare(&work, &state, &damage, &mut known);
             if looked.elapsed() >= DAMAGE_INTERVAL {
                 damage.look(&work.app());
                 looked = Stopwatch::start(&work.app().clock);
@@ -52,13 +52,13 @@ pub(super) fn begin(work: &Arc<AppWork>, exporter: &Arc<Exporter>, damage: &Dama
     });
 }
 
-fn compare(work: &AppWork, exporter: &Exporter, damage: &DamageWatch, known: &mut SealWatch) {
+fn compare(work: &AppWork, state: &State, damage: &DamageWatch, known: &mut SealWatch) {
     let app = work.app();
     match watch_ledger(&app, known) {
         Ok(health) => {
             let faults = health.seals.faults;
             let mut is_new = false;
-            exporter.update_service(|service| {
+            state.update_service(|service| {
                 is_new = faults > 0 && service.seals.as_ref().map(|before| before.faults) != Some(faults);
                 health.show(service);
             });

@@ -6,9 +6,9 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::domain::schedule::Work;
-use crate::exporter::refresh::View;
-use crate::exporter::service_state::Progress;
 use crate::ledger::{Operation, SourceFigures};
+use crate::state::View;
+use crate::state::service::Progress;
 
 /// An operation that runs now, and how far it is.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -44,9 +44,9 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::domain::forecast::{Forecast, Size};
-    use crate::exporter::refresh::View;
     use crate::exporter::tests::{SetClock, config, service};
     use crate::ledger::LedgerSnapshot;
+    use crate::state::View;
     use crate::status::of;
 
     #[test]

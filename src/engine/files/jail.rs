@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::shown::{self, Shown};
+use super::shown::{self, PATH, Shown, Tree};
 use crate::clock::{Clock, Stopwatch};
 use crate::error::{Error, OrFailed, Result};
 use crate::process::{OwnedChild, find_program, is_from_outside};
@@ -31,18 +31,6 @@ const OUTPUT: u64 = 64 * 1024 * 1024;
 const TAIL: usize = 2000;
 /// An empty directory of its own.
 const HOME: &str = "/tmp/home";
-/// Where programs are looked for inside.
-pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// How a command may treat the tree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tree {
-    /// It may only read it.
-    ReadOnly,
-    /// It may change it.
-    Writable,
-}
-
 /// What holds for every jail of a source.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules<'r> {

@@ -8,7 +8,6 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use super::covers::Covers;
-use super::jail::{PATH, Tree};
 
 /// Where programs and libraries are. What is a symbolic link on this host is one in the jail.
 const PROGRAMS: [&str; 9] =
@@ -46,6 +45,18 @@ const SHARED: [&str; 10] = ["bin", "etc", "games", "include", "lib", "libexec", 
 const SCRATCH: &str = "536870912";
 /// What separates paths in a command line that a shell is given.
 const SEPARATORS: &[char] = &[' ', '\t', '\n', '\'', '"', '=', ':', ';', '|', '&', '(', ')', '<', '>', '`', ',', '$'];
+
+/// Where programs are looked for inside.
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// How a command may treat the tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tree {
+    /// It may only read it.
+    ReadOnly,
+    /// It may change it.
+    Writable,
+}
 
 /// A jail's view.
 pub struct Shown<'s> {

@@ -2,7 +2,7 @@
 //! has behind it. The client that loads the dump back would do the same, so such a program is left out by name.
 
 use super::connection::Session;
-use super::examine::Examined;
+use super::examined::Examined;
 use super::lexer::{Ahead, Client, Lexer, Step};
 use super::programs::{self, Program};
 use super::sql::Quoting;

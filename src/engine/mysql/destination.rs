@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use super::connection::{Account, Session};
+use super::account::Account;
+use super::connection::Session;
 use super::names;
 use super::privileges::Grants;
 use crate::domain::manifest::{Manifest, ObjectKind};

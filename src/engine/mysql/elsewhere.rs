@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use super::connection::{Refusal, Session};
 use super::create_table::{self, CreateTable};
 use super::names::{self, Token};
-use super::needs;
 use super::probe::Probe;
 use super::sql::Kind;
+use super::table_options;
 use crate::domain::left_out::LeftOut;
 use crate::domain::manifest::ServerIdentity;
 use crate::domain::needs::Needs;
@@ -75,7 +75,7 @@ pub fn untried(table: &str, engine: &str) -> String {
 /// The rows of a CONNECT table that are nowhere but in a file of its own server's data directory: the dump client prints none.
 pub fn lost_rows(name: &str, sql: &str) -> Option<LeftOut> {
     let tokens = names::tokens(sql, usize::MAX);
-    let option = |name: &str| needs::option(&tokens, name);
+    let option = |name: &str| table_options::option(&tokens, name);
     let is_file = match option("TABLE_TYPE") {
         Some(kind) => OF_FILES.iter().any(|file| kind.eq_ignore_ascii_case(file)),
         None => !["SRCDEF", "TABNAME"].iter().any(|other| option(other).is_some()),
@@ -129,7 +129,7 @@ pub fn can_be_made(session: &mut Session, tables: &[(String, String)]) -> Result
 pub fn may_be_tried(sql: &str) -> bool {
     let tokens = names::tokens(sql, usize::MAX);
     let engine = |pair: &[Token]| pair[0].is_word("ENGINE") && pair[1] == Token::Mark('=');
-    let is_file = needs::option(&tokens, "FILE_NAME").is_some();
+    let is_file = table_options::option(&tokens, "FILE_NAME").is_some();
     let connects = tokens.windows(2).any(|pair| pair[0].is_word("CONNECTION") && pair[1] == Token::Mark('='));
     let spider = tokens.windows(3).any(|three| engine(&three[..2]) && three[2].is_word("SPIDER"));
     !is_file && (connects || spider)

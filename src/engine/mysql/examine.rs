@@ -6,11 +6,12 @@
 use super::columns::{Column, Computed, columns};
 use super::connection::{Refusal, Session};
 use super::elsewhere;
+use super::examined::Examined;
 use super::facts::{ROWS_ELSEWHERE, storage_engine};
 use super::invoker;
-use super::listing::{Relation, relations};
 use super::names;
 use super::programs;
+use super::relations::{Relation, relations};
 use super::trouble::Tally;
 use super::views;
 use crate::domain::left_out::LeftOut;
@@ -47,25 +48,6 @@ const OF_THE_OBJECT: [u16; 36] = [
 const OF_THE_ENGINE: [u16; 10] = [126, 127, 130, 134, 144, 145, 155, 168, 192, 194];
 /// What a storage engine says when the host is in trouble, not the table: no space, too many open files, no memory.
 const OF_THE_HOST: [&str; 5] = ["Errcode: 28", "Errcode: 24", "Errcode: 23", "Errcode: 12", "Errcode: 13"];
-
-/// What of `databases` the dump client cannot print, or not whole.
-#[derive(Debug, Default)]
-pub struct Examined {
-    /// Left out of the dump.
-    pub left_out: Vec<LeftOut>,
-    /// In the dump, and yet no client brings it back from there.
-    pub cannot_return: Vec<LeftOut>,
-    /// What a reader must know.
-    pub notes: Vec<String>,
-    /// Views in the backup that the dump client cannot print.
-    pub undescribed: Vec<Relation>,
-    /// The dump client refuses `--dump-history` with one of the tables.
-    pub without_history: bool,
-    /// The server shows no events.
-    pub without_events: bool,
-    /// The dump client cannot print one of the events.
-    pub events_apart: bool,
-}
 
 /// Look at everything in `databases`.
 pub fn examine(session: &mut Session, databases: &[String], maria: bool) -> Result<Examined> {

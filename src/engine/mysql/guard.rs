@@ -1,7 +1,8 @@
 //! What must hold before anything is loaded: the destination is of the right product, is not the source, and is empty
 //! where the backup would write. `--overwrite` is the operator's word that it may be otherwise.
 
-use super::connection::{Account, Session};
+use super::account::Account;
+use super::connection::Session;
 use super::destination;
 use super::names;
 use super::programs;

@@ -4,8 +4,9 @@
 use std::cell::RefCell;
 use std::io::{self, Read};
 
+use super::account::Account;
 use super::accounts;
-use super::connection::{Account, Session};
+use super::connection::Session;
 use super::names;
 use super::pinned;
 use super::pump::{self, Reading};

@@ -3,9 +3,9 @@
 //! resolved instead, never run, and the functions are looked for by name.
 
 use super::connection::{Refusal, Session};
-use super::examine::Examined;
-use super::listing::Relation;
+use super::examined::Examined;
 use super::names;
+use super::relations::Relation;
 use super::views;
 use crate::domain::left_out::LeftOut;
 use crate::error::Result;

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::connection::Session;
 use super::names;
 use super::programs;
+use super::relations::relations;
 use crate::domain::left_out::LeftOut;
 use crate::domain::manifest::{Inventory, ObjectKind};
 use crate::error::{Error, Result};
@@ -13,36 +14,9 @@ use crate::error::{Error, Result};
 /// Mark in front of a name that is no valid file name of this server version.
 const OLD_NAME: &str = "#mysql50#";
 
-/// A table-like thing of one database.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Relation {
-    /// `table`, `view`, `sequence`.
-    pub kind: &'static str,
-    /// Unquoted.
-    pub database: String,
-    /// Unquoted.
-    pub name: String,
-}
-
 /// Kind and qualified name of everything that a backup should contain, and how many there are of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing(BTreeMap<(String, String), usize>);
-
-/// Tables, views and sequences of `database`.
-pub fn relations(session: &mut Session, database: &str) -> Result<Vec<Relation>> {
-    let rows = session.rows(&format!("SHOW FULL TABLES FROM {}", names::quote(database)))?;
-    let relation = |row: Vec<Option<String>>| {
-        let mut row = row.into_iter().map(Option::unwrap_or_default);
-        let (name, kind) = (row.next()?, row.next()?);
-        let kind = match kind.as_str() {
-            "VIEW" | "SYSTEM VIEW" => "view",
-            "SEQUENCE" => "sequence",
-            _ => "table",
-        };
-        Some(Relation { kind, database: database.to_owned(), name })
-    };
-    Ok(rows.into_iter().filter_map(relation).collect())
-}
 
 /// Everything in `databases` but what was `left_out`.
 pub fn read(session: &mut Session, databases: &[String], events: bool, left_out: &[LeftOut]) -> Result<Listing> {

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::account::Account;
 use super::accounts::{self, Restoring};
-use super::connection::{Account, Session};
+use super::connection::Session;
 use super::defer;
 use super::elsewhere;
 use super::guard;

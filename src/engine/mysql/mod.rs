@@ -4,6 +4,7 @@
 //! is learnt from the stream itself while it is stored (`stream`), and restored data is proved by dumping it again
 //! through the same scanner (`inspect`).
 
+mod account;
 mod accounts;
 mod carried;
 mod checks;
@@ -15,6 +16,7 @@ mod destination;
 mod elsewhere;
 mod event_zones;
 mod examine;
+mod examined;
 mod facts;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
@@ -43,6 +45,7 @@ mod pump;
 mod readers;
 mod ready;
 mod refusal;
+mod relations;
 mod replay;
 mod rows;
 mod schemas;
@@ -52,6 +55,7 @@ mod source;
 mod sql;
 mod stream;
 mod supplement;
+mod table_options;
 #[cfg(test)]
 mod tests;
 mod tool;
@@ -65,8 +69,9 @@ mod waits;
 use std::io::Cursor;
 use std::sync::Arc;
 
+use self::account::Account;
 use self::accounts::Accounts;
-use self::connection::{Account, Session};
+use self::connection::Session;
 use self::source::Survey;
 use self::supplement::Asked;
 use self::tool::{Extent, Purpose, Tools};

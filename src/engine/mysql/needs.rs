@@ -7,6 +7,7 @@ use super::elsewhere;
 use super::facts::storage_engine;
 use super::names::{self, Token};
 use super::source::Survey;
+use super::table_options::{option, text_after, value};
 use crate::domain::manifest::{FileRole, Segment, SegmentKind};
 use crate::domain::needs::Needs;
 use crate::engine::StoredPoint;
@@ -62,28 +63,6 @@ impl Needs {
         self.tablespaces
             .extend(tablespaces.into_iter().map(|tablespace| (tablespace, block_size.map(|kib| kib * 1024))));
     }
-}
-
-/// What stands behind the keyword at `at`, with or without `=`.
-fn text_after(tokens: &[Token], at: usize) -> Option<String> {
-    let next = if tokens.get(at + 1) == Some(&Token::Mark('=')) { at + 2 } else { at + 1 };
-    match tokens.get(next)? {
-        Token::Word(text) | Token::Quoted(text) => Some(text.clone()),
-        Token::Mark(_) => None,
-    }
-}
-
-/// The value of an option that is printed as a bare word.
-fn value(tokens: &[Token], name: &str) -> Option<String> {
-    let at = tokens.iter().position(|token| matches!(token, Token::Word(word) if word.eq_ignore_ascii_case(name)))?;
-    text_after(tokens, at)
-}
-
-/// The value of an option that is printed in backticks: a column of that name is not followed by `=`.
-pub(super) fn option(tokens: &[Token], name: &str) -> Option<String> {
-    let named = |token: &Token| matches!(token, Token::Quoted(word) if word.eq_ignore_ascii_case(name));
-    let at = (0..tokens.len()).find(|at| named(&tokens[*at]) && tokens.get(at + 1) == Some(&Token::Mark('=')))?;
-    text_after(tokens, at)
 }
 
 fn directory(path: String) -> String {

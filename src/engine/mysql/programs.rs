@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::connection::{Refusal, Session};
 use super::event_zones;
-use super::examine::Examined;
+use super::examined::Examined;
 use super::names;
 use super::triggers;
 use crate::domain::left_out::LeftOut;

@@ -4,18 +4,9 @@ use std::io;
 
 use sqlx::mysql::MySqlDatabaseError;
 
-use super::connection::Account;
+use super::account::{Account, Side};
 use super::waits::Unanswered;
 use crate::error::Error;
-
-/// Which account a message is about: what to do differs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    /// The account that backs up.
-    Source,
-    /// The account that a restore uses.
-    Destination,
-}
 
 const RESTORING: &str = "/usr/share/doc/backup-sla/docs/mysql-privileges.md (\"The account at the destination\")";
 

@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::process::{ChildStdin, Stdio};
 
-use super::connection::Account;
+use super::account::Account;
 use super::mending;
 use super::names;
 use super::tool::Tools;

@@ -19,8 +19,6 @@ use crate::error::{Error, Kind, Result};
 use crate::process::{self, find_program};
 use crate::sandbox::{Fixed, Network, ServerSpec, Template};
 
-/// How arguments name the directory that files are put into.
-pub const INIT_DIRECTORY: &str = "{dir}";
 /// Statements that the server runs when it starts.
 const INIT_FILE: &str = "init.sql";
 

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use super::elsewhere;
-use super::server::INIT_DIRECTORY;
 use crate::domain::manifest::ServerIdentity;
 use crate::domain::needs::Needs;
 use crate::process::find_program;
 use crate::sandbox::Generated;
 
+/// How arguments name the directory that files are put into.
+pub const INIT_DIRECTORY: &str = "{dir}";
 /// Where this host's time zones are described.
 const ZONES: &str = "/usr/share/zoneinfo";
 /// The file that tells a server how to load them.

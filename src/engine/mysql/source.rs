@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::carried;
 use super::connection::Session;
-use super::examine::{self, Examined};
+use super::examine;
+use super::examined::Examined;
 use super::lexer::Client;
 use super::pinned::{self, RECORDED};
 use super::privileges::Grants;

@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 
 use super::connection::Session;
-use super::listing::Relation;
 use super::names;
 use super::programs::{self, GONE, Program, show_create, statement_at};
+use super::relations::Relation;
 use super::views;
 use crate::domain::capture::Capture;
 use crate::domain::left_out::LeftOut;

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::connection::{Account, Session};
+use super::account::Account;
+use super::connection::Session;
 use super::replay::Replay;
 use super::server;
 use super::tool::Tools;

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use super::connection::{Account, series};
+use super::account::Account;
+use super::connection::series;
 use super::lexer::Client;
 use super::names;
 use super::supplement::{Asked, Instead};

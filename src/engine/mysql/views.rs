@@ -6,8 +6,8 @@
 use std::fmt::Write as _;
 
 use super::connection::{ByteRows, Session};
-use super::listing::{Relation, relations};
 use super::names;
+use super::relations::{Relation, relations};
 use crate::domain::left_out::LeftOut;
 use crate::error::Result;
 

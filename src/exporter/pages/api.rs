@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::Page;
+use super::page::Page;
 use super::query::Query;
 use crate::config::SourceConfig;
 use crate::domain::drill::{Check, TableResult};
 use crate::domain::schedule::Work;
 use crate::error::Result;
-use crate::exporter::refresh::View;
-use crate::exporter::service_state::RepositoryState;
 use crate::ledger::history::{BackupSample, DrillSample, PointState, SourceHistory, Verification};
 use crate::ledger::{Ledger, MissedRuns, PointRow, Run};
+use crate::state::View;
+use crate::state::service::RepositoryState;
 use crate::status::{self, RunningNow, SourceStatus};
 
 /// Days that the history of a source reaches back.

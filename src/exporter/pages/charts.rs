@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeZone, Utc};
 use chrono_tz::Tz;
 use maud::{Markup, html};
 
-use super::words::{count, duration, seconds, size};
+use crate::display::{count, duration, seconds, size};
 
 /// Size of the drawing in its own units; a page scales it.
 const WIDTH: f64 = 420.0;

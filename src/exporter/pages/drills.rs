@@ -3,7 +3,8 @@
 use maud::{Markup, html};
 
 use super::fleet::outcome;
-use super::words::{Moment, count, duration, state, time, time_below};
+use super::words::{Moment, state, time, time_below};
+use crate::display::{count, duration};
 use crate::ledger::history::{DrillSample, Verification};
 use crate::ledger::{Outcome, Run};
 

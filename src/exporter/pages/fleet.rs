@@ -9,14 +9,15 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use super::layout::{self, Frame};
 use super::query::Query;
 use super::trouble::{self, Trouble};
-use super::words::{Moment, age, counted, rfc3339, size, source_address, state, time, time_below, unsure};
+use super::words::{Moment, source_address, state, time, time_below, unsure};
 use super::{lost_history, objectives, pending, running};
+use crate::display::{age, counted, rfc3339, size};
 use crate::domain::change::State;
 use crate::domain::schedule::Work;
 use crate::domain::sla::Objective;
 use crate::error::Error;
-use crate::exporter::refresh::View;
-use crate::exporter::service_state::RepositoryState;
+use crate::state::View;
+use crate::state::service::RepositoryState;
 use crate::status::{self, Ended, RunningNow, SourceStatus};
 
 /// Rows of the table on one page.

@@ -3,8 +3,9 @@
 
 use maud::{Markup, html};
 
-use super::words::{Moment, counted, source_address, time, unsure};
-use crate::exporter::refresh::View;
+use super::words::{Moment, source_address, time, unsure};
+use crate::display::counted;
+use crate::state::View;
 use crate::status::SourceStatus;
 
 /// Most sources that are named on the fleet's page.

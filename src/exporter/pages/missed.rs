@@ -4,9 +4,9 @@ use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
 use super::restore::program;
-use super::words::{age, count, counted, rfc3339};
-use crate::exporter::refresh::View;
+use crate::display::{age, count, counted, rfc3339};
 use crate::ledger::{MissedRuns, Operation};
+use crate::state::View;
 
 /// The newest missed runs of the source `name`, and how many there ever were.
 pub(super) fn section(view: &View, name: &str, missed: &[MissedRuns]) -> Markup {

@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
-use super::words::{beside, duration, judged, judged_later, pending, percent, rfc3339, state, unsure};
+use super::words::{judged, pending, state, unsure};
+use crate::display::{beside, duration, judged_later, percent, rfc3339};
 use crate::domain::history::{MetRatios, Verdict};
 use crate::domain::sla::{Judgement, Objective};
 use crate::status::{Kept, SourceStatus, kept};

@@ -5,8 +5,8 @@ use maud::{Markup, html};
 
 use super::words;
 use crate::domain::schedule::Work;
-use crate::exporter::refresh::View;
 use crate::ledger::Operation;
+use crate::state::View;
 use crate::status::{self, SourceStatus};
 
 /// `pending: first backup due 02:00 UTC`; nothing for a source that is judged.

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::charts::{Plot, Unit, curve, one};
 use super::sawtooth::{Published, Sawtooth};
-use super::words::{count, counted, duration, rfc3339, size};
+use crate::display::{count, counted, duration, rfc3339, size};
 use crate::domain::drill::Stage;
 use crate::domain::manifest::BackupKind;
 use crate::domain::sla::Objectives;

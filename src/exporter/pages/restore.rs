@@ -5,13 +5,14 @@ use std::path::Path;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use maud::{Markup, html};
 
-use super::words::{self, Moment, rfc3339, time};
+use super::words::{self, Moment, time};
 use crate::config::{SourceConfig, SourceKind};
+use crate::display::rfc3339;
 use crate::domain::change::State;
 use crate::domain::manifest::RecoveryPointId;
-use crate::exporter::refresh::View;
 use crate::ledger::PointRow;
 use crate::ledger::history::SourceHistory;
+use crate::state::View;
 use crate::status;
 
 /// Where the program looks for its configuration by itself.

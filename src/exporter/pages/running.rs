@@ -2,7 +2,8 @@
 
 use maud::{Markup, html};
 
-use super::words::{Moment, duration, elapsed, percent, size, source_address, time};
+use super::words::{Moment, source_address, time};
+use crate::display::{duration, elapsed, percent, size};
 use crate::status::RunningNow;
 
 /// Most operations that are shown.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Days, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 
-use super::words::seconds;
+use crate::display::seconds;
 
 /// A recovery point as it came into being.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,17 +5,19 @@ use chrono_tz::Tz;
 use maud::{Markup, html};
 
 use super::layout::{self, Frame};
+use super::page::Page;
 use super::plots::{self, Scene};
 use super::query::Query;
 use super::trouble::{self, Trouble, capital};
-use super::words::{Moment, age, count, counted, duration, rfc3339, size, state, time, time_below, unsure};
-use super::{Page, drills, fleet, lost_history, missed, objectives, pending, restore, running};
+use super::words::{Moment, state, time, time_below, unsure};
+use super::{drills, fleet, lost_history, missed, objectives, pending, restore, running};
 use crate::config::SourceConfig;
+use crate::display::{age, count, counted, duration, rfc3339, size};
 use crate::domain::sla::Objective;
 use crate::error::{Error, Result};
-use crate::exporter::refresh::View;
 use crate::ledger::history::{PointState, SourceHistory, Verification};
 use crate::ledger::{Ledger, Run, SourceFigures};
+use crate::state::View;
 use crate::status::{self, SourceStatus};
 
 /// The page of the source `name`.

@@ -8,8 +8,8 @@ use super::restore::{program, restore};
 use super::words::{Moment, source_address, time};
 use crate::domain::sla::Objective;
 use crate::error::Error;
-use crate::exporter::refresh::View;
 use crate::ledger::{Operation, Outcome, Run, SourceFigures};
+use crate::state::View;
 use crate::status::SourceStatus;
 
 /// A scheduler that was not heard of for longer has stalled: the age the alert uses.

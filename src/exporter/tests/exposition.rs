@@ -6,8 +6,10 @@ use crate::clock::{Stopwatch, SystemClock};
 use crate::exporter::catalogue::{self, ALL, MetricKind};
 use crate::exporter::collector::collect;
 use crate::exporter::exposition::{Exposition, Format};
-use crate::exporter::refresh::{Exporter, View};
+use crate::exporter::scrape::Exporter;
 use crate::ledger::{LedgerSnapshot, TestPages};
+use crate::state::State;
+use crate::state::View;
 
 /// The seeded ledger; `new` is configured but never ran.
 pub(super) async fn seeded_view() -> View {
@@ -197,9 +199,9 @@ async fn a_new_source_is_pending_and_neither_met_nor_broken_until_its_first_resu
     let objectives = source.objectives.clone();
     ledger.ensure_source("fresh", "mysql", "offsite").await.unwrap();
     ledger.record_promises("fresh", &objectives).await.unwrap();
-    let exporter = Exporter::new(Arc::new(config), clock.clone());
+    let exporter = Exporter::new(State::new(Arc::new(config), clock.clone()));
     let met = async || {
-        exporter.refresh(&ledger).await.unwrap();
+        exporter.state().refresh(&ledger).await.unwrap();
         let text = exporter.render().unwrap();
         let of_it = text.lines().filter(|line| {
             ["source_pending{", "objective_met{", "objective_met_ratio{", "objective_met_ratio_judged{"]

@@ -1,7 +1,8 @@
 use super::*;
 use crate::domain::drill::Stage;
 use crate::domain::forecast::{Forecast, MAX_AGE, Size};
-use crate::exporter::refresh::Exporter;
+use crate::exporter::scrape::Exporter;
+use crate::state::State;
 
 const DAY: i64 = 86_400;
 
@@ -33,7 +34,7 @@ impl Place {
         let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
         let ledger = Ledger::open(dir.path(), clock.clone()).await.unwrap();
         ledger.ensure_source("agama", "mysql", "offsite").await.unwrap();
-        let exporter = Exporter::new(Arc::new(config(dir.path(), &["agama", "new"])), clock.clone());
+        let exporter = Exporter::new(State::new(Arc::new(config(dir.path(), &["agama", "new"])), clock.clone()));
         Self { ledger, exporter, clock, _dir: dir }
     }
 
@@ -54,8 +55,8 @@ impl Place {
     }
 
     async fn forecast(&self) -> Option<Forecast> {
-        self.exporter.refresh(&self.ledger).await.unwrap();
-        self.exporter.view().unwrap().forecasts.get("agama").copied()
+        self.exporter.state().refresh(&self.ledger).await.unwrap();
+        self.exporter.state().view().unwrap().forecasts.get("agama").copied()
     }
 }
 

@@ -1,6 +1,7 @@
 use super::*;
 use crate::domain::sla::Objective;
-use crate::exporter::refresh::Exporter;
+use crate::exporter::scrape::Exporter;
+use crate::state::State;
 
 /// `sources` sources with a point per hour for 30 days.
 pub(crate) async fn hourly(dir: &Path, clock: &Arc<SetClock>, sources: usize) -> (Ledger, Arc<Exporter>) {
@@ -15,7 +16,7 @@ pub(crate) async fn hourly(dir: &Path, clock: &Arc<SetClock>, sources: usize) ->
         ledger.record_promises(name, &config.sources[name].objectives).await.unwrap();
         ledger.reconcile_points(name, &points).await.unwrap();
     }
-    let exporter = Exporter::new(Arc::new(config), clock.clone());
+    let exporter = Exporter::new(State::new(Arc::new(config), clock.clone()));
     (ledger, exporter)
 }
 
@@ -24,12 +25,12 @@ async fn a_ratio_follows_the_clock_although_nothing_happens_and_is_in_the_exposi
     let dir = tempfile::tempdir().unwrap();
     let clock = SetClock::new();
     let (ledger, exporter) = hourly(dir.path(), &clock, 1).await;
-    exporter.refresh(&ledger).await.unwrap();
-    let ratio = || exporter.view().unwrap().met_ratios["source0"][&Objective::Rpo].ratio().unwrap();
+    exporter.state().refresh(&ledger).await.unwrap();
+    let ratio = || exporter.state().view().unwrap().met_ratios["source0"][&Objective::Rpo].ratio().unwrap();
     assert!((ratio() - 1.0).abs() < 1e-9, "{}", ratio());
     // The RPO of 24 hours runs out after a day; after three of 30 two are lost.
     clock.advance(3 * 86_400);
-    exporter.refresh(&ledger).await.unwrap();
+    exporter.state().refresh(&ledger).await.unwrap();
     assert!((ratio() - 28.0 / 30.0).abs() < 1e-6, "{}", ratio());
     let text = exporter.render().unwrap();
     let line =

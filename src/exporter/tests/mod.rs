@@ -16,8 +16,6 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::process_facts::ProcessFacts;
-use super::service_state::{RepositoryState, SealCheck, ServiceState};
 use crate::clock::Clock;
 use crate::config::{
     Config, MysqlConfig, RepositoryConfig, RepositoryKind, SandboxConfig, Schedule, SchedulerConfig, SourceConfig,
@@ -28,6 +26,8 @@ use crate::domain::drill::{Check, TableResult};
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
 use crate::domain::sla::Objectives;
 use crate::ledger::{Ledger, MissedRuns, Operation, Outcome, PointRow, RunResult, RunStart};
+use crate::state::process_facts::ProcessFacts;
+use crate::state::service::{RepositoryState, SealCheck, ServiceState};
 
 /// 2026-09-21 14:13:20 UTC.
 pub(super) const START: i64 = 1_790_000_000;

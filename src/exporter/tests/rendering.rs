@@ -8,9 +8,11 @@ use crate::domain::schedule::Work;
 use crate::exporter::catalogue as m;
 use crate::exporter::collector::{collect, collect_lasting, collect_momentary, collect_timed};
 use crate::exporter::exposition::{Exposition, Family, Format};
-use crate::exporter::refresh::{Exporter, View};
 use crate::exporter::rendering::{Form, INTERVAL, is_momentary, is_timed};
-use crate::exporter::service_state::{Progress, Reload, SchedulerState};
+use crate::exporter::scrape::Exporter;
+use crate::state::State;
+use crate::state::View;
+use crate::state::service::{Progress, Reload, SchedulerState};
 
 const FORMS: [Form; 4] = [
     Form { format: Format::Text, gzip: false },
@@ -111,8 +113,8 @@ async fn exported() -> Exported {
     let dir = tempfile::tempdir().unwrap();
     let clock = SetClock::new();
     let ledger = seeded(dir.path(), &clock).await;
-    let exporter = Exporter::new(Arc::new(config(dir.path(), &["agama", "new"])), clock.clone());
-    exporter.refresh(&ledger).await.unwrap();
+    let exporter = Exporter::new(State::new(Arc::new(config(dir.path(), &["agama", "new"])), clock.clone()));
+    exporter.state().refresh(&ledger).await.unwrap();
     Exported { exporter, ledger, clock, _dir: dir }
 }
 
@@ -159,11 +161,11 @@ async fn a_scrape_right_after_a_change_of_the_ledger_or_the_configuration_shows_
     }
     let drill = RunStart { source: "agama".into(), operation: Operation::Drill, kind: None };
     exported.ledger.begin(&drill).await.unwrap();
-    exported.exporter.refresh(&exported.ledger).await.unwrap();
+    exported.exporter.state().refresh(&exported.ledger).await.unwrap();
     for form in FORMS {
         assert_eq!(value(&scraped(&exported.exporter, form), "backup_sla_drills_total{source=\"agama\"}"), 3);
     }
-    exported.exporter.set_config(Arc::new(config(Path::new("/none"), &["agama"])));
+    exported.exporter.state().set_config(Arc::new(config(Path::new("/none"), &["agama"])));
     for form in FORMS {
         assert!(!scraped(&exported.exporter, form).contains("source=\"new\""));
     }
@@ -176,7 +178,7 @@ async fn ages_and_ticks_move_although_nothing_else_does() {
     for _ in 0..3 {
         exported.clock.advance(10);
         let now = exported.clock.wall();
-        exported.exporter.update_service(|service| {
+        exported.exporter.state().update_service(|service| {
             service.scheduler = Some(SchedulerState { last_tick: Some(now), ..SchedulerState::default() });
         });
         let text = scraped(&exported.exporter, form);
@@ -193,7 +195,7 @@ async fn due_times_follow_in_the_background() {
     let series = "backup_sla_drill_next_run_timestamp_seconds{source=\"agama\"}";
     assert_eq!(value(&scraped(&exported.exporter, FORMS[1]), series), 0);
     let due = exported.clock.wall();
-    exported.exporter.update_service(|service| {
+    exported.exporter.state().update_service(|service| {
         let next_runs = BTreeMap::from([(("agama".to_owned(), Work::Drill), due)]);
         service.scheduler = Some(SchedulerState { last_tick: None, next_runs });
     });

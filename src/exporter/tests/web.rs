@@ -6,8 +6,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::exporter::refresh::Exporter;
+use crate::exporter::scrape::Exporter;
 use crate::exporter::web::{Limits, Site, WebOptions, WebServer};
+use crate::state::State;
 
 pub(super) struct Served {
     pub(super) address: SocketAddr,
@@ -27,7 +28,7 @@ pub(super) async fn serve_with(options: WebOptions, limits: Limits) -> Served {
     let dir = tempfile::tempdir().unwrap();
     let clock = SetClock::new();
     let ledger = seeded(dir.path(), &clock).await;
-    let exporter = Exporter::new(Arc::new(config(dir.path(), &["agama", "new"])), clock.clone());
+    let exporter = Exporter::new(State::new(Arc::new(config(dir.path(), &["agama", "new"])), clock.clone()));
     let server = WebServer::bind(options).await.unwrap().with_limits(limits);
     let address = server.addresses()[0];
     let (stop, stopped) = oneshot::channel::<()>();
@@ -59,7 +60,7 @@ async fn pages_are_served_and_metrics_come_from_the_snapshot() {
     assert!(early.starts_with("HTTP/1.1 503 ") && early.contains("has not been read yet"), "{early}");
     assert!(get(served.address, "/metrics").await.starts_with("HTTP/1.1 503 "));
 
-    served.exporter.refresh(&served.ledger).await.unwrap();
+    served.exporter.state().refresh(&served.ledger).await.unwrap();
     assert!(get(served.address, "/-/ready").await.starts_with("HTTP/1.1 200 OK\r\n"));
     let metrics = get(served.address, "/metrics").await;
     assert!(metrics.contains("content-type: text/plain; version=0.0.4"), "{metrics}");
@@ -73,20 +74,20 @@ async fn pages_are_served_and_metrics_come_from_the_snapshot() {
 #[tokio::test]
 async fn a_change_in_the_ledger_is_served_after_a_refresh_and_age_grows_without_one() {
     let served = serve("127.0.0.1:0", Limits::default()).await;
-    served.exporter.refresh(&served.ledger).await.unwrap();
+    served.exporter.state().refresh(&served.ledger).await.unwrap();
     served.clock.advance(100);
     let aged = get(served.address, "/metrics").await;
     assert!(aged.contains("backup_sla_recovery_point_age_seconds{source=\"agama\"} 4300\n"), "{aged}");
     assert!(aged.contains("backup_sla_ledger_last_read_timestamp_seconds 1790000600\n"), "{aged}");
 
     served.clock.advance(-90);
-    served.exporter.refresh(&served.ledger).await.unwrap();
+    served.exporter.state().refresh(&served.ledger).await.unwrap();
     let unchanged = get(served.address, "/metrics").await;
     assert!(unchanged.contains("backup_sla_ledger_last_read_timestamp_seconds 1790000610\n"), "{unchanged}");
 
     let drill = RunStart { source: "agama".into(), operation: Operation::Drill, kind: None };
     served.ledger.begin(&drill).await.unwrap();
-    served.exporter.refresh(&served.ledger).await.unwrap();
+    served.exporter.state().refresh(&served.ledger).await.unwrap();
     assert!(get(served.address, "/metrics").await.contains("backup_sla_drills_total{source=\"agama\"} 3\n"));
 }
 
@@ -95,11 +96,11 @@ async fn the_background_reader_follows_a_change_at_once() {
     let served = serve("127.0.0.1:0", Limits::default()).await;
     let (exporter, ledger) = (served.exporter.clone(), served.ledger.clone());
     // The interval is longer than any test: only the wake-up can have done it.
-    let reader = tokio::spawn(async move { exporter.keep_fresh(&ledger, Duration::from_hours(1)).await });
+    let reader = tokio::spawn(async move { exporter.state().keep_fresh(&ledger, Duration::from_hours(1)).await });
     wait_for(&served, "backup_sla_drills_total{source=\"agama\"} 2\n").await;
     let drill = RunStart { source: "agama".into(), operation: Operation::Drill, kind: None };
     served.ledger.begin(&drill).await.unwrap();
-    served.exporter.changed();
+    served.exporter.state().changed();
     wait_for(&served, "backup_sla_drills_total{source=\"agama\"} 3\n").await;
     reader.abort();
 }
@@ -112,9 +113,9 @@ async fn wait_for(served: &Served, line: &str) {
 #[tokio::test]
 async fn a_ledger_that_cannot_be_read_makes_the_service_not_ready_and_keeps_the_old_figures() {
     let served = serve("127.0.0.1:0", Limits::default()).await;
-    served.exporter.refresh(&served.ledger).await.unwrap();
+    served.exporter.state().refresh(&served.ledger).await.unwrap();
     served.ledger.clone().close().await;
-    assert!(served.exporter.refresh(&served.ledger).await.is_err());
+    assert!(served.exporter.state().refresh(&served.ledger).await.is_err());
     assert!(get(served.address, "/-/ready").await.starts_with("HTTP/1.1 503 "));
     assert!(get(served.address, "/-/healthy").await.starts_with("HTTP/1.1 200 "));
     assert!(
@@ -125,7 +126,7 @@ async fn a_ledger_that_cannot_be_read_makes_the_service_not_ready_and_keeps_the_
 #[tokio::test]
 async fn head_has_no_body_and_other_methods_are_refused() {
     let served = serve("127.0.0.1:0", Limits::default()).await;
-    served.exporter.refresh(&served.ledger).await.unwrap();
+    served.exporter.state().refresh(&served.ledger).await.unwrap();
     let head = exchange(served.address, "HEAD /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && head.ends_with("\r\n\r\n"), "{head}");
     assert!(!head.contains("backup_sla_drills_total"), "{head}");
@@ -157,7 +158,7 @@ async fn a_client_that_never_reads_its_answer_gives_its_slot_back() {
         ..Limits::default()
     };
     let served = serve("127.0.0.1:0", limits).await;
-    served.exporter.refresh(&served.ledger).await.unwrap();
+    served.exporter.state().refresh(&served.ledger).await.unwrap();
     let mut greedy = TcpStream::connect(served.address).await.unwrap();
     // Far more answers than the kernel buffers, none of them read; it stops taking requests at some point.
     let requests = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n".repeat(20_000);
@@ -244,7 +245,7 @@ async fn one_client_cannot_take_all_connections() {
 async fn metrics_are_where_they_were_put_and_nowhere_else() {
     let options = WebOptions { telemetry_path: "/figures".into(), ..WebOptions::on(&["127.0.0.1:0".to_owned()]) };
     let served = serve_with(options, Limits::default()).await;
-    served.exporter.refresh(&served.ledger).await.unwrap();
+    served.exporter.state().refresh(&served.ledger).await.unwrap();
     assert!(get(served.address, "/figures").await.contains("backup_sla_drills_total"));
     assert!(get(served.address, "/metrics").await.starts_with("HTTP/1.1 404 "));
     for wrong in ["metrics", "/", "/-/healthy", "/-", "/api/v1/x", "/sources/a", "/a b", "/a?b", ""] {

@@ -164,7 +164,7 @@ fn no_mistake_repeats_a_secret() {
 async fn serve(directory: &tempfile::TempDir, limits: Limits) -> Served {
     let config_file = Some(directory.path().join("web.yml"));
     let served = serve_with(WebOptions { config_file, ..WebOptions::on(&["127.0.0.1:0".to_owned()]) }, limits).await;
-    served.exporter.refresh(&served.ledger).await.unwrap();
+    served.exporter.state().refresh(&served.ledger).await.unwrap();
     served
 }
 

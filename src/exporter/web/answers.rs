@@ -13,10 +13,10 @@ use hyper::http::request;
 use hyper::{Method, Response, StatusCode};
 use tokio::sync::Semaphore;
 
-use super::Site;
 use super::body::Parts;
 use super::file::{Settings, WebFile};
 use super::negotiation;
+use super::site::Site;
 use super::users::Verdict;
 use crate::error::{Error, Kind, Result};
 use crate::exporter::pages;
@@ -133,7 +133,7 @@ impl Answers {
         match request.uri.path() {
             path if path == self.telemetry_path => self.metrics(request).await,
             "/-/healthy" => text(StatusCode::OK, "backup-sla is healthy\n"),
-            "/-/ready" => match self.site.exporter.trouble() {
+            "/-/ready" => match self.site.exporter.state().trouble() {
                 None => text(StatusCode::OK, "backup-sla is ready\n"),
                 Some(trouble) => text(StatusCode::SERVICE_UNAVAILABLE, format!("backup-sla is not ready: {trouble}\n")),
             },
@@ -155,7 +155,7 @@ impl Answers {
         match self.site.ledger.raise_test_page(TEST_PAGE_LASTS).await {
             Ok(page) => {
                 tracing::info!("test page raised over HTTP, until {}", page.ends);
-                self.site.exporter.changed();
+                self.site.exporter.state().changed();
                 text(StatusCode::ACCEPTED, "test page raised: whoever gets it types the command that is in it\n")
             }
             Err(error) if error.kind() == Kind::Busy => text(StatusCode::CONFLICT, format!("{error}\n")),
@@ -183,7 +183,7 @@ impl Answers {
     }
 
     async fn page(&self, path: &str, query: Option<&str>) -> Response<Parts> {
-        let view = match self.site.exporter.view() {
+        let view = match self.site.exporter.state().view() {
             Ok(view) => view,
             Err(error) => return text(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
         };

@@ -19,9 +19,9 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-use super::Limits;
 use super::answers::{Answers, Peer};
 use super::body::Parts;
+use super::limits::Limits;
 use super::stall::Unstalled;
 
 /// Most bytes of a request's head.

@@ -17,7 +17,7 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest as _, Sha256};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use super::open::ledger_error;
+use super::failure::ledger_error;
 use super::record::ROWS_PER_INSERT;
 use super::stored::{self, column};
 use super::{Ledger, RunId};

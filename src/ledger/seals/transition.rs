@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::{FORGOTTEN, Subject};
-use crate::ledger::points::{GONE_ACCEPTED, GONE_EARLY, GONE_POINTS_DAYS, GONE_UNREADABLE};
+use crate::ledger::gone::{GONE_ACCEPTED, GONE_EARLY, GONE_UNREADABLE};
+use crate::ledger::points::GONE_POINTS_DAYS;
 use crate::ledger::run::Outcome;
 use crate::ledger::stored::RUNNING;
 

@@ -110,7 +110,7 @@ impl Ledger {
             "UPDATE points SET as_of = as_of - 1",
         ] {
             let done = sqlx::query(statement).execute(&self.pool).await;
-            done.map_err(|error| super::open::ledger_error("refuse writes", error))?;
+            done.map_err(|error| super::failure::ledger_error("refuse writes", error))?;
         }
         Ok(())
     }

@@ -11,12 +11,14 @@ use std::path::{Path, PathBuf};
 use rustix::process::{getegid, geteuid};
 
 use super::account::Account;
-use super::launch::PATH;
 use super::namespace;
 use super::view::View;
 use super::workspace::Workspace;
 use crate::error::{Error, Result};
 use crate::process;
+
+/// Where programs are looked for.
+pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What to do where less than everything is possible.
 const MORE: &str =

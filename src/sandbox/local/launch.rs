@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Resource, getrlimit};
 
-use super::isolation::Isolation;
+use super::isolation::{Isolation, PATH};
 use super::namespace::Loopback;
 use super::processes::MARK;
 use super::view;
@@ -19,9 +19,6 @@ const ADDRESSES_PER_MEMORY: u64 = 3;
 /// Most processes and threads of an instance, and most files that it may have open.
 const PROCESSES: u32 = 1024;
 const FILES: u64 = 65_536;
-
-/// Where programs are looked for.
-pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What a program may use.
 #[derive(Debug)]

@@ -9,14 +9,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::model::{End, Model, Promised};
 use super::world::{EVERY, REMOVABLE, configuration};
-use super::{Chance, Jumps, LIMITS, Missed, Plan, START, Soak, SoakClock, dues, work};
+use super::{Chance, Jumps, LIMITS, Missed, Plan, START, Soak, SoakClock, dues, wanted, work};
 use crate::clock::Clock;
 use crate::config::{Config, parse};
 use crate::domain::schedule::Work;
-use crate::exporter::refresh::Exporter;
 use crate::ledger::{FILE_NAME, Ledger};
 use crate::scheduler::asked;
 use crate::scheduler::job::Job;
+use crate::state::State;
 
 /// Minutes of a day.
 const DAY: i64 = 1440;
@@ -42,11 +42,11 @@ impl Soak {
         std::fs::set_permissions(directory.join("key"), std::fs::Permissions::from_mode(0o600)).unwrap();
         let config = parsed(directory, false, true);
         let ledger = Ledger::open(directory, clock.clone()).await.unwrap();
-        let exporter = Exporter::new(Arc::new(config.clone()), clock.clone());
+        let state = State::new(Arc::new(config.clone()), clock.clone());
         let mut soak = Self {
             directory: directory.to_owned(),
             ledger,
-            exporter,
+            state,
             plan: Plan::new(LIMITS),
             jumps: Jumps::default(),
             model: Model::default(),
@@ -144,11 +144,11 @@ impl Soak {
 
     /// What is not planned yet begins as the ledger has it.
     async fn configure_plan(&mut self) {
-        self.exporter.refresh(&self.ledger).await.unwrap();
+        self.state.refresh(&self.ledger).await.unwrap();
         let runs = self.ledger.last_runs_by_work().await.unwrap();
-        let snapshot = self.exporter.view().unwrap().snapshot;
+        let snapshot = self.state.view().unwrap().snapshot;
         let zone = self.config.timezone;
-        let specs = self.config.sources.values().flat_map(|source| work::specs(source, &Work::ALL, zone)).collect();
+        let specs = self.config.sources.values().flat_map(|source| wanted::specs(source, &Work::ALL, zone)).collect();
         self.plan.configure(specs, LIMITS, self.clock.wall(), |job| {
             work::history(job.work, runs.get(&(job.source.clone(), job.work)), snapshot.sources.get(&job.source))
         });
@@ -211,7 +211,7 @@ impl Soak {
             }
         }
         self.change_configuration(minute);
-        self.exporter = Exporter::new(Arc::new(self.config.clone()), self.clock.clone());
+        self.state = State::new(Arc::new(self.config.clone()), self.clock.clone());
         self.record_configuration().await;
         let sources: Vec<String> = self.config.sources.keys().cloned().collect();
         for source in sources {
@@ -270,7 +270,7 @@ impl Soak {
             return;
         }
         let (now, is_there) = (self.clock.wall(), self.config.sources.contains_key(REMOVABLE));
-        self.exporter.set_config(Arc::new(self.config.clone()));
+        self.state.set_config(Arc::new(self.config.clone()));
         self.record_configuration().await;
         if is_there {
             self.list(REMOVABLE).await;

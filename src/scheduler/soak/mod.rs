@@ -26,15 +26,15 @@ use self::world::{CHAINED, CRON, Chance, LIMITS, START, SoakClock};
 use super::job::{Ended, Job, Missed, Promise, Step};
 use super::jumps::Jumps;
 use super::plan::Plan;
-use super::work;
+use super::{wanted, work};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::schedule::{Work, delay_within};
 use crate::exporter::collector::collect;
 use crate::exporter::exposition::{Exposition, Format};
-use crate::exporter::refresh::Exporter;
-use crate::exporter::service_state::SchedulerState;
 use crate::ledger::{Ledger, MissedRuns, RunId, RunStart};
+use crate::state::State;
+use crate::state::service::SchedulerState;
 
 /// A run that is under way: its place among those of its source in the model, its run in the ledger, when it ends.
 struct Under {
@@ -53,7 +53,7 @@ struct Soak {
     clock: Arc<SoakClock>,
     config: Config,
     ledger: Ledger,
-    exporter: Arc<Exporter>,
+    state: Arc<State>,
     plan: Plan,
     jumps: Jumps,
     model: Model,
@@ -84,7 +84,7 @@ struct Soak {
 
 impl Soak {
     async fn tick(&mut self) {
-        let (now, exporter) = (self.clock.wall(), self.exporter.clone());
+        let (now, state) = (self.clock.wall(), self.state.clone());
         if let Some(jump) = self.jumps.look(&*self.clock) {
             self.plan.clock_jumped(jump, now);
             if jump < TimeDelta::zero() {
@@ -94,12 +94,12 @@ impl Soak {
         let objectives: BTreeMap<String, Duration> =
             self.config.sources.values().map(|source| (source.name.clone(), source.objectives.rpo)).collect();
         let promise = |name: &str| {
-            let (newest, created) = exporter.newest_point_and_creation(name);
+            let (newest, created) = state.newest_point_and_creation(name);
             Some(Promise { newest, created, rpo: objectives[name] })
         };
         let steps = self.plan.tick(now, promise);
         for (job, awaited) in &mut self.awaited {
-            awaited.look(now, exporter.newest_point(&job.source).is_some());
+            awaited.look(now, state.newest_point(&job.source).is_some());
         }
         let (mut touched, mut put_off) = (BTreeSet::new(), BTreeSet::new());
         for step in steps {
@@ -154,7 +154,7 @@ impl Soak {
     /// An increment whose promise ran out waits for nothing but another backup of its source, or for twice the limit.
     fn check_urgency(&self, now: DateTime<Utc>) {
         let job = Job::new(CHAINED, Work::IncrementalBackup);
-        let Some(newest) = self.exporter.newest_point(CHAINED) else { return };
+        let Some(newest) = self.state.newest_point(CHAINED) else { return };
         let promised = TimeDelta::from_std(self.config.sources[CHAINED].objectives.rpo).unwrap();
         if now < newest + promised || !self.awaited[&job].is_ready(now) {
             return;
@@ -170,7 +170,7 @@ impl Soak {
         let (source, work) = (missed.job.source.clone(), missed.job.work);
         let record = MissedRuns {
             source: source.clone(),
-            operation: work::operation(work),
+            operation: wanted::operation(work),
             kind: work.backup_kind(),
             first: missed.first,
             last: missed.last,
@@ -194,8 +194,11 @@ impl Soak {
     }
 
     async fn begin(&mut self, job: Job) {
-        let start =
-            RunStart { source: job.source.clone(), operation: work::operation(job.work), kind: job.work.backup_kind() };
+        let start = RunStart {
+            source: job.source.clone(),
+            operation: wanted::operation(job.work),
+            kind: job.work.backup_kind(),
+        };
         let run = self.ledger.begin(&start).await.unwrap();
         let longest = match job.work {
             _ if self.chance.percent(4) => 20_000,
@@ -238,11 +241,11 @@ impl Soak {
             let suspect = self.ledger.marked_points(source).await.unwrap();
             self.model.suspect.insert(source.clone(), suspect);
         }
-        self.exporter.refresh(&self.ledger).await.unwrap();
+        self.state.refresh(&self.ledger).await.unwrap();
         let now = self.clock.wall();
         let scheduler = SchedulerState { last_tick: Some(now), next_runs: self.plan.next_runs() };
-        self.exporter.update_service(|service| service.scheduler = Some(scheduler));
-        let view = self.exporter.view().unwrap();
+        self.state.update_service(|service| service.scheduler = Some(scheduler));
+        let view = self.state.view().unwrap();
         let text = collect(&view, Exposition::new(Format::Text)).encode();
         let lines = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.rsplit_once(' '));
         let exported: BTreeMap<&str, f64> = lines.map(|(series, value)| (series, value.parse().unwrap())).collect();

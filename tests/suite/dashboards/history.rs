@@ -10,8 +10,8 @@ use std::sync::Arc;
 use backup_sla::config::Config;
 use backup_sla::exporter::collector::collect;
 use backup_sla::exporter::exposition::{Exposition, Format};
-use backup_sla::exporter::refresh::Exporter;
-use backup_sla::exporter::service_state::{RepositoryState, SchedulerState, ServiceState};
+use backup_sla::state::State;
+use backup_sla::state::service::{RepositoryState, SchedulerState, ServiceState};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::fleet::{NEWCOMER, NEWCOMER_HOURS};
@@ -28,22 +28,22 @@ pub async fn write(directory: &Path, config: Config, end: DateTime<Utc>, file: &
     let mut life = Life::begin(directory, config.clone(), end).await;
     let mut early = config.clone();
     early.sources.remove(NEWCOMER);
-    let exporter = Exporter::new(Arc::new(early), life.clock.clone());
+    let state = State::new(Arc::new(early), life.clock.clone());
     let mut out = BufWriter::new(File::create(file).unwrap());
     let steps = i32::try_from(TimeDelta::days(DAYS).num_seconds() / STEP.num_seconds()).unwrap();
     for step in 0..=steps {
         let now = end - STEP * (steps - step);
         life.go_on_until(now).await;
         if now >= end - TimeDelta::hours(NEWCOMER_HOURS) {
-            exporter.set_config(Arc::new(config.clone()));
+            state.set_config(Arc::new(config.clone()));
         }
         let next_runs = life.next_runs();
-        exporter.update_service(|service| {
+        state.update_service(|service| {
             show(service, f64::from(step) / f64::from(steps), end);
             service.scheduler = Some(SchedulerState { last_tick: Some(now), next_runs });
         });
-        exporter.refresh(&life.ledger).await.unwrap();
-        let text = collect(&exporter.view().unwrap(), Exposition::new(Format::OpenMetrics)).encode();
+        state.refresh(&life.ledger).await.unwrap();
+        let text = collect(&state.view().unwrap(), Exposition::new(Format::OpenMetrics)).encode();
         let time = now.timestamp();
         writeln!(out, "up{{{TARGET}}} 1 {time}").unwrap();
         for line in text.lines().filter(|line| !line.starts_with('#')) {

@@ -20,9 +20,9 @@ use backup_sla::domain::manifest::{BackupKind, RecoveryPointId};
 use backup_sla::domain::schedule::Work;
 use backup_sla::domain::sla::Objective;
 use backup_sla::exporter::pages;
-use backup_sla::exporter::refresh::View;
-use backup_sla::exporter::service_state::{Progress, RepositoryState, SchedulerState, ServiceState};
 use backup_sla::ledger::{Ledger, MissedRuns, Operation, Outcome, PointRow, RunResult, RunStart};
+use backup_sla::state::View;
+use backup_sla::state::service::{Progress, RepositoryState, SchedulerState, ServiceState};
 use chrono::{DateTime, TimeDelta, Utc};
 
 /// A clock that goes where it is put.

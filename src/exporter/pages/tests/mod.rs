@@ -16,10 +16,10 @@ use crate::domain::history::Share;
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
 use crate::domain::schedule::Work;
 use crate::domain::sla::Objective;
-use crate::exporter::refresh::View;
-use crate::exporter::service_state::{Progress, Reload, SchedulerState};
 use crate::exporter::tests::{SetClock, config, point, seeded, service};
 use crate::ledger::{Ledger, Operation, Outcome, RunResult, RunStart};
+use crate::state::View;
+use crate::state::service::{Progress, Reload, SchedulerState};
 
 struct Place {
     view: View,

@@ -1,7 +1,7 @@
 //! The meaning of the file's text: what is asked for, before any other file is read.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use hyper::header::{HeaderName, HeaderValue};
@@ -105,13 +105,4 @@ fn interval(node: &MarkedYaml<'_>) -> Option<Duration> {
         YamlData::Value(Scalar::String(text)) => humantime::parse_duration(text).ok(),
         _ => None,
     }
-}
-
-/// Where a PEM text comes from.
-#[derive(Debug, Clone)]
-pub(super) enum Pem {
-    /// A file, read at every connection.
-    File(PathBuf),
-    /// The configuration file itself.
-    Inline(SecretString),
 }

@@ -24,9 +24,9 @@ use super::users::Users;
 use crate::clock::Clock;
 use crate::config::trust;
 use crate::error::{Error, Result};
-use declared::{Declared, Pem};
+use declared::Declared;
 use names::ClientAuth;
-use tls::TlsFiles;
+use tls::{Pem, TlsFiles};
 
 /// Largest file that is read.
 const LARGEST: u64 = 4 << 20;

@@ -1,6 +1,6 @@
 //! `tls_server_config`: what is asked for, and the rustls configuration that gives it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls_pki_types::pem::PemObject;
@@ -16,11 +16,19 @@ use tokio_rustls::rustls::{
 };
 
 use super::clients::{AnyCertificate, NamedCertificate};
-use super::declared::Pem;
 use super::names::{self, ClientAuth, Known, Name};
 use super::yaml::{Mistakes, Section};
 use crate::config::nearest;
 use crate::error::{Error, OrFailed, Result};
+
+/// Where a PEM text comes from.
+#[derive(Debug, Clone)]
+pub(super) enum Pem {
+    /// A file, read at every connection.
+    File(PathBuf),
+    /// The configuration file itself.
+    Inline(SecretString),
+}
 
 /// What the file says of TLS.
 #[derive(Debug)]

@@ -1,20 +1,23 @@
-//! What the exporter serves, and how it stays young: the ledger is read in the background, never by a scrape.
+//! What is known now: the ledger as last read, promises kept, forecasts, what runs, what repositories said.
+//!
+//! Scheduler, service, operations and commands tell it; `status`, metrics, pages and the scheduler read it. It reads the ledger in the
+//! background: nobody who asks for a [`View`] waits for a database.
+
+mod forecasts;
+mod kept_promises;
+pub mod process_facts;
+pub mod service;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Notify;
 
-use super::collector::collect;
-use super::exposition::{Exposition, Format};
-use super::forecasts::Forecasts;
-use super::kept_promises::KeptPromises;
-use super::process_facts::ProcessFacts;
-use super::rendering::{self, Form, Renderings};
-use super::service_state::ServiceState;
+use self::forecasts::Forecasts;
+use self::kept_promises::KeptPromises;
+use self::service::ServiceState;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::forecast::Forecast;
@@ -27,8 +30,8 @@ pub const REFRESH_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a snapshot serves while nothing changes: percentiles over 30 days move by themselves.
 const LONGEST_USE: TimeDelta = TimeDelta::seconds(60);
 
-/// Everything a scrape is answered from. Shared between the service, which updates it, and the web server.
-pub struct Exporter {
+/// What this process knows. Shared between those who tell it and those who ask.
+pub struct State {
     clock: Arc<dyn Clock>,
     wake: Notify,
     /// Only for whoever reads the ledger; never held by a scrape.
@@ -36,14 +39,13 @@ pub struct Exporter {
     /// As `kept`.
     foreseen: tokio::sync::Mutex<Forecasts>,
     live: RwLock<Live>,
-    renderings: Renderings,
-    /// Something that is rendered has changed.
-    stale: Notify,
+    /// Something that is shown has changed.
+    news: Notify,
 }
 
-/// What lasts from scrape to scrape is made from one of these; two that are equal render the same.
+/// What a [`View`] is made from beside the moment and the service; of two that are equal the same is said.
 #[derive(Clone)]
-pub(super) struct Edition {
+pub struct Edition {
     config: Arc<Config>,
     met_ratios: Arc<BTreeMap<String, MetRatios>>,
     forecasts: Arc<BTreeMap<String, Forecast>>,
@@ -98,8 +100,8 @@ impl View {
     }
 }
 
-impl Exporter {
-    /// An exporter that is not ready until its first [`Exporter::refresh`].
+impl State {
+    /// A state that is not ready until its first [`State::refresh`].
     pub fn new(config: Arc<Config>, clock: Arc<dyn Clock>) -> Arc<Self> {
         let live = Live {
             config,
@@ -111,20 +113,12 @@ impl Exporter {
             trouble: Some("the ledger has not been read yet".to_owned()),
             looked: clock.monotonic(),
         };
-        let (wake, stale) = (Notify::new(), Notify::new());
+        let (wake, news) = (Notify::new(), Notify::new());
         let (kept, foreseen) = (tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
-        Arc::new(Self {
-            clock,
-            wake,
-            kept,
-            foreseen,
-            live: RwLock::new(live),
-            renderings: Renderings::default(),
-            stale,
-        })
+        Arc::new(Self { clock, wake, kept, foreseen, live: RwLock::new(live), news })
     }
 
-    /// Serve another configuration from now on.
+    /// Speak of another configuration from now on.
     pub fn set_config(&self, config: Arc<Config>) {
         self.update(|live| live.config = config);
     }
@@ -181,7 +175,7 @@ impl Exporter {
         Ok(())
     }
 
-    /// [`Exporter::refresh`] at every `interval` and after every [`Exporter::changed`], for as long as it is polled.
+    /// [`State::refresh`] at every `interval` and after every [`State::changed`], for as long as it is polled.
     pub async fn keep_fresh(&self, ledger: &Ledger, interval: Duration) {
         let mut ticks = tokio::time::interval(interval);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -230,47 +224,18 @@ impl Exporter {
         self.edition().map(|(view, _)| view)
     }
 
-    /// The exposition in text format 0.0.4. Errors: the ledger was never read.
-    pub fn render(&self) -> Result<String> {
-        let mut view = self.view()?;
-        view.service.process = ProcessFacts::read();
-        Ok(collect(&view, Exposition::new(Format::Text)).encode())
+    /// Until something that is shown changes. For one who waits.
+    pub async fn news(&self) {
+        self.news.notified().await;
     }
 
-    /// The exposition as a client wants it, in parts. Takes a while if the ledger has just changed and
-    /// [`Exporter::keep_rendered`] does not run: not for threads that drive connections.
-    ///
-    /// Errors: the ledger was never read.
-    pub fn scrape(&self, form: Form) -> Result<Vec<Bytes>> {
-        let (mut view, edition) = self.edition()?;
-        view.service.process = ProcessFacts::read();
-        Ok(self.renderings.serve(form, &view, &edition, self.clock.monotonic()))
+    /// The clock that everything here is dated by.
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.clock
     }
 
-    /// Keep what was asked for lately ready for the next scrape, for as long as it is polled.
-    pub async fn keep_rendered(self: Arc<Self>) {
-        loop {
-            let is_due = tokio::select! {
-                () = self.stale.notified() => false,
-                () = tokio::time::sleep(rendering::INTERVAL) => true,
-            };
-            let exporter = self.clone();
-            // If it panics the next scrape does, too, and says so.
-            let _ = tokio::task::spawn_blocking(move || exporter.follow(is_due)).await;
-        }
-    }
-
-    fn follow(&self, is_due: bool) {
-        if !self.renderings.forget_unused(self.clock.monotonic()) {
-            return;
-        }
-        let Ok((view, edition)) = self.edition() else { return };
-        if is_due || self.renderings.are_behind(&edition) {
-            self.renderings.follow(&view, &edition, self.clock.monotonic());
-        }
-    }
-
-    fn edition(&self) -> Result<(View, Edition)> {
+    /// Everything at this moment, and what of it lasts. Errors: the ledger was never read.
+    pub fn edition(&self) -> Result<(View, Edition)> {
         let now = self.clock.wall();
         self.look(|live| {
             let snapshot = live.snapshot.clone()?;
@@ -295,6 +260,6 @@ impl Exporter {
 
     fn update(&self, write: impl FnOnce(&mut Live)) {
         write(&mut self.live.write().unwrap_or_else(PoisonError::into_inner));
-        self.stale.notify_one();
+        self.news.notify_one();
     }
 }

@@ -1,0 +1,129 @@
+//! What the repository lists, brought into the ledger: truth is in the repository.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::identity::check_identity;
+use super::ownership::{Listed, tell_of_others};
+use crate::app::{App, Source};
+use crate::domain::left_out::LeftOutCounts;
+use crate::error::Result;
+use crate::ledger::{Gone, KnownSource, PointRow};
+use crate::repository::{Listing, Published};
+
+/// Read what the repository lists for a source and let the ledger know: truth is in the repository. What cannot be read
+/// there is no recovery point. Nor is what another host made.
+pub fn refresh_points(app: &App, source: &Source) -> Result<Listed> {
+    // How old it is follows from its points only where the ledger knows of it.
+    know(app, &[source])?;
+    check_identity(app, source)?;
+    let begun = app.block_on(app.ledger.revision())?;
+    let listed = Listed::of(app, source.repository.listing(Some(&source.name))?);
+    let rows: Vec<PointRow> = listed.own.points.iter().map(point_row).collect();
+    reconcile(app, source, &rows, (begun, &Unlisted::of(&listed.own, &listed.foreign)))?;
+    Ok(listed)
+}
+
+/// The same for all sources of one repository, which is asked once.
+pub(super) fn refresh_points_of(app: &App, sources: &[&Source]) -> Result<Listing> {
+    let Some(first) = sources.first() else { return Ok(Listing::default()) };
+    check_identity(app, first)?;
+    let begun = app.block_on(app.ledger.revision())?;
+    let Listed { own: mut listing, foreign } = Listed::of(app, first.repository.listing(None)?);
+    listing.damaged.extend(first.repository.incomplete()?);
+    let unlisted = Unlisted::of(&listing, &foreign);
+    tell_of_others(app, sources, foreign);
+    let mut rows: BTreeMap<&str, Vec<PointRow>> = BTreeMap::new();
+    for published in &listing.points {
+        rows.entry(&published.manifest.source).or_default().push(point_row(published));
+    }
+    for source in sources {
+        reconcile(app, source, rows.get(source.name.as_str()).map_or(&[], Vec::as_slice), (begun, &unlisted))?;
+    }
+    Ok(listing)
+}
+
+/// What is in the repository and counts as no recovery point of this host.
+struct Unlisted {
+    /// What another host made.
+    others: BTreeSet<String>,
+    /// What cannot be read, by source and id.
+    unreadable: BTreeSet<(String, String)>,
+    /// What cannot be read so much that nobody knows what it is.
+    unnamed: u64,
+}
+
+impl Unlisted {
+    fn of(listing: &Listing, foreign: &[Published]) -> Self {
+        let named = listing.unreadable.iter();
+        Self {
+            others: foreign.iter().map(|point| point.manifest.id.0.clone()).collect(),
+            unreadable: named.map(|(source, id)| (source.clone(), id.0.clone())).collect(),
+            unnamed: listing.unnamed,
+        }
+    }
+}
+
+fn reconcile(app: &App, source: &Source, rows: &[PointRow], (begun, unlisted): (i64, &Unlisted)) -> Result<()> {
+    let of_it = unlisted.unreadable.iter().filter(|(of, _)| *of == source.name);
+    let unreadable: BTreeSet<String> = of_it.map(|(_, id)| id.clone()).collect();
+    let meaning = Gone::Unless { others: &unlisted.others, unreadable: &unreadable, unnamed: unlisted.unnamed };
+    let changed = app.block_on(app.ledger.reconcile(&source.name, rows, begun, meaning))?;
+    if changed.unreadable > 0 {
+        tracing::error!(
+            source = %source.name,
+            hint = "they are still in the repository: look at what `backup-sla list` says of it",
+            "{} recovery points cannot be read any more",
+            changed.unreadable
+        );
+    }
+    if changed.older_than_ledger > 0 {
+        tracing::warn!(
+            source = %source.name,
+            "the ledger is younger than {} recovery points that the repository lists: what was known of earlier drills and \
+             runs is lost, counters began at 0",
+            changed.older_than_ledger
+        );
+    }
+    if changed.gone_early > 0 {
+        tracing::error!(
+            source = %source.name,
+            hint = "somebody removed them, or put back an older copy of the repository: see who can write to it",
+            "{} recovery points that had to be kept longer are no longer in the repository",
+            changed.gone_early
+        );
+    }
+    let expired = changed.gone.saturating_sub(changed.gone_early + changed.unreadable);
+    if expired > 0 {
+        tracing::info!(source = %source.name, "{expired} recovery points are no longer in the repository");
+    }
+    Ok(())
+}
+
+/// Let the ledger know sources and what is promised of them now.
+pub fn know(app: &App, sources: &[&Source]) -> Result<()> {
+    let known: Vec<KnownSource<'_>> = sources
+        .iter()
+        .map(|source| KnownSource {
+            name: &source.name,
+            kind: source.engine_name,
+            repository: &source.repository_name,
+            objectives: &source.objectives,
+        })
+        .collect();
+    app.block_on(app.ledger.know(&known))
+}
+
+fn point_row(published: &Published) -> PointRow {
+    let manifest = &published.manifest;
+    PointRow {
+        id: manifest.id.clone(),
+        kind: manifest.kind,
+        as_of: manifest.as_of,
+        finished: manifest.finished,
+        chain_length: manifest.chain_length,
+        logical_bytes: manifest.logical_bytes(),
+        stored_bytes: published.stored_bytes,
+        rows: manifest.rows(),
+        left_out: LeftOutCounts::of(&manifest.left_out),
+    }
+}
