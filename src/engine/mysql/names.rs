@@ -121,7 +121,7 @@ pub struct Created {
 }
 
 /// What a dump client creates.
-const KINDS: [&str; 10] =
+pub const KINDS: [&str; 10] =
     ["DATABASE", "TABLE", "VIEW", "TRIGGER", "EVENT", "PROCEDURE", "FUNCTION", "PACKAGE", "SEQUENCE", "LIBRARY"];
 
 /// Read the head of a `CREATE` statement; none if the statement is not one. A kind that nobody knows is given as it is

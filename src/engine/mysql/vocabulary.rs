@@ -96,13 +96,11 @@ fn knows(sql: &str) -> bool {
     match () {
         () if word(0, "USE") => last(1),
         () if word(0, "CREATE") && word(1, "TABLE") => single(2 + if_not_exists(&head)) && !fills_its_table(sql),
-        () if word(0, "CREATE") => created.is_some() && !fills_its_table(sql),
+        () if word(0, "CREATE") => created.is_some_and(|kind| kind != "TABLE") && begins_as_printed(&head),
         () if word(0, "DROP") && word(2, "IF") && word(3, "EXISTS") => {
             DROPPED.iter().any(|kind| word(1, kind)) && last(4)
         }
         () if word(0, "DROP") && word(1, "PACKAGE") && word(2, "BODY") => word(3, "IF") && last(5),
-        () if word(0, "INSERT") && word(1, "INTO") => single(2) && has_values(sql, 3),
-        () if word(0, "INSERT") && word(1, "IGNORE") && word(2, "INTO") => single(3) && has_values(sql, 4),
         () if word(0, "ALTER") && word(1, "DATABASE") => {
             single(2) && names::tokens(sql, usize::MAX)[3..].iter().all(is_word)
         }
@@ -114,6 +112,30 @@ fn knows(sql: &str) -> bool {
         () if word(0, "DO") || word(0, "SELECT") => sets_a_sequence(&names::tokens(sql, usize::MAX)),
         () => false,
     }
+}
+
+/// Whether a `CREATE` says what it creates where servers print that: a user may be called `view`. What is in a library of the
+/// server's is no function of the dump's.
+fn begins_as_printed(head: &[Token]) -> bool {
+    const BEFORE: [&str; 10] =
+        ["OR", "REPLACE", "SQL", "SECURITY", "DEFINER", "INVOKER", "AGGREGATE", "JSON", "RELATIONAL", "DUALITY"];
+    let is_one_of = |token: &Token, words: &[&str]| words.iter().any(|word| token.is_word(word));
+    let mut at = 1;
+    let kind = loop {
+        let Some(token) = head.get(at) else { return false };
+        if is_one_of(token, &names::KINDS) && head.get(at + 1) != Some(&Token::Mark('=')) {
+            break token;
+        }
+        at += match head.get(at + 1) {
+            Some(Token::Mark('=')) if is_one_of(token, &["ALGORITHM", "DEFINER"]) => {
+                if head.get(at + 3) == Some(&Token::Mark('@')) { 5 } else { 3 }
+            }
+            _ if is_one_of(token, &BEFORE) => 1,
+            _ => return false,
+        };
+    };
+    let is_loaded = |words: &[Token]| words[0].is_word("RETURNS") && words[2].is_word("SONAME");
+    !kind.is_word("FUNCTION") || !head.windows(3).any(is_loaded)
 }
 
 fn is_word(token: &Token) -> bool {
@@ -158,7 +180,9 @@ pub fn begins_rows(header: &str) -> bool {
             let is_name = |at: usize| matches!(names[at].kind, Kind::Name | Kind::Word);
             let is_comma = |at: usize| names[at].is_mark(",");
             let in_turn = |at: usize| if at.is_multiple_of(2) { is_name(at) } else { is_comma(at) };
-            open.is_mark("(") && close.is_mark(")") && names.len() % 2 == 1 && (0..names.len()).all(in_turn)
+            // A table may have no column that rows say anything of.
+            let is_whole = names.is_empty() || names.len() % 2 == 1;
+            open.is_mark("(") && close.is_mark(")") && is_whole && (0..names.len()).all(in_turn)
         }
         [_] => false,
     };
@@ -187,14 +211,6 @@ fn fills_its_table(sql: &str) -> bool {
             let is_outside = depth == 0 && ["AS", "VALUES", "TABLE"].iter().any(|word| token.is_word(word));
             is_outside || token.is_word("SELECT")
         })
-}
-
-/// Whether an `INSERT` goes on with `VALUES` behind its table (the token before `at`), or behind the names of its columns.
-fn has_values(sql: &str, at: usize) -> bool {
-    let all = names::tokens(sql, usize::MAX);
-    let mut rest = all.iter().skip(at);
-    let is_of_a_list = |token: &&Token| matches!(token, Token::Quoted(_) | Token::Mark('(' | ')' | ','));
-    rest.find(|token| !is_of_a_list(token)).is_some_and(|token| token.is_word("VALUES"))
 }
 
 /// Settings of the session and variables of the user, given literals or each other: nothing that lasts, no call.
@@ -238,13 +254,16 @@ mod tests {
             "/*!80002 ANALYZE TABLE `t` UPDATE HISTOGRAM ON `a` WITH 100 BUCKETS */",
             "DO SETVAL(`s`, 1001, 0)",
             "SELECT SETVAL(`s`, 1001, 0)",
-            "INSERT INTO `t` VALUES (1)",
-            "INSERT INTO `t` (`a`, `select`) VALUES (1,2)",
-            "INSERT  IGNORE INTO `t` VALUES (1)",
             "CREATE TABLE `t` (\n  `select` int DEFAULT (1 + 2),\n  `b` int GENERATED ALWAYS AS (`select` + 1) STORED COMMENT 'AS SELECT'\n) \
              ENGINE=InnoDB WITH SYSTEM VERSIONING\n/*!50100 PARTITION BY RANGE (`b`)\n(PARTITION p VALUES LESS THAN (9)) */",
             "CREATE TABLE `f` (`a` int) ENGINE=MRG_MyISAM UNION=(`t`,`u`)",
             "CREATE VIEW `v` AS SELECT 1",
+            "CREATE DEFINER=`u`@`h` AGGREGATE FUNCTION `f`(`x` int) RETURNS int(11) RETURN 1",
+            "CREATE DEFINER=`view`@`table` FUNCTION `f`() RETURNS int(11) RETURN 'RETURNS x SONAME'",
+            "CREATE DEFINER=`role` PROCEDURE `p`() SELECT 1",
+            "CREATE DEFINER=`u`@`h` PACKAGE BODY `p` AS x",
+            "CREATE SEQUENCE `s` start with 1 minvalue 1",
+            "CREATE LIBRARY `lib`\n    LANGUAGE JAVASCRIPT\nAS $$ x $$",
             "/*!50001 CREATE ALGORITHM=UNDEFINED */\n/*!50013 DEFINER=`u`@`%` SQL SECURITY DEFINER */\n/*!50001 VIEW `v` AS select '*/;'  AS `/*` */",
             "CREATE TABLE `*/` (\n  `/*` int COMMENT '*/ AS SELECT',\n  `b` int /*!80023 INVISIBLE */\n) /*!50100 TABLESPACE `x` */ ENGINE=InnoDB",
             "CREATE DATABASE /*!32312 IF NOT EXISTS*/ `*/` /*!40100 DEFAULT CHARACTER SET latin1 */ /*!80016 DEFAULT ENCRYPTION='N' */",
@@ -323,6 +342,20 @@ mod tests {
             "CREATE TABLE `other`.`t` (`a` int)",
             "CREATE TABLE `t` (`a` int); CALL evil()",
             "CREATE VIEW `v` AS SELECT 1; CALL evil()",
+            // Rows are read elsewhere, and whatever is written so that it is not is none of a client's.
+            "INSERT INTO `t` VALUES (1)",
+            "insert into `t` values (f())",
+            "INSERT INTO `t`VALUES (f())",
+            "/*!50003 INSERT INTO `t` VALUES (f()) */",
+            "CREATE USER view IDENTIFIED BY 'x'",
+            "CREATE USER event",
+            "CREATE SERVER view FOREIGN DATA WRAPPER mysql OPTIONS (HOST 'x')",
+            "CREATE TABLESPACE event ADD DATAFILE '/tmp/x.ibd'",
+            "CREATE UNIQUE INDEX view ON t (a)",
+            "CREATE OR REPLACE TABLE `mysql`.`user` (`a` int)",
+            "CREATE TEMPORARY TABLE `t` (`a` int)",
+            "CREATE FUNCTION `f` RETURNS INTEGER SONAME 'x.so'",
+            "CREATE AGGREGATE FUNCTION f RETURNS STRING SONAME 'x.so'",
         ] {
             assert!(!follows(&mut Before::default(), sql), "{sql}");
         }

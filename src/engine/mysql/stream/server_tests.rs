@@ -144,7 +144,10 @@ fn rows() -> impl Strategy<Value = String> {
     let head = prop_oneof![
         6 => Just("INSERT INTO `t` VALUES "),
         1 => Just("INSERT  IGNORE INTO `t` (`a`) VALUES\n"),
-        1 => select(vec!["INSERT INTO `t` SELECT f() UNION VALUES ", "INSERT INTO `e`.`t` VALUES ", "INSERT INTO `t` /*!99999 ' */ SELECT f() -- '\n VALUES "]),
+        1 => select(vec!["INSERT INTO `t` SELECT f() UNION VALUES ", "INSERT INTO `e`.`t` VALUES ",
+            "insert into `t` values ",
+            "INSERT INTO `t`VALUES",
+            "/*!50003 INSERT INTO `t` VALUES (f()) */;\nINSERT INTO `t` VALUES", "INSERT INTO `t` /*!99999 ' */ SELECT f() -- '\n VALUES "]),
     ];
     (head, proptest::collection::vec(row, 1..4)).prop_map(|(head, rows)| format!("{head}{};\n", rows.join(",")))
 }

@@ -374,12 +374,16 @@ fn rows_are_of_a_table_of_the_database_in_use_and_computed_by_nothing() {
         "INSERT INTO `t` (`a`, `VALUES`) VALUES ('a',1);",
         "INSERT  IGNORE INTO `t` VALUES ('a');",
         "INSERT INTO `t` (`a`, row_start, row_end) VALUES ('a',1,2);",
+        "INSERT INTO `t` () VALUES (),();",
         "SET sql_mode = 'NO_BACKSLASH_ESCAPES';\nSET sql_mode = @saved_sql_mode;\nINSERT INTO `t` VALUES ('a');",
     ] {
         assert!(tried(sql).is_ok(), "{sql}");
     }
     for sql in [
         "INSERT INTO `mysql`.`user` VALUES (1);",
+        "insert into `t` values (f());",
+        "INSERT INTO `t`VALUES (f());",
+        "/*!50003 INSERT INTO `t` VALUES (f()) */;",
         "INSERT INTO `t` SELECT f() UNION VALUES (1);",
         "INSERT INTO `t` /*!99999 ' */ SELECT f() UNION -- '\n VALUES (1);",
         "INSERT INTO `t` -- x\n VALUES (1);",
