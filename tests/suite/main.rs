@@ -26,6 +26,7 @@ mod habits;
 mod hostile_names;
 mod hosts;
 mod http;
+mod imports;
 mod influx_support;
 mod influxdb;
 mod influxdb_moving;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 
-use super::Past;
+use super::assessment::Past;
 use super::evidence::Apart;
 use crate::domain::manifest::{FileRole, Manifest};
 

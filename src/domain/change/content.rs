@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::assessment::{Assessment, Past, State, percent};
 use super::evidence::NewData;
 use super::sample::Sample;
 use super::watch::Watch;
-use super::{Assessment, Past, State, percent};
 use crate::domain::manifest::{Manifest, TableFacts};
 
 /// What does not compress saves no more than this part of what was saved before.

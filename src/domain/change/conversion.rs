@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use super::assessment::{Assessment, Past, percent};
 use super::content::Successors;
 use super::sample::Sample;
 use super::texture::Texture;
 use super::watch::Watch;
-use super::{Assessment, Past, percent};
 use crate::domain::manifest::Manifest;
 
 /// Fewer bytes than this are no content.

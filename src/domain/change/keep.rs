@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::State;
+use super::assessment::State;
 use crate::domain::manifest::RecoveryPointId;
 
 /// What was found in a listed recovery point.

@@ -7,6 +7,7 @@ use super::*;
 use crate::domain::capture::Capture;
 use crate::domain::digest::{Digest, RowSetDigest};
 use crate::domain::left_out::LeftOut;
+use crate::domain::manifest::RecoveryPointId;
 use crate::domain::manifest::{BackupKind, FileRole, Inventory, ServerIdentity, StoredFileFacts, TableFacts};
 
 /// Rows of a table: their numbers, and how often each of them was written anew.

@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::assessment::{
+    Assessment, ENOUGH_HISTORY, NAMED, Past, State, TableChange, WINDOW_LEAST, count, percent, size,
+};
 use super::content::Successors;
+use super::logs;
 use super::moved::Moved;
 use super::sample::Sample;
 use super::watch::Watch;
-use super::{Assessment, ENOUGH_HISTORY, NAMED, Past, State, TableChange, WINDOW_LEAST, count, logs, percent, size};
 use crate::domain::manifest::{Manifest, TableFacts};
 use crate::domain::words::{Words, words};
 

@@ -210,11 +210,10 @@ fn a_fifth_each_day(shop: &mut Shop, day: usize) {
 }
 
 fn a_twentieth_each_day(shop: &mut Shop, day: usize) {
-    let left = 20_u64.saturating_sub((day - ATTACKED) as u64);
-    if left > 0 {
-        for name in SHOP {
-            shop.encrypt(name, 100 / left, 4);
-        }
+    // As many twentieths as are left.
+    let Some(percent) = 100_u64.checked_div(20_u64.saturating_sub((day - ATTACKED) as u64)) else { return };
+    for name in SHOP {
+        shop.encrypt(name, percent, 4);
     }
 }
 
