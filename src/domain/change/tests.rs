@@ -7,8 +7,9 @@ use super::*;
 use crate::domain::capture::Capture;
 use crate::domain::digest::{Digest, RowSetDigest};
 use crate::domain::left_out::LeftOut;
-use crate::domain::manifest::RecoveryPointId;
-use crate::domain::manifest::{BackupKind, FileRole, Inventory, ServerIdentity, StoredFileFacts, TableFacts};
+use crate::domain::manifest::{
+    BackupKind, FileRole, Inventory, RecoveryPointId, ServerIdentity, StoredFileFacts, TableFacts,
+};
 
 /// Rows of a table: their numbers, and how often each of them was written anew.
 #[derive(Debug, Clone)]
