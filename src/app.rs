@@ -1,9 +1,9 @@
 //! The only wiring place: configuration in, sources with their engine, repository and sandbox out.
 
+mod locks;
+mod private;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -11,6 +11,8 @@ use secrecy::ExposeSecret;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 
+pub use self::locks::{ServiceLock, SourceLock};
+use self::private::private_directory;
 use crate::clock::Clock;
 use crate::config::{Assertion, Config, RepositoryConfig, RepositoryKind, SourceConfig, SourceKind};
 use crate::domain::change::watch::Watch;
@@ -20,17 +22,14 @@ use crate::engine::Engine;
 use crate::engine::files::FilesEngine;
 use crate::engine::influxdb::{InfluxdbEngine, Memory};
 use crate::engine::mysql::MysqlEngine;
-use crate::error::{Error, Kind, OrFailed, Result, Side};
+use crate::error::{Error, OrFailed, Result};
 use crate::host::this_host;
-use crate::ledger::{Ledger, Operation, is_in_use};
+use crate::ledger::{Ledger, is_in_use};
 use crate::repository::Repository;
 use crate::repository::restic::ResticRepository;
 use crate::run_context::Cancel;
 use crate::sandbox::Sandbox;
 use crate::sandbox::local::LocalSandbox;
-
-/// Bytes that are written to find out whether the state directory takes any: as many as the ledger needs for a record.
-const PROBE: usize = 64 * 1024;
 
 /// What was last said of other hosts' recovery points of a source.
 #[derive(Debug, Clone, Default)]
@@ -92,14 +91,6 @@ impl Source {
         Self { repository, ..self.clone() }
     }
 }
-
-/// Held while an operation works on a source; released when dropped or when the process dies.
-#[derive(Debug)]
-pub struct SourceLock(#[allow(dead_code)] File);
-
-/// Held by the one service on a state directory; released when dropped or when the process dies.
-#[derive(Debug)]
-pub struct ServiceLock(#[allow(dead_code)] File);
 
 impl App {
     /// Open the state directory and the ledger. `runtime` runs the ledger's queries; call from outside of it.
@@ -193,11 +184,7 @@ impl App {
         }
         for name in wanted {
             if !self.config.sources.contains_key(name) {
-                let known = self.config.sources.keys();
-                let near = known.min_by_key(|known| strsim::damerau_levenshtein(known, name));
-                return Err(Error::configuration(format!("unknown source {name}")).hint(
-                    near.map_or("the configuration has no source".to_owned(), |near| format!("did you mean {near}?")),
-                ));
+                return Err(unknown_source(name, self.config.sources.keys()));
             }
         }
         Ok(wanted.to_vec())
@@ -268,77 +255,24 @@ impl App {
         let local = self.config.repositories.values().map(|repository| PathBuf::from(&repository.url));
         std::iter::once(self.config.state_dir.clone()).chain(local.filter(|place| place.is_absolute())).collect()
     }
+}
 
-    /// Process id of the service on this state directory, if one runs.
-    pub fn service_pid(&self) -> Result<Option<u32>> {
-        let path = self.config.state_dir.join("locks/service.lock");
-        let Ok(mut file) = File::open(&path) else { return Ok(None) };
-        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared) {
-            Ok(()) => Ok(None),
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let mut holder = String::new();
-                file.read_to_string(&mut holder).or_failed(format!("read {}", path.display()))?;
-                Ok(holder.trim().parse().ok())
-            }
-            Err(error) => Err(Error::failed("look for the service").because(error)),
-        }
-    }
-
-    /// The file by which the service is asked to cancel what it runs on a source.
-    pub fn cancel_request(&self, source: &str, operation: Operation) -> PathBuf {
-        self.config.state_dir.join("locks").join(format!("{source}.{operation}.cancel"))
-    }
-
-    /// Take the lock of the service: two schedulers on one state directory would do everything twice.
-    pub fn lock_service(&self) -> Result<ServiceLock> {
-        let path = self.config.state_dir.join("locks/service.lock");
-        let file = lock_options().read(true).open(&path);
-        let mut file = file.map_err(|error| state_failure(format!("open lock {}", path.display()), error))?;
-        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let mut holder = String::new();
-                let _ = file.read_to_string(&mut holder);
-                let what = format!("serve {}: process {} does already", self.config.state_dir.display(), holder.trim());
-                return Err(Error::failed(what).hint("end it first, or give this one a `state_dir` of its own"));
-            }
-            Err(error) => return Err(Error::failed("lock the service").because(error)),
-        }
-        file.set_len(0)
-            .and_then(|()| writeln!(file, "{}", std::process::id()))
-            .or_failed("write the service's lock")?;
-        Ok(ServiceLock(file))
-    }
-
-    /// Whether something can be written to the state directory now.
-    pub fn check_state(&self) -> Result<()> {
-        let path = self.config.state_dir.join(format!(".written-by-{}", std::process::id()));
-        let written = lock_options().open(&path).and_then(|mut file| file.write_all(&vec![0; PROBE]));
-        let _ = fs::remove_file(&path);
-        written.map_err(|error| {
-            state_failure(format!("cannot write to the state directory {}", self.config.state_dir.display()), error)
-        })
-    }
-
-    /// Whether a service runs on this state directory.
-    pub fn is_served(&self) -> Result<bool> {
-        is_served(&self.config.state_dir)
-    }
-
-    /// Take the lock of a source for `operation`: a drill that takes hours must not keep the backups away. Fails at once if another operation, of any process, holds it.
-    pub fn lock(&self, source: &str, operation: &str) -> Result<SourceLock> {
-        let path = self.config.state_dir.join("locks").join(format!("{source}.{operation}.lock"));
-        let file = lock_options().open(&path);
-        let file = file.map_err(|error| state_failure(format!("open lock {}", path.display()), error))?;
-        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(SourceLock(file)),
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                Err(Error::new(Kind::Busy, format!("lock source {source}: another {operation} of it is running"))
-                    .hint("wait for it to end; `backup-sla status` shows what is running"))
-            }
-            Err(error) => Err(Error::failed(format!("lock source {source}")).because(error)),
-        }
-    }
+/// A name that looks like that of a source is asked about; for any other, all of them are told.
+pub fn unknown_source<'s>(name: &str, known: impl Iterator<Item = &'s String> + Clone) -> Error {
+    /// How many of a hundred letters may be others.
+    const ALIKE: usize = 40;
+    /// Names that a line has room for.
+    const TOLD: usize = 20;
+    let distance = |known: &String| strsim::damerau_levenshtein(known, name);
+    let near = known.clone().min_by_key(|known| distance(known)).filter(|it| distance(it) * 100 <= it.len() * ALIKE);
+    let names: Vec<&str> = known.clone().take(TOLD).map(String::as_str).collect();
+    let more = if known.count() > TOLD { ", …" } else { "" };
+    let hint = match near {
+        Some(near) => format!("did you mean {near}?"),
+        None if names.is_empty() => "the configuration has no source: add a [source.NAME] table".to_owned(),
+        None => format!("the configuration has {}{more}", names.join(", ")),
+    };
+    Error::configuration(format!("unknown source {name}")).hint(hint)
 }
 
 /// What an engine remembers of one source, in the ledger. A ledger that fails forgets.
@@ -411,49 +345,4 @@ async fn throwaway_ledger(clock: &Arc<dyn Clock>, error: &Error) -> Result<(Ledg
         "the ledger cannot be used: this restore is not recorded, and nobody remembers which repository was meant: {error}"
     );
     Ok((ledger, place))
-}
-
-/// A lock is a file of our own: what somebody put there as a link is not followed.
-fn lock_options() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    let no_links = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-    options.write(true).create(true).truncate(false).mode(0o600).custom_flags(no_links);
-    options
-}
-
-fn is_served(state_dir: &Path) -> Result<bool> {
-    let path = state_dir.join("locks/service.lock");
-    let Ok(file) = std::fs::File::open(&path) else { return Ok(false) };
-    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared) {
-        Ok(()) => Ok(false),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
-        Err(error) => Err(Error::failed(format!("look at lock {}", path.display())).because(error)),
-    }
-}
-
-/// A failed system call in the state directory, with what the person on call can do about it.
-fn state_failure(what: String, error: io::Error) -> Error {
-    let is_link = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
-    let hint = match error.kind() {
-        _ if is_link => "there is a link where a file of ours must be: find out who made it, and remove it",
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "the file system of `state_dir` is full: free space there or make it larger; the repositories are elsewhere"
-        }
-        io::ErrorKind::ReadOnlyFilesystem => "the file system of `state_dir` is mounted read-only",
-        io::ErrorKind::PermissionDenied => "the user that runs backup-sla must own `state_dir`",
-        _ => "look at the file system of `state_dir`",
-    };
-    Error::failed(what).because(error).hint(hint).on(Side::State)
-}
-
-fn private_directory(path: &Path) -> Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
-        Error::failed(format!("create directory {}", path.display()))
-            .because(error)
-            .on(Side::State)
-            .hint("set `state_dir` to a place that this user may write")
-    })
 }

@@ -4,35 +4,36 @@
 //! group is killed when the leader is reaped, never later (the number could then belong to somebody else).
 
 mod ended;
+mod locked;
 mod question;
+mod said;
 mod stopped;
 
-use std::collections::VecDeque;
 use std::ffi::OsStr;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 pub use self::ended::{Died, is_from_outside};
+
+use self::locked::locked;
 pub use self::question::{answer, answer_of};
+pub use self::said::Telling;
+use self::said::{Said, collect};
 pub use self::stopped::watch_for_stops;
 use crate::error::{Error, Result};
 
-/// How much of a child's stderr is kept, in lines: a crashing server says why first and then a hundred lines of state.
-const STDERR_LINES: usize = 300;
-/// How much of it goes into a message, in lines.
+/// How much of what a child said goes into a message, in lines.
 const TAIL_LINES: usize = 40;
-/// Longest line of it, in bytes.
-const STDERR_LINE_BYTES: u64 = 2_000;
 /// How long the end of stderr is waited for once the child is gone: a process that left the group may hold it open.
 const STDERR_GRACE: Duration = Duration::from_secs(1);
 /// How long a child may take to go once it was killed: one that the kernel keeps (a disk that does not answer) is left behind.
@@ -75,7 +76,7 @@ pub struct OwnedChild {
     name: String,
     child: Child,
     stderr_ended: Option<Receiver<()>>,
-    lines: Arc<Mutex<VecDeque<String>>>,
+    said: Arc<Mutex<Said>>,
     status: Option<ExitStatus>,
     group: Killer,
 }
@@ -108,25 +109,30 @@ impl Killer {
 impl OwnedChild {
     /// Start `command` in a process group of its own; its stderr is collected. Standard input and output are the
     /// caller's to set: left unset they are inherited, and a child that reads a terminal it does not own is stopped.
-    pub fn spawn(mut command: Command, name: &str) -> Result<Self> {
+    pub fn spawn(command: Command, name: &str) -> Result<Self> {
+        Self::spawn_telling(command, name, None)
+    }
+
+    /// The same of a child that tells on stderr what it is at, in lines that begin like this: only the newest is kept.
+    pub fn spawn_telling(mut command: Command, name: &str, telling: Option<Telling>) -> Result<Self> {
         command.stderr(Stdio::piped()).process_group(0);
         let mut child = command.spawn().map_err(|e| {
             let program = command.get_program().to_string_lossy().into_owned();
             Error::failed(format!("start {name} (`{program}`)")).because(e)
         })?;
-        let lines = Arc::new(Mutex::new(VecDeque::new()));
+        let said = Arc::new(Mutex::new(Said::by(telling)));
         let stderr_ended = child.stderr.take().map(|pipe| {
             let (ended, wait) = sync_channel(1);
-            let lines = lines.clone();
+            let heard = said.clone();
             std::thread::spawn(move || {
-                collect(pipe, &lines);
+                collect(pipe, &heard);
                 // Nobody may be waiting any more.
                 let _ = ended.send(());
             });
             wait
         });
         let group = Killer { group: Pid::from_child(&child), reaped: Arc::default(), was_stopped: Arc::default() };
-        Ok(Self { name: name.to_owned(), child, stderr_ended, lines, status: None, group })
+        Ok(Self { name: name.to_owned(), child, stderr_ended, said, status: None, group })
     }
 
     /// Process id; also the id of its group.
@@ -166,7 +172,7 @@ impl OwnedChild {
 
     /// Last lines the child wrote to stderr so far, one by one, oldest first.
     pub fn stderr_lines(&self) -> Vec<String> {
-        locked(&self.lines).iter().cloned().collect()
+        locked(&self.said).lines.iter().cloned().collect()
     }
 
     /// Exit status if the child has ended.
@@ -185,7 +191,9 @@ impl OwnedChild {
         if status.success() {
             return Ok(());
         }
-        let died = Died::new(status, self.group.was_stopped.load(Ordering::SeqCst), self.stderr_tail());
+        let died =
+            Died::new(status, self.group.was_stopped.load(Ordering::SeqCst), self.stderr_tail())
+                .at(locked(&self.said).at.clone());
         let hint = died.hint();
         let error = Error::failed(format!("{} {died}", self.name)).because(died);
         Err(match hint {
@@ -246,31 +254,6 @@ impl Drop for OwnedChild {
         if self.status.is_none() {
             self.kill_now();
         }
-    }
-}
-
-/// The value is plain data that no panic can leave half-changed.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn collect(pipe: impl Read, lines: &Mutex<VecDeque<String>>) {
-    let mut pipe = BufReader::new(pipe);
-    let mut line = Vec::new();
-    while let Ok(read) = pipe.by_ref().take(STDERR_LINE_BYTES).read_until(b'\n', &mut line) {
-        if read == 0 {
-            break;
-        }
-        let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-        line.clear();
-        if text.is_empty() {
-            continue;
-        }
-        let mut lines = locked(lines);
-        if lines.len() == STDERR_LINES {
-            lines.pop_front();
-        }
-        lines.push_back(text);
     }
 }
 
@@ -338,6 +321,8 @@ impl Read for ChildOutput {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader};
+
     use super::*;
 
     fn shell(script: &str) -> ChildOutput {
@@ -437,7 +422,7 @@ mod tests {
         let mut child = OwnedChild::spawn(command, "shell").unwrap();
         child.wait_success().unwrap_err();
         let lines = child.stderr_lines();
-        assert_eq!(lines.len(), STDERR_LINES);
+        assert_eq!(lines.len(), said::LINES);
         assert_eq!(lines.iter().map(String::len).max(), Some(2_000));
         assert!(lines.contains(&"1000".to_owned()) && !lines.contains(&"1".to_owned()));
     }

@@ -5,6 +5,8 @@
 
 mod change;
 mod kept;
+mod running;
+mod words;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,15 +19,14 @@ use crate::domain::change::State;
 use crate::domain::forecast::Forecast;
 use crate::domain::history::{Share, Verdict};
 use crate::domain::left_out::LeftOutCounts;
-use crate::domain::schedule::Work;
 use crate::domain::sla::{self, Judgement, Objective, Objectives};
 use crate::error::Side;
 use crate::ledger::{Operation, Outcome, Run, SourceFigures};
 use crate::state::View;
-use crate::state::service::Progress;
 
 pub use self::change::Change;
 pub use self::kept::{Kept, kept};
+pub use self::running::{RunningNow, next_runs, running};
 
 /// Operations that are begun by a schedule.
 const SCHEDULED: [Operation; 2] = [Operation::Backup, Operation::Drill];
@@ -203,16 +204,6 @@ impl SourceStatus {
         self
     }
 
-    /// What is to be known of recovery points that are gone before their time; none where none is.
-    pub fn vanished_in_words(&self) -> Option<String> {
-        let points = match self.measured.vanished {
-            0 => return None,
-            1 => "1 recovery point is".to_owned(),
-            count => format!("{count} recovery points are"),
-        };
-        Some(format!("{points} gone from the repository before the promised retention is over"))
-    }
-
     /// Whether what is said of its recovery points is what was last listed, because the repository could not be asked.
     pub fn is_unseen(&self) -> bool {
         self.problem_side == Some(Side::Repository.name())
@@ -267,21 +258,6 @@ impl SourceStatus {
     pub fn awaits_backup(&self) -> bool {
         let of_backup = [Objective::Rpo, Objective::Retention, Objective::ChainLength];
         of_backup.iter().any(|objective| self.pending.contains_key(objective.name()))
-    }
-
-    /// What a restore would take now and how sure that is: `about 2m 10s now (1m 50s – 3m 5s, from 27 drills)`.
-    pub fn forecast_in_words(&self, duration: impl Fn(f64) -> String) -> Option<String> {
-        let forecast = self.forecast.as_ref()?;
-        let (low, high) = (duration(forecast.rto_low_seconds), duration(forecast.rto_high_seconds));
-        let drills = if forecast.drills == 1 { "1 drill".to_owned() } else { format!("{} drills", forecast.drills) };
-        let expected = duration(forecast.rto_seconds);
-        let promised = self.objectives.rto_seconds;
-        let over = if forecast.rto_seconds > promised {
-            format!(": over the promised {}", duration(promised))
-        } else {
-            String::new()
-        };
-        Some(format!("about {expected} now ({low} – {high}, from {drills}){over}"))
     }
 
     /// The promises that are not kept now.
@@ -354,75 +330,6 @@ fn pending(
     Objective::ALL.into_iter().filter(is_pending).filter_map(until).collect()
 }
 
-/// An operation that runs now, and how far it is.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct RunningNow {
-    /// What is done.
-    pub operation: Operation,
-    /// When it began.
-    pub started: DateTime<Utc>,
-    /// Since then.
-    pub elapsed_seconds: f64,
-    /// Phase it is in; null where another process runs it, or before the first.
-    pub phase: Option<String>,
-    /// Bytes done in this phase.
-    pub done_bytes: Option<u64>,
-    /// Bytes expected in this phase; an estimate.
-    pub total_bytes: Option<u64>,
-    /// Share of the phase that is done, 0–1.
-    pub ratio: Option<f64>,
-    /// How long the last good run of this operation took.
-    pub last_duration_seconds: Option<f64>,
-}
-
-/// What runs on a source now, oldest first: the runs of every process that the ledger knows, with the progress of those
-/// that are ours.
-pub fn running(view: &View, source: &str) -> Vec<RunningNow> {
-    let figures = view.snapshot.sources.get(source);
-    let recorded = figures.map(|figures| figures.running.as_slice()).unwrap_or_default();
-    let mut ours: Vec<&Progress> = view.service.running.iter().filter(|progress| progress.source == source).collect();
-    let mut all = Vec::new();
-    for run in recorded {
-        // One operation at a time on a source: a run of ours with this name is this run.
-        let at = ours.iter().position(|progress| progress.operation == run.operation);
-        let progress = at.map(|at| ours.remove(at));
-        all.push((run.operation, run.started, progress));
-    }
-    // Begun since the ledger was read.
-    all.extend(ours.into_iter().map(|progress| (progress.operation, progress.started, Some(progress))));
-    all.sort_by_key(|(_, started, _)| *started);
-    let running = |(operation, started, progress): (Operation, DateTime<Utc>, Option<&Progress>)| RunningNow {
-        operation,
-        started,
-        elapsed_seconds: (view.now - started).as_seconds_f64().max(0.0),
-        phase: progress.map(|progress| progress.phase.clone()).filter(|phase| !phase.is_empty()),
-        done_bytes: progress.map(|progress| progress.done_bytes),
-        total_bytes: progress.and_then(|progress| progress.total_bytes),
-        ratio: progress.and_then(Progress::ratio),
-        last_duration_seconds: figures.and_then(|figures| last_duration(figures, operation)),
-    };
-    all.into_iter().map(running).collect()
-}
-
-fn last_duration(figures: &SourceFigures, operation: Operation) -> Option<f64> {
-    let run = match operation {
-        Operation::Backup => {
-            let successes = figures.backups.values().filter_map(|backups| backups.last_success.as_ref());
-            successes.max_by_key(|run| run.ended)
-        }
-        Operation::Drill => figures.drills.last_passed.as_ref(),
-        Operation::Restore | Operation::Verify => None,
-    };
-    run.and_then(|run| run.duration_seconds)
-}
-
-/// When each scheduled work of a source is due next, by the work's name; what is not scheduled is missing.
-pub fn next_runs(view: &View, source: &str) -> BTreeMap<Work, DateTime<Utc>> {
-    let Some(scheduler) = &view.service.scheduler else { return BTreeMap::new() };
-    let due = |work| Some((work, *scheduler.next_runs.get(&(source.to_owned(), work))?));
-    Work::ALL.into_iter().filter_map(due).collect()
-}
-
 /// The status of every configured source, by name.
 pub fn all(view: &View) -> Vec<SourceStatus> {
     view.config.sources.values().map(|config| of(view, config)).collect()
@@ -472,46 +379,4 @@ pub fn of(view: &View, config: &SourceConfig) -> SourceStatus {
         change: figures.change.as_ref().filter(|_| config.watch.enabled).map(Change::of),
     };
     status.with_problem(problem)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-    use crate::clock::Clock;
-    use crate::domain::forecast::Size;
-    use crate::exporter::tests::{SetClock, config, service};
-    use crate::ledger::LedgerSnapshot;
-
-    #[test]
-    fn a_forecast_says_how_sure_it_is_and_when_the_promise_is_in_danger() {
-        let (config, clock) = (config(Path::new("/nowhere"), &["agama"]), SetClock::new());
-        let snapshot = LedgerSnapshot {
-            taken: clock.wall(),
-            created: clock.wall(),
-            revision: 0,
-            test_pages: crate::ledger::TestPages::default(),
-            sources: BTreeMap::new(),
-        };
-        let mut status = of(&View::new(config.clone(), snapshot, service(), clock.wall()), &config.sources["agama"]);
-        let words = |status: &SourceStatus| status.forecast_in_words(|seconds| format!("{seconds} s"));
-        assert_eq!(words(&status), None);
-        let mut forecast = Forecast {
-            rto_seconds: 130.0,
-            rto_low_seconds: 110.0,
-            rto_high_seconds: 185.0,
-            error_ratio: None,
-            drills: 27,
-            size: Size { logical_bytes: 7, chain_length: 0 },
-        };
-        status.forecast = Some(forecast);
-        assert_eq!(words(&status).unwrap(), "about 130 s now (110 s – 185 s, from 27 drills)");
-        forecast = Forecast { rto_seconds: 18_001.0, drills: 1, ..forecast };
-        status.forecast = Some(forecast);
-        let words = words(&status).unwrap();
-        assert_eq!(words, "about 18001 s now (110 s – 185 s, from 1 drill): over the promised 18000 s");
-        let json = serde_json::to_value(&status).unwrap();
-        assert_eq!((&json["forecast"]["drills"], &json["forecast"]["logical_bytes"]), (&1.into(), &7.into()));
-    }
 }

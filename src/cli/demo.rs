@@ -141,7 +141,7 @@ fn configuration(directory: &Path, world: &DemoWorld) -> Result<PathBuf> {
         r#"# Made by `backup-sla demo`.
 state_dir = "state"
 
-[repository.offsite]
+[repository.onsite]
 kind = "restic"
 url = "repository"
 password_file = "repository.key"
@@ -154,7 +154,7 @@ drill_interval = "24h"
 
 [source.shop]
 kind = "mysql"
-repository = "offsite"
+repository = "onsite"
 sla = "standard"
 schedule = {{ full = "@every 1m", drill = "@every 2m", jitter = "20s" }}
 
@@ -170,7 +170,7 @@ sql = "SELECT COUNT(*) > 0 FROM shop.orders WHERE placed > UTC_TIMESTAMP() - INT
 
 [source.telegraf]
 kind = "influxdb"
-repository = "offsite"
+repository = "onsite"
 sla = "standard"
 schedule = {{ full = "@every 1m", drill = "@every 2m", jitter = "20s" }}
 
@@ -185,7 +185,7 @@ influxql = "SELECT COUNT(usage_user) FROM cpu WHERE time > now() - 1h"
 
 [source.ansible]
 kind = "files"
-repository = "offsite"
+repository = "onsite"
 sla = "standard"
 schedule = {{ full = "@every 1m", drill = "@every 2m", jitter = "20s" }}
 

@@ -69,12 +69,15 @@ pub fn print(report: &DrillReport, kind: &str, promised: Option<f64>, notes: &[S
             output::line(&format!("  wrong: {}: expected {}, found {}", check.name, check.expected, check.actual))?;
         }
     }
-    let good = report.checks.iter().filter(|check| check.ok).count();
-    output::line(&format!(
-        "  {}, {good} of {} checks hold",
-        output::contents(kind, report.tables.len(), report.verified_rows()),
-        report.checks.len()
-    ))?;
+    // Of what was never restored nothing holds or does not.
+    if !report.checks.is_empty() {
+        let good = report.checks.iter().filter(|check| check.ok).count();
+        output::line(&format!(
+            "  {}, {good} of {} checks hold",
+            output::contents(kind, report.tables.len(), report.verified_rows()),
+            report.checks.len()
+        ))?;
+    }
     if let (Some(rto), Some(promised)) = (report.rto_seconds, promised) {
         let kept = if rto <= promised { "kept" } else { "BROKEN" };
         let (rto, promised) = (output::duration(rto), output::duration(promised));

@@ -84,9 +84,12 @@ pub fn run(session: &Session<'_>, arguments: &Sources) -> Result<u8> {
         damaged.iter().for_each(output::error);
         Ok(u8::from(!damaged.is_empty()))
     };
-    let (mut looked_at, mut told) = (BTreeSet::new(), BTreeSet::new());
+    let (mut looked_at, mut told, mut empty) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
     let code = for_each(session, &names.configured, |name| match points(&app, name, &mut looked_at) {
-        Ok(found) => keep(found),
+        Ok(found) => {
+            empty.extend((found.0.is_empty() && found.1.is_empty()).then(|| name.to_owned()));
+            keep(found)
+        }
         // It is of the repository, which others may share: once is enough.
         Err(error) if !told.insert(error.to_string()) => Ok(error.exit_code()),
         Err(error) => Err(error),
@@ -105,6 +108,9 @@ pub fn run(session: &Session<'_>, arguments: &Sources) -> Result<u8> {
         return Ok(code);
     }
     print(&lines, app.config.timezone)?;
+    empty.iter().try_for_each(|name| {
+        output::line(&format!("{name}: no recovery point; take the first with `backup-sla backup {name}`"))
+    })?;
     Ok(code)
 }
 
@@ -189,7 +195,8 @@ fn kept_points(own: &[Published], compared: &BTreeMap<RecoveryPointId, Compared>
     let judged = |point: &Published| {
         let found = compared.get(&point.manifest.id);
         let (id, is_accepted) = (point.manifest.id.clone(), found.is_some_and(|it| it.is_accepted));
-        Judged { id, state: found.map(|it| it.state), is_accepted }
+        let before = found.and_then(|it| it.before.clone());
+        Judged { id, state: found.map(|it| it.state), is_accepted, before }
     };
     let judged: Vec<Judged> = own.iter().map(judged).collect();
     must_be_kept(&judged).into_iter().cloned().collect()

@@ -88,7 +88,7 @@ pub fn show(app: &App, names: &[String], form: Form) -> Result<u8> {
         }))
     };
     // Before anything is written: what is looked at next may put right what somebody changed.
-    let ledger = look_at_ledger(app, &mut None).inspect_err(|error| {
+    let ledger = look_at_ledger(app).inspect_err(|error| {
         tracing::error!(hint = error.hint_text(), "cannot compare the ledger with its seals: {error}");
     });
     let mut problems = Vec::new();
@@ -191,7 +191,16 @@ fn rows(line: &SourceStatus, zone: Tz) -> [(&'static str, String, String, Object
         Some(seconds) => output::duration(seconds),
     };
     let age = match shown(Objective::Rpo, measured.rpo_seconds, promised.rpo_seconds) {
-        age if measured.rpo_seconds.is_some() => format!("{age} old"),
+        // Most points are restored by no drill: what is known of the newest is that it is whole and listed.
+        age if measured.rpo_seconds.is_some() => match measured.verified_rpo_seconds {
+            Some(_) if measured.verified_recovery_point_time == measured.recovery_point_time => {
+                format!("{age} old, restored by a drill")
+            }
+            Some(verified) => {
+                format!("{age} old; the newest that a drill restored: {} old", output::duration(verified))
+            }
+            None => format!("{age} old; no drill has restored one"),
+        },
         _ => "no backup yet".to_owned(),
     };
     let drilled = measured.last_passed_drill_time.map_or_else(
@@ -260,7 +269,7 @@ fn print(lines: &[SourceStatus], zone: Tz) -> Result<()> {
             output::line(&pending)?;
         }
         if let Some(forecast) = line.forecast_in_words(output::duration) {
-            output::line(&format!("{}: a restore would take {forecast}", line.source))?;
+            output::line(&format!("{}: {forecast}", line.source))?;
         }
         let ends = [("backup", &line.last_backup), ("drill", &line.last_drill)];
         for (what, ended) in ends.iter().filter_map(|(what, ended)| Some((what, ended.as_ref()?))) {
@@ -277,13 +286,17 @@ fn print(lines: &[SourceStatus], zone: Tz) -> Result<()> {
             output::line(&format!("{}: the {side} is in trouble: {problem}", line.source))?;
         }
         if let Some(missing) = line.measured.left_out.in_words() {
-            output::line(&format!("{}: the newest backup is INCOMPLETE: {missing} left out", line.source))?;
+            // A view has no rows of its own: no data is missing, and the exit status says so, too.
+            let has_all_data = line.measured.left_out.table == 0 && line.measured.left_out.other == 0;
+            let how = if has_all_data { "has all rows, but lacks" } else { "is INCOMPLETE; left out:" };
+            output::line(&format!("{}: the newest backup {how} {missing}", line.source))?;
         }
         if let Some(vanished) = line.vanished_in_words() {
             output::line(&format!("{}: {vanished}", line.source))?;
         }
         if let Some(change) = &line.change {
-            let said = [change.in_words(), change.before_in_words(), change.what_to_type(&line.source)];
+            let unknown = change.not_judged_in_words().map(str::to_owned);
+            let said = [change.in_words(), change.before_in_words(), change.what_to_type(&line.source), unknown];
             for said in said.into_iter().flatten() {
                 output::line(&format!("{}: {said}", line.source))?;
             }
@@ -320,6 +333,23 @@ mod tests {
         let snapshot = ledger.snapshot().await.unwrap();
         let view = View::new(config(dir.path(), &["agama"]), snapshot, service(), clock.wall());
         line(&view, "agama", None)
+    }
+
+    #[tokio::test]
+    async fn the_age_of_the_newest_point_is_told_with_what_drills_have_restored() {
+        let mut status = after(&[]).await;
+        let now = SetClock::new().wall();
+        let hours = |hours: i64| (Some(now - chrono::TimeDelta::hours(hours)), Some(hours as f64 * 3600.0));
+        let measured = |status: &SourceStatus| rows(status, Tz::UTC)[0].2.clone();
+        assert_eq!(measured(&status), "no backup yet");
+        (status.measured.recovery_point_time, status.measured.rpo_seconds) = hours(2);
+        assert_eq!(measured(&status), "2h old; no drill has restored one");
+        for (verified, said) in
+            [(2, "2h old, restored by a drill"), (26, "2h old; the newest that a drill restored: 1day 2h old")]
+        {
+            (status.measured.verified_recovery_point_time, status.measured.verified_rpo_seconds) = hours(verified);
+            assert_eq!(measured(&status), said);
+        }
     }
 
     #[tokio::test]

@@ -12,5 +12,6 @@ pub mod production;
 mod random;
 pub mod shop;
 mod shop_rows;
+mod size;
 mod values;
 mod words;

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use super::insert::{Insert, Row};
 use super::random::Random;
-use super::shop::Size;
+use super::size::Size;
 use super::values::{HISTORY_SECONDS, OPENED, along, ascii, bytes, cents, day, micro, prose, second};
 use super::words::{
     AGENTS, CITIES, COLOURS, COUNTRIES, DEPARTMENTS, FIRST_NAMES, LAST_NAMES, MATERIALS, PARTNERS, STREETS, THINGS,

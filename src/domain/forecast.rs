@@ -19,12 +19,17 @@ pub const WINDOW: usize = 30;
 pub const TESTED: usize = 40;
 /// Passed drills that can matter: those tested, and the window of the first of them.
 pub const HISTORY: usize = WINDOW + TESTED;
+/// Drills that a forecast needs, at least. Fewer are quoted as what they measured.
+pub const FEWEST: usize = 3;
 /// A drill counts for so many days.
 pub const MAX_AGE: TimeDelta = TimeDelta::days(90);
 /// A drill weighs half as much as the one that came so many after it: a change of hardware is followed within as many.
 const HALF_LIFE: f64 = 5.0;
 /// Two drills tell what depends on size if the larger restored so many times as much as the smaller.
 const APART: f64 = 1.5;
+/// Seconds of a part that are taken to be fixed where sizes did not vary enough to tell: clients and servers that start, the
+/// first question and its answer. A measured second is mostly that, and does not grow with the bytes.
+const BEGINNING: f64 = 2.0;
 /// Share of drills on each side that the interval leaves out.
 const TAIL: f64 = 0.05;
 /// As many tested drills are needed for the interval to be theirs alone: 1 / TAIL − 1.
@@ -70,7 +75,7 @@ pub struct Forecast {
     /// By how much the last drill was off what was forecast before it, as a share of what it measured; none where it was
     /// the first.
     pub error_ratio: Option<f64>,
-    /// Drills that this rests on; at least 1.
+    /// Drills that this rests on; at least [`FEWEST`].
     pub drills: usize,
     /// What would be restored.
     #[serde(flatten)]
@@ -80,10 +85,14 @@ pub struct Forecast {
 /// What to expect of a restore of something of this `size` at `now`. `drills` are the passed ones, in the order in which
 /// their results were written; of more than [`HISTORY`] the older ones change nothing.
 ///
-/// None where no drill counts, or where increments would have to be replayed and no drill that counts replayed any.
+/// None where fewer than [`FEWEST`] drills count, or where increments would have to be replayed and no drill that counts
+/// replayed any.
 pub fn forecast(drills: &[PassedDrill], size: Size, now: DateTime<Utc>) -> Option<Forecast> {
     let drills: Vec<Measured> = drills.iter().filter_map(Measured::of).collect();
     let basis = basis(&drills, now);
+    if basis.len() < FEWEST {
+        return None;
+    }
     let rto_seconds = expected(&basis, size)?;
     let tests = back_tests(&drills, now);
     let (low, high) = spread(tests.iter().filter_map(|test| test.as_ref().map(BackTest::ratio)).collect());
@@ -167,9 +176,23 @@ fn expected(basis: &[&Measured], size: Size) -> Option<f64> {
             weight: 0.5_f64.powf(newer as f64 / HALF_LIFE),
         };
         let samples: Vec<Sample> = basis.iter().enumerate().map(sample).collect();
-        Line::through(&samples).at(amount(*part, size))
+        let seconds = Line::through(&samples).at(amount(*part, size));
+        // Without increments there is no replay, and nothing of it that takes a fixed time.
+        if *part == Some(Stage::Replay) && size.chain_length == 0 { 0.0 } else { seconds }
     };
-    Some(PARTS.iter().enumerate().map(of_part).sum())
+    Some(within_measured(basis, size, PARTS.iter().enumerate().map(of_part).sum()))
+}
+
+/// What was measured bounds what is expected: nothing that is as large as the smallest drill is expected to take less than
+/// the quickest, nothing that is as small as the largest more than the slowest. Medians of parts may add up to either.
+fn within_measured(basis: &[&Measured], size: Size, seconds: f64) -> f64 {
+    let fold = |of: fn(f64, f64) -> f64, from: f64| basis.iter().map(|drill| drill.rto).fold(from, of);
+    let bytes = || basis.iter().map(|drill| drill.size.logical_bytes);
+    let chains = || basis.iter().map(|drill| drill.size.chain_length);
+    let is_from_smallest = bytes().min() <= Some(size.logical_bytes) && chains().min() <= Some(size.chain_length);
+    let is_to_largest = Some(size.logical_bytes) <= bytes().max() && Some(size.chain_length) <= chains().max();
+    let seconds = if is_from_smallest { seconds.max(fold(f64::min, f64::INFINITY)) } else { seconds };
+    if is_to_largest { seconds.min(fold(f64::max, 0.0)) } else { seconds }
 }
 
 /// One part of one drill.
@@ -191,16 +214,17 @@ impl Line {
     }
 
     /// Where amounts vary, the slope of Theil and Sen, the median of those of all pairs; where they do not, they cannot
-    /// tell what is fixed, and everything is taken to grow with the amount: the larger forecast for a source that grows.
+    /// tell what is fixed, and all but the beginning is taken to grow with the amount: the larger forecast for a source
+    /// that grows.
     fn through(samples: &[Sample]) -> Self {
         match median(slopes(samples)) {
-            None => Self::proportional(samples),
+            None => Self::proportional(samples, BEGINNING),
             Some(slope) if slope <= 0.0 => Self::constant(samples),
             Some(slope) => {
                 let rest = samples.iter().map(|it| (it.seconds - slope * it.amount, it.weight));
                 match median(rest) {
                     Some(fixed) if fixed >= 0.0 => Self { fixed, per_unit: slope },
-                    _ => Self::proportional(samples),
+                    _ => Self::proportional(samples, 0.0),
                 }
             }
         }
@@ -211,11 +235,14 @@ impl Line {
         Self { fixed, per_unit: 0.0 }
     }
 
-    /// The median of seconds per unit; of samples without an amount, of seconds.
-    fn proportional(samples: &[Sample]) -> Self {
-        let with_amount = samples.iter().filter(|it| it.amount > 0.0);
-        match median(with_amount.map(|it| (it.seconds / it.amount, it.weight))) {
-            Some(per_unit) => Self { fixed: 0.0, per_unit },
+    /// The median of seconds per unit, after so many seconds that are fixed at most; of samples without an amount, of
+    /// seconds.
+    fn proportional(samples: &[Sample], beginning: f64) -> Self {
+        let with_amount = || samples.iter().filter(|it| it.amount > 0.0);
+        let fixed = median(with_amount().map(|it| (it.seconds.min(beginning), it.weight)));
+        let per_unit = median(with_amount().map(|it| ((it.seconds - beginning).max(0.0) / it.amount, it.weight)));
+        match fixed.zip(per_unit) {
+            Some((fixed, per_unit)) => Self { fixed, per_unit },
             None => Self::constant(samples),
         }
     }

@@ -12,20 +12,10 @@ use super::digest::Digest;
 use super::host::HostIdentity;
 use super::left_out::LeftOut;
 use super::needs::Needs;
+pub use super::recovery_point_id::RecoveryPointId;
 
 /// Version of the manifest's own format; a reader refuses a newer one instead of guessing.
 pub const MANIFEST_FORMAT: u32 = 1;
-
-/// Name of one recovery point: sortable by time, unique, safe in paths and shells.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct RecoveryPointId(pub String);
-
-impl fmt::Display for RecoveryPointId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// Kind of a backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

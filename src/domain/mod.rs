@@ -15,6 +15,7 @@ pub mod local_time;
 pub mod manifest;
 pub mod needs;
 pub mod order;
+pub mod recovery_point_id;
 pub mod schedule;
 pub mod sla;
 pub mod words;

@@ -12,7 +12,7 @@ pub use self::pending::{Judgement, is_older_than_ledger};
 /// Promised numbers of a source.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Objectives {
-    /// Largest age of the newest restorable recovery point.
+    /// Largest age of the newest listed recovery point. Whether drills pass on points is promised by `drill_interval`.
     pub rpo: Duration,
     /// Largest time from the decision to restore to the first correct answer.
     pub rto: Duration,
@@ -29,7 +29,7 @@ pub struct Objectives {
 /// One of the promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Objective {
-    /// Age of the newest recovery point.
+    /// Age of the newest recovery point that is listed, drilled or not.
     Rpo,
     /// Recovery time of the last drill that measured one.
     Rto,

@@ -66,7 +66,7 @@ metrics! {
         "1 while the first backup or the first drill of a new source is not due yet: what is pending has no backup_sla_objective_met."
 
     RPO_OBJECTIVE Gauge "backup_sla_rpo_objective_seconds" "seconds" ["source"]
-        "Promised: largest age of the newest restorable recovery point."
+        "Promised: largest age of the newest recovery point that the repository lists, whether a drill has tried it or not."
     RTO_OBJECTIVE Gauge "backup_sla_rto_objective_seconds" "seconds" ["source"]
         "Promised: largest time from the decision to restore to the first correct answer."
     RETENTION_OBJECTIVE Gauge "backup_sla_retention_objective_seconds" "seconds" ["source"]
@@ -97,6 +97,8 @@ metrics! {
         "1 if the data of the newest backup looks destroyed (critical) or changed in an unusual way (warning) and nobody accepted that, else 0."
     CHANGE_JUDGED Gauge "backup_sla_change_judged" "1" ["source"]
         "1 if the newest backup was compared with those before it; 0 while there are too few, and where that is turned off."
+    CHANGE_CONTENT_JUDGED Gauge "backup_sla_change_content_judged" "1" ["source"]
+        "1 if that comparison could tell whether content was encrypted; 0 where the backups or the repository record nothing that says so."
     CHANGE_BEFORE Gauge "backup_sla_change_before_timestamp_seconds" "seconds" ["source"]
         "As-of time of the last recovery point before a suspect change; 0 if nothing is suspect."
     CHANGE_ROWS Gauge "backup_sla_change_rows" "1" ["source"]
@@ -173,7 +175,7 @@ metrics! {
     FORECAST_RTO_HIGH Gauge "backup_sla_forecast_rto_high_seconds" "seconds" ["source"]
         "Upper end of the 90 % interval of the forecast; 0 if there is no forecast."
     FORECAST_ERROR Gauge "backup_sla_forecast_error_ratio" "ratio" ["source"]
-        "What the last passed drill measured against what was forecast before it: difference by measured; 0 until a second drill has passed or if there is no forecast."
+        "What the last passed drill measured against what was forecast before it: difference by measured; 0 if there is no forecast."
     FORECAST_DRILLS Gauge "backup_sla_forecast_drills" "1" ["source"]
         "Passed drills that the forecast rests on; 0 if there is no forecast."
 

@@ -205,6 +205,8 @@ fn change(out: &mut Exposition, source: &SourceConfig, figures: &SourceFigures) 
     }
     let judged = change.filter(|change| change.found.state != State::Pending);
     out.set(&m::CHANGE_JUDGED, &name, truth(judged.is_some()));
+    let content_judged = judged.is_some_and(|change| change.found.is_content_judged());
+    out.set(&m::CHANGE_CONTENT_JUDGED, &name, truth(content_judged));
     let before = judged.filter(|_| state.is_suspect()).and_then(|change| change.found.before.as_ref());
     out.set(&m::CHANGE_BEFORE, &name, timestamp(before.map(|before| before.as_of)));
     out.set(&m::CHANGE_ROWS, &name, whole(change.map_or(0, |change| change.found.rows[1])));

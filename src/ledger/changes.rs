@@ -38,7 +38,7 @@ impl ChangeFigures {
 }
 
 /// A backup that was compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compared {
     /// What was found.
     pub state: State,
@@ -46,16 +46,24 @@ pub struct Compared {
     pub stays: bool,
     /// Whether the operator said that it was meant.
     pub is_accepted: bool,
+    /// The last one before what was found, where that is suspect.
+    pub before: Option<RecoveryPointId>,
 }
 
 impl Compared {
+    /// One of which this was found a moment ago.
+    pub fn of(found: &Assessment) -> Self {
+        let before = found.before.as_ref().filter(|_| found.state.is_suspect()).map(|before| before.id.clone());
+        Self { state: found.state, stays: found.stays, is_accepted: false, before }
+    }
+
     /// Whether somebody should look at it.
-    pub fn is_suspect(self) -> bool {
+    pub fn is_suspect(&self) -> bool {
         self.state.is_suspect() && !self.is_accepted
     }
 
     /// Whether later backups are compared with what was before it.
-    pub fn is_kept_up(self) -> bool {
+    pub fn is_kept_up(&self) -> bool {
         self.is_suspect() && (self.state == State::Critical || self.stays)
     }
 }
@@ -87,8 +95,10 @@ impl Ledger {
             sqlx::query_as(COMPARED).bind(source).fetch_all(&self.pool).await.map_err(failed)?;
         let compared = |(point, found, accepted, all): (String, String, Option<i64>, String)| {
             // What cannot be read is told of where it is shown.
-            let stays = serde_json::from_str::<Assessment>(&all).is_ok_and(|found| found.stays);
-            let compared = Compared { state: state(&found)?, stays, is_accepted: accepted.is_some() };
+            let all = serde_json::from_str::<Assessment>(&all).unwrap_or_default();
+            let (state, before) = (state(&found)?, all.before.map(|before| before.id));
+            let before = before.filter(|_| state.is_suspect());
+            let compared = Compared { state, stays: all.stays, is_accepted: accepted.is_some(), before };
             Ok((RecoveryPointId(point), compared))
         };
         rows.into_iter().map(compared).collect()

@@ -67,7 +67,7 @@ pub use points::Reconciled;
 pub use reports::{ReportedRun, TableTotals};
 pub use run::{Operation, Outcome, PointRow, Run, RunId, RunReport, RunResult, RunStart};
 pub use running::LiveRun;
-pub use seals::{ChainHead, SealFault, Sealed};
+pub use seals::{ChainHead, SealFault, SealWatch, Sealed};
 pub use set_aside::{is_damage, set_aside};
 pub use snapshot::{
     BackupFigures, DrillFigures, LedgerSnapshot, PointFigures, RTO_WINDOW_DAYS, RtoSummary, RunningOperation,

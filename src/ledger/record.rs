@@ -9,12 +9,10 @@ use ulid::Ulid;
 use super::failure::ledger_error;
 use super::run::{Operation, Outcome, RunId, RunResult, RunStart};
 use super::seals::seal_runs;
+use super::stored::ROWS_PER_INSERT;
 use super::{Ledger, process_identity, stored};
 use crate::domain::drill::Check;
 use crate::error::{Error, Result};
-
-/// Rows per INSERT statement: six columns each stay far below every product's limit of bound values.
-pub(super) const ROWS_PER_INSERT: usize = 1000;
 
 const INSERT_RUN: &str = "INSERT INTO runs (id, source, operation, kind, outcome, reason, process, started_at, \
      begun_revision, over_rto, logical_bytes, added_bytes, row_count, chain_length, check_count, mismatch_count, \

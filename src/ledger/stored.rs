@@ -10,6 +10,9 @@ use crate::domain::left_out::LeftOutCounts;
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
 use crate::error::{Error, Result};
 
+/// Rows per INSERT statement: six columns each stay far below every product's limit of bound values.
+pub(super) const ROWS_PER_INSERT: usize = 1000;
+
 /// Stored in `outcome` until there is one.
 pub(super) const RUNNING: &str = "running";
 

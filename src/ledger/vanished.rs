@@ -22,20 +22,27 @@ pub struct VanishedPoint {
     pub noticed: DateTime<Utc>,
     /// Whether somebody said that it was on purpose.
     pub is_accepted: bool,
+    /// When, as that was sealed; none where it was before there were such seals.
+    pub accepted: Option<DateTime<Utc>>,
     /// When it was listed again; none where it was not.
     pub returned: Option<DateTime<Utc>>,
 }
 
 const VANISHED: &str = "SELECT l.id AS id, l.as_of AS as_of, l.gone_at AS gone_at, l.gone_early AS gone_early, \
      (SELECT MIN(n.first_seen) FROM point_lifetimes n WHERE n.source = l.source AND n.id = l.id \
-       AND n.seen_revision > l.seen_revision) AS returned_at \
+       AND n.seen_revision > l.seen_revision) AS returned_at, \
+     (SELECT MIN(s.sealed_at) FROM seals s WHERE s.subject = 'vanished' AND s.state = ? \
+       AND s.name = l.source || '/' || l.id || '/' || l.seen_revision \
+       AND EXISTS (SELECT 1 FROM seals e WHERE e.subject = s.subject AND e.name = s.name AND e.position < s.position)) \
+       AS accepted_at \
      FROM point_lifetimes l WHERE l.source = ? AND l.gone_early IN (?, ?) ORDER BY l.gone_at, l.as_of, l.id";
 
 impl Ledger {
     /// All points of `source` that went away before the end of the retention that was promised then, in the order in which
     /// that was noticed. One that is still there and cannot be read is not among them.
     pub async fn vanished_points(&self, source: &str) -> Result<Vec<VanishedPoint>> {
-        let query = sqlx::query(VANISHED).bind(source).bind(GONE_EARLY).bind(GONE_ACCEPTED);
+        let query =
+            sqlx::query(VANISHED).bind(format!("[{GONE_ACCEPTED}]")).bind(source).bind(GONE_EARLY).bind(GONE_ACCEPTED);
         let rows = query.fetch_all(&self.pool).await.map_err(|e| ledger_error("read vanished recovery points", e))?;
         rows.iter().map(point).collect()
     }
@@ -48,6 +55,7 @@ fn point(row: &SqliteRow) -> Result<VanishedPoint> {
         as_of: stored::time(column(row, "as_of")?)?,
         noticed: stored::time(column(row, "gone_at")?)?,
         is_accepted: mark == GONE_ACCEPTED,
+        accepted: stored::optional_time(column(row, "accepted_at")?)?.filter(|_| mark == GONE_ACCEPTED),
         returned: stored::optional_time(column(row, "returned_at")?)?,
     })
 }

@@ -67,7 +67,7 @@ pub fn backup(app: &App, source: &Source, context: &RunContext) -> Result<Backup
             // Whatever broke when we ended it is not the reason.
             let error = if context.cancel.is_cancelled() { context.cancel.error() } else { error };
             let kind = if error.kind() == Kind::Inconclusive { Kind::Failed } else { error.kind() };
-            Err(run.fail(error.with_kind(kind).context(format!("back up {}", source.name)), None))
+            Err(run.fail(error.with_kind(kind).context(format!("cannot back up {}", source.name)), None))
         }
     }
 }

@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::SecondsFormat;
 
-use crate::app::{App, Source};
+use crate::app::{App, Source, unknown_source};
 use crate::domain::change::watch::Watch;
 use crate::domain::change::{Assessment, Past, Point, State, assess};
 use crate::domain::manifest::{BackupKind, Manifest, RecoveryPointId};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ledger::{ChangeFigures, Compared};
 use crate::repository::Published;
 
@@ -63,7 +63,7 @@ fn judge(
             continue;
         }
         let found = assess(&past(&points[..at], &compared, &accepted), now, watch);
-        compared.insert(now.id.clone(), Compared { state: found.state, stays: found.stays, is_accepted: false });
+        compared.insert(now.id.clone(), Compared::of(&found));
         judged.push((Point::of(now), found));
     }
     judged
@@ -76,7 +76,7 @@ fn past<'m>(
     accepted: &BTreeSet<RecoveryPointId>,
 ) -> Past<'m> {
     let begin = before.iter().rposition(|it| accepted.contains(&it.id));
-    let found = |it: &Manifest| compared.get(&it.id).filter(|_| !accepted.contains(&it.id)).copied();
+    let found = |it: &Manifest| compared.get(&it.id).filter(|_| !accepted.contains(&it.id));
     let is_measure = |it: &Manifest| found(it).is_none_or(|it| !it.is_kept_up());
     let mut past = Past { is_accepted: begin.is_some(), ..Past::default() };
     past.earlier = before.iter().filter(|it| is_measure(it)).copied().collect();
@@ -219,8 +219,7 @@ pub struct AcceptedChange {
 /// What is suspect now in `source` was meant: the next backups are compared with the newest one of it.
 pub fn accept_change(app: &App, source: &str) -> Result<AcceptedChange> {
     if !app.config.sources.contains_key(source) {
-        return Err(Error::configuration(format!("unknown source {source}"))
-            .hint("name a source of the configuration; `backup-sla list` shows them"));
+        return Err(unknown_source(source, app.config.sources.keys()));
     }
     let accepted: Vec<ChangeFigures> = app.block_on(app.ledger.accept_changes(source))?;
     let reasons = accepted.last().map(|newest| newest.found.reasons.clone()).unwrap_or_default();
@@ -231,6 +230,10 @@ pub fn accept_change(app: &App, source: &str) -> Result<AcceptedChange> {
     Ok(AcceptedChange { source: source.to_owned(), recovery_points, reasons })
 }
 
+#[cfg(test)]
+mod shops;
+#[cfg(test)]
+mod simulated;
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -307,9 +310,9 @@ mod tests {
     #[test]
     fn what_stays_and_a_warning_after_it_are_no_measure_until_the_data_is_back() {
         let all = manifests(&[100, 100, 100, 100, 100, 100, 100]);
-        let stays = |state, stays| Compared { state, stays, is_accepted: false };
+        let stays = |state, stays| Compared { state, stays, is_accepted: false, before: None };
         let known = |of: &[(usize, Compared)]| -> BTreeMap<RecoveryPointId, Compared> {
-            of.iter().map(|(at, it)| (all[*at].id.clone(), *it)).collect()
+            of.iter().map(|(at, it)| (all[*at].id.clone(), it.clone())).collect()
         };
         let past = |of: &[(usize, Compared)]| {
             let found = past(&all.iter().collect::<Vec<_>>(), &known(of), &BTreeSet::new());
@@ -327,7 +330,7 @@ mod tests {
         let mut all = manifests(&[100, 100, 100, 100, 0, 20, 25, 0]);
         all[5].evidence.accepted = Some(RecoveryPointId("04".to_owned()));
         assert_eq!(only_states(&all)[4..], [Critical, Quiet, Quiet, Critical]);
-        let compared = |state, is_accepted| Compared { state, stays: false, is_accepted };
+        let compared = |state, is_accepted| Compared { state, stays: false, is_accepted, before: None };
         let known = [("03", compared(Quiet, false)), ("04", compared(Critical, true))];
         let known = known.map(|(id, it)| (RecoveryPointId(id.to_owned()), it)).into();
         let found = states(&manifests(&[100, 100, 100, 100, 0, 20, 25]), known);

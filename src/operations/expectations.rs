@@ -11,7 +11,8 @@ use crate::error::Result;
 pub fn prepare_repository(app: &App, source: &Source) -> Result<()> {
     if was_used(app, source)? && !source.repository.exists()? {
         return source.repository.open_existing().map_err(|error| {
-            error.context(format!("expect the backups that {} has of before", source.repository_name)).hint(
+            let missing = "is missing or cannot be opened, but earlier backups were recorded in it";
+            error.context(format!("repository {} {missing}", source.repository_name)).hint(
                 "mount its file system; a repository that is meant to be new needs a new name in the configuration",
             )
         });

@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::error::Result;
-use crate::ledger::{ChainHead, set_aside};
+use crate::ledger::{SealWatch, Sealed, set_aside};
 use crate::state::service::{SealCheck, ServiceState};
 
 /// What was found of the ledger. The service and `backup-sla metrics` show the same.
@@ -14,16 +14,20 @@ pub struct LedgerHealth {
     pub seals: SealCheck,
 }
 
-/// Compare all records with their seals. `known` is where the chain ended before, which it must still contain.
-pub fn look_at_ledger(app: &App, known: &mut Option<ChainHead>) -> Result<LedgerHealth> {
-    let sealed = app.block_on(app.ledger.verify_seals(known.as_slice()))?;
+/// Compare all records with their seals, once.
+pub fn look_at_ledger(app: &App) -> Result<LedgerHealth> {
+    Ok(health(app, &app.block_on(app.ledger.verify_seals(&[]))?))
+}
+
+/// The same again and again: `watch` is what was known the time before, and the chain must still contain that.
+pub fn watch_ledger(app: &App, watch: &mut SealWatch) -> Result<LedgerHealth> {
+    Ok(health(app, &app.block_on(app.ledger.watch_seals(watch))?))
+}
+
+fn health(app: &App, sealed: &Sealed) -> LedgerHealth {
     let first = sealed.faults.first().map(|fault| fault.what.clone());
     let seals = SealCheck { at: app.clock.wall(), faults: sealed.fault_count, first };
-    // What does not fit goes on being told: the end that was known is kept.
-    if sealed.is_whole() {
-        *known = Some(sealed.head);
-    }
-    Ok(LedgerHealth { set_aside: ledgers_set_aside(app), seals })
+    LedgerHealth { set_aside: ledgers_set_aside(app), seals }
 }
 
 /// How many damaged or lost ledgers lie beside the one in use.

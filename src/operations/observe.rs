@@ -84,7 +84,7 @@ impl Sandboxes {
 /// [`observe`] all sources, each repository once, one after the other, and count the sandboxes.
 pub fn observe_all(app: &App) -> Census {
     // Before anything is written.
-    let ledger = look_at_ledger(app, &mut None).map_err(|error| {
+    let ledger = look_at_ledger(app).map_err(|error| {
         tracing::error!(hint = error.hint_text(), "cannot compare the ledger with its seals: {error}");
     });
     let _ = prepare(app);

@@ -22,7 +22,7 @@ pub fn report(app: &App, month: Month, sources: &[String]) -> Result<SlaReport> 
     let timezone = app.config.timezone;
     let (from, end) = month.bounds(timezone);
     if from >= now {
-        return Err(Error::configuration(format!("report on {month}: it has not begun")));
+        return Err(Error::configuration(format!("cannot report on {month}: the month has not begun")));
     }
     let known = app.block_on(app.ledger.all_sources())?;
     let names = chosen(app, &known, sources)?;

@@ -112,7 +112,7 @@ pub fn restore(app: &App, source: &Source, request: &RestoreRequest, context: &R
         }
         Err(error) => {
             let kind = if error.kind() == Kind::Inconclusive { Kind::Failed } else { error.kind() };
-            Err(run.fail(error.with_kind(kind).context(format!("restore {}", source.name)), None))
+            Err(run.fail(error.with_kind(kind).context(format!("cannot restore {}", source.name)), None))
         }
     }
 }

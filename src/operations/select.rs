@@ -7,7 +7,6 @@ use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 use super::listing::refresh_points;
 use super::ownership::{Others, Whose, refusal};
 use crate::app::{App, Source};
-use crate::config::format_duration;
 use crate::domain::manifest::{Manifest, RecoveryPointId};
 use crate::domain::order::is_to_come;
 use crate::engine::StoredPoint;
@@ -119,10 +118,13 @@ fn choose(source: &Source, listing: Listing, selection: &Selection, others: Opti
     let times = published.first().zip(published.last()).map(|(a, b)| (a.manifest.as_of, b.manifest.as_of));
     let Some((oldest, newest)) = times else {
         if let Some(error) = damaged.pop() {
-            return Err(error.context(format!("choose a recovery point of {}: none can be read", source.name)));
+            return Err(error.context(format!("cannot choose a recovery point of {}: none can be read", source.name)));
         }
-        return Err(Error::failed(format!("choose a recovery point of {}: the repository has none", source.name))
-            .hint(format!("take one with `backup-sla backup {}`", source.name)));
+        return Err(Error::failed(format!(
+            "cannot choose a recovery point of {}: the repository lists none",
+            source.name
+        ))
+        .hint(format!("take one with `backup-sla backup {}`", source.name)));
     };
     let at = match selection {
         Selection::Newest => Some(published.len() - 1),
@@ -136,16 +138,12 @@ fn choose(source: &Source, listing: Listing, selection: &Selection, others: Opti
         let until = if let Selection::At(time) = selection { Some(*time) } else { None };
         others.are_not_meant(source, at.map(|at| &published[at]), until)?;
     }
-    let range = format!(
-        "it has {} from {} to {} ({} apart); `backup-sla list {}` shows them",
-        published.len(),
-        oldest.to_rfc3339(),
-        newest.to_rfc3339(),
-        format_duration(
-            (newest - oldest).to_std().map(|d| std::time::Duration::from_secs(d.as_secs())).unwrap_or_default()
-        ),
-        source.name
-    );
+    let shown = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let there = match published.len() {
+        1 => format!("the only one is of {}", shown(newest)),
+        many => format!("there are {many} from {} to {}", shown(oldest), shown(newest)),
+    };
+    let range = format!("{there}; `backup-sla list {}` shows them by id", source.name);
     match at {
         Some(at) => {
             Ok(Selected { published: published.swap_remove(at), damaged, not_considered: None, suspect: Vec::new() })
@@ -164,7 +162,7 @@ fn choose(source: &Source, listing: Listing, selection: &Selection, others: Opti
 fn wanted(selection: &Selection) -> String {
     match selection {
         Selection::Id(id) => format!("matches {id}"),
-        Selection::At(time) => format!("is of {} or before", time.to_rfc3339()),
+        Selection::At(time) => format!("is of {} or before", time.to_rfc3339_opts(SecondsFormat::Secs, true)),
         Selection::Newest | Selection::Oldest | Selection::Random => "can be chosen".to_owned(),
     }
 }
@@ -174,7 +172,8 @@ fn by_name(published: &[Published], id: &RecoveryPointId) -> Result<Option<usize
     match found.as_slice() {
         [] => Ok(None),
         [one] => Ok(Some(*one)),
-        _ => Err(Error::configuration(format!("choose recovery point {id}: several begin like this"))),
+        _ => Err(Error::configuration(format!("cannot choose recovery point {id}: several begin like this"))
+            .hint("write more of its id: `backup-sla list` shows them")),
     }
 }
 

@@ -20,13 +20,28 @@ pub struct Died {
     status: ExitStatus,
     was_stopped: bool,
     said: String,
+    /// What it had begun last, where it told that.
+    at: Option<String>,
 }
 
 impl Died {
     /// A child that ended with `status` after these last words; `was_stopped`: we killed it because somebody had stopped it.
     pub fn new(status: ExitStatus, was_stopped: bool, said: String) -> Self {
         let said = if said.is_empty() { "it said nothing".to_owned() } else { said };
-        Self { status, was_stopped, said }
+        Self { status, was_stopped, said, at: None }
+    }
+
+    /// The same of one that had begun this last.
+    #[must_use]
+    pub fn at(mut self, at: Option<String>) -> Self {
+        self.at = at;
+        self
+    }
+
+    /// What a child that crashed had begun last, where it told that. Nobody else ended it, and it did not give up.
+    pub fn crashed_at(&self) -> Option<&str> {
+        let is_crash = by_signal(self.status).is_some() && !self.by_another() && !self.was_stopped;
+        self.at.as_deref().filter(|_| is_crash)
     }
 
     /// Whether something else on this host ended it. Then its end says nothing about what it worked on.
@@ -50,7 +65,11 @@ impl fmt::Display for Died {
         if self.was_stopped {
             return write!(f, "was stopped by a signal for too long and was ended: {}", self.said);
         }
-        write!(f, "ended with {}: {}", self.status, self.said)
+        write!(f, "ended with {}", self.status)?;
+        match self.at.as_ref().filter(|_| by_signal(self.status).is_some()) {
+            Some(at) => write!(f, " while it was at {at}: {}", self.said),
+            None => write!(f, ": {}", self.said),
+        }
     }
 }
 
@@ -58,13 +77,26 @@ impl std::error::Error for Died {}
 
 /// Whether the status is that of a program, or of one that it ran and waited for, which a signal from outside ended.
 pub fn is_from_outside(status: ExitStatus) -> bool {
-    let number = status.signal().or_else(|| status.code().map(|code| code - BY_SIGNAL));
-    number.is_some_and(|number| FROM_OUTSIDE.iter().any(|signal| signal.as_raw() == number))
+    by_signal(status).is_some_and(|number| FROM_OUTSIDE.iter().any(|signal| signal.as_raw() == number))
+}
+
+/// The signal that ended it, or what it ran and waited for.
+fn by_signal(status: ExitStatus) -> Option<i32> {
+    status.signal().or_else(|| status.code().map(|code| code - BY_SIGNAL)).filter(|number| *number > 0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_was_ended_by_a_signal_is_told_with_what_it_was_at() {
+        let died = |raw: i32| Died::new(ExitStatus::from_raw(raw), false, String::new()).at(Some("table t".to_owned()));
+        assert_eq!(died(8).to_string(), "ended with signal: 8 (SIGFPE) while it was at table t: it said nothing");
+        assert_eq!((died(8).crashed_at(), died(139 << 8).crashed_at()), (Some("table t"), Some("table t")));
+        assert!(died(9).to_string().contains("at table t") && died(9).crashed_at().is_none(), "killed");
+        assert!(!died(2 << 8).to_string().contains("table t") && died(2 << 8).crashed_at().is_none(), "gave up");
+    }
 
     #[test]
     fn a_kill_comes_from_outside_and_a_crash_does_not() {

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use rustix::process::Pid;
 
-use super::{Killer, locked};
+use super::Killer;
+use super::locked::locked;
 
 /// How often children are looked at.
 const LOOK: Duration = Duration::from_secs(1);

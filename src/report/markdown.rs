@@ -260,8 +260,13 @@ fn kept(words: &str) -> String {
 /// Since when records are sealed.
 pub(super) fn sealed_since(evidence: &Evidence) -> String {
     let since = evidence.sealed_since.map_or_else(|| "never".to_owned(), rfc3339);
+    let as_found = if evidence.adopted == 1 {
+        "was there before and is as it was found"
+    } else {
+        "were there before and are as they were found"
+    };
     format!(
-        "Its records are sealed in a chain of {} since {since}; {} were there before and are as they were found then.",
+        "Its records are sealed in a chain of {} since {since}; {} {as_found} then.",
         counted_entries(evidence.head.position),
         counted_entries(evidence.adopted)
     )

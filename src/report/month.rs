@@ -20,7 +20,7 @@ impl Month {
             && text.bytes().enumerate().all(|(at, b)| if at == 4 { b == b'-' } else { b.is_ascii_digit() });
         let first = is_shaped.then(|| NaiveDate::parse_from_str(&format!("{text}-01"), "%Y-%m-%d").ok()).flatten();
         let first = first.ok_or_else(|| {
-            Error::configuration(format!("read month `{text}`: it is not of the form YYYY-MM"))
+            Error::configuration(format!("cannot read month `{text}`: it is not of the form YYYY-MM"))
                 .hint("for example 2026-10")
         })?;
         Ok(Self { first })

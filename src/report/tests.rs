@@ -494,6 +494,7 @@ fn recovery_points_that_vanished_in_the_month_are_told_with_when_that_was_notice
         as_of: at("2026-09-24T02:00:00Z"),
         noticed: at(noticed),
         is_accepted,
+        accepted: is_accepted.then(|| at("2026-10-03T09:00:00Z")).filter(|_| id != "01long"),
         returned: returned.map(at),
     };
     let report =
@@ -502,18 +503,26 @@ fn recovery_points_that_vanished_in_the_month_are_told_with_when_that_was_notice
         gone("01before", "2026-09-30T23:59:59Z", false, None),
         gone("01<open>", "2026-10-02T02:00:00Z", false, None),
         gone("01meant", "2026-10-03T02:00:00Z", true, None),
+        gone("01long", "2026-10-03T02:00:00Z", true, None),
         gone("01back", "2026-10-04T02:00:00Z", false, Some("2026-10-05T09:00:00Z")),
         gone("01after", "2026-11-01T00:00:00Z", false, None),
     ]);
     let listed = &serde_json::to_value(&told).unwrap()["sources"][0]["vanished"];
-    assert_eq!(listed.as_array().unwrap().len(), 3, "what was noticed in other months is not in it: {listed}");
+    assert_eq!(listed.as_array().unwrap().len(), 4, "what was noticed in other months is not in it: {listed}");
     assert_eq!((&listed[0]["noticed"], &listed[0]["is_accepted"]), (&"2026-10-02T02:00:00Z".into(), &false.into()));
     assert_eq!((&listed[1]["is_accepted"], &listed[1]["returned"]), (&true.into(), &serde_json::Value::Null));
-    assert_eq!(listed[2]["returned"], "2026-10-05T09:00:00Z");
+    assert_eq!(
+        (&listed[1]["accepted"], &listed[0]["accepted"]),
+        (&"2026-10-03T09:00:00Z".into(), &serde_json::Value::Null)
+    );
+    assert_eq!(listed[3]["returned"], "2026-10-05T09:00:00Z");
     let (markdown, page) = (markdown::render(&told), html::render(&told));
     let beside = "1 recovery point is gone before the promised retention, and nobody accepted that: agama.";
     assert!(markdown.contains(&format!("**{beside}**")) && page.contains(beside), "{markdown}");
-    assert!(markdown.contains("| 01meant | 2026-09-24T02:00:00Z | 2026-10-03T02:00:00Z | yes | no |"), "{markdown}");
+    let accepted = "2026-10-03T09:00:00Z";
+    let meant = format!("| 01meant | 2026-09-24T02:00:00Z | 2026-10-03T02:00:00Z | {accepted} | no |");
+    assert!(markdown.contains(&meant) && page.contains(accepted), "{markdown}");
+    assert!(markdown.contains("| 01long | 2026-09-24T02:00:00Z | 2026-10-03T02:00:00Z | yes | no |"), "{markdown}");
     assert!(markdown.contains("| no | 2026-10-05T09:00:00Z |"), "{markdown}");
     assert!(markdown.contains("01&lt;open>") && page.contains("01&lt;open&gt;"), "{page}");
     for quiet in [report(Vec::new()), report(vec![gone("01meant", "2026-10-03T02:00:00Z", true, None)])] {

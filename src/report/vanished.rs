@@ -23,6 +23,8 @@ pub struct VanishedReport {
     pub noticed: DateTime<Utc>,
     /// Whether the operator said that it was on purpose.
     pub is_accepted: bool,
+    /// When; null if nobody did, or before that was recorded.
+    pub accepted: Option<DateTime<Utc>>,
     /// When it was listed again; null if it was not.
     pub returned: Option<DateTime<Utc>>,
 }
@@ -35,6 +37,7 @@ impl VanishedReport {
             recovery_point_time: point.as_of,
             noticed: point.noticed,
             is_accepted: point.is_accepted,
+            accepted: point.accepted,
             returned: point.returned,
         }
     }
@@ -44,8 +47,9 @@ impl VanishedReport {
         !self.is_accepted && self.returned.is_none()
     }
 
-    fn accepted_in_words(&self) -> &'static str {
-        if self.is_accepted { "yes" } else { "no" }
+    fn accepted_in_words(&self) -> String {
+        let unknown = if self.is_accepted { "yes" } else { "no" };
+        self.accepted.map_or(unknown.to_owned(), rfc3339)
     }
 
     fn returned_in_words(&self) -> String {

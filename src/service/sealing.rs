@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::damage::DamageWatch;
 use crate::clock::Stopwatch;
-use crate::ledger::ChainHead;
-use crate::operations::ledger_health::look_at_ledger;
+use crate::ledger::SealWatch;
+use crate::operations::ledger_health::watch_ledger;
 use crate::run_context::Cancel;
 use crate::scheduler::AppWork;
 use crate::state::State;
@@ -16,6 +16,9 @@ use crate::state::State;
 const INTERVAL: Duration = Duration::from_mins(1);
 /// A comparison reads the whole ledger: this many times as long as it took nothing is compared.
 const REST: u32 = 50;
+/// What has not changed since it was compared is known by its fingerprint. This often that is forgotten, and everything
+/// is compared row by row.
+const FULL_INTERVAL: Duration = Duration::from_hours(6);
 /// Pages that nothing reads are looked at this often: it reads the whole file.
 const DAMAGE_INTERVAL: Duration = Duration::from_hours(24);
 /// How soon the end is noticed.
@@ -25,11 +28,16 @@ const NOTICE: Duration = Duration::from_millis(100);
 pub(super) fn begin(work: &Arc<AppWork>, state: &Arc<State>, damage: &DamageWatch, stop: &Cancel) {
     let (work, state, damage, stop) = (work.clone(), state.clone(), damage.clone(), stop.clone());
     std::thread::spawn(move || {
-        let mut known = None;
+        let mut known = SealWatch::default();
+        let mut compared = Stopwatch::start(&work.app().clock);
         // The start looked at all of it.
         let mut looked = Stopwatch::start(&work.app().clock);
         while !stop.is_cancelled() {
             let watch = Stopwatch::start(&work.app().clock);
+            if compared.elapsed() >= FULL_INTERVAL {
+                known.forget();
+                compared = Stopwatch::start(&work.app().clock);
+            }
             compare(&work, &state, &damage, &mut known);
             if looked.elapsed() >= DAMAGE_INTERVAL {
                 damage.look(&work.app());
@@ -44,10 +52,9 @@ pub(super) fn begin(work: &Arc<AppWork>, state: &Arc<State>, damage: &DamageWatc
     });
 }
 
-/// `known` is where the chain ended before: it must still contain that.
-fn compare(work: &AppWork, state: &State, damage: &DamageWatch, known: &mut Option<ChainHead>) {
+fn compare(work: &AppWork, state: &State, damage: &DamageWatch, known: &mut SealWatch) {
     let app = work.app();
-    match look_at_ledger(&app, known) {
+    match watch_ledger(&app, known) {
         Ok(health) => {
             let faults = health.seals.faults;
             let mut is_new = false;

@@ -17,6 +17,8 @@ pub struct Change {
     pub since: Option<Point>,
     /// When the operator said that it was meant.
     pub accepted: Option<DateTime<Utc>>,
+    /// Whether it could be told if content was encrypted.
+    pub content_judged: bool,
     /// The figures.
     pub found: Assessment,
 }
@@ -29,6 +31,7 @@ impl Change {
             recovery_point: figures.point.clone(),
             since: figures.since.clone(),
             accepted: figures.accepted,
+            content_judged: figures.found.is_content_judged(),
             found: figures.found.clone(),
         }
     }
@@ -41,6 +44,14 @@ impl Change {
         let how = self.state.of_the_data();
         let since = self.since.as_ref().unwrap_or(&self.recovery_point);
         Some(format!("the data {how} since the backup of {}: {}", shown(since), self.found.reasons.join("; ")))
+    }
+
+    /// That nobody could tell whether content was encrypted; none where that was told, or where nothing was compared yet.
+    pub fn not_judged_in_words(&self) -> Option<&'static str> {
+        let is_compared = self.found.state != State::Pending && self.found.rows[1] > 0;
+        (is_compared && !self.content_judged).then_some(
+            "whether content was encrypted is not judged: neither the backups nor the repository record what would tell it",
+        )
     }
 
     /// The last recovery point before it, in words; none where none is known.

@@ -57,7 +57,7 @@ fn unreachable_servers_and_missing_databases_are_named() {
     let place = server.socket.display().to_string();
     drop(server);
     fails(&world, &["backup"], 1, &["connect to server", &place, "hint: "]);
-    fails(&world, &["restore", "shop", "--to", "unix:/nowhere"], 1, &["has none", "hint: "]);
+    fails(&world, &["restore", "shop", "--to", "unix:/nowhere"], 1, &["lists none", "hint: "]);
 }
 
 /// A small file system that is unmounted when dropped.

@@ -251,7 +251,12 @@ fn a_repository_that_vanished_is_not_made_anew() {
         assert!(said.contains("there is no repository"), "{command}: {ran:?}");
         assert!(entries(&world.path("repo")).is_empty(), "{command} wrote");
     }
-    assert!(world.run(&["backup"]).stderr.contains("expect the backups that local has of before"));
+    assert!(
+        world
+            .run(&["backup"])
+            .stderr
+            .contains("repository local is missing or cannot be opened, but earlier backups were recorded in it")
+    );
     fs::remove_dir(world.path("repo")).unwrap();
     fs::rename(world.path("elsewhere"), world.path("repo")).unwrap();
     fs::write(world.path("config.toml"), text).unwrap();

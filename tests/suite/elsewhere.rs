@@ -168,3 +168,27 @@ fn a_table_whose_server_definition_is_gone_is_left_out_by_name() {
         drill_passes(&world);
     }
 }
+
+/// mariadb-dump 10.11 divides by zero at such a table, if it is the first; the server's own fault it is not.
+#[test]
+fn a_dump_client_that_crashes_is_told_with_the_table_it_was_at_and_what_to_do() {
+    let server = Server::start_with(Product::MariaDb, &["--plugin-load-add=ha_federatedx"]);
+    server.sql(&format!(
+        "CREATE DATABASE far; CREATE TABLE far.t (a INT PRIMARY KEY, b INT INVISIBLE);
+         CREATE SERVER far FOREIGN DATA WRAPPER mysql OPTIONS (SOCKET '{}', USER 'root', DATABASE 'far');
+         CREATE DATABASE shop; CREATE TABLE shop.fed (a INT PRIMARY KEY, b INT INVISIBLE) ENGINE=FEDERATED CONNECTION='far/t';
+         CREATE TABLE shop.own (a INT PRIMARY KEY)",
+        server.socket.display()
+    ));
+    let world = World::new(&server, &["shop"], "");
+    let ran = world.run(&["backup"]);
+    assert_eq!(ran.status, 1, "{ran:?}");
+    for words in
+        ["signal: 8 (SIGFPE)", "while it was at table fed: ", "hint: the dump client itself crashed at table fed"]
+    {
+        assert!(ran.stderr.contains(words), "{words}: {ran:?}");
+    }
+    assert_eq!(world.json(&["status"], 1)["measured"]["recovery_points"], 0);
+    server.sql("DROP TABLE shop.fed");
+    world.backup();
+}

@@ -21,7 +21,8 @@ fn configure(world: &World, more: &str, tail: &str) {
     world.configure_source("ansible", "files", &table);
 }
 
-fn git(tree: &Path, arguments: &[&str]) -> String {
+/// Run git in `tree`.
+pub fn git(tree: &Path, arguments: &[&str]) -> String {
     let output = Command::new("git")
         // Whoever runs the tests may be in the middle of something in a repository of their own.
         .env_clear()

@@ -72,4 +72,5 @@ mod umask;
 mod uncarried;
 mod unready;
 mod waits;
+mod waits_git;
 mod waits_others;

@@ -87,7 +87,7 @@ fn a_second_service_on_one_state_directory_is_refused() {
     let service = Service::start(&world);
     let second = world.run(&["serve", "--web.listen-address", "127.0.0.1:0"]);
     assert_eq!(second.status, 1, "{second:?}");
-    assert!(second.stderr.contains("does already") && second.stderr.contains("hint:"), "{second:?}");
+    assert!(second.stderr.contains("is in use by another service") && second.stderr.contains("hint:"), "{second:?}");
     service.stop();
     Service::start(&world).stop();
 }

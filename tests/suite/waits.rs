@@ -278,6 +278,21 @@ fn a_client_program_that_is_killed_makes_a_drill_inconclusive_and_a_backup_faile
 }
 
 #[test]
+fn a_dump_client_that_crashes_names_the_last_table_that_it_began() {
+    for product in [Product::MariaDb, Product::MySql] {
+        let server = shop(product);
+        let world = World::new(&server, &["shop"], "");
+        let crash = "\"$real\" \"$@\" > /dev/null\nkill -SEGV $$";
+        use_programs(&world, &programs(&world, product, "dump", &script(&world, crash)));
+        let ran = world.run(&["backup"]);
+        assert_eq!(ran.status, 1, "{product:?}: {ran:?}");
+        for words in ["(SIGSEGV)", "while it was at table a: ", "hint: the dump client itself crashed at"] {
+            assert!(ran.stderr.contains(words), "{product:?}, {words}: {ran:?}");
+        }
+    }
+}
+
+#[test]
 fn a_repository_that_hangs_blinds_neither_the_others_nor_itself() {
     let world = crate::files::world("", "");
     fs::create_dir(world.path("tree")).unwrap();

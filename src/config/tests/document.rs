@@ -68,5 +68,5 @@ fn every_key_is_documented_under_its_table_and_no_other() {
 #[test]
 fn the_example_of_the_document_is_valid() {
     let example = DOCUMENT.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
-    assert_eq!(Directory::new(&["offsite.key"]).problems(example), [""; 0]);
+    assert_eq!(Directory::new(&["repository.key"]).problems(example), [""; 0]);
 }

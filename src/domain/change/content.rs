@@ -14,6 +14,8 @@ const SAVINGS_LEFT: f64 = 0.5;
 const MORE_STORED: f64 = 0.1;
 /// A row does not take so many times the space in the repository: noise that is written as hex or base64 does compress.
 const DENSE: f64 = 4.0;
+/// Rows that came may be others, if they are more than this.
+const AS_LARGE: f64 = 1.1;
 /// The same rows do not take so many times the bytes.
 const SWOLLEN: f64 = 2.0;
 /// Nearly all of the content.
@@ -99,6 +101,14 @@ impl<'m> NewTables<'m> {
     }
 }
 
+impl Assessment {
+    /// Whether it could be told if content was encrypted: what is plain was recorded, or new data usually compresses.
+    pub fn is_content_judged(&self) -> bool {
+        let does_compress = self.compression[0].is_some_and(|usual| usual <= 1.0 - MORE_STORED);
+        self.became_noise.is_some() || (self.replaced.is_some() && does_compress)
+    }
+}
+
 /// Note how much of the content of the last trusted backup `now` replaced, and by what.
 pub(super) fn weigh(
     found: &mut Assessment,
@@ -111,22 +121,21 @@ pub(super) fn weigh(
     found.compression = [usual_compression(past), new.and_then(|new| new.compression(now.logical_bytes()))];
     let sampled = Replaced::of(before, now, successors, watch);
     let bytes = new.and_then(|new| rewritten(before, now, new));
-    let Some(share) = sampled.as_ref().map(Replaced::share).or_else(|| bytes.filter(|_| !is_sampled(before, now)))
-    else {
-        return;
-    };
-    found.replaced = Some(share);
-    // What is few rows may be most of the bytes.
-    let by_bytes = bytes.filter(|_| sampled.as_ref().is_none_or(|it| it.is_more_than_edits(watch)));
-    let weighed = by_bytes.map_or(share, |bytes| bytes.max(share));
-    if let Some(how) = how_it_is_noise(before, now, found.compression) {
-        found.replaced = Some(weighed);
-        found.weigh(weighed, watch.replaced, || {
-            format!("{} of the content was replaced by data that {how}", percent(weighed))
-        });
-        return;
+    let share = sampled.as_ref().map(Replaced::share).or_else(|| bytes.filter(|_| !is_sampled(before, now)));
+    found.replaced = share;
+    let is_known = found.became_noise.is_some();
+    let Some(share) = share.filter(|_| found.became_noise < Some(watch.replaced / 2.0)) else { return };
+    if !is_known {
+        // What is few rows may be most of the bytes.
+        let by_bytes = bytes.filter(|_| sampled.as_ref().is_none_or(|it| it.is_more_than_edits(watch)));
+        let weighed = by_bytes.map_or(share, |bytes| bytes.max(share));
+        if let Some(how) = how_it_is_noise((before, now), new, found.compression) {
+            found.replaced = Some(weighed);
+            let said = || format!("{} of the content was replaced by data that {how}", percent(weighed));
+            return found.weigh(weighed, watch.replaced, said);
+        }
     }
-    let is_swollen = now.rows() > 0 && swollen(&past.trusted, now);
+    let is_swollen = !is_known && now.rows() > 0 && swollen(&past.trusted, now);
     let reason = if share >= watch.replaced && is_swollen {
         "and a row takes more than twice the bytes"
     } else if sampled.is_some_and(|sampled| sampled.is_nearly_all()) && is_unusual(&past.trusted, watch) {
@@ -139,14 +148,22 @@ pub(super) fn weigh(
 }
 
 /// Why the new data looks as if encryption, or something like it, went over it; none where it does not.
-fn how_it_is_noise(before: &Manifest, now: &Manifest, compression: [Option<f64>; 2]) -> Option<String> {
+fn how_it_is_noise(
+    (before, now): (&Manifest, &Manifest),
+    new_data: Option<NewData>,
+    compression: [Option<f64>; 2],
+) -> Option<String> {
+    // What came in addition may be pictures. What it would have taken at most is not held against what was replaced.
+    let replaced = new_data.map(|it| it.without(grown(before, now))).and_then(|it| it.compression(now.logical_bytes()));
     if let [Some(usual), Some(new)] = compression
-        && is_incompressible(usual, new)
+        && replaced.is_some_and(|replaced| is_incompressible(usual, replaced))
     {
         let [new, usual] = [new, usual].map(|it| it * 100.0);
         return Some(format!("does not compress: 100 bytes of it take {new:.0}, usually {usual:.0}"));
     }
-    let times = denser(before, now, compression).filter(|times| *times >= DENSE)?;
+    // Of rows that were sampled, a new column would be taken for it.
+    let is_the_same = !is_sampled(before, now) && now.rows() as f64 <= before.rows() as f64 * AS_LARGE;
+    let times = denser(before, now, compression).filter(|times| is_the_same && *times >= DENSE)?;
     Some(format!("takes {times:.0} times the space"))
 }
 
@@ -196,8 +213,11 @@ fn rewritten(before: &Manifest, now: &Manifest, new: NewData) -> Option<f64> {
     if before.logical_bytes() == 0 {
         return None;
     }
-    let grown = now.logical_bytes().saturating_sub(before.logical_bytes());
-    Some((new.bytes.saturating_sub(grown) as f64 / before.logical_bytes() as f64).min(1.0))
+    Some((new.without(grown(before, now)).bytes as f64 / before.logical_bytes() as f64).min(1.0))
+}
+
+fn grown(before: &Manifest, now: &Manifest) -> u64 {
+    now.logical_bytes().saturating_sub(before.logical_bytes())
 }
 
 fn swollen(trusted: &[&Manifest], now: &Manifest) -> bool {

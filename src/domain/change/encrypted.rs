@@ -100,6 +100,7 @@ fn data_that_is_as_it_was_before_a_warning_is_quiet_and_no_warning_is_named_as_t
     // A third is ciphertext, which is longer.
     let mut warned = replaced(16, 300, 100, NOISE);
     warned.files[0].bytes = 450_000;
+    warned.evidence.new_data = Some(super::evidence::NewData { bytes: 250_000, stored_bytes: 250_000 });
     let found = judge(&days, &warned);
     assert_eq!((found.state, found.before.unwrap().id.0.as_str()), (State::Warning, "015"));
     let trusted: Vec<&Manifest> = days.iter().chain([&warned]).collect();

@@ -56,12 +56,22 @@ fn a_log_that_is_rotated_by_renaming_is_not_gone() {
     is(&judge(&past, &day(5, &rotated(rows(0, 0)))), State::Quiet, &[]);
     is(&judge(&past, &day(5, &rotated(rows(15_000, 15_040)))), State::Quiet, &[]);
     let into_nothing = day(5, &[("d.log", rows(0, 0)), ("d.old_log", rows(50_000, 65_000)), ("d.a", Table::of(3_000))]);
-    assert_eq!(judge(&past, &into_nothing).state, State::Critical);
+    assert_eq!(judge(&past, &into_nothing).state, State::Warning);
+    // By another name it is no log.
+    let rename = |it: &Manifest| {
+        let mut it = it.clone();
+        it.inventory.tables.iter_mut().for_each(|table| table.name = table.name.replace("log", "dialog"));
+        it.evidence.samples =
+            it.evidence.samples.iter().map(|(a, b)| (a.replace("log", "dialog"), b.clone())).collect();
+        it
+    };
+    let past: Vec<Manifest> = past.iter().map(rename).collect();
+    assert_eq!(judge(&past, &rename(&into_nothing)).state, State::Critical);
 }
 
 #[test]
 fn queues_that_are_empty_for_once_are_no_tables_that_are_gone() {
-    let names = ["q.jobs", "q.locks", "q.sessions"];
+    let names = ["q.jobs", "q.locks", "q.carts"];
     let with = |rows: u64, all: u64| {
         let queues = names.map(|name| (name, Table::of(rows)));
         queues.into_iter().chain([("d.a", Table::of(all))]).collect::<Vec<_>>()
@@ -77,7 +87,7 @@ fn queues_that_are_empty_for_once_are_no_tables_that_are_gone() {
 
 /// A log that grows by a thousand rows a day, with so many on this one; the rest stays.
 fn with_log(at: i64, log: u64) -> Manifest {
-    day(at, &[("d.log", Table::of(log)), ("d.a", Table::of(500))])
+    day(at, &[("d.calls", Table::of(log)), ("d.a", Table::of(500))])
 }
 
 #[test]
@@ -94,9 +104,12 @@ fn what_was_accepted_once_is_expected_when_it_happens_again() {
     let grown = |days: u64| (1..=days).map(|at| with_log(8 + at.cast_signed(), 1_000 * at)).collect::<Vec<_>>();
     is(&assess_after(&grown(7), &with_log(16, 0)), State::Quiet, &[]);
     // Something else is lost, or the log is not the large table it was.
-    let lost = day(16, &[("d.log", Table::of(8_000)), ("d.a", Table::of(0))]);
+    let lost = day(16, &[("d.calls", Table::of(8_000)), ("d.a", Table::of(0))]);
     assert_eq!(assess_after(&grown(7), &lost).state, State::Warning);
     assert_eq!(assess_after(&grown(3), &with_log(12, 0)).state, State::Critical);
+    // Half of the height is grown again.
+    is(&assess_after(&[with_log(9, 3_500)], &with_log(10, 0)), State::Quiet, &[]);
+    assert_eq!(assess_after(&[with_log(9, 3_499)], &with_log(10, 0)).state, State::Critical);
     // It was accepted too long ago.
     let late: Vec<Manifest> = (1..=40).map(|at| with_log(8 + at, 7_000)).collect();
     assert_eq!(assess_after(&late, &with_log(49, 0)).state, State::Critical);
@@ -130,5 +143,59 @@ fn what_is_gone_is_named_in_the_words_of_the_source() {
     assert_eq!(
         of_kind("files"),
         "90 % of the entries are gone: 1 000 before, 100 now; tree d.b had 900 entries and has 0"
+    );
+}
+
+#[test]
+fn a_log_that_is_emptied_is_a_warning_and_what_else_is_gone_is_judged_without_it() {
+    let day_with = |at: i64, log: u64, orders: u64| {
+        let mut it =
+            day(at, &[("d.access_log", Table::of(log)), ("d.orders", Table::of(orders)), ("d.a", Table::of(300))]);
+        it.evidence.textures = it
+            .inventory
+            .tables
+            .iter()
+            .map(|table| (table.name.clone(), super::texture::Texture::of(table.rows * 900, false)))
+            .collect();
+        it
+    };
+    let past: Vec<Manifest> = (0..5).map(|at| day_with(at, 20_000, 1_000)).collect();
+    let log = judge(&past, &day_with(5, 0, 1_000));
+    assert_eq!((log.state, log.reasons.len(), log.rows_lost > 0.9), (State::Warning, 3, true), "{log:#?}");
+    // Once it is known to be emptied, nothing is said.
+    let known: Vec<Manifest> = past.iter().cloned().chain([day_with(5, 0, 1_000), day_with(6, 9_000, 1_000)]).collect();
+    is(&judge(&known, &day_with(7, 0, 1_000)), State::Quiet, &[]);
+    // Orders are few beside the log, and most of what matters.
+    for left in [20_000, 0] {
+        let orders = judge(&past, &day_with(5, left, 0));
+        assert_eq!(orders.state, State::Critical, "{orders:#?}");
+        assert!(orders.tables.iter().any(|table| table.name == "d.orders"), "{orders:#?}");
+    }
+    assert_eq!(judge(&past, &day_with(5, 20_000, 600)).state, State::Warning);
+    // Where there is nothing else, the log is what the source is for.
+    let only = |at: i64, log: u64| day(at, &[("d.syslog", Table::of(log)), ("d.a", Table::of(9))]);
+    let past: Vec<Manifest> = (0..5).map(|at| only(at, 20_000)).collect();
+    assert_eq!(judge(&past, &only(5, 0)).state, State::Critical);
+}
+
+#[test]
+fn a_table_that_was_emptied_is_not_back_because_other_rows_came_since() {
+    let past = days(&[("d.orders", rows(0, 20_000)), ("d.a", Table::of(9_000))]);
+    let emptied = day(5, &[("d.orders", rows(0, 0)), ("d.a", Table::of(9_000))]);
+    let then = |past: &[Manifest], now: &[(&str, Table)]| {
+        let known: Vec<&Manifest> = past.iter().collect();
+        let past = Past { trusted: known.clone(), suspect: vec![&emptied], earlier: known, ..Past::default() };
+        assess(&past, &day(6, now), &Watch::default()).state
+    };
+    assert_eq!(then(&past, &[("d.orders", rows(50_000, 90_000)), ("d.a", Table::of(9_000))]), State::Critical);
+    assert_eq!(then(&past, &[("d.orders", rows(0, 21_000)), ("d.a", Table::of(9_000))]), State::Quiet);
+    // Of what is loaded anew every night nobody can tell: as many rows are as good.
+    let night = |at: i64| {
+        day(at, &[("d.orders", Table::updated(20_000, 20_000, at.unsigned_abs())), ("d.a", Table::of(9_000))])
+    };
+    let nights: Vec<Manifest> = (0..5).map(night).collect();
+    assert_eq!(
+        then(&nights, &[("d.orders", Table::updated(20_000, 20_000, 6)), ("d.a", Table::of(9_000))]),
+        State::Quiet
     );
 }

@@ -14,6 +14,8 @@ pub struct Judged {
     pub state: Option<State>,
     /// Whether the operator said that it was meant.
     pub is_accepted: bool,
+    /// The last one before what was found, where that is known.
+    pub before: Option<RecoveryPointId>,
 }
 
 impl Judged {
@@ -24,10 +26,17 @@ impl Judged {
 }
 
 /// Of `points`, oldest first: the last one before each suspect change that nobody accepted, and before each that made it worse. It
-/// may be all that is left of what is gone. Whatever decides what may be deleted must leave out these.
+/// may be all that is left of what is gone. What came little by little may have begun earlier: then the one before that, too.
+/// Whatever decides what may be deleted must leave out these.
 pub fn must_be_kept(points: &[Judged]) -> BTreeSet<&RecoveryPointId> {
     let is_worse = |pair: &&[Judged]| pair[1].level() > pair[0].level();
-    points.windows(2).filter(is_worse).map(|pair| &pair[0].id).collect()
+    let known: BTreeSet<&RecoveryPointId> = points.iter().map(|point| &point.id).collect();
+    let worse = points.windows(2).filter(is_worse);
+    worse
+        .flat_map(|pair| [Some(&pair[0].id), pair[1].before.as_ref()])
+        .flatten()
+        .filter(|id| known.contains(id))
+        .collect()
 }
 
 #[cfg(test)]
@@ -39,6 +48,7 @@ mod tests {
             id: RecoveryPointId(at.to_string()),
             state: *state,
             is_accepted: *is_accepted,
+            before: None,
         };
         states.iter().enumerate().map(judged).collect()
     }
@@ -61,5 +71,15 @@ mod tests {
         assert_eq!(kept(&[(None, false), CRITICAL]), ["0"]);
         assert_eq!(kept(&[CRITICAL, CRITICAL]), [""; 0], "there is none before it any more");
         assert_eq!(kept(&[]), [""; 0]);
+    }
+
+    #[test]
+    fn the_point_before_what_came_little_by_little_is_kept_too() {
+        let mut all = points(&[QUIET, QUIET, QUIET, CRITICAL, CRITICAL]);
+        for (before, expected) in [("0", ["0", "2"].as_slice()), ("2", &["2"]), ("gone", &["2"])] {
+            all[3].before = Some(RecoveryPointId(before.to_owned()));
+            let kept: Vec<&str> = must_be_kept(&all).into_iter().map(|id| id.0.as_str()).collect();
+            assert_eq!(kept, expected);
+        }
     }
 }

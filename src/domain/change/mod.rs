@@ -10,11 +10,15 @@
 //! - [`content`]: rows and files that were replaced, and whether what replaced them compresses. Updates replace rows by rows that
 //!   compress as well as before; encryption does not.
 
+mod apart;
 pub mod content;
+mod conversion;
 pub mod evidence;
 pub mod keep;
+mod logs;
 mod moved;
 pub mod sample;
+pub mod texture;
 pub mod volume;
 pub mod watch;
 
@@ -139,6 +143,9 @@ pub struct Assessment {
     pub tables_emptied: [u64; 2],
     /// Share of the content that was replaced; none where that was not recorded.
     pub replaced: Option<f64>,
+    /// Share of the plain content that became noise, as encryption makes it; none where that was not recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub became_noise: Option<f64>,
     /// Stored bytes per byte of the new data, usually and now; none where that was not recorded or there was too little.
     pub compression: [Option<f64>; 2],
     /// Tables that lost most rows.
@@ -168,6 +175,13 @@ impl Assessment {
 
 /// Compare `now` with what was before it.
 pub fn assess(past: &Past<'_>, now: &Manifest, watch: &Watch) -> Assessment {
+    match apart::Without::of(past, now) {
+        Some(without) => assess_all(&without.past(past), &without.now, watch),
+        None => assess_all(past, now, watch),
+    }
+}
+
+fn assess_all(past: &Past<'_>, now: &Manifest, watch: &Watch) -> Assessment {
     let mut found = compare(past, now, watch);
     if !found.state.is_suspect() {
         return found;
@@ -181,12 +195,17 @@ pub fn assess(past: &Past<'_>, now: &Manifest, watch: &Watch) -> Assessment {
             return again;
         }
     }
-    found.before = good.last().map(|good| Point::of(good));
+    // What became noise may have begun some backups ago.
+    let is_noise = found.became_noise >= Some(watch.replaced / 2.0);
+    let clean = if is_noise { conversion::last_clean(window(good, now.as_of), watch) } else { None };
+    found.before = clean.or(good.last().copied()).map(Point::of);
     found
 }
 
 fn compare(past: &Past<'_>, now: &Manifest, watch: &Watch) -> Assessment {
-    let trusted = window(&past.trusted, now.as_of);
+    // While something is suspect, time stands still: the window must not move away from what was before.
+    let until = past.trusted.last().filter(|_| !past.suspect.is_empty()).map_or(now.as_of, |last| last.as_of);
+    let trusted = window(&past.trusted, until);
     let mut found = Assessment { rows: [0, now.rows()], bytes: [0, now.logical_bytes()], ..Assessment::default() };
     let needed = if past.is_accepted { 1 } else { ENOUGH_HISTORY };
     let Some(before) = trusted.last().filter(|_| trusted.len() >= needed) else { return found };
@@ -195,7 +214,9 @@ fn compare(past: &Past<'_>, now: &Manifest, watch: &Watch) -> Assessment {
     (found.rows[0], found.bytes[0]) = (before.rows(), before.logical_bytes());
     let successors = content::Successors::of(before, now);
     volume::weigh(&mut found, past, now, (&successors, watch));
-    content::weigh(&mut found, &Past { trusted: trusted.to_vec(), ..past.clone() }, now, (&successors, watch));
+    let past = Past { trusted: trusted.to_vec(), ..past.clone() };
+    conversion::weigh(&mut found, &past, now, watch);
+    content::weigh(&mut found, &past, now, (&successors, watch));
     found
 }
 
@@ -230,6 +251,8 @@ fn size(bytes: u64) -> String {
 mod encrypted;
 #[cfg(test)]
 mod innocent;
+#[cfg(test)]
+mod noise;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

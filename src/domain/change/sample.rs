@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::texture::Texture;
 use crate::domain::digest::Digest;
 
 /// Rows of one table at most.
@@ -16,6 +17,8 @@ pub const MOST: usize = 64;
 const LEAST: usize = 8;
 /// Rows of all tables together, as far as [`LEAST`] allows.
 const ALL: usize = 4096;
+/// So many times as many rows are looked into.
+const LOOKED_INTO: usize = 4;
 /// Fewer rows than this do not say where the others of their table went.
 const MOVED_LEAST: usize = 2;
 /// Digits of one row in the text form.
@@ -36,26 +39,33 @@ pub struct Sample {
 /// A sample that is being taken.
 #[derive(Debug, Clone)]
 pub struct Sampler {
-    sample: Sample,
+    /// Those with the smallest digests, and what is in them: more than the sample has, so that chance weighs less.
+    rows: Vec<(u64, Texture)>,
+    /// There are no others.
+    is_whole: bool,
     limit: usize,
 }
 
 impl Default for Sampler {
     fn default() -> Self {
-        Self { sample: Sample { rows: Vec::new(), is_whole: true }, limit: MOST }
+        Self { rows: Vec::new(), is_whole: true, limit: MOST }
     }
 }
 
 impl Sampler {
     /// Take note of a row.
     pub fn add(&mut self, digest: &[u8; 32]) {
+        self.add_with(digest, Texture::default);
+    }
+
+    /// Take note of a row, and of what is in it if it is looked at.
+    pub fn add_with(&mut self, digest: &[u8; 32], texture: impl FnOnce() -> Texture) {
         let row = digest.iter().take(8).fold(0, |row: u64, byte| (row << 8) | u64::from(*byte));
-        let rows = &mut self.sample.rows;
-        let is_full = rows.len() >= self.limit;
-        if is_full && rows.last().is_some_and(|last| row > *last) {
-            self.sample.is_whole = false;
-        } else if let Err(at) = rows.binary_search(&row) {
-            rows.insert(at, row);
+        let is_full = self.rows.len() >= self.limit * LOOKED_INTO;
+        if is_full && self.rows.last().is_some_and(|(last, _)| row > *last) {
+            self.is_whole = false;
+        } else if let Err(at) = self.rows.binary_search_by_key(&row, |(row, _)| *row) {
+            self.rows.insert(at, (row, texture()));
             self.shorten();
         }
     }
@@ -64,17 +74,27 @@ impl Sampler {
     pub fn share_with(&mut self, tables: usize) {
         self.limit = self.limit.min((ALL / tables.max(1)).clamp(LEAST, MOST));
         self.shorten();
+        self.rows.shrink_to_fit();
     }
 
     /// What was taken.
     pub fn finish(&self) -> Sample {
-        self.sample.clone()
+        let rows = self.rows.iter().take(self.limit).map(|(row, _)| *row).collect();
+        Sample { rows, is_whole: self.is_whole && self.rows.len() <= self.limit }
+    }
+
+    /// What is in so many rows, if they are all like those that were looked into.
+    pub fn texture_of(&self, rows: u64) -> Texture {
+        let mut sum = Texture::default();
+        self.rows.iter().for_each(|(_, row)| sum += *row);
+        sum.times(rows, self.rows.len() as u64)
     }
 
     fn shorten(&mut self) {
-        if self.sample.rows.len() > self.limit {
-            self.sample.rows.truncate(self.limit);
-            self.sample.is_whole = false;
+        let most = self.limit * LOOKED_INTO;
+        if self.rows.len() > most {
+            self.rows.truncate(most);
+            self.is_whole = false;
         }
     }
 }
@@ -193,6 +213,26 @@ mod tests {
         late.share_with(20_000);
         (5_000..10_000_u64).for_each(|row| late.add(&Digest::of(&row.to_le_bytes()).0));
         assert_eq!(late.finish().rows(), &sample(0..10_000).rows()[..LEAST]);
+    }
+
+    #[test]
+    fn what_is_in_the_sampled_rows_stands_for_all_and_follows_them() {
+        let mut sampler = Sampler::default();
+        // Every fourth row is noise, and a row that comes twice counts once.
+        let texture = |row: u64| Texture::of(100, row.is_multiple_of(4));
+        (0..10_000_u64).chain(0..50).for_each(|row| {
+            sampler.add_with(&Digest::of(&row.to_le_bytes()).0, || texture(row));
+        });
+        let whole = sampler.texture_of(10_000).bytes;
+        assert!((150_000..=350_000).contains(&whole[1]) && whole[0] + whole[1] == 1_000_000, "{whole:?}");
+        let mut digests: Vec<(u64, u64)> = (0..10_000).map(|row| (sample(row..row + 1).rows()[0], row)).collect();
+        digests.sort_unstable();
+        sampler.share_with(20_000);
+        let looked_into = &digests[..LEAST * LOOKED_INTO];
+        let noise = looked_into.iter().filter(|(_, row)| row.is_multiple_of(4)).count() as u64;
+        assert_eq!(sampler.texture_of(32).bytes, [(32 - noise) * 100, noise * 100]);
+        assert_eq!(sampler.finish().rows().len(), LEAST);
+        assert_eq!(Sampler::default().texture_of(9), Texture::default());
     }
 
     #[test]

@@ -84,7 +84,7 @@ pub(super) fn backup(day: i64, tables: &[(&str, Table)], new: Option<(u64, f64)>
         left_out: Vec::new(),
         cannot_return: Vec::new(),
         capture: Capture::default(),
-        evidence: Evidence { samples: samples.collect(), new_data, accepted: None },
+        evidence: Evidence { samples: samples.collect(), new_data, ..Evidence::default() },
     }
 }
 
@@ -198,17 +198,21 @@ fn a_table_that_is_gone_is_told_of_by_its_size() {
 fn what_is_emptied_again_and_again_or_ignored_or_left_out_is_not_told_of() {
     let log = |day: i64| 1_000 + 4_000 * (day.unsigned_abs() % 4);
     let day =
-        |day: i64| backup(day, &[("d.a", Table::of(10_000)), ("d.log", Table::of(log(day)))], Some((4_000, TEXT)));
+        |day: i64| backup(day, &[("d.a", Table::of(10_000)), ("d.calls", Table::of(log(day)))], Some((4_000, TEXT)));
     let days: Vec<Manifest> = (0..8).map(day).collect();
     is(&judge(&days, &day(8)), State::Quiet, &[]);
-    let empty = |at| backup(at, &[("d.a", Table::of(10_000)), ("d.log", Table::of(0))], Some((1, TEXT)));
+    let empty = |at| backup(at, &[("d.a", Table::of(10_000)), ("d.calls", Table::of(0))], Some((1, TEXT)));
     // Before it fell for the first time it is worth a word.
     assert_eq!(judge(&days[..4], &empty(4)).state, State::Critical);
-    let ignoring = Watch { ignore: vec!["*.log".to_owned()], ..Watch::default() };
+    let ignoring = Watch { ignore: vec!["*.calls".to_owned()], ..Watch::default() };
     is(&judge_watching(&days[..4], &empty(4), &ignoring), State::Quiet, &[]);
     let mut unread = backup(4, &[("d.a", Table::of(10_000))], Some((1, TEXT)));
-    let left_out =
-        LeftOut { kind: "table".to_owned(), name: "d.log".to_owned(), reason: "crashed".to_owned(), definition: None };
+    let left_out = LeftOut {
+        kind: "table".to_owned(),
+        name: "d.calls".to_owned(),
+        reason: "crashed".to_owned(),
+        definition: None,
+    };
     unread.left_out = vec![left_out];
     is(&judge(&days[..4], &unread), State::Quiet, &[]);
 }

@@ -6,9 +6,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::content::Successors;
 use super::moved::Moved;
+use super::sample::Sample;
 use super::watch::Watch;
-use super::{Assessment, ENOUGH_HISTORY, NAMED, Past, State, TableChange, WINDOW_LEAST, count, percent, size};
-use crate::domain::manifest::Manifest;
+use super::{Assessment, ENOUGH_HISTORY, NAMED, Past, State, TableChange, WINDOW_LEAST, count, logs, percent, size};
+use crate::domain::manifest::{Manifest, TableFacts};
 use crate::domain::words::{Words, words};
 
 /// Fewer lost rows than this are no loss of data.
@@ -25,6 +26,9 @@ const FEW_TABLES: u64 = 3;
 const SMALL_TABLES: f64 = 0.001;
 /// Below this share of all rows, whatever tables are empty is no more than a warning.
 const MINOR_TABLES: f64 = 0.01;
+
+/// A table has other rows than before when this share of them is gone.
+const OTHER_ROWS: f64 = 0.5;
 
 /// How far back a fall excuses another one, so that what is emptied once a month does: and in how many backups at most.
 const EXCUSED: TimeDelta = TimeDelta::days(35);
@@ -105,10 +109,35 @@ pub(super) fn weigh(
     let excuses = Excuses::of(past, now.as_of);
     let Some(before) = excuses.trusted.last() else { return };
     let courses = courses(&excuses, watch);
-    let mut moved = Moved::of(before, now, successors);
-    let losses = Losses::of(&courses, now, (successors, &mut moved), excuses.trusted.len());
-    losses.note(found, watch, words(&now.engine));
-    weigh_bytes(found, &excuses, now, watch);
+    let gone = StillGone { past, before, now };
+    let losses = |of: &BTreeMap<&str, Course>| {
+        let mut moved = Moved::of(before, now, successors);
+        let mut judged = found.clone();
+        let losses = Losses::of(of, (now, &gone), (successors, &mut moved), excuses.trusted.len());
+        losses.note(&mut judged, watch, words(&now.engine));
+        judged
+    };
+    let (whole, others) = (losses(&courses), without_logs(&courses).map(|courses| losses(&courses)));
+    let bytes = |it: &Manifest| Some(it.logical_bytes() as f64);
+    let whole = weigh_bytes(whole, &excuses, now, (watch, bytes));
+    let Some(others) = others else {
+        *found = whole;
+        return;
+    };
+    let bytes = |it: &Manifest| Some(it.logical_bytes() as f64 * logs::share_of_others(it)?);
+    let others = weigh_bytes(others, &excuses, now, (watch, bytes));
+    *found = if whole.state < others.state { Assessment { tables: whole.tables, ..others } } else { whole };
+    // What only logs lost is no reason to call anybody.
+    found.state = found.state.min(others.state.max(State::Warning));
+}
+
+/// The same without logs, queues and sessions; none where there are none of them, or nothing else.
+fn without_logs<'m>(courses: &BTreeMap<&'m str, Course>) -> Option<BTreeMap<&'m str, Course>> {
+    let others: BTreeMap<&str, Course> =
+        courses.iter().filter(|(name, _)| !logs::is_log(name)).map(|(name, course)| (*name, *course)).collect();
+    let rows = |of: &BTreeMap<&str, Course>| of.values().map(|course| course.last as f64).sum::<f64>();
+    let is_enough = rows(&others) >= (rows(courses) * SMALL_TABLES).max(FEW_ROWS);
+    (is_enough && others.len() < courses.len()).then_some(others)
 }
 
 /// Tables that the last backup has, by name.
@@ -134,6 +163,31 @@ fn courses_in<'m>(backups: &[&'m Manifest]) -> HashMap<&'m str, Course> {
     courses
 }
 
+/// Rows that were gone in a suspect backup are not back because others came since.
+struct StillGone<'p, 'm> {
+    past: &'p Past<'m>,
+    before: &'p Manifest,
+    now: &'p Manifest,
+}
+
+impl StillGone<'_, '_> {
+    /// How many rows count of the table `name`, which `later` continues; none where all do: it never lost any, its rows are back, or
+    /// nobody can tell because it has other rows every night.
+    fn left_of(&self, name: &str, later: Option<&TableFacts>) -> Option<u64> {
+        let suspects = [self.past.suspect.first()?, self.past.suspect.last()?];
+        let sample = self.before.evidence.samples.get(name)?;
+        let later = later?;
+        let is_gone = |earlier: &Sample, later: &Sample| earlier.gone_in(later).is_some_and(|gone| gone >= OTHER_ROWS);
+        let day_before = self.past.trusted.iter().rev().nth(1)?.evidence.samples.get(name)?;
+        if is_gone(day_before, sample) || !is_gone(sample, self.now.evidence.samples.get(&later.name)?) {
+            return None;
+        }
+        let rows =
+            |it: &Manifest| it.inventory.tables.iter().find(|table| table.name == later.name).map_or(0, |it| it.rows);
+        suspects.into_iter().map(|it| rows(it)).min().map(|rows| rows.min(later.rows))
+    }
+}
+
 /// What is gone.
 #[derive(Default)]
 struct Losses {
@@ -155,7 +209,7 @@ struct Losses {
 impl Losses {
     fn of(
         courses: &BTreeMap<&str, Course>,
-        now: &Manifest,
+        (now, gone): (&Manifest, &StillGone<'_, '_>),
         (successors, moved): (&Successors<'_>, &mut Moved<'_>),
         backups: usize,
     ) -> Self {
@@ -172,7 +226,7 @@ impl Losses {
             losses.tables += 1;
             let later = successors.of_table(name);
             let now = later.map(|table| table.rows);
-            let mut left = now.unwrap_or(0) as f64;
+            let mut left = gone.left_of(name, later).or(now).unwrap_or(0) as f64;
             if left < low {
                 left += moved.claim(name, later, low - left);
             }
@@ -282,28 +336,34 @@ fn database(name: &str) -> Option<&str> {
 }
 
 /// Bytes say something of the content where rows were sampled: then they are the rows themselves and not a server's own files.
-fn weigh_bytes(found: &mut Assessment, excuses: &Excuses<'_, '_>, now: &Manifest, watch: &Watch) {
+fn weigh_bytes(
+    mut found: Assessment,
+    excuses: &Excuses<'_, '_>,
+    now: &Manifest,
+    (watch, bytes): (&Watch, impl Fn(&Manifest) -> Option<f64>),
+) -> Assessment {
     let sampled = |it: &Manifest| !it.evidence.samples.is_empty();
     let ignored = |it: &Manifest| it.inventory.tables.iter().any(|table| watch.ignores(&table.name));
     if !sampled(now) || excuses.trusted.last().is_none_or(|before| ignored(before)) || !now.left_out.is_empty() {
-        return;
+        return found;
     }
     let course_in = |backups: &[&Manifest]| {
         let mut course = Course::default();
-        backups.iter().enumerate().for_each(|(at, manifest)| course.add(at, manifest.logical_bytes()));
+        let known = backups.iter().filter_map(|manifest| bytes(manifest));
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // bytes of a backup
+        known.enumerate().for_each(|(at, bytes)| course.add(at, bytes as u64));
         course
     };
     let mut course = course_in(excuses.trusted);
     course.excuse(&course_in(&excuses.accepted), excuses.accepted.len().saturating_sub(1));
-    if course.low() < FEW_BYTES {
-        return;
-    }
-    let [before, bytes] = found.bytes;
-    let share = (course.low() - bytes as f64).max(0.0) / course.last as f64;
+    let Some(left) = bytes(now).filter(|_| course.low() >= FEW_BYTES) else { return found };
+    let [before, after] = found.bytes;
+    let share = (course.low() - left).max(0.0) / course.last as f64;
     found.bytes_lost = Some(share);
     found.weigh(share, watch.lost, || {
-        format!("{} of the bytes are gone: {} before, {} now", percent(share), size(before), size(bytes))
+        format!("{} of the bytes are gone: {} before, {} now", percent(share), size(before), size(after))
     });
+    found
 }
 
 #[cfg(test)]

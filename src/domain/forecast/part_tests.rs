@@ -58,7 +58,8 @@ fn a_line_has_a_fixed_part_where_amounts_vary_and_grows_with_the_amount_where_th
         (line.fixed, line.per_unit)
     };
     assert_eq!(of(&[(1.0, 5.0), (2.0, 7.0), (4.0, 11.0)]), (3.0, 2.0));
-    assert_eq!(of(&[(2.0, 6.0), (2.0, 6.0)]), (0.0, 3.0));
+    assert_eq!(of(&[(2.0, 6.0), (2.0, 6.0)]), (2.0, 2.0), "the first two seconds are fixed");
+    assert_eq!(of(&[(2.0, 1.5), (2.0, 1.5)]), (1.5, 0.0));
     assert_eq!(of(&[(0.0, 6.0), (0.0, 6.0)]), (6.0, 0.0), "there is no amount");
     assert_eq!(of(&[(1.0, 10.0), (2.0, 8.0)]), (8.0, 0.0), "more does not take less");
     assert_eq!(of(&[(1.0, 1.0), (2.0, 4.0)]), (0.0, 1.0), "nothing takes less than no time");

@@ -94,25 +94,38 @@ fn the_example_of_the_documentation_is_what_is_computed() {
     let drills = [drill(1, 4.0, 20.0, 10.0), drill(2, 5.0, 36.0, 20.0), drill(3, 4.0, 50.0, 31.0)];
     let found = after(&drills, full(400 * MB));
     assert!(off(found.rto_seconds, 109.0) < 1e-9, "{found:?}");
-    assert!(off(found.rto_low_seconds, 55.9) < 1e-3 && off(found.rto_high_seconds, 202.7) < 1e-3, "{found:?}");
+    assert!(off(found.rto_low_seconds, 57.3) < 1e-3 && off(found.rto_high_seconds, 206.2) < 1e-3, "{found:?}");
     assert!(off(found.error_ratio.unwrap(), 2.0 / 85.0) < 1e-9, "{found:?}");
 }
 
 #[test]
-fn without_a_drill_there_is_no_forecast_and_one_drill_makes_a_wide_one() {
+fn fewer_than_three_drills_make_no_forecast_and_three_a_wide_one() {
     let size = full(100 * MB);
     assert_eq!(forecast(&[], size, day(0)), None);
-    let one = after(&daily(1, |_| 100 * MB, |_| 1.0), size);
-    let seconds = restore_time(size, 1.0);
-    assert_eq!((one.rto_seconds, one.drills, one.error_ratio), (seconds, 1, None));
-    assert_eq!((one.rto_low_seconds, one.rto_high_seconds), (seconds / 2.0, seconds * 2.0));
+    for days in [1, 2] {
+        assert_eq!(forecast(&daily(days, |_| 100 * MB, |_| 1.0), size, day(days)), None);
+    }
+    let three = after(&daily(3, |_| 100 * MB, |_| 1.0), size);
+    let (seconds, stretch) = (restore_time(size, 1.0), 2.0_f64.powf(17.0 / 19.0));
+    assert!(off(three.rto_seconds, seconds) < 1e-12 && three.drills == 3, "{three:?}");
+    assert!(off(three.rto_low_seconds, seconds / stretch) < 1e-9, "{three:?}");
+    assert!(off(three.rto_high_seconds, seconds * stretch) < 1e-9, "{three:?}");
     // Every further drill that goes as forecast makes it narrower.
-    let widths = (1..=20).map(|days| {
+    let widths = (3..=20).map(|days| {
         let found = after(&daily(days, |_| 100 * MB, |_| 1.0), size);
         found.rto_high_seconds / found.rto_low_seconds
     });
     let widths: Vec<f64> = widths.collect();
     assert!(widths.windows(2).all(|pair| pair[1] < pair[0]), "{widths:?}");
+}
+
+/// A tree of a few kilobytes, whose restore is nothing but programs that start, and that grew by forty times.
+#[test]
+fn what_takes_long_before_the_first_byte_does_not_grow_with_the_bytes() {
+    let stages = BTreeMap::from([(Stage::Provision, 0.1), (Stage::Load, 0.5), (Stage::Verify, 0.9)]);
+    let small = |on| PassedDrill { ended: day(on), size: full(30_000), rto_seconds: 1.5, stages: stages.clone() };
+    let found = after(&[small(0), small(1), small(2)], full(1_200_000));
+    assert!(off(found.rto_seconds, 1.5) < 1e-9, "{found:?}");
 }
 
 #[test]
@@ -128,13 +141,14 @@ fn a_growing_database_is_forecast_at_its_size_of_today() {
 }
 
 #[test]
-fn a_jump_in_size_is_forecast_exactly_where_sizes_varied_before_and_not_too_short_where_they_did_not() {
+fn a_jump_in_size_is_forecast_exactly_where_sizes_varied_before_and_nearly_where_they_did_not() {
     let tripled = full(300 * MB);
     let seconds = restore_time(tripled, 1.0);
     let varied = after(&daily(20, |on| (50 + 5 * on.unsigned_abs()) * MB, |_| 1.0), tripled);
     assert!(off(varied.rto_seconds, seconds) < 1e-9, "{}", varied.rto_seconds);
     let level = after(&daily(20, |_| 100 * MB, |_| 1.0), tripled);
-    assert!((seconds..1.05 * seconds).contains(&level.rto_seconds), "{} for {seconds}", level.rto_seconds);
+    // Of each of two parts 2 s are taken for fixed, where it is half a second.
+    assert!(off(level.rto_seconds + 2.0 * 2.0 * 1.5, seconds) < 1e-9, "{} for {seconds}", level.rto_seconds);
 }
 
 #[test]
@@ -200,7 +214,7 @@ fn nine_of_ten_drills_are_within_the_interval_once_there_are_enough() {
 
 #[test]
 fn with_few_drills_the_interval_errs_on_the_wide_side() {
-    for (days, sigma) in [(1, 0.05), (1, 0.2), (2, 0.2), (3, 0.3), (5, 0.1), (8, 0.3), (12, 0.2)] {
+    for (days, sigma) in [(3, 0.05), (3, 0.3), (5, 0.1), (8, 0.3), (12, 0.2)] {
         let share = coverage(days, 0, sigma);
         println!("{days} days, σ {sigma}: {share}");
         assert!(share >= 0.9, "{days} days, σ {sigma}: {share}");
@@ -211,7 +225,7 @@ fn with_few_drills_the_interval_errs_on_the_wide_side() {
 fn the_error_is_that_of_the_forecast_which_was_made_before_the_last_drill() {
     let mut chance = Chance(11);
     let drills = daily(50, |on| (100 + 2 * on.unsigned_abs()) * MB, |_| chance.factor(0.2));
-    for count in 2..50 {
+    for count in 4..50 {
         let (last, before) = drills[..count].split_last().unwrap();
         let then = forecast(before, last.size, last.ended).unwrap();
         let error = (last.rto_seconds - then.rto_seconds).abs() / last.rto_seconds;
@@ -231,15 +245,15 @@ fn only_the_newest_thirty_drills_of_ninety_days_count() {
     let long = daily(200, |on| (100 + on.unsigned_abs()) * MB, |_| chance.factor(0.2));
     assert_eq!(after(&long, size), after(&long[200 - HISTORY..], size));
 
-    // One slow drill a quarter of a year later, and then none.
-    drills.push(drill(39 + 90, size, 9.0));
+    // Three slow drills a quarter of a year later, and then none.
+    drills.extend((0..3).map(|more| drill(39 + 90 + more, size, 9.0)));
     let found = after(&drills, size);
-    assert_eq!((found.drills, found.error_ratio), (1, None));
+    assert_eq!(found.drills, 3);
     assert!(off(found.rto_seconds, slow) < 1e-12);
-    let last = drills[40].ended;
-    assert_eq!(next_change(&drills, last), Some(last + MAX_AGE));
-    assert!(forecast(&drills, size, last + MAX_AGE - TimeDelta::seconds(1)).is_some());
-    assert_eq!(forecast(&drills, size, last + MAX_AGE), None);
+    let (first, last) = (drills[40].ended, drills[42].ended);
+    assert_eq!(next_change(&drills, last), Some(first + MAX_AGE));
+    assert!(forecast(&drills, size, first + MAX_AGE - TimeDelta::seconds(1)).is_some());
+    assert_eq!(forecast(&drills, size, first + MAX_AGE), None, "two are left");
     assert_eq!(next_change(&drills, last + MAX_AGE), None);
 }
 
@@ -254,9 +268,9 @@ fn sizes_of_zero_are_sizes() {
     let filled = daily(10, |on| if on < 4 { 0 } else { 10 * MB }, |_| 1.0);
     assert!(off(after(&filled, full(0)).rto_seconds, seconds) < 1e-9);
     assert!(off(after(&filled, full(50 * MB)).rto_seconds, restore_time(full(50 * MB), 1.0)) < 1e-9);
-    // One that was never empty cannot tell, and says what is known of the other stages.
+    // One that was never empty cannot tell, and says what is known of the other stages, and 2 s for each to begin.
     let level = after(&daily(5, |_| 10 * MB, |_| 1.0), full(0));
-    assert!(off(level.rto_seconds, 5.0) < 1e-12);
+    assert!(off(level.rto_seconds, 5.0 + 2.0 + 2.0) < 1e-12);
 }
 
 #[test]
@@ -265,15 +279,16 @@ fn increments_are_replayed_at_their_pace_and_a_chain_that_nobody_ever_replayed_i
     let never = daily(10, |_| 100 * MB, |_| 1.0);
     assert_eq!(forecast(&never, chain(3), day(10)), None);
     assert!(forecast(&never, chain(0), day(10)).is_some());
+    // Of ten increments that took 10 s the first 2 s are fixed.
+    let at_length = |drills: &[PassedDrill], length| forecast(drills, chain(length), day(10)).unwrap().rto_seconds;
     let drills: Vec<PassedDrill> = (0..10).map(|on| drill(on, chain(10), 1.0)).collect();
-    for length in [0, 10, 40] {
-        let found = forecast(&drills, chain(length), day(10)).unwrap();
-        assert!(off(found.rto_seconds, restore_time(chain(length), 1.0)) < 1e-9, "{length}: {}", found.rto_seconds);
-    }
-    // One increment tells the pace of three.
-    let short: Vec<PassedDrill> = (0..10).map(|on| drill(on, chain(1), 1.0)).collect();
-    let found = forecast(&short, chain(3), day(10)).unwrap();
-    assert!(off(found.rto_seconds, restore_time(chain(3), 1.0)) < 1e-9, "{}", found.rto_seconds);
+    let base = restore_time(chain(0), 1.0);
+    assert!(off(at_length(&drills, 0), base) < 1e-9, "nothing is replayed");
+    assert!(off(at_length(&drills, 10), base + 10.0) < 1e-9);
+    assert!(off(at_length(&drills, 40), base + 2.0 + 0.8 * 40.0) < 1e-9);
+    // Chains of two lengths tell the pace of any.
+    let varied: Vec<PassedDrill> = (0..10).map(|on| drill(on, chain(if on < 5 { 5 } else { 10 }), 1.0)).collect();
+    assert!(off(at_length(&varied, 40), base + 40.0) < 1e-9);
 }
 
 #[test]
@@ -304,7 +319,7 @@ fn a_long_history_is_forecast_in_milliseconds() {
 #[test]
 fn time_between_the_stages_is_part_of_the_forecast() {
     let with_pause = PassedDrill { rto_seconds: 300.0, ..drill(0, full(100 * MB), 1.0) };
-    assert!(off(after(&[with_pause], full(100 * MB)).rto_seconds, 300.0) < 1e-12);
+    assert!(off(after(&vec![with_pause; 3], full(100 * MB)).rto_seconds, 300.0) < 1e-12);
 }
 
 fn any_seconds() -> impl Strategy<Value = f64> {
@@ -342,31 +357,30 @@ proptest! {
                 let [low, expected, high] = seconds(&found);
                 prop_assert!(0.0 <= low && low <= expected && expected <= high && high.is_finite(), "{found:?}");
                 prop_assert!(found.error_ratio.is_none_or(|ratio| ratio.is_finite() && ratio >= 0.0), "{found:?}");
-                prop_assert!((1..=WINDOW).contains(&found.drills));
+                prop_assert!((FEWEST..=WINDOW).contains(&found.drills));
             }
             prop_assert!(seconds(&small).iter().zip(seconds(&large)).all(|(small, large)| *small <= large));
         }
     }
 
     #[test]
-    fn where_everything_takes_twice_as_long_so_does_the_forecast(
-        drills in proptest::collection::vec(any_drill(), 1..60), bytes in any_bytes(),
+    fn for_sizes_that_drills_restored_the_forecast_lies_within_what_they_measured(
+        drills in proptest::collection::vec(any_drill(), 3..30), which in any::<proptest::sample::Index>(), same in any::<bool>(),
     ) {
-        let tame = |it: &PassedDrill| (1e-6..1e8).contains(&it.rto_seconds) && it.stages.values().all(|it| it.abs() < 1e100);
-        let drills: Vec<PassedDrill> = drills.into_iter().filter(tame).collect();
-        let mut slow = drills.clone();
-        for drill in &mut slow {
-            drill.rto_seconds *= 2.0;
-            drill.stages.values_mut().for_each(|seconds| *seconds *= 2.0);
-        }
-        let [once, twice] = [&drills, &slow].map(|drills| forecast(drills, full(bytes), day(200)));
-        match (once, twice) {
-            (Some(once), Some(twice)) => {
-                for (once, twice) in seconds(&once).into_iter().zip(seconds(&twice)) {
-                    prop_assert!((2.0 * once - twice).abs() <= 1e-9 * twice, "{once} {twice}");
-                }
+        let possible = |it: &PassedDrill| POSSIBLE.contains(&it.rto_seconds);
+        let mut drills: Vec<PassedDrill> = drills.into_iter().filter(possible).collect();
+        prop_assume!(drills.len() >= FEWEST);
+        let size = which.get(&drills).size;
+        for drill in &mut drills {
+            drill.ended = day(0);
+            if same {
+                drill.size = size;
             }
-            pair => prop_assert_eq!(pair, (None, None)),
+        }
+        if let Some(found) = forecast(&drills, size, day(1)) {
+            let measured = drills.iter().map(|drill| drill.rto_seconds);
+            let (least, most) = (measured.clone().fold(f64::INFINITY, f64::min), measured.fold(0.0, f64::max));
+            prop_assert!((least..=most).contains(&found.rto_seconds), "{found:?} of {least} to {most}");
         }
     }
 }

@@ -7,7 +7,6 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest as _, Sha256};
 
 use super::text::Name;
-use crate::domain::change::sample::Sampler;
 use crate::domain::digest::Digest;
 
 /// What an entry is.
@@ -160,29 +159,17 @@ pub struct DigestTree {
     entries: u64,
     result: Option<[u8; 32]>,
     definition: Option<Digest>,
-    /// Some of the contents of files that have any, whatever their names are.
-    pub sample: Sampler,
 }
 
 impl DigestTree {
     /// Of the entries at and below `root`.
     pub fn new(root: &[u8]) -> Self {
-        Self {
-            root: root.to_vec(),
-            open: Vec::new(),
-            entries: 0,
-            result: None,
-            definition: None,
-            sample: Sampler::default(),
-        }
+        Self { root: root.to_vec(), open: Vec::new(), entries: 0, result: None, definition: None }
     }
 
     /// Add the next entry.
     pub fn add(&mut self, entry: &Entry) {
         self.entries += 1;
-        if let Some(content) = entry.sha256.filter(|_| entry.size > 0) {
-            self.sample.add(&content.0);
-        }
         if entry.path.0 == self.root {
             self.definition = Some(Digest::of(&entry.metadata()));
         }
@@ -225,11 +212,10 @@ impl DigestTree {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn entry(path: &str, kind: Kind) -> Entry {
-        Entry {
+impl Entry {
+    /// One of which nothing special is known.
+    pub fn plain(path: &str, kind: Kind) -> Self {
+        Self {
             path: Name(path.into()),
             kind,
             mode: 0o640,
@@ -244,6 +230,11 @@ mod tests {
             device: None,
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     fn digest(entries: &[Entry]) -> Digest {
         let mut tree = DigestTree::new(b"r");
@@ -263,7 +254,8 @@ mod tests {
 
     #[test]
     fn the_digest_tree_sees_where_a_file_is_and_everything_about_it() {
-        let tree = |paths: &[(&str, Kind)]| paths.iter().map(|(path, kind)| entry(path, *kind)).collect::<Vec<_>>();
+        let tree =
+            |paths: &[(&str, Kind)]| paths.iter().map(|(path, kind)| Entry::plain(path, *kind)).collect::<Vec<_>>();
         let (directory, file) = (Kind::Directory, Kind::File);
         let good = tree(&[("r", directory), ("r/a", directory), ("r/a/f", file), ("r/b", directory)]);
         let moved = tree(&[("r", directory), ("r/a", directory), ("r/b", directory), ("r/b/f", file)]);
@@ -288,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_line_of_the_index_is_read_as_it_was_written() {
-        let mut written = entry("r/\u{e4}", Kind::Symlink);
+        let mut written = Entry::plain("r/\u{e4}", Kind::Symlink);
         written.target = Some(Name(b"\xff\n".to_vec()));
         written.xattrs.insert(Name(b"user.a".to_vec()), Name(vec![0, 1]));
         let line = serde_json::to_string(&written).unwrap();

@@ -7,6 +7,7 @@
 mod borrowed;
 mod covers;
 mod entry;
+mod evidence;
 mod exclude;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
@@ -45,11 +46,12 @@ use self::pack::{Meanwhile, Packed, Packer};
 use self::promise::{Promise, Repositories};
 use self::shown::Tree;
 use self::stored::IndexReader;
+use self::stored::{ARCHIVE, INDEX};
 use super::{Destination, Dump, Engine, InspectOptions, Inspection, LoadOptions, LoadReport, Preflight, StoredPoint};
 use crate::clock::Clock;
 use crate::config::{Assertion, FilesConfig, Question};
-use crate::domain::change::evidence::Evidence;
 use crate::domain::drill::Check;
+use crate::domain::left_out::LeftOut;
 use crate::domain::manifest::{
     BackupKind, FileRole, Inventory, MANIFEST_FORMAT, Manifest, ObjectKind, RecoveryPointId, ServerIdentity,
     StoredFileFacts,
@@ -58,11 +60,6 @@ use crate::error::{Error, Result};
 use crate::repository::{Stream, in_order};
 use crate::run_context::RunContext;
 use crate::sandbox::{Access, SandboxSpec};
-
-/// Path of the data in a backup.
-const ARCHIVE: &str = "files.tar";
-/// Path of the index in a backup.
-const INDEX: &str = "index.jsonl";
 
 /// The engine of one source.
 pub struct FilesEngine {
@@ -278,12 +275,15 @@ impl Engine for FilesEngine {
         }
         context.progress.finish();
         let inventory = Inventory { tables: findings.tables, objects };
+        // What is missing is told of every backup, by whoever asks for the inspection.
+        let missing: Vec<String> = point.manifest.not_in_it().collect();
+        let said = point.manifest.warnings.iter().filter(|warning| !missing.contains(warning));
         Ok(Inspection {
             untried: Vec::new(),
             inventory,
             problems: findings.problems,
             checks: findings.checks,
-            notes: point.manifest.warnings.iter().map(|warning| format!("the backup said: {warning}")).collect(),
+            notes: said.map(|warning| format!("the backup said: {warning}")).collect(),
             more: findings.more,
         })
     }
@@ -306,8 +306,9 @@ impl Engine for FilesEngine {
             return Ok(check("no path is configured".to_owned(), false));
         };
         // Of the real place: the tree may have been named through a link.
-        let real =
-            tree.canonicalize().map_err(|error| Error::failed(format!("open {}", tree.display())).because(error))?;
+        let real = tree
+            .canonicalize()
+            .map_err(|error| Error::failed(format!("cannot open {}", tree.display())).because(error))?;
         let restored = real.join(String::from_utf8_lossy(&walk::archive_path(first)).as_ref());
         let directory = match restored.symlink_metadata() {
             Ok(meta) if meta.is_dir() => restored.as_path(),
@@ -347,8 +348,8 @@ fn git_checks(manifest: &Manifest, path: &str, git: &Git<'_>) -> Result<Vec<Chec
 fn directory(destination: &Destination) -> Result<&Path> {
     match destination {
         Destination::Directory(directory) | Destination::Sandbox(directory) => Ok(directory),
-        _ => Err(Error::configuration("restore files: the destination is not a directory")
-            .hint("give the path of a directory")),
+        _ => Err(Error::configuration("the destination is a server, not a directory")
+            .hint("give the path of a directory that exists")),
     }
 }
 
@@ -379,6 +380,8 @@ fn manifest(packed: Packed, promise: Promise, exclude: &[String]) -> Manifest {
     settings.extend(promise.settings);
     let mut tables = packed.roots;
     tables.sort_by(|a, b| a.name.cmp(&b.name));
+    let left_out = [packed.left_out, promise.left_out].concat();
+    let missing = left_out.iter().map(LeftOut::sentence);
     Manifest {
         format: MANIFEST_FORMAT,
         id: RecoveryPointId(String::new()),
@@ -402,10 +405,10 @@ fn manifest(packed: Packed, promise: Promise, exclude: &[String]) -> Manifest {
         inventory: Inventory { tables, objects: promise.objects },
         segments: Vec::new(),
         needs: None,
-        warnings: [packed.warnings, promise.warnings].concat(),
-        left_out: packed.left_out,
+        warnings: missing.chain(packed.warnings).chain(promise.warnings).collect(),
+        left_out,
         cannot_return: Vec::new(),
         capture: crate::domain::capture::Capture::default(),
-        evidence: Evidence { samples: packed.samples, ..Evidence::default() },
+        evidence: packed.evidence,
     }
 }

@@ -1,6 +1,6 @@
 //! Makes the archive and its index: walks the configured paths, reads every file once, and says what could not be kept.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::PathBuf;
@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
 use super::entry::{DigestTree, Entry, Kind};
+use super::evidence::Gathered;
 use super::exclude::Excludes;
 use super::holes::Reader;
 use super::notes::{Notes, Replaced};
@@ -17,7 +18,7 @@ use super::queue::{Part, Sink};
 use super::tape::{self, Accounts, BLOCK};
 use super::text::Name;
 use super::walk::{Found, Step, Walk};
-use crate::domain::change::sample::Sample;
+use crate::domain::change::evidence::Evidence;
 use crate::domain::digest::Digest;
 use crate::domain::left_out::LeftOut;
 use crate::domain::manifest::TableFacts;
@@ -50,8 +51,8 @@ pub struct Packed {
     pub warnings: Vec<String>,
     /// What is in the tree and not in the archive, although it should be.
     pub left_out: Vec<LeftOut>,
-    /// Contents of files by configured path.
-    pub samples: BTreeMap<String, Sample>,
+    /// What a later backup is compared with.
+    pub evidence: Evidence,
 }
 
 /// How much there is.
@@ -84,7 +85,9 @@ pub struct Packer<'s> {
     vanished: Notes,
     left_out: Notes,
     replaced: Replaced,
-    samples: BTreeMap<String, Sample>,
+    evidence: Evidence,
+    /// Of the tree at hand.
+    gathered: Gathered,
     unreadable: Vec<String>,
     context: RunContext,
     meanwhile: Meanwhile,
@@ -104,7 +107,8 @@ impl<'s> Packer<'s> {
             vanished: Notes::default(),
             left_out: Notes::default(),
             replaced: Replaced::default(),
-            samples: BTreeMap::new(),
+            evidence: Evidence::default(),
+            gathered: Gathered::default(),
             unreadable: Vec::new(),
             context: context.clone(),
             meanwhile,
@@ -132,8 +136,8 @@ impl<'s> Packer<'s> {
         ];
         let warnings = warnings.concat();
         let left_out = self.replaced.finish();
-        let (counts, samples) = (self.counts, self.samples);
-        Ok((Packed { archive, index, roots, counts, incomplete, warnings, left_out, samples }, file))
+        let (counts, evidence) = (self.counts, self.evidence);
+        Ok((Packed { archive, index, roots, counts, incomplete, warnings, left_out, evidence }, file))
     }
 
     fn missing(&self) -> u64 {
@@ -162,7 +166,7 @@ impl<'s> Packer<'s> {
         if !self.unreadable.is_empty() {
             self.refuse_unreadable()?;
         }
-        self.samples.insert(name.clone(), tree.sample.finish());
+        std::mem::take(&mut self.gathered).finish(&name, &mut self.evidence);
         let (rows, digest, definition) =
             tree.finish().ok_or_else(|| Error::failed(format!("read {name}: it vanished, or is a socket")))?;
         Ok(TableFacts { name, rows, digest, definition, newest: std::collections::BTreeMap::default(), next_id: None })
@@ -176,12 +180,14 @@ impl<'s> Packer<'s> {
                 _ => Ok(()),
             };
         }
+        let begin = self.sink.written();
         let entry = match found.entry.kind {
             Kind::File => self.file(found)?,
             _ => Some(self.plain(found.entry)?),
         };
         if let Some(entry) = entry {
-            self.index.add(&entry)?;
+            let line = self.index.add(&entry)?;
+            self.gathered.add(&entry, self.sink.written() - begin + line);
             tree.add(&entry);
         }
         Ok(())
@@ -261,6 +267,7 @@ impl<'s> Packer<'s> {
             entry.size = bytes.len() as u64;
             entry.sha256 = Some(Digest(Sha256::digest(&bytes).into()));
             self.header(&entry)?;
+            self.gathered.read(&bytes);
             self.sink.write(&bytes)?;
             self.pad(entry.size)?;
             return Ok(Some(entry));
@@ -289,6 +296,7 @@ impl<'s> Packer<'s> {
             }
             (self.meanwhile)(&entry.path);
             hasher.update(piece);
+            self.gathered.read(piece);
             self.sink.write(piece)?;
             at += piece.len() as u64;
         }
@@ -345,7 +353,7 @@ pub fn missing_path(name: &str, error: io::Error) -> Error {
         }
         _ => "is it mounted? `paths` must name what is there and readable",
     };
-    Error::failed(format!("open {name}")).because(error).hint(hint)
+    Error::failed(format!("cannot open {name}")).because(error).hint(hint)
 }
 
 enum ReadError {
@@ -401,12 +409,14 @@ impl Index {
         Ok(Self { file: BufWriter::with_capacity(1 << 20, file), hasher: blake3::Hasher::new(), bytes: 0 })
     }
 
-    fn add(&mut self, entry: &Entry) -> Result<()> {
+    /// The length of its line.
+    fn add(&mut self, entry: &Entry) -> Result<u64> {
         let mut line = serde_json::to_vec(entry).or_failed("write index")?;
         line.push(b'\n');
         self.hasher.update(&line);
         self.bytes += line.len() as u64;
-        self.file.write_all(&line).or_failed("write index to its temporary file")
+        self.file.write_all(&line).or_failed("write index to its temporary file")?;
+        Ok(line.len() as u64)
     }
 
     fn finish(self) -> Result<(Part, File)> {

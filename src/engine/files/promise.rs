@@ -11,6 +11,7 @@ use super::git::{self, Git, State, Worked};
 use super::jail::{Jail, Rules};
 use super::shown::Tree;
 use crate::clock::Clock;
+use crate::domain::left_out::LeftOut;
 use crate::domain::manifest::ObjectFacts;
 use crate::error::{Error, Kind, Result};
 use crate::run_context::RunContext;
@@ -18,6 +19,7 @@ use crate::run_context::RunContext;
 /// Repositories of the configured paths while they are backed up.
 pub struct Repositories {
     found: Vec<Repository>,
+    unanswered: Vec<LeftOut>,
     /// What a reader of the manifest must know.
     pub warnings: Vec<String>,
 }
@@ -38,6 +40,8 @@ pub struct Promise {
     pub settings: BTreeMap<String, String>,
     /// What a reader of the manifest must know.
     pub warnings: Vec<String>,
+    /// Repositories of which git told nothing, although it should have.
+    pub left_out: Vec<LeftOut>,
 }
 
 impl Repositories {
@@ -49,7 +53,7 @@ impl Repositories {
         clock: &Arc<dyn Clock>,
         context: &RunContext,
     ) -> Result<Self> {
-        let mut repositories = Self { found: Vec::new(), warnings: Vec::new() };
+        let mut repositories = Self { found: Vec::new(), unanswered: Vec::new(), warnings: Vec::new() };
         for worked in paths.iter().map(|root| git::find(root, excludes)) {
             repositories.warnings.extend(leading_out(&worked, paths, excludes));
             repositories.look(worked.repositories, (paths, excludes), rules, clock, context)?;
@@ -91,11 +95,17 @@ impl Repositories {
                 continue;
             }
             let seen: Vec<PathBuf> = lenders.iter().map(|lender| lender.at.clone()).collect();
-            let looked = Jail::new(&path, Tree::ReadOnly, &Rules { seen: &seen, ..*rules }, clock, context)
-                .and_then(|jail| Ok((Git::new(&jail, &path).borrowing(&lenders).state()?, jail)));
-            match looked {
-                Ok((before, jail)) => repositories.found.push(Repository { path, jail, lenders, before }),
-                Err(error) => repositories.warnings.push(not_promised(&path, error)?),
+            let jail = match Jail::new(&path, Tree::ReadOnly, &Rules { seen: &seen, ..*rules }, clock, context) {
+                Ok(jail) => jail,
+                Err(error) => {
+                    repositories.warnings.push(not_promised(&path, error)?);
+                    continue;
+                }
+            };
+            let before = Git::new(&jail, &path).borrowing(&lenders).state();
+            match before {
+                Ok(before) => repositories.found.push(Repository { path, jail, lenders, before }),
+                Err(error) => repositories.unanswered.push(unanswered(&path, error)?),
             }
         }
         Ok(())
@@ -103,10 +113,10 @@ impl Repositories {
 
     /// Look again after the walk. `incomplete` are the paths below which something was left out of the archive.
     pub fn after(self, incomplete: &[PathBuf]) -> Result<Promise> {
-        let mut promise = Promise { warnings: self.warnings, ..Promise::default() };
+        let mut promise = Promise { warnings: self.warnings, left_out: self.unanswered, ..Promise::default() };
         for repository in &self.found {
             if let Err(error) = repository.promise(incomplete, &mut promise) {
-                promise.warnings.push(not_promised(&repository.path, error)?);
+                promise.left_out.push(unanswered(&repository.path, error)?);
             }
         }
         promise.objects.sort_by(|a, b| (&a.name, a.kind).cmp(&(&b.name, b.kind)));
@@ -129,7 +139,17 @@ pub fn leading_out(worked: &Worked, paths: &[PathBuf], excludes: &Excludes) -> V
     warnings
 }
 
-/// A repository that cannot be looked at is backed up all the same.
+/// A repository of which git tells nothing is backed up all the same, with HEAD and branches in their files. What a drill
+/// would have asked git about them is not known, and that is said wherever something is missing.
+fn unanswered(path: &Path, error: Error) -> Result<LeftOut> {
+    if error.kind() == Kind::Cancelled {
+        return Err(error);
+    }
+    let reason = format!("{error}; all its files are in the backup, but drills cannot ask git whether they are whole");
+    Ok(LeftOut { kind: "git HEAD".to_owned(), name: path.display().to_string(), reason, definition: None })
+}
+
+/// Where no command can be run in a jail nothing is promised of any repository.
 fn not_promised(path: &Path, error: Error) -> Result<String> {
     if error.kind() == Kind::Cancelled {
         return Err(error);
@@ -152,11 +172,19 @@ impl Repository {
             return Ok(());
         }
         promise.objects.extend(after.objects(&path));
-        let fsck = git.fsck()?;
-        if fsck != "clean" {
-            promise.warnings.push(format!("git repository {path}: git fsck says {fsck}"));
+        match git.fsck() {
+            Ok(fsck) => {
+                if fsck != "clean" {
+                    promise.warnings.push(format!("git repository {path}: git fsck says {fsck}"));
+                }
+                promise.settings.insert(git::setting("fsck", &path), fsck);
+            }
+            Err(error) if error.kind() == Kind::Cancelled => return Err(error),
+            // It reads everything and may take longer than anything else that git is asked.
+            Err(error) => promise.warnings.push(format!(
+                "git repository {path}: drills will not run `git fsck`, because it gave no result here: {error}"
+            )),
         }
-        promise.settings.insert(git::setting("fsck", &path), fsck);
         // For people: what git makes of the files depends on its caches and filters; that they are the same is proved by
         // their digests.
         if after.status != "clean" {

@@ -43,6 +43,11 @@ impl Sink {
         if self.block.len() >= BLOCK { self.pass_on() } else { Ok(()) }
     }
 
+    /// Bytes so far.
+    pub fn written(&self) -> u64 {
+        self.bytes + self.block.len() as u64
+    }
+
     fn pass_on(&mut self) -> Result<()> {
         self.context.cancel.check()?;
         let block = std::mem::replace(&mut self.block, Vec::with_capacity(BLOCK + BLOCK / 4));

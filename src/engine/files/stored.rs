@@ -10,6 +10,11 @@ use super::entry::Entry;
 use crate::error::{Error, OrFailed, Result};
 use crate::repository::StoredFile;
 
+/// Path of the data in a backup.
+pub const ARCHIVE: &str = "files.tar";
+/// Path of the index in a backup.
+pub const INDEX: &str = "index.jsonl";
+
 /// Bytes that are fetched at a time.
 const PIECE: usize = 4 * 1024 * 1024;
 /// Pieces that may wait.

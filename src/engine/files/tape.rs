@@ -292,20 +292,7 @@ mod tests {
     use crate::engine::files::text::Name;
 
     fn file() -> Entry {
-        Entry {
-            path: Name(b"a/f".to_vec()),
-            kind: Kind::File,
-            mode: 0o640,
-            uid: 1,
-            gid: 2,
-            mtime: (3, 4),
-            size: 0,
-            sha256: None,
-            target: None,
-            hard_link: None,
-            xattrs: BTreeMap::new(),
-            device: None,
-        }
+        Entry::plain("a/f", Kind::File)
     }
 
     fn again(entry: &Entry) -> io::Result<Option<Entry>> {

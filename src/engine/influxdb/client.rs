@@ -135,11 +135,12 @@ impl Client {
         let date = header("date").and_then(|date| chrono::DateTime::parse_from_rfc2822(&date).ok());
         client.server_time = date.map_or(0, |date| date.timestamp());
         if client.version.is_empty() {
-            let error = Error::failed(format!("reach {}: what answers there is not InfluxDB", address.url));
+            let error = Error::failed(format!("cannot reach {}: what answers there is not InfluxDB", address.url));
             return Err(error.hint("`url` must be the HTTP address of the server, usually port 8086"));
         }
         if !client.version.starts_with("1.") {
-            let what = format!("reach {}: it is InfluxDB {}; only 1.x is supported", address.url, client.version);
+            let what =
+                format!("cannot reach {}: it is InfluxDB {}; only 1.x is supported", address.url, client.version);
             return Err(Error::failed(what));
         }
         Ok(client)
@@ -250,7 +251,7 @@ impl Client {
     }
 
     fn try_request(&mut self, method: &str, path: &str, body: String) -> Result<(Response<()>, Bytes), Failure> {
-        let what = format!("reach {}", self.address.url);
+        let what = format!("cannot reach {}", self.address.url);
         let (timeout, cancel) = (self.timeout, &self.cancel);
         let request = Request::builder().method(method).uri(path).header("host", self.address.authority());
         let request = request.header("content-type", "application/x-www-form-urlencoded");
@@ -327,7 +328,7 @@ fn shortened(statement: &str) -> String {
 }
 
 async fn connect(address: &Address) -> Result<SendRequest<Full<Bytes>>> {
-    let what = || format!("reach {}", address.url);
+    let what = || format!("cannot reach {}", address.url);
     let hint = "is the server up, and is `url` its HTTP address?";
     if let Some(socket) = &address.socket {
         let stream = UnixStream::connect(socket).await.or_failed(what()).map_err(|error| error.hint(hint))?;

@@ -9,6 +9,7 @@ use super::order;
 use super::rows::RowFacts;
 use crate::domain::capture::{Capture, DefinitionRule, DigestRule};
 use crate::domain::change::sample::Sample;
+use crate::domain::change::texture::Texture;
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{Inventory, ObjectFacts, ObjectKind, Position, Segment, SegmentKind, TableFacts};
 use crate::domain::needs::Needs;
@@ -104,8 +105,16 @@ impl DumpFacts {
             sample.share_with(self.tables.len());
             sample.finish()
         };
-        let with_rows = self.tables.iter().filter(|(_, table)| table.rows.rows > 0);
-        with_rows.map(|(name, table)| (name.clone(), share(&table.rows))).collect()
+        self.with_rows().map(|(name, rows)| (name.clone(), share(rows))).collect()
+    }
+
+    /// How much of them is plain and how much is noise.
+    pub fn textures(&self) -> BTreeMap<String, Texture> {
+        self.with_rows().map(|(name, rows)| (name.clone(), rows.sample.texture_of(rows.rows))).collect()
+    }
+
+    fn with_rows(&self) -> impl Iterator<Item = (&String, &RowFacts)> {
+        self.tables.iter().map(|(name, table)| (name, &table.rows)).filter(|(_, rows)| rows.rows > 0)
     }
 
     /// Qualified name of the table at hand, for messages.

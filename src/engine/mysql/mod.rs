@@ -60,6 +60,7 @@ mod supplement;
 mod table_options;
 #[cfg(test)]
 mod tests;
+mod texture;
 mod tool;
 mod triggers;
 mod trouble;
@@ -319,7 +320,7 @@ fn manifest(
     let mut inventory = facts.inventory();
     let promised: Vec<_> = accounts.all.iter().map(|account| account.facts(&inventory)).collect();
     inventory.objects.extend(promised);
-    let samples = facts.samples();
+    let (samples, textures) = (facts.samples(), facts.textures());
     let mut warnings = warnings(survey, tools);
     warnings.extend(accounts.warnings(&inventory));
     for table in &facts.not_in_snapshot {
@@ -373,6 +374,6 @@ fn manifest(
         left_out: survey.examined.left_out.clone(),
         cannot_return: survey.examined.cannot_return.clone(),
         capture: survey.capture,
-        evidence: Evidence { samples, ..Evidence::default() },
+        evidence: Evidence { samples, textures, ..Evidence::default() },
     }
 }

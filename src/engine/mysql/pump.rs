@@ -12,6 +12,7 @@ use super::supplement::Supplement;
 use crate::domain::capture::Capture;
 use crate::domain::digest::Digest;
 use crate::error::{Error, OrFailed, Result};
+use crate::process::Died;
 use crate::run_context::RunContext;
 
 /// Bytes read from the program at a time, and about the size of a block handed on.
@@ -108,6 +109,13 @@ fn explain(error: Error) -> Error {
             "the server ended the connection: see its log, and its net_write_timeout and max_allowed_packet",
         ),
     ];
+    if let Some(at) = error.cause::<Died>().and_then(Died::crashed_at) {
+        let hint = format!(
+            "the dump client itself crashed at {at}, or soon after: try it by hand on that table alone; then update the client \
+             (`programs`), or change the table: mariadb-dump 10.11 crashes at a FEDERATED table with an INVISIBLE column"
+        );
+        return error.hint(hint);
+    }
     let said = error.to_string();
     match HINTS.iter().find(|(words, _)| said.contains(words)) {
         Some((_, hint)) if error.hint_text().is_none() => error.hint(*hint),

@@ -36,7 +36,12 @@ pub fn refused(account: &Account, cause: sqlx::Error) -> Error {
             None => "is this the address of a MySQL or MariaDB server?".to_owned(),
         },
     };
-    Error::failed(format!("cannot connect to server {}", account.describe())).because(cause).hint(hint)
+    let error = Error::failed(format!("cannot connect to server {}", account.describe()));
+    match cause {
+        // Without the library's words around the system's.
+        sqlx::Error::Io(system) => error.because(system).hint(hint),
+        other => error.because(other).hint(hint),
+    }
 }
 
 /// A query that failed with `cause`. Some servers let an account in and refuse everything that it asks.

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use memchr::memchr2;
 
 use super::literals::Literal;
+use super::texture;
 use crate::domain::change::sample::Sampler;
 use crate::domain::digest::{Digest, RowSetDigest};
 
@@ -97,6 +98,8 @@ pub struct RowScanner {
     capture: Option<(usize, Vec<u8>)>,
     partial: Option<Box<blake3::Hasher>>,
     row_bytes: u64,
+    /// How a row begins that is spread over buffers.
+    begun: Vec<u8>,
     /// Bytes of the statement that is open in the output; none when the next row needs a header.
     open: Option<u64>,
 }
@@ -124,6 +127,7 @@ impl Default for RowScanner {
             capture: None,
             partial: None,
             row_bytes: 0,
+            begun: Vec::new(),
             open: None,
         }
     }
@@ -156,8 +160,13 @@ impl RowScanner {
             self.row_bytes += piece.len() as u64;
             // Where columns are left out, the rest was added while the row was taken apart.
             let rest = if facts.skipped.is_empty() { piece } else { &[] };
+            let is_split = self.value.is_some() || !self.begun.is_empty();
+            if is_split {
+                let take = piece.len().min(texture::LOOKED_AT.saturating_sub(self.begun.len()));
+                self.begun.extend_from_slice(&piece[..take]);
+            }
             if self.value.is_none() {
-                self.end_row(rest, facts, out);
+                self.end_row(rest, if is_split { None } else { Some(piece) }, facts, out);
             } else if !rest.is_empty() {
                 self.partial.get_or_insert_default().update(rest);
             }
@@ -185,7 +194,8 @@ impl RowScanner {
         self.column = 0;
     }
 
-    fn end_row(&mut self, piece: &[u8], facts: &mut RowFacts, out: &mut Vec<u8>) {
+    /// `whole` is the row, where it is in one piece.
+    fn end_row(&mut self, piece: &[u8], whole: Option<&[u8]>, facts: &mut RowFacts, out: &mut Vec<u8>) {
         let digest = match self.partial.take() {
             Some(mut hasher) => hasher.update(piece).finalize(),
             None => blake3::hash(piece),
@@ -193,7 +203,8 @@ impl RowScanner {
         let digest = digest.as_bytes();
         facts.rows += 1;
         facts.digest.add(digest);
-        facts.sample.add(digest);
+        facts.sample.add_with(digest, || texture::of_row(whole.unwrap_or(&self.begun), self.row_bytes));
+        self.begun.clear();
         let bytes = self.open.unwrap_or(0) + self.row_bytes;
         facts.longest = facts.longest.max(bytes);
         self.open = Some(bytes);

@@ -12,11 +12,13 @@ use super::names;
 use super::supplement::{Asked, Instead};
 use crate::domain::manifest::ServerIdentity;
 use crate::error::{Error, OrFailed, Result};
-use crate::process::{self, ChildOutput, OwnedChild, find_program};
+use crate::process::{self, ChildOutput, OwnedChild, Telling, find_program};
 use crate::run_context::Cancel;
 
 /// A dump that waits for a lock waits for a day by default, in silence, and others may wait behind it.
 const LONGEST_SILENCE: Duration = Duration::from_mins(10);
+/// What dump clients of both products print on standard error as they go.
+const TABLE_BY_TABLE: Telling = Telling { progress: "-- ", begins: "-- Retrieving table structure for " };
 
 /// The programs that belong to a server product.
 #[derive(Debug, Clone)]
@@ -128,7 +130,7 @@ impl Tools {
             .env("LC_ALL", "C")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
-        let mut child = OwnedChild::spawn(command, "dump client")?;
+        let mut child = OwnedChild::spawn_telling(command, "dump client", Some(TABLE_BY_TABLE))?;
         cancel.takes_down(child.killer());
         if let Err(error) = child.feed(account.option_file().as_bytes()) {
             // It ended without having read them: its own end says why.
@@ -151,6 +153,8 @@ impl Tools {
             "--skip-dump-date",
             "--default-character-set=utf8mb4",
             "--max-allowed-packet=1G",
+            // What it is at goes to standard error at once; its output waits for kilobytes more, and is lost in a crash.
+            "--verbose",
         ];
         let maria = self.product == "MariaDB";
         let Asked { left_out, capture, undescribed, .. } = extent.asked;

@@ -48,7 +48,7 @@ pub(super) fn fact(status: &SourceStatus, objective: Objective, now: DateTime<Ut
     let (name, meaning, promised, measured, at) = match objective {
         Objective::Rpo => (
             "RPO",
-            "Age of the newest recovery point",
+            "Age of the newest recovery point that is listed, whether a drill has restored it or not",
             duration(promised.rpo_seconds),
             old(measured.rpo_seconds, promised.rpo_seconds),
             measured.recovery_point_time,

@@ -150,7 +150,7 @@ fn promises(view: &View, config: &SourceConfig) -> Markup {
             h2 id="promises" { "Promised and measured" }
             (objectives::table(&status, view.met_ratios.get(&config.name), view.now))
             @if let Some(forecast) = status.forecast_in_words(duration) {
-                p { "A restore of the newest recovery point would take " (forecast) "." }
+                p { "Recovery time: " (forecast) "." }
             }
         }
     }

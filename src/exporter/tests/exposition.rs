@@ -51,6 +51,8 @@ async fn what_happened_is_exported() {
         (r#"change_suspect{source="new",severity="critical"}"#, 0.0),
         (r#"change_judged{source="agama"}"#, 1.0),
         (r#"change_judged{source="new"}"#, 0.0),
+        (r#"change_content_judged{source="agama"}"#, 1.0),
+        (r#"change_content_judged{source="new"}"#, 0.0),
         (r#"change_before_timestamp_seconds{source="agama"}"#, start - 108_000.0),
         (r#"change_rows{source="agama"}"#, 10.0),
         (r#"change_rows_lost_ratio{source="agama"}"#, 0.75),

@@ -7,7 +7,8 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::SqliteConnection;
 
-use super::{Entry, FORGOTTEN, Subject, append, failed, records};
+use super::chain::{Entry, FORGOTTEN, Subject, append, failed};
+use super::records;
 use crate::error::Result;
 use crate::ledger::Ledger;
 

@@ -9,7 +9,7 @@ use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
-use super::{Entry, Subject, failed, hex};
+use super::chain::{Entry, Subject, failed, hex};
 use crate::error::Result;
 use crate::ledger::RunId;
 use crate::ledger::stored::{RUNNING, column};
@@ -17,15 +17,17 @@ use crate::ledger::stored::{RUNNING, column};
 /// Records per query.
 const PAGE: usize = 500;
 
-#[derive(Clone, Copy)]
-enum Type {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Type {
     Text,
     Whole,
     Real,
 }
 use Type::{Real, Text, Whole};
 
-type Columns = &'static [(&'static str, Type)];
+/// Name and type of a column.
+pub(super) type Column = (&'static str, Type);
+type Columns = &'static [Column];
 
 /// What never changes, the columns that say which record it is first.
 const RUN: Columns = &[
@@ -231,6 +233,47 @@ impl Pages {
             };
         }
         entries(tx, self.subject, &rows).await
+    }
+}
+
+/// Runs by name after `after`, up to `until` if there is such an end; so many at most.
+pub(super) async fn runs_between(
+    tx: &mut SqliteConnection,
+    after: &str,
+    until: Option<&str>,
+    most: i64,
+) -> Result<Vec<Entry>> {
+    let statement = "SELECT * FROM runs WHERE id > ? AND (? IS NULL OR id <= ?) ORDER BY id LIMIT ?";
+    fetch(tx, Subject::Run, sqlx::query(statement).bind(after).bind(until).bind(until).bind(most)).await
+}
+
+/// Kinds of which every source has its own, with the statements for its records and for the sources that have any.
+pub(super) const OF_SOURCE: [(Subject, &str, &str); 3] = [
+    (Subject::Point, "SELECT * FROM point_lifetimes WHERE source = ?", "SELECT DISTINCT source FROM point_lifetimes"),
+    (Subject::Listed, "SELECT * FROM points WHERE source = ?", "SELECT DISTINCT source FROM points"),
+    (Subject::Change, "SELECT * FROM changes WHERE source = ?", "SELECT DISTINCT source FROM changes"),
+];
+
+/// All records of such a kind that a source has.
+pub(super) async fn of_source(tx: &mut SqliteConnection, subject: Subject, source: &str) -> Result<Vec<Entry>> {
+    let Some((_, statement, _)) = OF_SOURCE.into_iter().find(|(it, ..)| *it == subject) else { return Ok(Vec::new()) };
+    fetch(tx, subject, sqlx::query(statement).bind(source)).await
+}
+
+/// Table, sealed columns, key and order of what belongs to a record of a kind; the key is the source, or the name of the run.
+pub(super) fn tables(subject: Subject) -> Vec<(&'static str, Vec<Column>, &'static str, &'static str)> {
+    let (fixed, state) = subject.columns();
+    let columns = [fixed, state].concat();
+    match subject {
+        Subject::Point => vec![("point_lifetimes", columns, "source", "id, seen_revision")],
+        Subject::Listed => vec![("points", columns, "source", "id")],
+        Subject::Change => vec![("changes", columns, "source", "recovery_point")],
+        _ => {
+            let of_run: Columns = &[("run_id", Text), ("position", Whole)];
+            let parts = [("run_stages", STAGE), ("run_checks", CHECK), ("run_tables", TABLE), ("run_details", DETAIL)];
+            let parts = parts.map(|(table, own)| (table, [of_run, own].concat(), "run_id", "run_id, position"));
+            std::iter::once(("runs", columns, "id", "id")).chain(parts).collect()
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{FORGOTTEN, Subject};
+use super::chain::{FORGOTTEN, Subject};
 use crate::ledger::gone::{GONE_ACCEPTED, GONE_EARLY, GONE_UNREADABLE};
 use crate::ledger::points::GONE_POINTS_DAYS;
 use crate::ledger::run::Outcome;

@@ -7,7 +7,8 @@ use serde::Serialize;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
-use super::{BEGINNING, ChainHead, Entry, FORGOTTEN, Subject, failed, records, seal_of, transition};
+use super::chain::{ChainHead, Entry, FORGOTTEN, Subject, failed, seal_of};
+use super::{records, transition};
 use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::ledger::schema::foreign_objects;
@@ -62,32 +63,7 @@ impl Ledger {
     /// Compare all records with their seals, and the chain with itself and with `known`: ends of the chain that were
     /// written down elsewhere. Reads the whole ledger.
     pub async fn verify_seals(&self, known: &[ChainHead]) -> Result<Sealed> {
-        let mut tx = self.read().await?;
-        let origin = "SELECT MAX(adopted) FROM seal_origin";
-        let adopted: Option<i64> = sqlx::query_scalar(origin).fetch_one(&mut *tx).await.map_err(failed)?;
-        let mut walk = Walk {
-            found: Sealed {
-                head: ChainHead { position: 0, seal: BEGINNING.to_owned() },
-                since: None,
-                adopted: stored::count(adopted.unwrap_or(0)),
-                faults: Vec::new(),
-                fault_count: 0,
-            },
-            adopted: adopted.unwrap_or(0),
-            position: 0,
-            previous: BEGINNING.to_owned(),
-            pinned: None,
-            sealed: BTreeMap::new(),
-            later: BTreeMap::new(),
-        };
-        for object in foreign_objects(&mut tx).await? {
-            walk.found.fault(&format!(
-                "the ledger has a {object}, which is not of backup-sla and may change what is written"
-            ));
-        }
-        walk.chain(&mut tx, known).await?;
-        walk.records(&mut tx).await?;
-        Ok(walk.found)
+        Ok(all(&mut *self.read().await?, known).await?.0)
     }
 
     /// Where the chain of seals ends now.
@@ -97,19 +73,45 @@ impl Ledger {
     }
 }
 
-/// Going through a chain.
-struct Walk {
-    found: Sealed,
-    adopted: i64,
-    /// Of the entry before.
+/// Compare everything, and tell how far the chain goes.
+pub(super) async fn all(tx: &mut SqliteConnection, known: &[ChainHead]) -> Result<(Sealed, Walked)> {
+    let mut walk = Walk::from(tx, Walked::default()).await?;
+    walk.chain(tx, known).await?;
+    walk.records(tx).await?;
+    Ok(walk.end())
+}
+
+/// How far a chain was gone through.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Walked {
+    /// Of the last entry.
     position: i64,
     previous: String,
+    /// When the first one was sealed.
+    since: Option<DateTime<Utc>>,
     /// When the last entry was sealed that is known from elsewhere.
     pinned: Option<i64>,
-    /// Newest digest and state by subject and name.
-    sealed: BTreeMap<(Subject, String), (String, String)>,
     /// Kinds that are sealed since an entry of the chain, and up to which one what was there before was sealed.
     later: BTreeMap<Subject, i64>,
+}
+
+impl Walked {
+    pub(super) fn position(&self) -> i64 {
+        self.position
+    }
+
+    pub(super) fn head(&self) -> ChainHead {
+        ChainHead { position: self.position.unsigned_abs(), seal: self.previous.clone() }
+    }
+}
+
+/// Going through a chain.
+pub(super) struct Walk {
+    found: Sealed,
+    adopted: i64,
+    walked: Walked,
+    /// Newest digest and state by subject and name.
+    sealed: BTreeMap<(Subject, String), (String, String)>,
 }
 
 /// An entry as it is stored.
@@ -121,12 +123,76 @@ struct Link {
 }
 
 impl Walk {
+    /// Begin behind what was gone through before.
+    async fn from(tx: &mut SqliteConnection, walked: Walked) -> Result<Self> {
+        let origin = "SELECT MAX(adopted) FROM seal_origin";
+        let adopted: Option<i64> = sqlx::query_scalar(origin).fetch_one(&mut *tx).await.map_err(failed)?;
+        let found = Sealed {
+            head: walked.head(),
+            since: walked.since,
+            adopted: stored::count(adopted.unwrap_or(0)),
+            faults: Vec::new(),
+            fault_count: 0,
+        };
+        let mut walk = Self { found, adopted: adopted.unwrap_or(0), walked, sealed: BTreeMap::new() };
+        for object in foreign_objects(tx).await? {
+            walk.found.fault(&format!(
+                "the ledger has a {object}, which is not of backup-sla and may change what is written"
+            ));
+        }
+        Ok(walk)
+    }
+
+    /// Follow the entries behind those that were gone through before.
+    pub(super) async fn follow(tx: &mut SqliteConnection, walked: Walked) -> Result<Self> {
+        let mut walk = Self::from(tx, walked).await?;
+        // What was sealed before of the records that the new entries are about.
+        let before = "SELECT s.subject, s.name, s.content, s.state, MAX(s.position) FROM seals s \
+             JOIN (SELECT DISTINCT subject, name FROM seals WHERE position > ?) n ON n.subject = s.subject AND n.name = s.name \
+             WHERE s.position <= ? GROUP BY s.subject, s.name";
+        let end = walk.walked.position;
+        walk.know(sqlx::query(before).bind(end).bind(end).fetch_all(&mut *tx).await.map_err(failed)?)?;
+        walk.chain(tx, &[walk.walked.head()]).await?;
+        walk.sealed.clear();
+        Ok(walk)
+    }
+
+    /// Expect what the newest entries say of the records of a kind whose names are after the first of these, and not after the
+    /// second.
+    pub(super) async fn expect(
+        &mut self,
+        tx: &mut SqliteConnection,
+        subject: Subject,
+        (after, until): (&str, Option<&str>),
+    ) -> Result<()> {
+        let newest = "SELECT subject, name, content, state, MAX(position) FROM seals \
+             WHERE subject = ? AND name > ? AND (? IS NULL OR name <= ?) GROUP BY name";
+        let query = sqlx::query(newest).bind(subject.name()).bind(after).bind(until).bind(until);
+        self.know(query.fetch_all(tx).await.map_err(failed)?)
+    }
+
+    fn know(&mut self, rows: Vec<SqliteRow>) -> Result<()> {
+        for row in rows {
+            let subject: String = column(&row, "subject")?;
+            let subject = Subject::parse(&subject).ok_or_else(|| crate::error::Error::failed("read seal"))?;
+            self.sealed.insert((subject, column(&row, "name")?), (column(&row, "content")?, column(&row, "state")?));
+        }
+        Ok(())
+    }
+
+    /// What was found, and how far the chain goes.
+    pub(super) fn end(mut self) -> (Sealed, Walked) {
+        self.found.since = self.walked.since;
+        (self.found, self.walked)
+    }
+
     async fn chain(&mut self, tx: &mut SqliteConnection, known: &[ChainHead]) -> Result<()> {
         let mut wanted: BTreeMap<i64, &str> = BTreeMap::new();
         for head in known {
             wanted.insert(i64::try_from(head.position).unwrap_or(i64::MAX), &head.seal);
         }
-        let mut after = i64::MIN;
+        // An entry below the first is told, too.
+        let mut after = if self.walked.position > 0 { self.walked.position - 1 } else { i64::MIN };
         loop {
             let page = "SELECT * FROM seals WHERE position > ? ORDER BY position LIMIT ?";
             let rows = sqlx::query(page).bind(after).bind(PAGE).fetch_all(&mut *tx).await.map_err(failed)?;
@@ -135,48 +201,51 @@ impl Walk {
             }
             for row in &rows {
                 let Ok(link) = link(row) else {
-                    self.found.fault(&format!("an entry after entry {} of the chain cannot be read", self.position));
+                    self.found
+                        .fault(&format!("an entry after entry {} of the chain cannot be read", self.walked.position));
                     return Ok(());
                 };
                 after = link.position;
                 if let Some(seal) = wanted.remove(&link.position) {
-                    self.pinned = Some(link.sealed_at);
+                    self.walked.pinned = Some(link.sealed_at);
                     if seal != link.seal {
                         let what = "is not the one that was written down elsewhere";
                         self.found.fault(&format!("entry {} of the chain {what}", link.position));
                     }
                 }
-                self.step(link);
+                if link.position > self.walked.position || self.walked.position == 0 {
+                    self.step(link);
+                }
             }
         }
         for at in wanted.keys() {
-            self.found.fault(&format!("the chain ends at entry {}; entry {at} was there once", self.position));
+            self.found.fault(&format!("the chain ends at entry {}; entry {at} was there once", self.walked.position));
         }
-        self.found.head = ChainHead { position: self.position.unsigned_abs(), seal: self.previous.clone() };
+        self.found.head = self.walked.head();
         Ok(())
     }
 
     /// The next entry, against the one before it and against what was sealed of its record before.
     fn step(&mut self, link: Link) {
         let Link { position, sealed_at, seal, entry } = link;
-        self.found.since = self.found.since.or(DateTime::from_timestamp_micros(sealed_at));
-        if position != self.position.saturating_add(1) {
-            let (first, last) = (self.position.saturating_add(1), position.saturating_sub(1));
+        self.walked.since = self.walked.since.or(DateTime::from_timestamp_micros(sealed_at));
+        if position != self.walked.position.saturating_add(1) {
+            let (first, last) = (self.walked.position.saturating_add(1), position.saturating_sub(1));
             self.found.fault(&format!("entries {first} to {last} of the chain are missing"));
-        } else if seal_of(position, &entry, sealed_at, &self.previous) != seal {
+        } else if seal_of(position, &entry, sealed_at, &self.walked.previous) != seal {
             self.found.fault(&format!("entry {position} of the chain was changed, or the one before it"));
         }
-        if self.pinned.is_some_and(|pinned| sealed_at < pinned.saturating_sub(CLOCK_STEP_MICROS)) {
+        if self.walked.pinned.is_some_and(|pinned| sealed_at < pinned.saturating_sub(CLOCK_STEP_MICROS)) {
             let what = "is dated before one that was written down elsewhere, and comes after it";
             self.found
                 .fault(&format!("entry {position} of the chain {what}: it was added later, or a clock was put back"));
         }
-        (self.position, self.previous) = (position, seal);
+        (self.walked.position, self.walked.previous) = (position, seal);
         let what = format!("{} {}", entry.subject.title(), entry.name);
         if entry.subject == Subject::Adoption {
             return self.adopt(&entry, &what);
         }
-        let adopted = self.later.get(&entry.subject).map_or(self.adopted, |until| self.adopted.max(*until));
+        let adopted = self.walked.later.get(&entry.subject).map_or(self.adopted, |until| self.adopted.max(*until));
         let before = self.sealed.get(&(entry.subject, entry.name.clone()));
         let is_allowed = match before {
             None => position <= adopted || transition::may_begin(entry.subject, &entry.state, sealed_at),
@@ -195,10 +264,12 @@ impl Walk {
     fn adopt(&mut self, entry: &Entry, what: &str) {
         let subject = Subject::parse(&entry.name).filter(|subject| Subject::LATER.contains(subject));
         let (Some(subject), Ok(count)) = (subject, entry.state.parse::<i64>()) else {
-            return self.found.fault(&format!("{what} is not of backup-sla (entry {} of the chain)", self.position));
+            return self
+                .found
+                .fault(&format!("{what} is not of backup-sla (entry {} of the chain)", self.walked.position));
         };
-        if self.later.insert(subject, self.position.saturating_add(count)).is_some() {
-            self.found.fault(&format!("{what} was done again (entry {} of the chain)", self.position));
+        if self.walked.later.insert(subject, self.walked.position.saturating_add(count)).is_some() {
+            self.found.fault(&format!("{what} was done again (entry {} of the chain)", self.walked.position));
         }
     }
 
@@ -206,7 +277,7 @@ impl Walk {
     async fn records(&mut self, tx: &mut SqliteConnection) -> Result<()> {
         for subject in Subject::ALL {
             // A copy that an earlier version made has no seals of them.
-            if Subject::LATER.contains(&subject) && !self.later.contains_key(&subject) {
+            if Subject::LATER.contains(&subject) && !self.walked.later.contains_key(&subject) {
                 continue;
             }
             let mut pages = records::Pages::of(subject);
@@ -215,23 +286,33 @@ impl Walk {
                 if entries.is_empty() {
                     break;
                 }
-                for entry in entries {
-                    let what = format!("{} {}", subject.title(), entry.name);
-                    match self.sealed.remove(&(subject, entry.name)) {
-                        Some((content, state)) if content == entry.content && state == entry.state => {}
-                        Some((_, state)) if state == FORGOTTEN => self.found.fault(&format!("{what} was put back")),
-                        Some(_) => self.found.fault(&format!("{what} was changed after it was written")),
-                        None => self.found.fault(&format!("{what} was added by something that is not backup-sla")),
-                    }
-                }
+                self.hold(subject, entries);
             }
         }
+        self.missing();
+        Ok(())
+    }
+
+    /// Records against what is expected of them.
+    pub(super) fn hold(&mut self, subject: Subject, entries: Vec<Entry>) {
+        for entry in entries {
+            let what = format!("{} {}", subject.title(), entry.name);
+            match self.sealed.remove(&(subject, entry.name)) {
+                Some((content, state)) if content == entry.content && state == entry.state => {}
+                Some((_, state)) if state == FORGOTTEN => self.found.fault(&format!("{what} was put back")),
+                Some(_) => self.found.fault(&format!("{what} was changed after it was written")),
+                None => self.found.fault(&format!("{what} was added by something that is not backup-sla")),
+            }
+        }
+    }
+
+    /// What was expected and is not there.
+    pub(super) fn missing(&mut self) {
         for ((subject, name), (_, state)) in std::mem::take(&mut self.sealed) {
             if state != FORGOTTEN {
                 self.found.fault(&format!("{} {name} was removed", subject.title()));
             }
         }
-        Ok(())
     }
 }
 

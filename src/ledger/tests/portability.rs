@@ -38,8 +38,8 @@ fn sources() -> Vec<PathBuf> {
         .iter()
         .flat_map(|dir| files(dir))
         .filter(|path| path.is_file())
-        // The catalogue of the schema is each product's own.
-        .filter(|path| path.file_name().unwrap() != "schema.rs")
+        // The catalogue of the schema is each product's own, and how rows are printed.
+        .filter(|path| !["schema.rs", "print.rs"].iter().any(|own| path.ends_with(own)))
         .collect();
     // Migrations in their order.
     all.sort();

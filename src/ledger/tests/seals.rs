@@ -4,7 +4,7 @@ use super::*;
 use crate::domain::schedule::Work;
 use crate::domain::sla::Objectives;
 use crate::ledger::points::GONE_POINTS_DAYS;
-use crate::ledger::{Asked, ChainHead, Configured, KnownSource, MissedRuns};
+use crate::ledger::{Asked, ChainHead, Configured, KnownSource, MissedRuns, SealWatch};
 
 const OBJECTIVES: Objectives = Objectives {
     rpo: Duration::from_hours(24),
@@ -150,10 +150,45 @@ async fn every_change_of_the_past_is_found_and_named() {
     for (statement, expected) in cases {
         let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
         let ledger = busy(dir.path(), &clock).await;
+        // Whoever compares again and again finds it, too, and goes on finding it.
+        let mut watch = SealWatch::default();
+        assert!(ledger.watch_seals(&mut watch).await.unwrap().is_whole());
+        clock.advance(1);
+        ran(&ledger, backup("agama"), RunResult::new(Outcome::Succeeded, 2.5)).await;
+        assert!(ledger.watch_seals(&mut watch).await.unwrap().is_whole());
         tamper(&ledger, statement).await;
         let found = faults(&ledger, &[]).await;
         assert!(found.iter().any(|fault| fault.contains(expected)), "{statement}: {found:?}");
+        for _ in 0..2 {
+            let watched = ledger.watch_seals(&mut watch).await.unwrap();
+            assert!(watched.faults.iter().any(|fault| fault.what.contains(expected)), "{statement}: {watched:?}");
+        }
     }
+}
+
+#[tokio::test]
+async fn what_is_written_while_the_ledger_is_watched_is_whole_and_only_that_is_compared() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+    let ledger = busy(dir.path(), &clock).await;
+    let mut watch = SealWatch::default();
+    assert!(!ledger.is_followed(&mut watch).await, "there is nothing to follow yet");
+    assert!(ledger.watch_seals(&mut watch).await.unwrap().is_whole());
+    for round in 0..3 {
+        clock.advance(100);
+        let begun = ledger.begin(&backup("shop")).await.unwrap();
+        assert!(ledger.is_followed(&mut watch).await, "{round}: a run that runs");
+        ledger.finish(&begun, &RunResult::new(Outcome::Succeeded, 2.5)).await.unwrap();
+        ran(&ledger, drill("agama"), passed("q", 0.5)).await;
+        ledger.reconcile_points("shop", &[point(&format!("s{round}"), &clock, 50)]).await.unwrap();
+        assert!(ledger.is_followed(&mut watch).await, "{round}: runs with results, points that come and go");
+        assert_eq!(ledger.watch_seals(&mut watch).await.unwrap().head, ledger.seal_head().await.unwrap());
+    }
+    clock.advance((GONE_POINTS_DAYS + 1) * 86_400);
+    ledger.reconcile_points("shop", &[]).await.unwrap();
+    assert!(ledger.is_followed(&mut watch).await, "points that are forgotten");
+    watch.forget();
+    assert!(!ledger.is_followed(&mut watch).await);
+    assert!(ledger.watch_seals(&mut watch).await.unwrap().is_whole());
 }
 
 /// Whoever knows how the chain is made appends to it.

@@ -24,6 +24,19 @@ async fn know(ledger: &Ledger, repository: &str, objectives: &Objectives) {
     ledger.know(&[KnownSource { name: "shop", kind: "mysql", repository, objectives }]).await.unwrap();
 }
 
+/// A ledger that knows one source whose points are kept for 30 days, and the place of it.
+async fn onsite() -> (tempfile::TempDir, Arc<SetClock>, Ledger) {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+    let ledger = open(dir.path(), &clock).await;
+    know(&ledger, "onsite", &kept_for(30)).await;
+    (dir, clock, ledger)
+}
+
+/// From now on the ledger refuses this.
+async fn refuse(ledger: &Ledger, statement: &'static str) {
+    sqlx::query(statement).execute(&ledger.pool).await.unwrap();
+}
+
 async fn vanished(ledger: &Ledger, days: u64) -> u64 {
     let (points, now) = (ledger.snapshot().await.unwrap().sources["shop"].points.clone(), ledger.clock.wall());
     points.vanished_of(Duration::from_hours(24 * days), now)
@@ -31,9 +44,7 @@ async fn vanished(ledger: &Ledger, days: u64) -> u64 {
 
 #[tokio::test]
 async fn a_point_that_goes_before_its_retention_has_vanished_until_it_is_back_or_nobody_asks_for_it() {
-    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
-    let ledger = open(dir.path(), &clock).await;
-    know(&ledger, "onsite", &kept_for(30)).await;
+    let (_dir, clock, ledger) = onsite().await;
     let [expired, old, new] =
         [("expired", 31 * DAY), ("old", 29 * DAY), ("new", DAY)].map(|(id, ago)| point(id, &clock, ago));
     ledger.reconcile_points("shop", &[expired, old.clone(), new.clone()]).await.unwrap();
@@ -57,9 +68,7 @@ async fn a_point_that_goes_before_its_retention_has_vanished_until_it_is_back_or
 
 #[tokio::test]
 async fn what_is_not_looked_for_any_more_or_counts_as_another_hosts_has_not_vanished() {
-    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
-    let ledger = open(dir.path(), &clock).await;
-    know(&ledger, "onsite", &kept_for(30)).await;
+    let (_dir, clock, ledger) = onsite().await;
     let [a, b] = ["a", "b"].map(|id| point(id, &clock, DAY));
     ledger.reconcile_points("shop", &[a.clone(), b.clone()]).await.unwrap();
     let begun = ledger.revision().await.unwrap();
@@ -79,9 +88,7 @@ async fn what_is_not_looked_for_any_more_or_counts_as_another_hosts_has_not_vani
 
 #[tokio::test]
 async fn a_point_dated_ahead_that_is_removed_has_not_vanished_not_even_when_its_date_has_come() {
-    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
-    let ledger = open(dir.path(), &clock).await;
-    know(&ledger, "onsite", &kept_for(30)).await;
+    let (_dir, clock, ledger) = onsite().await;
     let (ahead, sound) = (point("ahead", &clock, -60 * DAY), point("sound", &clock, 0));
     ledger.reconcile_points("shop", &[ahead, sound.clone()]).await.unwrap();
     let changed = ledger.reconcile_points("shop", &[sound]).await.unwrap();
@@ -109,9 +116,7 @@ async fn a_point_whose_date_was_marked_as_wrong_has_not_vanished_when_it_is_remo
 
 #[tokio::test]
 async fn what_vanished_and_is_accepted_as_gone_has_not_vanished_and_what_goes_later_has() {
-    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
-    let ledger = open(dir.path(), &clock).await;
-    know(&ledger, "onsite", &kept_for(30)).await;
+    let (_dir, clock, ledger) = onsite().await;
     let (a, b) = (point("a", &clock, 2), point("b", &clock, 1));
     ledger.reconcile_points("shop", &[a, b.clone()]).await.unwrap();
     ledger.reconcile_points("shop", &[b]).await.unwrap();
@@ -131,16 +136,12 @@ async fn what_vanished_and_is_accepted_as_gone_has_not_vanished_and_what_goes_la
 
 #[tokio::test]
 async fn an_acceptance_that_ends_half_way_has_no_point_vanish() {
-    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
-    let ledger = open(dir.path(), &clock).await;
-    know(&ledger, "onsite", &kept_for(30)).await;
+    let (_dir, clock, ledger) = onsite().await;
     ledger.adopt("onsite", "first").await.unwrap();
     ledger.reconcile_points("shop", &[point("a", &clock, 2)]).await.unwrap();
     // Whatever is written first, the repository's row is not taken.
-    sqlx::query("CREATE TRIGGER refused BEFORE INSERT ON repositories BEGIN SELECT RAISE(ABORT, 'full'); END")
-        .execute(&ledger.pool)
-        .await
-        .unwrap();
+    refuse(&ledger, "CREATE TRIGGER refused BEFORE INSERT ON repositories BEGIN SELECT RAISE(ABORT, 'full'); END")
+        .await;
     ledger.accept("onsite", "second").await.unwrap_err();
     assert_eq!(ledger.points("shop").await.unwrap().len(), 1, "all of it or nothing");
     assert_eq!(ledger.adopt("onsite", "second").await.unwrap().identity, "first");
@@ -149,15 +150,10 @@ async fn an_acceptance_that_ends_half_way_has_no_point_vanish() {
 
 #[tokio::test]
 async fn a_move_that_ends_half_way_has_no_point_vanish() {
-    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
-    let ledger = open(dir.path(), &clock).await;
-    know(&ledger, "onsite", &kept_for(30)).await;
+    let (_dir, clock, ledger) = onsite().await;
     ledger.reconcile_points("shop", &[point("a", &clock, 2)]).await.unwrap();
     // The points cannot be forgotten: then the source has not moved either.
-    sqlx::query("CREATE TRIGGER refused BEFORE DELETE ON points BEGIN SELECT RAISE(ABORT, 'full'); END")
-        .execute(&ledger.pool)
-        .await
-        .unwrap();
+    refuse(&ledger, "CREATE TRIGGER refused BEFORE DELETE ON points BEGIN SELECT RAISE(ABORT, 'full'); END").await;
     ledger.ensure_source("shop", "files", "elsewhere").await.unwrap_err();
     let objectives = kept_for(30);
     let moved = KnownSource { name: "shop", kind: "files", repository: "elsewhere", objectives: &objectives };
@@ -245,9 +241,7 @@ async fn a_clock_that_was_behind_for_a_while_makes_nothing_else_suspect() {
 
 #[tokio::test]
 async fn a_point_that_cannot_be_read_has_not_vanished_before_it_is_gone() {
-    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
-    let ledger = open(dir.path(), &clock).await;
-    know(&ledger, "onsite", &kept_for(30)).await;
+    let (_dir, clock, ledger) = onsite().await;
     let [a, b, c] = ["a", "b", "c"].map(|id| point(id, &clock, DAY));
     let (none, of) =
         (BTreeSet::new(), |ids: &[&str]| ids.iter().map(|id| ("shop".to_owned(), (*id).to_owned())).collect());
@@ -326,9 +320,7 @@ async fn a_point_that_could_not_be_read_until_its_retention_was_over_goes_as_any
 
 #[tokio::test]
 async fn each_time_at_which_a_point_vanished_is_remembered_with_whether_it_came_back_or_was_accepted() {
-    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
-    let ledger = open(dir.path(), &clock).await;
-    know(&ledger, "onsite", &kept_for(30)).await;
+    let (_dir, clock, ledger) = onsite().await;
     let [expired, old, new] =
         [("expired", 31 * DAY), ("old", 29 * DAY), ("new", DAY)].map(|(id, ago)| point(id, &clock, ago));
     ledger.reconcile_points("shop", &[expired, old.clone(), new.clone()]).await.unwrap();
@@ -347,7 +339,16 @@ async fn each_time_at_which_a_point_vanished_is_remembered_with_whether_it_came_
         })
         .collect();
     assert_eq!(told, [("old", 0, Some(60), false), ("old", 120, None, false), ("new", 120, None, false)]);
+    clock.advance(60);
     ledger.accept_gone_points("onsite").await.unwrap();
+    let then = ledger.clock.wall();
+    clock.advance(60);
     let accepted = ledger.vanished_points("shop").await.unwrap();
     assert!(accepted.len() == 3 && accepted.iter().all(|it| it.is_accepted), "{accepted:?}");
+    assert!(accepted.iter().all(|it| it.accepted == Some(then)), "{accepted:?}");
+    // Of what was accepted before it was sealed nobody knows when that was.
+    let first = "DELETE FROM seals WHERE subject = 'vanished' AND state = '[1]'";
+    sqlx::query(first).execute(&ledger.pool).await.unwrap();
+    let accepted = ledger.vanished_points("shop").await.unwrap();
+    assert!(accepted.iter().all(|it| it.is_accepted && it.accepted.is_none()), "{accepted:?}");
 }

@@ -265,7 +265,7 @@ impl Session {
     }
 
     fn what(&self) -> String {
-        format!("open repository {}", self.location())
+        format!("cannot open repository {}", self.location())
     }
 
     fn location(&self) -> String {

@@ -8,12 +8,17 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::clock::Stopwatch;
+use crate::clock::{Clock, Stopwatch};
+use crate::error::{Error, Result};
+
+/// How long killed processes may take to vanish: the kernel has to give back their memory first.
+const KILL_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The environment variable that marks a process as part of the instance in the directory it names.
 pub(super) const MARK: &str = "BACKUP_SLA_SANDBOX";
@@ -118,6 +123,16 @@ pub(super) fn is_loopback(socket: &str) -> bool {
     let address = socket.split_whitespace().nth(1).and_then(|address| address.rsplit_once(':')).map_or("", |(a, _)| a);
     // As the kernel writes them on machines of either byte order.
     matches!(address, "0100007F" | "7F000001" | "00000000000000000000000001000000" | "00000000000000000000000000000001")
+}
+
+/// End what runs in `directory`. Gives the oldest of the processes that still ran.
+pub(super) fn end_processes(directory: &Path, clock: &Arc<dyn Clock>) -> Result<Option<u32>> {
+    let (oldest, left) = kill_all(directory, &Stopwatch::start(clock), KILL_PATIENCE);
+    if left.is_empty() {
+        return Ok(oldest);
+    }
+    let what = format!("stop sandbox {}: processes {left:?} do not end", directory.display());
+    Err(Error::inconclusive(what).hint("they may wait for a disk that does not answer; its data was not wiped"))
 }
 
 #[cfg(test)]

@@ -4,19 +4,21 @@
 //! ends it. So "locked" means "in use" without any number that could be reused. The record beside the directory, out of
 //! reach of the server's account, says what else belongs to the instance.
 
-use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
+mod abandoned;
+
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::abandoned::{abandoned, existing};
 use super::account::Account;
-use super::processes;
-use crate::clock::{Clock, Stopwatch};
+use super::processes::{self, end_processes};
+use crate::clock::Clock;
 use crate::error::{Error, OrFailed, Result};
 use crate::sandbox::Fixed;
 
@@ -27,8 +29,6 @@ const MOUNTPOINT: &str = "view";
 const NOWHERE: &str = "nowhere";
 /// Name of the socket.
 const SOCKET: &str = "server.sock";
-/// How long killed processes may take to vanish: the kernel has to give back their memory first.
-const KILL_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the record of an instance says. Only `socket_directory` is acted upon; the rest is for people.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -229,102 +229,6 @@ impl Drop for Workspace {
         {
             tracing::error!(%error, "a sandbox was not removed");
         }
-    }
-}
-
-/// A directory whose owner is gone.
-pub(super) struct Abandoned {
-    directory: PathBuf,
-    /// Held so that nobody else takes care of it at the same time.
-    _lock: File,
-}
-
-impl Abandoned {
-    pub(super) fn directory(&self) -> &Path {
-        &self.directory
-    }
-
-    /// Kill what still runs in it and wipe it. Gives the process that was still running.
-    pub(super) fn remove(self, clock: &Arc<dyn Clock>) -> Result<Option<u32>> {
-        let server = end_processes(&self.directory, clock)?;
-        let record = fs::read(record_path(&self.directory)).ok();
-        let record: Option<Record> = record.and_then(|text| serde_json::from_slice(&text).ok());
-        wipe(&self.directory, record.and_then(|record| record.socket_directory).as_deref())?;
-        Ok(server)
-    }
-}
-
-/// Gives the oldest of the processes that still ran.
-fn end_processes(directory: &Path, clock: &Arc<dyn Clock>) -> Result<Option<u32>> {
-    let (oldest, left) = processes::kill_all(directory, &Stopwatch::start(clock), KILL_PATIENCE);
-    if left.is_empty() {
-        return Ok(oldest);
-    }
-    let what = format!("stop sandbox {}: processes {left:?} do not end", directory.display());
-    Err(Error::inconclusive(what).hint("they may wait for a disk that does not answer; its data was not wiped"))
-}
-
-/// Directories in `area` that nobody owns. Records without a directory are removed on the way.
-pub(super) fn abandoned(area: &Path) -> Result<Vec<Abandoned>> {
-    let what = || format!("look for leftovers in {}", area.display());
-    let area_lock = match lock_area(area) {
-        // It went with its last instance.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.or_inconclusive(what())?,
-    };
-    let mut found = Vec::new();
-    let entries = match fs::read_dir(area) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.or_inconclusive(what())?,
-    };
-    for entry in entries {
-        let path = entry.or_inconclusive(what())?.path();
-        if !path.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
-            sweep_record(&path);
-            continue;
-        }
-        let lock = File::open(&path).or_inconclusive(what())?;
-        match lock.try_lock() {
-            Ok(()) => found.push(Abandoned { directory: path, _lock: lock }),
-            Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(error)) => Err(error).or_inconclusive(what())?,
-        }
-    }
-    drop(area_lock);
-    Ok(found)
-}
-
-/// When each instance in `area` was made: by its record, or by its directory where that has none (any more).
-pub(super) fn existing(area: &Path) -> Result<Vec<DateTime<Utc>>> {
-    let what = || format!("count sandboxes in {}", area.display());
-    let entries = match fs::read_dir(area) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.or_failed(what())?,
-    };
-    let mut made = Vec::new();
-    for entry in entries {
-        let path = entry.or_failed(what())?.path();
-        // What is not there any more was removed in between.
-        let Ok(facts) = path.symlink_metadata() else { continue };
-        if facts.is_dir() {
-            let record = fs::read(record_path(&path)).ok();
-            let record = record.and_then(|text| serde_json::from_slice::<Record>(&text).ok());
-            made.push(match record {
-                Some(record) => record.created,
-                None => facts.modified().or_failed(what())?.into(),
-            });
-        }
-    }
-    Ok(made)
-}
-
-/// A record can outlive its directory if its process is killed between the two removals.
-fn sweep_record(path: &Path) {
-    let name = path.to_string_lossy();
-    let described = name.strip_suffix(".json").or_else(|| name.strip_suffix(".json.new"));
-    if described.is_some_and(|directory| !Path::new(directory).exists()) {
-        // Tried again next time.
-        let _ = fs::remove_file(path);
     }
 }
 

@@ -12,7 +12,8 @@ pub(super) struct Drill {
 
 /// What is exported, with the names of the metrics.
 pub(super) fn figures(passed: &[Drill], newest: Option<f64>, now: DateTime<Utc>) -> [(&'static str, f64); 5] {
-    let known = newest.and_then(|bytes| expected(passed, bytes, now));
+    let is_enough = recent(passed, now).len() >= 3;
+    let known = newest.filter(|_| is_enough).and_then(|bytes| expected(passed, bytes, now));
     let forecast = known.unwrap_or(0.0);
     let mut ratios = Vec::new();
     for (at, drill) in passed.iter().enumerate().skip(passed.len().saturating_sub(40)) {
@@ -34,14 +35,23 @@ fn recent(passed: &[Drill], now: DateTime<Utc>) -> Vec<&Drill> {
     passed.iter().rev().filter(|drill| now - drill.ended < TimeDelta::days(90)).take(30).collect()
 }
 
-/// Every pace is tried: the slowest of the faster half, by weight, is the one.
+/// Every pace is tried: the slowest of the faster half, by weight, is the one. All take longer than the two seconds that are
+/// not part of the pace. Three drills are enough, and for sizes among theirs no more or less than what they took.
 fn expected(passed: &[Drill], bytes: f64, now: DateTime<Utc>) -> Option<f64> {
     let recent = recent(passed, now);
-    let pace = |at: usize| recent[at].seconds / recent[at].bytes;
+    let pace = |at: usize| (recent[at].seconds - 2.0) / recent[at].bytes;
     let weight = |at: usize| 2_f64.powf(at as f64 / -5.0);
     let all: f64 = (0..recent.len()).map(weight).sum();
     let up_to = |it: usize| (0..recent.len()).filter(|at| pace(*at) <= pace(it)).map(weight).sum::<f64>();
-    (0..recent.len()).filter(|at| up_to(*at) * 2.0 >= all).map(pace).min_by(f64::total_cmp).map(|pace| pace * bytes)
+    let median = (0..recent.len()).filter(|at| up_to(*at) * 2.0 >= all).map(pace).min_by(f64::total_cmp)?;
+    let mut seconds = 2.0 + median * bytes;
+    if recent.iter().any(|drill| drill.bytes <= bytes) {
+        seconds = recent.iter().map(|drill| drill.seconds).fold(f64::INFINITY, f64::min).max(seconds);
+    }
+    if recent.iter().any(|drill| drill.bytes >= bytes) {
+        seconds = recent.iter().map(|drill| drill.seconds).fold(0.0, f64::max).min(seconds);
+    }
+    Some(seconds)
 }
 
 fn ends(mut ratios: Vec<f64>) -> (f64, f64) {

@@ -204,7 +204,8 @@ fn under_fault(world: &mut World<'_>, step: &Step, performed: &Performed) -> Jud
     if let Some((operation, _, other)) = &performed.beside {
         sound(other, step, *operation, false)?;
         for run in [done, other].into_iter().filter(|run| run.status == Some(1)) {
-            let says = ["running", "another", "does already"].iter().any(|word| run.stderr.contains(word));
+            let says =
+                ["running", "another", "is in use by another service"].iter().any(|word| run.stderr.contains(word));
             ensure(says, Rule::NoFalseRed, || format!("beside another command: {}", run.said()))?;
         }
     }

@@ -6,7 +6,8 @@ use std::os::unix::fs::FileExt;
 
 use super::super::text::Name;
 use super::{Bench, is_root, mode, store, stored};
-use crate::engine::files::{ARCHIVE, FilesEngine};
+use crate::engine::files::FilesEngine;
+use crate::engine::files::stored::ARCHIVE;
 use crate::engine::{Engine, StoredPoint};
 use crate::run_context::RunContext;
 

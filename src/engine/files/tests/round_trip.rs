@@ -14,7 +14,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, Timespec, Timestamps, XattrFlags};
 use super::super::powers::Powers;
 use super::{Bench, is_root, mode, stored};
 use crate::engine::Engine;
-use crate::engine::files::{ARCHIVE, INDEX};
+use crate::engine::files::stored::{ARCHIVE, INDEX};
 
 /// An access control list as the kernel takes it: user 1000 may read.
 fn acl() -> Vec<u8> {

@@ -126,6 +126,10 @@ async fn a_source_page_offers_the_state_before_the_data_changed_first_and_marks_
 async fn a_source_page_says_what_a_restore_would_take_now_where_that_is_known() {
     let mut place = Place::seeded().await;
     assert!(!place.text("/sources/agama").await.contains("would take"));
+    assert_says(
+        &place.text("/sources/agama").await,
+        &["Recovery time: the last drill took ", "a forecast needs 3 drills"],
+    );
     let forecast = Forecast {
         rto_seconds: 130.0,
         rto_low_seconds: 110.0,
@@ -135,7 +139,7 @@ async fn a_source_page_says_what_a_restore_would_take_now_where_that_is_known() 
         size: Size { logical_bytes: 7, chain_length: 0 },
     };
     place.view.forecasts = Arc::new(BTreeMap::from([("agama".to_owned(), forecast)]));
-    let said = "A restore of the newest recovery point would take about 2m 10s now (1m 50s – 3m 5s, from 27 drills).";
+    let said = "Recovery time: a restore would take about 2m 10s now (1m 50s – 3m 5s, from 27 drills).";
     assert_says(&place.text("/sources/agama").await, &[said]);
     assert_eq!(place.json("/api/v1/sources/agama").await["forecast"]["rto_high_seconds"], 185.0);
     assert!(place.json("/api/v1/sources/new").await["forecast"].is_null());

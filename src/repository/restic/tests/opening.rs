@@ -38,7 +38,7 @@ fn a_wrong_password_says_so() {
     prepare(&root).unwrap();
     let stranger = ResticRepository::new(root.clone(), SecretString::from("wrong"));
     for error in [stranger.prepare().unwrap_err(), stranger.list(None).unwrap_err()] {
-        assert_eq!(error.to_string(), format!("open repository {}: the password is wrong", root.display()));
+        assert_eq!(error.to_string(), format!("cannot open repository {}: the password is wrong", root.display()));
         assert_eq!(error.exit_code(), 1);
         assert!(error.hint_text().unwrap().contains("password_file"));
     }
@@ -263,7 +263,7 @@ fn a_place_without_a_repository_is_named_and_not_created_by_reading() {
     let place = place();
     let root = place.path().join("repository");
     let error = ResticRepository::new(root.clone(), password()).list(None).unwrap_err();
-    assert_eq!(error.to_string(), format!("open repository {}: there is no repository", root.display()));
+    assert_eq!(error.to_string(), format!("cannot open repository {}: there is no repository", root.display()));
     assert!(error.hint_text().unwrap().contains("mounted"));
     assert!(!root.exists());
 }
