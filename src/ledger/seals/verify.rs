@@ -147,9 +147,9 @@ impl Walk {
     pub(super) async fn follow(tx: &mut SqliteConnection, walked: Walked) -> Result<Self> {
         let mut walk = Self::from(tx, walked).await?;
         // What was sealed before of the records that the new entries are about.
-        let before = "SELECT s.subject, s.name, s.content, s.state, MAX(s.position) FROM seals s \
-             JOIN (SELECT DISTINCT subject, name FROM seals WHERE position > ?) n ON n.subject = s.subject AND n.name = s.name \
-             WHERE s.position <= ? GROUP BY s.subject, s.name";
+        let before = "SELECT s.* FROM seals s JOIN (SELECT MAX(o.position) AS newest FROM seals o \
+             JOIN (SELECT DISTINCT subject, name FROM seals WHERE position > ?) n ON n.subject = o.subject AND n.name = o.name \
+             WHERE o.position <= ? GROUP BY o.subject, o.name) m ON s.position = m.newest";
         let end = walk.walked.position;
         walk.know(sqlx::query(before).bind(end).bind(end).fetch_all(&mut *tx).await.map_err(failed)?)?;
         walk.chain(tx, &[walk.walked.head()]).await?;
@@ -165,8 +165,8 @@ impl Walk {
         subject: Subject,
         (after, until): (&str, Option<&str>),
     ) -> Result<()> {
-        let newest = "SELECT subject, name, content, state, MAX(position) FROM seals \
-             WHERE subject = ? AND name > ? AND (? IS NULL OR name <= ?) GROUP BY name";
+        let newest = "SELECT s.* FROM seals s JOIN (SELECT MAX(position) AS newest FROM seals \
+             WHERE subject = ? AND name > ? AND (? IS NULL OR name <= ?) GROUP BY name) m ON s.position = m.newest";
         let query = sqlx::query(newest).bind(subject.name()).bind(after).bind(until).bind(until);
         self.know(query.fetch_all(tx).await.map_err(failed)?)
     }
