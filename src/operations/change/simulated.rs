@@ -211,10 +211,9 @@ fn a_fifth_each_day(shop: &mut Shop, day: usize) {
 
 fn a_twentieth_each_day(shop: &mut Shop, day: usize) {
     let left = 20_u64.saturating_sub((day - ATTACKED) as u64);
-    if left > 0 {
-        for name in SHOP {
-            shop.encrypt(name, 100 / left, 4);
-        }
+    let percent = 100_u64.checked_div(left).unwrap_or(0);
+    for name in SHOP {
+        shop.encrypt(name, percent, 4);
     }
 }
 
