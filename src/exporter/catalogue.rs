@@ -98,7 +98,7 @@ metrics! {
     CHANGE_JUDGED Gauge "backup_sla_change_judged" "1" ["source"]
         "1 if the newest backup was compared with those before it; 0 while there are too few, and where that is turned off."
     CHANGE_CONTENT_JUDGED Gauge "backup_sla_change_content_judged" "1" ["source"]
-        "1 if that comparison could tell whether content was encrypted; 0 where the backups or the repository record nothing that says so."
+        "1 if the newest backup could be checked for encrypted content; 0 if not, or if it was not compared (backup_sla_change_judged)."
     CHANGE_BEFORE Gauge "backup_sla_change_before_timestamp_seconds" "seconds" ["source"]
         "As-of time of the last recovery point before a suspect change; 0 if nothing is suspect."
     CHANGE_ROWS Gauge "backup_sla_change_rows" "1" ["source"]
@@ -175,7 +175,7 @@ metrics! {
     FORECAST_RTO_HIGH Gauge "backup_sla_forecast_rto_high_seconds" "seconds" ["source"]
         "Upper end of the 90 % interval of the forecast; 0 if there is no forecast."
     FORECAST_ERROR Gauge "backup_sla_forecast_error_ratio" "ratio" ["source"]
-        "What the last passed drill measured against what was forecast before it: difference by measured; 0 if there is no forecast."
+        "How wrong the forecast before the last passed drill was: the difference as a share of what the drill measured; 0 if there is no forecast."
     FORECAST_DRILLS Gauge "backup_sla_forecast_drills" "1" ["source"]
         "Passed drills that the forecast rests on; 0 if there is no forecast."
 

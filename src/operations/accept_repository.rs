@@ -19,7 +19,7 @@ pub struct Accepted {
 
 /// Take the repository that is there now for the one that `name` means.
 pub fn accept(app: &App, name: &str) -> Result<Accepted> {
-    let repository = app.repository(name).ok_or_else(|| unknown(name))?;
+    let repository = app.repository(name).ok_or_else(|| unknown(app, name))?;
     repository.open_existing()?;
     let identity = repository
         .identity()?
@@ -40,7 +40,7 @@ pub struct AcceptedPoints {
 /// Points of `name` that are gone before their retention are gone on purpose. What the repository lists now is read first.
 pub fn accept_gone_points(app: &App, name: &str) -> Result<AcceptedPoints> {
     if app.repository(name).is_none() {
-        return Err(unknown(name));
+        return Err(unknown(app, name));
     }
     for source in app.built_sources().filter(|source| source.repository_name == name) {
         refresh_points(app, &source)?;
@@ -52,7 +52,8 @@ pub fn accept_gone_points(app: &App, name: &str) -> Result<AcceptedPoints> {
     Ok(AcceptedPoints { repository: name.to_owned(), gone_points })
 }
 
-fn unknown(name: &str) -> Error {
+fn unknown(app: &App, name: &str) -> Error {
+    let known: Vec<&str> = app.config.repositories.keys().map(String::as_str).collect();
     Error::configuration(format!("unknown repository {name}"))
-        .hint("name a repository of the configuration; `backup-sla list` shows which source uses which")
+        .hint(format!("the configuration has {}", known.join(", ")))
 }

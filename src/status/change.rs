@@ -49,9 +49,8 @@ impl Change {
     /// That nobody could tell whether content was encrypted; none where that was told, or where nothing was compared yet.
     pub fn not_judged_in_words(&self) -> Option<&'static str> {
         let is_compared = self.found.state != State::Pending && self.found.rows[1] > 0;
-        (is_compared && !self.content_judged).then_some(
-            "whether content was encrypted is not judged: neither the backups nor the repository record what would tell it",
-        )
+        (is_compared && !self.content_judged)
+            .then_some("encryption cannot be recognised in this source now: too little is known of its content")
     }
 
     /// The last recovery point before it, in words; none where none is known.

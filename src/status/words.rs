@@ -15,13 +15,13 @@ impl SourceStatus {
     }
 
     /// What a restore would take now and how sure that is: `a restore would take about 2m 10s now (1m 50s – 3m 5s, from 27
-    /// drills)`. Where that cannot be said, what the last drill took; none before the first.
+    /// drills)`. Where that cannot be said, what the last drill that measured it took; none before the first.
     pub fn forecast_in_words(&self, duration: impl Fn(f64) -> String) -> Option<String> {
         let Some(forecast) = &self.forecast else {
             let measured = duration(self.measured.rto_seconds?);
             let (fewest, days) = (forecast::FEWEST, forecast::MAX_AGE.num_days());
             return Some(format!(
-                "the last drill took {measured} to restore; a forecast needs {fewest} drills passed within {days} days"
+                "the last measured restore took {measured}; a forecast needs {fewest} drills passed within {days} days"
             ));
         };
         let (low, high) = (duration(forecast.rto_low_seconds), duration(forecast.rto_high_seconds));
@@ -63,7 +63,7 @@ mod tests {
         let words = |status: &SourceStatus| status.forecast_in_words(|seconds| format!("{seconds} s"));
         assert_eq!(words(&status), None);
         status.measured.rto_seconds = Some(1.5);
-        let quoted = "the last drill took 1.5 s to restore; a forecast needs 3 drills passed within 90 days";
+        let quoted = "the last measured restore took 1.5 s; a forecast needs 3 drills passed within 90 days";
         assert_eq!(words(&status).unwrap(), quoted);
         let mut forecast = Forecast {
             rto_seconds: 130.0,

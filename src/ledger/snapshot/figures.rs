@@ -20,7 +20,7 @@ pub struct LedgerSnapshot {
     pub taken: DateTime<Utc>,
     /// When the ledger began: counters count from then, and of drills before nothing is known.
     pub created: DateTime<Utc>,
-    /// [`Ledger::revision`] it was read at.
+    /// [`revision`](crate::ledger::Ledger::revision) it was read at.
     pub revision: i64,
     /// Pages that were raised for a test.
     pub test_pages: TestPages,
@@ -39,7 +39,7 @@ pub struct SourceFigures {
     pub created: Option<DateTime<Utc>>,
     /// Since when the service is asked for each work at the times that are configured; what is not asked for is missing.
     pub asked_since: BTreeMap<Work, DateTime<Utc>>,
-    /// [`Ledger::revision`] at which its points, drills or promises last changed ([`Ledger::facts`]).
+    /// [`revision`](crate::ledger::Ledger::revision) at which its points, drills or promises last changed ([`facts`](crate::ledger::Ledger::facts)).
     pub facts_revision: i64,
     /// What the repository last listed.
     pub points: PointFigures,
@@ -156,7 +156,7 @@ pub struct DrillFigures {
     pub rto: RtoSummary,
 }
 
-/// RTO of passed drills: percentiles over the last [`RTO_WINDOW_DAYS`] days, sum and count since the ledger began.
+/// RTO of passed drills: percentiles over the last [`RTO_WINDOW_DAYS`](super::RTO_WINDOW_DAYS) days, sum and count since the ledger began.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct RtoSummary {
     /// Passed drills in the window; where it is 0 the percentiles are 0.

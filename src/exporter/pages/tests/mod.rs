@@ -128,7 +128,7 @@ async fn a_source_page_says_what_a_restore_would_take_now_where_that_is_known() 
     assert!(!place.text("/sources/agama").await.contains("would take"));
     assert_says(
         &place.text("/sources/agama").await,
-        &["Recovery time: the last drill took ", "a forecast needs 3 drills"],
+        &["Recovery time: the last measured restore took ", "a forecast needs 3 drills"],
     );
     let forecast = Forecast {
         rto_seconds: 130.0,
