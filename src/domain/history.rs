@@ -18,13 +18,10 @@ mod achieved;
 mod share;
 
 pub use achieved::{Achieved, Standing};
-pub use share::{JUDGED_FROM_DAYS, Share, Verdict};
+pub use share::{JUDGED_FROM_DAYS, Share, Verdict, WINDOW_DAYS};
 
 /// For how much of the window each objective was met. An objective of which nothing is known is missing.
 pub type MetRatios = BTreeMap<Objective, Share>;
-
-/// Days over which the share is taken.
-pub const WINDOW_DAYS: i64 = 30;
 
 /// Objectives as they were in force from some time on.
 #[derive(Debug, Clone, PartialEq)]

@@ -37,7 +37,7 @@ pub fn render(report: &SlaReport) -> String {
                     } @else {
                         p.verdict.(color(report)) { (report.sentence()) }
                     }
-                    @if let Some(missing) = vanished::sentence(report) { p.verdict.bad { (missing) } }
+                    @if let Some(missing) = vanished::sentence(report.vanished()) { p.verdict.bad { (missing) } }
                     (summary(report))
                     (evidence(report))
                     (test_pages(report))

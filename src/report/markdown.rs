@@ -31,7 +31,7 @@ fn write(out: &mut String, report: &SlaReport) -> std::fmt::Result {
         0 => writeln!(out, "**No source was known in this time.**\n")?,
         _ => writeln!(out, "**{}**\n", report.sentence())?,
     }
-    if let Some(missing) = vanished::sentence(report) {
+    if let Some(missing) = vanished::sentence(report.vanished()) {
         writeln!(out, "**{}**\n", text(&missing))?;
     }
     summary(out, report)?;

@@ -267,6 +267,11 @@ pub struct DrillReport {
 }
 
 impl SlaReport {
+    /// By source: recovery points that are gone before their time.
+    fn vanished(&self) -> impl Iterator<Item = (&str, &[VanishedReport])> {
+        self.sources.iter().map(|it| (it.source.as_str(), it.vanished.as_slice()))
+    }
+
     /// How many sources kept all their promises; one of which something is unknown does not count.
     pub fn kept(&self) -> usize {
         self.sources.iter().filter(|source| source.kept() == Some(true)).count()

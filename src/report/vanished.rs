@@ -4,7 +4,6 @@ use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 use serde::Serialize;
 
-use super::SlaReport;
 use super::harmless::text;
 use crate::display::{counted, rfc3339};
 use crate::domain::manifest::RecoveryPointId;
@@ -58,10 +57,9 @@ impl VanishedReport {
 }
 
 /// What stands beside the first sentence of a report, whose promises may be kept all the same; none where nothing is missing.
-pub(super) fn sentence(report: &SlaReport) -> Option<String> {
+pub(super) fn sentence<'r>(sources: impl Iterator<Item = (&'r str, &'r [VanishedReport])>) -> Option<String> {
     let open = |vanished: &[VanishedReport]| vanished.iter().filter(|point| point.is_open()).count();
-    let of: Vec<(&str, usize)> =
-        report.sources.iter().map(|it| (it.source.as_str(), open(&it.vanished))).filter(|it| it.1 > 0).collect();
+    let of: Vec<(&str, usize)> = sources.map(|(name, vanished)| (name, open(vanished))).filter(|it| it.1 > 0).collect();
     let points: usize = of.iter().map(|it| it.1).sum();
     let names: Vec<&str> = of.iter().map(|it| it.0).collect();
     let verb = if points == 1 { "is" } else { "are" };

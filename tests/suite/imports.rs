@@ -1,7 +1,7 @@
 //! The imports of the code form no circle: whoever reads a file can read what it stands on first, and that is never the file itself.
 //!
 //! Read from the text, by the rules of `use`: a path is held against the files that there are, a name that a module only hands on
-//! (`pub use`) counts as that of the file it comes from. Tests may use what they like.
+//! (`pub use`) counts as that of the file it comes from, and whether the module uses it, too, is not seen. Tests may use what they like.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -227,6 +227,30 @@ fn circle<'h>(arrows: &BTreeMap<&'h Place, BTreeSet<&'h Place>>, from: &'h Place
         }
     }
     None
+}
+
+#[test]
+fn a_circle_is_found_however_it_is_closed() {
+    let house = |b: &str| {
+        let source = |name: &str, code: &str| {
+            (vec![name.to_owned()], Source { file: format!("{name}.rs").into(), code: code_of(code) })
+        };
+        let sources = [source("a", "use crate::b::B;\npub struct A(B);\n"), source("b", b)];
+        House { sources: sources.into_iter().collect(), handed_on: BTreeMap::new() }
+    };
+    for (code, is_circle) in [
+        ("use crate::a::A;\npub struct B(A);\n", true),
+        ("use crate::{a::{self, A}, c};\npub struct B(A);\n", true),
+        ("pub struct B(crate::a::A);\n", true),
+        ("pub struct B(super::a::A);\n", true),
+        ("pub use crate::a::A;\npub struct B;\n", false),
+        ("// use crate::a::A;\npub(in crate::a) struct B;\n", false),
+        ("pub struct B;\n#[cfg(test)]\nmod tests {\n    use crate::a::A;\n}\n", false),
+    ] {
+        let house = house(code);
+        let arrows = house.arrows();
+        assert_eq!(circle(&arrows, house.sources.keys().next().unwrap()).is_some(), is_circle, "{code}");
+    }
 }
 
 #[test]

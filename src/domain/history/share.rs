@@ -2,8 +2,10 @@
 
 use chrono::TimeDelta;
 
-use super::WINDOW_DAYS;
 use crate::domain::sla::Judgement;
+
+/// Days over which the share is taken.
+pub const WINDOW_DAYS: i64 = 30;
 
 /// Days of the window that must have been judged before a share says something: of a promise of 99 %, a minute that fails on
 /// the first day is no verdict on a month.
