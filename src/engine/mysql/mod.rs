@@ -26,6 +26,7 @@ mod holdings;
 mod inspect;
 mod invoker;
 mod keyring;
+mod letters;
 mod lexer;
 mod listing;
 mod literals;

@@ -1,6 +1,9 @@
 //! The `sql_mode` under which a dump's statements are read. Dump clients change it in a few ways only; whoever changes it
-//! otherwise would have the server read a text as something else than the scanner does.
+//! otherwise would have the server read a text as something else than the scanner does. The same goes for the character set of
+//! the session: in some a letter ends with the byte of a backslash.
 
+use super::comments::Versioned;
+use super::letters::Letters;
 use super::names::{self, Token};
 use super::sql::Quoting;
 
@@ -10,13 +13,14 @@ pub struct Modes {
     now: Option<Quoting>,
     saved: Option<Quoting>,
     old: Option<Quoting>,
+    letters: Letters,
 }
 
 impl Default for Modes {
     /// A dump is loaded under a mode without peculiarities.
     fn default() -> Self {
         let usual = Some(Quoting::default());
-        Self { now: usual, saved: usual, old: usual }
+        Self { now: usual, saved: usual, old: usual, letters: Letters::default() }
     }
 }
 
@@ -24,14 +28,32 @@ impl Modes {
     /// Read `sql`; whether it leaves the mode alone, or changes it as dump clients do.
     pub fn read(&mut self, sql: &str) -> bool {
         let all = names::tokens(sql, usize::MAX);
-        if !all.first().is_some_and(|token| token.is_word("SET")) || !all.iter().any(is_about_modes) {
+        if !all.first().is_some_and(|token| token.is_word("SET")) {
             return true;
         }
+        let is_about_letters = all.iter().any(super::letters::is_about);
+        if !is_about_letters && !all.iter().any(is_about_modes) {
+            return true;
+        }
+        // Some servers would skip it.
+        let mut begins = sql.match_indices("/*").map(|(at, _)| &sql[at..]);
+        if begins.any(|comment| Versioned::at(comment).is_some_and(|begun| begun.depends)) {
+            return false;
+        }
         // What is quoted is not looked at here: of a mode it is the value, and nothing else may be quoted.
-        let shape: Vec<String> = all[1..].iter().map(shape).collect();
+        let shape = all[1..].iter().map(shape).collect::<Vec<_>>().concat();
+        if is_about_letters {
+            return self.letters.read(&shape);
+        }
         let value = all.last().and_then(|token| if let Token::Quoted(text) = token { Some(text) } else { None });
+        // Servers are generous with blanks in it; clients write none.
+        let is_plain =
+            |mode: &String| mode.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b','));
+        if !value.is_none_or(is_plain) {
+            return false;
+        }
         let quoting = value.map(|mode| Quoting::of_mode(mode));
-        match shape.concat().as_str() {
+        match shape.as_str() {
             "sql_mode='" => self.now = quoting,
             "sql_mode=@saved_sql_mode" => self.now = self.saved,
             "sql_mode=@old_sql_mode" => self.now = self.old,
@@ -53,6 +75,11 @@ impl Modes {
     /// Whether texts are read here as rows and tables are written.
     pub fn is_usual(&self) -> bool {
         self.now == Some(Quoting::default())
+    }
+
+    /// The character set in which texts are read here.
+    pub fn letters(&self) -> &Letters {
+        &self.letters
     }
 }
 
@@ -113,6 +140,9 @@ mod tests {
             "SET @saved_sql_mode = 'NO_BACKSLASH_ESCAPES'",
             "SET @`saved_sql_mode` = ''",
             "SET @OLD_SQL_MODE = @@sql_mode, sql_mode = @x",
+            "/*!99999 SET sql_mode = '' */",
+            "SET sql_mode = 'NO_BACKSLASH_ESCAPES '",
+            "/*!99999 SET character_set_client = utf8mb4 */",
         ] {
             assert!(!Modes::default().read(sql), "{sql}");
         }

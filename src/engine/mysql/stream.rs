@@ -302,7 +302,7 @@ impl StreamScanner {
     fn begin_rows(&mut self) -> Result<()> {
         let start = self.start.unwrap_or_default();
         let is_known = vocabulary::begins_rows(&self.facts.text(&self.text[start..self.at]));
-        if !is_known || !self.modes.is_usual() {
+        if !is_known || !self.modes.is_usual() || !self.modes.letters().are_plain() {
             return Err(self.refuse("rows that no dump client writes"));
         }
         self.start = None;
@@ -365,7 +365,10 @@ impl StreamScanner {
         }
         let position = self.position();
         let is_known = vocabulary::follows(&mut self.before, &sql);
-        if sets_a_mode_oddly || !is_known || !self.modes.is_usual() && vocabulary::needs_the_usual_mode(&sql) {
+        let is_read_otherwise = !self.modes.is_usual() && vocabulary::needs_the_usual_mode(&sql)
+            || !self.modes.letters().are_plain() && vocabulary::needs_plain_letters(&sql)
+            || self.modes.letters().hide_ends(body);
+        if sets_a_mode_oddly || !is_known || is_read_otherwise {
             let shown: String = sql.chars().take(80).collect();
             return Err(refuse("a statement that no dump client writes", &self.facts.place(), &shown));
         }

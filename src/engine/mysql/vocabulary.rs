@@ -74,13 +74,14 @@ pub fn follows(before: &mut Before, sql: &str) -> bool {
 fn knows(sql: &str) -> bool {
     let head = names::tokens(sql, 24);
     let word = |at: usize, wanted: &str| head.get(at).is_some_and(|token| token.is_word(wanted));
-    if head.is_empty() || FIXED.contains(&sql.trim()) {
+    // MariaDB's clients write the second in small letters, too.
+    if head.is_empty() || FIXED.iter().any(|fixed| sql.trim().eq_ignore_ascii_case(fixed)) {
         return true;
     }
     let created = names::created(sql).map(|created| created.kind);
     // What a program does is its own affair: it is text of its creator's, with comments and statements of any kind.
     let is_program = created.as_ref().is_some_and(|kind| PROGRAMS.contains(&kind.as_str()));
-    if !is_program && !comments::is_one_for_all(sql) {
+    if !(if is_program { has_one_head_for_all(sql) } else { comments::is_one_for_all(sql) }) {
         return false;
     }
     // Names never say a database: the stream is in one.
@@ -138,6 +139,33 @@ fn begins_as_printed(head: &[Token]) -> bool {
     !kind.is_word("FUNCTION") || !head.windows(3).any(is_loaded)
 }
 
+/// Whether every server reads the same up to what a program does: no comment there that only some of them skip.
+fn has_one_head_for_all(sql: &str) -> bool {
+    /// What follows the name of a program.
+    const BODY: [&str; 9] = ["AFTER", "AS", "BEFORE", "BEGIN", "IS", "LANGUAGE", "ON", "RETURN", "RETURNS"];
+    let mut rest = sql;
+    while let Some(first) = rest.chars().next() {
+        let word = rest.split(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap_or_default();
+        let length = if let Some(begun) = comments::Versioned::at(rest) {
+            if begun.depends {
+                return false;
+            }
+            begun.length
+        } else if let Some(length) = comments::length(rest) {
+            length
+        } else if matches!(first, '`' | '"' | '\'') {
+            let Some((_, after)) = comments::quoted(rest, first) else { return false };
+            rest.len() - after.len()
+        } else if first == '(' || BODY.iter().any(|begin| word.eq_ignore_ascii_case(begin)) {
+            return true;
+        } else {
+            word.len().max(first.len_utf8())
+        };
+        rest = &rest[length..];
+    }
+    true
+}
+
 fn is_word(token: &Token) -> bool {
     matches!(token, Token::Word(_))
 }
@@ -193,6 +221,11 @@ pub fn begins_rows(header: &str) -> bool {
 /// own.
 pub fn needs_the_usual_mode(sql: &str) -> bool {
     names::created(sql).is_some_and(|created| !PROGRAMS.contains(&created.kind.as_str()))
+}
+
+/// The same of the session's character set. Views are printed in theirs, too.
+pub fn needs_plain_letters(sql: &str) -> bool {
+    names::created(sql).is_some_and(|created| created.kind != "VIEW" && !PROGRAMS.contains(&created.kind.as_str()))
 }
 
 /// Whether a `CREATE TABLE` is made from a query, which may call what it likes. Definitions as servers print them have none:
@@ -274,6 +307,9 @@ mod tests {
             "LOCK TABLES `t` WRITE",
             "ALTER DATABASE `d` COLLATE utf8mb4_bin ",
             "UNLOCK TABLES",
+            // MariaDB 11.8 around the rows of each table.
+            "set autocommit=0",
+            "commit",
             "",
             "/* SET @@GLOBAL.GTID_PURGED='x' */",
         ] {
@@ -356,6 +392,9 @@ mod tests {
             "CREATE TEMPORARY TABLE `t` (`a` int)",
             "CREATE FUNCTION `f` RETURNS INTEGER SONAME 'x.so'",
             "CREATE AGGREGATE FUNCTION f RETURNS STRING SONAME 'x.so'",
+            "CREATE /*!99999 PROCEDURE p */ USER evil IDENTIFIED BY 'x'",
+            "CREATE /*M!999999 PROCEDURE p AS */ TABLE `t` AS SELECT f()",
+            &format!("CREATE FUNCTION `f` /*!99999 {} */ RETURNS INTEGER SONAME 'x.so'", "x ".repeat(25)),
         ] {
             assert!(!follows(&mut Before::default(), sql), "{sql}");
         }

@@ -74,8 +74,9 @@ impl Ledger {
     /// As [`Ledger::verify_seals`] finds it, at a fraction of its cost from the second time on. The end of the chain that was
     /// known must still be in it.
     pub async fn watch_seals(&self, watch: &mut SealWatch) -> Result<Sealed> {
+        // What cannot even be read does not fit: the full comparison names it, or fails of the same cause.
         if let Some(known) = watch.0.as_mut().filter(|known| !known.parts.is_empty())
-            && let Some(found) = self.what_is_new(known).await?
+            && let Ok(Some(found)) = self.what_is_new(known).await
         {
             return Ok(found);
         }
@@ -177,9 +178,10 @@ async fn compare(walk: &mut Walk, tx: &mut SqliteConnection, part: &Part) -> Res
 /// Everything that has fingerprints, in parts.
 async fn divide(tx: &mut SqliteConnection, head: &ChainHead) -> Result<BTreeSet<Part>> {
     let mut parts = BTreeSet::new();
-    let (mut after, last) = (0, i64::try_from(head.position).unwrap_or(i64::MAX));
+    // Entries are counted from 1: below that somebody else put one, and it is part of the first.
+    let (mut after, last) = (i64::MIN, i64::try_from(head.position).unwrap_or(i64::MAX));
     while after < last {
-        let until = after.saturating_add(ENTRIES).min(last);
+        let until = after.max(0).saturating_add(ENTRIES).min(last);
         parts.insert(Part::Entries(after, until));
         after = until;
     }

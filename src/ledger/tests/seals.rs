@@ -141,6 +141,11 @@ async fn every_change_of_the_past_is_found_and_named() {
         ("DELETE FROM seals WHERE position = 4", "entries 4 to 4 of the chain are missing"),
         ("DELETE FROM seals", "was added by something"),
         ("UPDATE seals SET position = position - 2000", "of the chain are missing"),
+        (
+            "INSERT INTO seals (position, subject, name, content, state, sealed_at, seal) \
+             SELECT -5, subject, name || 'x', content, state, sealed_at, seal FROM seals WHERE position = 5",
+            "of the chain are missing",
+        ),
         ("UPDATE runs SET row_count = 'two' WHERE outcome = 'failed'", "run "),
         ("UPDATE runs SET rto_seconds = -9e999 WHERE outcome = 'failed'", "run "),
         ("UPDATE ledger_origin SET created_at = created_at - 5", "begin of the ledger at"),

@@ -100,7 +100,7 @@ const ODD: [&str; 46] = [
     "\0",
 ];
 /// What may stand around rows and definitions.
-const AROUND: [&str; 14] = [
+const AROUND: [&str; 18] = [
     "SET sql_mode = 'NO_BACKSLASH_ESCAPES';\n",
     "SET sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES';\n",
     "SET sql_mode = '';\n",
@@ -110,6 +110,10 @@ const AROUND: [&str; 14] = [
     "SET @saved_sql_mode = 'NO_BACKSLASH_ESCAPES';\n",
     "SET sql_mode = @saved_sql_mode;\n",
     "SET SQL_MODE=@OLD_SQL_MODE;\n",
+    "/*!99999 SET sql_mode = '' */;\n",
+    "SET sql_mode = 'NO_BACKSLASH_ESCAPES ';\n",
+    "SET character_set_client = gbk;\n",
+    "SET NAMES utf8mb4;\n",
     "DELIMITER ;;\n",
     "DELIMITER ;\n",
     ";;\n",
