@@ -2,14 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use chrono::TimeDelta;
-
 use super::assessment::Past;
 use super::evidence::Apart;
 use crate::domain::manifest::{FileRole, Manifest};
-
-/// Older backups say nothing of rows.
-const AS_FAR_AS: TimeDelta = TimeDelta::days(60);
 
 /// Backups without what is apart in them.
 pub(super) struct Without {
@@ -21,19 +16,14 @@ pub(super) struct Without {
 impl Without {
     /// None where nothing is. A backup of a version that did not record it is taken to have had what the first one has that did.
     pub(super) fn of(past: &Past<'_>, now: &Manifest) -> Option<Self> {
+        // However old: where backups are seldom, old ones are compared, too.
         let all = || past.earlier.iter().chain(&past.trusted).chain(&past.suspect).copied();
-        let recent = || all().filter(|it| now.as_of - it.as_of <= AS_FAR_AS);
-        let records = |it: &&Manifest| !it.evidence.textures.is_empty();
-        if now.evidence.apart.is_empty() && recent().all(|it| it.evidence.apart.is_empty()) {
-            return None;
-        }
-        let first = recent().filter(records).min_by_key(|it| it.as_of).unwrap_or(now);
-        let without = |it: &Manifest| {
-            let apart = if records(&it) { &it.evidence.apart } else { &first.evidence.apart };
-            without(it, apart)
-        };
-        let past = recent().map(|it| (it.id.0.clone(), without(it))).collect();
-        Some(Self { past, now: without(now) })
+        let first = all().filter(|it| records(it)).min_by_key(|it| it.as_of).unwrap_or(now);
+        let without = |it: &Manifest| without(it, &first.evidence.apart);
+        let past: BTreeMap<String, Manifest> = all().filter_map(|it| Some((it.id.0.clone(), without(it)?))).collect();
+        let now_without = without(now);
+        let is_needed = now_without.is_some() || !past.is_empty();
+        is_needed.then(|| Self { past, now: now_without.unwrap_or_else(|| now.clone()) })
     }
 
     /// The same past.
@@ -49,7 +39,17 @@ impl Without {
     }
 }
 
-fn without(manifest: &Manifest, apart: &BTreeMap<String, Apart>) -> Manifest {
+fn records(manifest: &Manifest) -> bool {
+    !manifest.evidence.textures.is_empty()
+}
+
+/// None where it is the same. Where it was not recorded, it is `unless_recorded`.
+fn without(manifest: &Manifest, unless_recorded: &BTreeMap<String, Apart>) -> Option<Manifest> {
+    let is_recorded = records(manifest);
+    let apart = if is_recorded { &manifest.evidence.apart } else { unless_recorded };
+    if apart.is_empty() {
+        return None;
+    }
     let mut manifest = manifest.clone();
     for table in &mut manifest.inventory.tables {
         let Some(apart) = apart.get(&table.name) else { continue };
@@ -58,5 +58,9 @@ fn without(manifest: &Manifest, apart: &BTreeMap<String, Apart>) -> Manifest {
             file.bytes = file.bytes.saturating_sub(apart.bytes);
         }
     }
-    manifest
+    if !is_recorded {
+        // They are of what is apart as well as of the rest.
+        manifest.evidence.samples.retain(|name, _| !apart.contains_key(name));
+    }
+    Some(manifest)
 }

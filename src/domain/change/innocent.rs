@@ -172,6 +172,13 @@ fn a_log_that_is_emptied_is_a_warning_and_what_else_is_gone_is_judged_without_it
         assert!(orders.tables.iter().any(|table| table.name == "d.orders"), "{orders:#?}");
     }
     assert_eq!(judge(&past, &day_with(5, 20_000, 600)).state, State::Warning);
+    // Without samples of the days before, it is the log all the same.
+    let bare = |mut it: Manifest| {
+        it.evidence = evidence::Evidence::default();
+        it
+    };
+    let old: Vec<Manifest> = past.iter().cloned().map(bare).collect();
+    assert_eq!(judge(&old, &bare(day_with(5, 0, 1_000))).state, State::Warning);
     // Where there is nothing else, the log is what the source is for.
     let only = |at: i64, log: u64| day(at, &[("d.syslog", Table::of(log)), ("d.a", Table::of(9))]);
     let past: Vec<Manifest> = (0..5).map(|at| only(at, 20_000)).collect();
@@ -198,4 +205,32 @@ fn a_table_that_was_emptied_is_not_back_because_other_rows_came_since() {
         then(&nights, &[("d.orders", Table::updated(20_000, 20_000, 6)), ("d.a", Table::of(9_000))]),
         State::Quiet
     );
+}
+
+/// A cache with rows of 1 MB and orders with rows of so many bytes, of which 64 KiB at most are looked into. Where there are documents,
+/// they are few and large.
+fn with_cache(at: i64, cache: u64, order: u64, documents: u64) -> Manifest {
+    let tables =
+        [("d.cache_form", cache, 1_000_000), ("d.orders", 2_000, order), ("d.documents", documents, 100_000_000)];
+    let tables = tables.into_iter().filter(|(_, rows, _)| *rows > 0);
+    let mut it = day(at, &tables.clone().map(|(name, rows, _)| (name, Table::of(rows))).collect::<Vec<_>>());
+    it.files[0].bytes = tables.clone().map(|(_, rows, bytes)| rows * bytes).sum();
+    let texture = |rows: u64, bytes: u64| super::texture::Texture::of(rows * bytes.min(65_536), false);
+    it.evidence.textures = tables.map(|(name, rows, bytes)| (name.to_owned(), texture(rows, bytes))).collect();
+    it
+}
+
+#[test]
+fn a_cache_of_large_rows_that_is_emptied_takes_nothing_from_the_other_tables() {
+    let past: Vec<Manifest> = (0..5).map(|at| with_cache(at, 1_000, 50_000, 0)).collect();
+    let found = judge(&past, &with_cache(5, 0, 50_000, 0));
+    assert_eq!(found.state, State::Warning, "{found:#?}");
+    assert_eq!(found.reasons.last().unwrap(), "91 % of the bytes are gone: 1.0 GiB before, 95.4 MiB now");
+    // What the others lost is told in the same bytes.
+    let said = "90 % of the bytes of tables that are no logs are gone: 95.4 MiB before, 9.5 MiB now";
+    is(&judge(&past, &with_cache(5, 1_000, 5_000, 0)), State::Critical, &[said]);
+    // A few documents are most of the bytes, and the cache has all that it had.
+    let past: Vec<Manifest> = (0..5).map(|at| with_cache(at, 1_000, 50_000, 20)).collect();
+    let said = "65 % of the bytes are gone: 2.9 GiB before, 1.0 GiB now";
+    is(&judge(&past, &with_cache(5, 1_000, 50_000, 0)), State::Critical, &[said]);
 }

@@ -50,15 +50,22 @@ fn words(name: &str) -> Vec<String> {
     words
 }
 
-/// Which part of the bytes of `manifest` is not of such tables; none where that was not recorded.
-pub(super) fn share_of_others(manifest: &Manifest) -> Option<f64> {
+/// Bytes of the tables of `manifest` that are none. No more of a long row counts than is looked into, so they are only comparable with
+/// each other. None where they were not recorded.
+pub(super) fn bytes_of_others(manifest: &Manifest) -> Option<u64> {
     let textures = &manifest.evidence.textures;
-    let bytes = |of: fn(&str) -> bool| {
-        let them = textures.iter().filter(|(name, _)| of(name));
-        them.map(|(_, texture)| texture.bytes.iter().sum::<u64>() as f64).sum::<f64>()
-    };
-    let [others, all] = [bytes(|name| !is_log(name)), bytes(|_| true)];
-    (all > 0.0).then_some(others / all)
+    let others = textures.iter().filter(|(name, _)| !is_log(name)).flat_map(|(_, texture)| texture.bytes);
+    (!textures.is_empty()).then(|| others.fold(0, u64::saturating_add))
+}
+
+/// Whether such tables have all rows that they had: then whatever is gone was in other tables. Not where samples do not tell.
+pub(super) fn have_all(before: &Manifest, now: &Manifest) -> bool {
+    let samples = [&before.evidence.samples, &now.evidence.samples];
+    let mut logs = before.inventory.tables.iter().filter(|table| table.rows > 0 && is_log(&table.name));
+    logs.all(|table| {
+        let [Some(sample), Some(later)] = samples.map(|of| of.get(&table.name)) else { return false };
+        sample.gone_in(later).is_some_and(|gone| gone <= 0.0)
+    })
 }
 
 #[cfg(test)]

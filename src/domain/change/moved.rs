@@ -19,11 +19,15 @@ impl<'m> Moved<'m> {
     /// Between these two.
     pub(super) fn of(before: &'m Manifest, now: &'m Manifest, successors: &Successors<'m>) -> Self {
         let mut had: HashMap<&str, u64> = HashMap::new();
+        let mut add = |name: &'m str, rows: u64| {
+            let had = had.entry(name).or_default();
+            *had = had.saturating_add(rows);
+        };
         for table in &before.inventory.tables {
-            *had.entry(&table.name).or_default() += table.rows;
+            add(&table.name, table.rows);
             // What continues another table has the rows of that one.
             if let Some(renamed) = successors.of_table(&table.name).filter(|it| it.name != table.name) {
-                *had.entry(&renamed.name).or_default() += table.rows;
+                add(&renamed.name, table.rows);
             }
         }
         let (before, now, tables) = (&before.evidence.samples, &now.evidence.samples, &now.inventory.tables);

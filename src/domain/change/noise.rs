@@ -184,6 +184,46 @@ fn with_objects(at: i64, entries: u64) -> Manifest {
 }
 
 #[test]
+fn objects_of_git_excuse_no_loss_however_seldom_a_tree_is_backed_up() {
+    let weekly: Vec<Manifest> = (0..14).map(|week| with_objects(week * 7, 9_000)).collect();
+    let after = |files: u64, objects: u64| {
+        let mut it = with_objects(14 * 7, objects);
+        it.inventory.tables[0].rows = objects + files;
+        it
+    };
+    assert_eq!(judge(&weekly, &after(1_000, 9_000)).state, State::Quiet);
+    assert_eq!(judge(&weekly, &after(100, 9_000)).state, State::Critical);
+    // The repository moved elsewhere, and the objects are no files that were lost.
+    assert_eq!(judge(&weekly, &after(1_000, 0)).state, State::Quiet);
+    // Of the oldest ones only the next one tells how many objects they had, which were packed since.
+    let mut upgraded = weekly;
+    for old in &mut upgraded[..2] {
+        (old.evidence.apart, old.evidence.textures) = (BTreeMap::new(), BTreeMap::new());
+    }
+    upgraded[3..].iter_mut().for_each(|it| *it = with_objects(it.as_of.timestamp() / 86_400, 20));
+    assert_eq!(judge(&upgraded, &after(100, 20)).state, State::Critical);
+}
+
+#[test]
+fn samples_of_a_version_that_sampled_the_objects_of_git_are_not_compared_with_those_that_do_not() {
+    let sampled = backup(0, &[("/srv/d", Table::of(50_000))], None).evidence.samples;
+    let old = |at: i64| {
+        let mut it = with_objects(at, 49_000);
+        it.evidence.samples.clone_from(&sampled);
+        (it.evidence.apart, it.evidence.textures) = (BTreeMap::new(), BTreeMap::new());
+        it
+    };
+    let mut all: Vec<Manifest> = (0..5).map(old).collect();
+    for at in 5..8 {
+        let new = with_objects(at, 49_000);
+        let found = judge(&all, &new);
+        assert_eq!((found.state, found.reasons.len(), found.stays), (State::Quiet, 0, false), "{at}: {found:#?}");
+        assert_eq!(found.replaced, (at > 5).then_some(0.0));
+        all.push(new);
+    }
+}
+
+#[test]
 fn objects_of_git_that_are_packed_are_no_loss_and_the_rest_is_judged() {
     let past: Vec<Manifest> = (0..5).map(|at| with_objects(at, 9_000)).collect();
     let mut packed = with_objects(5, 20);

@@ -332,3 +332,21 @@ fn a_window_reaches_two_weeks_back_or_fourteen_backups() {
     let often: Vec<Manifest> = (0..500).map(|_| backup(0, &[], None)).collect();
     assert_eq!(window(&often.iter().collect::<Vec<_>>(), often[0].as_of).len(), WINDOW_MOST);
 }
+
+#[test]
+fn numbers_of_a_mangled_manifest_are_counted_as_far_as_they_go() {
+    let endless = |day: i64, rows: u64| {
+        let tables = ["d.a", "d.a", "d.b", "d.log"].map(|name| (name, Table::of(9)));
+        let mut it = backup(day, &tables, None);
+        it.files[0].bytes = rows;
+        for table in &mut it.inventory.tables {
+            table.rows = rows;
+            let texture = super::texture::Texture { bytes: [rows; 2], files: [rows; 2] };
+            it.evidence.textures.insert(table.name.clone(), texture);
+        }
+        it
+    };
+    let days: Vec<Manifest> = (0..5).map(|day| endless(day, u64::MAX)).collect();
+    is(&judge(&days, &endless(5, u64::MAX)), State::Quiet, &[]);
+    assert_eq!(judge(&days, &endless(5, 0)).state, State::Critical);
+}

@@ -121,17 +121,17 @@ pub(super) fn weigh(
         judged
     };
     let (whole, others) = (losses(&courses), without_logs(&courses).map(|courses| losses(&courses)));
-    let bytes = |it: &Manifest| Some(it.logical_bytes() as f64);
-    let whole = weigh_bytes(whole, &excuses, now, (watch, bytes));
+    let whole = weigh_bytes(whole, &excuses, now, watch, ("bytes", |it| Some(it.logical_bytes())));
     let Some(others) = others else {
         *found = whole;
         return;
     };
-    let bytes = |it: &Manifest| Some(it.logical_bytes() as f64 * logs::share_of_others(it)?);
-    let others = weigh_bytes(others, &excuses, now, (watch, bytes));
+    let others = weigh_bytes(others, &excuses, now, watch, ("bytes of tables that are no logs", logs::bytes_of_others));
     *found = if whole.state < others.state { Assessment { tables: whole.tables, ..others } } else { whole };
     // What only logs lost is no reason to call anybody.
-    found.state = found.state.min(others.state.max(State::Warning));
+    if !logs::have_all(before, now) {
+        found.state = found.state.min(others.state.max(State::Warning));
+    }
 }
 
 /// The same without logs, queues and sessions; none where there are none of them, or nothing else.
@@ -320,7 +320,7 @@ impl Tables {
     fn count(&mut self, rows: u64, is_emptied: bool) {
         self.with_rows += 1;
         self.emptied += u64::from(is_emptied);
-        self.rows += rows;
+        self.rows = self.rows.saturating_add(rows);
     }
 
     fn are_emptied(&self) -> bool {
@@ -343,7 +343,8 @@ fn weigh_bytes(
     mut found: Assessment,
     excuses: &Excuses<'_, '_>,
     now: &Manifest,
-    (watch, bytes): (&Watch, impl Fn(&Manifest) -> Option<f64>),
+    watch: &Watch,
+    (what, bytes): (&str, fn(&Manifest) -> Option<u64>),
 ) -> Assessment {
     let sampled = |it: &Manifest| !it.evidence.samples.is_empty();
     let ignored = |it: &Manifest| it.inventory.tables.iter().any(|table| watch.ignores(&table.name));
@@ -353,18 +354,16 @@ fn weigh_bytes(
     let course_in = |backups: &[&Manifest]| {
         let mut course = Course::default();
         let known = backups.iter().filter_map(|manifest| bytes(manifest));
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // bytes of a backup
-        known.enumerate().for_each(|(at, bytes)| course.add(at, bytes as u64));
+        known.enumerate().for_each(|(at, bytes)| course.add(at, bytes));
         course
     };
     let mut course = course_in(excuses.trusted);
     course.excuse(&course_in(&excuses.accepted), excuses.accepted.len().saturating_sub(1));
     let Some(left) = bytes(now).filter(|_| course.low() >= FEW_BYTES) else { return found };
-    let [before, after] = found.bytes;
-    let share = (course.low() - left).max(0.0) / course.last as f64;
+    let share = (course.low() - left as f64).max(0.0) / course.last as f64;
     found.bytes_lost = Some(share);
     found.weigh(share, watch.lost, || {
-        format!("{} of the bytes are gone: {} before, {} now", percent(share), size(before), size(after))
+        format!("{} of the {what} are gone: {} before, {} now", percent(share), size(course.last), size(left))
     });
     found
 }
