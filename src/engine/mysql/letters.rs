@@ -31,13 +31,22 @@ type Name = Option<usize>;
 pub struct Letters {
     now: Name,
     saved: Name,
+    /// By what we add to a dump ([`supplement`](super::supplement)).
+    saved_by_us: Name,
     old: Name,
 }
 
 /// Whether a `SET` with this word may be about it.
 pub fn is_about(token: &Token) -> bool {
-    const WORDS: [&str; 6] =
-        ["character_set_client", "names", "charset", "character", "saved_cs_client", "old_character_set_client"];
+    const WORDS: [&str; 7] = [
+        "character_set_client",
+        "names",
+        "charset",
+        "character",
+        "saved_cs_client",
+        "saved_character_set_client",
+        "old_character_set_client",
+    ];
     match token {
         Token::Word(text) | Token::Quoted(text) => WORDS.iter().any(|word| text.eq_ignore_ascii_case(word)),
         Token::Mark(_) => false,
@@ -56,6 +65,8 @@ impl Letters {
             "@saved_cs_client=@@character_set_client" => self.saved = self.now,
             "@old_character_set_client=@@character_set_client" => self.old = self.now,
             "character_set_client=@saved_cs_client" => self.now = self.saved,
+            "@saved_character_set_client=@@character_set_client" => self.saved_by_us = self.now,
+            "character_set_client=@saved_character_set_client" => self.now = self.saved_by_us,
             "character_set_client=@old_character_set_client" => self.now = self.old,
             _ => {
                 let value = shape.strip_prefix("character_set_client=").or_else(|| shape.strip_prefix("names"));
@@ -103,6 +114,9 @@ mod tests {
         assert!(!after(&[save, "character_set_client=sjis"]).are_plain());
         assert!(after(&[save, "character_set_client=sjis", put_back]).are_plain());
         assert!(!after(&["namesgbk", save, "character_set_client=utf8mb4", put_back]).are_plain());
+        let ours = "@saved_character_set_client=@@character_set_client";
+        let ours_back = "character_set_client=@saved_character_set_client";
+        assert!(after(&[ours, "character_set_client=latin1", "character_set_client=cp932", ours_back]).are_plain());
         let old = "@old_character_set_client=@@character_set_client";
         assert!(after(&[old, "namesbig5", "character_set_client=@old_character_set_client"]).are_plain());
     }
