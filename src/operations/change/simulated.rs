@@ -120,24 +120,24 @@ fn mixed_documents(shop: &mut Shop, day: usize) {
 
 fn begin_tree(shop: &mut Shop) {
     for (name, files, bytes) in
-        [("/srv/work", 300, [8_000, 0]), ("/srv/work/pictures", 60, [500, 90_000]), ("/srv/small", 12, [900, 0])]
+        [("/srv/tree", 300, [8_000, 0]), ("/srv/tree/pictures", 60, [500, 90_000]), ("/srv/small", 12, [900, 0])]
     {
         *shop.table(name) = Table { times: 1, is_tree: true, ..Table::default() };
         shop.grow(name, files, bytes);
     }
-    shop.table("/srv/work").apart = Apart { entries: 9_000, bytes: 40_000_000 };
+    shop.table("/srv/tree").apart = Apart { entries: 9_000, bytes: 40_000_000 };
 }
 
 fn work_in_tree(shop: &mut Shop, _: usize) {
-    shop.update("/srv/work", 3);
-    shop.grow("/srv/work", 1, [8_000, 0]);
-    shop.grow("/srv/work/pictures", 1, [500, 90_000]);
-    shop.table("/srv/work").apart.entries += 40;
+    shop.update("/srv/tree", 3);
+    shop.grow("/srv/tree", 1, [8_000, 0]);
+    shop.grow("/srv/tree/pictures", 1, [500, 90_000]);
+    shop.table("/srv/tree").apart.entries += 40;
 }
 
 fn git_gc(shop: &mut Shop, day: usize) {
     if day % 7 == 5 {
-        shop.table("/srv/work").apart = Apart { entries: 30, bytes: 9_000_000 + 100_000 * day as u64 };
+        shop.table("/srv/tree").apart = Apart { entries: 30, bytes: 9_000_000 + 100_000 * day as u64 };
     }
 }
 
@@ -146,9 +146,9 @@ fn archives(shop: &mut Shop, day: usize) {
         shop.grow("/srv/small", 1, [0, 5_000_000]);
     }
     // Logs are compressed to a tenth.
-    shop.grow("/srv/work", 10, [4_000, 0]);
+    shop.grow("/srv/tree", 10, [4_000, 0]);
     if day % 7 == 2 {
-        let tree = shop.table("/srv/work");
+        let tree = shop.table("/srv/tree");
         for file in tree.rows.iter_mut().rev().take(60).filter(|file| file.plain > 0) {
             (file.noise, file.plain, file.begins_with_noise) = (file.plain / 10, 0, true);
             (file.content, file.is_stored) = (file.content ^ 1, false);
@@ -253,7 +253,7 @@ fn drop_half(shop: &mut Shop, day: usize) {
 fn encrypt_the_large_files(shop: &mut Shop, day: usize) {
     once(day, || {
         // Each is as large as some hundred others.
-        let rows = &mut shop.table("/srv/work").rows;
+        let rows = &mut shop.table("/srv/tree").rows;
         for row in rows.iter_mut().filter(|row| row.plain > 100_000) {
             (row.noise, row.plain, row.content, row.begins_with_noise) = (row.plain, 0, row.content ^ 1, true);
             row.is_stored = false;
@@ -263,13 +263,13 @@ fn encrypt_the_large_files(shop: &mut Shop, day: usize) {
 
 fn begin_tree_with_large_files(shop: &mut Shop) {
     begin_tree(shop);
-    shop.grow("/srv/work", 4, [3_000_000, 0]);
+    shop.grow("/srv/tree", 4, [3_000_000, 0]);
 }
 
 /// Only the beginning of each file, which makes all of it useless.
 fn encrypt_beginnings(shop: &mut Shop, day: usize) {
     once(day, || {
-        for row in &mut shop.table("/srv/work").rows {
+        for row in &mut shop.table("/srv/tree").rows {
             let begin = row.plain.min(4_000);
             (row.noise, row.plain, row.content) = (begin, row.plain - begin, row.content ^ 1);
             (row.begins_with_noise, row.is_stored) = (true, false);
