@@ -23,6 +23,7 @@ use crate::sandbox::{Access, SandboxSpec};
 pub mod files;
 pub mod influxdb;
 pub mod mysql;
+pub mod stream;
 
 /// What preflight learnt; shown by `check-config --connect`, carried into the dump.
 #[derive(Debug, Clone, Default)]

@@ -11,6 +11,7 @@ use super::recording::{Recorded, new_id};
 use crate::app::{App, Source};
 use crate::domain::change::Assessment;
 use crate::domain::manifest::{BackupKind, Manifest, RecoveryPointId};
+use crate::engine::stream::Unread;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{Operation, Outcome, RunResult};
 use crate::repository::{Candidate, NewCandidate};
@@ -124,11 +125,9 @@ fn take(app: &App, source: &Source, context: &RunContext) -> Result<Taken> {
     Ok(Taken { manifest, stored_bytes, change })
 }
 
-/// When both sides failed: a dump that only says that the repository stopped reading is not the cause.
+/// When both sides failed: a dump that was only not read to its end is not the cause.
 fn first_cause(stored: Error, dump: Error) -> Error {
-    let effect =
-        dump.to_string().contains("the repository stopped reading") || dump.to_string().contains("not read to its end");
-    if effect { stored } else { dump }
+    if dump.cause::<Unread>().is_some() { stored } else { dump }
 }
 
 /// The candidate, as read back, is as long as what the dump says it sent.
@@ -161,5 +160,21 @@ fn report(manifest: Manifest, stored_bytes: u64, duration_seconds: f64) -> Backu
         duration_seconds,
         warnings: manifest.warnings,
         change: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn when_both_sides_fail_the_side_that_the_other_waited_for_is_named() {
+        let full = || Error::failed("cannot write a pack: no space left");
+        let cause = |dump| first_cause(full(), dump).to_string();
+        assert_eq!(cause(Unread::error()), full().to_string());
+        assert_eq!(cause(Unread::error().context("cannot back up database telegraf")), full().to_string());
+        // Whoever says so without meaning it is not believed: the client may print these very words.
+        let died = "the dump client said: the repository stopped reading it, it was not read to its end";
+        assert_eq!(cause(Error::failed(died)), died);
     }
 }

@@ -23,7 +23,6 @@ mod place;
 mod plainly;
 mod powers;
 mod promise;
-mod queue;
 mod shown;
 mod stored;
 mod tape;
@@ -36,7 +35,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use self::borrowed::{Lender, lenders};
 use self::exclude::Excludes;
@@ -47,7 +46,9 @@ use self::promise::{Promise, Repositories};
 use self::shown::Tree;
 use self::stored::IndexReader;
 use self::stored::{ARCHIVE, INDEX};
-use super::{Destination, Dump, Engine, InspectOptions, Inspection, LoadOptions, LoadReport, Preflight, StoredPoint};
+use super::{
+    Destination, Dump, Engine, InspectOptions, Inspection, LoadOptions, LoadReport, Preflight, StoredPoint, stream,
+};
 use crate::clock::Clock;
 use crate::config::{Assertion, FilesConfig, Question};
 use crate::domain::drill::Check;
@@ -147,24 +148,27 @@ impl FilesEngine {
         context.progress.phase("backup", None);
         let as_of = self.clock.wall();
         let (inside, clock) = (context.clone(), self.clock.clone());
-        let running = queue::run(context, move |sink| {
+        let (mut readers, outcome) = stream::run("walk", context, move |sink| {
             let rules = Rules { limit: rules.0, hidden: &rules.1, seen: &[] };
             let repositories = Repositories::before(&paths, &excludes, &rules, &clock, &inside)?;
             let (packed, index) = Packer::new(sink, &inside, meanwhile)?.pack(&paths, &excludes)?;
             let promise = repositories.after(&packed.incomplete)?;
-            Ok(((packed, promise), index))
+            // The archive ends well only now that everything about the source is known.
+            sink.copy(index, "the index")?;
+            if sink.end()? != packed.index {
+                return Err(Error::failed("cannot read the index back: it is not what was written")
+                    .hint("look at the disk and at the memory of this host"));
+            }
+            Ok((packed, promise))
         })?;
         let streams = in_order(vec![
-            Stream { path: ARCHIVE.to_owned(), reader: running.archive },
-            Stream { path: INDEX.to_owned(), reader: running.spooled },
+            Stream { path: ARCHIVE.to_owned(), reader: readers.reader() },
+            Stream { path: INDEX.to_owned(), reader: readers.last() },
         ]);
         let (progress, exclude) = (context.progress.clone(), self.config.exclude.clone());
-        let outcome = running.outcome;
         let finish = Box::new(move || {
             progress.finish();
-            let outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let (packed, promise) =
-                outcome.unwrap_or_else(|| Err(Error::failed("read files: the archive was not read to its end")))?;
+            let (packed, promise) = outcome.take()?;
             Ok(manifest(packed, promise, &exclude))
         });
         Ok(Dump { streams, as_of, finish })
@@ -356,7 +360,7 @@ fn directory(destination: &Destination) -> Result<&Path> {
 /// The manifest of a complete archive; id, times and source name are the operation's to fill in.
 fn manifest(packed: Packed, promise: Promise, exclude: &[String]) -> Manifest {
     let epoch = chrono::DateTime::UNIX_EPOCH;
-    let file = |path: &str, role, part: queue::Part| StoredFileFacts {
+    let file = |path: &str, role, part: stream::Part| StoredFileFacts {
         path: path.to_owned(),
         role,
         bytes: part.bytes,

@@ -215,7 +215,7 @@ impl Loading<'_> {
                 }
                 fed
             });
-            let restored = tool::wait(&mut child, NAME, || handed.load(Ordering::SeqCst));
+            let restored = tool::wait(&mut child, NAME, || handed.load(Ordering::SeqCst), || Ok(()));
             ended.store(true, Ordering::SeqCst);
             let fed = feeding.join().unwrap_or_else(|_| Err(Feeding::Unread(Error::failed("the feeding thread died"))));
             (fed, restored)

@@ -25,15 +25,15 @@ mod truth;
 mod writers;
 
 use std::collections::BTreeMap;
-use std::io::{self, Cursor, Read};
+use std::io::Cursor;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use chrono::DateTime;
 
 use self::answer::text;
-use self::backup::{Backup, Missed, Plan, Tool};
+use self::backup::{HandedOn, Missed, Plan, Streams, Tool};
 use self::client::{Address, Client};
 use self::count::Span;
 use self::facts::Facts;
@@ -45,7 +45,7 @@ pub use self::truth::Memory;
 use self::truth::{Method, Truth};
 use super::{
     Destination, Dump, Engine, HttpDestination, InspectOptions, Inspection, LoadOptions, LoadReport, Preflight,
-    StoredPoint,
+    StoredPoint, stream,
 };
 use crate::clock::Clock;
 use crate::config::{Assertion, Counting, InfluxdbConfig, Question, SandboxConfig};
@@ -145,33 +145,26 @@ impl Engine for InfluxdbEngine {
             missed: self.missed(&context.cancel),
             context: context.clone(),
         };
-        let backup = Backup::new(plans(&survey), tool);
+        let plans = backup::in_order(plans(&survey));
+        let (tell, late) = mpsc::channel();
+        let (inside, known) = (context.clone(), plans.clone());
+        let (readers, outcome) = stream::run("influxd", context, move |sink| {
+            let HandedOn { mut files, archives } = backup::run(&known, &tool, &tell, sink)?;
+            let (facts, warnings) = truth.after(&mut client, &archives, &inside)?;
+            sink.write(&serde_json::to_vec(&facts).or_failed("cannot write the facts")?)?;
+            let part = sink.end()?;
+            let (path, role) = (FACTS_FILE.to_owned(), FileRole::Facts);
+            files.push(StoredFileFacts { path, role, bytes: part.bytes, digest: part.digest });
+            Ok((facts, files, warnings))
+        })?;
         let accounts = statements(&survey).into_bytes();
-        let done = Arc::new(Mutex::new(None));
-        let last = LastFile {
-            work: Some(Box::new({
-                let (backup, context, done) = (backup.clone(), context.clone(), done.clone());
-                move || {
-                    let (mut files, archives) = backup.outcome()?;
-                    let (facts, warnings) = truth.after(&mut client, &archives, &context)?;
-                    let text = serde_json::to_vec(&facts).or_failed("write facts")?;
-                    files.push(described(FACTS_FILE, FileRole::Facts, &text));
-                    *done.lock().unwrap_or_else(PoisonError::into_inner) = Some((facts, files, warnings));
-                    Ok(text)
-                }
-            })),
-            text: Cursor::default(),
-        };
         let accounts_facts = described(ACCOUNTS_FILE, FileRole::Accounts, &accounts);
         let head = Stream { path: ACCOUNTS_FILE.to_owned(), reader: Box::new(Cursor::new(accounts)) };
-        let tail = Stream { path: FACTS_FILE.to_owned(), reader: Box::new(last) };
-        let streams = std::iter::once(Ok(head)).chain(backup.streams()).chain(std::iter::once(Ok(tail)));
+        let streams = std::iter::once(Ok(head)).chain(Streams::new(&plans, late, FACTS_FILE, readers));
         let progress = context.progress.clone();
         let finish = Box::new(move || {
             progress.finish();
-            let done = done.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let (facts, mut files, mut more) =
-                done.ok_or_else(|| Error::failed("read backup: it was not read to its end"))?;
+            let (facts, mut files, mut more) = outcome.take()?;
             files.push(accounts_facts);
             files.sort_by(|a, b| a.path.cmp(&b.path));
             let mut manifest = manifest(&survey, &version, &facts, files);
@@ -301,21 +294,6 @@ fn plans(survey: &Survey) -> Vec<Plan> {
         shards: database.shards.iter().map(|shard| shard.id).collect(),
     };
     survey.databases.iter().map(plan).collect()
-}
-
-/// A file whose text is made when everything before it was read.
-struct LastFile {
-    work: Option<Box<dyn FnOnce() -> Result<Vec<u8>> + Send>>,
-    text: Cursor<Vec<u8>>,
-}
-
-impl Read for LastFile {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if let Some(work) = self.work.take() {
-            self.text = Cursor::new(work().map_err(io::Error::other)?);
-        }
-        self.text.read(buffer)
-    }
 }
 
 fn described(path: &str, role: FileRole, bytes: &[u8]) -> StoredFileFacts {

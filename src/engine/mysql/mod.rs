@@ -178,8 +178,7 @@ impl Engine for MysqlEngine {
         let (progress, source) = (context.progress.clone(), self.source(&context.cancel));
         let finish = Box::new(move || {
             progress.finish();
-            let outcome = outcome.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-            let complete = outcome.unwrap_or_else(|| Err(Error::failed("read dump: it was not read to its end")))?;
+            let complete = outcome.take()?;
             let now = || {
                 let mut session = Session::open(&source)?;
                 session.rows(&survey.pins)?;
@@ -364,8 +363,8 @@ fn manifest(
             StoredFileFacts {
                 path: DUMP_FILE.to_owned(),
                 role: FileRole::Stream,
-                bytes: complete.bytes,
-                digest: complete.digest,
+                bytes: complete.part.bytes,
+                digest: complete.part.digest,
             },
         ],
         inventory,
