@@ -168,7 +168,7 @@ impl<'s> Packer<'s> {
         }
         std::mem::take(&mut self.gathered).finish(&name, &mut self.evidence);
         let (rows, digest, definition) =
-            tree.finish().ok_or_else(|| Error::failed(format!("read {name}: it vanished, or is a socket")))?;
+            tree.finish().ok_or_else(|| Error::failed(format!("cannot read {name}: it vanished, or is a socket")))?;
         Ok(TableFacts { name, rows, digest, definition, newest: std::collections::BTreeMap::default(), next_id: None })
     }
 
@@ -205,7 +205,7 @@ impl<'s> Packer<'s> {
 
     fn header(&mut self, entry: &Entry) -> Result<()> {
         let header = tape::header(entry, &self.users, &self.groups);
-        self.sink.write(&header.or_failed(format!("write header of {}", entry.path))?)
+        self.sink.write(&header.or_failed(format!("cannot write header of {}", entry.path))?)
     }
 
     fn file(&mut self, found: Found) -> Result<Option<Entry>> {
@@ -280,7 +280,7 @@ impl<'s> Packer<'s> {
             Ok(file) => file,
             Err(error) => return self.failed(found, &error.into()).map(|()| None),
         };
-        let before = fstat(&file).or_failed(format!("look at {}", found.entry.path))?;
+        let before = fstat(&file).or_failed(format!("cannot look at {}", found.entry.path))?;
         let mut entry = found.entry.clone();
         self.header(&entry)?;
         let (mut hasher, mut reader, mut at) = (Sha256::new(), Reader::new(&file, entry.size), 0);
@@ -340,7 +340,7 @@ impl<'s> Packer<'s> {
         if self.unreadable.is_empty() {
             return Ok(());
         }
-        Err(Error::failed(format!("read files: {}", self.unreadable.join(", ")))
+        Err(Error::failed(format!("cannot read files: {}", self.unreadable.join(", ")))
             .hint("run as a user who may read them, or `exclude` them"))
     }
 }
@@ -404,7 +404,7 @@ impl Index {
         // /tmp may be memory, and the index of millions of files is large.
         let place = std::env::var_os("TMPDIR").map_or_else(|| PathBuf::from("/var/tmp"), PathBuf::from);
         let file = tempfile::tempfile_in(&place).map_err(|error| {
-            Error::failed(format!("make a temporary file for the index in {}", place.display()))
+            Error::failed(format!("cannot make a temporary file for the index in {}", place.display()))
                 .because(error)
                 .hint("set TMPDIR to a directory on a disk with room")
         })?;

@@ -25,7 +25,7 @@ pub fn inspect(tools: &Tools, account: &Account, manifest: &Manifest, context: &
     let present = session.column("SHOW DATABASES")?;
     let promised = |database: &String| {
         let name = names::database(database);
-        manifest.inventory.objects.iter().any(|object| object.kind == ObjectKind::Database && object.name == name)
+        manifest.inventory().objects.iter().any(|object| object.kind == ObjectKind::Database && object.name == name)
     };
     let databases: Vec<String> = present.into_iter().filter(promised).collect();
     let mut inspection = Inspection::default();
@@ -51,7 +51,7 @@ pub fn inspect(tools: &Tools, account: &Account, manifest: &Manifest, context: &
         }
         inspection.problems = [problems.into_inner(), refused].concat();
     }
-    if manifest.inventory.objects.iter().any(|object| object.kind == ObjectKind::Account) {
+    if manifest.inventory().objects.iter().any(|object| object.kind == ObjectKind::Account) {
         // Accounts beyond the promised ones belong to the destination.
         let (_, there) = accounts::read_promised(&mut session, manifest)?;
         inspection.inventory.objects.extend(there.into_values());

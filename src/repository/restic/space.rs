@@ -52,7 +52,10 @@ impl Measured {
         }
         let occupied = seen.values().map(|measure| measure.bytes).sum();
         *known = seen;
-        Ok(Space { occupied: Some(occupied), available: free.f_bavail.checked_mul(free.f_frsize) })
+        let left = if rustix::process::geteuid().is_root() { free.f_bfree } else { free.f_bavail };
+        // File systems that do not count say 0 of everything.
+        let usable = left.checked_mul(free.f_frsize).filter(|_| free.f_blocks > 0);
+        Ok(Space { occupied: Some(occupied), available: free.f_bavail.checked_mul(free.f_frsize), usable })
     }
 }
 
