@@ -117,7 +117,7 @@ pub(super) fn merge(mut entries: Vec<Entry>, read: impl Fn(&Entry) -> Result<Pub
     points.retain(|key, _| !ambiguous.contains(key));
     let mut points: Vec<Published> = points.into_values().collect();
     points.sort_by(|a, b| (a.manifest.as_of, &a.manifest.id).cmp(&(b.manifest.as_of, &b.manifest.id)));
-    Listing { points, damaged, unreadable, unnamed: 0 }
+    Listing { points, damaged, unreadable, ..Listing::default() }
 }
 
 /// Whether there is a recovery point.

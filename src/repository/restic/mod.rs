@@ -40,7 +40,7 @@ use self::session::Session;
 pub use self::setup::ResticOptions;
 use self::space::Measured;
 use super::admission::{check_manifest, check_new};
-use super::{Candidate, Listing, NewCandidate, Repository, Space, StoredFile};
+use super::{Candidate, Listing, NewCandidate, Repository, Space, StoredFile, Storing};
 use crate::domain::manifest::{Manifest, RecoveryPointId};
 use crate::error::{Error, Result};
 
@@ -66,7 +66,7 @@ impl ResticRepository {
         Self::through(files.clone(), files, Secret::File(file))
     }
 
-    /// Settings for a repository that [`Repository::prepare`] has to create.
+    /// Settings for a repository that [`Storing::prepare`] has to create.
     #[must_use]
     pub fn with_options(mut self, options: ResticOptions) -> Self {
         self.options = options;
@@ -94,27 +94,6 @@ impl ResticRepository {
 impl Repository for ResticRepository {
     fn location(&self) -> String {
         self.files.root().display().to_string()
-    }
-
-    fn prepare(&self) -> Result<()> {
-        setup::prepare(&self.files, &self.session, &self.options)
-    }
-
-    fn store(&self, new: NewCandidate) -> Result<Candidate> {
-        check_new(&new)?;
-        self.check_unused(&new.source, &new.id)?;
-        candidate::store(&self.session, new)
-    }
-
-    fn publish(&self, candidate: Candidate, manifest: &Manifest) -> Result<u64> {
-        check_manifest(&candidate, manifest)?;
-        self.check_unused(&candidate.source, &candidate.id)?;
-        let what = format!("publish backup {} of {}", candidate.id, candidate.source);
-        let stored = candidate
-            .handle
-            .downcast_ref::<Stored>()
-            .ok_or_else(|| Error::failed(format!("{what}: it was stored in another kind of repository")))?;
-        publication::publish(&self.session, &candidate, stored, manifest).map_err(|e| e.context(what))
     }
 
     fn exists(&self) -> Result<bool> {
@@ -152,7 +131,34 @@ impl Repository for ResticRepository {
         self.measured.space(self.files.root())
     }
 
+    fn storing(&self) -> Result<&dyn Storing> {
+        Ok(self)
+    }
+
     fn open(&self, source: &str, point: &RecoveryPointId, path: &str) -> Result<Arc<dyn StoredFile>> {
         stored_file::open(&self.session, source, point, path)
+    }
+}
+
+impl Storing for ResticRepository {
+    fn prepare(&self) -> Result<()> {
+        setup::prepare(&self.files, &self.session, &self.options)
+    }
+
+    fn store(&self, new: NewCandidate) -> Result<Candidate> {
+        check_new(&new)?;
+        self.check_unused(&new.source, &new.id)?;
+        candidate::store(&self.session, new)
+    }
+
+    fn publish(&self, candidate: Candidate, manifest: &Manifest) -> Result<u64> {
+        check_manifest(&candidate, manifest)?;
+        self.check_unused(&candidate.source, &candidate.id)?;
+        let what = format!("publish backup {} of {}", candidate.id, candidate.source);
+        let stored = candidate
+            .handle
+            .downcast_ref::<Stored>()
+            .ok_or_else(|| Error::failed(format!("{what}: it was stored in another kind of repository")))?;
+        publication::publish(&self.session, &candidate, stored, manifest).map_err(|e| e.context(what))
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::places::{password, place};
 use crate::domain::manifest::RecoveryPointId;
 use crate::error::Result;
-use crate::repository::Repository;
+use crate::repository::{Repository, Storing};
 use crate::repository::contract::{back_up, candidate, moment, noise_bytes};
 use crate::repository::restic::ResticRepository;
 

@@ -17,7 +17,7 @@ use crate::repository::restic::backend::LocalBackend;
 use crate::repository::restic::failure::passed_on;
 use crate::repository::restic::gate::{Gate, GatedReader};
 use crate::repository::restic::secret::Secret;
-use crate::repository::{NewCandidate, Repository, Stream, in_order};
+use crate::repository::{NewCandidate, Repository, Storing, Stream, in_order};
 
 /// What happens at the chosen write.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -106,7 +106,7 @@ fn backup(seed: u64) -> NewCandidate {
     )
 }
 
-fn run(repository: &dyn Repository, new: NewCandidate) -> Result<u64> {
+fn run(repository: &dyn Storing, new: NewCandidate) -> Result<u64> {
     let candidate = repository.store(new)?;
     let promise = manifest(&candidate);
     repository.publish(candidate, &promise)

@@ -14,7 +14,7 @@ mod writing;
 use std::fs;
 
 use super::ResticRepository;
-use crate::repository::{Repository, contract};
+use crate::repository::{Storing, contract};
 use places::{password, place};
 
 #[test]
@@ -22,7 +22,7 @@ fn restic_keeps_the_contract() {
     contract::run(&|| {
         let place = place();
         Box::new(move || {
-            Box::new(ResticRepository::new(place.path().join("repository"), password())) as Box<dyn Repository>
+            Box::new(ResticRepository::new(place.path().join("repository"), password())) as Box<dyn Storing>
         })
     });
 }

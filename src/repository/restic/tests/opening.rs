@@ -16,7 +16,7 @@ use secrecy::SecretString;
 use super::damage::files_below;
 use super::places::{password, place};
 use crate::error::{Error, Kind};
-use crate::repository::Repository;
+use crate::repository::{Repository, Storing};
 use crate::repository::contract::{back_up, candidate, moment, noise_bytes};
 use crate::repository::restic::backend::LocalBackend;
 use crate::repository::restic::secret::Secret;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use super::places::{PASSWORD, password, place};
-use crate::repository::Repository;
+use crate::repository::{Repository, Storing};
 use crate::repository::contract::{back_up, candidate, moment, noise_bytes};
 use crate::repository::restic::ResticRepository;
 
