@@ -32,6 +32,7 @@ pub mod contract;
 pub mod fuzzing;
 #[cfg(test)]
 pub mod memory;
+pub mod place;
 pub mod restic;
 #[cfg(test)]
 mod tests;

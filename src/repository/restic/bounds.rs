@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -39,8 +38,8 @@ pub fn longest(kind: FileType) -> u64 {
 }
 
 /// The error for a file that is longer.
-pub fn too_long(path: &Path, length: u64, longest: u64) -> Error {
-    over(format!("cannot read {}: it has {length} bytes, at most {longest} are read", path.display()))
+pub fn too_long(name: &str, length: u64, longest: u64) -> Error {
+    over(format!("cannot read {name}: it has {length} bytes, at most {longest} are read"))
 }
 
 fn over(what: String) -> Error {

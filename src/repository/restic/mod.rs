@@ -1,4 +1,4 @@
-//! Repository in the restic format, on a local path: any restic binary lists, checks and dumps what is stored here.
+//! Repository in the restic format, over a [`Place`]: any restic binary lists, checks and dumps what is stored here.
 //!
 //! A published recovery point is one snapshot with the tags `backup-sla`, `source=NAME`, `point=ID` and `stored=BYTES`, and
 //! in it the directory `/NAME` with the streams and `manifest.json`. Nothing else in the repository is ours or is touched.
@@ -13,7 +13,6 @@ mod failure;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod gate;
-mod handles;
 mod packs;
 mod publication;
 mod seal;
@@ -31,7 +30,7 @@ use std::sync::Arc;
 use rustic_core::WriteBackend;
 use secrecy::SecretString;
 
-use self::backend::LocalBackend;
+use self::backend::PlaceBackend;
 use self::candidate::Stored;
 use self::catalogue::Found;
 use self::packs::SeenPacks;
@@ -40,13 +39,14 @@ use self::session::Session;
 pub use self::setup::ResticOptions;
 use self::space::Measured;
 use super::admission::{check_manifest, check_new};
+use super::place::{Place, local::LocalPlace};
 use super::{Candidate, Listing, NewCandidate, Repository, Space, StoredFile, Storing};
 use crate::domain::manifest::{Manifest, RecoveryPointId};
 use crate::error::{Error, Result};
 
-/// A restic repository in a local directory.
+/// A restic repository.
 pub struct ResticRepository {
-    files: Arc<LocalBackend>,
+    files: Arc<PlaceBackend>,
     session: Session,
     options: ResticOptions,
     measured: Measured,
@@ -56,14 +56,18 @@ pub struct ResticRepository {
 impl ResticRepository {
     /// The repository in the directory `location`; nothing is opened before it is needed.
     pub fn new(location: PathBuf, password: SecretString) -> Self {
-        let files = Arc::new(LocalBackend::new(location));
-        Self::through(files.clone(), files, Secret::Fixed(password))
+        Self::at(Arc::new(LocalPlace::new(location)), Secret::Fixed(password))
     }
 
     /// The same with the password in `file`, which is read again whenever the repository is opened to be looked at.
     pub fn with_password_file(location: PathBuf, file: PathBuf) -> Self {
-        let files = Arc::new(LocalBackend::new(location));
-        Self::through(files.clone(), files, Secret::File(file))
+        Self::at(Arc::new(LocalPlace::new(location)), Secret::File(file))
+    }
+
+    /// The repository in `place`.
+    fn at(place: Arc<dyn Place>, secret: Secret) -> Self {
+        let files = Arc::new(PlaceBackend::new(place));
+        Self::through(files.clone(), files, secret)
     }
 
     /// Settings for a repository that [`Storing::prepare`] has to create.
@@ -73,7 +77,7 @@ impl ResticRepository {
         self
     }
 
-    fn through(files: Arc<LocalBackend>, backend: Arc<dyn WriteBackend>, secret: Secret) -> Self {
+    fn through(files: Arc<PlaceBackend>, backend: Arc<dyn WriteBackend>, secret: Secret) -> Self {
         Self {
             files,
             session: Session::new(backend, secret),
@@ -93,7 +97,7 @@ impl ResticRepository {
 
 impl Repository for ResticRepository {
     fn location(&self) -> String {
-        self.files.root().display().to_string()
+        self.files.place().location()
     }
 
     fn exists(&self) -> Result<bool> {
@@ -128,7 +132,7 @@ impl Repository for ResticRepository {
     }
 
     fn space(&self) -> Result<Space> {
-        self.measured.space(self.files.root())
+        self.measured.space(self.files.place())
     }
 
     fn storing(&self) -> Result<&dyn Storing> {

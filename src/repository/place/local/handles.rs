@@ -1,12 +1,10 @@
 //! Files and directories below a root that others can write, reached by handles and never through a link.
 //!
-//! Whoever can write to a repository's directory could put a link, a named pipe or a device where a file or directory
+//! Whoever can write to a place's directory could put a link, a named pipe or a device where a file or directory
 //! should be. Followed by a service that runs as root, it would read, write, delete or wait elsewhere. So each step goes
 //! from a handle to one name in it, and what is there must be of the kind that it should be. The root itself is the
 //! operator's: links that lead to it are followed.
 
-use std::ffi::{CStr, CString};
-use std::fmt;
 use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -20,6 +18,8 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use super::super::{Item, ItemKind, Unexpected};
+
 /// Mode of new directories: their names alone say when and how much is backed up.
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
@@ -27,58 +27,11 @@ const FILE_MODE: u32 = 0o600;
 const LOCK_PATIENCE: Duration = Duration::from_mins(2);
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
-/// Something else is where a file or a directory should be.
-#[derive(Debug)]
-pub struct Unexpected {
-    path: PathBuf,
-    found: &'static str,
-    wanted: &'static str,
-}
-
-impl fmt::Display for Unexpected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is {} and not {}", self.path.display(), self.found, self.wanted)
-    }
-}
-
-impl std::error::Error for Unexpected {}
-
 /// An open directory.
 #[derive(Debug)]
 pub struct Directory {
     handle: OwnedFd,
     path: PathBuf,
-}
-
-/// One entry of a directory, looked at without following it.
-#[derive(Debug)]
-pub struct Item {
-    /// Its name.
-    pub name: CString,
-    /// What it is.
-    pub facts: Stat,
-}
-
-impl Item {
-    /// Whether it is a regular file.
-    pub fn is_file(&self) -> bool {
-        kind(&self.facts) == FileType::RegularFile
-    }
-
-    /// Whether it is a directory.
-    pub fn is_directory(&self) -> bool {
-        kind(&self.facts) == FileType::Directory
-    }
-
-    /// Whether it is a symbolic link.
-    pub fn is_link(&self) -> bool {
-        kind(&self.facts) == FileType::Symlink
-    }
-
-    /// Length in bytes.
-    pub fn length(&self) -> u64 {
-        u64::try_from(self.facts.st_size).unwrap_or(0)
-    }
 }
 
 impl Directory {
@@ -158,7 +111,7 @@ impl Directory {
         Ok(unlinkat(&self.handle, name, AtFlags::empty())?)
     }
 
-    /// What is in it, by name; nothing in it is followed.
+    /// What is in it; nothing in it is followed.
     pub fn items(&self) -> io::Result<Vec<Item>> {
         let mut items = Vec::new();
         for entry in Dir::read_from(&self.handle)? {
@@ -166,46 +119,24 @@ impl Directory {
             if matches!(name.as_bytes(), b"." | b"..") {
                 continue;
             }
-            match self.look_at(&name) {
-                Ok(facts) => items.push(Item { name, facts }),
+            match statat(&self.handle, &name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(facts) => items.push(item(name.to_string_lossy().into_owned(), &facts)),
                 // Removed by somebody else since the directory was read.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+                Err(Errno::NOENT) => {}
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(items)
     }
 
-    /// The names in it, in order.
-    pub fn names(&self) -> io::Result<Vec<CString>> {
-        let mut names = Vec::new();
-        for entry in Dir::read_from(&self.handle)? {
-            let name = entry?.file_name().to_owned();
-            if !matches!(name.as_bytes(), b"." | b"..") {
-                names.push(name);
-            }
-        }
-        names.sort();
-        Ok(names)
-    }
-
     /// What `name` is, not followed.
-    pub fn look_at(&self, name: &CStr) -> io::Result<Stat> {
-        Ok(statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW)?)
+    pub fn item(&self, name: &str) -> io::Result<Item> {
+        Ok(item(name.to_owned(), &statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW)?))
     }
 
     /// What this directory is.
     pub fn facts(&self) -> io::Result<Stat> {
         Ok(fstat(&self.handle)?)
-    }
-
-    /// Whether there is anything of the name.
-    pub fn has(&self, name: &str) -> io::Result<bool> {
-        match self.kind_of(name) {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
-        }
     }
 
     /// Bring its names to the disk.
@@ -251,7 +182,7 @@ impl Directory {
             Ok(FileType::BlockDevice | FileType::CharacterDevice) => "a device",
             _ => "something else",
         };
-        io::Error::other(Unexpected { path: self.path.join(name), found, wanted })
+        io::Error::other(Unexpected { path: self.path.join(name).display().to_string(), found, wanted })
     }
 }
 
@@ -263,4 +194,14 @@ impl AsFd for Directory {
 
 fn kind(facts: &Stat) -> FileType {
     FileType::from_raw_mode(facts.st_mode)
+}
+
+fn item(name: String, facts: &Stat) -> Item {
+    let kind = match kind(facts) {
+        FileType::RegularFile => ItemKind::File,
+        FileType::Directory => ItemKind::Directory,
+        FileType::Symlink => ItemKind::Link,
+        _ => ItemKind::Other,
+    };
+    Item { name, kind, length: u64::try_from(facts.st_size).unwrap_or(0) }
 }
