@@ -9,13 +9,13 @@ mod backend;
 mod bounds;
 mod candidate;
 mod catalogue;
+mod cipher;
 mod failure;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod gate;
 mod packs;
 mod publication;
-mod seal;
 mod secret;
 mod session;
 mod setup;

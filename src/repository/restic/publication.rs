@@ -11,7 +11,7 @@ use super::candidate::{Stored, measure, path_of};
 use super::catalogue::{self, Tags};
 use super::failure::{DAMAGE_HINT, OrRefused};
 use super::gate::Gate;
-use super::seal::{Seal, hash};
+use super::cipher::{Cipher, hash};
 use super::session::Session;
 use crate::domain::manifest::Manifest;
 use crate::error::{Error, OrFailed, Result};
@@ -45,7 +45,7 @@ fn write_tree(
 ) -> Result<TreeId> {
     let repository = session.indexed()?;
     let compress = repository.config().version >= 2;
-    let seal = Seal::new(&session.master_key()?, compress)?;
+    let cipher = Cipher::new(&session.master_key()?, compress)?;
     let time = timestamp(candidate.as_of)?;
 
     let pieces: Vec<Vec<u8>> = manifest.chunks(MANIFEST_PIECE_BYTES).map(<[u8]>::to_vec).collect();
@@ -68,8 +68,8 @@ fn write_tree(
     let (root, tree) = serialize(vec![node])?;
 
     let packs =
-        [seal.write_pack(gate, BlobType::Data, &pieces)?, seal.write_pack(gate, BlobType::Tree, &[directory, root])?];
-    seal.write_index(gate, &packs)?;
+        [cipher.write_pack(gate, BlobType::Data, &pieces)?, cipher.write_pack(gate, BlobType::Tree, &[directory, root])?];
+    cipher.write_index(gate, &packs)?;
     Ok(tree)
 }
 

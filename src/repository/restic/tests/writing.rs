@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::places::files;
 use crate::repository::restic::backend::PlaceBackend;
-use crate::repository::restic::seal::hash;
+use crate::repository::restic::cipher::hash;
 
 struct World {
     root: TempDir,

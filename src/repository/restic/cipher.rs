@@ -20,26 +20,26 @@ use crate::error::{Error, OrFailed, Result};
 /// A fast level: these are small.
 const ZSTD_LEVEL: i32 = 3;
 
-/// Encrypts for one repository.
-pub struct Seal {
-    cipher: Aes256CtrPoly1305Aes,
+/// Encrypts for one repository, and decrypts.
+pub struct Cipher {
+    aead: Aes256CtrPoly1305Aes,
     compress: bool,
 }
 
-impl std::fmt::Debug for Seal {
+impl std::fmt::Debug for Cipher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Seal")
+        f.write_str("Cipher")
     }
 }
 
-impl Seal {
-    /// Seal with the repository's master key; `compress` where its version knows compression (2 and later).
+impl Cipher {
+    /// Encrypt with the repository's master key; `compress` where its version knows compression (2 and later).
     pub fn new(key: &MasterKey, compress: bool) -> Result<Self> {
         let bytes = [key.encrypt.as_slice(), &key.mac.k, &key.mac.r].concat();
         if bytes.len() != 64 {
             return Err(Error::failed("read master key: it is not 64 bytes long"));
         }
-        Ok(Self { cipher: Aes256CtrPoly1305Aes::new(Key::from_slice(&bytes)), compress })
+        Ok(Self { aead: Aes256CtrPoly1305Aes::new(Key::from_slice(&bytes)), compress })
     }
 
     /// Nonce, encrypted content, authentication tag.
@@ -50,7 +50,7 @@ impl Seal {
         out.extend_from_slice(&nonce);
         out.extend_from_slice(content);
         let tag = self
-            .cipher
+            .aead
             .encrypt_in_place_detached(&nonce, &[], &mut out[16..])
             .map_err(|_| Error::failed("encrypt a blob"))?;
         out.extend_from_slice(&tag);
@@ -66,8 +66,8 @@ impl Seal {
         };
         for blob in blobs {
             let id = hash(blob);
-            let (sealed, plain_length) = self.seal_blob(blob)?;
-            let (offset, length) = (narrow(pack.len())?, narrow(sealed.len())?);
+            let (encrypted, plain_length) = self.encrypt_blob(blob)?;
+            let (offset, length) = (narrow(pack.len())?, narrow(encrypted.len())?);
             let mut entry = json!({ "id": id, "type": name, "offset": offset, "length": length });
             header.push(code + if plain_length.is_some() { 2 } else { 0 });
             header.extend_from_slice(&length.to_le_bytes());
@@ -77,7 +77,7 @@ impl Seal {
             }
             header.extend_from_slice(&Sha256::digest(blob));
             entries.push(entry);
-            pack.extend_from_slice(&sealed);
+            pack.extend_from_slice(&encrypted);
         }
         let header = self.encrypt(&header)?;
         pack.extend_from_slice(&header);
@@ -94,15 +94,15 @@ impl Seal {
     }
 
     /// What [`Self::encrypt`] took; none where it is something else.
-    pub fn decrypt(&self, sealed: &[u8]) -> Option<Vec<u8>> {
-        let (nonce, rest) = sealed.split_at_checked(16)?;
+    pub fn decrypt(&self, encrypted: &[u8]) -> Option<Vec<u8>> {
+        let (nonce, rest) = encrypted.split_at_checked(16)?;
         let (content, tag) = rest.split_at_checked(rest.len().checked_sub(16)?)?;
         let mut out = content.to_vec();
         let (nonce, tag) = (Nonce::from_slice(nonce), Tag::from_slice(tag));
-        self.cipher.decrypt_in_place_detached(nonce, &[], &mut out, tag).ok().map(|()| out)
+        self.aead.decrypt_in_place_detached(nonce, &[], &mut out, tag).ok().map(|()| out)
     }
 
-    fn seal_blob(&self, blob: &[u8]) -> Result<(Vec<u8>, Option<NonZeroU32>)> {
+    fn encrypt_blob(&self, blob: &[u8]) -> Result<(Vec<u8>, Option<NonZeroU32>)> {
         match NonZeroU32::new(narrow(blob.len())?) {
             Some(plain) if self.compress => {
                 let small = zstd::encode_all(blob, ZSTD_LEVEL).or_failed("compress a blob")?;
