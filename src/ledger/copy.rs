@@ -18,9 +18,10 @@ use super::failure::ledger_error;
 use super::open::MIGRATIONS;
 use super::schema::damage;
 use super::seals::{ChainHead, SealFault, Sealed};
-use super::{Ledger, process_identity};
+use super::Ledger;
 use crate::clock::Clock;
 use crate::error::{Error, Kind, Result};
+use crate::process::identity::own;
 
 /// How a copy is made that is complete in itself.
 pub const HOW_TO_COPY: &str = "a complete copy is made beside the ledger, also while the service runs, with \
@@ -45,7 +46,7 @@ impl LedgerCopy {
         let refused = |error| unusable(&shown, error);
         let place = check_file(file).map_err(refused)?;
         let pool = connect(&place).await.map_err(refused)?;
-        let ledger = Ledger { pool, clock, process: process_identity::own().into(), place: Arc::new((place, None)) };
+        let ledger = Ledger { pool, clock, process: own().into(), place: Arc::new((place, None)) };
         check_schema(&ledger.pool).await.map_err(refused)?;
         Ok(Self { ledger, shown })
     }

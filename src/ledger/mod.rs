@@ -34,7 +34,6 @@ mod memory;
 mod missed;
 mod open;
 mod points;
-pub(crate) mod process_identity;
 mod promises;
 mod query;
 mod record;

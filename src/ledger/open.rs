@@ -15,9 +15,10 @@ use sqlx::{Connection, Sqlite, SqlitePool, Transaction};
 use super::failure::ledger_error;
 use super::lock::{identity, lock};
 use super::set_aside::note_loss;
-use super::{FILE_NAME, Ledger, process_identity, stored};
+use super::{FILE_NAME, Ledger, stored};
 use crate::clock::Clock;
 use crate::error::{Error, OrFailed, Result, Side};
+use crate::process::identity::own;
 use crate::run_context::Cancel;
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("src/ledger/migrations");
@@ -55,7 +56,7 @@ impl Ledger {
         let pool = connect(&file).await.map_err(|e| e.context(format!("open ledger `{}`", file.display())))?;
         drop(lock);
         let place = Arc::new((file.clone(), identity(&file)));
-        let ledger = Self { pool, clock, process: process_identity::own().into(), place };
+        let ledger = Self { pool, clock, process: own().into(), place };
         ledger.begin_ledger().await?;
         ledger.seal_what_is_there().await?;
         ledger.recover().await?;

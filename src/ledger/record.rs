@@ -10,9 +10,10 @@ use super::failure::ledger_error;
 use super::run::{Operation, Outcome, RunId, RunResult, RunStart};
 use super::seals::seal_runs;
 use super::stored::ROWS_PER_INSERT;
-use super::{Ledger, process_identity, stored};
+use super::{Ledger, stored};
 use crate::domain::drill::Check;
 use crate::error::{Error, Result};
+use crate::process::identity;
 
 const INSERT_RUN: &str = "INSERT INTO runs (id, source, operation, kind, outcome, reason, process, started_at, \
      begun_revision, over_rto, logical_bytes, added_bytes, row_count, chain_length, check_count, mismatch_count, \
@@ -89,7 +90,7 @@ impl Ledger {
             .map_err(|e| ledger_error("look for interrupted runs", e))?;
         let gone: Vec<RunId> = rows
             .into_iter()
-            .filter(|(_, process)| !process_identity::is_running(process))
+            .filter(|(_, process)| !identity::is_running(process))
             .map(|(id, _)| RunId(id))
             .collect();
         if gone.is_empty() {

@@ -3,8 +3,9 @@
 use super::failure::ledger_error;
 use super::run::{Operation, RunId};
 use super::stored::{self, column};
-use super::{Ledger, process_identity};
+use super::Ledger;
 use crate::error::Result;
+use crate::process::identity;
 
 /// A run whose process is alive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +38,7 @@ impl Ledger {
         let mut live = Vec::new();
         for row in &rows {
             let process: String = column(row, "process")?;
-            if let Some(pid) = process_identity::pid_of(&process) {
+            if let Some(pid) = identity::pid_of(&process) {
                 let operation = stored::operation(column(row, "operation")?)?;
                 live.push(LiveRun { id: RunId(column(row, "id")?), operation, pid });
             }
