@@ -2,12 +2,37 @@
 
 use std::collections::BTreeSet;
 
-/// In the column `gone_early`: the point went away before the end of its retention, and nobody said why.
-pub(super) const GONE_EARLY: i64 = 1;
-/// In the same column: it did, and somebody said since that it was on purpose.
-pub(super) const GONE_ACCEPTED: i64 = 2;
-/// In the same column: it is still in the repository and cannot be read. Whether it vanishes is seen when it is not there any more.
-pub(super) const GONE_UNREADABLE: i64 = 3;
+/// What the column `gone_early` says of a point that went away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum GoneMark {
+    /// It was not to be kept any longer, or it is not gone.
+    InTime,
+    /// It went away before the end of its retention, and nobody said why.
+    Early,
+    /// It did, and somebody said since that it was on purpose.
+    Accepted,
+    /// It is still in the repository and cannot be read. Whether it vanishes is seen when it is not there any more.
+    Unreadable,
+}
+
+impl GoneMark {
+    const ALL: [Self; 4] = [Self::InTime, Self::Early, Self::Accepted, Self::Unreadable];
+
+    /// As it is stored.
+    pub(super) fn stored(self) -> i64 {
+        match self {
+            Self::InTime => 0,
+            Self::Early => 1,
+            Self::Accepted => 2,
+            Self::Unreadable => 3,
+        }
+    }
+
+    /// The reverse of [`Self::stored`]; none for what nobody here stores.
+    pub(super) fn read(stored: i64) -> Option<Self> {
+        Self::ALL.into_iter().find(|mark| mark.stored() == stored)
+    }
+}
 
 /// What it means that a point is not listed any more.
 #[derive(Debug, Clone, Copy)]

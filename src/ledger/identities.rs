@@ -7,7 +7,7 @@ use sqlx::SqliteConnection;
 
 use super::Ledger;
 use super::failure::ledger_error;
-use super::gone::{GONE_ACCEPTED, GONE_EARLY};
+use super::gone::GoneMark;
 use super::record::next_revision;
 use super::seals::{Sealable, seal_repository, sealed_repository};
 use super::stored;
@@ -74,7 +74,7 @@ impl Ledger {
         for source in sources {
             let sealable = Sealable::of(&mut tx, &source).await?;
             let accept = "UPDATE point_lifetimes SET gone_early = ? WHERE source = ? AND gone_early = ?";
-            let accept = sqlx::query(accept).bind(GONE_ACCEPTED).bind(&source).bind(GONE_EARLY);
+            let accept = sqlx::query(accept).bind(GoneMark::Accepted.stored()).bind(&source).bind(GoneMark::Early.stored());
             let points = accept.execute(&mut *tx).await.map_err(failed)?.rows_affected();
             if points > 0 {
                 let revision = next_revision(&mut tx).await?;

@@ -14,7 +14,7 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::Ledger;
 use super::failure::ledger_error;
-use super::gone::{GONE_EARLY, Gone};
+use super::gone::{Gone, GoneMark};
 use super::promises::read_retention;
 use super::record::next_revision;
 use super::run::PointRow;
@@ -204,11 +204,8 @@ async fn end_lifetimes(
     for id in gone {
         let end = "UPDATE point_lifetimes SET gone_at = ?, gone_revision = ?, gone_early = ? \
              WHERE source = ? AND id = ? AND gone_at IS NULL";
-        let end = sqlx::query(end).bind(stored::micros(now)).bind(revision).bind(if early.contains(id) {
-            GONE_EARLY
-        } else {
-            0
-        });
+        let mark = if early.contains(id) { GoneMark::Early } else { GoneMark::InTime };
+        let end = sqlx::query(end).bind(stored::micros(now)).bind(revision).bind(mark.stored());
         let end = end.bind(source).bind(*id);
         end.execute(&mut *tx).await.map_err(failed)?;
     }

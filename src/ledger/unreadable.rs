@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use sqlx::SqliteConnection;
 
 use super::failure::ledger_error;
-use super::gone::{GONE_EARLY, GONE_UNREADABLE, Gone};
+use super::gone::{Gone, GoneMark};
 use super::promises::read_retention;
 use super::stored;
 use crate::error::Result;
@@ -33,7 +33,7 @@ pub(super) async fn changed_marks(
     early: &[&str],
     meaning: Gone<'_>,
     (begun, now): (i64, DateTime<Utc>),
-) -> Result<Vec<(String, i64)>> {
+) -> Result<Vec<(String, GoneMark)>> {
     // What is not looked for any more stays what it was.
     let Gone::Unless { others, unreadable, unnamed } = meaning else { return Ok(Vec::new()) };
     let named: BTreeSet<&str> = unreadable.iter().filter(|(of, _)| of == source).map(|(_, id)| id.as_str()).collect();
@@ -49,11 +49,11 @@ pub(super) async fn changed_marks(
     let missing = ids().chain(early.iter().copied()).filter(is_unnamed).count() as u64;
     // Where more are missing than are there, some are gone.
     let may_be_there = |id: &str| named.contains(id) || (missing <= unnamed && is_unnamed(&id));
-    let found = early.iter().filter(|id| may_be_there(id)).map(|id| ((*id).to_owned(), GONE_UNREADABLE));
+    let found = early.iter().filter(|id| may_be_there(id)).map(|id| ((*id).to_owned(), GoneMark::Unreadable));
     let lost = waiting.iter().filter(|(id, _)| !may_be_there(id) && !others.contains(id));
     // What went after the end of its retention went rightly, though it could not be read before.
     let kept_from = stored::micros(now - read_retention(tx, source).await?);
-    let lost = lost.map(|(id, as_of)| (id.clone(), if *as_of > kept_from { GONE_EARLY } else { 0 }));
+    let lost = lost.map(|(id, as_of)| (id.clone(), if *as_of > kept_from { GoneMark::Early } else { GoneMark::InTime }));
     Ok(found.chain(lost).collect())
 }
 
@@ -69,14 +69,14 @@ pub(super) async fn mark_unreadable(
     let early: Vec<&str> = early.iter().copied().collect();
     let mut unreadable = 0;
     for (id, mark) in changed_marks(tx, source, &early, meaning, at).await? {
-        unreadable += u64::from(mark == GONE_UNREADABLE);
+        unreadable += u64::from(mark == GoneMark::Unreadable);
         // One that came back and is gone again has older lifetimes with marks of their own.
         let newest = "SELECT MAX(seen_revision) FROM point_lifetimes WHERE source = ? AND id = ?";
         let newest: Option<i64> =
             sqlx::query_scalar(newest).bind(source).bind(&id).fetch_one(&mut *tx).await.map_err(failed)?;
         let mark =
             sqlx::query("UPDATE point_lifetimes SET gone_early = ? WHERE source = ? AND id = ? AND seen_revision = ?")
-                .bind(mark)
+                .bind(mark.stored())
                 .bind(source)
                 .bind(id)
                 .bind(newest);

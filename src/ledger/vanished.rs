@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteRow;
 
 use super::Ledger;
 use super::failure::ledger_error;
-use super::gone::{GONE_ACCEPTED, GONE_EARLY};
+use super::gone::GoneMark;
 use super::stored::{self, column};
 use crate::domain::manifest::RecoveryPointId;
 use crate::error::Result;
@@ -41,21 +41,21 @@ impl Ledger {
     /// All points of `source` that went away before the end of the retention that was promised then, in the order in which
     /// that was noticed. One that is still there and cannot be read is not among them.
     pub async fn vanished_points(&self, source: &str) -> Result<Vec<VanishedPoint>> {
-        let query =
-            sqlx::query(VANISHED).bind(format!("[{GONE_ACCEPTED}]")).bind(source).bind(GONE_EARLY).bind(GONE_ACCEPTED);
+        let (early, accepted) = (GoneMark::Early.stored(), GoneMark::Accepted.stored());
+        let query = sqlx::query(VANISHED).bind(format!("[{accepted}]")).bind(source).bind(early).bind(accepted);
         let rows = query.fetch_all(&self.pool).await.map_err(|e| ledger_error("read vanished recovery points", e))?;
         rows.iter().map(point).collect()
     }
 }
 
 fn point(row: &SqliteRow) -> Result<VanishedPoint> {
-    let mark: i64 = column(row, "gone_early")?;
+    let is_accepted = GoneMark::read(column(row, "gone_early")?) == Some(GoneMark::Accepted);
     Ok(VanishedPoint {
         id: RecoveryPointId(column(row, "id")?),
         as_of: stored::time(column(row, "as_of")?)?,
         noticed: stored::time(column(row, "gone_at")?)?,
-        is_accepted: mark == GONE_ACCEPTED,
-        accepted: stored::optional_time(column(row, "accepted_at")?)?.filter(|_| mark == GONE_ACCEPTED),
+        is_accepted,
+        accepted: stored::optional_time(column(row, "accepted_at")?)?.filter(|_| is_accepted),
         returned: stored::optional_time(column(row, "returned_at")?)?,
     })
 }

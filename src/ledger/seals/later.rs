@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 use sqlx::SqliteConnection;
 
 use super::chain::{Entry, FORGOTTEN, Subject, append, failed};
 use super::records;
+use super::state::State;
 use crate::error::Result;
 use crate::ledger::Ledger;
 
@@ -68,10 +68,10 @@ pub(in crate::ledger) async fn sealed_repository(
 ) -> Result<Option<(String, i64)>> {
     let newest = "SELECT state FROM seals WHERE subject = 'repository' AND name = ? ORDER BY position DESC LIMIT 1";
     let state: Option<String> = sqlx::query_scalar(newest).bind(name).fetch_optional(tx).await.map_err(failed)?;
-    let values: Option<(i64, String)> = state
-        .and_then(|state| serde_json::from_str::<Value>(&state).ok())
-        .and_then(|value| Some((value.get(0)?.as_i64()?, value.get(1)?.as_str()?.to_owned())));
-    Ok(values.map(|(since, identity)| (identity, since)))
+    Ok(match state.map(|state| State::read(Subject::Repository, &state)) {
+        Some(State::Repository { since, identity }) if !identity.is_empty() => Some((identity, since)),
+        _ => None,
+    })
 }
 
 async fn is_adopted(tx: &mut SqliteConnection, subject: Subject) -> Result<bool> {

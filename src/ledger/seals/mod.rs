@@ -10,6 +10,7 @@ mod chain;
 mod later;
 mod print;
 mod records;
+mod state;
 mod transition;
 mod verify;
 mod watch;

@@ -8,6 +8,7 @@ use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
 use super::chain::{ChainHead, Entry, FORGOTTEN, Subject, failed, seal_of};
+use super::state::State;
 use super::{records, transition};
 use crate::error::Result;
 use crate::ledger::Ledger;
@@ -247,10 +248,12 @@ impl Walk {
         }
         let adopted = self.walked.later.get(&entry.subject).map_or(self.adopted, |until| self.adopted.max(*until));
         let before = self.sealed.get(&(entry.subject, entry.name.clone()));
+        let state = |text: &str| State::read(entry.subject, text);
         let is_allowed = match before {
-            None => position <= adopted || transition::may_begin(entry.subject, &entry.state, sealed_at),
-            Some((content, state)) => {
-                *content == entry.content && transition::may_change(entry.subject, state, &entry.state, sealed_at)
+            None => position <= adopted || transition::may_begin(entry.subject, &state(&entry.state), sealed_at),
+            Some((content, old)) => {
+                let (from, to) = (state(old), state(&entry.state));
+                *content == entry.content && transition::may_change(entry.subject, &from, &to, sealed_at)
             }
         };
         if !is_allowed {
