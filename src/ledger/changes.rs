@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
 
+use super::database::{Connection, Row};
 use super::Ledger;
 use super::failure::ledger_error;
 use super::record::next_revision;
@@ -172,7 +171,7 @@ impl Ledger {
 }
 
 /// The newest of each source.
-pub(super) async fn read_changes(tx: &mut SqliteConnection) -> Result<BTreeMap<String, ChangeFigures>> {
+pub(super) async fn read_changes(tx: &mut Connection) -> Result<BTreeMap<String, ChangeFigures>> {
     let mut newest = BTreeMap::new();
     for row in sqlx::query(NEWEST).fetch_all(&mut *tx).await.map_err(failed)? {
         let source: String = column(&row, "source")?;
@@ -186,7 +185,7 @@ pub(super) async fn read_changes(tx: &mut SqliteConnection) -> Result<BTreeMap<S
 }
 
 /// Since when `change` is suspect, and what was before: never a backup that is suspect itself, as versions before wrote it.
-async fn begin(tx: &mut SqliteConnection, source: &str, change: &mut ChangeFigures) -> Result<()> {
+async fn begin(tx: &mut Connection, source: &str, change: &mut ChangeFigures) -> Result<()> {
     let level = if change.state() == State::Critical { 2 } else { 1 };
     let first =
         sqlx::query(SINCE).bind(source).bind(source).bind(level).fetch_optional(&mut *tx).await.map_err(failed)?;
@@ -206,13 +205,13 @@ async fn begin(tx: &mut SqliteConnection, source: &str, change: &mut ChangeFigur
 }
 
 /// What was found suspect in each of the backups of `source`, accepted or not.
-pub(super) async fn read_suspect(tx: &mut SqliteConnection, source: &str) -> Result<BTreeMap<RecoveryPointId, State>> {
+pub(super) async fn read_suspect(tx: &mut Connection, source: &str) -> Result<BTreeMap<RecoveryPointId, State>> {
     let suspect = "SELECT recovery_point, state FROM changes WHERE source = ? AND state IN ('warning', 'critical')";
     let rows: Vec<(String, String)> = sqlx::query_as(suspect).bind(source).fetch_all(&mut *tx).await.map_err(failed)?;
     rows.into_iter().map(|(id, found)| Ok((RecoveryPointId(id), state(&found)?))).collect()
 }
 
-fn figures(row: &SqliteRow) -> Result<ChangeFigures> {
+fn figures(row: &Row) -> Result<ChangeFigures> {
     let found: &str = column(row, "found")?;
     let mut found: Assessment = serde_json::from_str(found).or_failed("cannot read what was found in a backup")?;
     // The column is what is asked for; a newer version may have told more beside it.
@@ -226,7 +225,7 @@ fn figures(row: &SqliteRow) -> Result<ChangeFigures> {
     })
 }
 
-fn point(row: &SqliteRow) -> Result<Point> {
+fn point(row: &Row) -> Result<Point> {
     Ok(Point { id: RecoveryPointId(column(row, "recovery_point")?), as_of: stored::time(column(row, "as_of")?)? })
 }
 

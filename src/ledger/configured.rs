@@ -4,9 +4,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
 
+use super::database::{Connection, Row};
 use super::Ledger;
 use super::failure::ledger_error;
 use super::record::next_revision;
@@ -96,16 +95,16 @@ fn failed(error: sqlx::Error) -> Error {
     ledger_error("record configured sources", error)
 }
 
-fn period(row: &SqliteRow) -> Result<ConfiguredPeriod> {
+fn period(row: &Row) -> Result<ConfiguredPeriod> {
     let ended = stored::optional_time(column(row, "ended_at")?)?;
     Ok(ConfiguredPeriod { began: stored::time(column(row, "began_at")?)?, ended })
 }
 
 /// Periods that have not ended: what, since when, and with which revision.
-pub(super) async fn open_periods(tx: &mut SqliteConnection) -> Result<Vec<(Configured, DateTime<Utc>, i64)>> {
+pub(super) async fn open_periods(tx: &mut Connection) -> Result<Vec<(Configured, DateTime<Utc>, i64)>> {
     let open = "SELECT * FROM configured WHERE ended_at IS NULL ORDER BY source, revision";
     let rows = sqlx::query(open).fetch_all(tx).await.map_err(|e| ledger_error("read configured sources", e))?;
-    let read = |row: &SqliteRow| {
+    let read = |row: &Row| {
         let work: String = column(row, "work")?;
         let asked = match Work::ALL.into_iter().find(|it| it.name() == work) {
             Some(work) => Some(Asked {
@@ -122,7 +121,7 @@ pub(super) async fn open_periods(tx: &mut SqliteConnection) -> Result<Vec<(Confi
     rows.iter().map(read).collect()
 }
 
-async fn begin(tx: &mut SqliteConnection, configured: &Configured, now: DateTime<Utc>) -> Result<()> {
+async fn begin(tx: &mut Connection, configured: &Configured, now: DateTime<Utc>) -> Result<()> {
     let revision = next_revision(tx).await?;
     let asked = configured.asked.as_ref();
     let jitter = asked.map_or(Duration::ZERO, |asked| asked.jitter);

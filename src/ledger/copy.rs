@@ -10,10 +10,10 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sqlx::SqlitePool;
 use sqlx::migrate::{AppliedMigration, Migrate as _, MigrateError};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 
+use super::database::Pool;
 use super::failure::ledger_error;
 use super::open::MIGRATIONS;
 use super::schema::damage;
@@ -107,7 +107,7 @@ fn check_file(file: &Path) -> Result<PathBuf> {
     Ok(place)
 }
 
-async fn connect(place: &Path) -> Result<SqlitePool> {
+async fn connect(place: &Path) -> Result<Pool> {
     let options = SqliteConnectOptions::new()
         .filename(place)
         .read_only(true)
@@ -120,7 +120,7 @@ async fn connect(place: &Path) -> Result<SqlitePool> {
     pool.map_err(|e| no_ledger("it cannot be opened").because(e))
 }
 
-async fn check_schema(pool: &SqlitePool) -> Result<()> {
+async fn check_schema(pool: &Pool) -> Result<()> {
     let is_none = |e: MigrateError| no_ledger("it is no ledger of backup-sla").because(e);
     let mut connection = pool.acquire().await.map_err(|e| ledger_error("connect", e))?;
     let applied = connection.list_applied_migrations(&MIGRATIONS.table_name).await.map_err(is_none)?;

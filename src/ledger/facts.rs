@@ -1,9 +1,8 @@
 //! What the history of promises is made from, read for one source at a time.
 
 use chrono::{DateTime, Utc};
-use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
 
+use super::database::{Connection, Row};
 use super::failure::ledger_error;
 use super::stored::{self, column};
 use super::{Ledger, Outcome, promises};
@@ -60,7 +59,7 @@ fn failed(error: sqlx::Error) -> crate::error::Error {
     ledger_error("read history", error)
 }
 
-fn lifetime(row: &SqliteRow) -> Result<Lifetime> {
+fn lifetime(row: &Row) -> Result<Lifetime> {
     Ok(Lifetime {
         as_of: stored::time(column(row, "as_of")?)?,
         chain_length: stored::chain_length(column(row, "chain_length")?),
@@ -71,7 +70,7 @@ fn lifetime(row: &SqliteRow) -> Result<Lifetime> {
 
 /// The drills since `from` that say something of the backup, and before it back to the last that passed, the last that failed
 /// and the last that measured a recovery time.
-async fn drills(tx: &mut SqliteConnection, source: &str, from: DateTime<Utc>) -> Result<Vec<Drilled>> {
+async fn drills(tx: &mut Connection, source: &str, from: DateTime<Utc>) -> Result<Vec<Drilled>> {
     let before = sqlx::query(
         "SELECT MAX(CASE WHEN outcome = 'passed' THEN ended_revision END) AS passed, \
          MAX(CASE WHEN outcome = 'failed' THEN ended_revision END) AS failed, \

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::sqlite::SqliteRow;
 
+use super::database::Row;
 use super::Ledger;
 use super::failure::ledger_error;
 use super::stored::{self, column};
@@ -60,7 +60,7 @@ fn failed(error: sqlx::Error) -> crate::error::Error {
     ledger_error("read drills for a forecast", error)
 }
 
-fn drill(row: &SqliteRow) -> Result<PassedDrill> {
+fn drill(row: &Row) -> Result<PassedDrill> {
     let mut stages = BTreeMap::new();
     for stage in Stage::ALL {
         let seconds: Option<f64> = column(row, &format!("{stage}_seconds"))?;
@@ -74,7 +74,7 @@ fn drill(row: &SqliteRow) -> Result<PassedDrill> {
     })
 }
 
-fn size(row: &SqliteRow) -> Result<Size> {
+fn size(row: &Row) -> Result<Size> {
     Ok(Size {
         logical_bytes: stored::count(column(row, "logical_bytes")?),
         chain_length: stored::chain_length(column(row, "chain_length")?),

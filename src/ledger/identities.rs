@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use sqlx::SqliteConnection;
 
+use super::database::Connection;
 use super::Ledger;
 use super::failure::ledger_error;
 use super::gone::GoneMark;
@@ -95,7 +95,7 @@ impl Ledger {
     }
 }
 
-async fn replace_identity(tx: &mut SqliteConnection, name: &str, identity: &str, since: DateTime<Utc>) -> Result<()> {
+async fn replace_identity(tx: &mut Connection, name: &str, identity: &str, since: DateTime<Utc>) -> Result<()> {
     sqlx::query("DELETE FROM repositories WHERE name = ?").bind(name).execute(&mut *tx).await.map_err(failed)?;
     sqlx::query("INSERT INTO repositories (name, identity, adopted_at) VALUES (?, ?, ?)")
         .bind(name)

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Sqlite};
 
+use super::database::{Builder, Row};
 use super::Ledger;
 use super::failure::ledger_error;
 use super::run::{Operation, Outcome};
@@ -68,7 +67,7 @@ impl Ledger {
         revisions.sort_unstable();
         revisions.dedup();
         for chunk in revisions.chunks(VALUES_PER_QUERY) {
-            let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM runs WHERE begun_revision IN ");
+            let mut query = Builder::new("SELECT * FROM runs WHERE begun_revision IN ");
             push_list(&mut query, chunk);
             query.push(" ORDER BY begun_revision");
             // The last one of a work comes after its last good one, or is it.
@@ -88,7 +87,7 @@ fn failed(error: sqlx::Error) -> crate::error::Error {
     ledger_error("read last runs", error)
 }
 
-fn key(row: &SqliteRow) -> Result<(String, Work)> {
+fn key(row: &Row) -> Result<(String, Work)> {
     let work = match (stored::operation(column(row, "operation")?)?, stored::kind(column(row, "kind")?)?) {
         (Operation::Backup, Some(BackupKind::Incremental)) => Work::IncrementalBackup,
         (Operation::Backup, _) => Work::FullBackup,

@@ -3,9 +3,8 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
 
+use super::database::{Connection, Row};
 use super::Ledger;
 use super::failure::ledger_error;
 use super::record::next_revision;
@@ -99,7 +98,7 @@ pub(super) const NEWEST: &str =
     "SELECT * FROM missed_runs WHERE source = ? AND operation = ? AND kind = ? ORDER BY first_at DESC LIMIT ?";
 
 /// The `limit` newest missed runs of `source`, of whatever schedule, newest first.
-pub(super) async fn newest_missed(tx: &mut SqliteConnection, source: &str, limit: usize) -> Result<Vec<MissedRuns>> {
+pub(super) async fn newest_missed(tx: &mut Connection, source: &str, limit: usize) -> Result<Vec<MissedRuns>> {
     let schedules = [
         (Operation::Backup, Some(BackupKind::Full)),
         (Operation::Backup, Some(BackupKind::Incremental)),
@@ -124,7 +123,7 @@ pub(super) async fn newest_missed(tx: &mut SqliteConnection, source: &str, limit
     Ok(newest)
 }
 
-fn missed(row: &SqliteRow) -> Result<MissedRuns> {
+fn missed(row: &Row) -> Result<MissedRuns> {
     Ok(MissedRuns {
         source: column(row, "source")?,
         operation: stored::operation(column(row, "operation")?)?,

@@ -14,8 +14,7 @@
 
 use std::sync::Arc;
 
-use sqlx::SqlitePool;
-
+use self::database::Pool;
 use crate::clock::Clock;
 
 mod begin_anew;
@@ -82,7 +81,7 @@ pub const FILE_NAME: &str = "ledger.sqlite";
 /// An open ledger. Clones share one pool of connections; any number of processes may have the same file open.
 #[derive(Clone)]
 pub struct Ledger {
-    pool: SqlitePool,
+    pool: Pool,
     clock: Arc<dyn Clock>,
     process: Arc<str>,
     /// The file, and which one it was when it was opened.

@@ -10,8 +10,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection, Sqlite, SqlitePool, Transaction};
+use sqlx::Connection as _;
 
+use super::database::{Pool, Transaction};
 use super::failure::ledger_error;
 use super::lock::{identity, lock};
 use super::set_aside::note_loss;
@@ -112,12 +113,12 @@ impl Ledger {
 
     /// A transaction that will write. SQLite has to know at its begin: a reader that becomes a writer fails at once
     /// where another wrote in between, instead of waiting.
-    pub(super) async fn write(&self) -> Result<Transaction<'static, Sqlite>> {
+    pub(super) async fn write(&self) -> Result<Transaction> {
         self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(|e| ledger_error("begin ledger transaction", e))
     }
 
     /// A transaction that only reads, and sees one state of the ledger throughout.
-    pub(super) async fn read(&self) -> Result<Transaction<'static, Sqlite>> {
+    pub(super) async fn read(&self) -> Result<Transaction> {
         self.pool.begin().await.map_err(|e| ledger_error("read ledger", e))
     }
 
@@ -127,7 +128,7 @@ impl Ledger {
     }
 }
 
-async fn connect(file: &Path) -> Result<SqlitePool> {
+async fn connect(file: &Path) -> Result<Pool> {
     let options = SqliteConnectOptions::new()
         .filename(file)
         .journal_mode(SqliteJournalMode::Wal)

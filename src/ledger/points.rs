@@ -10,8 +10,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
+use super::database::{Builder, Connection};
 use super::Ledger;
 use super::failure::ledger_error;
 use super::gone::{Gone, GoneMark};
@@ -102,7 +102,7 @@ impl Ledger {
 
 /// The same in a transaction of the caller's.
 pub(super) async fn reconcile_in(
-    tx: &mut SqliteConnection,
+    tx: &mut Connection,
     (source, mut listed): (&str, BTreeMap<&str, &PointRow>),
     begun: i64,
     meaning: Gone<'_>,
@@ -144,7 +144,7 @@ pub(super) async fn reconcile_in(
 
 /// Of the points that are `gone` those that should have been kept longer.
 async fn gone_early<'p>(
-    tx: &mut SqliteConnection,
+    tx: &mut Connection,
     source: &str,
     (remembered, gone): (&'p [PointRow], &[&str]),
     meaning: Gone<'_>,
@@ -163,12 +163,12 @@ fn failed(error: sqlx::Error) -> crate::error::Error {
     ledger_error("record recovery points", error)
 }
 
-async fn read_points(tx: &mut SqliteConnection, source: &str) -> Result<Vec<PointRow>> {
+async fn read_points(tx: &mut Connection, source: &str) -> Result<Vec<PointRow>> {
     let rows = sqlx::query("SELECT * FROM points WHERE source = ?").bind(source).fetch_all(tx).await.map_err(failed)?;
     rows.iter().map(stored::point).collect()
 }
 
-async fn read_suspects(tx: &mut SqliteConnection, source: &str) -> Result<BTreeSet<String>> {
+async fn read_suspects(tx: &mut Connection, source: &str) -> Result<BTreeSet<String>> {
     let ids: Vec<String> = sqlx::query_scalar("SELECT id FROM points WHERE source = ? AND suspect = 1")
         .bind(source)
         .fetch_all(tx)
@@ -178,7 +178,7 @@ async fn read_suspects(tx: &mut SqliteConnection, source: &str) -> Result<BTreeS
 }
 
 /// By id: the points that are there, and those that went away after `begun`.
-async fn read_lifetimes(tx: &mut SqliteConnection, source: &str, begun: i64) -> Result<BTreeMap<String, Known>> {
+async fn read_lifetimes(tx: &mut Connection, source: &str, begun: i64) -> Result<BTreeMap<String, Known>> {
     let rows = sqlx::query(
         "SELECT id, seen_revision, gone_revision FROM point_lifetimes \
          WHERE source = ? AND (gone_at IS NULL OR gone_revision > ?) ORDER BY seen_revision",
@@ -196,7 +196,7 @@ async fn read_lifetimes(tx: &mut SqliteConnection, source: &str, begun: i64) -> 
 }
 
 async fn end_lifetimes(
-    tx: &mut SqliteConnection,
+    tx: &mut Connection,
     source: &str,
     (gone, early): (&[&str], &BTreeSet<&str>),
     (now, revision): (DateTime<Utc>, i64),
@@ -217,7 +217,7 @@ async fn end_lifetimes(
 }
 
 async fn begin_lifetimes(
-    tx: &mut SqliteConnection,
+    tx: &mut Connection,
     source: &str,
     appeared: &[&PointRow],
     (now, revision): (DateTime<Utc>, i64),
@@ -231,7 +231,7 @@ async fn begin_lifetimes(
                 came_back.insert(&point.id);
             }
         }
-        let mut insert = QueryBuilder::<Sqlite>::new(
+        let mut insert = Builder::new(
             "INSERT INTO point_lifetimes (source, id, seen_revision, as_of, finished, chain_length, available_at, \
              first_seen) ",
         );
@@ -247,10 +247,10 @@ async fn begin_lifetimes(
     Ok(())
 }
 
-async fn replace_points(tx: &mut SqliteConnection, source: &str, listed: &[&PointRow]) -> Result<()> {
+async fn replace_points(tx: &mut Connection, source: &str, listed: &[&PointRow]) -> Result<()> {
     sqlx::query("DELETE FROM points WHERE source = ?").bind(source).execute(&mut *tx).await.map_err(failed)?;
     for chunk in listed.chunks(ROWS_PER_INSERT) {
-        let mut insert = QueryBuilder::<Sqlite>::new(
+        let mut insert = Builder::new(
             "INSERT INTO points (source, id, kind, as_of, finished, chain_length, logical_bytes, stored_bytes, \
              row_count, left_out_tables, left_out_views, left_out_others) ",
         );
@@ -269,7 +269,7 @@ async fn replace_points(tx: &mut SqliteConnection, source: &str, listed: &[&Poin
 /// The history of promises changed; and a source is at least as old as its data, whatever this ledger remembers: the loss
 /// of a ledger must not make it young again, for a young source is excused from keeping old points.
 async fn note_facts(
-    tx: &mut SqliteConnection,
+    tx: &mut Connection,
     source: &str,
     listed: &[&PointRow],
     (now, revision): (DateTime<Utc>, i64),
@@ -290,7 +290,7 @@ async fn note_facts(
     Ok(())
 }
 
-async fn older_than_ledger(tx: &mut SqliteConnection, appeared: &[&PointRow]) -> Result<u64> {
+async fn older_than_ledger(tx: &mut Connection, appeared: &[&PointRow]) -> Result<u64> {
     let origin: i64 = sqlx::query_scalar("SELECT created_at FROM ledger_origin").fetch_one(tx).await.map_err(failed)?;
     Ok(appeared.iter().filter(|point| stored::micros(point.finished) < origin).count() as u64)
 }

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
 
+use super::database::{Connection, Row};
 use super::Ledger;
 use super::failure::ledger_error;
 use super::record::next_revision;
@@ -36,20 +35,20 @@ fn failed(error: sqlx::Error) -> Error {
 }
 
 /// How long points of the source are promised to be kept; nothing where nothing was promised.
-pub(super) async fn read_retention(tx: &mut SqliteConnection, source: &str) -> Result<TimeDelta> {
+pub(super) async fn read_retention(tx: &mut Connection, source: &str) -> Result<TimeDelta> {
     let row = newest(tx, source).await?;
     let retention: i64 = row.as_ref().map_or(Ok(0), |row| column(row, "retention"))?;
     // What is longer than a thousand years is for ever.
     Ok(TimeDelta::microseconds(retention).min(TimeDelta::days(365_000)))
 }
 
-async fn newest(tx: &mut SqliteConnection, source: &str) -> Result<Option<SqliteRow>> {
+async fn newest(tx: &mut Connection, source: &str) -> Result<Option<Row>> {
     sqlx::query(NEWEST).bind(source).fetch_optional(tx).await.map_err(failed)
 }
 
 /// Write down a promise that is not the one in force. Whether there was something to write.
 pub(super) async fn promise_from_now(
-    tx: &mut SqliteConnection,
+    tx: &mut Connection,
     source: &str,
     objectives: &Objectives,
     now: DateTime<Utc>,
@@ -76,13 +75,13 @@ pub(super) async fn promise_from_now(
     Ok(true)
 }
 
-fn is_promised(newest: Option<&SqliteRow>, objectives: &Objectives) -> Result<bool> {
+fn is_promised(newest: Option<&Row>, objectives: &Objectives) -> Result<bool> {
     let Some(newest) = newest else { return Ok(false) };
     Ok(stored_form(&promise(newest)?.objectives) == stored_form(objectives))
 }
 
 /// A row of `promises`.
-pub(super) fn promise(row: &SqliteRow) -> Result<Promise> {
+pub(super) fn promise(row: &Row) -> Result<Promise> {
     let duration = |name| Ok(Duration::from_micros(stored::count(column(row, name)?)));
     let objectives = Objectives {
         rpo: duration("rpo")?,

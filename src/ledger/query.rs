@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
+use super::database::Row;
 use super::Ledger;
 use super::failure::ledger_error;
 use super::run::{Operation, PointRow, Run, RunId, RunReport};
@@ -112,7 +113,7 @@ impl Ledger {
     }
 }
 
-fn check(row: &sqlx::sqlite::SqliteRow) -> Result<Check> {
+fn check(row: &Row) -> Result<Check> {
     Ok(Check {
         name: column(row, "name")?,
         expected: column(row, "expected")?,
@@ -121,7 +122,7 @@ fn check(row: &sqlx::sqlite::SqliteRow) -> Result<Check> {
     })
 }
 
-fn table(row: &sqlx::sqlite::SqliteRow) -> Result<TableResult> {
+fn table(row: &Row) -> Result<TableResult> {
     Ok(TableResult {
         name: column(row, "name")?,
         rows_expected: stored::count(column(row, "rows_expected")?),

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use ulid::Ulid;
 
+use super::database::{Builder, Connection, RowValues};
 use super::failure::ledger_error;
 use super::run::{Operation, Outcome, RunId, RunResult, RunStart};
 use super::seals::seal_runs;
@@ -119,14 +119,14 @@ impl Ledger {
     }
 }
 
-pub(super) async fn next_revision(tx: &mut SqliteConnection) -> Result<i64> {
+pub(super) async fn next_revision(tx: &mut Connection) -> Result<i64> {
     let failed = |e| ledger_error("count ledger revision", e);
     sqlx::query("UPDATE ledger_revision SET revision = revision + 1").execute(&mut *tx).await.map_err(failed)?;
     sqlx::query_scalar("SELECT revision FROM ledger_revision").fetch_one(tx).await.map_err(failed)
 }
 
 async fn update_run(
-    tx: &mut SqliteConnection,
+    tx: &mut Connection,
     run: &RunId,
     result: &RunResult,
     now: DateTime<Utc>,
@@ -159,14 +159,14 @@ async fn update_run(
     Ok(done.rows_affected())
 }
 
-async fn insert_stages(tx: &mut SqliteConnection, run: &RunId, stages: &[(String, f64)]) -> Result<()> {
+async fn insert_stages(tx: &mut Connection, run: &RunId, stages: &[(String, f64)]) -> Result<()> {
     insert_rows(tx, "INSERT INTO run_stages (run_id, position, name, seconds) ", stages, |row, position, stage| {
         row.push_bind(run.0.clone()).push_bind(position).push_bind(stage.0.clone()).push_bind(stage.1);
     })
     .await
 }
 
-async fn insert_checks(tx: &mut SqliteConnection, run: &RunId, checks: &[Check]) -> Result<()> {
+async fn insert_checks(tx: &mut Connection, run: &RunId, checks: &[Check]) -> Result<()> {
     let statement = "INSERT INTO run_checks (run_id, position, name, expected, actual, ok) ";
     insert_rows(tx, statement, checks, |row, position, check| {
         row.push_bind(run.0.clone()).push_bind(position).push_bind(check.name.clone());
@@ -175,7 +175,7 @@ async fn insert_checks(tx: &mut SqliteConnection, run: &RunId, checks: &[Check])
     .await
 }
 
-async fn insert_tables(tx: &mut SqliteConnection, run: &RunId, result: &RunResult) -> Result<()> {
+async fn insert_tables(tx: &mut Connection, run: &RunId, result: &RunResult) -> Result<()> {
     let statement = "INSERT INTO run_tables (run_id, position, name, rows_expected, rows_restored, digest_ok) ";
     insert_rows(tx, statement, &result.tables, |row, position, table| {
         row.push_bind(run.0.clone()).push_bind(position).push_bind(table.name.clone());
@@ -185,7 +185,7 @@ async fn insert_tables(tx: &mut SqliteConnection, run: &RunId, result: &RunResul
     .await
 }
 
-async fn insert_details(tx: &mut SqliteConnection, run: &RunId, details: &BTreeMap<String, String>) -> Result<()> {
+async fn insert_details(tx: &mut Connection, run: &RunId, details: &BTreeMap<String, String>) -> Result<()> {
     let details: Vec<(&String, &String)> = details.iter().collect();
     let statement = "INSERT INTO run_details (run_id, position, name, content) ";
     insert_rows(tx, statement, &details, |row, position, (name, content)| {
@@ -194,18 +194,16 @@ async fn insert_details(tx: &mut SqliteConnection, run: &RunId, details: &BTreeM
     .await
 }
 
-type RowValues<'a> = sqlx::query_builder::Separated<'a, Sqlite, &'static str>;
-
 /// Many rows in few statements; `bind` adds one row's values and is told its position.
 async fn insert_rows<T>(
-    tx: &mut SqliteConnection,
+    tx: &mut Connection,
     statement: &str,
     rows: &[T],
     bind: impl Fn(&mut RowValues<'_>, i64, &T),
 ) -> Result<()> {
     let numbered: Vec<(i64, &T)> = (0..).zip(rows).collect();
     for chunk in numbered.chunks(ROWS_PER_INSERT) {
-        let mut insert = QueryBuilder::<Sqlite>::new(statement);
+        let mut insert = Builder::new(statement);
         insert.push_values(chunk, |mut row, (position, value)| bind(&mut row, *position, value));
         insert.build().execute(&mut *tx).await.map_err(|e| ledger_error("record details of run", e))?;
     }

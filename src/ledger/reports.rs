@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
+use super::database::{Builder, Connection};
 use super::failure::ledger_error;
 use super::run::{Outcome, Run};
 use super::stored::{self, column};
@@ -87,8 +87,8 @@ impl Ledger {
     }
 }
 
-fn of_runs(statement: &'static str, runs: &[Run]) -> QueryBuilder<Sqlite> {
-    let mut query = QueryBuilder::<Sqlite>::new(statement);
+fn of_runs(statement: &'static str, runs: &[Run]) -> Builder {
+    let mut query = Builder::new(statement);
     query.push("(");
     let mut list = query.separated(", ");
     for run in runs {
@@ -99,7 +99,7 @@ fn of_runs(statement: &'static str, runs: &[Run]) -> QueryBuilder<Sqlite> {
 }
 
 async fn read_details(
-    tx: &mut SqliteConnection,
+    tx: &mut Connection,
     runs: &[Run],
     details: &mut BTreeMap<String, BTreeMap<String, String>>,
 ) -> Result<()> {
@@ -111,7 +111,7 @@ async fn read_details(
 }
 
 async fn read_tables(
-    tx: &mut SqliteConnection,
+    tx: &mut Connection,
     runs: &[Run],
     tables: &mut BTreeMap<String, TableTotals>,
 ) -> Result<()> {

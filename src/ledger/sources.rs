@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use sqlx::SqliteConnection;
 
+use super::database::Connection;
 use super::failure::ledger_error;
 use super::gone::Gone;
 use super::points::reconcile_in;
@@ -51,7 +51,7 @@ impl Ledger {
 
     /// Whether anything had to be written. Its points are forgotten together with a move: had it ended between the two, what is
     /// in the repository of before would be taken for removed.
-    async fn ensure(&self, tx: &mut SqliteConnection, source: (&str, &str, &str), now: DateTime<Utc>) -> Result<bool> {
+    async fn ensure(&self, tx: &mut Connection, source: (&str, &str, &str), now: DateTime<Utc>) -> Result<bool> {
         let change = ensure(tx, source, now).await?;
         if change == Change::Moved {
             self.forget_points(tx, source.0).await?;
@@ -60,7 +60,7 @@ impl Ledger {
     }
 
     /// What a source has elsewhere is no longer what its repository lists.
-    pub(super) async fn forget_points(&self, tx: &mut SqliteConnection, source: &str) -> Result<()> {
+    pub(super) async fn forget_points(&self, tx: &mut Connection, source: &str) -> Result<()> {
         let begun = sqlx::query_scalar("SELECT revision FROM ledger_revision").fetch_one(&mut *tx).await;
         let (begun, now) = (begun.map_err(failed)?, self.clock.wall());
         reconcile_in(tx, (source, BTreeMap::new()), begun, Gone::OnPurpose, now).await.map(|_| ())
@@ -81,7 +81,7 @@ enum Change {
 }
 
 async fn ensure(
-    tx: &mut SqliteConnection,
+    tx: &mut Connection,
     (source, kind, repository): (&str, &str, &str),
     now: DateTime<Utc>,
 ) -> Result<Change> {

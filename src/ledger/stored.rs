@@ -1,9 +1,9 @@
 //! Between stored values and the words of the domain.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::Row as _;
 
+use super::database::{Product, Row};
 use super::failure::ledger_error;
 use super::run::{Operation, Outcome, PointRow, Run, RunId};
 use crate::domain::left_out::LeftOutCounts;
@@ -32,9 +32,9 @@ pub(super) fn count(value: i64) -> u64 {
 }
 
 /// Read one column.
-pub(super) fn column<'r, T>(row: &'r SqliteRow, name: &str) -> Result<T>
+pub(super) fn column<'r, T>(row: &'r Row, name: &str) -> Result<T>
 where
-    T: sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
+    T: sqlx::Decode<'r, Product> + sqlx::Type<Product>,
 {
     row.try_get(name).map_err(|e| ledger_error("read ledger", e))
 }
@@ -87,7 +87,7 @@ pub(super) fn outcome(name: &str) -> Result<Option<Outcome>> {
 }
 
 /// A row of `runs`.
-pub(super) fn run(row: &SqliteRow) -> Result<Run> {
+pub(super) fn run(row: &Row) -> Result<Run> {
     Ok(Run {
         id: RunId(column(row, "id")?),
         source: column(row, "source")?,
@@ -115,7 +115,7 @@ pub(super) fn run(row: &SqliteRow) -> Result<Run> {
 }
 
 /// A row of `points`.
-pub(super) fn point(row: &SqliteRow) -> Result<PointRow> {
+pub(super) fn point(row: &Row) -> Result<PointRow> {
     Ok(PointRow {
         id: RecoveryPointId(column(row, "id")?),
         kind: kind(column(row, "kind")?)?.ok_or_else(|| unreadable("backup kind", ""))?,
@@ -130,7 +130,7 @@ pub(super) fn point(row: &SqliteRow) -> Result<PointRow> {
 }
 
 /// What was left out of a recovery point.
-pub(super) fn left_out(row: &SqliteRow) -> Result<LeftOutCounts> {
+pub(super) fn left_out(row: &Row) -> Result<LeftOutCounts> {
     let count = |name| Ok(u32::try_from(column::<i64>(row, name)?).unwrap_or(u32::MAX));
     Ok(LeftOutCounts {
         table: count("left_out_tables")?,

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use sqlx::SqliteConnection;
 
+use super::database::Connection;
 use super::Ledger;
 use super::failure::ledger_error;
 use super::record::next_revision;
@@ -72,7 +72,7 @@ impl Ledger {
 }
 
 /// Bring the marks up to date in the transaction that changed the points; whether one had to be changed.
-pub(super) async fn mark_in(tx: &mut SqliteConnection, source: &str, now: DateTime<Utc>) -> Result<bool> {
+pub(super) async fn mark_in(tx: &mut Connection, source: &str, now: DateTime<Utc>) -> Result<bool> {
     let changed = changed_marks(tx, source, now).await?;
     for (id, is_suspect) in &changed {
         sqlx::query("UPDATE points SET suspect = ? WHERE source = ? AND id = ?")
@@ -91,7 +91,7 @@ fn failed(error: sqlx::Error) -> crate::error::Error {
 }
 
 /// Points whose mark is not what it should be, and what it should be.
-async fn changed_marks(tx: &mut SqliteConnection, source: &str, now: DateTime<Utc>) -> Result<Vec<(String, bool)>> {
+async fn changed_marks(tx: &mut Connection, source: &str, now: DateTime<Utc>) -> Result<Vec<(String, bool)>> {
     let rows = sqlx::query(IN_ORDER).bind(source).fetch_all(tx).await.map_err(failed)?;
     let known = |row| {
         let is_marked = column::<i64>(row, "suspect")? != 0;

@@ -6,9 +6,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use rand::RngExt;
 use serde::Serialize;
-use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
 
+use super::database::{Connection, Row};
 use super::Ledger;
 use super::failure::ledger_error;
 use super::record::next_revision;
@@ -150,7 +149,7 @@ impl Ledger {
 }
 
 /// Write down what became of a page.
-async fn settle(tx: &mut SqliteConnection, page: &TestPage, now: DateTime<Utc>) -> Result<()> {
+async fn settle(tx: &mut Connection, page: &TestPage, now: DateTime<Utc>) -> Result<()> {
     sqlx::query("UPDATE test_pages SET ends_at = ?, confirmed_at = ? WHERE revision = ?")
         .bind(stored::micros(page.ends))
         .bind(page.confirmed.map(stored::micros))
@@ -163,19 +162,19 @@ async fn settle(tx: &mut SqliteConnection, page: &TestPage, now: DateTime<Utc>) 
 }
 
 /// What is known of test pages, in a transaction that reads other things too.
-pub(super) async fn read_test_pages(tx: &mut SqliteConnection) -> Result<TestPages> {
+pub(super) async fn read_test_pages(tx: &mut Connection) -> Result<TestPages> {
     let last = read(&mut *tx, LAST).await?;
     let confirmed: Option<i64> =
         sqlx::query_scalar("SELECT MAX(confirmed_at) FROM test_pages").fetch_one(tx).await.map_err(failed)?;
     Ok(TestPages { last, last_confirmed: stored::optional_time(confirmed)? })
 }
 
-async fn read(tx: &mut SqliteConnection, statement: &'static str) -> Result<Option<TestPage>> {
+async fn read(tx: &mut Connection, statement: &'static str) -> Result<Option<TestPage>> {
     let row = sqlx::query(statement).fetch_optional(tx).await.map_err(failed)?;
     row.as_ref().map(page).transpose()
 }
 
-fn page(row: &SqliteRow) -> Result<TestPage> {
+fn page(row: &Row) -> Result<TestPage> {
     Ok(TestPage {
         revision: column(row, "revision")?,
         code: stored::chain_length(column(row, "code")?),

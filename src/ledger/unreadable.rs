@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use sqlx::SqliteConnection;
 
+use super::database::Connection;
 use super::failure::ledger_error;
 use super::gone::{Gone, GoneMark};
 use super::promises::read_retention;
@@ -28,7 +28,7 @@ const OF_OTHERS: &str = "SELECT l.source, l.id FROM point_lifetimes l JOIN sourc
 /// away just now and is marked as vanished; what could not be read before is looked for too. A listing that was begun at
 /// [`super::Ledger::revision`] `begun` says nothing of what others found out later.
 pub(super) async fn changed_marks(
-    tx: &mut SqliteConnection,
+    tx: &mut Connection,
     source: &str,
     early: &[&str],
     meaning: Gone<'_>,
@@ -60,7 +60,7 @@ pub(super) async fn changed_marks(
 /// Write down which points of `early`, which went away just now, are still there and cannot be read, and which of those that
 /// could not be read before are gone now. How many of `early` are still there.
 pub(super) async fn mark_unreadable(
-    tx: &mut SqliteConnection,
+    tx: &mut Connection,
     source: &str,
     early: &BTreeSet<&str>,
     meaning: Gone<'_>,

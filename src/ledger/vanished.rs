@@ -2,8 +2,8 @@
 //! what came back.
 
 use chrono::{DateTime, Utc};
-use sqlx::sqlite::SqliteRow;
 
+use super::database::Row;
 use super::Ledger;
 use super::failure::ledger_error;
 use super::gone::GoneMark;
@@ -48,7 +48,7 @@ impl Ledger {
     }
 }
 
-fn point(row: &SqliteRow) -> Result<VanishedPoint> {
+fn point(row: &Row) -> Result<VanishedPoint> {
     let is_accepted = GoneMark::read(column(row, "gone_early")?) == Some(GoneMark::Accepted);
     Ok(VanishedPoint {
         id: RecoveryPointId(column(row, "id")?),

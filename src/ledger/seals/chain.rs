@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use sha2::{Digest as _, Sha256};
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use crate::domain::digest::Digest;
 use crate::error::{Error, Result};
+use crate::ledger::database::{Builder, Connection};
 use crate::ledger::failure::ledger_error;
 use crate::ledger::stored::{self, ROWS_PER_INSERT, column};
 
@@ -147,14 +147,14 @@ pub(super) fn seal_of(position: i64, entry: &Entry, sealed_at: i64, previous: &s
     hex(serde_json::json!([position, subject.name(), name, content, state, sealed_at, previous]).to_string().as_bytes())
 }
 
-pub(super) async fn head(tx: &mut SqliteConnection) -> Result<(i64, String)> {
+pub(super) async fn head(tx: &mut Connection) -> Result<(i64, String)> {
     let last = "SELECT position, seal FROM seals ORDER BY position DESC LIMIT 1";
     let row = sqlx::query(last).fetch_optional(tx).await.map_err(failed)?;
     row.map_or(Ok((0, BEGINNING.to_owned())), |row| Ok((column(&row, "position")?, column(&row, "seal")?)))
 }
 
 /// Append entries to the chain, in the transaction that wrote the records.
-pub(super) async fn append(tx: &mut SqliteConnection, entries: &[Entry], now: DateTime<Utc>) -> Result<()> {
+pub(super) async fn append(tx: &mut Connection, entries: &[Entry], now: DateTime<Utc>) -> Result<()> {
     if entries.is_empty() {
         return Ok(());
     }
@@ -167,7 +167,7 @@ pub(super) async fn append(tx: &mut SqliteConnection, entries: &[Entry], now: Da
         numbered.push((position, entry, previous.clone()));
     }
     for chunk in numbered.chunks(ROWS_PER_INSERT) {
-        let mut insert = QueryBuilder::<Sqlite>::new(
+        let mut insert = Builder::new(
             "INSERT INTO seals (position, subject, name, content, state, sealed_at, seal) ",
         );
         insert.push_values(chunk, |mut row, (position, entry, seal)| {

@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use sqlx::SqliteConnection;
 
 use super::chain::{Entry, FORGOTTEN, Subject, append, failed};
 use super::records;
 use super::state::State;
 use crate::error::Result;
+use crate::ledger::database::Connection;
 use crate::ledger::Ledger;
 
 /// What there was to be sealed of a source before something was changed.
@@ -17,7 +17,7 @@ pub(in crate::ledger) struct Sealable(BTreeMap<(Subject, String), Entry>);
 
 impl Sealable {
     /// What is listed and what vanished of `source` now, in the transaction that will change it.
-    pub(in crate::ledger) async fn of(tx: &mut SqliteConnection, source: &str) -> Result<Self> {
+    pub(in crate::ledger) async fn of(tx: &mut Connection, source: &str) -> Result<Self> {
         let mut all = BTreeMap::new();
         let statements = [
             (Subject::Listed, "SELECT * FROM points WHERE source = ?"),
@@ -34,7 +34,7 @@ impl Sealable {
     /// Seal what has changed since.
     pub(in crate::ledger) async fn seal_changes(
         self,
-        tx: &mut SqliteConnection,
+        tx: &mut Connection,
         source: &str,
         now: DateTime<Utc>,
     ) -> Result<()> {
@@ -52,7 +52,7 @@ impl Sealable {
 
 /// Seal which repository `name` means.
 pub(in crate::ledger) async fn seal_repository(
-    tx: &mut SqliteConnection,
+    tx: &mut Connection,
     name: &str,
     now: DateTime<Utc>,
 ) -> Result<()> {
@@ -63,7 +63,7 @@ pub(in crate::ledger) async fn seal_repository(
 
 /// The id of the repository that `name` means and since when, as it was sealed last; none where nothing was.
 pub(in crate::ledger) async fn sealed_repository(
-    tx: &mut SqliteConnection,
+    tx: &mut Connection,
     name: &str,
 ) -> Result<Option<(String, i64)>> {
     let newest = "SELECT state FROM seals WHERE subject = 'repository' AND name = ? ORDER BY position DESC LIMIT 1";
@@ -74,14 +74,14 @@ pub(in crate::ledger) async fn sealed_repository(
     })
 }
 
-async fn is_adopted(tx: &mut SqliteConnection, subject: Subject) -> Result<bool> {
+async fn is_adopted(tx: &mut Connection, subject: Subject) -> Result<bool> {
     let adopted = "SELECT COUNT(*) FROM seals WHERE subject = 'adoption' AND name = ?";
     let found: i64 = sqlx::query_scalar(adopted).bind(subject.name()).fetch_one(tx).await.map_err(failed)?;
     Ok(found > 0)
 }
 
 /// Seal what is there of kinds that are not sealed yet, each once.
-pub(super) async fn adopt(tx: &mut SqliteConnection, now: DateTime<Utc>) -> Result<()> {
+pub(super) async fn adopt(tx: &mut Connection, now: DateTime<Utc>) -> Result<()> {
     for subject in Subject::LATER {
         if is_adopted(tx, subject).await? {
             continue;

@@ -16,10 +16,10 @@ mod verify;
 mod watch;
 
 use chrono::{DateTime, Utc};
-use sqlx::SqliteConnection;
 
 use self::chain::{FORGOTTEN, append, failed, head};
 use super::{Ledger, RunId};
+use crate::ledger::database::Connection;
 use crate::error::Result;
 
 pub use self::chain::ChainHead;
@@ -29,13 +29,13 @@ pub use verify::{SealFault, Sealed};
 pub use watch::SealWatch;
 
 /// Seal runs that begin or have ended.
-pub(super) async fn seal_runs(tx: &mut SqliteConnection, runs: &[RunId], now: DateTime<Utc>) -> Result<()> {
+pub(super) async fn seal_runs(tx: &mut Connection, runs: &[RunId], now: DateTime<Utc>) -> Result<()> {
     let entries = records::runs(tx, runs).await?;
     append(tx, &entries, now).await
 }
 
 /// Seal a source.
-pub(super) async fn seal_source(tx: &mut SqliteConnection, source: &str, now: DateTime<Utc>) -> Result<()> {
+pub(super) async fn seal_source(tx: &mut Connection, source: &str, now: DateTime<Utc>) -> Result<()> {
     let query = sqlx::query("SELECT * FROM sources WHERE name = ?").bind(source);
     let entries = records::fetch(tx, Subject::Source, query).await?;
     append(tx, &entries, now).await
@@ -43,7 +43,7 @@ pub(super) async fn seal_source(tx: &mut SqliteConnection, source: &str, now: Da
 
 /// Seal from when until when `source`, or a work of it, was configured: the period that began with `revision`.
 pub(super) async fn seal_configured(
-    tx: &mut SqliteConnection,
+    tx: &mut Connection,
     source: &str,
     revision: i64,
     now: DateTime<Utc>,
@@ -55,7 +55,7 @@ pub(super) async fn seal_configured(
 
 /// Seal the objectives that came into force for `source` with `revision`.
 pub(super) async fn seal_promise(
-    tx: &mut SqliteConnection,
+    tx: &mut Connection,
     source: &str,
     revision: i64,
     now: DateTime<Utc>,
@@ -67,7 +67,7 @@ pub(super) async fn seal_promise(
 
 /// Seal missed runs of `source`: those of this operation and kind whose first one was due at `first`.
 pub(super) async fn seal_missed(
-    tx: &mut SqliteConnection,
+    tx: &mut Connection,
     source: &str,
     (operation, kind, first): (&str, &str, i64),
     now: DateTime<Utc>,
@@ -80,7 +80,7 @@ pub(super) async fn seal_missed(
 
 /// Seal the recovery points of `source` that appeared or went away with `revision`.
 pub(super) async fn seal_points(
-    tx: &mut SqliteConnection,
+    tx: &mut Connection,
     source: &str,
     revision: i64,
     now: DateTime<Utc>,
@@ -93,7 +93,7 @@ pub(super) async fn seal_points(
 }
 
 /// Seal a test page.
-pub(super) async fn seal_test_page(tx: &mut SqliteConnection, revision: i64, now: DateTime<Utc>) -> Result<()> {
+pub(super) async fn seal_test_page(tx: &mut Connection, revision: i64, now: DateTime<Utc>) -> Result<()> {
     let query = sqlx::query("SELECT * FROM test_pages WHERE revision = ?").bind(revision);
     let entries = records::fetch(tx, Subject::TestPage, query).await?;
     append(tx, &entries, now).await
@@ -101,7 +101,7 @@ pub(super) async fn seal_test_page(tx: &mut SqliteConnection, revision: i64, now
 
 /// Seal what was found in backups of `source`, or that it was accepted.
 pub(super) async fn seal_changes(
-    tx: &mut SqliteConnection,
+    tx: &mut Connection,
     source: &str,
     points: &[&str],
     now: DateTime<Utc>,
@@ -117,7 +117,7 @@ pub(super) async fn seal_changes(
 
 /// Note that recovery points of `source` that went away before `before` are about to be forgotten.
 pub(super) async fn forget_points(
-    tx: &mut SqliteConnection,
+    tx: &mut Connection,
     source: &str,
     before: i64,
     now: DateTime<Utc>,

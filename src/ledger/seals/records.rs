@@ -5,12 +5,11 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use sqlx::query::Query;
-use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+use sqlx::Row as _;
 
 use super::chain::{Entry, Subject, failed, hex};
 use crate::error::Result;
+use crate::ledger::database::{Builder, Connection, Query, Row};
 use crate::ledger::RunId;
 use crate::ledger::stored::{RUNNING, column};
 
@@ -191,7 +190,7 @@ impl Pages {
     }
 
     /// The next ones; nothing at the end. Of what there may be a million of, no page may cost more than the one before.
-    pub(super) async fn next(&mut self, tx: &mut SqliteConnection) -> Result<Vec<Entry>> {
+    pub(super) async fn next(&mut self, tx: &mut Connection) -> Result<Vec<Entry>> {
         let number = |it: usize| i64::try_from(it).unwrap_or(i64::MAX);
         let (first, second, third) = self.last.clone();
         let statement = match self.subject {
@@ -238,7 +237,7 @@ impl Pages {
 
 /// Runs by name after `after`, up to `until` if there is such an end; so many at most.
 pub(super) async fn runs_between(
-    tx: &mut SqliteConnection,
+    tx: &mut Connection,
     after: &str,
     until: Option<&str>,
     most: i64,
@@ -255,7 +254,7 @@ pub(super) const OF_SOURCE: [(Subject, &str, &str); 3] = [
 ];
 
 /// All records of such a kind that a source has.
-pub(super) async fn of_source(tx: &mut SqliteConnection, subject: Subject, source: &str) -> Result<Vec<Entry>> {
+pub(super) async fn of_source(tx: &mut Connection, subject: Subject, source: &str) -> Result<Vec<Entry>> {
     let Some((_, statement, _)) = OF_SOURCE.into_iter().find(|(it, ..)| *it == subject) else { return Ok(Vec::new()) };
     fetch(tx, subject, sqlx::query(statement).bind(source)).await
 }
@@ -279,15 +278,15 @@ pub(super) fn tables(subject: Subject) -> Vec<(&'static str, Vec<Column>, &'stat
 
 /// The records that a query finds.
 pub(super) async fn fetch(
-    tx: &mut SqliteConnection,
+    tx: &mut Connection,
     subject: Subject,
-    query: Query<'_, Sqlite, SqliteArguments>,
+    query: Query<'_>,
 ) -> Result<Vec<Entry>> {
     let rows = query.fetch_all(&mut *tx).await.map_err(failed)?;
     entries(tx, subject, &rows).await
 }
 
-async fn entries(tx: &mut SqliteConnection, subject: Subject, rows: &[SqliteRow]) -> Result<Vec<Entry>> {
+async fn entries(tx: &mut Connection, subject: Subject, rows: &[Row]) -> Result<Vec<Entry>> {
     if subject == Subject::Run {
         with_parts(tx, rows).await
     } else {
@@ -296,7 +295,7 @@ async fn entries(tx: &mut SqliteConnection, subject: Subject, rows: &[SqliteRow]
 }
 
 /// Runs by their names.
-pub(super) async fn runs(tx: &mut SqliteConnection, runs: &[RunId]) -> Result<Vec<Entry>> {
+pub(super) async fn runs(tx: &mut Connection, runs: &[RunId]) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for run in runs {
         let query = sqlx::query("SELECT * FROM runs WHERE id = ?").bind(&run.0);
@@ -305,7 +304,7 @@ pub(super) async fn runs(tx: &mut SqliteConnection, runs: &[RunId]) -> Result<Ve
     Ok(entries)
 }
 
-fn entry(subject: Subject, row: &SqliteRow) -> Entry {
+fn entry(subject: Subject, row: &Row) -> Entry {
     let (fixed, state) = subject.columns();
     let (fixed, state) = (values(fixed, row), values(state, row));
     let state = if state.is_empty() { String::new() } else { short(state) };
@@ -326,7 +325,7 @@ fn digest(values: Vec<Value>) -> String {
 }
 
 /// Entries of runs, with everything that belongs to them.
-async fn with_parts(tx: &mut SqliteConnection, rows: &[SqliteRow]) -> Result<Vec<Entry>> {
+async fn with_parts(tx: &mut Connection, rows: &[Row]) -> Result<Vec<Entry>> {
     let ids: Vec<String> = rows.iter().map(|row| column(row, "id")).collect::<Result<_>>()?;
     let mut parts = Vec::new();
     for (statement, columns) in PARTS {
@@ -350,7 +349,7 @@ async fn with_parts(tx: &mut SqliteConnection, rows: &[SqliteRow]) -> Result<Vec
 }
 
 async fn parts_of(
-    tx: &mut SqliteConnection,
+    tx: &mut Connection,
     runs: &[String],
     statement: &'static str,
     columns: Columns,
@@ -359,7 +358,7 @@ async fn parts_of(
     if runs.is_empty() {
         return Ok(by_run);
     }
-    let mut query = QueryBuilder::<Sqlite>::new(statement);
+    let mut query = Builder::new(statement);
     query.push("(");
     let mut list = query.separated(", ");
     for run in runs {
@@ -373,7 +372,7 @@ async fn parts_of(
 }
 
 /// Values as they are stored. One that is of another type than it should be is told apart from every one that is right.
-fn values(columns: &[(&'static str, Type)], row: &SqliteRow) -> Vec<Value> {
+fn values(columns: &[(&'static str, Type)], row: &Row) -> Vec<Value> {
     let strange = |name: &str| Value::String(format!("{name} is not what it should be"));
     let value = |(name, kind): &(&'static str, Type)| match kind {
         Text => row.try_get::<Option<String>, _>(*name).map_or_else(|_| strange(name), Value::from),

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
 
 use super::chain::{ChainHead, Entry, FORGOTTEN, Subject, failed, seal_of};
 use super::state::State;
 use super::{records, transition};
 use crate::error::Result;
+use crate::ledger::database::{Connection, Row};
 use crate::ledger::Ledger;
 use crate::ledger::schema::foreign_objects;
 use crate::ledger::stored::{self, column};
@@ -75,7 +74,7 @@ impl Ledger {
 }
 
 /// Compare everything, and tell how far the chain goes.
-pub(super) async fn all(tx: &mut SqliteConnection, known: &[ChainHead]) -> Result<(Sealed, Walked)> {
+pub(super) async fn all(tx: &mut Connection, known: &[ChainHead]) -> Result<(Sealed, Walked)> {
     let mut walk = Walk::from(tx, Walked::default()).await?;
     walk.chain(tx, known).await?;
     walk.records(tx).await?;
@@ -125,7 +124,7 @@ struct Link {
 
 impl Walk {
     /// Begin behind what was gone through before.
-    async fn from(tx: &mut SqliteConnection, walked: Walked) -> Result<Self> {
+    async fn from(tx: &mut Connection, walked: Walked) -> Result<Self> {
         let origin = "SELECT MAX(adopted) FROM seal_origin";
         let adopted: Option<i64> = sqlx::query_scalar(origin).fetch_one(&mut *tx).await.map_err(failed)?;
         let found = Sealed {
@@ -145,7 +144,7 @@ impl Walk {
     }
 
     /// Follow the entries behind those that were gone through before.
-    pub(super) async fn follow(tx: &mut SqliteConnection, walked: Walked) -> Result<Self> {
+    pub(super) async fn follow(tx: &mut Connection, walked: Walked) -> Result<Self> {
         let mut walk = Self::from(tx, walked).await?;
         // What was sealed before of the records that the new entries are about.
         let before = "SELECT s.* FROM seals s JOIN (SELECT MAX(o.position) AS newest FROM seals o \
@@ -162,7 +161,7 @@ impl Walk {
     /// second.
     pub(super) async fn expect(
         &mut self,
-        tx: &mut SqliteConnection,
+        tx: &mut Connection,
         subject: Subject,
         (after, until): (&str, Option<&str>),
     ) -> Result<()> {
@@ -172,7 +171,7 @@ impl Walk {
         self.know(query.fetch_all(tx).await.map_err(failed)?)
     }
 
-    fn know(&mut self, rows: Vec<SqliteRow>) -> Result<()> {
+    fn know(&mut self, rows: Vec<Row>) -> Result<()> {
         for row in rows {
             let subject: String = column(&row, "subject")?;
             let subject = Subject::parse(&subject).ok_or_else(|| crate::error::Error::failed("read seal"))?;
@@ -187,7 +186,7 @@ impl Walk {
         (self.found, self.walked)
     }
 
-    async fn chain(&mut self, tx: &mut SqliteConnection, known: &[ChainHead]) -> Result<()> {
+    async fn chain(&mut self, tx: &mut Connection, known: &[ChainHead]) -> Result<()> {
         let mut wanted: BTreeMap<i64, &str> = BTreeMap::new();
         for head in known {
             wanted.insert(i64::try_from(head.position).unwrap_or(i64::MAX), &head.seal);
@@ -277,7 +276,7 @@ impl Walk {
     }
 
     /// Every record against its newest entry.
-    async fn records(&mut self, tx: &mut SqliteConnection) -> Result<()> {
+    async fn records(&mut self, tx: &mut Connection) -> Result<()> {
         for subject in Subject::ALL {
             // A copy that an earlier version made has no seals of them.
             if Subject::LATER.contains(&subject) && !self.walked.later.contains_key(&subject) {
@@ -319,7 +318,7 @@ impl Walk {
     }
 }
 
-fn link(row: &SqliteRow) -> Result<Link> {
+fn link(row: &Row) -> Result<Link> {
     let subject: String = column(row, "subject")?;
     let subject = Subject::parse(&subject);
     let entry = Entry {

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::{AssertSqlSafe, SqliteConnection};
+use sqlx::AssertSqlSafe;
 
 use super::chain::{ChainHead, Subject, failed};
 use super::verify::Sealed;
@@ -15,6 +15,7 @@ use super::verify::{self, Walk, Walked};
 use super::{print, records};
 use crate::domain::digest::Digest;
 use crate::error::Result;
+use crate::ledger::database::Connection;
 use crate::ledger::Ledger;
 
 /// Runs in one part.
@@ -150,7 +151,7 @@ impl Ledger {
 }
 
 /// The rows of a part against their newest entries.
-async fn compare(walk: &mut Walk, tx: &mut SqliteConnection, part: &Part) -> Result<()> {
+async fn compare(walk: &mut Walk, tx: &mut Connection, part: &Part) -> Result<()> {
     match part {
         Part::Entries(..) => {}
         Part::Runs(after, until) => {
@@ -176,7 +177,7 @@ async fn compare(walk: &mut Walk, tx: &mut SqliteConnection, part: &Part) -> Res
 }
 
 /// Everything that has fingerprints, in parts.
-async fn divide(tx: &mut SqliteConnection, head: &ChainHead) -> Result<BTreeSet<Part>> {
+async fn divide(tx: &mut Connection, head: &ChainHead) -> Result<BTreeSet<Part>> {
     let mut parts = BTreeSet::new();
     // Entries are counted from 1: below that somebody else put one, and it is part of the first.
     let (mut after, last) = (i64::MIN, i64::try_from(head.position).unwrap_or(i64::MAX));
@@ -196,7 +197,7 @@ async fn divide(tx: &mut SqliteConnection, head: &ChainHead) -> Result<BTreeSet<
 }
 
 /// These parts, and those of sources that have none yet.
-async fn with_new_sources(tx: &mut SqliteConnection, parts: &BTreeMap<Part, Digest>) -> Result<BTreeSet<Part>> {
+async fn with_new_sources(tx: &mut Connection, parts: &BTreeMap<Part, Digest>) -> Result<BTreeSet<Part>> {
     let mut all: BTreeSet<Part> = parts.keys().cloned().collect();
     for (subject, _, sources) in records::OF_SOURCE {
         let sources: Vec<String> = sqlx::query_scalar(sources).fetch_all(&mut *tx).await.map_err(failed)?;
@@ -206,7 +207,7 @@ async fn with_new_sources(tx: &mut SqliteConnection, parts: &BTreeMap<Part, Dige
 }
 
 /// A digest of the rows of a part: of what is sealed of them, as SQLite prints it.
-async fn fingerprint(tx: &mut SqliteConnection, part: &Part) -> Result<Digest> {
+async fn fingerprint(tx: &mut Connection, part: &Part) -> Result<Digest> {
     let mut hasher = blake3::Hasher::new();
     let statements = match part {
         Part::Entries(..) => vec![print::chain("position > ? AND position <= ?")],
