@@ -5,13 +5,11 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::database::{Builder, Connection, Row};
-use super::changes::read_suspect;
-use super::failure::ledger_error;
-use super::missed::newest_missed;
-use super::run::{Operation, Outcome, PointRow, Run};
-use super::stored::{self, column};
-use super::{Ledger, MissedRuns};
+use crate::ledger::{Ledger, MissedRuns};
+use crate::ledger::database::{Builder, Connection, Row, ledger_error};
+use crate::ledger::database::stored::{self, column};
+use crate::ledger::evidence::read_suspect;
+use crate::ledger::runs::{Operation, Outcome, PointRow, Run, newest_missed};
 use crate::domain::change::State;
 use crate::domain::drill::{Check, TableResult};
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
@@ -352,7 +350,7 @@ mod tests {
 
     use super::*;
     use crate::clock::SystemClock;
-    use crate::ledger::missed::NEWEST;
+    use crate::ledger::runs::missed::NEWEST;
 
     /// Every statement of a page that reads `runs`, `points` or `missed_runs`, as the database means to carry it out.
     #[tokio::test]

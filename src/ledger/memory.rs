@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::Ledger;
-use super::failure::ledger_error;
+use crate::ledger::Ledger;
+use crate::ledger::database::ledger_error;
 use crate::error::Result;
 
 impl Ledger {

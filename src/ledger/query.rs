@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::database::Row;
-use super::Ledger;
-use super::failure::ledger_error;
-use super::run::{Operation, PointRow, Run, RunId, RunReport};
-use super::stored::{self, column};
+use crate::ledger::Ledger;
+use crate::ledger::database::{Row, ledger_error};
+use crate::ledger::database::stored::{self, column};
+use crate::ledger::runs::{Operation, PointRow, Run, RunId, RunReport};
 use crate::domain::drill::{Check, TableResult};
 use crate::domain::manifest::RecoveryPointId;
 use crate::error::{Error, Result};
