@@ -163,7 +163,7 @@ impl Ledger {
 }
 
 fn failed(error: sqlx::Error) -> crate::error::Error {
-    ledger_error("read history", error)
+    ledger_error("cannot read the history", error)
 }
 
 fn limit(rows: usize) -> i64 {

@@ -18,7 +18,7 @@ impl Ledger {
         sqlx::query_scalar("SELECT revision FROM ledger_revision")
             .fetch_one(&self.pool)
             .await
-            .map_err(|e| ledger_error("read ledger", e))
+            .map_err(|e| ledger_error("cannot read the ledger", e))
     }
 
     /// The `limit` newest runs of one operation on a source, newest first; the running one too.
@@ -30,7 +30,7 @@ impl Ledger {
                 .bind(i64::from(limit))
                 .fetch_all(&self.pool)
                 .await
-                .map_err(|e| ledger_error("read runs", e))?;
+                .map_err(|e| ledger_error("cannot read runs", e))?;
         rows.iter().map(stored::run).collect()
     }
 
@@ -40,7 +40,7 @@ impl Ledger {
             .bind(source)
             .fetch_all(&self.pool)
             .await
-            .map_err(|e| ledger_error("read recovery points", e))?;
+            .map_err(|e| ledger_error("cannot read recovery points", e))?;
         rows.iter().map(stored::point).collect()
     }
 
@@ -52,7 +52,7 @@ impl Ledger {
         .bind(repository)
         .fetch_one(&self.pool)
         .await
-        .map_err(|e| ledger_error("read runs", e))?;
+        .map_err(|e| ledger_error("cannot read runs", e))?;
         Ok(runs > 0)
     }
 
@@ -68,16 +68,16 @@ impl Ledger {
         .bind(source)
         .fetch_all(&self.pool)
         .await
-        .map_err(|e| ledger_error("read verified recovery points", e))?;
+        .map_err(|e| ledger_error("cannot read verified recovery points", e))?;
         rows.into_iter().map(|(id, at)| Ok((RecoveryPointId(id), stored::time(at)?))).collect()
     }
 
     /// Everything about one run. Errors: there is no such run.
     pub async fn run_report(&self, run: &RunId) -> Result<RunReport> {
-        let failed = |e| ledger_error("read run", e);
+        let failed = |e| ledger_error("cannot read a run", e);
         let mut tx = self.read().await?;
         let row = sqlx::query("SELECT * FROM runs WHERE id = ?").bind(&run.0).fetch_optional(&mut *tx).await;
-        let row = row.map_err(failed)?.ok_or_else(|| Error::failed(format!("read run {run}: there is no such run")))?;
+        let row = row.map_err(failed)?.ok_or_else(|| Error::failed(format!("cannot read run {run}: there is no such run")))?;
         let stages = sqlx::query_as("SELECT name, seconds FROM run_stages WHERE run_id = ? ORDER BY position")
             .bind(&run.0)
             .fetch_all(&mut *tx)

@@ -53,7 +53,7 @@ impl Ledger {
     pub async fn snapshot(&self) -> Result<LedgerSnapshot> {
         let taken = self.clock.wall();
         let mut tx = self.read().await?;
-        let failed = |e| ledger_error("read ledger", e);
+        let failed = |e| ledger_error("cannot read the ledger", e);
         let revision =
             sqlx::query_scalar("SELECT revision FROM ledger_revision").fetch_one(&mut *tx).await.map_err(failed)?;
         let created = sqlx::query_scalar("SELECT created_at FROM ledger_origin").fetch_one(&mut *tx).await;
@@ -79,11 +79,11 @@ impl Ledger {
 }
 
 async fn rows(tx: &mut Connection, sql: &'static str) -> Result<Vec<Row>> {
-    sqlx::query(sql).fetch_all(tx).await.map_err(|e| ledger_error("read ledger", e))
+    sqlx::query(sql).fetch_all(tx).await.map_err(|e| ledger_error("cannot read the ledger", e))
 }
 
 async fn fetch(tx: &mut Connection, mut query: Builder) -> Result<Vec<Row>> {
-    query.build().fetch_all(tx).await.map_err(|e| ledger_error("read ledger", e))
+    query.build().fetch_all(tx).await.map_err(|e| ledger_error("cannot read the ledger", e))
 }
 
 /// `(?, ?, …)` with these values.
@@ -117,7 +117,7 @@ async fn read_sources(tx: &mut Connection, sources: &mut Sources) -> Result<()> 
 
 async fn rows_until(tx: &mut Connection, sql: &'static str, until: DateTime<Utc>) -> Result<Vec<Row>> {
     let query = sqlx::query(sql).bind(stored::micros(until));
-    query.fetch_all(tx).await.map_err(|e| ledger_error("read ledger", e))
+    query.fetch_all(tx).await.map_err(|e| ledger_error("cannot read the ledger", e))
 }
 
 async fn read_points(tx: &mut Connection, sources: &mut Sources, taken: DateTime<Utc>) -> Result<()> {
@@ -300,7 +300,7 @@ async fn read_rto_window(tx: &mut Connection, sources: &mut Sources, now: DateTi
     .bind(stored::micros(now - TimeDelta::days(RTO_WINDOW_DAYS)))
     .fetch_all(tx)
     .await
-    .map_err(|e| ledger_error("read ledger", e))?;
+    .map_err(|e| ledger_error("cannot read the ledger", e))?;
     let mut by_source: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for (source, seconds) in window {
         by_source.entry(source).or_default().push(seconds);

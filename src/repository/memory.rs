@@ -28,7 +28,7 @@ impl MemoryRepository {
 
     fn check_unused(&self, source: &str, id: &RecoveryPointId) -> Result<()> {
         if self.points().contains_key(&(source.to_owned(), id.clone())) {
-            return Err(Error::failed(format!("store backup {id} of {source}: it is published already")));
+            return Err(Error::failed(format!("cannot store backup {id} of {source}: it is published already")));
         }
         Ok(())
     }
@@ -66,9 +66,9 @@ impl Repository for MemoryRepository {
         let points = self.points();
         let (_, files) = points
             .get(&(source.to_owned(), point.clone()))
-            .ok_or_else(|| Error::failed(format!("open {path}: there is no recovery point {point} of {source}")))?;
+            .ok_or_else(|| Error::failed(format!("cannot open {path}: there is no recovery point {point} of {source}")))?;
         let bytes = files.get(path).ok_or_else(|| {
-            Error::failed(format!("open {path}: recovery point {point} of {source} has no such file"))
+            Error::failed(format!("cannot open {path}: recovery point {point} of {source} has no such file"))
         })?;
         Ok(Arc::new(MemoryFile(bytes.clone())))
     }
@@ -88,7 +88,7 @@ impl Storing for MemoryRepository {
             let mut stream = stream?;
             check.next(&stream.path)?;
             let mut bytes = Vec::new();
-            stream.reader.read_to_end(&mut bytes).or_failed(format!("read stream {}", stream.path))?;
+            stream.reader.read_to_end(&mut bytes).or_failed(format!("cannot read stream {}", stream.path))?;
             files.insert(stream.path, bytes.into());
         }
         check.end()?;
@@ -107,7 +107,7 @@ impl Storing for MemoryRepository {
         check_manifest(&candidate, manifest)?;
         self.check_unused(&candidate.source, &candidate.id)?;
         let handle: Box<dyn Any> = candidate.handle;
-        let files = handle.downcast::<Files>().map_err(|_| Error::failed("publish: not a candidate of this kind"))?;
+        let files = handle.downcast::<Files>().map_err(|_| Error::failed("cannot publish: not a candidate of this kind"))?;
         let stored_bytes = candidate.added_bytes;
         let published = Published { manifest: manifest.clone(), stored_bytes };
         self.points().insert((candidate.source, candidate.id), (published, *files));

@@ -36,7 +36,7 @@ impl Ledger {
         tracing::error!(
             hint = "what it knew of earlier runs and drills is lost to reports; keep the file, look at the disk, and see the \
                     runbook of BackupSlaLedgerDamaged",
-            "the ledger is damaged and was put beside as {}; a new one is begun from what the repositories list: {damage}",
+            "the ledger is damaged and was set aside as {}; a new one is started from what the repositories list: {damage}",
             kept.display()
         );
         Self::open_expecting(state_dir, clock, stop, Expected::Nothing).await
@@ -44,7 +44,7 @@ impl Ledger {
 
     /// An error where the file is not what SQLite wrote. Reads all of it.
     pub async fn look_for_damage(&self) -> Result<()> {
-        let failed = |error| ledger_error("look for damage", error);
+        let failed = |error| ledger_error("cannot look for damage in the ledger", error);
         let found = damaged_page(&self.pool).await.map_err(failed)?;
         found.map_or(Ok(()), |found| Err(failed(sqlx::Error::Database(Box::new(Found(found))))))
     }

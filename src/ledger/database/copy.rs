@@ -70,7 +70,7 @@ impl LedgerCopy {
 }
 
 fn unusable(shown: &str, error: Error) -> Error {
-    error.context(format!("read ledger copy `{shown}`")).with_kind(Kind::Configuration)
+    error.context(format!("cannot read ledger copy `{shown}`")).with_kind(Kind::Configuration)
 }
 
 fn no_ledger(what: impl Into<String>) -> Error {
@@ -122,7 +122,7 @@ async fn connect(place: &Path) -> Result<Pool> {
 
 async fn check_schema(pool: &Pool) -> Result<()> {
     let is_none = |e: MigrateError| no_ledger("it is no ledger of backup-sla").because(e);
-    let mut connection = pool.acquire().await.map_err(|e| ledger_error("connect", e))?;
+    let mut connection = pool.acquire().await.map_err(|e| ledger_error("cannot connect to it", e))?;
     let applied = connection.list_applied_migrations(&MIGRATIONS.table_name).await.map_err(is_none)?;
     match connection.dirty_version(&MIGRATIONS.table_name).await.map_err(is_none)? {
         Some(version) => Err(half_migrated(version)),

@@ -8,7 +8,7 @@ pub(in crate::ledger) fn ledger_error(what: &str, error: sqlx::Error) -> Error {
         error.as_database_error().and_then(sqlx::error::DatabaseError::code).and_then(|code| code.parse::<u32>().ok());
     let hint = match code.map(|code| code & 0xff) {
         Some(11 | 26) => {
-            "the ledger is damaged: the next command, or the next start of the service, puts it beside and begins a new one; \
+            "the ledger is damaged: the next command, or the next start of the service, sets it aside and starts a new one; \
              history is lost, backups are not (the repository lists them)"
         }
         Some(5 | 6) => "another process kept the ledger locked for 30 s; look for a stuck backup-sla process",

@@ -44,8 +44,8 @@ fn lock_within(state_dir: &Path, stop: &Cancel, attempts: u32) -> Result<File> {
     }
     let holder = holder(&file).map_or("another process".to_owned(), |pid| format!("process {pid}"));
     let waited = (PAUSE * attempts).as_secs();
-    Err(Error::new(Kind::Busy, format!("{}: {holder} holds it since more than {waited} s", what()))
-        .hint("look at what that process waits for; a disk that hangs is usual")
+    Err(Error::new(Kind::Busy, format!("{}: {holder} has held it for more than {waited} s", what()))
+        .hint("see what that process waits for; often a disk hangs")
         .on(Side::State))
 }
 
@@ -63,7 +63,7 @@ fn holder(file: &File) -> Option<u32> {
 
 /// Whether the service or an operation of any process is at work on this state directory.
 pub fn is_in_use(state_dir: &Path) -> Result<bool> {
-    let what = || format!("look at the locks in {}", state_dir.display());
+    let what = || format!("cannot look at the locks in {}", state_dir.display());
     for path in lock_files(state_dir).or_failed(what())? {
         let Ok(lock) = File::open(&path) else { continue };
         match flock(&lock, FlockOperation::NonBlockingLockShared) {
@@ -77,7 +77,7 @@ pub fn is_in_use(state_dir: &Path) -> Result<bool> {
 
 /// Whether a service or an operation ever was at work here. Their locks are taken once the ledger is open, so there was one.
 pub(in crate::ledger) fn was_in_use(state_dir: &Path) -> Result<bool> {
-    let found = lock_files(state_dir).or_failed(format!("look at the locks in {}", state_dir.display()))?;
+    let found = lock_files(state_dir).or_failed(format!("cannot look at the locks in {}", state_dir.display()))?;
     Ok(!found.is_empty())
 }
 
@@ -111,7 +111,7 @@ mod tests {
         let held = lock(dir.path(), &Cancel::default()).unwrap();
         let error = lock_within(dir.path(), &Cancel::default(), 2).unwrap_err();
         assert_eq!(error.kind(), Kind::Busy);
-        assert!(error.to_string().contains(&format!("process {} holds it", std::process::id())), "{error}");
+        assert!(error.to_string().contains(&format!("process {} has held it", std::process::id())), "{error}");
         drop(held);
         // A child that another test starts at this moment has the lock, too, until it becomes its program.
         lock_within(dir.path(), &Cancel::default(), 100).unwrap();

@@ -53,8 +53,8 @@ impl Ledger {
         let (directory, stop, now) = (state_dir.to_owned(), stop.clone(), clock.wall());
         // Held until the schema is there: two processes must not create it at the same time.
         let prepared = tokio::task::spawn_blocking(move || prepare(&directory, &stop, now, expected));
-        let lock = prepared.await.or_failed("prepare ledger")??;
-        let pool = connect(&file).await.map_err(|e| e.context(format!("open ledger `{}`", file.display())))?;
+        let lock = prepared.await.or_failed("cannot prepare the ledger")??;
+        let pool = connect(&file).await.map_err(|e| e.context(format!("cannot open ledger `{}`", file.display())))?;
         drop(lock);
         let place = Arc::new((file.clone(), identity(&file)));
         let ledger = Self { pool, clock, process: own().into(), place };
@@ -66,7 +66,7 @@ impl Ledger {
 
     /// Write when this ledger began, once.
     async fn begin_ledger(&self) -> Result<()> {
-        let failed = |e| ledger_error("date ledger", e);
+        let failed = |e| ledger_error("cannot write down when the ledger began", e);
         let dates = "SELECT COUNT(*) FROM ledger_origin";
         let known: i64 = sqlx::query_scalar(dates).fetch_one(&self.pool).await.map_err(failed)?;
         if known > 0 {
@@ -90,8 +90,8 @@ impl Ledger {
         if opened.is_some() && identity(file) == *opened {
             return Ok(());
         }
-        let what = format!("use ledger `{}`: it was removed or replaced while it was open", file.display());
-        Err(Error::failed(what).hint("restart the service: it makes a new one from what the repositories list"))
+        let what = format!("cannot use ledger `{}`: it was removed or replaced while it was open", file.display());
+        Err(Error::failed(what).hint("restart the service: it starts a new ledger from what the repositories list"))
     }
 
     /// Whether somebody removed the file while it was open, or put another in its place, and the state directory is still there.
@@ -114,12 +114,12 @@ impl Ledger {
     /// A transaction that will write. SQLite has to know at its begin: a reader that becomes a writer fails at once
     /// where another wrote in between, instead of waiting.
     pub(in crate::ledger) async fn write(&self) -> Result<Transaction> {
-        self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(|e| ledger_error("begin ledger transaction", e))
+        self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(|e| ledger_error("cannot write to the ledger", e))
     }
 
     /// A transaction that only reads, and sees one state of the ledger throughout.
     pub(in crate::ledger) async fn read(&self) -> Result<Transaction> {
-        self.pool.begin().await.map_err(|e| ledger_error("read ledger", e))
+        self.pool.begin().await.map_err(|e| ledger_error("cannot read the ledger", e))
     }
 
     /// Close all connections and fold the write-ahead log into the file. Clones are closed too.
@@ -144,7 +144,7 @@ async fn connect(file: &Path) -> Result<Pool> {
         .after_release(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
         .connect_with(options)
         .await
-        .map_err(|e| ledger_error("connect", e))?;
+        .map_err(|e| ledger_error("cannot connect to it", e))?;
     if let Err(error) = MIGRATIONS.run(&pool).await {
         pool.close().await;
         return Err(migration_error(error));
@@ -166,7 +166,7 @@ fn prepare(state_dir: &Path, stop: &Cancel, now: DateTime<Utc>, expected: Expect
     let shown = state_dir.display();
     let hint = "set `state_dir` to a directory that the user who runs backup-sla may write";
     DirBuilder::new().recursive(true).mode(0o700).create(state_dir).map_err(|e| {
-        Error::failed(format!("create state directory `{shown}`")).because(e).hint(hint).on(Side::State)
+        Error::failed(format!("cannot create state directory `{shown}`")).because(e).hint(hint).on(Side::State)
     })?;
     let lock = lock(state_dir, stop)?;
     if expected == Expected::WhatWasThere {
@@ -182,7 +182,7 @@ fn private_file(file: &Path) -> Result<()> {
     match OpenOptions::new().create_new(true).write(true).mode(0o600).open(file) {
         Ok(_) => return Ok(()),
         Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
-        Err(e) => return Err(Error::failed(format!("create ledger `{}`", file.display())).because(e)),
+        Err(e) => return Err(Error::failed(format!("cannot create ledger `{}`", file.display())).because(e)),
     }
     let beside = ["", "-wal", "-shm"].map(|suffix| {
         let mut path = file.as_os_str().to_owned();
@@ -193,7 +193,7 @@ fn private_file(file: &Path) -> Result<()> {
         match std::fs::metadata(&path) {
             Ok(facts) if facts.permissions().mode() & 0o777 == 0o600 => {}
             Ok(_) => std::fs::set_permissions(&path, Permissions::from_mode(0o600))
-                .or_failed(format!("make `{}` private", path.display()))?,
+                .or_failed(format!("cannot make `{}` private", path.display()))?,
             Err(_) => {}
         }
     }
@@ -208,9 +208,9 @@ fn migration_error(error: MigrateError) -> Error {
         }
         MigrateError::VersionMismatch(version) | MigrateError::Dirty(version) => {
             Error::failed(format!("its schema version {version} is not the one this program knows"))
-                .hint("it was written by a development build; move it aside, a new one is started")
+                .hint("it was written by a development build: move the file away, and a new one is started")
         }
-        MigrateError::Execute(e) | MigrateError::ExecuteMigration(e, _) => ledger_error("update schema", e),
-        other => Error::failed("update schema").because(other),
+        MigrateError::Execute(e) | MigrateError::ExecuteMigration(e, _) => ledger_error("cannot update its schema", e),
+        other => Error::failed("cannot update its schema").because(other),
     }
 }

@@ -8,7 +8,7 @@ use crate::error::Result;
 pub(in crate::ledger) async fn foreign_objects(tx: &mut Connection) -> Result<Vec<String>> {
     let objects = "SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view') ORDER BY name";
     let rows: Vec<(String, String)> =
-        sqlx::query_as(objects).fetch_all(tx).await.map_err(|e| ledger_error("read schema", e))?;
+        sqlx::query_as(objects).fetch_all(tx).await.map_err(|e| ledger_error("cannot read the schema of the ledger", e))?;
     Ok(rows.into_iter().map(|(kind, name)| format!("{kind} {name}")).collect())
 }
 
@@ -17,7 +17,7 @@ pub(in crate::ledger) async fn damage(tx: &mut Connection) -> Result<Option<Stri
     let said: String = sqlx::query_scalar("PRAGMA integrity_check(1)")
         .fetch_one(tx)
         .await
-        .map_err(|e| ledger_error("check ledger", e))?;
+        .map_err(|e| ledger_error("cannot check the ledger", e))?;
     Ok(Some(said).filter(|said| said != "ok"))
 }
 

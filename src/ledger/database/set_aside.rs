@@ -42,7 +42,7 @@ pub(in crate::ledger) fn put_beside(
     now: DateTime<Utc>,
     stop: &Cancel,
 ) -> Result<PathBuf> {
-    let what = || format!("cannot put the damaged ledger in {} beside", state_dir.display());
+    let what = || format!("cannot set aside the damaged ledger in {}", state_dir.display());
     let _lock = lock(state_dir, stop).map_err(|error| error.context(what()))?;
     let kept = name_beside(state_dir, now);
     if identity(&state_dir.join(FILE_NAME)) != damaged {
@@ -60,7 +60,7 @@ pub(in crate::ledger) fn note_loss(state_dir: &Path, now: DateTime<Utc>) -> Resu
     if length.is_some_and(|length| length > 0) || !was_in_use(state_dir)? {
         return Ok(());
     }
-    let what = || format!("cannot put the lost ledger in {} beside", state_dir.display());
+    let what = || format!("cannot set aside the lost ledger in {}", state_dir.display());
     let failed = |error: io::Error| Error::failed(what()).because(error).on(Side::State);
     let kept = name_beside(state_dir, now);
     if !is_in_use(state_dir)? {
@@ -69,14 +69,14 @@ pub(in crate::ledger) fn note_loss(state_dir: &Path, now: DateTime<Utc>) -> Resu
         // Whoever has it open would write into the new one as if it were the old one.
         let what =
             format!("cannot use ledger `{}`: it was emptied, and a running backup-sla has it open", file.display());
-        return Err(Error::failed(what).hint("a service notices it and starts anew; try again then").on(Side::State));
+        return Err(Error::failed(what).hint("the service notices this and restarts with a new ledger: try again then").on(Side::State));
     }
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600).open(&kept).map_err(failed)?;
     tracing::error!(
-        hint = "find out who removed or emptied it: the memory of which repositories are meant is gone with it; see the runbook \
-                of BackupSlaLedgerDamaged",
-        "the ledger was removed or emptied; a new one is begun from what the repositories list, and {} stands for the lost one",
+        hint = "find out who removed or emptied it: what was known of the identity of repositories is lost with it; see the \
+                runbook of BackupSlaLedgerDamaged",
+        "the ledger was removed or emptied; a new one is started from what the repositories list, and {} stands for the lost one",
         kept.display()
     );
     Ok(())

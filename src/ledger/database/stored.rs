@@ -36,7 +36,7 @@ pub(in crate::ledger) fn column<'r, T>(row: &'r Row, name: &str) -> Result<T>
 where
     T: sqlx::Decode<'r, Product> + sqlx::Type<Product>,
 {
-    row.try_get(name).map_err(|e| ledger_error("read ledger", e))
+    row.try_get(name).map_err(|e| ledger_error("cannot read the ledger", e))
 }
 
 /// A time for people: RFC 3339, UTC, whole seconds.
@@ -145,6 +145,6 @@ pub(in crate::ledger) fn chain_length(value: i64) -> u32 {
 }
 
 fn unreadable(what: &str, value: &str) -> Error {
-    Error::failed(format!("read ledger: `{value}` is no {what} that this program knows"))
+    Error::failed(format!("cannot read the ledger: `{value}` is not a known {what}"))
         .hint("the ledger was changed by hand or by another version of backup-sla")
 }

@@ -83,7 +83,7 @@ const IS_SUSPECT: &str = "SELECT COUNT(*) FROM changes WHERE source = ? AND reco
      AND state IN ('warning', 'critical')";
 
 fn failed(error: sqlx::Error) -> Error {
-    ledger_error("record what was found in a backup", error)
+    ledger_error("cannot record what was found in a backup", error)
 }
 
 impl Ledger {

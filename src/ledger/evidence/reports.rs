@@ -36,7 +36,7 @@ pub struct TableTotals {
 const PAGE: usize = 500;
 
 fn failed(error: sqlx::Error) -> Error {
-    ledger_error("read report", error)
+    ledger_error("cannot read what a report needs", error)
 }
 
 impl Ledger {

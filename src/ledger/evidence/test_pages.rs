@@ -56,7 +56,7 @@ impl TestPage {
 }
 
 fn failed(error: sqlx::Error) -> Error {
-    ledger_error("record test page", error)
+    ledger_error("cannot record a test page", error)
 }
 
 impl Ledger {
@@ -66,14 +66,14 @@ impl Ledger {
     /// it would be the same alert to Alertmanager, which would not tell it again.
     pub async fn raise_test_page(&self, lasting: Duration) -> Result<TestPage> {
         if !(SHORTEST..=LONGEST).contains(&lasting) {
-            let what = format!("raise test page for {lasting:?}: it is to last from 10 seconds to 24 hours");
+            let what = format!("cannot raise a test page for {lasting:?}: it must last from 10 seconds to 24 hours");
             return Err(Error::configuration(what).hint("Prometheus and Alertmanager need a minute or two to tell it"));
         }
         let now = stored::time(stored::micros(self.clock.wall()))?;
         let mut tx = self.write().await?;
         if let Some(last) = read(&mut tx, LAST).await?.filter(|last| last.is_raised(now)) {
             let what =
-                format!("raise test page: one was raised at {} and is not confirmed", stored::shown(last.raised));
+                format!("cannot raise a test page: one was raised at {} and is not confirmed", stored::shown(last.raised));
             return Err(Error::new(Kind::Busy, what).hint(
                 "whoever got it types `backup-sla test-page --confirm CODE`; `backup-sla test-page --withdraw` ends it",
             ));
@@ -105,7 +105,7 @@ impl Ledger {
     pub async fn confirm_test_page(&self, code: u32) -> Result<TestPage> {
         let now = self.clock.wall();
         let mut tx = self.write().await?;
-        let wrong = |why: &str| Err(Error::failed(format!("confirm test page: {why}")));
+        let wrong = |why: &str| Err(Error::failed(format!("cannot confirm the test page: {why}")));
         let Some(mut page) = read(&mut tx, LAST).await? else { return wrong("none was ever raised") };
         if page.code != code {
             return wrong("the last one has another code");

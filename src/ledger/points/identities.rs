@@ -106,5 +106,5 @@ async fn replace_identity(tx: &mut Connection, name: &str, identity: &str, since
 }
 
 fn failed(error: sqlx::Error) -> crate::error::Error {
-    ledger_error("record the identity of a repository", error)
+    ledger_error("cannot record the identity of a repository", error)
 }

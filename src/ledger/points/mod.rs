@@ -167,7 +167,7 @@ async fn gone_early<'p>(
 }
 
 fn failed(error: sqlx::Error) -> crate::error::Error {
-    ledger_error("record recovery points", error)
+    ledger_error("cannot record recovery points", error)
 }
 
 async fn read_points(tx: &mut Connection, source: &str) -> Result<Vec<PointRow>> {

@@ -86,7 +86,7 @@ pub(in crate::ledger) async fn mark_in(tx: &mut Connection, source: &str, now: D
 }
 
 fn failed(error: sqlx::Error) -> crate::error::Error {
-    ledger_error("look for recovery points with a wrong date", error)
+    ledger_error("cannot look for recovery points with a wrong date", error)
 }
 
 /// Points whose mark is not what it should be, and what it should be.

@@ -84,5 +84,5 @@ pub(in crate::ledger) async fn mark_unreadable(
 }
 
 fn failed(error: sqlx::Error) -> crate::error::Error {
-    ledger_error("record recovery points that cannot be read", error)
+    ledger_error("cannot record which recovery points are unreadable", error)
 }

@@ -42,7 +42,7 @@ impl Ledger {
     pub async fn vanished_points(&self, source: &str) -> Result<Vec<VanishedPoint>> {
         let (early, accepted) = (GoneMark::Early.stored(), GoneMark::Accepted.stored());
         let query = sqlx::query(VANISHED).bind(format!("[{accepted}]")).bind(source).bind(early).bind(accepted);
-        let rows = query.fetch_all(&self.pool).await.map_err(|e| ledger_error("read vanished recovery points", e))?;
+        let rows = query.fetch_all(&self.pool).await.map_err(|e| ledger_error("cannot read vanished recovery points", e))?;
         rows.iter().map(point).collect()
     }
 }

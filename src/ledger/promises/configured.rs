@@ -86,12 +86,12 @@ impl Ledger {
     pub async fn configured_periods(&self, source: &str) -> Result<Vec<ConfiguredPeriod>> {
         let periods = "SELECT began_at, ended_at FROM configured WHERE source = ? AND work = '' ORDER BY revision";
         let rows = sqlx::query(periods).bind(source).fetch_all(&self.pool).await;
-        rows.map_err(|e| ledger_error("read configured sources", e))?.iter().map(period).collect()
+        rows.map_err(|e| ledger_error("cannot read when sources were configured", e))?.iter().map(period).collect()
     }
 }
 
 fn failed(error: sqlx::Error) -> Error {
-    ledger_error("record configured sources", error)
+    ledger_error("cannot record when sources were configured", error)
 }
 
 fn period(row: &Row) -> Result<ConfiguredPeriod> {
@@ -102,7 +102,7 @@ fn period(row: &Row) -> Result<ConfiguredPeriod> {
 /// Periods that have not ended: what, since when, and with which revision.
 pub(in crate::ledger) async fn open_periods(tx: &mut Connection) -> Result<Vec<(Configured, DateTime<Utc>, i64)>> {
     let open = "SELECT * FROM configured WHERE ended_at IS NULL ORDER BY source, revision";
-    let rows = sqlx::query(open).fetch_all(tx).await.map_err(|e| ledger_error("read configured sources", e))?;
+    let rows = sqlx::query(open).fetch_all(tx).await.map_err(|e| ledger_error("cannot read when sources were configured", e))?;
     let read = |row: &Row| {
         let work: String = column(row, "work")?;
         let asked = match Work::ALL.into_iter().find(|it| it.name() == work) {

@@ -56,7 +56,7 @@ impl Ledger {
 }
 
 fn failed(error: sqlx::Error) -> crate::error::Error {
-    ledger_error("read drills for a forecast", error)
+    ledger_error("cannot read drills for a forecast", error)
 }
 
 fn drill(row: &Row) -> Result<PassedDrill> {

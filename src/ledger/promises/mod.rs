@@ -40,7 +40,7 @@ impl Ledger {
 }
 
 fn failed(error: sqlx::Error) -> Error {
-    ledger_error("record promises", error)
+    ledger_error("cannot record objectives", error)
 }
 
 /// How long points of the source are promised to be kept; nothing where nothing was promised.

@@ -66,7 +66,7 @@ impl Ledger {
 }
 
 fn failed(error: sqlx::Error) -> Error {
-    ledger_error("record source", error)
+    ledger_error("cannot record sources", error)
 }
 
 /// What was new about a source.

@@ -83,7 +83,7 @@ impl Ledger {
 }
 
 fn failed(error: sqlx::Error) -> crate::error::Error {
-    ledger_error("read last runs", error)
+    ledger_error("cannot read the last runs", error)
 }
 
 fn key(row: &Row) -> Result<(String, Work)> {

@@ -36,7 +36,7 @@ impl Ledger {
     /// Remember runs that did not begin. Said again of the same source, operation, kind and first time it changes nothing,
     /// unless more of them were missed by now: then the larger count replaces the smaller one.
     pub async fn record_missed(&self, missed: &MissedRuns) -> Result<()> {
-        let failed = |e| ledger_error("record missed runs", e);
+        let failed = |e| ledger_error("cannot record missed runs", e);
         let (operation, kind) = (missed.operation.name(), stored::kind_name(missed.kind));
         let first = stored::micros(missed.first);
         let now = self.clock.wall();
@@ -87,7 +87,7 @@ impl Ledger {
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await
-        .map_err(|e| ledger_error("read missed runs", e))?;
+        .map_err(|e| ledger_error("cannot read missed runs", e))?;
         rows.iter().map(missed).collect()
     }
 }
@@ -112,7 +112,7 @@ pub(in crate::ledger) async fn newest_missed(tx: &mut Connection, source: &str, 
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .fetch_all(&mut *tx)
             .await
-            .map_err(|e| ledger_error("read missed runs", e))?;
+            .map_err(|e| ledger_error("cannot read missed runs", e))?;
         for row in &rows {
             newest.push(missed(row)?);
         }

@@ -44,10 +44,10 @@ impl Ledger {
             .bind(&start.source)
             .execute(&mut *tx)
             .await
-            .map_err(|e| ledger_error("record begin of run", e))?;
+            .map_err(|e| ledger_error("cannot record the begin of a run", e))?;
         let run = RunId(id);
         seal_runs(&mut tx, std::slice::from_ref(&run), now).await?;
-        tx.commit().await.map_err(|e| ledger_error("record begin of run", e))?;
+        tx.commit().await.map_err(|e| ledger_error("cannot record the begin of a run", e))?;
         Ok(run)
     }
 
@@ -61,7 +61,7 @@ impl Ledger {
         let revision = next_revision(&mut tx).await?;
         let changed = update_run(&mut tx, run, result, now, revision).await?;
         if changed != 1 {
-            return Err(Error::failed(format!("record result of run {run}: it is unknown or has a result already")));
+            return Err(Error::failed(format!("cannot record the result of run {run}: it is unknown or has a result already")));
         }
         insert_stages(&mut tx, run, &result.stages).await?;
         insert_checks(&mut tx, run, &result.checks).await?;
@@ -75,9 +75,9 @@ impl Ledger {
         .bind(Operation::Drill.name())
         .execute(&mut *tx)
         .await
-        .map_err(|e| ledger_error("record result of run", e))?;
+        .map_err(|e| ledger_error("cannot record the result of a run", e))?;
         seal_runs(&mut tx, std::slice::from_ref(run), now).await?;
-        tx.commit().await.map_err(|e| ledger_error("record result of run", e))
+        tx.commit().await.map_err(|e| ledger_error("cannot record the result of a run", e))
     }
 
     /// Mark every run as interrupted that is still running although the process that ran it is gone. Returns them.
@@ -86,7 +86,7 @@ impl Ledger {
         let rows: Vec<(String, String)> = sqlx::query_as("SELECT id, process FROM runs WHERE outcome = 'running'")
             .fetch_all(&self.pool)
             .await
-            .map_err(|e| ledger_error("look for interrupted runs", e))?;
+            .map_err(|e| ledger_error("cannot look for interrupted runs", e))?;
         let gone: Vec<RunId> = rows
             .into_iter()
             .filter(|(_, process)| !identity::is_running(process))
@@ -110,16 +110,16 @@ impl Ledger {
             .bind(&run.0)
             .execute(&mut *tx)
             .await
-            .map_err(|e| ledger_error("record interrupted run", e))?;
+            .map_err(|e| ledger_error("cannot record an interrupted run", e))?;
         }
         seal_runs(&mut tx, &gone, now).await?;
-        tx.commit().await.map_err(|e| ledger_error("record interrupted run", e))?;
+        tx.commit().await.map_err(|e| ledger_error("cannot record an interrupted run", e))?;
         Ok(gone)
     }
 }
 
 pub(in crate::ledger) async fn next_revision(tx: &mut Connection) -> Result<i64> {
-    let failed = |e| ledger_error("count ledger revision", e);
+    let failed = |e| ledger_error("cannot count the revision of the ledger", e);
     sqlx::query("UPDATE ledger_revision SET revision = revision + 1").execute(&mut *tx).await.map_err(failed)?;
     sqlx::query_scalar("SELECT revision FROM ledger_revision").fetch_one(tx).await.map_err(failed)
 }
@@ -154,7 +154,7 @@ async fn update_run(
         .bind(&run.0)
         .execute(tx)
         .await
-        .map_err(|e| ledger_error("record result of run", e))?;
+        .map_err(|e| ledger_error("cannot record the result of a run", e))?;
     Ok(done.rows_affected())
 }
 
@@ -204,7 +204,7 @@ async fn insert_rows<T>(
     for chunk in numbered.chunks(ROWS_PER_INSERT) {
         let mut insert = Builder::new(statement);
         insert.push_values(chunk, |mut row, (position, value)| bind(&mut row, *position, value));
-        insert.build().execute(&mut *tx).await.map_err(|e| ledger_error("record details of run", e))?;
+        insert.build().execute(&mut *tx).await.map_err(|e| ledger_error("cannot record the details of a run", e))?;
     }
     Ok(())
 }

@@ -23,7 +23,7 @@ impl Ledger {
     #[cfg(test)]
     pub(crate) async fn disown_running(&self) -> Result<()> {
         let gone = sqlx::query("UPDATE runs SET process = 'gone/1/1' WHERE outcome = 'running'");
-        gone.execute(&self.pool).await.map(|_| ()).map_err(|e| ledger_error("disown running operations", e))
+        gone.execute(&self.pool).await.map(|_| ()).map_err(|e| ledger_error("cannot disown running operations", e))
     }
 
     /// What runs on `source` now, oldest first, by whichever process of this host.
@@ -34,7 +34,7 @@ impl Ledger {
         .bind(source)
         .fetch_all(&self.pool)
         .await
-        .map_err(|e| ledger_error("read running operations", e))?;
+        .map_err(|e| ledger_error("cannot read running operations", e))?;
         let mut live = Vec::new();
         for row in &rows {
             let process: String = column(row, "process")?;

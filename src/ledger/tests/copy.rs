@@ -51,7 +51,7 @@ async fn refused(file: &Path) -> Error {
         Err(error) => error,
     };
     assert_eq!(error.kind(), Kind::Configuration, "{error}");
-    assert!(error.to_string().starts_with(&format!("read ledger copy `{}`: ", file.display())), "{error}");
+    assert!(error.to_string().starts_with(&format!("cannot read ledger copy `{}`: ", file.display())), "{error}");
     error
 }
 

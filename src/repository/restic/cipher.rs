@@ -37,7 +37,7 @@ impl Cipher {
     pub fn new(key: &MasterKey, compress: bool) -> Result<Self> {
         let bytes = [key.encrypt.as_slice(), &key.mac.k, &key.mac.r].concat();
         if bytes.len() != 64 {
-            return Err(Error::failed("read master key: it is not 64 bytes long"));
+            return Err(Error::failed("cannot use the master key: it is not 64 bytes long"));
         }
         Ok(Self { aead: Aes256CtrPoly1305Aes::new(Key::from_slice(&bytes)), compress })
     }
@@ -52,7 +52,7 @@ impl Cipher {
         let tag = self
             .aead
             .encrypt_in_place_detached(&nonce, &[], &mut out[16..])
-            .map_err(|_| Error::failed("encrypt a blob"))?;
+            .map_err(|_| Error::failed("cannot encrypt a piece"))?;
         out.extend_from_slice(&tag);
         Ok(out)
     }
@@ -88,7 +88,7 @@ impl Cipher {
 
     /// Write the index file that makes `packs` known.
     pub fn write_index(&self, backend: &dyn WriteBackend, packs: &[Value]) -> Result<()> {
-        let plain = serde_json::to_vec(&json!({ "packs": packs })).or_failed("write index")?;
+        let plain = serde_json::to_vec(&json!({ "packs": packs })).or_failed("cannot write the index")?;
         write(backend, FileType::Index, self.encrypt(&plain)?)?;
         Ok(())
     }
@@ -105,7 +105,7 @@ impl Cipher {
     fn encrypt_blob(&self, blob: &[u8]) -> Result<(Vec<u8>, Option<NonZeroU32>)> {
         match NonZeroU32::new(narrow(blob.len())?) {
             Some(plain) if self.compress => {
-                let small = zstd::encode_all(blob, ZSTD_LEVEL).or_failed("compress a blob")?;
+                let small = zstd::encode_all(blob, ZSTD_LEVEL).or_failed("cannot compress a piece")?;
                 Ok((self.encrypt(&small)?, Some(plain)))
             }
             _ => Ok((self.encrypt(blob)?, None)),
@@ -120,10 +120,10 @@ pub fn hash(content: &[u8]) -> Id {
 
 fn write(backend: &dyn WriteBackend, kind: FileType, content: Vec<u8>) -> Result<Id> {
     let id = hash(&content);
-    backend.write_bytes(kind, &id, false, BytesList::from(content)).or_refused(format!("write {}", kind.dirname()))?;
+    backend.write_bytes(kind, &id, false, BytesList::from(content)).or_refused(format!("cannot write {}", kind.dirname()))?;
     Ok(id)
 }
 
 fn narrow(length: usize) -> Result<u32> {
-    u32::try_from(length).or_failed("write a pack: a length is over 4 GiB")
+    u32::try_from(length).or_failed("cannot write a pack: a length is over 4 GiB")
 }

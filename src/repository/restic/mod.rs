@@ -90,7 +90,7 @@ impl ResticRepository {
     fn check_unused(&self, source: &str, id: &RecoveryPointId) -> Result<()> {
         match catalogue::find(&self.session, source, id)? {
             Found::No | Found::Perhaps(_) => Ok(()),
-            Found::Tree(_) => Err(Error::failed(format!("store backup {id} of {source}: it is published already"))),
+            Found::Tree(_) => Err(Error::failed(format!("cannot store backup {id} of {source}: it is published already"))),
         }
     }
 }
@@ -158,7 +158,7 @@ impl Storing for ResticRepository {
     fn publish(&self, candidate: Candidate, manifest: &Manifest) -> Result<u64> {
         check_manifest(&candidate, manifest)?;
         self.check_unused(&candidate.source, &candidate.id)?;
-        let what = format!("publish backup {} of {}", candidate.id, candidate.source);
+        let what = format!("cannot publish backup {} of {}", candidate.id, candidate.source);
         let stored = candidate
             .handle
             .downcast_ref::<Stored>()

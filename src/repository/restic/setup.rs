@@ -38,7 +38,7 @@ impl ResticOptions {
         // Under 4 KiB the chunker's arithmetic underflows.
         if !self.average_chunk_bytes.is_power_of_two() || self.average_chunk_bytes < 16 << 10 {
             return Err(Error::configuration(format!(
-                "create repository: an average chunk of {} bytes is not a power of two of at least 16 KiB",
+                "cannot create repository: an average chunk of {} bytes is not a power of two of at least 16 KiB",
                 self.average_chunk_bytes
             )));
         }
@@ -85,7 +85,7 @@ pub fn prepare(files: &PlaceBackend, session: &Session, options: &ResticOptions)
 
 fn create(files: &PlaceBackend, session: &Session, options: &ResticOptions) -> Result<()> {
     let config = options.config()?;
-    if !files.is_begun_layout().map_err(|e| io_failure("read it", e))? {
+    if !files.is_begun_layout().map_err(|e| io_failure("cannot read it", e))? {
         return Err(Error::failed("it holds other files and is not a restic repository")
             .hint("choose an empty or new directory for the repository"));
     }
@@ -95,7 +95,7 @@ fn create(files: &PlaceBackend, session: &Session, options: &ResticOptions) -> R
     repository.no_cache = true;
     let created = Repository::new(&repository, &RepositoryBackends::new(session.backend().clone(), None))
         .and_then(|new| new.init(&credentials, &KeyOptions::default(), &config))
-        .or_refused("create it")?;
+        .or_refused("cannot create it")?;
     // Deriving it from the password again costs a good part of a second.
     session.adopt(&created, made_with);
     Ok(())

@@ -133,7 +133,7 @@ pub struct ChainHead {
 }
 
 pub(super) fn failed(error: sqlx::Error) -> Error {
-    ledger_error("seal records", error)
+    ledger_error("cannot seal records", error)
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {
@@ -161,7 +161,7 @@ pub(super) async fn append(tx: &mut Connection, entries: &[Entry], now: DateTime
     let sealed_at = stored::micros(now);
     let mut numbered = Vec::new();
     for (offset, entry) in (1..).zip(entries) {
-        let position = last.checked_add(offset).ok_or_else(|| Error::failed("seal records: the chain has no end"))?;
+        let position = last.checked_add(offset).ok_or_else(|| Error::failed("cannot seal records: the chain of seals is full"))?;
         previous = seal_of(position, entry, sealed_at, &previous);
         numbered.push((position, entry, previous.clone()));
     }

@@ -173,7 +173,7 @@ impl Walk {
     fn know(&mut self, rows: Vec<Row>) -> Result<()> {
         for row in rows {
             let subject: String = column(&row, "subject")?;
-            let subject = Subject::parse(&subject).ok_or_else(|| crate::error::Error::failed("read seal"))?;
+            let subject = Subject::parse(&subject).ok_or_else(|| crate::error::Error::failed("cannot read a seal: its kind is unknown"))?;
             self.sealed.insert((subject, column(&row, "name")?), (column(&row, "content")?, column(&row, "state")?));
         }
         Ok(())
@@ -321,7 +321,7 @@ fn link(row: &Row) -> Result<Link> {
     let subject: String = column(row, "subject")?;
     let subject = Subject::parse(&subject);
     let entry = Entry {
-        subject: subject.ok_or_else(|| crate::error::Error::failed("read seal"))?,
+        subject: subject.ok_or_else(|| crate::error::Error::failed("cannot read a seal: its kind is unknown"))?,
         name: column(row, "name")?,
         content: column(row, "content")?,
         state: column(row, "state")?,
