@@ -26,26 +26,26 @@ use crate::error::Result;
 pub const RTO_WINDOW_DAYS: i64 = 30;
 
 /// Values in one `IN` list, far below every product's limit.
-pub(in crate::ledger) const VALUES_PER_QUERY: usize = 1000;
+pub(super) const VALUES_PER_QUERY: usize = 1000;
 
 type Sources = BTreeMap<String, SourceFigures>;
 
 /// Drills say something about the points that are listed.
-pub(in crate::ledger) const VERIFIED: &str = "SELECT p.source AS source, MAX(p.as_of) AS newest FROM points p JOIN runs r ON r.ended_revision = \
+pub(super) const VERIFIED: &str = "SELECT p.source AS source, MAX(p.as_of) AS newest FROM points p JOIN runs r ON r.ended_revision = \
        (SELECT MAX(d.ended_revision) FROM runs d WHERE d.source = p.source AND d.recovery_point = p.id \
         AND d.operation = 'drill' AND d.outcome IN ('passed', 'failed')) \
      WHERE r.outcome = 'passed' AND p.suspect = 0 AND p.as_of <= ? GROUP BY p.source";
 /// Runs, counted.
-pub(in crate::ledger) const COUNTERS: &str = "SELECT source, operation, kind, outcome, COUNT(*) AS runs, MAX(started_at) AS last_start, \
+pub(super) const COUNTERS: &str = "SELECT source, operation, kind, outcome, COUNT(*) AS runs, MAX(started_at) AS last_start, \
      MAX(ended_revision) AS last, COUNT(CASE WHEN over_rto = 1 THEN 1 END) AS over_rto, \
      COUNT(rto_seconds) AS measured, SUM(rto_seconds) AS rto_sum, \
      MAX(CASE WHEN rto_seconds IS NOT NULL THEN ended_revision END) AS last_measured \
      FROM runs GROUP BY source, operation, kind, outcome";
 /// As a floating point number, which a counter is in the end: what a sum of integers is differs from product to product.
-pub(in crate::ledger) const ADDED_BYTES: &str =
+pub(super) const ADDED_BYTES: &str =
     "SELECT source, kind, SUM(added_bytes + 0e0) AS added FROM runs WHERE operation = 'backup' GROUP BY source, kind";
 /// Sources that have or had a recovery point.
-pub(in crate::ledger) const EVER_HAD_POINTS: &str =
+pub(super) const EVER_HAD_POINTS: &str =
     "SELECT name FROM sources s WHERE EXISTS (SELECT 1 FROM point_lifetimes l WHERE l.source = s.name)";
 
 impl Ledger {
@@ -87,7 +87,7 @@ async fn fetch(tx: &mut Connection, mut query: Builder) -> Result<Vec<Row>> {
 }
 
 /// `(?, ?, …)` with these values.
-pub(in crate::ledger) fn push_list<T>(query: &mut Builder, values: &[T])
+pub(super) fn push_list<T>(query: &mut Builder, values: &[T])
 where
     T: Clone + for<'q> sqlx::Encode<'q, Product> + sqlx::Type<Product>,
 {

@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Nobody else opens the ledger while this is held. Waits for at most 30 s, and no longer than until `stop`.
 ///
 /// Errors: [`Kind::Cancelled`] once `stop` was asked for, [`Kind::Busy`] where somebody holds it for longer.
-pub(in crate::ledger) fn lock(state_dir: &Path, stop: &Cancel) -> Result<File> {
+pub(super) fn lock(state_dir: &Path, stop: &Cancel) -> Result<File> {
     lock_within(state_dir, stop, ATTEMPTS)
 }
 
@@ -76,7 +76,7 @@ pub fn is_in_use(state_dir: &Path) -> Result<bool> {
 }
 
 /// Whether a service or an operation ever was at work here. Their locks are taken once the ledger is open, so there was one.
-pub(in crate::ledger) fn was_in_use(state_dir: &Path) -> Result<bool> {
+pub(super) fn was_in_use(state_dir: &Path) -> Result<bool> {
     let found = lock_files(state_dir).or_failed(format!("cannot look at the locks in {}", state_dir.display()))?;
     Ok(!found.is_empty())
 }
@@ -97,7 +97,7 @@ fn lock_files(state_dir: &Path) -> std::io::Result<Vec<std::path::PathBuf>> {
 }
 
 /// Device and number of a file; none if it is not there.
-pub(in crate::ledger) fn identity(file: &Path) -> Option<(u64, u64)> {
+pub(super) fn identity(file: &Path) -> Option<(u64, u64)> {
     fs::metadata(file).ok().map(|facts| (facts.dev(), facts.ino()))
 }
 

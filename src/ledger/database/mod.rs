@@ -28,7 +28,7 @@ pub(in crate::ledger) type Pool = SqlitePool;
 /// One connection, or a transaction on it.
 pub(in crate::ledger) type Connection = SqliteConnection;
 /// A transaction that is rolled back unless it is committed.
-pub(in crate::ledger) type Transaction = sqlx::Transaction<'static, Sqlite>;
+pub(super) type Transaction = sqlx::Transaction<'static, Sqlite>;
 /// One row of an answer.
 pub(in crate::ledger) type Row = SqliteRow;
 /// A statement with its values.

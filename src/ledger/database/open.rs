@@ -22,7 +22,7 @@ use crate::error::{Error, OrFailed, Result, Side};
 use crate::process::identity::own;
 use crate::run_context::Cancel;
 
-pub(in crate::ledger) static MIGRATIONS: Migrator = sqlx::migrate!("src/ledger/migrations");
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("src/ledger/migrations");
 
 /// How long a writer waits for another process's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -43,7 +43,7 @@ impl Ledger {
         Self::open_expecting(state_dir, clock, stop, Expected::WhatWasThere).await
     }
 
-    pub(in crate::ledger) async fn open_expecting(
+    pub(super) async fn open_expecting(
         state_dir: &Path,
         clock: Arc<dyn Clock>,
         stop: &Cancel,
@@ -154,7 +154,7 @@ async fn connect(file: &Path) -> Result<Pool> {
 
 /// What a caller expects to find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::ledger) enum Expected {
+pub(super) enum Expected {
     /// The ledger, if there ever was one: its loss is told.
     WhatWasThere,
     /// None: it was put beside a moment ago, and that was told.

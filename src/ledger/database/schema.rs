@@ -13,7 +13,7 @@ pub(in crate::ledger) async fn foreign_objects(tx: &mut Connection) -> Result<Ve
 }
 
 /// What is wrong with the file itself, the first of it: pages, indexes and rows that do not agree.
-pub(in crate::ledger) async fn damage(tx: &mut Connection) -> Result<Option<String>> {
+pub(super) async fn damage(tx: &mut Connection) -> Result<Option<String>> {
     let said: String = sqlx::query_scalar("PRAGMA integrity_check(1)")
         .fetch_one(tx)
         .await
@@ -22,7 +22,7 @@ pub(in crate::ledger) async fn damage(tx: &mut Connection) -> Result<Option<Stri
 }
 
 /// The same without comparing indexes with their tables, which takes several times as long.
-pub(in crate::ledger) async fn damaged_page(pool: &Pool) -> sqlx::Result<Option<String>> {
+pub(super) async fn damaged_page(pool: &Pool) -> sqlx::Result<Option<String>> {
     let found: Vec<String> = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_all(pool).await?;
     Ok(found.into_iter().find(|said| said != "ok"))
 }

@@ -36,7 +36,7 @@ pub fn set_aside(state_dir: &Path) -> Vec<PathBuf> {
 }
 
 /// Rename the damaged ledger, unless somebody else has done it. Where it is now.
-pub(in crate::ledger) fn put_beside(
+pub(super) fn put_beside(
     state_dir: &Path,
     damaged: Option<(u64, u64)>,
     now: DateTime<Utc>,
@@ -54,7 +54,7 @@ pub(in crate::ledger) fn put_beside(
 
 /// A ledger that was here once and is missing or empty counts as a damaged one: with it went the memory of which repositories
 /// are meant and of what was in them. An empty file stands for what is missing. The caller holds the lock.
-pub(in crate::ledger) fn note_loss(state_dir: &Path, now: DateTime<Utc>) -> Result<()> {
+pub(super) fn note_loss(state_dir: &Path, now: DateTime<Utc>) -> Result<()> {
     let file = state_dir.join(FILE_NAME);
     let length = fs::metadata(&file).ok().map(|facts| facts.len());
     if length.is_some_and(|length| length > 0) || !was_in_use(state_dir)? {
@@ -104,7 +104,7 @@ fn rename(state_dir: &Path, kept: &Path) -> io::Result<()> {
 
 /// Damage that `quick_check` found, told as SQLite's own error.
 #[derive(Debug)]
-pub(in crate::ledger) struct Found(pub(in crate::ledger) String);
+pub(super) struct Found(pub(super) String);
 
 impl std::fmt::Display for Found {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

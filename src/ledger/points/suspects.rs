@@ -49,7 +49,7 @@ impl Ledger {
     }
 
     /// Bring the marks of a source up to date. Nothing is written where they are.
-    pub(in crate::ledger) async fn mark_suspects(&self, source: &str) -> Result<()> {
+    pub(super) async fn mark_suspects(&self, source: &str) -> Result<()> {
         let mut tx = self.read().await?;
         let changed = changed_marks(&mut tx, source, self.clock.wall()).await?;
         drop(tx);
@@ -71,7 +71,7 @@ impl Ledger {
 }
 
 /// Bring the marks up to date in the transaction that changed the points; whether one had to be changed.
-pub(in crate::ledger) async fn mark_in(tx: &mut Connection, source: &str, now: DateTime<Utc>) -> Result<bool> {
+pub(super) async fn mark_in(tx: &mut Connection, source: &str, now: DateTime<Utc>) -> Result<bool> {
     let changed = changed_marks(tx, source, now).await?;
     for (id, is_suspect) in &changed {
         sqlx::query("UPDATE points SET suspect = ? WHERE source = ? AND id = ?")

@@ -25,7 +25,7 @@ const OF_OTHERS: &str = "SELECT l.source, l.id FROM point_lifetimes l JOIN sourc
 /// Of the points that are missing before their time, those whose mark has to be another one, and which. `early` is what went
 /// away just now and is marked as vanished; what could not be read before is looked for too. A listing that was begun at
 /// [`crate::ledger::Ledger::revision`] `begun` says nothing of what others found out later.
-pub(in crate::ledger) async fn changed_marks(
+pub(super) async fn changed_marks(
     tx: &mut Connection,
     source: &str,
     early: &[&str],
@@ -57,7 +57,7 @@ pub(in crate::ledger) async fn changed_marks(
 
 /// Write down which points of `early`, which went away just now, are still there and cannot be read, and which of those that
 /// could not be read before are gone now. How many of `early` are still there.
-pub(in crate::ledger) async fn mark_unreadable(
+pub(super) async fn mark_unreadable(
     tx: &mut Connection,
     source: &str,
     early: &BTreeSet<&str>,

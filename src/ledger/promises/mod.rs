@@ -56,7 +56,7 @@ async fn newest(tx: &mut Connection, source: &str) -> Result<Option<Row>> {
 }
 
 /// Write down a promise that is not the one in force. Whether there was something to write.
-pub(in crate::ledger) async fn promise_from_now(
+async fn promise_from_now(
     tx: &mut Connection,
     source: &str,
     objectives: &Objectives,
