@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use crate::ledger::{Ledger, MissedRuns};
-use crate::ledger::database::{Builder, Connection, Row, ledger_error};
-use crate::ledger::database::stored::{self, column};
-use crate::ledger::evidence::read_suspect;
-use crate::ledger::runs::{Operation, Outcome, PointRow, Run, newest_missed};
 use crate::domain::change::State;
 use crate::domain::drill::{Check, TableResult};
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
 use crate::error::Result;
+use crate::ledger::database::stored::{self, column};
+use crate::ledger::database::{Builder, Connection, Row, ledger_error};
+use crate::ledger::evidence::read_suspect;
+use crate::ledger::runs::{Operation, Outcome, PointRow, Run, newest_missed};
+use crate::ledger::{Ledger, MissedRuns};
 
 /// Most recovery points, the newest.
 pub const POINTS: usize = 50;

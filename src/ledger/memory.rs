@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::ledger::database::ledger_error;
-use crate::error::Result;
 
 impl Ledger {
     /// What was kept of `source` under `name`.

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use crate::ledger::Ledger;
-use crate::ledger::database::{Row, ledger_error};
-use crate::ledger::database::stored::{self, column};
-use crate::ledger::runs::{Operation, PointRow, Run, RunId, RunReport};
 use crate::domain::drill::{Check, TableResult};
 use crate::domain::manifest::RecoveryPointId;
 use crate::error::{Error, Result};
+use crate::ledger::Ledger;
+use crate::ledger::database::stored::{self, column};
+use crate::ledger::database::{Row, ledger_error};
+use crate::ledger::runs::{Operation, PointRow, Run, RunId, RunReport};
 
 impl Ledger {
     /// Number that grows with every change of the ledger, by whichever process.
@@ -77,7 +77,9 @@ impl Ledger {
         let failed = |e| ledger_error("cannot read a run", e);
         let mut tx = self.read().await?;
         let row = sqlx::query("SELECT * FROM runs WHERE id = ?").bind(&run.0).fetch_optional(&mut *tx).await;
-        let row = row.map_err(failed)?.ok_or_else(|| Error::failed(format!("cannot read run {run}: there is no such run")))?;
+        let row = row
+            .map_err(failed)?
+            .ok_or_else(|| Error::failed(format!("cannot read run {run}: there is no such run")))?;
         let stages = sqlx::query_as("SELECT name, seconds FROM run_stages WHERE run_id = ? ORDER BY position")
             .bind(&run.0)
             .fetch_all(&mut *tx)

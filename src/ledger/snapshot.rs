@@ -12,15 +12,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 pub use self::figures::{
     BackupFigures, DrillFigures, LedgerSnapshot, PointFigures, RtoSummary, RunningOperation, SourceFigures,
 };
-use crate::ledger::Ledger;
-use crate::ledger::database::{Builder, Connection, Product, Row, ledger_error};
-use crate::ledger::database::stored::{self, column};
-use crate::ledger::evidence::{read_changes, read_test_pages};
-use crate::ledger::promises::open_periods;
-use crate::ledger::runs::{Operation, Outcome, Run, RunId};
 use crate::domain::manifest::BackupKind;
 use crate::domain::order::latest;
 use crate::error::Result;
+use crate::ledger::Ledger;
+use crate::ledger::database::stored::{self, column};
+use crate::ledger::database::{Builder, Connection, Product, Row, ledger_error};
+use crate::ledger::evidence::{read_changes, read_test_pages};
+use crate::ledger::promises::open_periods;
+use crate::ledger::runs::{Operation, Outcome, Run, RunId};
 
 /// Days over which the RTO percentiles are taken.
 pub const RTO_WINDOW_DAYS: i64 = 30;

@@ -21,7 +21,8 @@ use crate::repository::contract::{candidate, manifest};
 use crate::run_context::RunContext;
 
 fn publish(app: &App, source: &Source, id: &str, as_of: DateTime<Utc>) {
-    let stored = source.repository.storing().unwrap().store(candidate("ansible", id, as_of, &[("data", b"x")])).unwrap();
+    let stored =
+        source.repository.storing().unwrap().store(candidate("ansible", id, as_of, &[("data", b"x")])).unwrap();
     let manifest = Manifest { host: Some(app.host.identity.clone()), ..manifest(&stored) };
     source.repository.storing().unwrap().publish(stored, &manifest).unwrap();
 }

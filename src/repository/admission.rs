@@ -28,10 +28,14 @@ impl StreamCheck {
     pub fn next(&mut self, path: &str) -> Result<()> {
         check_name(path).map_err(|e| e.context("cannot store a stream: its name"))?;
         if path == MANIFEST_FILE {
-            return Err(Error::failed(format!("cannot store a stream with the name {MANIFEST_FILE}: that is the manifest")));
+            return Err(Error::failed(format!(
+                "cannot store a stream with the name {MANIFEST_FILE}: that is the manifest"
+            )));
         }
         match self.last.as_deref() {
-            Some(last) if last == path => return Err(Error::failed(format!("cannot store two streams with the name {path}"))),
+            Some(last) if last == path => {
+                return Err(Error::failed(format!("cannot store two streams with the name {path}")));
+            }
             Some(last) if last > path => {
                 return Err(Error::failed(format!("cannot store stream {path} after {last}: they must be in order")));
             }
@@ -83,8 +87,10 @@ pub fn parse_manifest(bytes: &[u8]) -> Result<Manifest> {
     let broken = |e: serde_json::Error| Error::failed("cannot read the manifest").because(e);
     let Format { format } = serde_json::from_slice(bytes).map_err(broken)?;
     if format > MANIFEST_FORMAT {
-        return Err(Error::failed(format!("cannot read the manifest: format {format} is newer than {MANIFEST_FORMAT}"))
-            .hint("it was written by a newer version of backup-sla: use that version or a later one"));
+        return Err(Error::failed(format!(
+            "cannot read the manifest: format {format} is newer than {MANIFEST_FORMAT}"
+        ))
+        .hint("it was written by a newer version of backup-sla: use that version or a later one"));
     }
     serde_json::from_slice(bytes).map_err(broken)
 }
@@ -95,7 +101,14 @@ fn check_name(name: &str) -> Result<()> {
         && name != "."
         && name != ".."
         && !name.chars().any(|c| c.is_control() || matches!(c, '/' | '\\' | ',' | '*' | '?' | '['));
-    if fine { Ok(()) } else { Err(Error::failed(format!("`{}` cannot be used: names have no slash, comma, wildcard or control character", name.escape_debug()))) }
+    if fine {
+        Ok(())
+    } else {
+        Err(Error::failed(format!(
+            "`{}` cannot be used: names have no slash, comma, wildcard or control character",
+            name.escape_debug()
+        )))
+    }
 }
 
 #[cfg(test)]

@@ -8,9 +8,7 @@ pub mod reading;
 mod storing;
 
 use super::Repository;
-pub use fixtures::{
-    Kept, Opener, Reader, back_up, broken_after, candidate, ids, manifest, moment, noise, noise_bytes,
-};
+pub use fixtures::{Kept, Opener, Reader, back_up, broken_after, candidate, ids, manifest, moment, noise, noise_bytes};
 
 /// Run both halves of the suite. `make` makes a new empty place and returns what opens it.
 pub fn run(make: &dyn Fn() -> Opener) {

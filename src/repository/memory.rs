@@ -64,9 +64,9 @@ impl Repository for MemoryRepository {
 
     fn open(&self, source: &str, point: &RecoveryPointId, path: &str) -> Result<Arc<dyn StoredFile>> {
         let points = self.points();
-        let (_, files) = points
-            .get(&(source.to_owned(), point.clone()))
-            .ok_or_else(|| Error::failed(format!("cannot open {path}: there is no recovery point {point} of {source}")))?;
+        let (_, files) = points.get(&(source.to_owned(), point.clone())).ok_or_else(|| {
+            Error::failed(format!("cannot open {path}: there is no recovery point {point} of {source}"))
+        })?;
         let bytes = files.get(path).ok_or_else(|| {
             Error::failed(format!("cannot open {path}: recovery point {point} of {source} has no such file"))
         })?;
@@ -107,7 +107,8 @@ impl Storing for MemoryRepository {
         check_manifest(&candidate, manifest)?;
         self.check_unused(&candidate.source, &candidate.id)?;
         let handle: Box<dyn Any> = candidate.handle;
-        let files = handle.downcast::<Files>().map_err(|_| Error::failed("cannot publish: not a candidate of this kind"))?;
+        let files =
+            handle.downcast::<Files>().map_err(|_| Error::failed("cannot publish: not a candidate of this kind"))?;
         let stored_bytes = candidate.added_bytes;
         let published = Published { manifest: manifest.clone(), stored_bytes };
         self.points().insert((candidate.source, candidate.id), (published, *files));

@@ -45,7 +45,8 @@ impl Repository for Dumps {
         for name in names(&self.0)?.into_iter().filter(|name| source.is_none_or(|wanted| wanted == name)) {
             for id in names(&self.0.join(&name))? {
                 let place = self.0.join(&name).join(&id);
-                let changed = fs::metadata(&place).and_then(|facts| facts.modified()).or_failed("cannot read its time")?;
+                let changed =
+                    fs::metadata(&place).and_then(|facts| facts.modified()).or_failed("cannot read its time")?;
                 unattested.push(Unattested {
                     source: Some(name.clone()),
                     id: RecoveryPointId(id),
@@ -118,6 +119,7 @@ fn what_somebody_else_made_is_no_published_backup() {
     assert_eq!((listed[0].made, listed[0].files.as_slice()), (moment(0), &["dump.sql".to_owned()][..]));
     let error = repository.storing().err().unwrap();
     assert_eq!((Unsupported::why(&error), error.kind()), (Some(Unsupported::Storing), Kind::Configuration));
-    let said = format!("cannot store backups in repository {}: this kind of repository is read only", root.path().display());
+    let said =
+        format!("cannot store backups in repository {}: this kind of repository is read only", root.path().display());
     assert_eq!(error.to_string(), said);
 }

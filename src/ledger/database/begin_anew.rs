@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::ledger::{FILE_NAME, Ledger};
 use super::failure::ledger_error;
 use super::lock::identity;
 use super::open::Expected;
@@ -11,6 +10,7 @@ use super::schema::damaged_page;
 use super::set_aside::{Found, is_damage, put_beside};
 use crate::clock::Clock;
 use crate::error::Result;
+use crate::ledger::{FILE_NAME, Ledger};
 use crate::run_context::Cancel;
 
 impl Ledger {

@@ -13,14 +13,14 @@ use std::sync::Arc;
 use sqlx::migrate::{AppliedMigration, Migrate as _, MigrateError};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 
-use crate::ledger::Ledger;
-use crate::ledger::evidence::{ChainHead, SealFault, Sealed};
 use super::Pool;
 use super::failure::ledger_error;
 use super::open::MIGRATIONS;
 use super::schema::damage;
 use crate::clock::Clock;
 use crate::error::{Error, Kind, Result};
+use crate::ledger::Ledger;
+use crate::ledger::evidence::{ChainHead, SealFault, Sealed};
 use crate::process::identity::own;
 
 /// How a copy is made that is complete in itself.

@@ -8,17 +8,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use sqlx::Connection as _;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::Connection as _;
 
-use crate::ledger::{FILE_NAME, Ledger};
-use super::{Pool, Transaction, stored};
 use super::failure::ledger_error;
 use super::lock::{identity, lock};
 use super::set_aside::note_loss;
+use super::{Pool, Transaction, stored};
 use crate::clock::Clock;
 use crate::error::{Error, OrFailed, Result, Side};
+use crate::ledger::{FILE_NAME, Ledger};
 use crate::process::identity::own;
 use crate::run_context::Cancel;
 

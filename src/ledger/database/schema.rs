@@ -1,14 +1,16 @@
 //! What SQLite says of its own schema and file. Another product has a catalogue of another name.
 
-use super::{Connection, Pool};
 use super::failure::ledger_error;
+use super::{Connection, Pool};
 use crate::error::Result;
 
 /// Triggers and views: no migration makes any.
 pub(in crate::ledger) async fn foreign_objects(tx: &mut Connection) -> Result<Vec<String>> {
     let objects = "SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view') ORDER BY name";
-    let rows: Vec<(String, String)> =
-        sqlx::query_as(objects).fetch_all(tx).await.map_err(|e| ledger_error("cannot read the schema of the ledger", e))?;
+    let rows: Vec<(String, String)> = sqlx::query_as(objects)
+        .fetch_all(tx)
+        .await
+        .map_err(|e| ledger_error("cannot read the schema of the ledger", e))?;
     Ok(rows.into_iter().map(|(kind, name)| format!("{kind} {name}")).collect())
 }
 

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
-use crate::ledger::FILE_NAME;
 use super::lock::{identity, is_in_use, lock, was_in_use};
 use crate::error::{Error, Result, Side};
+use crate::ledger::FILE_NAME;
 use crate::run_context::Cancel;
 
 /// What stands between the ledger's name and the time at which it was found to be damaged.
@@ -69,7 +69,9 @@ pub(super) fn note_loss(state_dir: &Path, now: DateTime<Utc>) -> Result<()> {
         // Whoever has it open would write into the new one as if it were the old one.
         let what =
             format!("cannot use ledger `{}`: it was emptied, and a running backup-sla has it open", file.display());
-        return Err(Error::failed(what).hint("the service notices this and restarts with a new ledger: try again then").on(Side::State));
+        return Err(Error::failed(what)
+            .hint("the service notices this and restarts with a new ledger: try again then")
+            .on(Side::State));
     }
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600).open(&kept).map_err(failed)?;

@@ -3,12 +3,12 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use sqlx::Row as _;
 
-use crate::ledger::runs::{Operation, Outcome, PointRow, Run, RunId};
-use super::{Product, Row};
 use super::failure::ledger_error;
+use super::{Product, Row};
 use crate::domain::left_out::LeftOutCounts;
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
 use crate::error::{Error, Result};
+use crate::ledger::runs::{Operation, Outcome, PointRow, Run, RunId};
 
 /// Rows per INSERT statement: six columns each stay far below every product's limit of bound values.
 pub(in crate::ledger) const ROWS_PER_INSERT: usize = 1000;

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use crate::ledger::Ledger;
-use crate::ledger::database::{Connection, Row, ledger_error};
-use crate::ledger::database::stored::{self, column};
-use crate::ledger::runs::next_revision;
 use super::seals::seal_changes;
 use crate::domain::change::{Assessment, Point, State};
 use crate::domain::manifest::RecoveryPointId;
 use crate::error::{Error, OrFailed, Result};
+use crate::ledger::Ledger;
+use crate::ledger::database::stored::{self, column};
+use crate::ledger::database::{Connection, Row, ledger_error};
+use crate::ledger::runs::next_revision;
 
 /// What is known of the newest backup that was compared.
 #[derive(Debug, Clone, PartialEq)]
@@ -204,7 +204,10 @@ async fn begin(tx: &mut Connection, source: &str, change: &mut ChangeFigures) ->
 }
 
 /// What was found suspect in each of the backups of `source`, accepted or not.
-pub(in crate::ledger) async fn read_suspect(tx: &mut Connection, source: &str) -> Result<BTreeMap<RecoveryPointId, State>> {
+pub(in crate::ledger) async fn read_suspect(
+    tx: &mut Connection,
+    source: &str,
+) -> Result<BTreeMap<RecoveryPointId, State>> {
     let suspect = "SELECT recovery_point, state FROM changes WHERE source = ? AND state IN ('warning', 'critical')";
     let rows: Vec<(String, String)> = sqlx::query_as(suspect).bind(source).fetch_all(&mut *tx).await.map_err(failed)?;
     rows.into_iter().map(|(id, found)| Ok((RecoveryPointId(id), state(&found)?))).collect()

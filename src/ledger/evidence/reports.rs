@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use crate::ledger::{Ledger, Operation};
-use crate::ledger::database::{Builder, Connection, ledger_error};
-use crate::ledger::database::stored::{self, column};
-use crate::ledger::runs::{Outcome, Run};
 use crate::error::{Error, Result};
+use crate::ledger::database::stored::{self, column};
+use crate::ledger::database::{Builder, Connection, ledger_error};
+use crate::ledger::runs::{Outcome, Run};
+use crate::ledger::{Ledger, Operation};
 
 /// A drill or backup that has ended, with what a report says of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -109,11 +109,7 @@ async fn read_details(
     Ok(())
 }
 
-async fn read_tables(
-    tx: &mut Connection,
-    runs: &[Run],
-    tables: &mut BTreeMap<String, TableTotals>,
-) -> Result<()> {
+async fn read_tables(tx: &mut Connection, runs: &[Run], tables: &mut BTreeMap<String, TableTotals>) -> Result<()> {
     let mut query = of_runs("SELECT run_id, rows_expected, rows_restored FROM run_tables WHERE run_id IN ", runs);
     for row in query.build().fetch_all(tx).await.map_err(failed)? {
         let totals = tables.entry(column(&row, "run_id")?).or_default();

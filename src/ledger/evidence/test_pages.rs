@@ -7,12 +7,12 @@ use chrono::{DateTime, Utc};
 use rand::RngExt;
 use serde::Serialize;
 
-use crate::ledger::Ledger;
-use crate::ledger::database::{Connection, Row, ledger_error};
-use crate::ledger::database::stored::{self, column};
-use crate::ledger::runs::next_revision;
 use super::seals::seal_test_page;
 use crate::error::{Error, Kind, Result};
+use crate::ledger::Ledger;
+use crate::ledger::database::stored::{self, column};
+use crate::ledger::database::{Connection, Row, ledger_error};
+use crate::ledger::runs::next_revision;
 
 /// A page that was raised.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -72,8 +72,10 @@ impl Ledger {
         let now = stored::time(stored::micros(self.clock.wall()))?;
         let mut tx = self.write().await?;
         if let Some(last) = read(&mut tx, LAST).await?.filter(|last| last.is_raised(now)) {
-            let what =
-                format!("cannot raise a test page: one was raised at {} and is not confirmed", stored::shown(last.raised));
+            let what = format!(
+                "cannot raise a test page: one was raised at {} and is not confirmed",
+                stored::shown(last.raised)
+            );
             return Err(Error::new(Kind::Busy, what).hint(
                 "whoever got it types `backup-sla test-page --confirm CODE`; `backup-sla test-page --withdraw` ends it",
             ));

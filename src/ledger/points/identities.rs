@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
+use super::gone::GoneMark;
+use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::ledger::database::{Connection, ledger_error, stored};
 use crate::ledger::evidence::{Sealable, seal_repository, sealed_repository};
 use crate::ledger::runs::next_revision;
-use super::gone::GoneMark;
-use crate::error::Result;
 
 /// A repository that was found under a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,7 +72,8 @@ impl Ledger {
         for source in sources {
             let sealable = Sealable::of(&mut tx, &source).await?;
             let accept = "UPDATE point_lifetimes SET gone_early = ? WHERE source = ? AND gone_early = ?";
-            let accept = sqlx::query(accept).bind(GoneMark::Accepted.stored()).bind(&source).bind(GoneMark::Early.stored());
+            let accept =
+                sqlx::query(accept).bind(GoneMark::Accepted.stored()).bind(&source).bind(GoneMark::Early.stored());
             let points = accept.execute(&mut *tx).await.map_err(failed)?.rows_affected();
             if points > 0 {
                 let revision = next_revision(&mut tx).await?;

@@ -11,16 +11,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::ledger::Ledger;
-use crate::ledger::database::{Builder, Connection, ledger_error};
-use crate::ledger::database::stored::{self, ROWS_PER_INSERT, column};
-use crate::ledger::evidence::{Sealable, forget_points, seal_points, seal_source};
-use crate::ledger::promises::read_retention;
-use crate::ledger::runs::{PointRow, next_revision};
 use self::suspects::mark_in;
 use self::unreadable::{changed_marks, mark_unreadable};
 use crate::domain::order::is_to_come;
 use crate::error::Result;
+use crate::ledger::Ledger;
+use crate::ledger::database::stored::{self, ROWS_PER_INSERT, column};
+use crate::ledger::database::{Builder, Connection, ledger_error};
+use crate::ledger::evidence::{Sealable, forget_points, seal_points, seal_source};
+use crate::ledger::promises::read_retention;
+use crate::ledger::runs::{PointRow, next_revision};
 
 mod gone;
 mod identities;

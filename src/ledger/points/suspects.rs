@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
-use crate::ledger::Ledger;
-use crate::ledger::database::{Connection, ledger_error};
-use crate::ledger::database::stored::{self, column};
-use crate::ledger::evidence::Sealable;
-use crate::ledger::runs::next_revision;
 use crate::domain::order::{contradicted, latest};
 use crate::error::Result;
+use crate::ledger::Ledger;
+use crate::ledger::database::stored::{self, column};
+use crate::ledger::database::{Connection, ledger_error};
+use crate::ledger::evidence::Sealable;
+use crate::ledger::runs::next_revision;
 
 /// Points that this ledger saw published, in that order. Of others no order is known.
 const IN_ORDER: &str = "SELECT p.id AS id, p.as_of AS as_of, p.suspect AS suspect, MIN(r.ended_revision) AS published \

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
-use crate::ledger::database::{Connection, ledger_error, stored};
-use crate::ledger::promises::read_retention;
 use super::gone::{Gone, GoneMark};
 use crate::error::Result;
+use crate::ledger::database::{Connection, ledger_error, stored};
+use crate::ledger::promises::read_retention;
 
 /// Points that are gone and have not come back, which is what these marks say of them.
 const WAITING: &str = "SELECT l.id, l.as_of FROM point_lifetimes l WHERE l.source = ? AND l.gone_early = 3 AND l.gone_revision <= ? \
@@ -51,7 +51,8 @@ pub(super) async fn changed_marks(
     let lost = waiting.iter().filter(|(id, _)| !may_be_there(id) && !others.contains(id));
     // What went after the end of its retention went rightly, though it could not be read before.
     let kept_from = stored::micros(now - read_retention(tx, source).await?);
-    let lost = lost.map(|(id, as_of)| (id.clone(), if *as_of > kept_from { GoneMark::Early } else { GoneMark::InTime }));
+    let lost =
+        lost.map(|(id, as_of)| (id.clone(), if *as_of > kept_from { GoneMark::Early } else { GoneMark::InTime }));
     Ok(found.chain(lost).collect())
 }
 

@@ -3,12 +3,12 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::ledger::Ledger;
-use crate::ledger::database::{Row, ledger_error};
-use crate::ledger::database::stored::{self, column};
 use super::gone::GoneMark;
 use crate::domain::manifest::RecoveryPointId;
 use crate::error::Result;
+use crate::ledger::Ledger;
+use crate::ledger::database::stored::{self, column};
+use crate::ledger::database::{Row, ledger_error};
 
 /// One time at which a point went away. A point that came back and went away again has two.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,8 @@ impl Ledger {
     pub async fn vanished_points(&self, source: &str) -> Result<Vec<VanishedPoint>> {
         let (early, accepted) = (GoneMark::Early.stored(), GoneMark::Accepted.stored());
         let query = sqlx::query(VANISHED).bind(format!("[{accepted}]")).bind(source).bind(early).bind(accepted);
-        let rows = query.fetch_all(&self.pool).await.map_err(|e| ledger_error("cannot read vanished recovery points", e))?;
+        let rows =
+            query.fetch_all(&self.pool).await.map_err(|e| ledger_error("cannot read vanished recovery points", e))?;
         rows.iter().map(point).collect()
     }
 }

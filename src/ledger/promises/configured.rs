@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::ledger::Ledger;
-use crate::ledger::database::{Connection, Row, ledger_error};
-use crate::ledger::database::stored::{self, column};
-use crate::ledger::evidence::seal_configured;
-use crate::ledger::runs::next_revision;
 use crate::domain::schedule::Work;
 use crate::error::{Error, Result};
+use crate::ledger::Ledger;
+use crate::ledger::database::stored::{self, column};
+use crate::ledger::database::{Connection, Row, ledger_error};
+use crate::ledger::evidence::seal_configured;
+use crate::ledger::runs::next_revision;
 
 /// A clock may be put back by this much without having been wrong before.
 const CLOCK_STEP: TimeDelta = TimeDelta::minutes(5);
@@ -102,7 +102,10 @@ fn period(row: &Row) -> Result<ConfiguredPeriod> {
 /// Periods that have not ended: what, since when, and with which revision.
 pub(in crate::ledger) async fn open_periods(tx: &mut Connection) -> Result<Vec<(Configured, DateTime<Utc>, i64)>> {
     let open = "SELECT * FROM configured WHERE ended_at IS NULL ORDER BY source, revision";
-    let rows = sqlx::query(open).fetch_all(tx).await.map_err(|e| ledger_error("cannot read when sources were configured", e))?;
+    let rows = sqlx::query(open)
+        .fetch_all(tx)
+        .await
+        .map_err(|e| ledger_error("cannot read when sources were configured", e))?;
     let read = |row: &Row| {
         let work: String = column(row, "work")?;
         let asked = match Work::ALL.into_iter().find(|it| it.name() == work) {

@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::ledger::{Ledger, Outcome, promises};
-use crate::ledger::database::{Connection, Row, ledger_error};
-use crate::ledger::database::stored::{self, column};
 use crate::domain::drill::Verdict;
 use crate::domain::history::{Drilled, Facts, Lifetime};
 use crate::error::Result;
+use crate::ledger::database::stored::{self, column};
+use crate::ledger::database::{Connection, Row, ledger_error};
+use crate::ledger::{Ledger, Outcome, promises};
 
 impl Ledger {
     /// Everything that decides whether the promises of `source` were kept from `from` on. None for a source that the

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-
-use crate::ledger::Ledger;
-use crate::ledger::database::{Row, ledger_error};
-use crate::ledger::database::stored::{self, column};
 use crate::domain::drill::Stage;
 use crate::domain::forecast::{HISTORY, PassedDrill, Size};
 use crate::error::Result;
+use crate::ledger::Ledger;
+use crate::ledger::database::stored::{self, column};
+use crate::ledger::database::{Row, ledger_error};
 
 /// What is known of a source for a forecast.
 #[derive(Debug, Clone, PartialEq, Default)]

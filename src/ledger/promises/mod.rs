@@ -4,22 +4,22 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::ledger::Ledger;
-use crate::ledger::database::{Connection, Row, ledger_error};
-use crate::ledger::database::stored::{self, column};
-use crate::ledger::evidence::seal_promise;
-use crate::ledger::runs::next_revision;
 use crate::domain::history::Promise;
 use crate::domain::sla::Objectives;
 use crate::error::{Error, Result};
+use crate::ledger::Ledger;
+use crate::ledger::database::stored::{self, column};
+use crate::ledger::database::{Connection, Row, ledger_error};
+use crate::ledger::evidence::seal_promise;
+use crate::ledger::runs::next_revision;
 
 mod configured;
 mod facts;
 mod forecasts;
 mod sources;
 
-pub use configured::{Asked, Configured, ConfiguredPeriod};
 pub(in crate::ledger) use configured::open_periods;
+pub use configured::{Asked, Configured, ConfiguredPeriod};
 pub use forecasts::ForecastBasis;
 pub use sources::KnownSource;
 

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
+use super::promise_from_now;
+use crate::domain::sla::Objectives;
+use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::ledger::database::{Connection, ledger_error, stored};
 use crate::ledger::evidence::seal_source;
 use crate::ledger::points::{Gone, reconcile_in};
 use crate::ledger::runs::next_revision;
-use super::promise_from_now;
-use crate::domain::sla::Objectives;
-use crate::error::{Error, Result};
 
 /// A source as the configuration has it now.
 #[derive(Debug, Clone, Copy)]

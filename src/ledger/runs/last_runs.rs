@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use crate::ledger::Ledger;
-use crate::ledger::database::{Builder, Row, ledger_error};
-use crate::ledger::database::stored::{self, column};
-use crate::ledger::snapshot::{VALUES_PER_QUERY, push_list};
 use super::run::{Operation, Outcome};
 use crate::domain::manifest::BackupKind;
 use crate::domain::schedule::Work;
 use crate::error::Result;
+use crate::ledger::Ledger;
+use crate::ledger::database::stored::{self, column};
+use crate::ledger::database::{Builder, Row, ledger_error};
+use crate::ledger::snapshot::{VALUES_PER_QUERY, push_list};
 
 /// The newest runs of one work on one source.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -4,14 +4,14 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::ledger::Ledger;
-use crate::ledger::database::{Connection, Row, ledger_error};
-use crate::ledger::database::stored::{self, column};
-use crate::ledger::evidence::seal_missed;
 use super::record::next_revision;
 use super::run::Operation;
 use crate::domain::manifest::BackupKind;
 use crate::error::Result;
+use crate::ledger::Ledger;
+use crate::ledger::database::stored::{self, column};
+use crate::ledger::database::{Connection, Row, ledger_error};
+use crate::ledger::evidence::seal_missed;
 
 /// Runs of one schedule that did not begin, one after the other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -97,7 +97,11 @@ pub(in crate::ledger) const NEWEST: &str =
     "SELECT * FROM missed_runs WHERE source = ? AND operation = ? AND kind = ? ORDER BY first_at DESC LIMIT ?";
 
 /// The `limit` newest missed runs of `source`, of whatever schedule, newest first.
-pub(in crate::ledger) async fn newest_missed(tx: &mut Connection, source: &str, limit: usize) -> Result<Vec<MissedRuns>> {
+pub(in crate::ledger) async fn newest_missed(
+    tx: &mut Connection,
+    source: &str,
+    limit: usize,
+) -> Result<Vec<MissedRuns>> {
     let schedules = [
         (Operation::Backup, Some(BackupKind::Full)),
         (Operation::Backup, Some(BackupKind::Incremental)),

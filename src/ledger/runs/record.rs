@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use ulid::Ulid;
 
-use crate::ledger::Ledger;
-use crate::ledger::database::{Builder, Connection, RowValues, ledger_error};
-use crate::ledger::database::stored::{self, ROWS_PER_INSERT};
-use crate::ledger::evidence::seal_runs;
 use super::run::{Operation, Outcome, RunId, RunResult, RunStart};
 use crate::domain::drill::Check;
 use crate::error::{Error, Result};
+use crate::ledger::Ledger;
+use crate::ledger::database::stored::{self, ROWS_PER_INSERT};
+use crate::ledger::database::{Builder, Connection, RowValues, ledger_error};
+use crate::ledger::evidence::seal_runs;
 use crate::process::identity;
 
 const INSERT_RUN: &str = "INSERT INTO runs (id, source, operation, kind, outcome, reason, process, started_at, \
@@ -61,7 +61,9 @@ impl Ledger {
         let revision = next_revision(&mut tx).await?;
         let changed = update_run(&mut tx, run, result, now, revision).await?;
         if changed != 1 {
-            return Err(Error::failed(format!("cannot record the result of run {run}: it is unknown or has a result already")));
+            return Err(Error::failed(format!(
+                "cannot record the result of run {run}: it is unknown or has a result already"
+            )));
         }
         insert_stages(&mut tx, run, &result.stages).await?;
         insert_checks(&mut tx, run, &result.checks).await?;
@@ -87,11 +89,8 @@ impl Ledger {
             .fetch_all(&self.pool)
             .await
             .map_err(|e| ledger_error("cannot look for interrupted runs", e))?;
-        let gone: Vec<RunId> = rows
-            .into_iter()
-            .filter(|(_, process)| !identity::is_running(process))
-            .map(|(id, _)| RunId(id))
-            .collect();
+        let gone: Vec<RunId> =
+            rows.into_iter().filter(|(_, process)| !identity::is_running(process)).map(|(id, _)| RunId(id)).collect();
         if gone.is_empty() {
             return Ok(gone);
         }

@@ -1,10 +1,10 @@
 //! Who runs what now.
 
+use super::run::{Operation, RunId};
+use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::ledger::database::ledger_error;
 use crate::ledger::database::stored::{self, column};
-use super::run::{Operation, RunId};
-use crate::error::Result;
 use crate::process::identity;
 
 /// A run whose process is alive.

@@ -6,10 +6,10 @@ use std::time::SystemTime;
 
 use sqlx::Connection as _;
 
-use crate::ledger::{ChainHead, FILE_NAME, LedgerCopy, Sealed};
-use crate::ledger::tests::seals::busy;
 use super::*;
 use crate::error::{Error, Kind};
+use crate::ledger::tests::seals::busy;
+use crate::ledger::{ChainHead, FILE_NAME, LedgerCopy, Sealed};
 
 /// A closed ledger in which something of every kind was written, and the end of its chain.
 async fn closed(dir: &Path, clock: &Arc<SetClock>) -> (PathBuf, ChainHead) {

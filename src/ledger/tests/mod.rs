@@ -18,10 +18,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::ledger::{Ledger, Operation, Outcome, PointRow, RunId, RunResult, RunStart};
 use crate::clock::Clock;
 use crate::domain::drill::{Check, TableResult};
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
+use crate::ledger::{Ledger, Operation, Outcome, PointRow, RunId, RunResult, RunStart};
 
 /// A clock that stands still until it is told otherwise, forwards or backwards.
 pub(super) struct SetClock(AtomicI64);

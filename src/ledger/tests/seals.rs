@@ -3,8 +3,8 @@
 use super::*;
 use crate::domain::schedule::Work;
 use crate::domain::sla::Objectives;
-use crate::ledger::{Asked, ChainHead, Configured, KnownSource, MissedRuns, SealWatch};
 use crate::ledger::points::GONE_POINTS_DAYS;
+use crate::ledger::{Asked, ChainHead, Configured, KnownSource, MissedRuns, SealWatch};
 
 const OBJECTIVES: Objectives = Objectives {
     rpo: Duration::from_hours(24),

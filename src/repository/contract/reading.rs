@@ -71,8 +71,10 @@ fn empty_files_and_many_files_are_kept(make: &dyn Fn(&[Kept]) -> Reader) {
 
 fn backups_are_listed_oldest_first_and_by_source(make: &dyn Fn(&[Kept]) -> Reader) {
     let backups = [("shop", "C", 2), ("wiki", "B", 1), ("shop", "A", 3), ("shop", "D", 1)];
-    let kept: Vec<Kept> =
-        backups.iter().map(|(source, id, hours)| Kept::new(source, id, *hours, &[("dump.sql", id.as_bytes())])).collect();
+    let kept: Vec<Kept> = backups
+        .iter()
+        .map(|(source, id, hours)| Kept::new(source, id, *hours, &[("dump.sql", id.as_bytes())]))
+        .collect();
     let repository = make(&kept)();
     assert_eq!(ids(&*repository, None), ["B", "D", "C", "A"]);
     assert_eq!(ids(&*repository, Some("shop")), ["D", "C", "A"]);

@@ -184,7 +184,9 @@ fn what_is_not_there_is_told_by_its_kind(open: &Opener) {
 
 fn directories_are_listed_one_by_one_and_all_at_once(open: &Opener) {
     let place = made(open);
-    place.make_directories(&["data".to_owned(), "data/aa".to_owned(), "data/ab".to_owned(), "keys".to_owned()]).unwrap();
+    place
+        .make_directories(&["data".to_owned(), "data/aa".to_owned(), "data/ab".to_owned(), "keys".to_owned()])
+        .unwrap();
     place.make_directories(&["data".to_owned(), "data/aa".to_owned()]).unwrap();
     for (file, length) in [("data/aa/1", 1), ("data/aa/2", 2), ("data/ac/3", 3), ("data/4", 4)] {
         write(&*place, file, &vec![0; length]).unwrap();

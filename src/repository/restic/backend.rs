@@ -82,7 +82,8 @@ impl PlaceBackend {
         }
         found.sort();
         let shown: Vec<String> = found.iter().map(|name| self.place.name_of(name)).collect();
-        let what = format!("cannot use repository {}: {} may not be a symbolic link", self.location(), shown.join(", "));
+        let what =
+            format!("cannot use repository {}: {} may not be a symbolic link", self.location(), shown.join(", "));
         Err(Error::failed(what).on(Side::Repository).hint(format!(
             "whoever can change a link decides where backups are written. For a directory on another disk, remove the link, make a \
              directory in its place and mount the other one there: `mount --bind OTHER {}`",

@@ -12,8 +12,8 @@ use rustic_core::repofile::{IndexFile, MasterKey};
 use rustic_core::{BytesList, FileType, Id, ReadBackend, RusticResult, WriteBackend};
 use serde::Deserialize;
 
-use super::failure::passed_on;
 use super::cipher::Cipher;
+use super::failure::passed_on;
 use crate::error::{Error, Result, Side};
 
 /// Each try of a password costs up to a second per key file.

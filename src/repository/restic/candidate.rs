@@ -170,19 +170,23 @@ fn read_back(
         let node = repository.node_from_path(tree, &path_of(source, path)).or_refused(format!("cannot find {path}"))?;
         let (length, used) = measure(&repository, &node).map_err(|e| e.context(path))?;
         if length != *sent {
-            return Err(Error::failed(format!("cannot trust {path}: {length} bytes are stored, {sent} were sent")).hint(DAMAGE_HINT));
+            return Err(Error::failed(format!("cannot trust {path}: {length} bytes are stored, {sent} were sent"))
+                .hint(DAMAGE_HINT));
         }
         for (pack, end) in used {
             if packs.get(&pack).is_none_or(|size| *size < end) {
                 let pack = pack.to_hex();
-                return Err(
-                    Error::failed(format!("cannot trust {path}: pack {} is missing or cut off", pack.as_str())).hint(LOST_HINT)
-                );
+                return Err(Error::failed(format!(
+                    "cannot trust {path}: pack {} is missing or cut off",
+                    pack.as_str()
+                ))
+                .hint(LOST_HINT));
             }
         }
         let open = repository.open_file(&node).or_refused(format!("cannot open {path}"))?;
         for offset in [0, length.saturating_sub(1)] {
-            let offset = usize::try_from(offset).map_err(|e| Error::failed(format!("cannot read {path}")).because(e))?;
+            let offset =
+                usize::try_from(offset).map_err(|e| Error::failed(format!("cannot read {path}")).because(e))?;
             let piece = repository.read_file_at(&open, offset, 1).or_refused(format!("cannot decrypt {path}"))?;
             if piece.len() as u64 != length.min(1) {
                 return Err(Error::failed(format!("cannot decrypt {path}: a piece is empty")).hint(DAMAGE_HINT));

@@ -69,7 +69,8 @@ pub(super) struct Entry {
 pub fn list(session: &Session, source: Option<&str>) -> Result<Listing> {
     let (entries, files) = entries(session)?;
     let unnamed = files.len() as u64;
-    let mut damaged: Vec<Error> = files.into_iter().map(|error| error.context("cannot list all recovery points")).collect();
+    let mut damaged: Vec<Error> =
+        files.into_iter().map(|error| error.context("cannot list all recovery points")).collect();
     let entries: Vec<Entry> =
         entries.into_iter().filter(|entry| source.is_none_or(|wanted| wanted == entry.tags.source)).collect();
     if entries.is_empty() {

@@ -120,7 +120,9 @@ pub fn hash(content: &[u8]) -> Id {
 
 fn write(backend: &dyn WriteBackend, kind: FileType, content: Vec<u8>) -> Result<Id> {
     let id = hash(&content);
-    backend.write_bytes(kind, &id, false, BytesList::from(content)).or_refused(format!("cannot write {}", kind.dirname()))?;
+    backend
+        .write_bytes(kind, &id, false, BytesList::from(content))
+        .or_refused(format!("cannot write {}", kind.dirname()))?;
     Ok(id)
 }
 

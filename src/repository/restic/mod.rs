@@ -90,7 +90,9 @@ impl ResticRepository {
     fn check_unused(&self, source: &str, id: &RecoveryPointId) -> Result<()> {
         match catalogue::find(&self.session, source, id)? {
             Found::No | Found::Perhaps(_) => Ok(()),
-            Found::Tree(_) => Err(Error::failed(format!("cannot store backup {id} of {source}: it is published already"))),
+            Found::Tree(_) => {
+                Err(Error::failed(format!("cannot store backup {id} of {source}: it is published already")))
+            }
         }
     }
 }

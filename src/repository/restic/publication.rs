@@ -9,9 +9,9 @@ use rustic_core::{DataId, SnapshotOptions, TreeId};
 
 use super::candidate::{Stored, measure, path_of};
 use super::catalogue::{self, Tags};
+use super::cipher::{Cipher, hash};
 use super::failure::{DAMAGE_HINT, OrRefused};
 use super::gate::Gate;
-use super::cipher::{Cipher, hash};
 use super::session::Session;
 use crate::domain::manifest::Manifest;
 use crate::error::{Error, OrFailed, Result};
@@ -67,8 +67,10 @@ fn write_tree(
     node.subtree = Some(subtree);
     let (root, tree) = serialize(vec![node])?;
 
-    let packs =
-        [cipher.write_pack(gate, BlobType::Data, &pieces)?, cipher.write_pack(gate, BlobType::Tree, &[directory, root])?];
+    let packs = [
+        cipher.write_pack(gate, BlobType::Data, &pieces)?,
+        cipher.write_pack(gate, BlobType::Tree, &[directory, root])?,
+    ];
     cipher.write_index(gate, &packs)?;
     Ok(tree)
 }

@@ -214,7 +214,8 @@ impl Session {
         state.index = None;
         let bounded = Bounded::indexing(self.backend.clone(), &key)?;
         let handle = self.open_bounded(bounded.clone(), &Credentials::Masterkey(key)).map_err(Refusal::into_error)?;
-        let handle = handle.to_indexed().or_refused(format!("cannot read the index of repository {}", self.location()))?;
+        let handle =
+            handle.to_indexed().or_refused(format!("cannot read the index of repository {}", self.location()))?;
         let index = Index { files: now, handle: Arc::new(handle), packs: Arc::new(bounded.promised_packs()) };
         state.index = Some(index.clone());
         Ok(index)

@@ -5,8 +5,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::domain::digest::Digest;
 use crate::error::{Error, Result};
-use crate::ledger::database::{Builder, Connection, ledger_error};
 use crate::ledger::database::stored::{self, ROWS_PER_INSERT, column};
+use crate::ledger::database::{Builder, Connection, ledger_error};
 
 /// Kinds of records that are sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -161,14 +161,13 @@ pub(super) async fn append(tx: &mut Connection, entries: &[Entry], now: DateTime
     let sealed_at = stored::micros(now);
     let mut numbered = Vec::new();
     for (offset, entry) in (1..).zip(entries) {
-        let position = last.checked_add(offset).ok_or_else(|| Error::failed("cannot seal records: the chain of seals is full"))?;
+        let position =
+            last.checked_add(offset).ok_or_else(|| Error::failed("cannot seal records: the chain of seals is full"))?;
         previous = seal_of(position, entry, sealed_at, &previous);
         numbered.push((position, entry, previous.clone()));
     }
     for chunk in numbered.chunks(ROWS_PER_INSERT) {
-        let mut insert = Builder::new(
-            "INSERT INTO seals (position, subject, name, content, state, sealed_at, seal) ",
-        );
+        let mut insert = Builder::new("INSERT INTO seals (position, subject, name, content, state, sealed_at, seal) ");
         insert.push_values(chunk, |mut row, (position, entry, seal)| {
             row.push_bind(*position).push_bind(entry.subject.name()).push_bind(entry.name.clone());
             row.push_bind(entry.content.clone()).push_bind(entry.state.clone());

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use crate::ledger::Ledger;
-use crate::ledger::database::Connection;
-use super::records;
 use super::chain::{Entry, FORGOTTEN, Subject, append, failed};
+use super::records;
 use super::state::State;
 use crate::error::Result;
+use crate::ledger::Ledger;
+use crate::ledger::database::Connection;
 
 /// What there was to be sealed of a source before something was changed.
 pub(in crate::ledger) struct Sealable(BTreeMap<(Subject, String), Entry>);
@@ -51,21 +51,14 @@ impl Sealable {
 }
 
 /// Seal which repository `name` means.
-pub(in crate::ledger) async fn seal_repository(
-    tx: &mut Connection,
-    name: &str,
-    now: DateTime<Utc>,
-) -> Result<()> {
+pub(in crate::ledger) async fn seal_repository(tx: &mut Connection, name: &str, now: DateTime<Utc>) -> Result<()> {
     let query = sqlx::query("SELECT * FROM repositories WHERE name = ?").bind(name);
     let entries = records::fetch(tx, Subject::Repository, query).await?;
     append(tx, &entries, now).await
 }
 
 /// The id of the repository that `name` means and since when, as it was sealed last; none where nothing was.
-pub(in crate::ledger) async fn sealed_repository(
-    tx: &mut Connection,
-    name: &str,
-) -> Result<Option<(String, i64)>> {
+pub(in crate::ledger) async fn sealed_repository(tx: &mut Connection, name: &str) -> Result<Option<(String, i64)>> {
     let newest = "SELECT state FROM seals WHERE subject = 'repository' AND name = ? ORDER BY position DESC LIMIT 1";
     let state: Option<String> = sqlx::query_scalar(newest).bind(name).fetch_optional(tx).await.map_err(failed)?;
     Ok(match state.map(|state| State::read(Subject::Repository, &state)) {

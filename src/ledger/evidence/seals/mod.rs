@@ -18,9 +18,9 @@ mod watch;
 use chrono::{DateTime, Utc};
 
 use self::chain::{FORGOTTEN, append, failed, head};
-use crate::ledger::{Ledger, RunId};
-use crate::ledger::database::Connection;
 use crate::error::Result;
+use crate::ledger::database::Connection;
+use crate::ledger::{Ledger, RunId};
 
 pub use self::chain::ChainHead;
 pub(in crate::ledger) use self::chain::Subject;

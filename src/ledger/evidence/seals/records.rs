@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use sqlx::Row as _;
 
-use crate::ledger::RunId;
-use crate::ledger::database::{Builder, Connection, Query, Row};
-use crate::ledger::database::stored::{RUNNING, column};
 use super::chain::{Entry, Subject, failed, hex};
 use crate::error::Result;
+use crate::ledger::RunId;
+use crate::ledger::database::stored::{RUNNING, column};
+use crate::ledger::database::{Builder, Connection, Query, Row};
 
 /// Records per query.
 const PAGE: usize = 500;
@@ -277,11 +277,7 @@ pub(super) fn tables(subject: Subject) -> Vec<(&'static str, Vec<Column>, &'stat
 }
 
 /// The records that a query finds.
-pub(super) async fn fetch(
-    tx: &mut Connection,
-    subject: Subject,
-    query: Query<'_>,
-) -> Result<Vec<Entry>> {
+pub(super) async fn fetch(tx: &mut Connection, subject: Subject, query: Query<'_>) -> Result<Vec<Entry>> {
     let rows = query.fetch_all(&mut *tx).await.map_err(failed)?;
     entries(tx, subject, &rows).await
 }

@@ -3,10 +3,10 @@
 
 use serde_json::Value;
 
+use super::chain::{FORGOTTEN, Subject};
 use crate::ledger::database::stored::RUNNING;
 use crate::ledger::points::GoneMark;
 use crate::ledger::runs::Outcome;
-use super::chain::{FORGOTTEN, Subject};
 
 /// What a seal says of its record beside what never changes. Times are microseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! Which changes of a record there can be.
 
-use crate::ledger::points::{GONE_POINTS_DAYS, GoneMark};
-use crate::ledger::runs::Outcome;
 use super::chain::Subject;
 use super::state::State;
+use crate::ledger::points::{GONE_POINTS_DAYS, GoneMark};
+use crate::ledger::runs::Outcome;
 
 const DAY_MICROS: i64 = 86_400_000_000;
 

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::ledger::Ledger;
-use crate::ledger::database::{Connection, Row, foreign_objects};
-use crate::ledger::database::stored::{self, column};
-use super::{records, transition};
 use super::chain::{ChainHead, Entry, FORGOTTEN, Subject, failed, seal_of};
 use super::state::State;
+use super::{records, transition};
 use crate::error::Result;
+use crate::ledger::Ledger;
+use crate::ledger::database::stored::{self, column};
+use crate::ledger::database::{Connection, Row, foreign_objects};
 
 /// Entries per query.
 const PAGE: i64 = 5_000;
@@ -173,7 +173,8 @@ impl Walk {
     fn know(&mut self, rows: Vec<Row>) -> Result<()> {
         for row in rows {
             let subject: String = column(&row, "subject")?;
-            let subject = Subject::parse(&subject).ok_or_else(|| crate::error::Error::failed("cannot read a seal: its kind is unknown"))?;
+            let subject = Subject::parse(&subject)
+                .ok_or_else(|| crate::error::Error::failed("cannot read a seal: its kind is unknown"))?;
             self.sealed.insert((subject, column(&row, "name")?), (column(&row, "content")?, column(&row, "state")?));
         }
         Ok(())

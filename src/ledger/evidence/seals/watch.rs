@@ -9,13 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::AssertSqlSafe;
 
-use crate::ledger::Ledger;
-use crate::ledger::database::Connection;
-use super::{print, records};
 use super::chain::{ChainHead, Subject, failed};
 use super::verify::{self, Sealed, Walk, Walked};
+use super::{print, records};
 use crate::domain::digest::Digest;
 use crate::error::Result;
+use crate::ledger::Ledger;
+use crate::ledger::database::Connection;
 
 /// Runs in one part.
 const RUNS: i64 = 500;

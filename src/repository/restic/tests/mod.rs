@@ -51,7 +51,13 @@ fn a_pack_that_a_place_of_another_kind_lost_is_noticed_without_reading_it() {
     contract::back_up(&repository, contract::candidate("shop", "A", contract::moment(0), &[("dump.sql", &content)]));
     assert!(repository.incomplete().unwrap().is_none());
     assert!(repository.space().unwrap().occupied.unwrap() > 100_000);
-    let pack = place.files().iter().find(|(path, content)| path.starts_with("data/") && content.len() > 100_000).unwrap().0.clone();
+    let pack = place
+        .files()
+        .iter()
+        .find(|(path, content)| path.starts_with("data/") && content.len() > 100_000)
+        .unwrap()
+        .0
+        .clone();
     place.remove(&pack).unwrap();
     assert!(repository.incomplete().unwrap().unwrap().to_string().contains("which is missing"));
 }

@@ -16,11 +16,11 @@ use secrecy::SecretString;
 use super::damage::files_below;
 use super::places::{files, password, place};
 use crate::error::{Error, Kind};
-use crate::repository::{Repository, Storing};
 use crate::repository::contract::{back_up, candidate, moment, noise_bytes};
 use crate::repository::restic::backend::PlaceBackend;
 use crate::repository::restic::secret::Secret;
 use crate::repository::restic::{ResticOptions, ResticRepository};
+use crate::repository::{Repository, Storing};
 
 fn prepare(location: &Path) -> Result<(), Error> {
     ResticRepository::new(location.to_owned(), password()).prepare()
