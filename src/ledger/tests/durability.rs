@@ -199,7 +199,7 @@ async fn a_state_directory_that_cannot_be_made_names_the_setting() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("file"), "").unwrap();
     let error = Ledger::open(&dir.path().join("file/state"), SetClock::new()).await.err().unwrap();
-    assert!(error.to_string().starts_with("create state directory"), "{error}");
+    assert!(error.to_string().starts_with("cannot create state directory"), "{error}");
     assert!(error.hint_text().unwrap().contains("state_dir"));
 }
 

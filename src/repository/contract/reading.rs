@@ -28,7 +28,8 @@ fn one(content: &[u8]) -> Kept {
 
 fn files_come_back_from_any_offset(make: &dyn Fn(&[Kept]) -> Reader) {
     let content = noise_bytes(7, 5_000_003);
-    let repository = make(&[one(&content)])();
+    let open = make(&[one(&content)]);
+    let repository = open();
     let file = repository.open("shop", &id("A"), "dump.sql").unwrap();
     assert_eq!((file.len(), file.is_empty()), (5_000_003, false));
     let mut offset = 1_u64;
@@ -61,7 +62,8 @@ fn empty_files_and_many_files_are_kept(make: &dyn Fn(&[Kept]) -> Reader) {
     let files: Vec<(String, Vec<u8>)> =
         (0..40_u64).map(|n| (format!("{} part {n}.sql", (n * 7) % 40), noise_bytes(n, n * 1000))).collect();
     let borrowed: Vec<(&str, &[u8])> = files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())).collect();
-    let repository = make(&[Kept::new("shop", "A", 0, &borrowed)])();
+    let open = make(&[Kept::new("shop", "A", 0, &borrowed)]);
+    let repository = open();
     for (path, bytes) in &files {
         let file = repository.open("shop", &id("A"), path).unwrap();
         assert_eq!(file.len(), bytes.len() as u64, "{path}");
@@ -75,7 +77,8 @@ fn backups_are_listed_oldest_first_and_by_source(make: &dyn Fn(&[Kept]) -> Reade
         .iter()
         .map(|(source, id, hours)| Kept::new(source, id, *hours, &[("dump.sql", id.as_bytes())]))
         .collect();
-    let repository = make(&kept)();
+    let open = make(&kept);
+    let repository = open();
     assert_eq!(ids(&*repository, None), ["B", "D", "C", "A"]);
     assert_eq!(ids(&*repository, Some("shop")), ["D", "C", "A"]);
     assert_eq!(ids(&*repository, Some("wiki")), ["B"]);
@@ -83,7 +86,8 @@ fn backups_are_listed_oldest_first_and_by_source(make: &dyn Fn(&[Kept]) -> Reade
 }
 
 fn what_is_not_there_is_an_error_that_names_it(make: &dyn Fn(&[Kept]) -> Reader) {
-    let repository = make(&[one(b"rows")])();
+    let open = make(&[one(b"rows")]);
+    let repository = open();
     let failure = |source: &str, point: &str, path: &str| {
         repository.open(source, &id(point), path).err().expect("must not open").to_string()
     };
@@ -113,7 +117,8 @@ fn looking_changes_nothing_and_another_look_sees_the_same(make: &dyn Fn(&[Kept])
 }
 
 fn a_kind_that_is_only_read_says_so_by_a_type(make: &dyn Fn(&[Kept]) -> Reader) {
-    let repository = make(&[one(b"rows")])();
+    let open = make(&[one(b"rows")]);
+    let repository = open();
     match repository.storing() {
         Ok(storing) => assert_eq!(storing.location(), repository.location()),
         Err(error) => {
