@@ -97,7 +97,7 @@ fn take(app: &App, source: &Source, context: &RunContext) -> Result<Taken> {
     // Stored as a candidate, which no listing shows: whatever ends us from here on leaves nothing that looks like a backup.
     let candidate =
         NewCandidate { source: source.name.clone(), id: id.clone(), as_of: dump.as_of, streams: dump.streams };
-    let stored = source.repository.store(candidate);
+    let stored = source.repository.storing()?.store(candidate);
     // What was captured is known only once the tool has succeeded and its end was seen. Why it did not comes before what the
     // repository says, which only saw a stream end.
     let (candidate, captured) = match (stored, (dump.finish)()) {
@@ -111,7 +111,7 @@ fn take(app: &App, source: &Source, context: &RunContext) -> Result<Taken> {
     let manifest = promise(app, source, captured.full(made), &candidate)?;
     whole(&candidate, &manifest)?;
     // Publishing comes last: from here on it is a backup.
-    let stored_bytes = source.repository.publish(candidate, &manifest)?;
+    let stored_bytes = source.repository.storing()?.publish(candidate, &manifest)?;
     // What counts is what the repository lists now, not that we believe to have published.
     let listed = refresh_points(app, source)?;
     if !listed.own.points.iter().any(|published| published.manifest == manifest) {
