@@ -9,7 +9,7 @@ use toml::de::DeTable;
 use super::reading::{Reading, Subject, quoted_list};
 use super::section::{Fault, Section, Value};
 use super::source::{self, Names};
-use super::{Config, RepositoryConfig, RepositoryKind, SchedulerConfig, Web, secret, value};
+use super::{Config, RepositoryConfig, RepositoryKind, SchedulerConfig, Web, maintenance, secret, value};
 use crate::domain::sla::Objectives;
 
 const DEFAULT_ADDRESS: &str = "[::]:10909";
@@ -23,6 +23,7 @@ pub(super) fn config(reading: &Reading<'_>, table: &DeTable<'_>) -> Config {
     let timezone = file.optional("timezone", value::timezone);
     let web = web(&file);
     let scheduler = scheduler(&file);
+    let maintenance = maintenance::maintenance(&file);
 
     let mut repositories = BTreeMap::new();
     let mut repository_names = Vec::new();
@@ -60,6 +61,7 @@ pub(super) fn config(reading: &Reading<'_>, table: &DeTable<'_>) -> Config {
         timezone: timezone.unwrap_or(chrono_tz::Tz::UTC),
         web,
         scheduler,
+        maintenance,
         repositories,
         sources,
         password_files: reading.password_files(),

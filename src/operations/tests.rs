@@ -142,13 +142,17 @@ fn what_a_newer_version_made_is_listed_and_neither_restored_nor_called_damaged()
     let (dir, runtime) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap());
     let app = app(dir.path(), "correct horse", &runtime);
     let source = app.source("ansible").unwrap();
-    let storing = source.repository.storing().unwrap();
-    storing.prepare().unwrap();
+    source.repository.storing().unwrap().prepare().unwrap();
     let publish = |id: &str, hours, change: &dyn Fn(&mut Manifest)| {
-        let stored = storing.store(candidate("ansible", id, moment(hours), &[("data", b"x")])).unwrap();
+        let stored = source
+            .repository
+            .storing()
+            .unwrap()
+            .store(candidate("ansible", id, moment(hours), &[("data", b"x")]))
+            .unwrap();
         let mut manifest = Manifest { created_by: "backup-sla 9.9".to_owned(), ..manifest(&stored) };
         change(&mut manifest);
-        storing.publish(stored, &manifest).unwrap();
+        source.repository.storing().unwrap().publish(stored, &manifest).unwrap();
     };
     publish("01full", 1, &|_| {});
     publish("02increment", 2, &|manifest| {
