@@ -74,7 +74,7 @@ fn another_hosts_recovery_points_are_shown_and_used_only_when_asked_for() {
     // Nothing of its own: no drill of the other's data, no restore of the other's files.
     let drill = two.run(&["drill"]);
     assert_eq!(drill.status, 2, "{drill:?}");
-    assert!(drill.stderr.contains("was made by this host") && drill.stderr.contains("--host"), "{drill:?}");
+    assert!(drill.stderr.contains("this host made none") && drill.stderr.contains("--host"), "{drill:?}");
     let (status, files, said) = restored(&two, &[]);
     assert_eq!((status, files.as_str()), (2, ""), "{said}");
     assert!(two.run(&["metrics"]).stdout.contains("backup_sla_recovery_point_timestamp_seconds{source=\"etc\"} 0\n"));
@@ -113,7 +113,7 @@ fn another_hosts_recovery_points_are_shown_and_used_only_when_asked_for() {
     let (status, _, said) = restored(&two, &["--host", name.trim()]);
     assert!(status == 2 && said.contains("several hosts") && said.contains(&other), "{said}");
     let (status, _, said) = restored(&two, &["--host", "nobody"]);
-    assert!(status == 2 && said.contains("was made by host nobody") && said.contains(name.trim()), "{said}");
+    assert!(status == 2 && said.contains("host nobody made none") && said.contains(name.trim()), "{said}");
     let tree = two.path("tree").display().to_string();
     let verify = two.run(&["verify", "etc", "--against", &tree, "--host", &other]);
     assert_eq!(verify.status, 3, "{verify:?}");
