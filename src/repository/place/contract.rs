@@ -114,7 +114,7 @@ fn of_many_writers_of_one_name_one_succeeds(open: &Opener) {
     std::thread::scope(|scope| {
         for writer in 0..8_u8 {
             let (place, succeeded) = (&place, &succeeded);
-            scope.spawn(move || match write(&**place, "index/one", &[writer; 50_000]) {
+            scope.spawn(move || match write(&**place, "index/one", &vec![writer; 50_000]) {
                 Ok(()) => assert_eq!(succeeded.fetch_add(1, Ordering::SeqCst), 0),
                 Err(error) => assert_eq!(error.kind(), io::ErrorKind::AlreadyExists, "{error}"),
             });

@@ -19,6 +19,9 @@ const FEW: usize = 5_000;
 /// In how many looks each directory is read once, whether it changed or not.
 const PARTS: usize = 16;
 
+/// Name and length of each pack of a directory.
+type Packs = Vec<(Id, u32)>;
+
 /// What was seen before.
 #[derive(Debug, Default)]
 pub(super) struct SeenPacks(Mutex<Seen>);
@@ -28,7 +31,7 @@ struct Seen {
     looks: usize,
     packs: usize,
     /// By name below `data`, where there are many packs.
-    directories: HashMap<String, (Option<Stamp>, Vec<(Id, u32)>)>,
+    directories: HashMap<String, (Option<Stamp>, Packs)>,
 }
 
 impl SeenPacks {
