@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use crate::config::format_duration;
+use crate::display;
 use crate::error::{Error, Result};
 use crate::process::{Killer, watch_for_stops};
 
@@ -42,7 +42,7 @@ impl Cancel {
     pub fn error(&self) -> Error {
         match self.0.limit.get() {
             None => Error::cancelled(),
-            Some(limit) => Error::failed(format!("end in time: it took longer than {}", format_duration(*limit)))
+            Some(limit) => Error::failed(format!("end in time: it took longer than {}", display::limit(*limit)))
                 .hint("look at what it waits for; `backup_timeout` and `drill_timeout` of the schedule are the limits"),
         }
     }

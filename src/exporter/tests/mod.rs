@@ -16,16 +16,16 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::app::KINDS;
 use crate::clock::Clock;
-use crate::config::{
-    Config, MysqlConfig, RepositoryConfig, RepositoryKind, SandboxConfig, Schedule, SchedulerConfig, SourceConfig,
-    SourceKind, Web,
-};
+use crate::config::{Config, RepositoryConfig, RepositoryKind, Schedule, SchedulerConfig, SourceConfig, Web};
 use crate::domain::change::{Assessment, Point, State};
 use crate::domain::drill::{Check, TableResult};
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
 use crate::domain::sla::Objectives;
+use crate::engine::mysql::{Mysql, MysqlConfig};
 use crate::ledger::{Ledger, MissedRuns, Operation, Outcome, PointRow, RunResult, RunStart};
+use crate::sandbox::settings::SandboxConfig;
 use crate::state::process_facts::ProcessFacts;
 use crate::state::service::{RepositoryState, SealCheck, ServiceState};
 
@@ -69,7 +69,8 @@ pub(crate) fn config(state_dir: &Path, sources: &[&str]) -> Config {
                 objective_ratio: 0.99,
             },
             schedule: Schedule::default(),
-            kind: SourceKind::Mysql(MysqlConfig::default()),
+            kind: &Mysql,
+            settings: Arc::new(MysqlConfig::default()),
             sandbox: SandboxConfig { kind: "local".into(), image: None, memory: 1 << 30, programs: None },
             assertions: Vec::new(),
             watch: crate::domain::change::watch::Watch::default(),
@@ -85,6 +86,7 @@ pub(crate) fn config(state_dir: &Path, sources: &[&str]) -> Config {
     };
     Config {
         file: state_dir.join("config.toml"),
+        kinds: KINDS,
         state_dir: state_dir.to_owned(),
         host: None,
         timezone: chrono_tz::UTC,
