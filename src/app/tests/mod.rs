@@ -63,7 +63,7 @@ fn a_new_kind_is_configured_backed_up_drilled_and_restored_by_the_same_code() {
     let app = App::open(config, SystemClock::shared(), runtime.handle().clone()).unwrap();
     let source = app.source("shopping").unwrap();
     fs::write(dir.path().join("note.txt"), "bread\nmilk\n").unwrap();
-    assert_eq!(source.engine.preflight().unwrap().summary, "2 lines");
+    assert_eq!(source.engine.preflight(&context).unwrap().describe().unwrap().summary, "2 lines");
     let report = backup(&app, &source, &context).unwrap();
     assert_eq!((report.tables, report.rows), (1, 2));
 

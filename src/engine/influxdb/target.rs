@@ -47,7 +47,7 @@ impl Target {
         let (scheme, rest) = address
             .split_once("://")
             .filter(|(scheme, _)| matches!(*scheme, "http" | "https" | "influxdb"))
-            .ok_or_else(|| unusable("an InfluxDB backup needs the HTTP address of an InfluxDB server"))?;
+            .ok_or_else(|| unusable("it must be the HTTP address of an InfluxDB server"))?;
         let user = credentials.user.as_deref().unwrap_or_default();
         let (user, host, port) = user_host_and_port(address, rest.trim_end_matches('/'), user, HTTP_PORT)?;
         if host.contains(['/', '?', '#']) {

@@ -1,19 +1,26 @@
 //! A kind of source for tests: one text file, restored into a directory. It is all that a new kind has to bring.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::clock::Clock;
+use crate::domain::capture::Capture;
+use crate::domain::change::evidence::Evidence;
 use crate::domain::digest::{Digest, RowSetDigest};
 use crate::domain::drill::Check;
-use crate::domain::manifest::{Inventory, Manifest, TableFacts};
+use crate::domain::inventory::{Inventory, TableFacts};
+use crate::domain::manifest::{FileRole, ServerIdentity, StoredFileFacts};
+use crate::domain::promise::Promise;
 use crate::domain::words::Words;
 use crate::engine::assertion::{Assertion, Form, Question, Sort};
 use crate::engine::destination::{Credentials, Destination};
 use crate::engine::kind::{Kind, RestoreTo, Settings, Table, Wiring};
-use crate::engine::{Dump, Engine, InspectOptions, Inspection, LoadOptions, LoadReport, Preflight, StoredPoint};
+use crate::engine::{
+    Captured, Dump, Engine, InspectOptions, Inspection, LoadOptions, LoadReport, Preflight, Ready, StoredPoint,
+};
 use crate::error::{Error, OrFailed, Result};
 use crate::repository::{Stream, in_order};
 use crate::run_context::RunContext;
@@ -76,19 +83,30 @@ struct ToyEngine {
     clock: Arc<dyn Clock>,
 }
 
-impl Engine for ToyEngine {
-    fn preflight(&self) -> Result<Preflight> {
-        read(&self.file).map(|text| Preflight { summary: format!("{} lines", text.lines().count()), warnings: vec![] })
+/// A note that is there.
+struct Note<'e>(&'e ToyEngine);
+
+impl Ready for Note<'_> {
+    fn describe(&self) -> Result<Preflight> {
+        let lines = read(&self.0.file)?.lines().count();
+        Ok(Preflight { summary: format!("{lines} lines"), warnings: vec![] })
     }
 
-    fn dump(&self, _context: &RunContext) -> Result<Dump> {
-        let as_of = self.clock.wall();
-        let text = read(&self.file)?;
+    fn dump(self: Box<Self>, _context: &RunContext) -> Result<Dump> {
+        let as_of = self.0.clock.wall();
+        let text = read(&self.0.file)?;
         let streams = in_order(vec![Stream {
             path: STORED.to_owned(),
             reader: Box::new(Cursor::new(text.clone().into_bytes())),
         }]);
-        Ok(Dump { streams, as_of, finish: Box::new(move || Ok(manifest(&text))) })
+        Ok(Dump { streams, as_of, finish: Box::new(move || Ok(captured(&text))) })
+    }
+}
+
+impl Engine for ToyEngine {
+    fn preflight<'e>(&'e self, _context: &RunContext) -> Result<Box<dyn Ready + 'e>> {
+        read(&self.file)?;
+        Ok(Box::new(Note(self)))
     }
 
     fn sandbox(&self, _point: &StoredPoint) -> Result<SandboxSpec> {
@@ -152,21 +170,27 @@ fn inventory(text: &str) -> Inventory {
         rows: text.lines().count() as u64,
         digest: lines.finish(),
         definition: Digest::default(),
-        newest: std::collections::BTreeMap::new(),
+        newest: BTreeMap::new(),
         next_id: None,
     };
     Inventory { tables: vec![note], objects: Vec::new() }
 }
 
-fn manifest(text: &str) -> Manifest {
-    serde_json::from_value(serde_json::json!({
-        "format": 1, "id": "", "source": "", "engine": "toy", "kind": "full", "created_by": "a test", "tool": "",
-        "as_of": "1970-01-01T00:00:00Z", "finished": "1970-01-01T00:00:00Z",
-        "server": {"product": "toy", "version": "1", "series": "1"},
-        "files": [{
-            "path": STORED, "role": "stream", "bytes": text.len(), "digest": Digest::of(text.as_bytes()),
-        }],
-        "inventory": inventory(text),
-    }))
-    .unwrap()
+fn captured(text: &str) -> Captured {
+    let (bytes, digest) = (text.len() as u64, Digest::of(text.as_bytes()));
+    Captured {
+        server: ServerIdentity { product: "toy".to_owned(), version: "1".to_owned(), series: "1".to_owned() },
+        tool: String::new(),
+        settings: BTreeMap::new(),
+        position: None,
+        files: vec![StoredFileFacts { path: STORED.to_owned(), role: FileRole::Stream, bytes, digest }],
+        promise: Promise::Exact(inventory(text)),
+        segments: Vec::new(),
+        needs: None,
+        warnings: Vec::new(),
+        left_out: Vec::new(),
+        cannot_return: Vec::new(),
+        capture: Capture::default(),
+        evidence: Evidence::default(),
+    }
 }
