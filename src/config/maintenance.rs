@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::section::Section;
-use super::{MaintenanceConfig, value};
+use super::MaintenanceConfig;
 use crate::domain::retention::Counts;
+use crate::strict::{Section, value};
 
 /// Most days, weeks or months that may be kept.
 const MOST: u32 = 10_000;

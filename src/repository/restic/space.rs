@@ -12,7 +12,7 @@ use super::backend::DATA;
 use super::failure::io_failure;
 use crate::error::Result;
 use crate::repository::Space;
-XX
+use crate::repository::place::{Item, ItemKind, Place, Room, Stamp};
 
 /// Directories of the layout that hold files. `data` is beside them: it holds directories, one level deep.
 const DIRECTORIES: [&str; 4] = ["keys", "snapshots", "index", "locks"];
