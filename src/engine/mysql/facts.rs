@@ -148,6 +148,15 @@ impl DumpFacts {
         self.close_segment(position);
     }
 
+    /// One sentence on a statement about histograms that is not stored.
+    pub fn lost_histogram(&self, sql: &str) -> Option<String> {
+        let table = names::qualified(&self.database, &names::first_identifier(sql)?);
+        Some(format!(
+            "table {table}: its histograms are not backed up, because a column's name contains `/*` or `*/`; after a restore run \
+             ANALYZE TABLE … UPDATE HISTOGRAM there"
+        ))
+    }
+
     /// Rows of the table named in `header` begin at `position`.
     pub fn begin_rows(&mut self, header: &str, position: u64) -> RowFacts {
         self.table = names::first_identifier(header).unwrap_or_default();

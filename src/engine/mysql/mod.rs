@@ -6,6 +6,7 @@
 
 mod account;
 mod accounts;
+mod bodies;
 mod carried;
 mod checks;
 mod columns;

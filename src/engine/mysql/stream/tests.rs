@@ -215,10 +215,11 @@ mod generated {
         ]
     }
 
-    fn statement() -> impl Strategy<Value = String> {
-        // Programs are the only statements that may say anything.
-        (any::<u64>(), proptest::collection::vec(part(), 0..8))
-            .prop_map(|(number, parts)| format!("CREATE FUNCTION `f{number}`() {}", parts.join(" ")))
+    /// A program that says this and more: programs are the only statements that may say anything.
+    fn statement(begins: &'static str) -> impl Strategy<Value = String> {
+        (any::<u64>(), proptest::collection::vec(part(), 0..8)).prop_map(move |(number, parts)| {
+            format!("CREATE FUNCTION `f{number}`() RETURNS int {begins} {}", parts.join(" "))
+        })
     }
 
     fn rows() -> impl Strategy<Value = Vec<String>> {
@@ -230,8 +231,9 @@ mod generated {
     /// The whole dump, and how many rows it has.
     fn dump() -> impl Strategy<Value = (String, usize)> {
         let part = prop_oneof![
-            statement().prop_map(|sql| (format!("{sql};\n"), 0)),
-            statement().prop_map(|sql| (format!("DELIMITER ;;\n{sql};\nEND */;;\nDELIMITER ;\n"), 0)),
+            statement("RETURN").prop_map(|sql| (format!("{sql};\n"), 0)),
+            statement("BEGIN SET @a =")
+                .prop_map(|sql| (format!("DELIMITER ;;\n{sql};\nEND /*!50003 */;;\nDELIMITER ;\n"), 0)),
             rows().prop_map(|rows| (format!("INSERT INTO `t` VALUES\n{};\n", rows.join(",\n")), rows.len())),
             rows().prop_map(|rows| (format!("INSERT INTO `t` VALUES {};\n", rows.join(",")), rows.len())),
         ];
