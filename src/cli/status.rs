@@ -72,7 +72,7 @@ fn in_words(name: &str, figures: &SourceFigures) -> String {
 }
 
 /// Ask the repositories and print promised against measured; 1 if a promise is not kept, a repository cannot be asked, or a
-/// table was left out of the newest backup.
+/// table or a file was left out of the newest backup.
 pub fn show(app: &App, names: &[String], form: Form) -> Result<u8> {
     let ask = |name: &String| -> Result<Option<Looked>> {
         let source = app.source(name)?;
@@ -285,7 +285,7 @@ fn print(lines: &[SourceStatus], zone: Tz) -> Result<()> {
             let side = line.problem_side.unwrap_or(Side::Repository.name());
             output::line(&format!("{}: the {side} is in trouble: {problem}", line.source))?;
         }
-        if let Some(missing) = line.measured.left_out.in_words() {
+        if let Some(missing) = line.measured.left_out.in_words(&line.kind) {
             // A view has no rows of its own: no data is missing, and the exit status says so, too.
             let has_all_data = line.measured.left_out.table == 0 && line.measured.left_out.other == 0;
             let how = if has_all_data { "has all rows, but lacks" } else { "is INCOMPLETE; left out:" };

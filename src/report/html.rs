@@ -199,7 +199,7 @@ fn backups(source: &SourceReport) -> Markup {
                 }
             }
         }
-        @if let Some(incomplete) = &source.incomplete { p.bad { (incomplete.in_words()) } }
+        @if let Some(incomplete) = &source.incomplete { p.bad { (incomplete.in_words(&source.kind)) } }
         @if !source.backup_failures.is_empty() {
             table {
                 thead { tr { th { "Backup" } th { "Began" } th { "Outcome" } th { "Reason" } } }

@@ -189,7 +189,7 @@ fn backups(out: &mut String, source: &SourceReport) -> std::fmt::Result {
         )?;
     }
     if let Some(incomplete) = &source.incomplete {
-        writeln!(out, "- **{}**", incomplete.in_words())?;
+        writeln!(out, "- **{}**", incomplete.in_words(&source.kind))?;
     }
     if !source.backup_failures.is_empty() {
         writeln!(out, "\n| Backup | Began | Outcome | Reason |\n|---|---|---|---|")?;

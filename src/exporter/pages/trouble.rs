@@ -163,7 +163,7 @@ pub(super) fn capital(sentence: &str) -> String {
 
 /// What could not be read when the newest backup was made.
 fn incomplete(view: &View, status: &SourceStatus) -> Option<Trouble> {
-    let missing = status.measured.left_out.in_words()?;
+    let missing = status.measured.left_out.in_words(&status.kind)?;
     let hint = "mend or drop them on the source, then take a backup; this names them and says why:".to_owned();
     let command = Some(program(view, &["status", &status.source]));
     let what = format!("Incomplete: {missing} left out of the newest backup");
