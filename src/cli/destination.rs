@@ -30,6 +30,20 @@ pub struct Credentials {
     rpc_address: Option<String>,
 }
 
+impl Credentials {
+    /// What was typed, for another command to the same place.
+    pub fn typed(&self) -> Vec<String> {
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let typed = [
+            ("--user", self.user.clone()),
+            ("--password-file", path(&self.password_file)),
+            ("--tls-ca", path(&self.tls_ca)),
+            ("--rpc-address", self.rpc_address.clone()),
+        ];
+        typed.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?])).flatten().collect()
+    }
+}
+
 /// Read a destination.
 pub fn parse(text: &str, credentials: &Credentials) -> Result<Destination> {
     let password = credentials.password_file.as_deref().map(config::read_secret_file).transpose()?;
