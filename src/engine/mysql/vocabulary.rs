@@ -322,6 +322,9 @@ mod tests {
             // MariaDB 11.8 around the rows of each table.
             "set autocommit=0",
             "commit",
+            "SET @OLD_AUTOCOMMIT=@@AUTOCOMMIT, @@AUTOCOMMIT=0",
+            "SET AUTOCOMMIT=@OLD_AUTOCOMMIT",
+            "/*M!101100 SET @old_system_versioning_insert_history=@@session.system_versioning_insert_history, @@session.system_versioning_insert_history=1 */",
             "",
             "/* SET @@GLOBAL.GTID_PURGED='x' */",
         ] {

@@ -117,6 +117,28 @@ fn a_dump_is_described_whatever_the_size_of_its_pieces() {
     assert_eq!(again.inventory(), inventory);
 }
 
+/// Made by mariadb-dump of MariaDB 11.8.9.
+#[test]
+fn a_dump_of_mariadb_11_8_is_described() {
+    let dump = include_bytes!("mariadb-11.8.sql");
+    let (facts, stored) = scan(dump, 100).unwrap();
+    let inventory = facts.inventory();
+    let rows: Vec<_> = inventory.tables.iter().map(|t| (t.name.as_str(), t.rows)).collect();
+    assert_eq!(rows, [("`ti;ny`.h", 2), ("`ti;ny`.t", 2)]);
+    let objects: Vec<_> = inventory.objects.iter().map(|o| (o.kind, o.name.as_str())).collect();
+    let wanted = [
+        (ObjectKind::Database, "`ti;ny`"),
+        (ObjectKind::View, "`ti;ny`.v"),
+        (ObjectKind::Procedure, "`ti;ny`.p"),
+        (ObjectKind::Trigger, "`ti;ny`.tr"),
+        (ObjectKind::Sequence, "`ti;ny`.s"),
+    ];
+    assert!(wanted.iter().all(|one| objects.contains(one)) && objects.len() == wanted.len(), "{objects:?}");
+    assert!(facts.sandbox_line_removed);
+    let (again, _) = scan(&stored, 4096).unwrap();
+    assert_eq!(again.inventory(), inventory);
+}
+
 #[test]
 fn segments_cover_the_stream_without_gaps_and_point_at_the_rows() {
     let (facts, stored) = scan(DUMP.as_bytes(), 4096).unwrap();
