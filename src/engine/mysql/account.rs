@@ -98,12 +98,12 @@ impl Account {
                 Ok(Self { socket: None, host, port, user, password, tls_ca, side, waits })
             }
             Destination::Http(address) => Err(Error::configuration(format!(
-                "restore to {}: a MySQL or MariaDB backup needs a MySQL or MariaDB server",
+                "cannot restore to {}: a MySQL or MariaDB backup needs a MySQL or MariaDB server",
                 address.url
             ))
             .hint("use mysql://USER@HOST:PORT or unix:/PATH/TO/SOCKET")),
             Destination::Directory(path) | Destination::Sandbox(path) => Err(Error::configuration(format!(
-                "restore to {}: a MySQL or MariaDB backup needs a server, not a directory",
+                "cannot restore to {}: a MySQL or MariaDB backup needs a server, not a directory",
                 path.display()
             ))
             .hint("use mysql://USER@HOST:PORT or unix:/PATH/TO/SOCKET")),

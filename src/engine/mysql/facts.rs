@@ -209,7 +209,7 @@ impl DumpFacts {
         }
         if sql.starts_with("USE ") {
             self.database = names::first_identifier(sql)
-                .ok_or_else(|| Error::failed(format!("read dump: cannot read the name in `{sql}`")))?;
+                .ok_or_else(|| Error::failed(format!("cannot read the dump: no name in `{sql}`")))?;
             if let Some(segment) = self.open.as_mut().filter(|segment| segment.database.is_empty()) {
                 segment.database.clone_from(&self.database);
             }
@@ -245,7 +245,7 @@ impl DumpFacts {
             // Manifests of the first rule do not know them.
             "LIBRARY" if self.capture.definition_rule == DefinitionRule::AsPrinted => return Ok(()),
             "LIBRARY" => ObjectKind::Library,
-            other => return Err(Error::failed(format!("read dump: unknown object kind {other}"))),
+            other => return Err(Error::failed(format!("cannot read the dump: it creates a {other}, which this version does not know"))),
         };
         let mut name = match kind {
             ObjectKind::Database => names::database(&created.name),
@@ -263,7 +263,7 @@ impl DumpFacts {
         };
         let facts = ObjectFacts { kind, name: name.clone(), definition, shown: None, definer: created.definer };
         if self.objects.insert((kind, name.clone()), facts).is_some() {
-            return Err(Error::failed(format!("read dump: {kind} {name} is defined twice")));
+            return Err(Error::failed(format!("cannot read the dump: {kind} {name} is defined twice")));
         }
         Ok(())
     }
@@ -315,7 +315,7 @@ impl DumpFacts {
         let definition = Digest::of(without_implied_charset(&definition).as_bytes());
         let entry = Table { definition, columns: columns(sql), next_id, rows: RowFacts::default() };
         if self.tables.insert(name.clone(), entry).is_some() {
-            return Err(Error::failed(format!("read dump: table {name} is defined twice")));
+            return Err(Error::failed(format!("cannot read the dump: table {name} is defined twice")));
         }
         Ok(())
     }

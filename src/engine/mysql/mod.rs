@@ -180,7 +180,7 @@ impl Engine for MysqlEngine {
         let finish = Box::new(move || {
             progress.finish();
             let outcome = outcome.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-            let complete = outcome.unwrap_or_else(|| Err(Error::failed("read dump: it was not read to its end")))?;
+            let complete = outcome.unwrap_or_else(|| Err(Error::failed("cannot finish the backup: the dump was not read to its end")))?;
             let now = || {
                 let mut session = Session::open(&source)?;
                 session.rows(&survey.pins)?;
@@ -261,7 +261,7 @@ impl Engine for MysqlEngine {
 
     fn assert(&self, at: &Destination, assertion: &Assertion, context: &RunContext) -> Result<Check> {
         let Question::Sql(sql) = &assertion.question else {
-            return Err(Error::configuration(format!("assertion `{}` is not SQL", assertion.name)));
+            return Err(Error::configuration(format!("cannot ask assertion `{}`: it is not SQL", assertion.name)));
         };
         let account = Account::of_destination(&readers::asking(at))?.for_run(&context.cancel);
         let mut session = Session::open(&account.answers_within(self.config.assertion_timeout))?;
@@ -271,7 +271,7 @@ impl Engine for MysqlEngine {
             Ok(answer) => answer.map_err(|refusal| refusal.to_string()),
             Err(error) => match error.cause::<Unanswered>().filter(|question| question.is_alive) {
                 Some(question) => Err(question.to_string()),
-                None => return Err(error.context(format!("assertion {}", assertion.name))),
+                None => return Err(error.context(format!("cannot ask assertion `{}`", assertion.name))),
             },
         };
         let value = answer.map(|rows| rows.into_iter().next().and_then(|mut row| row.drain(..).next().flatten()));

@@ -127,7 +127,7 @@ impl StreamScanner {
                         let shown =
                             String::from_utf8_lossy(&input[at + bad..input.len().min(at + bad + 40)]).into_owned();
                         return Err(Error::failed(format!(
-                            "read dump: unexpected text between the rows of `{}`: {shown:?}",
+                            "cannot read the dump: unexpected text between the rows of `{}`: {shown:?}",
                             self.facts.current_table()
                         )));
                     }
@@ -164,7 +164,7 @@ impl StreamScanner {
             self.look(true)?;
         }
         if !self.ended || matches!(self.mode, Mode::Rows) || self.start.is_some() {
-            return Err(Error::failed("read dump: it stops before its end marker `-- Dump completed`")
+            return Err(Error::failed("cannot read the dump: it stops before its end marker `-- Dump completed`")
                 .hint("the dump client or the server died; see the server's log"));
         }
         let rest = std::mem::take(&mut self.text);
@@ -201,7 +201,7 @@ impl StreamScanner {
             }
         }
         if self.text.len() > LONGEST_DEFINITION {
-            return Err(Error::failed(format!("read dump: a statement is longer than {LONGEST_DEFINITION} bytes")));
+            return Err(Error::failed(format!("cannot read the dump: a statement is longer than {LONGEST_DEFINITION} bytes")));
         }
         Ok(())
     }

@@ -18,21 +18,13 @@ impl StreamScanner {
         if lexer::delimiter(&self.text[self.start.unwrap_or_default()..self.at]).is_some() {
             return Err(self.refuse("a command to the client program"));
         }
-        let (start, mut end) = (self.start.take().unwrap_or_default(), self.at);
+        let (start, end) = (self.start.take().unwrap_or_default(), self.at);
         // A name with a line break can make the client print this comment early.
         self.ended = false;
         self.at += self.lexer.delimiter.len();
         let mut text = self.cut();
-        let (is_program, is_histogram) = {
-            let sql = self.facts.text(&text[start..end]);
-            (vocabulary::program(&sql).is_some(), vocabulary::is_histogram(&sql))
-        };
-        let alike = if is_program { None } else { comments::readable_by_all(&text[start..end]) };
-        if let Some(alike) = alike {
-            let length = alike.len();
-            text.splice(start..end, alike);
-            end = start + length;
-        }
+        let is_program = vocabulary::program(&self.facts.text(&text[start..end])).is_some();
+        let end = if is_program { end } else { write_alike(&mut text, start, end) };
         let stored = self.leave_rows(&text).to_vec();
         let body = &text[start..end];
         let sql = self.facts.text(body);
@@ -50,7 +42,7 @@ impl StreamScanner {
             }
         }
         (self.fresh, self.mid_line) = (true, true);
-        if is_histogram && !comments::is_one_for_all(&sql) {
+        if vocabulary::is_histogram(&sql) && !comments::is_one_for_all(&sql) {
             // Its columns are called so that some servers would run a part of it as something else.
             self.facts.lossy.extend(self.facts.lost_histogram(&sql));
             self.out.extend_from_slice(&stored[..stored.len() - (text.len() - start)]);
@@ -166,7 +158,15 @@ impl StreamScanner {
 /// An error about text that must not be stored.
 pub fn refuse(what: &str, place: &str, shown: &str) -> Error {
     Error::failed(format!("cannot store the dump: it contains {what}, near {place}: {shown:?}"))
-        .hint("a definition in that place makes the client read the dump otherwise than the server meant it: drop it, or create it anew")
+        .hint("look at the definitions in that place: one of them makes the client program read the dump differently from the server; drop it, or create it anew")
+}
+
+/// Write the statement that stands there in `text` as every server reads it alike; where it ends then.
+fn write_alike(text: &mut Vec<u8>, start: usize, end: usize) -> usize {
+    let Some(alike) = comments::readable_by_all(&text[start..end]) else { return end };
+    let end_alike = start + alike.len();
+    text.splice(start..end, alike);
+    end_alike
 }
 
 /// What a comment between statements announces.
