@@ -86,7 +86,7 @@ fn take(app: &App, source: &Source, context: &RunContext) -> Result<Taken> {
     let id = RecoveryPointId(new_id());
     let candidate =
         NewCandidate { source: source.name.clone(), id: id.clone(), as_of: dump.as_of, streams: dump.streams };
-    let stored = source.repository.store(candidate);
+    let stored = source.repository.storing()?.store(candidate);
     // The dump's own reason comes before the repository's, which only saw its stream end.
     let finished = (dump.finish)();
     let (candidate, mut manifest) = match (stored, finished) {
@@ -103,7 +103,7 @@ fn take(app: &App, source: &Source, context: &RunContext) -> Result<Taken> {
     manifest.evidence.new_data = candidate.new_data;
     manifest.evidence.accepted = accepted(app, source)?;
     whole(&candidate, &manifest)?;
-    let stored_bytes = source.repository.publish(candidate, &manifest)?;
+    let stored_bytes = source.repository.storing()?.publish(candidate, &manifest)?;
     // What counts is what the repository lists now, not that we believe to have published.
     let listed = refresh_points(app, source)?;
     if !listed.own.points.iter().any(|published| published.manifest == manifest) {

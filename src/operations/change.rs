@@ -278,7 +278,7 @@ mod simulated;
 mod tests {
     use super::*;
     use crate::domain::change::evidence::{Evidence, NewData};
-    use crate::repository::Repository;
+    use crate::repository::Storing;
     use crate::repository::contract;
     use crate::repository::memory::MemoryRepository;
 

@@ -59,7 +59,7 @@ fn what_is_seen_of_a_repository_is_whether_it_can_be_read_and_what_room_it_has()
     assert!(state.last_look.is_some(), "it was looked at");
     assert_eq!(state.up, None, "before the first backup there is nothing to be up or down: {seen:?}");
     let source = first.source("ansible").unwrap();
-    source.repository.prepare().unwrap();
+    source.repository.storing().unwrap().prepare().unwrap();
     let state = observe_all(&first).repositories["local"];
     assert_eq!((state.up, state.key_available), (Some(true), Some(true)));
     assert!(state.size_bytes.unwrap() > 0 && state.available_bytes.unwrap() > 0, "{state:?}");
@@ -99,14 +99,14 @@ fn recovery_points_of_before_hosts_were_recorded_are_ours_and_another_hosts_are_
     let (dir, runtime) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap());
     let app = app(dir.path(), "correct horse", &runtime);
     let source = app.source("ansible").unwrap();
-    source.repository.prepare().unwrap();
+    source.repository.storing().unwrap().prepare().unwrap();
     let other = HostIdentity { id: "0f".to_owned(), name: app.host.identity.name.clone() };
     for (hours, host) in [(1, None), (2, Some(app.host.identity.clone())), (3, Some(other))] {
         let new = candidate("ansible", &format!("01point{hours}"), moment(hours), &[("data", b"x")]);
-        let stored = source.repository.store(new).unwrap();
+        let stored = source.repository.storing().unwrap().store(new).unwrap();
         let manifest = crate::domain::manifest::Manifest { host, ..manifest(&stored) };
         assert_eq!(serde_json::to_string(&manifest).unwrap().contains("\"host\""), manifest.host.is_some());
-        source.repository.publish(stored, &manifest).unwrap();
+        source.repository.storing().unwrap().publish(stored, &manifest).unwrap();
     }
     let listed = refresh_points(&app, &source).unwrap();
     let hours = |points: &[Published]| points.iter().map(|point| point.manifest.as_of).collect::<Vec<_>>();

@@ -21,9 +21,10 @@ use crate::repository::contract::{candidate, manifest};
 use crate::run_context::RunContext;
 
 fn publish(app: &App, source: &Source, id: &str, as_of: DateTime<Utc>) {
-    let stored = source.repository.store(candidate("ansible", id, as_of, &[("data", b"x")])).unwrap();
+    let stored =
+        source.repository.storing().unwrap().store(candidate("ansible", id, as_of, &[("data", b"x")])).unwrap();
     let manifest = Manifest { host: Some(app.host.identity.clone()), ..manifest(&stored) };
-    source.repository.publish(stored, &manifest).unwrap();
+    source.repository.storing().unwrap().publish(stored, &manifest).unwrap();
 }
 
 fn names(dir: &Path) -> Vec<std::ffi::OsString> {
@@ -49,7 +50,7 @@ fn another_repository_with_the_same_password_is_refused_by_name_until_it_is_acce
 
     // Somebody else's, made with the same password, with points of the same name.
     fs::rename(dir.path().join("repo"), dir.path().join("mine")).unwrap();
-    source.repository.prepare().unwrap();
+    source.repository.storing().unwrap().prepare().unwrap();
     publish(&app, &source, "01theirs", long_ago + TimeDelta::hours(1));
     // A restart changes nothing.
     let restarted = self::app(dir.path(), "correct horse", &runtime);
@@ -112,7 +113,7 @@ fn what_is_dated_after_now_is_chosen_by_its_name_alone() {
     let (dir, runtime) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap());
     let app = app(dir.path(), "correct horse", &runtime);
     let source = app.source("ansible").unwrap();
-    source.repository.prepare().unwrap();
+    source.repository.storing().unwrap().prepare().unwrap();
     let now = app.clock.wall();
     let chosen = |selection: &Selection| select(&app, &source, selection, Whose::Unsaid);
     publish(&app, &source, "01ahead", now + TimeDelta::days(60));
@@ -150,7 +151,7 @@ fn another_repository_is_refused_too_while_nothing_can_be_written_down() {
     publish(&app, &source, "01mine", app.clock.wall());
     assert_eq!(observe_all(&app).repositories["local"].up, Some(true));
     fs::rename(dir.path().join("repo"), dir.path().join("mine")).unwrap();
-    source.repository.prepare().unwrap();
+    source.repository.storing().unwrap().prepare().unwrap();
     publish(&app, &source, "01theirs", app.clock.wall());
     app.block_on(app.ledger.refuse_writes()).unwrap();
     let state = observe_repository(&app, std::slice::from_ref(&source));

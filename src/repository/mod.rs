@@ -1,11 +1,17 @@
-//! SEAM: where backups are kept, encrypted.
+//! SEAM: where backups are kept, encrypted, in two halves.
 //!
-//! Contract of every implementation (the suite in [`contract`] runs over all of them):
-//! - Nothing is listed before [`Repository::publish`] returned `Ok`; a process killed anywhere before leaves only
+//! [`Repository`] is the reading half: what is there, and its bytes. Every kind of repository has it.
+//! [`Storing`] is the other half, for kinds that we make backups in. A kind that only shows what somebody else's job stored
+//! leaves it out: [`Repository::storing`] then answers [`Unsupported`]. Which functions are required and which are
+//! optional is said at each trait; an optional one that is left out answers with its default or with [`Unsupported`].
+//!
+//! Contract of every implementation ([`contract::reading`] runs over all of them, [`contract::run`] over those that store):
+//! - Nothing is listed before [`Storing::publish`] returned `Ok`; a process killed anywhere before leaves only
 //!   leftovers that no listing shows.
 //! - A stream whose reader ends with an error fails the whole `store`; nothing of it can be published.
 //! - `store` returns only after everything it wrote has been read back from the repository and found whole.
 //! - A wrong password, a flipped byte or a missing piece is an error that names it, never short or wrong data.
+//! - A backup without a manifest of ours is [`Unattested`] and never among the published ones.
 //! - Implementations block; callers put them on blocking threads. They know nothing of engines.
 
 use std::any::Any;
@@ -26,7 +32,13 @@ pub mod contract;
 pub mod fuzzing;
 #[cfg(test)]
 pub mod memory;
+pub mod place;
 pub mod restic;
+#[cfg(test)]
+mod tests;
+mod unsupported;
+
+pub use self::unsupported::Unsupported;
 
 /// A stream to be stored under `path`; ends with `Ok(0)` only if everything before was complete.
 pub struct Stream {
@@ -88,11 +100,29 @@ pub struct Published {
     pub stored_bytes: u64,
 }
 
+/// A backup that somebody else made. No manifest says what must come back: a drill of it can prove that it restores and is
+/// plausible, never that it is complete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unattested {
+    /// The source that it belongs to; none where the repository does not tell, and it is of whoever asks.
+    pub source: Option<String>,
+    /// Its name in the repository, as [`Repository::open`] takes it.
+    pub id: RecoveryPointId,
+    /// When it was made, as its maker noted it. The data is as old as that or older.
+    pub made: DateTime<Utc>,
+    /// Names of its files.
+    pub files: Vec<String>,
+    /// Bytes that it takes; none where that is not known.
+    pub stored_bytes: Option<u64>,
+}
+
 /// What a repository has.
 #[derive(Debug, Default)]
 pub struct Listing {
     /// Every published backup that can be read, oldest as-of time first.
     pub points: Vec<Published>,
+    /// Every backup that somebody else made, oldest first. Apart from `points`, so that nobody takes one for a promise.
+    pub unattested: Vec<Unattested>,
     /// What is there and cannot be read, by name. It hides nothing else.
     pub damaged: Vec<Error>,
     /// Source and id of published backups that are there and cannot be read.
@@ -122,44 +152,78 @@ pub trait StoredFile: Send + Sync {
     fn read_at(&self, offset: u64, length: usize) -> Result<Bytes>;
 }
 
-/// Where backups are kept.
+/// Where backups are kept: the reading half.
+///
+/// Required: `location`, `exists`, `open_existing`, `listing`, `open`. Optional: `identity`, `incomplete`, `space`, `afresh`,
+/// `storing`. `list` follows from the others.
 pub trait Repository: Send + Sync {
     /// Where it is, for people and logs: no secrets.
     fn location(&self) -> String;
-    /// Create it if there is none, and open it; clear errors for a wrong password or a place that cannot be used.
-    fn prepare(&self) -> Result<()>;
     /// Whether there is one. A place that cannot be looked at is an error.
     fn exists(&self) -> Result<bool>;
     /// Open it to read; an error where there is none.
     fn open_existing(&self) -> Result<()>;
-    /// What tells this repository from any other, for its whole life; none where its kind has no such thing. Optional.
+    /// Every backup (of one source), and what cannot be read; asked of the repository each time.
+    fn listing(&self, source: Option<&str>) -> Result<Listing>;
+    /// Open a stored file of a listed backup.
+    fn open(&self, source: &str, point: &RecoveryPointId, path: &str) -> Result<Arc<dyn StoredFile>>;
+
+    /// What tells this repository from any other, for its whole life; none where its kind has no such thing.
     fn identity(&self) -> Result<Option<String>> {
         Ok(None)
     }
-    /// What is not there whole, found without reading what is stored; cheap enough to be asked every few minutes. Optional.
+    /// What is not there whole, found without reading what is stored; cheap enough to be asked every few minutes.
     fn incomplete(&self) -> Result<Option<Error>> {
         Ok(None)
     }
+    /// How much room it takes and has; cheap enough to be asked every few minutes.
+    fn space(&self) -> Result<Space> {
+        Ok(Space::default())
+    }
     /// The same repository with nothing remembered: what it says was read from the place. None where nothing is
-    /// remembered anyway. Optional.
+    /// remembered anyway.
     fn afresh(&self) -> Option<Arc<dyn Repository>> {
         None
     }
-    /// Store and read back all streams; see the contract above.
-    fn store(&self, candidate: NewCandidate) -> Result<Candidate>;
-    /// Add the manifest, last. From then on the backup is listed. Bytes added by the whole backup are returned.
-    fn publish(&self, candidate: Candidate, manifest: &Manifest) -> Result<u64>;
-    /// Every published backup (of one source), and what cannot be read; asked of the repository each time.
-    fn listing(&self, source: Option<&str>) -> Result<Listing>;
-    /// The same where anything unreadable is an error.
+    /// The half that stores; [`Unsupported::Storing`] where this kind is only read.
+    fn storing(&self) -> Result<&dyn Storing> {
+        Err(Unsupported::Storing.by(&self.location()))
+    }
+
+    /// The published backups of [`Self::listing`]; anything unreadable is an error.
     fn list(&self, source: Option<&str>) -> Result<Vec<Published>> {
         let mut listing = self.listing(source)?;
         if listing.damaged.is_empty() { Ok(listing.points) } else { Err(listing.damaged.swap_remove(0)) }
     }
-    /// How much room it takes and has; cheap enough to be asked every few minutes. Optional.
-    fn space(&self) -> Result<Space> {
-        Ok(Space::default())
+}
+
+/// Where backups are kept: the storing half.
+///
+/// Required: `prepare`, `store`, `publish`. Optional: `forget`, `check`.
+pub trait Storing: Repository {
+    /// Create it if there is none, and open it; clear errors for a wrong password or a place that cannot be used.
+    fn prepare(&self) -> Result<()>;
+    /// Store and read back all streams; see the contract above.
+    fn store(&self, candidate: NewCandidate) -> Result<Candidate>;
+    /// Add the manifest, last. From then on the backup is listed. Bytes added by the whole backup are returned.
+    fn publish(&self, candidate: Candidate, manifest: &Manifest) -> Result<u64>;
+
+    /// Take these backups of `source` out of the listing, all or none. What they alone needed is freed later.
+    /// [`Unsupported::Forgetting`] where this kind cannot.
+    fn forget(&self, _source: &str, _points: &[RecoveryPointId]) -> Result<()> {
+        Err(Unsupported::Forgetting.by(&self.location()))
     }
-    /// Open a stored file of a published backup.
-    fn open(&self, source: &str, point: &RecoveryPointId, path: &str) -> Result<Arc<dyn StoredFile>>;
+    /// Everything that is wrong with what is stored. [`Unsupported::Checking`] where this kind cannot tell.
+    fn check(&self, _depth: CheckDepth) -> Result<Vec<Error>> {
+        Err(Unsupported::Checking.by(&self.location()))
+    }
+}
+
+/// How much [`Storing::check`] reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckDepth {
+    /// Lists and directories: everything that is listed has all its pieces.
+    Structure,
+    /// Every byte: every piece is what it was.
+    Content,
 }

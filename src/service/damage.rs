@@ -45,7 +45,7 @@ impl DamageWatch {
 
     fn end(&self, error: Error) {
         let error = error
-            .hint("the next start puts it beside and begins a new one; see the runbook of BackupSlaLedgerDamaged")
+            .hint("the next start sets it aside and starts a new one; see the runbook of BackupSlaLedgerDamaged")
             .on(Side::State);
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         if found.is_none() {

@@ -143,7 +143,7 @@ fn a_ledger_with_damaged_pages_stops_no_command_and_a_lost_one_is_not_silent() {
         damage();
         let ran = world.run(arguments);
         assert_eq!(ran.status, 0, "{ran:?}");
-        assert!(ran.stderr.contains("is damaged and was put beside"), "{ran:?}");
+        assert!(ran.stderr.contains("is damaged and was set aside"), "{ran:?}");
         assert_eq!(set_aside(), number + 1);
     }
     // Another process is at work: the file stays, and a restore goes on all the same.

@@ -45,6 +45,19 @@ fn rustic_core_is_named_in_one_folder_only() {
 }
 
 #[test]
+fn the_ledgers_database_is_named_in_one_folder_only() {
+    let without = |folders: &[&str]| -> Vec<PathBuf> {
+        let is_there = |file: &PathBuf| folders.iter().any(|folder| file.to_string_lossy().contains(folder));
+        sources("").into_iter().filter(|file| !is_there(file)).collect()
+    };
+    // The engine asks its servers through the same crate.
+    let others = without(&["src/ledger/", "engine/mysql/", "sandbox/local/tests"]);
+    assert_eq!(naming(&others, &["sqlx"]), Vec::<String>::new());
+    let others = without(&["src/ledger/database/", "src/ledger/tests/"]);
+    assert_eq!(naming(&others, &["Sqlite"]), Vec::<String>::new());
+}
+
+#[test]
 fn operations_know_no_kinds() {
     let words = ["mysql", "Mysql", "MariaDB", "restic", "Restic", "LocalSandbox", "influx"];
     assert_eq!(naming(&sources("operations"), &words), Vec::<String>::new());

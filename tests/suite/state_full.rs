@@ -228,7 +228,7 @@ fn a_damaged_ledger_is_put_beside_and_backups_go_on() {
         let service = Service::start(&world);
         service.wait("ledgers_set_aside", |value| value == (number + 1) as f64);
         service.wait("recovery_points{source=\"ansible\",kind=\"full\"}", |value| value >= 1.0);
-        assert!(service.said().contains("the ledger is damaged and was put beside as"), "{}", service.said());
+        assert!(service.said().contains("the ledger is damaged and was set aside as"), "{}", service.said());
         assert!(service.get("/").contains("A damaged ledger lies beside"));
         assert!(service.get("/-/ready").contains("200 OK"));
         service.stop();

@@ -9,7 +9,7 @@ use crate::domain::change::sample::Sampler;
 use crate::domain::change::texture::Texture;
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{FileRole, Manifest, RecoveryPointId, StoredFileFacts, TableFacts};
-use crate::repository::Repository;
+use crate::repository::Storing;
 use crate::repository::contract;
 use crate::repository::memory::MemoryRepository;
 

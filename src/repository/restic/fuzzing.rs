@@ -11,7 +11,7 @@ use rustic_core::repofile::{MasterKey, SnapshotFile};
 use super::backend::id_of;
 use super::bounds::{Asked, MOST_KEY_MEMORY, MOST_KEY_WORK, check_unpacked, lengths};
 use super::catalogue::{Entry, Tags, merge};
-use super::seal::Seal;
+use super::cipher::Cipher;
 use crate::domain::manifest::{Manifest, RecoveryPointId};
 use crate::error::Error;
 use crate::repository::Published;
@@ -34,8 +34,8 @@ pub fn keys(input: &[u8]) {
         }
         assert_eq!(Tags::of(&snapshot), Some(tags));
     }
-    let seal = Seal::new(&MasterKey::new(), false).expect("a new key is a key");
-    assert!(seal.decrypt(input).is_none(), "something was decrypted that was not encrypted");
+    let cipher = Cipher::new(&MasterKey::new(), false).expect("a new key is a key");
+    assert!(cipher.decrypt(input).is_none(), "something was decrypted that was not encrypted");
     if let Some(id) = id_of(input) {
         assert_eq!(id.to_hex().as_str().as_bytes(), input, "what is listed is opened by another name");
     }

@@ -26,7 +26,7 @@ use crate::domain::manifest::{Manifest, RecoveryPointId};
 use crate::engine::{Destination, Dump, Engine, InspectOptions, LoadOptions, LoadReport, StoredPoint};
 use crate::error::Result;
 use crate::repository::memory::MemoryRepository;
-use crate::repository::{NewCandidate, Repository};
+use crate::repository::{NewCandidate, Repository, Storing};
 use crate::run_context::RunContext;
 
 /// A source tree `live` and an empty destination `restored`, in a private directory.

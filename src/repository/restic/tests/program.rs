@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use super::places::{PASSWORD, password, place};
-use crate::repository::Repository;
 use crate::repository::contract::{back_up, candidate, moment, noise_bytes};
 use crate::repository::restic::ResticRepository;
+use crate::repository::{Repository, Storing};
 
 /// Run restic on `repository`; its cache stays in the test's own place.
 pub fn restic(repository: &Path, arguments: &[&str]) -> Output {
