@@ -106,7 +106,10 @@ impl Session {
 
     fn fetch(&mut self, sql: &str) -> Result<sqlx::Result<Vec<MySqlRow>>> {
         let waits = self.account.waits.clone();
-        let connection = self.connection.as_mut().ok_or_else(|| Error::failed("cannot query the server: the connection is closed"))?;
+        let connection = self
+            .connection
+            .as_mut()
+            .ok_or_else(|| Error::failed("cannot query the server: the connection is closed"))?;
         let query = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_all(connection);
         let given_up = match self.runtime.block_on(waits.on(query)) {
             Ok(answered) => return Ok(answered),

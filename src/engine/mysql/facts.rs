@@ -245,7 +245,11 @@ impl DumpFacts {
             // Manifests of the first rule do not know them.
             "LIBRARY" if self.capture.definition_rule == DefinitionRule::AsPrinted => return Ok(()),
             "LIBRARY" => ObjectKind::Library,
-            other => return Err(Error::failed(format!("cannot read the dump: it creates a {other}, which this version does not know"))),
+            other => {
+                return Err(Error::failed(format!(
+                    "cannot read the dump: it creates a {other}, which this version does not know"
+                )));
+            }
         };
         let mut name = match kind {
             ObjectKind::Database => names::database(&created.name),

@@ -60,7 +60,9 @@ pub fn load(
     drop(session);
     let stand_ins = if options.throwaway { elsewhere::stand_ins(&manifest.server, &needs) } else { BTreeSet::new() };
     let role = |role| {
-        manifest.file(role).ok_or_else(|| Error::failed(format!("cannot read manifest {}: it names no {role:?} file", manifest.id)))
+        manifest
+            .file(role)
+            .ok_or_else(|| Error::failed(format!("cannot read manifest {}: it names no {role:?} file", manifest.id)))
     };
     let stream = (point.open)(&role(FileRole::Stream)?.path)?;
     let bytes = selected.iter().map(|segment| segment.bytes).sum();

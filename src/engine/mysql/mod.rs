@@ -180,7 +180,8 @@ impl Engine for MysqlEngine {
         let finish = Box::new(move || {
             progress.finish();
             let outcome = outcome.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-            let complete = outcome.unwrap_or_else(|| Err(Error::failed("cannot finish the backup: the dump was not read to its end")))?;
+            let complete = outcome
+                .unwrap_or_else(|| Err(Error::failed("cannot finish the backup: the dump was not read to its end")))?;
             let now = || {
                 let mut session = Session::open(&source)?;
                 session.rows(&survey.pins)?;

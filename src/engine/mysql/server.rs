@@ -28,8 +28,11 @@ pub fn spec(manifest: &Manifest, needs: &Needs, programs: Option<&Path>, memory:
     let maria = wanted.product == "MariaDB";
     let names: &[&str] = if maria { &["mariadbd", "mysqld"] } else { &["mysqld"] };
     let program = find_program(programs, names).ok_or_else(|| {
-        Error::inconclusive(format!("cannot find a {} {} server for the drill: this host has no `{}`", wanted.product, wanted.series, names[0]))
-            .hint("install the server package of that series here, or set `programs` in the source's [sandbox] table")
+        Error::inconclusive(format!(
+            "cannot find a {} {} server for the drill: this host has no `{}`",
+            wanted.product, wanted.series, names[0]
+        ))
+        .hint("install the server package of that series here, or set `programs` in the source's [sandbox] table")
     })?;
     let found = version_of(&program)?;
     let same_product = found.contains("MariaDB") == maria;

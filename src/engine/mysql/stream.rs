@@ -4,9 +4,10 @@
 //! Statement borders are those of the client ([`lexer`]). Data cannot forge a border: markers are looked for
 //! between statements only. Only definitions are held in memory, never rows.
 
+mod refusal;
 mod whole;
 
-use self::whole::refuse;
+use self::refusal::refuse;
 use super::facts::DumpFacts;
 use super::lexer::{self, Ahead, Client, Lexer, Step};
 use super::modes::Modes;
@@ -201,7 +202,9 @@ impl StreamScanner {
             }
         }
         if self.text.len() > LONGEST_DEFINITION {
-            return Err(Error::failed(format!("cannot read the dump: a statement is longer than {LONGEST_DEFINITION} bytes")));
+            return Err(Error::failed(format!(
+                "cannot read the dump: a statement is longer than {LONGEST_DEFINITION} bytes"
+            )));
         }
         Ok(())
     }

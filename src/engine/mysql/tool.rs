@@ -71,8 +71,11 @@ impl Tools {
         };
         let find = |names: &[&str]| {
             find_program(directory, names).ok_or_else(|| {
-                Error::failed(format!("cannot find `{}` for {} {}: this host has no such program", names[0], server.product, server.series))
-                    .hint(format!("install {package}, or set `programs` in the source's [mysql] table"))
+                Error::failed(format!(
+                    "cannot find `{}` for {} {}: this host has no such program",
+                    names[0], server.product, server.series
+                ))
+                .hint(format!("install {package}, or set `programs` in the source's [mysql] table"))
             })
         };
         let (dump, client) = (find(&dump)?, find(&client)?);

@@ -1,6 +1,6 @@
 //! The text of a program as one server reads it.
 
-use super::Reader;
+use super::reader::Reader;
 use crate::engine::mysql::comments::{self, Versioned};
 use crate::engine::mysql::sql::Quoting;
 

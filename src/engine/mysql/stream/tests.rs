@@ -117,6 +117,25 @@ fn a_dump_is_described_whatever_the_size_of_its_pieces() {
     assert_eq!(again.inventory(), inventory);
 }
 
+#[test]
+fn a_text_in_a_comment_with_a_version_is_stored_as_every_server_reads_it() {
+    let table = "CREATE TABLE `t` (\n  `a*/b` int /*!80023 INVISIBLE */\n) ENGINE=InnoDB \
+                 /*!80021 SECONDARY_ENGINE_ATTRIBUTE='{\"a\": \" */ AS SELECT f() -- \"}' */";
+    let dump = |more: &str| format!("USE `d`;\n{table};\n{more}-- Dump completed\n");
+    let (facts, stored) = scan(dump("").as_bytes(), 7).unwrap();
+    let stored = String::from_utf8(stored).unwrap();
+    assert_eq!(stored, dump("").replace(" */ AS", " *\\/ AS"));
+    assert_eq!(scan(stored.as_bytes(), 4096).unwrap().0.inventory(), facts.inventory());
+    assert!(can_carry(Client::MySql, table) && !can_carry(Client::MySql, &table.replace("` (", "` AS SELECT (")));
+    // A histogram is no data: where a name cannot be written otherwise, it is left out.
+    let plain = "/*!80002 ANALYZE TABLE `t` UPDATE HISTOGRAM ON `c` WITH 9 BUCKETS */;\n";
+    let odd = "/*!80002 ANALYZE TABLE `t` UPDATE HISTOGRAM ON `a*/b` WITH 9 BUCKETS */;\n";
+    let (facts, out) = scan(dump(&[plain, odd].concat()).as_bytes(), 64).unwrap();
+    let out = String::from_utf8(out).unwrap();
+    assert!(out.contains(plain.trim_end()) && !out.contains("HISTOGRAM ON `a*/b`"), "{out}");
+    assert!(facts.lossy[0].starts_with("table d.t: its histograms are not backed up"), "{:?}", facts.lossy);
+}
+
 /// Made by mariadb-dump of MariaDB 11.8.9.
 #[test]
 fn a_dump_of_mariadb_11_8_is_described() {

@@ -1,13 +1,14 @@
 //! What is done with a statement, a comment or a client's command that is there as a whole.
 
 use super::StreamScanner;
+use super::refusal::refuse;
 use crate::domain::manifest::SegmentKind;
 use crate::engine::mysql::bodies::is_one_statement;
 use crate::engine::mysql::comments;
 use crate::engine::mysql::facts::Marker;
 use crate::engine::mysql::lexer::{self, Client};
 use crate::engine::mysql::vocabulary;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 const END_MARKER: &[u8] = b"-- Dump completed";
 /// Views come last, after the programs that they use.
@@ -153,12 +154,6 @@ impl StreamScanner {
         (self.fresh, self.mid_line) = (true, false);
         Ok(())
     }
-}
-
-/// An error about text that must not be stored.
-pub fn refuse(what: &str, place: &str, shown: &str) -> Error {
-    Error::failed(format!("cannot store the dump: it contains {what}, near {place}: {shown:?}"))
-        .hint("look at the definitions in that place: one of them makes the client program read the dump differently from the server; drop it, or create it anew")
 }
 
 /// Write the statement that stands there in `text` as every server reads it alike; where it ends then.
