@@ -6,7 +6,7 @@
 //! decides what it means. [`contract`] runs over every implementation.
 //!
 //! Required: `location`, `make`, `prove_writable`, `list`, `look_at`, `open`, `read`, `write`, `rename`, `remove`. Optional:
-//! `make_directories`, `list_deep`, `stamp`, `available`, `lock`, `remove_leftovers`.
+//! `make_directories`, `list_deep`, `stamp`, `room`, `lock`, `remove_leftovers`.
 
 use std::any::Any;
 use std::fmt;
@@ -59,6 +59,15 @@ pub struct Opened {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp(i64, u64);
 
+/// Free bytes; none where the place has no such limit, or does not tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Room {
+    /// For any account.
+    pub available: Option<u64>,
+    /// For this process: root may have more than others.
+    pub usable: Option<u64>,
+}
+
 /// Where the files of a repository are.
 pub trait Place: fmt::Debug + Send + Sync {
     /// Where it is, for people and logs: no secrets.
@@ -108,9 +117,9 @@ pub trait Place: fmt::Debug + Send + Sync {
     fn stamp(&self, _directory: &str) -> io::Result<Option<Stamp>> {
         Ok(None)
     }
-    /// Free bytes; none where the place has no such limit.
-    fn available(&self) -> io::Result<Option<u64>> {
-        Ok(None)
+    /// How much can still be written there.
+    fn room(&self) -> io::Result<Room> {
+        Ok(Room::default())
     }
     /// Nobody else holds what this returns at the same time. A place without locks keeps nobody away.
     fn lock(&self) -> io::Result<Box<dyn Any>> {

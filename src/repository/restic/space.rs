@@ -12,7 +12,7 @@ use super::backend::DATA;
 use super::failure::io_failure;
 use crate::error::Result;
 use crate::repository::Space;
-use crate::repository::place::{Item, ItemKind, Place, Stamp};
+use crate::repository::place::{Item, ItemKind, Place, Room, Stamp};
 
 /// Directories of the layout that hold files. `data` holds directories, one level deep.
 const DIRECTORIES: [&str; 5] = ["keys", "snapshots", "index", "locks", DATA];
@@ -32,7 +32,7 @@ impl Measured {
     /// Bytes of all files of the repository in `place`, and free bytes where it is.
     pub(super) fn space(&self, place: &dyn Place) -> Result<Space> {
         let failed = |error| io_failure(format!("cannot measure {}", place.location()), error);
-        let available = place.available().map_err(failed)?;
+        let room = place.room().map_err(failed)?;
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut seen = HashMap::new();
         for name in DIRECTORIES {
@@ -47,7 +47,8 @@ impl Measured {
         }
         let occupied = seen.values().map(|measure| measure.bytes).sum();
         *known = seen;
-        Ok(Space { occupied: Some(occupied), available })
+        let Room { available, usable } = room;
+        Ok(Space { occupied: Some(occupied), available, usable })
     }
 }
 
@@ -115,7 +116,7 @@ mod tests {
         for (path, length) in [("config", 9), ("keys/a", 10), ("data/ab/1", 1000), ("data/cd/2", 500)] {
             place.write(path, &[Bytes::from(vec![0; length])]).unwrap();
         }
-        assert_eq!(measured.space(&place).unwrap(), Space { occupied: Some(1510), available: None });
+        assert_eq!(measured.space(&place).unwrap(), Space { occupied: Some(1510), ..Space::default() });
         place.remove("data/ab/1").unwrap();
         assert_eq!(measured.space(&place).unwrap().occupied, Some(510));
     }
