@@ -112,6 +112,18 @@ fn tokens(shop: &mut Shop, day: usize) {
     }
 }
 
+/// Rows without a key, all of them alike, are most of the data; tokens join them.
+fn identical_rows(shop: &mut Shop, day: usize) {
+    if day == 0 {
+        shop.grow("d.flags", 3_000, [2_000, 0]);
+        let first = shop.table("d.flags").rows[0];
+        shop.table("d.flags").rows.fill(first);
+    }
+    if day >= 25 {
+        shop.grow("d.flags", 15, [0, 2_000]);
+    }
+}
+
 fn archiving(shop: &mut Shop, day: usize) {
     if day % 30 == 20 {
         let old: Vec<_> = shop.table("d.orders").rows.drain(..300).collect();
@@ -172,7 +184,7 @@ fn archives(shop: &mut Shop, day: usize) {
 
 #[test]
 fn sixty_days_of_many_shops_call_nobody() {
-    let shops: [(&str, Begin, Vec<Day>); 12] = [
+    let shops: [(&str, Begin, Vec<Day>); 13] = [
         ("ordinary", begin_shop, vec![work]),
         ("weekly log", begin_shop, vec![work, weekly_log]),
         ("monthly log and queue", begin_shop, vec![work, monthly_log_and_queue]),
@@ -180,6 +192,7 @@ fn sixty_days_of_many_shops_call_nobody() {
         ("new columns", begin_shop, vec![work, new_columns]),
         ("archiving", begin_shop, vec![work, archiving]),
         ("tokens", begin_shop, vec![work, tokens]),
+        ("identical rows", begin_shop, vec![work, identical_rows]),
         ("mixed documents", begin_shop, vec![work, mixed_documents]),
         ("everything", begin_shop, vec![work, weekly_log, nightly_reload, new_columns, archiving, mixed_documents]),
         ("tree", begin_tree, vec![work_in_tree]),
