@@ -61,7 +61,7 @@ impl<'m> Course<'m> {
 fn rows(backup: &Manifest, pair: &[&Manifest], watch: &Watch) -> f64 {
     let is_left_out = |name: &str| pair.iter().any(|it| it.left_out.iter().any(|one| one.name == name));
     let counts = |name: &str| !watch.ignores(name) && !logs::is_log(name) && !is_left_out(name);
-    let tables = backup.inventory.tables.iter().filter(|table| counts(&table.name));
+    let tables = backup.inventory().tables.iter().filter(|table| counts(&table.name));
     tables.fold(0.0, |sum, table| sum + table.rows as f64)
 }
 
