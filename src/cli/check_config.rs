@@ -12,6 +12,7 @@ use crate::config;
 use crate::error::{Error, Result};
 use crate::exporter::web::check_web_config_file;
 use crate::operations::expectations::look_at_repository;
+use crate::run_context::RunContext;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -106,7 +107,7 @@ fn connect(app: &App, name: &str, session: &Session<'_>) -> Result<u8> {
 }
 
 fn reach(app: &App, source: &Source, reached: &mut Reached) -> Result<()> {
-    let preflight = source.engine.preflight()?;
+    let preflight = source.engine.preflight(&RunContext::silent())?.describe()?;
     (reached.summary, reached.notes) = (preflight.summary, preflight.warnings);
     let listed = look_at_repository(app, source)?;
     reached.notes.extend(listed.as_ref().and_then(|listed| listed.warning(source)));

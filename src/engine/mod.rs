@@ -1,6 +1,6 @@
 //! SEAM: the code that knows a kind of source: dump, load, inspect. Works the same on a live server and in a sandbox.
 //!
-//! Contract: `dump` gives streams that end with `Ok(0)` only when the tool succeeded and the end marker was seen;
+//! Contract: a dump gives streams that end with `Ok(0)` only when the tool succeeded and the end marker was seen;
 //! `inspect` describes restored data exactly as `dump` described it when it was stored; `load` refuses a destination
 //! that is not empty. Engines block and know nothing of repositories' formats or of sandboxes' kinds.
 
@@ -13,6 +13,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 
 use crate::config::Assertion;
+pub use crate::domain::captured::Captured;
 use crate::domain::drill::Check;
 use crate::domain::manifest::{Inventory, Manifest};
 use crate::error::Result;
@@ -23,8 +24,18 @@ use crate::sandbox::{Access, SandboxSpec};
 pub mod files;
 pub mod influxdb;
 pub mod mysql;
+pub mod stream;
 
-/// What preflight learnt; shown by `check-config --connect`, carried into the dump.
+/// A source that was looked at before a dump: it can be reached, and what the dump needs is there. What was learnt goes into
+/// the dump, so that nothing is looked at twice.
+pub trait Ready {
+    /// What was seen, for `check-config --connect`.
+    fn describe(&self) -> Result<Preflight>;
+    /// Open a consistent snapshot and start to stream it.
+    fn dump(self: Box<Self>, context: &RunContext) -> Result<Dump>;
+}
+
+/// What preflight learnt, for people.
 #[derive(Debug, Clone, Default)]
 pub struct Preflight {
     /// `MariaDB 10.11.19 as backup@localhost` …
@@ -39,9 +50,9 @@ pub struct Dump {
     pub streams: Streams,
     /// As-of time: not later than the consistent snapshot.
     pub as_of: DateTime<Utc>,
-    /// Call after all streams were read to their ends: what they contained. Everything but id, times and source name is
-    /// filled in.
-    pub finish: Box<dyn FnOnce() -> Result<Manifest> + Send>,
+    /// Call after all streams were read to their ends, or given up: what they contained. Where it fails only because they
+    /// were given up, the cause is [`stream::Unread`].
+    pub finish: Box<dyn FnOnce() -> Result<Captured> + Send>,
 }
 
 /// Where to load or what to inspect.
@@ -185,10 +196,8 @@ pub struct LoadReport {
 
 /// The code that knows a kind of source.
 pub trait Engine: Send + Sync {
-    /// Reach the source, check privileges (missing ones are named) and what must hold before a dump.
-    fn preflight(&self) -> Result<Preflight>;
-    /// Open a consistent snapshot and start to stream it.
-    fn dump(&self, context: &RunContext) -> Result<Dump>;
+    /// Reach the source, check privileges (missing ones are named) and what must hold before a dump. Changes nothing.
+    fn preflight<'e>(&'e self, context: &RunContext) -> Result<Box<dyn Ready + 'e>>;
     /// What drills restore into: for a server the same product and series as the manifest says, or `Inconclusive` with
     /// the reason.
     fn sandbox(&self, point: &StoredPoint) -> Result<SandboxSpec>;

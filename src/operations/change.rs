@@ -12,6 +12,7 @@ use crate::app::{App, Source, unknown_source};
 use crate::domain::change::watch::Watch;
 use crate::domain::change::{Assessment, Past, Point, State, assess};
 use crate::domain::manifest::{BackupKind, Manifest, RecoveryPointId};
+use crate::domain::promise::Promise;
 use crate::error::Result;
 use crate::ledger::{ChangeFigures, Compared};
 use crate::repository::Published;
@@ -51,7 +52,7 @@ fn judge(
     mut compared: BTreeMap<RecoveryPointId, Compared>,
     watch: &Watch,
 ) -> Vec<(Point, Assessment)> {
-    let points: Vec<&Manifest> = points.iter().copied().filter(|it| it.kind == BackupKind::Full).collect();
+    let points: Vec<&Manifest> = points.iter().copied().filter(|it| is_compared(it)).collect();
     let accepted: BTreeSet<RecoveryPointId> = {
         let in_ledger = compared.iter().filter(|(_, it)| it.is_accepted).map(|(id, _)| id);
         in_ledger.chain(points.iter().filter_map(|it| it.evidence.accepted.as_ref())).cloned().collect()
@@ -67,6 +68,11 @@ fn judge(
         judged.push((Point::of(now), found));
     }
     judged
+}
+
+/// Only a full says what it contains, and only where that is known exactly.
+fn is_compared(manifest: &Manifest) -> bool {
+    manifest.kind == BackupKind::Full && matches!(manifest.promise, Promise::Exact(_))
 }
 
 /// What a backup is compared with: `before` it are these, oldest first. What was accepted is the beginning.
@@ -275,7 +281,7 @@ mod tests {
             let stored =
                 repository.store(contract::candidate("shop", &format!("{at:02}"), as_of, &[("d", b"x")])).unwrap();
             let mut manifest = contract::manifest(&stored);
-            manifest.inventory.tables = vec![crate::domain::manifest::TableFacts {
+            manifest.inventory_mut().tables = vec![crate::domain::manifest::TableFacts {
                 name: "a.t".to_owned(),
                 rows: *rows,
                 digest: crate::domain::digest::Digest::of(&rows.to_le_bytes()),

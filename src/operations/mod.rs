@@ -9,6 +9,7 @@ pub mod cancel;
 pub mod change;
 pub mod drill;
 pub mod expectations;
+mod finding;
 pub mod identity;
 pub mod ledger_health;
 pub mod listing;
@@ -18,6 +19,7 @@ pub mod prove;
 mod recording;
 pub mod report;
 pub mod restore;
+mod room;
 pub mod select;
 mod stages;
 #[cfg(test)]

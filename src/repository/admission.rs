@@ -92,7 +92,13 @@ pub fn parse_manifest(bytes: &[u8]) -> Result<Manifest> {
         ))
         .hint("it was written by a newer version of backup-sla: use that version or a later one"));
     }
-    serde_json::from_slice(bytes).map_err(broken)
+    let manifest: Manifest = serde_json::from_slice(bytes).map_err(broken)?;
+    match manifest.contradiction() {
+        None => Ok(manifest),
+        Some(what) => {
+            Err(Error::failed(format!("cannot read manifest {} of {}: it is {what}", manifest.id, manifest.source)))
+        }
+    }
 }
 
 /// A name is one path component that survives paths, shells, and lists separated by commas.
@@ -130,5 +136,7 @@ mod tests {
         let error = parse_manifest(br#"{"format": 99, "everything": "else"}"#).unwrap_err();
         assert_eq!(error.to_string(), format!("cannot read the manifest: format 99 is newer than {MANIFEST_FORMAT}"));
         assert!(error.hint_text().is_some());
+        let next = format!(r#"{{"format": {}}}"#, MANIFEST_FORMAT + 1);
+        assert!(parse_manifest(next.as_bytes()).unwrap_err().to_string().contains("is newer than"), "not damage");
     }
 }

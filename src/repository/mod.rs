@@ -136,8 +136,10 @@ pub struct Listing {
 pub struct Space {
     /// What the repository takes.
     pub occupied: Option<u64>,
-    /// What is free where it is.
+    /// What is free where it is, for any account.
     pub available: Option<u64>,
+    /// What this process could still write there: root may have more than others.
+    pub usable: Option<u64>,
 }
 
 /// Random access to one stored file. Safe to share between threads.

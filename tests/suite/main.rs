@@ -18,6 +18,7 @@ mod damage;
 mod dashboards;
 mod demo;
 mod documentation;
+mod earlier;
 mod elsewhere;
 mod engines;
 mod files;

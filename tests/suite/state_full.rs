@@ -289,3 +289,39 @@ fn a_ledger_that_breaks_under_a_running_service_ends_it_and_the_next_start_heals
         world.json(&["backup"], 0);
     }
 }
+
+#[test]
+fn a_backup_that_cannot_fit_is_refused_before_the_source_is_looked_at_and_one_that_may_not_fit_says_so() {
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let world = crate::files::world("", "");
+    let disk = SmallDisk::mount(&world.path("repo"), "16m");
+    fs::create_dir(world.path("tree")).unwrap();
+    let noise = (0..600_000_u64).flat_map(|at| at.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29).to_le_bytes());
+    fs::write(world.path("tree/blob"), noise.collect::<Vec<u8>>()).unwrap();
+    let roomy = world.json(&["backup"], 0);
+    assert!(!roomy["warnings"].to_string().contains("may not fit"), "{roomy:#}");
+    assert!(roomy["stored_bytes"].as_u64().unwrap() > 4_000_000, "{roomy:#}");
+
+    // Less than the last one added, and enough for what is new.
+    let free = rustix::fs::statvfs(&disk.0).map(|facts| facts.f_bfree * facts.f_frsize).unwrap();
+    fs::write(disk.0.join("filler"), vec![0; usize::try_from(free).unwrap() - (3 << 20)]).unwrap();
+    fs::write(world.path("tree/site.yml"), "- hosts: all\n").unwrap();
+    let tight = world.json(&["backup"], 0);
+    let warnings = tight["warnings"].to_string();
+    assert!(warnings.contains("the last backup added") && warnings.contains("may not fit"), "{tight:#}");
+
+    // The source is not even there: what is said first is that there is no room.
+    disk.fill();
+    fs::rename(world.path("tree"), world.path("away")).unwrap();
+    let refused = world.run(&["backup"]);
+    assert_eq!(refused.status, 1, "{refused:?}");
+    assert!(
+        refused.stderr.contains("cannot store in repository local (") && refused.stderr.contains("are free"),
+        "{refused:?}"
+    );
+    assert!(refused.stderr.contains("hint: make room"), "{refused:?}");
+    disk.free();
+    fs::rename(world.path("away"), world.path("tree")).unwrap();
+    let again = world.json(&["backup"], 0);
+    assert!(!again["warnings"].to_string().contains("may not fit"), "{again:#}");
+}

@@ -60,7 +60,7 @@ fn a_log_that_is_rotated_by_renaming_is_not_gone() {
     // By another name it is no log.
     let rename = |it: &Manifest| {
         let mut it = it.clone();
-        it.inventory.tables.iter_mut().for_each(|table| table.name = table.name.replace("log", "dialog"));
+        it.inventory_mut().tables.iter_mut().for_each(|table| table.name = table.name.replace("log", "dialog"));
         it.evidence.samples =
             it.evidence.samples.iter().map(|(a, b)| (a.replace("log", "dialog"), b.clone())).collect();
         it
@@ -152,7 +152,7 @@ fn a_log_that_is_emptied_is_a_warning_and_what_else_is_gone_is_judged_without_it
         let mut it =
             day(at, &[("d.access_log", Table::of(log)), ("d.orders", Table::of(orders)), ("d.a", Table::of(300))]);
         it.evidence.textures = it
-            .inventory
+            .inventory()
             .tables
             .iter()
             .map(|table| (table.name.clone(), super::texture::Texture::of(table.rows * 900, false)))

@@ -159,7 +159,7 @@ fn courses<'m>(excuses: &Excuses<'_, 'm>, watch: &Watch) -> BTreeMap<&'m str, Co
 fn courses_in<'m>(backups: &[&'m Manifest]) -> HashMap<&'m str, Course> {
     let mut courses: HashMap<&str, Course> = HashMap::new();
     for (at, manifest) in backups.iter().enumerate() {
-        for table in &manifest.inventory.tables {
+        for table in &manifest.inventory().tables {
             courses.entry(&table.name).or_default().add(at, table.rows);
         }
     }
@@ -186,7 +186,7 @@ impl StillGone<'_, '_> {
             return None;
         }
         let rows =
-            |it: &Manifest| it.inventory.tables.iter().find(|table| table.name == later.name).map_or(0, |it| it.rows);
+            |it: &Manifest| it.inventory().tables.iter().find(|table| table.name == later.name).map_or(0, |it| it.rows);
         suspects.into_iter().map(|it| rows(it)).min().map(|rows| rows.min(later.rows))
     }
 }
@@ -347,7 +347,7 @@ fn weigh_bytes(
     (what, bytes): (&str, fn(&Manifest) -> Option<u64>),
 ) -> Assessment {
     let sampled = |it: &Manifest| !it.evidence.samples.is_empty();
-    let ignored = |it: &Manifest| it.inventory.tables.iter().any(|table| watch.ignores(&table.name));
+    let ignored = |it: &Manifest| it.inventory().tables.iter().any(|table| watch.ignores(&table.name));
     if !sampled(now) || excuses.trusted.last().is_none_or(|before| ignored(before)) || !now.left_out.is_empty() {
         return found;
     }

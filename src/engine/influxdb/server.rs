@@ -26,7 +26,7 @@ const INDEX: &str = "data.index-version";
 /// `influxd` and its version.
 pub fn program(directory: Option<&Path>) -> Result<(PathBuf, String)> {
     let program = find_program(directory, &["influxd"]).ok_or_else(|| {
-        Error::inconclusive("find the program `influxd`")
+        Error::inconclusive("cannot find the program `influxd`")
             .hint("install the server package of the source's series (Debian: influxdb), or set `programs`")
     })?;
     let said = process::answer(&program, &["version"]).map_err(|error| error.with_kind(Kind::Inconclusive))?;
@@ -35,7 +35,7 @@ pub fn program(directory: Option<&Path>) -> Result<(PathBuf, String)> {
     if version.starts_with("1.") {
         return Ok((program, version));
     }
-    Err(Error::inconclusive(format!("find InfluxDB 1.x: {} says {said:?}", program.display())))
+    Err(Error::inconclusive(format!("cannot use {} as InfluxDB 1.x: it says {said:?}", program.display())))
 }
 
 /// The server to restore `manifest` into, with at most `memory` bytes.
@@ -44,8 +44,11 @@ pub fn spec(manifest: &Manifest, programs: Option<&Path>, memory: u64) -> Result
     let (program, version) = program(programs)?;
     let found = identity(&version);
     if found.series != wanted.series {
-        let what =
-            format!("find an InfluxDB {} server to restore into: {} is {version}", wanted.series, program.display());
+        let what = format!(
+            "cannot provide an InfluxDB {} server to restore into: {} is {version}",
+            wanted.series,
+            program.display()
+        );
         return Err(Error::inconclusive(what).hint(
             "a drill in another series proves nothing; install the source's series, or set `programs` in [sandbox]",
         ));

@@ -80,16 +80,18 @@ use self::source::Survey;
 use self::supplement::Asked;
 use self::tool::{Extent, Purpose, Tools};
 use self::waits::Unanswered;
-use super::{Destination, Dump, Engine, InspectOptions, Inspection, LoadOptions, LoadReport, Preflight, StoredPoint};
+use super::{
+    Captured, Destination, Dump, Engine, InspectOptions, Inspection, LoadOptions, LoadReport, Preflight, Ready,
+    StoredPoint,
+};
 use crate::clock::Clock;
 use crate::config::{Assertion, MysqlConfig, Question, SandboxConfig};
 use crate::domain::change::evidence::Evidence;
 use crate::domain::digest::Digest;
 use crate::domain::drill::Check;
 use crate::domain::left_out::LeftOut;
-use crate::domain::manifest::{
-    BackupKind, FileRole, MANIFEST_FORMAT, Manifest, Position, RecoveryPointId, StoredFileFacts,
-};
+use crate::domain::manifest::{FileRole, Position, StoredFileFacts};
+use crate::domain::promise::Promise;
 use crate::error::{Error, Result};
 use crate::repository::{Stream, in_order};
 use crate::run_context::{Cancel, RunContext};
@@ -132,9 +134,17 @@ impl MysqlEngine {
     }
 }
 
-impl Engine for MysqlEngine {
-    fn preflight(&self) -> Result<Preflight> {
-        let (_, survey, tools) = self.survey(&Cancel::default())?;
+/// A server that can be dumped.
+struct Surveyed<'e> {
+    engine: &'e MysqlEngine,
+    session: Session,
+    survey: Survey,
+    tools: Tools,
+}
+
+impl Ready for Surveyed<'_> {
+    fn describe(&self) -> Result<Preflight> {
+        let (survey, tools) = (&self.survey, &self.tools);
         let summary = format!(
             "{} {} as {}, {} database(s), binary log {}",
             survey.server.product,
@@ -143,11 +153,11 @@ impl Engine for MysqlEngine {
             survey.databases.len(),
             if survey.binlog() { "on" } else { "off" }
         );
-        Ok(Preflight { summary, warnings: warnings(&survey, &tools) })
+        Ok(Preflight { summary, warnings: warnings(survey, tools) })
     }
 
-    fn dump(&self, context: &RunContext) -> Result<Dump> {
-        let (mut session, survey, tools) = self.survey(&context.cancel)?;
+    fn dump(self: Box<Self>, context: &RunContext) -> Result<Dump> {
+        let Self { engine, mut session, survey, tools } = *self;
         accounts::prepare(&mut session, &survey.server.product, "")?;
         let mut accounts = accounts::read(&mut session, &survey.server.product)?;
         let left_out = survey.examined.left_out.clone();
@@ -164,10 +174,10 @@ impl Engine for MysqlEngine {
         drop(session);
         context.progress.phase("backup", Some(survey.estimated_bytes).filter(|bytes| *bytes > 0));
         // Taken before the client can open its snapshot: the data is at least this new, never older than we say.
-        let as_of = self.clock.wall();
+        let as_of = engine.clock.wall();
         let purpose = Purpose::Backup { binlog: survey.binlog(), gtid: survey.gtid() };
         let extent = Extent { asked, pins: &survey.pins };
-        let dump = tools.start_dump(&self.source(&context.cancel), &extent, purpose, &context.cancel)?;
+        let dump = tools.start_dump(&engine.source(&context.cancel), &extent, purpose, &context.cancel)?;
         let reading = pump::Reading { client: tools.reader(), capture: survey.capture, supplement };
         let (reader, outcome) = pump::start(dump, reading, context)?;
         let accounts_sql = accounts::write(&accounts.all).into_bytes();
@@ -175,22 +185,28 @@ impl Engine for MysqlEngine {
             Stream { path: ACCOUNTS_FILE.to_owned(), reader: Box::new(Cursor::new(accounts_sql.clone())) },
             Stream { path: DUMP_FILE.to_owned(), reader },
         ]);
-        let (progress, source) = (context.progress.clone(), self.source(&context.cancel));
+        let (progress, source) = (context.progress.clone(), engine.source(&context.cancel));
         let finish = Box::new(move || {
             progress.finish();
-            let outcome = outcome.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-            let complete = outcome.unwrap_or_else(|| Err(Error::failed("read dump: it was not read to its end")))?;
+            let complete = outcome.take()?;
             let now = || {
                 let mut session = Session::open(&source)?;
                 session.rows(&survey.pins)?;
                 listing::read(&mut session, &survey.databases, !survey.capture.without_events, &left_out)
             };
             let moved = listing::Listing::of(&complete.facts.inventory()).check(&listed, now)?;
-            let mut manifest = manifest(&survey, &tools, complete, &accounts, &accounts_sql);
-            manifest.warnings.extend(moved);
-            Ok(manifest)
+            let mut captured = captured(&survey, &tools, complete, &accounts, &accounts_sql);
+            captured.warnings.extend(moved);
+            Ok(captured)
         });
         Ok(Dump { streams, as_of, finish })
+    }
+}
+
+impl Engine for MysqlEngine {
+    fn preflight<'e>(&'e self, context: &RunContext) -> Result<Box<dyn Ready + 'e>> {
+        let (session, survey, tools) = self.survey(&context.cancel)?;
+        Ok(Box::new(Surveyed { engine: self, session, survey, tools }))
     }
 
     fn sandbox(&self, point: &StoredPoint) -> Result<SandboxSpec> {
@@ -255,7 +271,7 @@ impl Engine for MysqlEngine {
             return Ok(Vec::new());
         }
         let patient = Account::of_destination(at)?.answers_within(checks::LONGEST);
-        checks::violated(&mut Session::open(&patient)?, &point.manifest.inventory, tables)
+        checks::violated(&mut Session::open(&patient)?, point.manifest.inventory(), tables)
     }
 
     fn assert(&self, at: &Destination, assertion: &Assertion, context: &RunContext) -> Result<Check> {
@@ -309,14 +325,14 @@ fn is_table(table: &str, name: &str) -> bool {
     table.strip_prefix(name).is_some_and(|rest| rest.starts_with(" ("))
 }
 
-/// The manifest of a complete dump; id, times and source name are the operation's to fill in.
-fn manifest(
+/// What a complete dump contains.
+fn captured(
     survey: &Survey,
     tools: &Tools,
     complete: pump::Complete,
     accounts: &Accounts,
     accounts_sql: &[u8],
-) -> Manifest {
+) -> Captured {
     let facts = complete.facts;
     let mut inventory = facts.inventory();
     let promised: Vec<_> = accounts.all.iter().map(|account| account.facts(&inventory)).collect();
@@ -338,18 +354,7 @@ fn manifest(
         warnings
             .push("the dump's first line `enable the sandbox mode` was taken out: older clients refuse it".to_owned());
     }
-    let epoch = chrono::DateTime::UNIX_EPOCH;
-    Manifest {
-        format: MANIFEST_FORMAT,
-        id: RecoveryPointId(String::new()),
-        source: String::new(),
-        host: None,
-        engine: "mysql".to_owned(),
-        kind: BackupKind::Full,
-        chain_length: 0,
-        as_of: epoch,
-        finished: epoch,
-        created_by: concat!("backup-sla ", env!("CARGO_PKG_VERSION")).to_owned(),
+    Captured {
         server: survey.server.clone(),
         tool: tools.version.clone(),
         settings: survey.settings.clone(),
@@ -364,11 +369,11 @@ fn manifest(
             StoredFileFacts {
                 path: DUMP_FILE.to_owned(),
                 role: FileRole::Stream,
-                bytes: complete.bytes,
-                digest: complete.digest,
+                bytes: complete.part.bytes,
+                digest: complete.part.digest,
             },
         ],
-        inventory,
+        promise: Promise::Exact(inventory),
         segments: facts.segments,
         needs: Some(needs::complete(facts.needs, survey)),
         warnings,

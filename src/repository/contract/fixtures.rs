@@ -9,6 +9,7 @@ use crate::domain::digest::Digest;
 use crate::domain::manifest::{
     BackupKind, FileRole, Inventory, MANIFEST_FORMAT, Manifest, RecoveryPointId, ServerIdentity, StoredFileFacts,
 };
+use crate::domain::promise::Promise;
 use crate::repository::{Candidate, NewCandidate, Published, Repository, Storing, Stream, in_order};
 
 /// Opens one place; opening twice is what two processes do.
@@ -60,6 +61,8 @@ pub fn manifest(candidate: &Candidate) -> Manifest {
         engine: "mysql".to_owned(),
         kind: BackupKind::Full,
         chain_length: 0,
+        parent: None,
+        from: None,
         as_of: candidate.as_of,
         finished: candidate.as_of + TimeDelta::minutes(1),
         created_by: "contract".to_owned(),
@@ -81,7 +84,7 @@ pub fn manifest(candidate: &Candidate) -> Manifest {
                 digest: Digest::default(),
             })
             .collect(),
-        inventory: Inventory::default(),
+        promise: Promise::Exact(Inventory::default()),
         segments: Vec::new(),
         needs: None,
         warnings: Vec::new(),

@@ -67,7 +67,7 @@ fn a_place_is_made_once_and_begins_empty(open: &Opener) {
     place.remove_leftovers().unwrap();
     drop(place.lock().unwrap());
     drop(place.lock().unwrap());
-    place.available().unwrap();
+    place.room().unwrap();
     assert_eq!(files(place.list("").unwrap()), []);
     assert!(!place.location().is_empty());
     assert!(place.name_of("data/a").contains(&place.location()) && place.name_of("data/a").ends_with("data/a"));

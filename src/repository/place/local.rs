@@ -20,7 +20,7 @@ use rustix::fs::fstatvfs;
 
 use self::handles::Directory;
 use self::staging::{Temporary, is_temporary};
-use super::{Item, ItemKind, Opened, Place, STAGING};
+use super::{Item, ItemKind, Opened, Place, Room, STAGING};
 
 /// A local directory.
 #[derive(Debug)]
@@ -205,9 +205,12 @@ impl Place for LocalPlace {
         Ok(out)
     }
 
-    fn available(&self) -> io::Result<Option<u64>> {
+    fn room(&self) -> io::Result<Room> {
         let free = fstatvfs(self.root()?)?;
-        Ok(free.f_bavail.checked_mul(free.f_frsize))
+        let left = if rustix::process::geteuid().is_root() { free.f_bfree } else { free.f_bavail };
+        // File systems that do not count say 0 of everything.
+        let usable = left.checked_mul(free.f_frsize).filter(|_| free.f_blocks > 0);
+        Ok(Room { available: free.f_bavail.checked_mul(free.f_frsize), usable })
     }
 
     fn lock(&self) -> io::Result<Box<dyn Any>> {

@@ -6,7 +6,7 @@
 //! decides what it means. [`contract`] runs over every implementation.
 //!
 //! Required: `location`, `make`, `prove_writable`, `list`, `look_at`, `open`, `read`, `write`, `rename`, `remove`. Optional:
-//! `make_directories`, `list_deep`, `available`, `lock`, `remove_leftovers`.
+//! `make_directories`, `list_deep`, `room`, `lock`, `remove_leftovers`.
 
 use std::any::Any;
 use std::fmt;
@@ -61,6 +61,15 @@ pub struct Opened {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp(i64, u64);
 
+/// Free bytes; none where the place has no such limit, or does not tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Room {
+    /// For any account.
+    pub available: Option<u64>,
+    /// For this process: root may have more than others.
+    pub usable: Option<u64>,
+}
+
 /// Where the files of a repository are.
 pub trait Place: fmt::Debug + Send + Sync {
     /// Where it is, for people and logs: no secrets.
@@ -105,9 +114,9 @@ pub trait Place: fmt::Debug + Send + Sync {
         }
         Ok(out)
     }
-    /// Free bytes; none where the place has no such limit.
-    fn available(&self) -> io::Result<Option<u64>> {
-        Ok(None)
+    /// How much can still be written there.
+    fn room(&self) -> io::Result<Room> {
+        Ok(Room::default())
     }
     /// Nobody else holds what this returns at the same time. A place without locks keeps nobody away.
     fn lock(&self) -> io::Result<Box<dyn Any>> {

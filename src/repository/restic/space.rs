@@ -12,7 +12,7 @@ use super::backend::DATA;
 use super::failure::io_failure;
 use crate::error::Result;
 use crate::repository::Space;
-use crate::repository::place::{Item, ItemKind, Place, Stamp};
+use crate::repository::place::{Item, ItemKind, Place, Room, Stamp};
 
 /// Directories of the layout that hold files. `data` is beside them: it holds directories, one level deep.
 const DIRECTORIES: [&str; 4] = ["keys", "snapshots", "index", "locks"];
@@ -28,12 +28,13 @@ impl Measured {
     /// Bytes of all files of the repository in `place`, and free bytes where it is.
     pub(super) fn space(&self, place: &dyn Place) -> Result<Space> {
         let failed = |error| io_failure(format!("cannot measure {}", place.location()), error);
-        let available = place.available().map_err(failed)?;
+        let room = place.room().map_err(failed)?;
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (seen, rest) = measure(place, &known).map_err(failed)?;
         let occupied = seen.values().map(|(_, bytes)| bytes).sum::<u64>() + rest;
         *known = seen;
-        Ok(Space { occupied: Some(occupied), available })
+        let Room { available, usable } = room;
+        Ok(Space { occupied: Some(occupied), available, usable })
     }
 }
 
@@ -119,7 +120,7 @@ mod tests {
         for (path, length) in [("config", 9), ("keys/a", 10), ("data/ab/1", 1000), ("data/cd/2", 500)] {
             place.write(path, &[Bytes::from(vec![0; length])]).unwrap();
         }
-        assert_eq!(measured.space(&place).unwrap(), Space { occupied: Some(1510), available: None });
+        assert_eq!(measured.space(&place).unwrap(), Space { occupied: Some(1510), ..Space::default() });
         place.remove("data/ab/1").unwrap();
         assert_eq!(measured.space(&place).unwrap().occupied, Some(510));
     }
