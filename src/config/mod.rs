@@ -5,6 +5,7 @@
 
 mod labels;
 mod load;
+mod maintenance;
 mod resolve;
 mod source;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::domain::change::watch::Watch;
+use crate::domain::retention::Counts;
 use crate::domain::schedule::{Timing, Work};
 use crate::domain::sla::Objectives;
 use crate::engine::assertion::Assertion;
@@ -45,6 +47,8 @@ pub struct Config {
     pub web: Web,
     /// Limits of the service.
     pub scheduler: SchedulerConfig,
+    /// What is done to repositories beside backups.
+    pub maintenance: MaintenanceConfig,
     /// By name.
     pub repositories: BTreeMap<String, RepositoryConfig>,
     /// By name.
@@ -73,12 +77,15 @@ impl Config {
         })
     }
 
-    /// What is promised and not enforced yet, each as one sentence.
+    /// What is promised and not enforced, each as one sentence.
     pub fn not_enforced(&self) -> Vec<String> {
+        if self.maintenance.schedule.is_some() {
+            return Vec::new();
+        }
         let repositories: Vec<String> = self.repositories.keys().map(|name| format!("`{name}`")).collect();
         vec![format!(
-            "`retention` is not enforced yet: recovery points are kept for at least that long, but older ones are not \
-             removed, so {} {} growing",
+            "nothing removes recovery points that are older than `retention`, so {} {} growing: add a table [maintenance] with \
+             schedule = \"0 6 * * *\", or run `backup-sla maintain`",
             repositories.join(", "),
             if repositories.len() == 1 { "keeps" } else { "keep" },
         )]
@@ -228,5 +235,25 @@ impl Default for SchedulerConfig {
         let minutes = Duration::from_mins(5);
         let (listing_interval, listing_timeout) = (minutes, minutes);
         Self { backups: 2, drills: 1, listing_interval, listing_timeout, drain: Duration::from_secs(30) }
+    }
+}
+
+/// `[maintenance]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MaintenanceConfig {
+    /// When each repository has its turn; none: only `backup-sla maintain` and `backup-sla check` by hand.
+    pub schedule: Option<Timing>,
+    /// What is kept beside each source's `retention`; default nothing.
+    pub keep: Counts,
+    /// Within how long all stored data is read again; default 30 days.
+    pub read_all_within: Duration,
+    /// How long one repository's turn may take; default 12 hours.
+    pub timeout: Duration,
+}
+
+impl Default for MaintenanceConfig {
+    fn default() -> Self {
+        let read_all_within = Duration::from_hours(30 * 24);
+        Self { schedule: None, keep: Counts::default(), read_all_within, timeout: Duration::from_hours(12) }
     }
 }

@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use toml::de::DeTable;
 
 use super::source::{self, Names};
-use super::{Config, RepositoryConfig, RepositoryKind, SchedulerConfig, Web};
+use super::{Config, RepositoryConfig, RepositoryKind, SchedulerConfig, Web, maintenance};
 use crate::domain::sla::Objectives;
 use crate::engine::kind::Kinds;
 use crate::strict::{Fault, Reading, Section, Subject, Value, nearest, quoted_list, secret, value};
@@ -23,6 +23,7 @@ pub(super) fn config(reading: &Reading<'_>, table: &DeTable<'_>, kinds: Kinds) -
     let timezone = file.optional("timezone", value::timezone);
     let web = web(&file);
     let scheduler = scheduler(&file);
+    let maintenance = maintenance::maintenance(&file);
 
     let mut repositories = BTreeMap::new();
     let mut repository_names = Vec::new();
@@ -61,6 +62,7 @@ pub(super) fn config(reading: &Reading<'_>, table: &DeTable<'_>, kinds: Kinds) -
         timezone: timezone.unwrap_or(chrono_tz::Tz::UTC),
         web,
         scheduler,
+        maintenance,
         repositories,
         sources,
         password_files: reading.password_files(),

@@ -20,6 +20,7 @@ pub mod needs;
 pub mod order;
 pub mod promise;
 pub mod recovery_point_id;
+pub mod retention;
 pub mod schedule;
 pub mod sla;
 pub mod words;

@@ -8,6 +8,7 @@ mod damage;
 mod looking;
 mod reload;
 mod sealing;
+mod upkeep;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -104,6 +105,7 @@ pub fn serve(
             let scheduler = Scheduler::new(work.clone(), app.clock.clone())?;
             ready(&urls).map(|()| scheduler)
         });
+        upkeep::begin(&work, &state, stop);
         let left = scheduler.map(|scheduler| {
             let configuration = Configuration {
                 file: options.file,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
-use super::super::{RepositoryKind, Schedule, SchedulerConfig, SourceConfig};
+use super::super::{MaintenanceConfig, RepositoryKind, Schedule, SchedulerConfig, SourceConfig};
 use super::{Directory, GOOD};
 use crate::domain::schedule::{Timing, Work};
 use crate::engine::assertion::Question;
@@ -29,7 +29,11 @@ fn the_documented_example_is_valid_and_every_value_arrives() {
     assert_eq!(offsite.password.as_ref().unwrap().expose_secret(), "offsite.key-secret");
     assert!(config.repositories["recipe"].password.is_none());
     let notes = config.not_enforced();
-    assert!(notes[0].starts_with("`retention` is not enforced yet") && notes[0].contains("`offsite`"), "{notes:?}");
+    assert!(
+        notes[0].starts_with("nothing removes recovery points that are older than `retention`")
+            && notes[0].contains("`offsite`"),
+        "{notes:?}"
+    );
     assert_eq!(config.warnings(), ["repository `recipe` is not encrypted (`encryption = \"none\"`)"]);
 
     let agama = &config.sources["agama"];
@@ -110,6 +114,7 @@ fn a_minimal_file_gets_the_documented_defaults() {
     assert_eq!(shop.time_limit(Work::FullBackup), Duration::from_hours(24));
     assert_eq!(shop.time_limit(Work::Drill), shop.objectives.rto * 2);
     assert_eq!(config.scheduler, SchedulerConfig::default());
+    assert_eq!(config.maintenance, MaintenanceConfig::default());
     assert_eq!((shop.sandbox.kind.as_str(), shop.sandbox.memory), ("local", 1 << 30));
     assert!(shop.sandbox.programs.is_none() && shop.sandbox.image.is_none() && shop.assertions.is_empty());
     let mysql: &MysqlConfig = table(shop);
@@ -175,4 +180,22 @@ fn no_password_is_ever_shown() {
     let inline = GOOD.replace("password_file = \"key\"", "password = \"hunter2\"\npasswd = \"hunter2\"");
     let problems = directory.problems(&inline).join("\n");
     assert!(problems.contains("does not belong in this file") && !problems.contains("hunter2"), "{problems}");
+}
+
+#[test]
+fn maintenance_says_when_what_else_is_kept_and_how_soon_all_is_read() {
+    let directory = Directory::new(&["key"]);
+    let table = "[maintenance]\nschedule = \"0 6 * * *\"\nkeep = { daily = 7, monthly = 12 }\ncheck = { read_all_within = \"10d\" }\n";
+    let config = directory.parse(&format!("{GOOD}{table}")).unwrap();
+    let maintenance = &config.maintenance;
+    assert_eq!(written(maintenance.schedule.as_ref()), "0 6 * * *");
+    assert_eq!((maintenance.keep.daily, maintenance.keep.weekly, maintenance.keep.monthly), (7, 0, 12));
+    assert_eq!(maintenance.read_all_within, Duration::from_hours(240));
+    assert_eq!(maintenance.timeout, Duration::from_hours(12));
+    assert!(config.not_enforced().is_empty());
+    let rare = format!("{GOOD}[maintenance]\nschedule = \"@every 11d\"\ncheck = {{ read_all_within = \"10d\" }}\n");
+    let error = directory.parse(&rare).unwrap_err().to_string();
+    assert!(error.contains("`schedule` must come at least once within `read_all_within` (10days)"), "{error}");
+    let error = directory.parse(&format!("{GOOD}[maintenance]\nkeep = {{ daili = 7 }}\n")).unwrap_err().to_string();
+    assert!(error.contains("daily"), "{error}");
 }

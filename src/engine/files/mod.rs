@@ -197,7 +197,7 @@ impl Engine for FilesEngine {
 
     fn assert(&self, at: &Destination, assertion: &Assertion, context: &RunContext) -> Result<Check> {
         let Question::Command(command) = &assertion.question else {
-            return Err(Error::configuration(format!("assertion `{}` is not a command", assertion.name)));
+            return Err(Error::configuration(format!("cannot run assertion {}: it is not a command", assertion.name)));
         };
         let (target, limit) = (Target::of(at)?, self.config.assertion_timeout);
         let tree = target.directory();
@@ -226,9 +226,12 @@ impl Engine for FilesEngine {
         let command: Vec<OsString> = command.iter().map(OsString::from).collect();
         let ended = jail.run_named(directory, &command)?;
         if ended.was_killed() {
-            return Err(Error::inconclusive(format!("assertion {}: {}", assertion.name, ended.describe(limit))).hint(
-                "something on this host killed it: look for the OOM killer in the kernel's log (journalctl -k)",
-            ));
+            return Err(Error::inconclusive(format!(
+                "cannot run assertion {} to its end: {}",
+                assertion.name,
+                ended.describe(limit)
+            ))
+            .hint("something on this host killed it: look for the OOM killer in the kernel's log (journalctl -k)"));
         }
         let mut actual = if ended.is_good() { "exit 0".to_owned() } else { ended.describe(limit) };
         if !jail.has_private_network() {

@@ -220,7 +220,11 @@ impl Loading<'_> {
             });
             let restored = tool::wait(&mut child, NAME, || handed.load(Ordering::SeqCst), || Ok(()));
             ended.store(true, Ordering::SeqCst);
-            let fed = feeding.join().unwrap_or_else(|_| Err(Feeding::Unread(Error::failed("the feeding thread died"))));
+            let fed = feeding.join().unwrap_or_else(|_| {
+                Err(Feeding::Unread(Error::failed(
+                    "cannot feed influxd restore: its thread ended without a result (a bug)",
+                )))
+            });
             (fed, restored)
         });
         if self.context.cancel.is_cancelled() {

@@ -10,14 +10,13 @@ use super::layout::{self, Frame};
 use super::query::Query;
 use super::trouble::{self, Trouble};
 use super::words::{Moment, source_address, state, time, time_below, unsure};
-use super::{lost_history, objectives, pending, running};
-use crate::display::{age, counted, rfc3339, size};
+use super::{lost_history, objectives, pending, repositories, running};
+use crate::display::{age, counted, rfc3339};
 use crate::domain::change::State;
 use crate::domain::schedule::Work;
 use crate::domain::sla::Objective;
 use crate::error::Error;
 use crate::state::View;
-use crate::state::service::RepositoryState;
 use crate::status::{self, Ended, RunningNow, SourceStatus};
 
 /// Rows of the table on one page.
@@ -60,7 +59,7 @@ pub(super) fn page(view: &View, ledger: Option<&Error>, query: &Query) -> Markup
         (wrong(view, &sources, &service))
         (running::section(&running, "", Moment::of(view)))
         (table(view, &sources, query))
-        (repositories(view))
+        (repositories::table(view))
         (service_facts(view))
         (retired(view))
     };
@@ -301,42 +300,6 @@ pub(super) fn outcome(name: &str) -> Markup {
         "succeeded" | "passed" => state(true, name, ""),
         "failed" => state(false, "", name),
         other => unsure(other),
-    }
-}
-
-fn repositories(view: &View) -> Markup {
-    html! {
-        section aria-labelledby="repositories" {
-            h2 id="repositories" { "Repositories" }
-            table.cards role="table" {
-                caption.hidden { "Repositories" }
-                thead role="rowgroup" { tr role="row" {
-                    @for heading in ["Repository", "Readable", "Key", "Size", "Free"] { th scope="col" role="columnheader" { (heading) } }
-                } }
-                tbody role="rowgroup" {
-                    @for name in view.config.repositories.keys() {
-                        (repository(name, view.service.repositories.get(name).copied().unwrap_or_default()))
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn repository(name: &str, it: RepositoryState) -> Markup {
-    let said = |known: Option<bool>, good: &str, bad: &str| match known {
-        Some(is_good) => state(is_good, good, bad),
-        None => unsure("not tried yet"),
-    };
-    let bytes = |known: Option<u64>| known.map_or("unknown".to_owned(), size);
-    html! {
-        tr role="row" {
-            th scope="row" role="rowheader" { (name) }
-            td role="cell" data-label="Readable" { (said(it.up, "yes", "no")) }
-            td role="cell" data-label="Key" { (said(it.key_available, "opens it", "does not open it")) }
-            td role="cell" data-label="Size" { (bytes(it.size_bytes)) }
-            td role="cell" data-label="Free" { (bytes(it.available_bytes)) }
-        }
     }
 }
 

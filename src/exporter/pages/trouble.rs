@@ -8,7 +8,7 @@ use super::restore::{program, restore};
 use super::words::{Moment, source_address, time};
 use crate::domain::sla::Objective;
 use crate::error::Error;
-use crate::ledger::{Operation, Outcome, Run, SourceFigures};
+use crate::ledger::{Operation, Outcome, Run, SourceFigures, Upkeep, UpkeepOutcome};
 use crate::state::View;
 use crate::status::SourceStatus;
 
@@ -83,6 +83,7 @@ pub(super) fn of_service(view: &View) -> Vec<Trouble> {
             all.push(Trouble { hint: Some(hint.to_owned()), ..Trouble::new(what, state.last_look) });
         }
     }
+    all.extend(view.config.repositories.keys().flat_map(|name| of_upkeep(view, name)));
     if let Some(scheduler) = &view.service.scheduler
         && scheduler.last_tick.is_none_or(|tick| view.now - tick > STALLED)
     {
@@ -99,6 +100,22 @@ pub(super) fn of_service(view: &View) -> Vec<Trouble> {
         all.push(Trouble::new("The ledger has not been read for a minute: figures are old", Some(view.snapshot.taken)));
     }
     all
+}
+
+/// What the last check of a repository found, and why its last maintenance failed.
+fn of_upkeep(view: &View, name: &str) -> Vec<Trouble> {
+    let Some(known) = view.snapshot.upkeep.get(name) else { return Vec::new() };
+    let words = [
+        (Upkeep::Check, format!("Repository {name} is damaged"), vec!["check", "--read-data", name]),
+        (Upkeep::Maintain, format!("The last maintenance of repository {name} failed"), vec!["maintain", name]),
+    ];
+    let told = words.into_iter().filter_map(|(operation, what, command)| {
+        let run = known.last_result.get(&operation)?;
+        let UpkeepOutcome::Failed(reason, hint) = run.outcome.clone() else { return None };
+        let command = Some(program(view, &command));
+        Some(Trouble { reason, hint, command, ..Trouble::new(what, Some(run.ended)) })
+    });
+    told.collect()
 }
 
 /// What is wrong with a source: promises that are not kept, then last runs that did not end well, then what the newest

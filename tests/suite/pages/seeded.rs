@@ -179,7 +179,6 @@ fn service() -> ServiceState {
         key_available: Some(true),
         size_bytes: Some(size),
         available_bytes: Some(free),
-        last_check: None,
     };
     let mut next_runs = BTreeMap::new();
     for (at, (name, ..)) in FLEET.iter().enumerate() {
