@@ -83,7 +83,15 @@ fn operations_scheduler_and_state_know_no_kinds() {
 fn kinds_of_sources_are_named_in_their_folders_and_in_one_line() {
     let is_apart = |file: &Path| {
         let path = file.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap();
-        let own = ["app.rs", "engine/mysql", "engine/influxdb", "engine/files", "demo", "repository/contract.rs"];
+        let own = [
+            "app.rs",
+            "engine/mysql",
+            "engine/influxdb",
+            "engine/files",
+            "demo",
+            "repository/contract",
+            "repository/contract.rs",
+        ];
         own.iter().any(|own| path.starts_with(own)) || is_of_tests(path)
     };
     let files: Vec<PathBuf> = sources("").into_iter().filter(|file| !is_apart(file)).collect();
