@@ -10,6 +10,7 @@ use super::arguments::Sources;
 use super::session::{Session, for_each, worse};
 use super::{output, retired};
 use crate::app::App;
+use crate::display::{rfc3339, size};
 use crate::domain::change::State;
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
 use crate::domain::order::is_to_come;
@@ -125,10 +126,10 @@ fn print(lines: &[Line], zone: Tz) -> Result<()> {
     for line in lines {
         let source = if line.retired { format!("{} (retired)", line.source) } else { line.source.clone() };
         let mut row = vec![source, line.id.to_string(), line.shown_host()];
-        row.extend([line.kind.to_string(), output::time(line.time)]);
+        row.extend([line.kind.to_string(), rfc3339(line.time)]);
         row.extend((zone != Tz::UTC).then(|| output::wall_clock(line.time, zone)));
-        row.extend([output::size(line.logical_bytes), output::size(line.stored_bytes)]);
-        row.push(line.verified_at.map_or("never".to_owned(), output::time));
+        row.extend([size(line.logical_bytes), size(line.stored_bytes)]);
+        row.push(line.verified_at.map_or("never".to_owned(), rfc3339));
         row.extend(is_suspect.then(|| line.shown_change()));
         table.add_row(row);
     }

@@ -8,6 +8,7 @@ pub mod change;
 pub mod comparison;
 pub mod digest;
 pub mod drill;
+pub mod figures;
 pub mod forecast;
 pub mod history;
 pub mod host;

@@ -5,6 +5,7 @@
 //! meant, or the data is back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use chrono::SecondsFormat;
 
@@ -13,6 +14,7 @@ use crate::domain::change::watch::Watch;
 use crate::domain::change::{Assessment, Past, Point, State, assess};
 use crate::domain::manifest::{BackupKind, Manifest, RecoveryPointId};
 use crate::domain::promise::Promise;
+use crate::domain::words::Words;
 use crate::error::Result;
 use crate::ledger::{ChangeFigures, Compared};
 use crate::repository::Published;
@@ -31,7 +33,7 @@ pub(super) fn compare(app: &App, source: &Source, listed: &[Published]) -> Resul
     let sound = |it: &&Published| !misdated.contains(&it.manifest.id.0);
     let points: Vec<&Manifest> = listed.iter().filter(sound).map(|it| &it.manifest).collect();
     let mut last = None;
-    for (point, found) in judge(&points, compared, &source.watch) {
+    for (point, found) in judge(&points, compared, &source.watch, source.kind.words()) {
         app.block_on(app.ledger.record_change(&source.name, &point, &found))?;
         last = Some((point.id, found));
     }
@@ -51,6 +53,7 @@ fn judge(
     points: &[&Manifest],
     mut compared: BTreeMap<RecoveryPointId, Compared>,
     watch: &Watch,
+    words: Words,
 ) -> Vec<(Point, Assessment)> {
     let points: Vec<&Manifest> = points.iter().copied().filter(|it| is_compared(it)).collect();
     let accepted: BTreeSet<RecoveryPointId> = {
@@ -63,7 +66,8 @@ fn judge(
         if compared.contains_key(&now.id) || now.evidence.is_missing() {
             continue;
         }
-        let found = assess(&past(&points[..at], &compared, &accepted), now, watch);
+        let past = Past { words, ..past(&points[..at], &compared, &accepted) };
+        let found = assess(&past, now, watch);
         compared.insert(now.id.clone(), Compared::of(&found));
         judged.push((Point::of(now), found));
     }
@@ -130,16 +134,53 @@ pub fn warning(source: &str, found: &Assessment) -> Option<String> {
     found.state.is_suspect().then(|| format!("the data {how}: {said}; {}", hint(source, found)))
 }
 
+/// What is said of a recovery point before it is restored.
+#[derive(Debug)]
+pub(super) struct Caution {
+    /// One sentence.
+    pub text: String,
+    /// Its data looks destroyed, and nobody said that this was meant.
+    pub destroyed: Option<Destroyed>,
+}
+
+/// Why a recovery point replaces no data unless it is named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destroyed {
+    /// The one that holds data which looks destroyed.
+    pub point: RecoveryPointId,
+    /// The last one before that, where it is known.
+    pub good: Option<RecoveryPointId>,
+    said: String,
+}
+
+impl fmt::Display for Destroyed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.said)
+    }
+}
+
+impl std::error::Error for Destroyed {}
+
+impl Caution {
+    fn of(chosen: &Manifest, text: String, (is_destroyed, good): (bool, Option<&Point>)) -> Self {
+        let (point, good) = (chosen.id.clone(), good.map(|good| good.id.clone()));
+        let destroyed = is_destroyed.then(|| Destroyed { point, good, said: text.clone() });
+        Self { text, destroyed }
+    }
+}
+
 /// What whoever restores the recovery point `chosen` of `source` has to know: that something suspect was found in it, be it over or
 /// accepted, and which one is the last before that. One that was chosen by its name is held against nothing but its own figures.
-pub(super) fn caution(app: &App, source: &Source, chosen: &Manifest, is_named: bool) -> Result<Option<String>> {
+pub(super) fn caution(app: &App, source: &Source, chosen: &Manifest, is_named: bool) -> Result<Option<Caution>> {
     if !source.watch.enabled {
         return Ok(None);
     }
     let name = &source.name;
     let suspect = app.block_on(app.ledger.suspect_changes(name))?;
     if let Some(own) = suspect.iter().find(|it| it.point.id == chosen.id) {
-        return Ok(Some(of_own(name, own, last_good(&suspect, own))));
+        let good = last_good(&suspect, own);
+        let is_destroyed = own.found.state == State::Critical && own.accepted.is_none();
+        return Ok(Some(Caution::of(chosen, of_own(name, own, good), (is_destroyed, good))));
     }
     if is_named || app.block_on(app.ledger.compared(name))?.contains_key(&chosen.id) {
         return Ok(None);
@@ -159,7 +200,9 @@ pub(super) fn caution(app: &App, source: &Source, chosen: &Manifest, is_named: b
     }
     let how = State::Critical.of_the_data();
     let said = format!("since the recovery point of {}: {}", shown(&since), found.reasons.join("; "));
-    Ok(Some(format!("the data of {name} {how} {said}{}", instead(found.before.as_ref()))))
+    let good = found.before.as_ref();
+    let text = format!("the data of {name} {how} {said}{}", instead(good));
+    Ok(Some(Caution::of(chosen, text, (true, good))))
 }
 
 /// What was found in the recovery point itself.
@@ -205,7 +248,7 @@ fn unrecorded(source: &Source, chosen: &Manifest) -> Result<Option<(Point, Asses
     let listed = source.repository.listing(Some(&source.name))?.points;
     let is_before = |it: &&Published| it.manifest.host == chosen.host && it.manifest.as_of <= chosen.as_of;
     let points: Vec<&Manifest> = listed.iter().filter(is_before).map(|it| &it.manifest).collect();
-    let mut judged = judge(&points, BTreeMap::new(), &source.watch);
+    let mut judged = judge(&points, BTreeMap::new(), &source.watch, source.kind.words());
     let since = judged.iter().rposition(|(_, found)| found.state != State::Critical).map_or(0, |last| last + 1);
     let since = judged.get(since).map(|(point, _)| point.clone());
     Ok(since.zip(judged.pop().map(|(_, found)| found)))
@@ -296,7 +339,7 @@ mod tests {
     }
 
     fn states(manifests: &[Manifest], compared: BTreeMap<RecoveryPointId, Compared>) -> Vec<(String, State)> {
-        let judged = judge(&manifests.iter().collect::<Vec<_>>(), compared, &Watch::default());
+        let judged = judge(&manifests.iter().collect::<Vec<_>>(), compared, &Watch::default(), Words::default());
         judged.into_iter().map(|(point, found)| (point.id.0, found.state)).collect()
     }
 

@@ -121,9 +121,9 @@ pub struct Unattested {
 /// What a repository has.
 #[derive(Debug, Default)]
 pub struct Listing {
-    /// Every published backup that can be read, oldest as-of time first.
+    /// Every published backup that can be read, oldest as-of time first, by id where that is the same.
     pub points: Vec<Published>,
-    /// Every backup that somebody else made, oldest first. Apart from `points`, so that nobody takes one for a promise.
+    /// Every backup that somebody else made, in the same order. Apart from `points`, so that nobody takes one for a promise.
     pub unattested: Vec<Unattested>,
     /// What is there and cannot be read, by name. It hides nothing else.
     pub damaged: Vec<Error>,

@@ -13,7 +13,7 @@ use super::moved::Moved;
 use super::sample::Sample;
 use super::watch::Watch;
 use crate::domain::manifest::{Manifest, TableFacts};
-use crate::domain::words::{Words, words};
+use crate::domain::words::Words;
 
 /// Fewer lost rows than this are no loss of data.
 const FEW_ROWS: f64 = 10.0;
@@ -50,9 +50,7 @@ struct Excuses<'s, 'm> {
 impl<'s, 'm> Excuses<'s, 'm> {
     fn of(past: &'s Past<'m>, now: DateTime<Utc>) -> Self {
         let is_recent = |it: &&&Manifest| now - it.as_of <= EXCUSED;
-        let recent = past.trusted.iter().rev().take_while(is_recent).count();
-        let count = recent.clamp(WINDOW_LEAST, EXCUSED_MOST).min(past.trusted.len());
-        let trusted = &past.trusted[past.trusted.len() - count..];
+        let trusted = recent(past, now);
         let begin = trusted.first().filter(|first| past.is_accepted && now - first.as_of <= EXCUSED);
         let accepted = begin.map_or_else(Vec::new, |begin| {
             // The fall that was accepted, and none before: a table that was renamed for a day was never emptied.
@@ -61,6 +59,13 @@ impl<'s, 'm> Excuses<'s, 'm> {
         });
         Self { trusted, accepted }
     }
+}
+
+/// The trusted backups of the last weeks, oldest first.
+pub(super) fn recent<'s, 'm>(past: &'s Past<'m>, now: DateTime<Utc>) -> &'s [&'m Manifest] {
+    let recent = past.trusted.iter().rev().take_while(|it| now - it.as_of <= EXCUSED).count();
+    let count = recent.clamp(WINDOW_LEAST, EXCUSED_MOST).min(past.trusted.len());
+    &past.trusted[past.trusted.len() - count..]
 }
 
 /// How a number went in the window.
@@ -117,7 +122,7 @@ pub(super) fn weigh(
         let mut moved = Moved::of(before, now, successors);
         let mut judged = found.clone();
         let losses = Losses::of(of, (now, &gone), (successors, &mut moved), excuses.trusted.len());
-        losses.note(&mut judged, watch, words(&now.engine));
+        losses.note(&mut judged, watch, past.words);
         judged
     };
     let (whole, others) = (losses(&courses), without_logs(&courses).map(|courses| losses(&courses)));

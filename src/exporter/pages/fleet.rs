@@ -92,7 +92,7 @@ fn sentence(sources: &[Judged], of_service: usize) -> String {
         _ => vec![format!("The data of {} looks DESTROYED", counted(destroyed, "source")), uncapitalized(&promises)],
     };
     if broken > 0 && unknown > 0 {
-        parts.push(format!("of {unknown} it is not known"));
+        parts.push(format!("{unknown} cannot be judged"));
     }
     if (broken > 0 || unknown > 0) && pending > 0 {
         parts.push(are_pending(pending));
@@ -117,7 +117,7 @@ fn promises(total: usize, broken: usize, unknown: usize, pending: usize) -> Stri
     let of_all = counted(total, "source");
     match (total, broken, pending) {
         (0, ..) => "No source is configured".to_owned(),
-        (1, 0, _) if unknown > 0 => "It is not known whether the one source keeps its promises".to_owned(),
+        (1, 0, _) if unknown > 0 => "The one source cannot be judged".to_owned(),
         (_, 0, _) if unknown > 0 => {
             let keep = if unknown == 1 { "keeps its promises" } else { "keep their promises" };
             format!("It is not known whether {unknown} of {of_all} {keep}")
@@ -343,7 +343,7 @@ fn retired(view: &View) -> Markup {
         @if !gone.is_empty() {
             section aria-labelledby="retired" {
                 h2 id="retired" { "Retired sources" }
-                p.muted { "Not configured any more: nothing is promised, backed up or drilled. Their backups are still listed as they last were." }
+                p.muted { "No longer configured: nothing is promised, backed up or drilled. Their backups are listed as they were last seen." }
                 ul {
                     @for (name, figures) in gone.iter().take(RETIRED) {
                         li {

@@ -16,20 +16,22 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::app::KINDS;
 use crate::clock::Clock;
 use crate::config::{
-    Config, MaintenanceConfig, MysqlConfig, RepositoryConfig, RepositoryKind, SandboxConfig, Schedule, SchedulerConfig,
-    SourceConfig, SourceKind, Web,
+    Config, MaintenanceConfig, RepositoryConfig, RepositoryKind, Schedule, SchedulerConfig, SourceConfig, Web,
 };
 use crate::domain::change::{Assessment, Point, State};
 use crate::domain::drill::{Check, TableResult};
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
 use crate::domain::schedule::Timing;
 use crate::domain::sla::Objectives;
+use crate::engine::mysql::{Mysql, MysqlConfig};
 use crate::ledger::{
     Ledger, MissedRuns, Operation, Outcome, PointRow, REPOSITORY_PARTS, RunResult, RunStart, Upkeep, UpkeepOutcome,
     UpkeepRun,
 };
+use crate::sandbox::settings::SandboxConfig;
 use crate::state::process_facts::ProcessFacts;
 use crate::state::service::{RepositoryState, SealCheck, ServiceState};
 
@@ -73,7 +75,8 @@ pub(crate) fn config(state_dir: &Path, sources: &[&str]) -> Config {
                 objective_ratio: 0.99,
             },
             schedule: Schedule::default(),
-            kind: SourceKind::Mysql(MysqlConfig::default()),
+            kind: &Mysql,
+            settings: Arc::new(MysqlConfig::default()),
             sandbox: SandboxConfig { kind: "local".into(), image: None, memory: 1 << 30, programs: None },
             assertions: Vec::new(),
             watch: crate::domain::change::watch::Watch::default(),
@@ -89,6 +92,7 @@ pub(crate) fn config(state_dir: &Path, sources: &[&str]) -> Config {
     };
     Config {
         file: state_dir.join("config.toml"),
+        kinds: KINDS,
         state_dir: state_dir.to_owned(),
         host: None,
         timezone: chrono_tz::UTC,
