@@ -124,6 +124,16 @@ fn rough(seconds: f64) -> String {
     if seconds < 60.0 { format!("{seconds:.0}s") } else { duration((seconds / 60.0).floor() * 60.0) }
 }
 
+/// One word of a shell command.
+pub fn shell_word(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./:@%+=,-".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::output;
 use super::session::{Session, for_each};
+use crate::display::size;
 use crate::error::{Error, Result};
 use crate::operations::check::{CheckReport, HOW_TO_GO_ON, Reading, check};
 use crate::operations::observe::by_repository;
@@ -54,7 +55,7 @@ fn print(session: &Session<'_>, report: &CheckReport) -> Result<()> {
     if session.quiet {
         return Ok(());
     }
-    let (read, stored) = (output::size(report.read_bytes), output::size(report.stored_bytes));
+    let (read, stored) = (size(report.read_bytes), size(report.stored_bytes));
     let read = if report.read_bytes == 0 { "data not read".to_owned() } else { format!("{read} read and sound") };
     output::line(&format!("{name}: everything is there ({stored} stored, {read})"))
 }

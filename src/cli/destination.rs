@@ -28,6 +28,18 @@ pub struct CredentialArguments {
 }
 
 impl CredentialArguments {
+    /// What was typed, for another command to the same place.
+    pub fn typed(&self) -> Vec<String> {
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let typed = [
+            ("--user", self.user.clone()),
+            ("--password-file", path(&self.password_file)),
+            ("--tls-ca", path(&self.tls_ca)),
+            ("--rpc-address", self.rpc_address.clone()),
+        ];
+        typed.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?])).flatten().collect()
+    }
+
     /// The same with the password, which is read from its file.
     pub fn read(&self) -> Result<Credentials> {
         Ok(Credentials {

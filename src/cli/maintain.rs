@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::output;
 use super::session::{Session, for_each};
+use crate::display::{rfc3339, size};
 use crate::error::Result;
 use crate::operations::maintain::{MaintainReport, SourceReport, maintain};
 use crate::operations::observe::by_repository;
@@ -46,7 +47,7 @@ fn print(report: &MaintainReport) -> Result<()> {
         let planned: usize = report.sources.iter().filter(|it| it.held_back.is_none()).map(|it| it.removed.len()).sum();
         return output::line(&format!("{name}: {planned} recovery points would be removed; nothing was changed"));
     }
-    let (freed, marked) = (output::size(report.freed_bytes), output::size(report.marked_bytes));
+    let (freed, marked) = (size(report.freed_bytes), size(report.marked_bytes));
     let removed = report.removed_points;
     output::line(&format!(
         "{name}: {removed} recovery points removed, {freed} freed, {marked} to be freed by a later run"
@@ -62,11 +63,11 @@ fn print_plan(repository: &str, source: &SourceReport) -> Result<()> {
             Some(why) => ("stays", format!("beyond retention, but {why}")),
             None => ("goes", "beyond retention".to_owned()),
         };
-        (point.time, [first(&point.id), vec![output::time(point.time), fate.to_owned(), why]].concat())
+        (point.time, [first(&point.id), vec![rfc3339(point.time), fate.to_owned(), why]].concat())
     });
     let kept = source.kept.iter().map(|point| {
         let why: Vec<String> = point.reasons.iter().map(ToString::to_string).collect();
-        (point.time, [first(&point.id), vec![output::time(point.time), "stays".to_owned(), why.join(", ")]].concat())
+        (point.time, [first(&point.id), vec![rfc3339(point.time), "stays".to_owned(), why.join(", ")]].concat())
     });
     let mut rows: Vec<_> = removed.chain(kept).collect();
     rows.sort();

@@ -1,5 +1,7 @@
 //! `backup-sla restore SOURCE --to DESTINATION`
 
+use std::path::Path;
+
 use chrono_tz::Tz;
 use clap::Args;
 
@@ -10,9 +12,11 @@ use super::session::Session;
 use crate::app::{App, KINDS};
 use crate::clock::SystemClock;
 use crate::config;
-use crate::display::duration;
+use crate::display::{duration, shell_word};
+use crate::domain::manifest::RecoveryPointId;
 use crate::engine::{AccountsLoaded, LoadOptions};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::operations::change::Destroyed;
 use crate::operations::restore::{RestoreReport, RestoreRequest, restore};
 
 #[derive(Debug, Args)]
@@ -65,7 +69,8 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
     let selection = arguments.point.selection(app.config.timezone)?;
     let request =
         RestoreRequest { selection, host: arguments.host.host.clone(), to, options, verify: !arguments.no_verify };
-    let report = restore(&app, &source, &request, &session.context)?;
+    let report = restore(&app, &source, &request, &session.context)
+        .map_err(|error| with_commands(error, arguments, session.config.as_deref()))?;
     if session.json {
         output::json(&report)?;
     } else if !session.quiet || report.verified == Some(false) || !report.warnings.is_empty() {
@@ -73,6 +78,37 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
     }
     // Restored, but not what was promised: the verdict's status, as a drill would give it.
     Ok(if report.verified == Some(false) { 3 } else { 0 })
+}
+
+/// At night nobody should have to put a command together.
+fn with_commands(error: Error, arguments: &Arguments, config: Option<&Path>) -> Error {
+    let Some(Destroyed { point, good, .. }) = error.cause::<Destroyed>().cloned() else { return error };
+    let name = |point: &RecoveryPointId| arguments.naming(point, config);
+    let hint = match good {
+        Some(good) => format!("to bring back the last recovery point before that, type: {}", name(&good)),
+        None => format!("to restore this one all the same, type: {}", name(&point)),
+    };
+    error.hint(hint)
+}
+
+impl Arguments {
+    /// The same command with a recovery point that is named.
+    fn naming(&self, point: &RecoveryPointId, config: Option<&Path>) -> String {
+        let mut words = vec!["backup-sla".to_owned()];
+        words.extend(config.iter().flat_map(|file| ["--config".to_owned(), file.display().to_string()]));
+        words.extend(["restore", &self.source, "--to", &self.to].map(str::to_owned));
+        words.extend(self.credentials.typed());
+        words.extend(self.host.host.iter().flat_map(|host| ["--host".to_owned(), host.clone()]));
+        words.extend(self.table.iter().flat_map(|table| ["--table".to_owned(), table.clone()]));
+        let switches =
+            [("--overwrite", self.overwrite), ("--no-accounts", self.no_accounts), ("--no-verify", self.no_verify)];
+        words.extend(switches.into_iter().filter(|(_, is_on)| *is_on).map(|(name, _)| name.to_owned()));
+        if self.sessions > 0 {
+            words.extend(["--sessions".to_owned(), self.sessions.to_string()]);
+        }
+        words.extend(["--recovery-point".to_owned(), point.to_string()]);
+        words.iter().map(|word| shell_word(word)).collect::<Vec<_>>().join(" ")
+    }
 }
 
 /// What was done about accounts, on one line; names of those that are not as backed up follow as notes.

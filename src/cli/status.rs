@@ -72,7 +72,7 @@ fn in_words(name: &str, figures: &SourceFigures) -> String {
 }
 
 /// Ask the repositories and print promised against measured; 1 if a promise is not kept, a repository cannot be asked, or a
-/// table was left out of the newest backup.
+/// table or a file was left out of the newest backup.
 pub fn show(app: &App, names: &[String], form: Form) -> Result<u8> {
     let ask = |name: &String| -> Result<Option<Looked>> {
         let source = app.source(name)?;

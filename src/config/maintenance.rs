@@ -1,8 +1,7 @@
 //! `[maintenance]`: when recovery points beyond their retention are removed, and how soon all stored data is read again.
 
-use std::time::Duration;
-
 use super::MaintenanceConfig;
+use crate::display::limit;
 use crate::domain::retention::Counts;
 use crate::strict::{Section, value};
 
@@ -27,12 +26,8 @@ pub(super) fn maintenance(file: &Section<'_>) -> MaintenanceConfig {
     let gap = maintenance.schedule.as_ref().and_then(|schedule| schedule.shortest_gap());
     if gap.is_some_and(|gap| gap > maintenance.read_all_within) {
         let within = maintenance.read_all_within;
-        let message = format!("`schedule` must come at least once within `read_all_within` ({})", brief(within));
+        let message = format!("`schedule` must come at least once within `read_all_within` ({})", limit(within));
         section.problem("schedule", message);
     }
     maintenance
-}
-
-fn brief(duration: Duration) -> String {
-    super::format_duration(duration)
 }

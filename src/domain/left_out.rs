@@ -19,7 +19,7 @@ pub struct LeftOut {
 /// How many things were left out of a backup, by kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct LeftOutCounts {
-    /// Tables: data is missing.
+    /// Tables, their rows, and files: data is missing.
     pub table: u32,
     /// Views.
     pub view: u32,
@@ -32,11 +32,14 @@ impl LeftOutCounts {
     pub fn of(left_out: &[LeftOut]) -> Self {
         let mut counts = Self::default();
         for one in left_out {
-            match one.kind.as_str() {
-                "table" | LeftOut::ROWS => counts.table += 1,
-                "view" => counts.view += 1,
-                _ => counts.other += 1,
-            }
+            let counted = match one.kind.as_str() {
+                "table" | LeftOut::ROWS | LeftOut::FILE => &mut counts.table,
+                "view" => &mut counts.view,
+                // All data is in the backup.
+                LeftOut::GIT_HEAD => continue,
+                _ => &mut counts.other,
+            };
+            *counted = counted.saturating_add(one.more_files().unwrap_or(1));
         }
         counts
     }
@@ -52,7 +55,7 @@ impl LeftOutCounts {
         Self { table: self.table.max(than.table), view: self.view.max(than.view), other: self.other.max(than.other) }
     }
 
-    /// What is said of a backup that lacks these, after "the backup": `is INCOMPLETE; left out: 2 tables, 1 view`, or, where no
+    /// What is said of a backup that lacks these, after "the backup": `is INCOMPLETE; left out: 2 tables or files, 1 view`, or, where no
     /// data is missing, `has all rows, but lacks 1 view`. None if nothing was left out. Command, page and report all say this.
     pub fn of_the_backup(self) -> Option<String> {
         let missing = self.in_words()?;
@@ -61,9 +64,9 @@ impl LeftOutCounts {
         Some(format!("{} {missing}", if has_all_data { "has all rows, but lacks" } else { "is INCOMPLETE; left out:" }))
     }
 
-    /// `2 tables, 1 view`; none if nothing was left out.
+    /// `2 tables or files, 1 view`; none if nothing was left out.
     pub fn in_words(self) -> Option<String> {
-        let names = [("table", "tables"), ("view", "views"), ("other object", "other objects")];
+        let names = [("table or file", "tables or files"), ("view", "views"), ("other object", "other objects")];
         let counted = self.by_kind().into_iter().zip(names).filter(|((_, count), _)| *count > 0);
         let words: Vec<String> = counted
             .map(|((_, count), (one, many))| format!("{count} {}", if count == 1 { one } else { many }))
@@ -75,6 +78,21 @@ impl LeftOutCounts {
 impl LeftOut {
     /// A kind: the table's definition is in the backup, its rows are not.
     pub const ROWS: &str = "rows of table";
+    /// A kind: a file of a tree. Behind those that are named stands how many more there are ([`Self::more_files`]).
+    pub const FILE: &str = "file";
+    /// A kind: all files of a git repository are in the backup, but git did not tell HEAD and branches.
+    pub const GIT_HEAD: &str = "git HEAD";
+
+    /// The name that stands for so many files without one.
+    pub fn name_of_more_files(count: u64) -> String {
+        format!("and {count} more")
+    }
+
+    /// How many files this stands for, if it stands for those that are not named. The name of one begins with a slash.
+    fn more_files(&self) -> Option<u32> {
+        let count = self.name.strip_prefix("and ")?.strip_suffix(" more")?;
+        count.parse().ok().filter(|_| self.kind == Self::FILE)
+    }
 
     /// The table whose rows were left out, if this is about rows.
     pub fn rows_of(&self) -> Option<&str> {
@@ -84,8 +102,23 @@ impl LeftOut {
     /// One sentence for people.
     pub fn sentence(&self) -> String {
         let kept = if self.definition.is_some() { "; its definition is kept in the manifest" } else { "" };
-        let is = if self.kind == Self::ROWS { "are" } else { "is" };
-        format!("{} {} {is} NOT in the backup: {}{kept}", self.kind, self.name, self.reason)
+        match self.kind.as_str() {
+            Self::GIT_HEAD => {
+                format!("drills cannot check git repository {}: git did not answer ({})", self.name, self.reason)
+            }
+            Self::ROWS => format!("{} {} are NOT in the backup: {}{kept}", self.kind, self.name, self.reason),
+            _ => match self.more_files() {
+                Some(1) => format!("and 1 more file is NOT in the backup: {}", self.reason),
+                Some(count) => format!("and {count} more files are NOT in the backup: {}", self.reason),
+                None => format!("{} {} is NOT in the backup: {}{kept}", self.kind, self.name, self.reason),
+            },
+        }
+    }
+
+    /// Whether `warning` is what a manifest says of this, also in the words of an earlier version.
+    pub fn is_told_by(&self, warning: &str) -> bool {
+        let earlier = || format!("{} {} is NOT in the backup: {}", self.kind, self.name, self.reason);
+        warning == self.sentence() || warning == earlier()
     }
 
     /// One sentence for people, where it is in the backup but cannot come back.
@@ -108,17 +141,41 @@ mod tests {
         let kinds = ["table", LeftOut::ROWS, "view", "view", "event", "procedure", "package body"];
         let counts = LeftOutCounts::of(&kinds.map(|kind| one(kind, None)));
         assert_eq!(counts.by_kind(), [("table", 2), ("view", 2), ("other", 3)]);
-        assert_eq!(counts.in_words().as_deref(), Some("2 tables, 2 views, 3 other objects"));
+        assert_eq!(counts.in_words().as_deref(), Some("2 tables or files, 2 views, 3 other objects"));
         assert_eq!(LeftOutCounts::default().in_words(), None);
         assert_eq!(LeftOutCounts::default().of_the_backup(), None);
-        let said = "is INCOMPLETE; left out: 2 tables, 2 views, 3 other objects";
+        let said = "is INCOMPLETE; left out: 2 tables or files, 2 views, 3 other objects";
         assert_eq!(counts.of_the_backup().as_deref(), Some(said));
         let views = LeftOutCounts { view: 1, ..LeftOutCounts::default() };
         assert_eq!(views.of_the_backup().as_deref(), Some("has all rows, but lacks 1 view"));
         let fewer = LeftOutCounts { table: 4, view: 0, other: 1 };
         assert_eq!(counts.max(fewer), LeftOutCounts { table: 4, view: 2, other: 3 });
         assert_eq!(fewer.max(counts), counts.max(fewer));
-        assert_eq!(fewer.in_words().as_deref(), Some("4 tables, 1 other object"));
+        assert_eq!(fewer.in_words().as_deref(), Some("4 tables or files, 1 other object"));
+    }
+
+    #[test]
+    fn a_file_that_could_not_be_read_is_data_that_is_missing_and_a_silent_git_is_not() {
+        let named = |name: &str| LeftOut { name: name.to_owned(), ..one(LeftOut::FILE, None) };
+        let left_out = [named("/srv/a"), named("/srv/and 9 more"), named("and 57 more"), one(LeftOut::GIT_HEAD, None)];
+        let counts = LeftOutCounts::of(&left_out);
+        assert_eq!(counts.by_kind(), [("table", 59), ("view", 0), ("other", 0)]);
+        assert_eq!(counts.in_words().as_deref(), Some("59 tables or files"));
+        let one = LeftOutCounts::of(&left_out[..1]).in_words();
+        assert_eq!(one.as_deref(), Some("1 table or file"));
+        let said = left_out.each_ref().map(LeftOut::sentence);
+        let expected = [
+            "file /srv/a is NOT in the backup: it is broken (1)",
+            "file /srv/and 9 more is NOT in the backup: it is broken (1)",
+            "and 57 more files are NOT in the backup: it is broken (1)",
+            "drills cannot check git repository d.x: git did not answer (it is broken (1))",
+        ];
+        assert_eq!(said, expected);
+        assert_eq!(named("and 1 more").sentence(), "and 1 more file is NOT in the backup: it is broken (1)");
+        // Manifests of earlier versions have these sentences among their warnings.
+        assert!(left_out[2].is_told_by("file and 57 more is NOT in the backup: it is broken (1)"));
+        assert!(left_out[3].is_told_by("git HEAD d.x is NOT in the backup: it is broken (1)"));
+        assert!(!left_out[3].is_told_by("another warning") && left_out[0].is_told_by(&said[0]));
     }
 
     #[test]

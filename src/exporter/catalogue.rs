@@ -113,7 +113,7 @@ metrics! {
         "Stored bytes per byte of new data in the newest compared backup, near 1 for encrypted data; absent where there was little."
 
     LEFT_OUT_OBJECTS Gauge "backup_sla_left_out_objects" "1" ["source" "kind"]
-        "Tables, views and other objects that the source had and its newest recovery point has not, because they could not be read."
+        "Tables, views and other objects that the source had and its newest recovery point has not, because they could not be read; files count as tables."
     PITR_GAP Gauge "backup_sla_pitr_gap_seconds" "seconds" ["source"]
         "Time that no increment covers between the newest full backup and the newest increment; full backups have none."
 

@@ -5,6 +5,7 @@
 //! meant, or the data is back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use chrono::SecondsFormat;
 
@@ -133,16 +134,53 @@ pub fn warning(source: &str, found: &Assessment) -> Option<String> {
     found.state.is_suspect().then(|| format!("the data {how}: {said}; {}", hint(source, found)))
 }
 
+/// What is said of a recovery point before it is restored.
+#[derive(Debug)]
+pub(super) struct Caution {
+    /// One sentence.
+    pub text: String,
+    /// Its data looks destroyed, and nobody said that this was meant.
+    pub destroyed: Option<Destroyed>,
+}
+
+/// Why a recovery point replaces no data unless it is named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destroyed {
+    /// The one that holds data which looks destroyed.
+    pub point: RecoveryPointId,
+    /// The last one before that, where it is known.
+    pub good: Option<RecoveryPointId>,
+    said: String,
+}
+
+impl fmt::Display for Destroyed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.said)
+    }
+}
+
+impl std::error::Error for Destroyed {}
+
+impl Caution {
+    fn of(chosen: &Manifest, text: String, (is_destroyed, good): (bool, Option<&Point>)) -> Self {
+        let (point, good) = (chosen.id.clone(), good.map(|good| good.id.clone()));
+        let destroyed = is_destroyed.then(|| Destroyed { point, good, said: text.clone() });
+        Self { text, destroyed }
+    }
+}
+
 /// What whoever restores the recovery point `chosen` of `source` has to know: that something suspect was found in it, be it over or
 /// accepted, and which one is the last before that. One that was chosen by its name is held against nothing but its own figures.
-pub(super) fn caution(app: &App, source: &Source, chosen: &Manifest, is_named: bool) -> Result<Option<String>> {
+pub(super) fn caution(app: &App, source: &Source, chosen: &Manifest, is_named: bool) -> Result<Option<Caution>> {
     if !source.watch.enabled {
         return Ok(None);
     }
     let name = &source.name;
     let suspect = app.block_on(app.ledger.suspect_changes(name))?;
     if let Some(own) = suspect.iter().find(|it| it.point.id == chosen.id) {
-        return Ok(Some(of_own(name, own, last_good(&suspect, own))));
+        let good = last_good(&suspect, own);
+        let is_destroyed = own.found.state == State::Critical && own.accepted.is_none();
+        return Ok(Some(Caution::of(chosen, of_own(name, own, good), (is_destroyed, good))));
     }
     if is_named || app.block_on(app.ledger.compared(name))?.contains_key(&chosen.id) {
         return Ok(None);
@@ -162,7 +200,9 @@ pub(super) fn caution(app: &App, source: &Source, chosen: &Manifest, is_named: b
     }
     let how = State::Critical.of_the_data();
     let said = format!("since the recovery point of {}: {}", shown(&since), found.reasons.join("; "));
-    Ok(Some(format!("the data of {name} {how} {said}{}", instead(found.before.as_ref()))))
+    let good = found.before.as_ref();
+    let text = format!("the data of {name} {how} {said}{}", instead(good));
+    Ok(Some(Caution::of(chosen, text, (true, good))))
 }
 
 /// What was found in the recovery point itself.

@@ -19,7 +19,7 @@ pub fn refresh_points(app: &App, source: &Source) -> Result<Listed> {
     let begun = app.block_on(app.ledger.revision())?;
     let listed = Listed::of(app, source.repository.listing(Some(&source.name))?);
     let rows: Vec<PointRow> = listed.own.points.iter().map(point_row).collect();
-    reconcile(app, source, &rows, (begun, &Unlisted::of(&listed.own, &listed.foreign)))?;
+    reconcile(app, source, &rows, (begun, &Unlisted::of(app, &listed.own, &listed.foreign)))?;
     Ok(listed)
 }
 
@@ -30,7 +30,7 @@ pub(super) fn refresh_points_of(app: &App, sources: &[&Source]) -> Result<Listin
     let begun = app.block_on(app.ledger.revision())?;
     let Listed { own: mut listing, foreign } = Listed::of(app, first.repository.listing(None)?);
     listing.damaged.extend(first.repository.incomplete()?);
-    let unlisted = Unlisted::of(&listing, &foreign);
+    let unlisted = Unlisted::of(app, &listing, &foreign);
     tell_of_others(app, sources, foreign);
     let mut rows: BTreeMap<&str, Vec<PointRow>> = BTreeMap::new();
     for published in &listing.points {
@@ -50,22 +50,25 @@ struct Unlisted {
     unreadable: BTreeSet<(String, String)>,
     /// What cannot be read so much that nobody knows what it is.
     unnamed: u64,
+    /// Sources that are looked at.
+    configured: BTreeSet<String>,
 }
 
 impl Unlisted {
-    fn of(listing: &Listing, foreign: &[Published]) -> Self {
+    fn of(app: &App, listing: &Listing, foreign: &[Published]) -> Self {
         let named = listing.unreadable.iter();
         Self {
             others: foreign.iter().map(|point| point.manifest.id.0.clone()).collect(),
             unreadable: named.map(|(source, id)| (source.clone(), id.0.clone())).collect(),
             unnamed: listing.unnamed,
+            configured: app.config.sources.keys().cloned().collect(),
         }
     }
 }
 
 fn reconcile(app: &App, source: &Source, rows: &[PointRow], (begun, unlisted): (i64, &Unlisted)) -> Result<()> {
-    let Unlisted { others, unreadable, unnamed } = unlisted;
-    let meaning = Gone::Unless { others, unreadable, unnamed: *unnamed };
+    let Unlisted { others, unreadable, unnamed, configured } = unlisted;
+    let meaning = Gone::Unless { others, unreadable, unnamed: *unnamed, configured };
     let changed = app.block_on(app.ledger.reconcile(&source.name, rows, begun, meaning))?;
     if changed.unreadable > 0 {
         tracing::error!(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::change::{caution, end_of_alert};
+use super::change::{Destroyed, caution, end_of_alert};
 use super::finding::Finding;
 use super::ownership::Whose;
 use super::prove::{Proof, Scope, prove};
@@ -154,7 +154,7 @@ fn bring_back(
     let whose = Whose::asked(request.host.as_deref());
     let selected = stages.run(Stage::Select, || select(app, source, &request.selection, whose))?;
     let point = open(source, &selected.published);
-    let caution = cautioned(app, source, request, &point.manifest);
+    let caution = cautioned(app, source, request, &point.manifest)?;
     let mut options = request.options.clone();
     for table in &mut options.tables {
         *table = source.engine.table_name(table)?;
@@ -196,15 +196,32 @@ fn scope(options: &LoadOptions, loaded: LoadReport) -> Scope {
     }
 }
 
-/// Said before anything is written, and once more at the end: whoever chose the recovery point may not want this one. It is taken all the same, since only people know whether the change was meant.
-fn cautioned(app: &App, source: &Source, request: &RestoreRequest, chosen: &Manifest) -> Option<String> {
+/// Said before anything is written, and once more at the end: whoever chose the recovery point may not want this one. It is taken all
+/// the same, since only people know whether the change was meant. But what looks destroyed replaces nothing unless it is named.
+fn cautioned(app: &App, source: &Source, request: &RestoreRequest, chosen: &Manifest) -> Result<Option<String>> {
     let is_named = matches!(request.selection, Selection::Id(_));
     let caution = caution(app, source, chosen, is_named).unwrap_or_else(|error| {
         tracing::warn!(source = %source.name, "cannot tell whether the data looks destroyed: {error}");
         None
-    })?;
-    tracing::error!(source = %source.name, "{caution}");
-    Some(caution)
+    });
+    let Some(caution) = caution else { return Ok(None) };
+    if let Some(destroyed) = caution.destroyed.filter(|_| request.options.overwrite && !is_named) {
+        return Err(refused(destroyed));
+    }
+    tracing::error!(source = %source.name, "{}", caution.text);
+    Ok(Some(caution.text))
+}
+
+fn refused(destroyed: Destroyed) -> Error {
+    let Destroyed { point, good, .. } = &destroyed;
+    let instead = good
+        .as_ref()
+        .map_or_else(String::new, |good| format!("--recovery-point {good} restores the last one before; "));
+    let hint = format!(
+        "{instead}--recovery-point {point} restores this one all the same; without --overwrite an empty place gets it to look at"
+    );
+    let what = format!("will not overwrite data with recovery point {point} unless it is named");
+    Error::failed(what).because(destroyed).hint(hint)
 }
 
 /// What is looked at when the time has been taken. That it could not be looked at changes nothing of what was restored.

@@ -130,5 +130,5 @@ fn a_server_of_another_series_makes_a_drill_inconclusive() {
     fs::write(world.path("config.toml"), text.replace("memory =", "programs = \"programs\"\nmemory =")).unwrap();
     let report = world.json(&["drill"], 4);
     assert_eq!(report["verdict"], "inconclusive");
-    assert!(report["reason"].as_str().unwrap().contains("find a MariaDB 10.11 server"), "{report:#}");
+    assert!(report["reason"].as_str().unwrap().contains("cannot find a MariaDB 10.11 server"), "{report:#}");
 }

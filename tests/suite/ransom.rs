@@ -5,11 +5,12 @@ mod slow;
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 
 use crate::influx_support::{Influx, day, world as influx_world};
-use crate::support::{Product, Server, World};
+use crate::support::{PROGRAM, Product, Server, World};
 
 /// Back up; what was found, and why.
 fn found(world: &World) -> (String, String) {
@@ -157,24 +158,43 @@ fn databases(product: Product) {
     assert_eq!(faults, Value::Array(Vec::new()), "what was accepted is sealed");
 }
 
-/// Whoever restores without a name is told before and after; whoever names the point is not.
+/// Whoever restores without a name is told before and after, and replaces nothing with it; whoever names the point is not told.
 fn restores_loudly(world: &World, good: &str) {
     let target = Server::start(Product::MariaDb);
-    let restore = |more: &[&str]| {
+    let restore = |status: i32, more: &[&str]| {
         let to = target.destination();
-        let mut arguments = vec!["restore", "shop", "--to", &to, "--overwrite", "--no-accounts", "--no-verify"];
+        let mut arguments = vec!["restore", "shop", "--to", &to, "--no-accounts", "--no-verify"];
         arguments.extend(more);
         let ran = world.run(&arguments);
-        assert_eq!(ran.status, 0, "{ran:?}");
+        assert_eq!(ran.status, status, "{ran:?}");
         ran
     };
-    let ran = restore(&[]);
+    let customers = || target.sql("SELECT COUNT(*) FROM app.customers");
+    // Into an empty place, to look at.
+    let ran = restore(0, &[]);
     let wanted = format!("restore it with --recovery-point {good}");
     assert!(ran.stdout.contains(&wanted) && ran.stderr.contains(&wanted), "{ran:?}");
-    assert_eq!(target.sql("SELECT COUNT(*) FROM app.customers"), "0");
-    let ran = restore(&["--recovery-point", good]);
+    assert_eq!(customers(), "0");
+    let ran = restore(0, &["--overwrite", "--recovery-point", good]);
     assert!(!ran.stdout.contains("DESTROYED") && !ran.stderr.contains("DESTROYED"), "{ran:?}");
-    assert_eq!(target.sql("SELECT COUNT(*) FROM app.customers"), "30000");
+    assert_eq!(customers(), "30000");
+    // Over data that is there, it is refused with what to type instead; typed, it brings the good one back.
+    for unnamed in [&[][..], &["--at", "2999-01-01T00:00:00Z"]] {
+        let ran = restore(1, &[&["--overwrite"], unnamed].concat());
+        assert!(ran.stderr.contains("looks DESTROYED") && ran.stdout.is_empty(), "{ran:?}");
+        let (_, command) = ran.stderr.split_once("type: backup-sla ").unwrap_or_else(|| panic!("{ran:?}"));
+        let words: Vec<&str> = command.lines().next().unwrap().split(' ').collect();
+        assert_eq!(words[words.len() - 2..], ["--recovery-point", good], "{ran:?}");
+        assert_eq!(customers(), "30000", "nothing was touched");
+        target.sql("DELETE FROM app.customers WHERE id < 100");
+        let typed = Command::new(PROGRAM).args(words).output().unwrap();
+        assert!(typed.status.success(), "{typed:?}");
+        assert_eq!(customers(), "30000");
+    }
+    // Whoever names it means it.
+    let ran = restore(0, &["--overwrite", "--recovery-point", &newest(world)]);
+    assert!(ran.stdout.contains("DESTROYED") && ran.stderr.contains("DESTROYED"), "{ran:?}");
+    assert_eq!(customers(), "0");
 }
 
 #[test]

@@ -158,7 +158,7 @@ fn a_least_privilege_account_backs_up_everything_and_a_missing_privilege_is_name
         server.sql(&format!("REVOKE {privilege} ON {place} FROM backup@localhost"));
         let ran = world.run(&["backup", "shop"]);
         assert_eq!(ran.status, 1, "{ran:?}");
-        assert!(ran.stderr.contains(&format!("missing {privilege} on")), "{privilege}: {ran:?}");
+        assert!(ran.stderr.contains(&format!("the account lacks {privilege} on")), "{privilege}: {ran:?}");
         assert!(ran.stderr.contains("hint: "), "{ran:?}");
         server.sql(&format!("GRANT {privilege} ON {place} TO backup@localhost"));
     }

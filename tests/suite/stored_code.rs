@@ -124,3 +124,21 @@ fn a_row_that_calls_a_function_is_not_stored_whoever_made_the_client_print_it() 
         assert_eq!(world.json(&["status"], 1)["measured"]["recovery_points"], 0, "{product:?}");
     }
 }
+
+#[test]
+fn what_follows_a_program_is_not_stored_whoever_made_the_client_print_it() {
+    for product in [Product::MariaDb, Product::MySql] {
+        let server = Server::start(product);
+        server.sql("CREATE DATABASE shop; CREATE TABLE shop.t (a INT); CREATE PROCEDURE shop.p() SELECT 'a body'");
+        let world = World::new(&server, &["shop"], "");
+        let lies = "case \"$*\" in *--version*|*--help*) exec \"$real\" \"$@\" ;; esac\n\
+                    \"$real\" \"$@\" | sed \"s/SELECT 'a body'/&; CALL shop.p()/\"\nexit";
+        let programs = crate::waits::programs(&world, product, "dump", lies);
+        crate::waits::use_programs(&world, &programs);
+        let ran = world.run(&["backup"]);
+        assert_eq!(ran.status, 1, "{product:?}: {ran:?}");
+        let told = "it contains a program with something behind its end, near database shop";
+        assert!(ran.stderr.contains(told), "{product:?}: {ran:?}");
+        assert_eq!(world.json(&["status"], 1)["measured"]["recovery_points"], 0, "{product:?}");
+    }
+}

@@ -195,7 +195,7 @@ fn maintenance_says_when_what_else_is_kept_and_how_soon_all_is_read() {
     assert!(config.not_enforced().is_empty());
     let rare = format!("{GOOD}[maintenance]\nschedule = \"@every 11d\"\ncheck = {{ read_all_within = \"10d\" }}\n");
     let error = directory.parse(&rare).unwrap_err().to_string();
-    assert!(error.contains("`schedule` must come at least once within `read_all_within` (10days)"), "{error}");
+    assert!(error.contains("`schedule` must come at least once within `read_all_within` (10d)"), "{error}");
     let error = directory.parse(&format!("{GOOD}[maintenance]\nkeep = {{ daili = 7 }}\n")).unwrap_err().to_string();
     assert!(error.contains("daily"), "{error}");
 }

@@ -7,6 +7,7 @@
 //! What is compared, and why normal days do not show:
 //! - [`volume`]: rows, tables and bytes that are gone, against the deepest fall that the same table had in the window before.
 //!   Growth takes nothing away; what is emptied every night has fallen as deep before.
+//! - [`drain`]: rows that go away little by little, against the most that there were.
 //! - [`content`]: rows and files that were replaced, and whether what replaced them compresses. Updates replace rows by rows that
 //!   compress as well as before; encryption does not.
 
@@ -14,6 +15,7 @@ mod apart;
 mod assessment;
 pub mod content;
 mod conversion;
+mod drain;
 pub mod evidence;
 pub mod keep;
 mod logs;
@@ -59,7 +61,8 @@ fn assess_all(past: &Past<'_>, now: &Manifest, watch: &Watch) -> Assessment {
     // What became noise may have begun some backups ago.
     let is_noise = found.became_noise >= Some(watch.replaced / 2.0);
     let clean = if is_noise { conversion::last_clean(window(good, now.as_of), watch) } else { None };
-    found.before = clean.or(good.last().copied()).map(Point::of);
+    let full = drain::last_full(past, good, now, watch);
+    found.before = clean.or(full).or(good.last().copied()).map(Point::of);
     found
 }
 
@@ -75,6 +78,7 @@ fn compare(past: &Past<'_>, now: &Manifest, watch: &Watch) -> Assessment {
     (found.rows[0], found.bytes[0]) = (before.rows(), before.logical_bytes());
     let successors = content::Successors::of(before, now);
     volume::weigh(&mut found, past, now, (&successors, watch));
+    drain::weigh(&mut found, past, now, watch);
     let past = Past { trusted: trusted.to_vec(), ..past.clone() };
     conversion::weigh(&mut found, &past, now, watch);
     content::weigh(&mut found, &past, now, (&successors, watch));

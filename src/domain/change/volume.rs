@@ -50,9 +50,7 @@ struct Excuses<'s, 'm> {
 impl<'s, 'm> Excuses<'s, 'm> {
     fn of(past: &'s Past<'m>, now: DateTime<Utc>) -> Self {
         let is_recent = |it: &&&Manifest| now - it.as_of <= EXCUSED;
-        let recent = past.trusted.iter().rev().take_while(is_recent).count();
-        let count = recent.clamp(WINDOW_LEAST, EXCUSED_MOST).min(past.trusted.len());
-        let trusted = &past.trusted[past.trusted.len() - count..];
+        let trusted = recent(past, now);
         let begin = trusted.first().filter(|first| past.is_accepted && now - first.as_of <= EXCUSED);
         let accepted = begin.map_or_else(Vec::new, |begin| {
             // The fall that was accepted, and none before: a table that was renamed for a day was never emptied.
@@ -61,6 +59,13 @@ impl<'s, 'm> Excuses<'s, 'm> {
         });
         Self { trusted, accepted }
     }
+}
+
+/// The trusted backups of the last weeks, oldest first.
+pub(super) fn recent<'s, 'm>(past: &'s Past<'m>, now: DateTime<Utc>) -> &'s [&'m Manifest] {
+    let recent = past.trusted.iter().rev().take_while(|it| now - it.as_of <= EXCUSED).count();
+    let count = recent.clamp(WINDOW_LEAST, EXCUSED_MOST).min(past.trusted.len());
+    &past.trusted[past.trusted.len() - count..]
 }
 
 /// How a number went in the window.

@@ -183,8 +183,9 @@ impl Engine for FilesEngine {
         context.progress.finish();
         let inventory = Inventory { tables: findings.tables, objects };
         // What is missing is told of every backup, by whoever asks for the inspection.
-        let missing: Vec<String> = point.manifest.not_in_it().collect();
-        let said = point.manifest.warnings.iter().filter(|warning| !missing.contains(warning));
+        let left_out = &point.manifest.left_out;
+        let is_told = |warning: &&String| left_out.iter().any(|one| one.is_told_by(warning));
+        let said = point.manifest.warnings.iter().filter(|warning| !is_told(warning));
         Ok(Inspection {
             untried: Vec::new(),
             inventory,

@@ -28,14 +28,16 @@ impl Replaced {
 
     /// Each by its path.
     pub fn finish(self) -> Vec<LeftOut> {
-        let left_out = |name: String| LeftOut {
-            kind: "file".to_owned(),
+        let left_out = |name: String, reason: &str| LeftOut {
+            kind: LeftOut::FILE.to_owned(),
             name,
-            reason: "it was replaced whenever it was read; exclude it, or back up while nobody writes it".to_owned(),
+            reason: reason.to_owned(),
             definition: None,
         };
-        let more = (self.more > 0).then(|| format!("and {} more", self.more));
-        self.named.into_iter().chain(more).map(left_out).collect()
+        let of_one = "it was replaced whenever it was read; exclude it, or back up while nobody writes it";
+        let of_many = "they were replaced whenever they were read; exclude them, or back up while nobody writes them";
+        let more = (self.more > 0).then(|| left_out(LeftOut::name_of_more_files(self.more), of_many));
+        self.named.into_iter().map(|name| left_out(name, of_one)).chain(more).collect()
     }
 }
 
@@ -81,5 +83,6 @@ mod tests {
         assert_eq!(replaced.count(), 205);
         let named = replaced.finish();
         assert_eq!((named.len(), named[200].name.as_str()), (201, "and 5 more"));
+        assert!(named[200].sentence().starts_with("and 5 more files are NOT in the backup: they were replaced"));
     }
 }

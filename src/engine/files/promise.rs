@@ -145,8 +145,8 @@ fn unanswered(path: &Path, error: Error) -> Result<LeftOut> {
     if error.kind() == Kind::Cancelled {
         return Err(error);
     }
-    let reason = format!("{error}; all its files are in the backup, but drills cannot ask git whether they are whole");
-    Ok(LeftOut { kind: "git HEAD".to_owned(), name: path.display().to_string(), reason, definition: None })
+    let reason = format!("{error}; all its files are in the backup");
+    Ok(LeftOut { kind: LeftOut::GIT_HEAD.to_owned(), name: path.display().to_string(), reason, definition: None })
 }
 
 /// Where no command can be run in a jail nothing is promised of any repository.

@@ -1,6 +1,8 @@
 //! Programs that the client reads otherwise than the server: a quote that it does not see closed swallows whatever the dump
-//! has behind it. The client that loads the dump back would do the same, so such a program is left out by name.
+//! has behind it. The client that loads the dump back would do the same, so such a program is left out by name. So is one of
+//! which a server that loads the dump would run a part by itself.
 
+use super::bodies::is_one_statement;
 use super::connection::Session;
 use super::examined::Examined;
 use super::lexer::{Ahead, Client, Lexer, Step};
@@ -15,19 +17,22 @@ const REASON: &str = "the client program reads its text otherwise than the serve
                       without a backslash in front of a closing quote (sql_mode ANSI_QUOTES, or a text between $$), and \
                       without quotes or comments inside of comments";
 
+/// The same where the text does not end with the program.
+const GOES_ON: &str = "loaded from a dump, its text is not one statement: what follows the program would run by itself; create it \
+                       anew without that, and without comments inside of comments";
+
 /// Leave out by name what of `databases` would not come through the client as it is: the others are safe without it.
 pub fn look(session: &mut Session, databases: &[String], client: Client, out: &mut Examined) -> Result<()> {
     out.events_apart |= databases.iter().any(|database| loses_events(client, database));
     for database in databases {
         let libraries = programs::libraries(session, database)?;
         for program in programs::of(session, database, !out.without_events)?.into_iter().chain(libraries) {
-            let Some((definition, comes_through)) = read(session, client, database, &program)? else { continue };
+            let Some((definition, refusal)) = read(session, client, database, &program)? else { continue };
             // To print such an event the client looks for a delimiter that is not in it, and never finds one.
             out.events_apart |= program.kind == "event" && definition.contains(";;");
-            if comes_through {
-                continue;
+            if let Some(reason) = refusal {
+                programs::name_as_left_out(database, &program, (reason, Some(definition)), out);
             }
-            programs::name_as_left_out(database, &program, (REASON, Some(definition)), out);
         }
     }
     Ok(())
@@ -39,8 +44,13 @@ fn loses_events(client: Client, database: &str) -> bool {
     client == Client::MariaDb && database.contains(['\\', '\'', '"', '\n', '\r', '\u{1a}'])
 }
 
-/// The program's definition, and whether the client reads it as the server does.
-fn read(session: &mut Session, client: Client, database: &str, program: &Program) -> Result<Option<(String, bool)>> {
+/// The program's definition, and why it cannot be carried.
+fn read(
+    session: &mut Session,
+    client: Client,
+    database: &str,
+    program: &Program,
+) -> Result<Option<(String, Option<&'static str>)>> {
     // What cannot be shown is looked at elsewhere.
     let Ok(rows) = session.ask(&programs::show_create(database, program))? else { return Ok(None) };
     let Some(row) = rows.into_iter().next() else { return Ok(None) };
@@ -50,8 +60,15 @@ fn read(session: &mut Session, client: Client, database: &str, program: &Program
         "event" | "trigger" => format!("/*!50003 {definition} */"),
         _ => definition.clone(),
     };
-    let comes_through = comes_through(client, Quoting::of_mode(&mode), &printed);
-    Ok(Some((definition, comes_through)))
+    Ok(Some((definition, refusal(client, Quoting::of_mode(&mode), &printed))))
+}
+
+/// Why a program that is `printed` so is left out; none if it is not.
+fn refusal(client: Client, quoting: Quoting, printed: &str) -> Option<&'static str> {
+    if !comes_through(client, quoting, printed) {
+        return Some(REASON);
+    }
+    (!is_one_statement(printed, quoting, client)).then_some(GOES_ON)
 }
 
 /// Whether the client, at the end of `definition`, sees the end of a statement and none before.

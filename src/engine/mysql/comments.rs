@@ -4,7 +4,7 @@
 //! [`lexer`]: super::lexer
 
 /// Every server that is supported reads comments up to this version as text. MariaDB skips those from 50700 to 99999.
-const READ_BY_ALL: u32 = 50_505;
+pub const READ_BY_ALL: u32 = 50_505;
 
 /// White space to a server. Beyond ASCII there is none: what looks like it is part of a name.
 pub fn is_space(c: char) -> bool {
@@ -32,19 +32,24 @@ pub struct Versioned {
     pub length: usize,
     /// Not every server reads what follows as text.
     pub depends: bool,
+    /// Servers of this version and later do; 0 where none is said.
+    pub version: u32,
+    /// Of MariaDB only.
+    pub is_of_mariadb: bool,
 }
 
 impl Versioned {
     /// What `text` begins with.
     pub fn at(text: &str) -> Option<Self> {
-        let of_mariadb = text.starts_with("/*M!");
-        let length = if of_mariadb { 4 } else { 3 };
+        let is_of_mariadb = text.starts_with("/*M!");
+        let length = if is_of_mariadb { 4 } else { 3 };
         let body = text.strip_prefix("/*!").or_else(|| text.strip_prefix("/*M!"))?;
         // Five or six digits are a version. Fewer are text, and so is what follows.
         let digits = body.bytes().take(6).take_while(u8::is_ascii_digit).count();
         let digits = if digits < 5 { 0 } else { digits };
         let version = body[..digits].parse().unwrap_or(0);
-        Some(Self { length: length + digits, depends: of_mariadb || version > READ_BY_ALL })
+        let depends = is_of_mariadb || version > READ_BY_ALL;
+        Some(Self { length: length + digits, depends, version, is_of_mariadb })
     }
 }
 
@@ -82,6 +87,56 @@ pub fn is_one_for_all(sql: &str) -> bool {
         };
     }
     skipped.is_none()
+}
+
+/// `sql` (tables and the like, read under the usual `sql_mode`) as every server reads it alike: where a text inside of a comment with
+/// a version has the beginning or the end of a comment in it, a server that skips the comment would go on in the middle of the
+/// text. With a backslash it is the same text, and neither. None where nothing is to be changed.
+pub fn readable_by_all(sql: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    // The quote that is open, and whether a comment is, which some servers skip.
+    let (mut quote, mut is_skipped, mut at) = (0, false, 0);
+    while let Some(byte) = sql.get(at).copied() {
+        let mut length = 1;
+        if quote != 0 {
+            let is_mark = |before: Option<&u8>| matches!((before, byte), (Some(b'/'), b'*') | (Some(b'*'), b'/'));
+            if is_skipped && quote != b'`' && is_mark(at.checked_sub(1).and_then(|before| sql.get(before))) {
+                out.push(b'\\');
+            }
+            if byte == b'\\' && quote != b'`' {
+                length = 2;
+            } else if byte == quote {
+                // A doubled quote ends the text and begins it again.
+                quote = 0;
+            }
+        } else if matches!(byte, b'`' | b'"' | b'\'') {
+            quote = byte;
+        } else if sql[at..].starts_with(b"*/") {
+            (is_skipped, length) = (false, 2);
+        } else if let Some(begun) = Versioned::at(ascii(&sql[at..])) {
+            (is_skipped, length) = (is_skipped || begun.depends, begun.length);
+        } else if let Some(comment) = plain(&sql[at..]) {
+            length = comment;
+        }
+        out.extend_from_slice(&sql[at..sql.len().min(at + length)]);
+        at += length;
+    }
+    (out.len() > sql.len()).then_some(out)
+}
+
+/// The letters that `text` begins with, as far as the beginning of a comment goes.
+fn ascii(text: &[u8]) -> &str {
+    let end = text.iter().take(10).position(|byte| !byte.is_ascii()).unwrap_or(text.len().min(10));
+    std::str::from_utf8(&text[..end]).unwrap_or_default()
+}
+
+/// Length of the comment without a version that `text` begins with.
+fn plain(text: &[u8]) -> Option<usize> {
+    if text.starts_with(b"/*") {
+        return Some(memchr::memmem::find(&text[2..], b"*/").map_or(text.len(), |end| end + 4));
+    }
+    let begins = begins_dashes(ascii(text)) || text.starts_with(b"#");
+    begins.then(|| memchr::memchr(b'\n', text).unwrap_or(text.len()))
 }
 
 /// A comment that some servers skip.
@@ -165,6 +220,34 @@ mod tests {
     }
 
     #[test]
+    fn a_text_in_a_comment_that_some_servers_skip_neither_ends_it_nor_begins_another() {
+        let mended = |sql: &str| readable_by_all(sql.as_bytes()).map(|sql| String::from_utf8(sql).unwrap());
+        for (sql, expected) in [
+            ("/*!80021 ENGINE_ATTRIBUTE '{\"a\": \"*/\"}' */", "/*!80021 ENGINE_ATTRIBUTE '{\"a\": \"*\\/\"}' */"),
+            ("/*!80021 X='/*/' */ Y='*/'", "/*!80021 X='/\\*\\/' */ Y='*/'"),
+            ("/*M!100301 X='it''s \\'*/' */", "/*M!100301 X='it''s \\'*\\/' */"),
+            ("/*!80021 X='\\\\*/' */", "/*!80021 X='\\\\*\\/' */"),
+            ("`é` /*!80021 X='é*/' */", "`é` /*!80021 X='é*\\/' */"),
+        ] {
+            assert_eq!(mended(sql).as_deref(), Some(expected), "{sql}");
+            assert!(!is_one_for_all(sql) && is_one_for_all(expected), "{sql}");
+            assert_eq!(mended(expected), None, "{expected}");
+        }
+        for sql in [
+            "/*!50100 PARTITION p COMMENT = '*/' */",
+            "`a` int COMMENT '/*!80021 */'",
+            "/*!80021 X='*\\/ \\/ * a*b/c' */",
+            "/* /*!80021 '*/ X='*/'",
+            "-- /*!80021\n X='*/'",
+            "/*!80021 ON `a*/b` */",
+        ] {
+            assert_eq!(mended(sql), None, "{sql}");
+        }
+        // A name cannot be written otherwise.
+        assert!(!is_one_for_all("/*!80021 ON `a*/b` */"));
+    }
+
+    #[test]
     fn a_version_has_five_or_six_digits() {
         for (text, length, depends) in [
             ("/*!50003 x", 8, false),
@@ -177,7 +260,8 @@ mod tests {
             ("/*M!100600 x", 10, true),
             ("/*M! x", 4, true),
         ] {
-            assert_eq!(Versioned::at(text), Some(Versioned { length, depends }), "{text}");
+            let begun = Versioned::at(text).map(|begun| (begun.length, begun.depends));
+            assert_eq!(begun, Some((length, depends)), "{text}");
         }
         assert_eq!(Versioned::at("/* !50003"), None);
     }

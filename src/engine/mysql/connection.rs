@@ -57,7 +57,7 @@ impl Session {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .or_failed("start the connection's runtime")?;
+            .or_failed("cannot start the runtime of a connection")?;
         let waits = Waits { longest: CONNECT_TIMEOUT, ..account.waits.clone() };
         let connection = match runtime.block_on(waits.on(account.connect())) {
             Err(GivenUp::Cancelled) => return Err(account.waits.cancel.error()),
@@ -99,14 +99,17 @@ impl Session {
             Ok(rows) => Ok(Ok(read(self, &rows)?)),
             Err(error) => match error.as_database_error().and_then(|e| e.try_downcast_ref::<MySqlDatabaseError>()) {
                 Some(said) => Ok(Err(Refusal { number: said.number(), message: said.message().to_owned() })),
-                None => Err(Error::failed(format!("query {}", self.account.describe())).because(error)),
+                None => Err(Error::failed(format!("cannot query {}", self.account.describe())).because(error)),
             },
         }
     }
 
     fn fetch(&mut self, sql: &str) -> Result<sqlx::Result<Vec<MySqlRow>>> {
         let waits = self.account.waits.clone();
-        let connection = self.connection.as_mut().ok_or_else(|| Error::failed("query a closed connection"))?;
+        let connection = self
+            .connection
+            .as_mut()
+            .ok_or_else(|| Error::failed("cannot query the server: the connection is closed"))?;
         let query = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_all(connection);
         let given_up = match self.runtime.block_on(waits.on(query)) {
             Ok(answered) => return Ok(answered),
@@ -145,7 +148,7 @@ impl Session {
     fn bytes(&self, rows: &[MySqlRow]) -> Result<ByteRows> {
         let value = |row: &MySqlRow, column| {
             let bytes = row.try_get_unchecked::<Option<Vec<u8>>, _>(column);
-            bytes.or_failed(format!("read answer of {}", self.account.describe()))
+            bytes.or_failed(format!("cannot read the answer of {}", self.account.describe()))
         };
         rows.iter().map(|row| (0..row.len()).map(|column| value(row, column)).collect()).collect()
     }

@@ -9,13 +9,19 @@ use super::elsewhere;
 use super::examined::Examined;
 use super::facts::{ROWS_ELSEWHERE, storage_engine};
 use super::invoker;
+use super::lexer::Client;
 use super::names;
 use super::programs;
 use super::relations::{Relation, relations};
+use super::stream;
 use super::trouble::Tally;
 use super::views;
 use crate::domain::left_out::LeftOut;
 use crate::error::{Error, Result};
+
+/// Why a table is left out whose definition would stop the backup of everything else.
+const UNCARRIED: &str = "its definition cannot be part of a dump: loaded by the client program, a part of it would be read as something \
+                         else; create the table anew without comment marks (`/*`, `*/`) in names and attributes";
 
 /// Seconds that a look at one table waits for its lock.
 const LONGEST_WAIT: u32 = 600;
@@ -53,16 +59,18 @@ const OF_THE_HOST: [&str; 5] = ["Errcode: 28", "Errcode: 24", "Errcode: 23", "Er
 pub fn examine(session: &mut Session, databases: &[String], maria: bool) -> Result<Examined> {
     session.rows(&format!("SET SESSION lock_wait_timeout = {LONGEST_WAIT}"))?;
     let mut out = Examined::default();
-    let (mut versions, mut tally) = (Versions::default(), Tally::default());
+    let client = if maria { Client::MariaDb } else { Client::MySql };
+    let mut seen = Seen { client, versions: Versions::default(), tally: Tally::default() };
     for database in databases {
         for relation in relations(session, database)? {
             match relation.kind {
                 "view" => view(session, relation, databases, &mut out)?,
-                "table" => out.left_out.extend(table(session, relation, &mut versions, &mut tally)?),
+                "table" => out.left_out.extend(table(session, relation, &mut seen)?),
                 _ => {}
             }
         }
     }
+    let Seen { versions, tally, .. } = seen;
     tally.check()?;
     invoker::leave_out_what_uses_the_missing(session, &mut out)?;
     if let Some(first) = versions.by_transaction.first() {
@@ -78,6 +86,13 @@ pub fn examine(session: &mut Session, databases: &[String], maria: bool) -> Resu
     programs::look(session, databases, &mut out)?;
     programs::names(session, databases, maria, &mut out)?;
     Ok(out)
+}
+
+/// What the look at each table adds to, and for whom its definition is printed.
+struct Seen {
+    client: Client,
+    versions: Versions,
+    tally: Tally,
 }
 
 /// Tables that keep their history.
@@ -117,27 +132,26 @@ fn view(session: &mut Session, view: Relation, databases: &[String], out: &mut E
     Ok(())
 }
 
-fn table(
-    session: &mut Session,
-    table: Relation,
-    versions: &mut Versions,
-    tally: &mut Tally,
-) -> Result<Option<LeftOut>> {
+fn table(session: &mut Session, table: Relation, seen: &mut Seen) -> Result<Option<LeftOut>> {
     let name = path(&table);
     let definition = match session.ask(&format!("SHOW CREATE TABLE {name}"))? {
         Ok(rows) => rows.into_iter().next().and_then(|row| row.into_iter().nth(1)?).unwrap_or_default(),
         // Dropped since it was listed.
         Err(Refusal { number: 1146, .. }) if !relations(session, &table.database)?.contains(&table) => return Ok(None),
         Err(refusal) => {
-            tally.left_out(&name, &refusal);
+            seen.tally.left_out(&name, &refusal);
             return left_out(table, &refusal, None);
         }
     };
     let engine = storage_engine(&definition).unwrap_or_default().to_ascii_lowercase();
-    if engine == "s3" {
-        let reason = "the dump client leaves tables of the storage engine S3 out".to_owned();
+    let reason = match engine.as_str() {
+        "s3" => Some("the dump client leaves tables of the storage engine S3 out"),
+        _ => (!stream::can_carry(seen.client, &definition)).then_some(UNCARRIED),
+    };
+    if let Some(reason) = reason {
         let name = names::qualified(&table.database, &table.name);
-        return Ok(Some(LeftOut { kind: table.kind.to_owned(), name, reason, definition: Some(definition) }));
+        let (kind, reason) = (table.kind.to_owned(), reason.to_owned());
+        return Ok(Some(LeftOut { kind, name, reason, definition: Some(definition) }));
     }
     if ROWS_ELSEWHERE.contains(&engine.as_str()) {
         let name = names::qualified(&table.database, &table.name);
@@ -145,19 +159,19 @@ fn table(
     }
     match session.ask(&format!("SELECT 1 FROM {name} LIMIT 1"))? {
         Ok(_) => {
-            tally.readable(&engine, &definition);
+            seen.tally.readable(&engine, &definition);
             if definition.contains(" WITH SYSTEM VERSIONING") {
                 let name = names::qualified(&table.database, &table.name);
                 let by_number = |column: &Column| column.computed == Some(Computed::RowTime) && !column.is_time;
                 if columns(&definition).iter().any(by_number) {
-                    versions.by_transaction.push(name.clone());
+                    seen.versions.by_transaction.push(name.clone());
                 }
-                versions.all.push(name);
+                seen.versions.all.push(name);
             }
             Ok(None)
         }
         Err(refusal) => {
-            tally.left_out(&name, &refusal);
+            seen.tally.left_out(&name, &refusal);
             left_out(table, &refusal, Some(definition))
         }
     }

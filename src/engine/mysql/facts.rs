@@ -148,6 +148,15 @@ impl DumpFacts {
         self.close_segment(position);
     }
 
+    /// One sentence on a statement about histograms that is not stored.
+    pub fn lost_histogram(&self, sql: &str) -> Option<String> {
+        let table = names::qualified(&self.database, &names::first_identifier(sql)?);
+        Some(format!(
+            "table {table}: its histograms are not backed up, because a column's name contains `/*` or `*/`; after a restore run \
+             ANALYZE TABLE … UPDATE HISTOGRAM there"
+        ))
+    }
+
     /// Rows of the table named in `header` begin at `position`.
     pub fn begin_rows(&mut self, header: &str, position: u64) -> RowFacts {
         self.table = names::first_identifier(header).unwrap_or_default();
@@ -200,7 +209,7 @@ impl DumpFacts {
         }
         if sql.starts_with("USE ") {
             self.database = names::first_identifier(sql)
-                .ok_or_else(|| Error::failed(format!("read dump: cannot read the name in `{sql}`")))?;
+                .ok_or_else(|| Error::failed(format!("cannot read the dump: no name in `{sql}`")))?;
             if let Some(segment) = self.open.as_mut().filter(|segment| segment.database.is_empty()) {
                 segment.database.clone_from(&self.database);
             }
@@ -236,7 +245,11 @@ impl DumpFacts {
             // Manifests of the first rule do not know them.
             "LIBRARY" if self.capture.definition_rule == DefinitionRule::AsPrinted => return Ok(()),
             "LIBRARY" => ObjectKind::Library,
-            other => return Err(Error::failed(format!("read dump: unknown object kind {other}"))),
+            other => {
+                return Err(Error::failed(format!(
+                    "cannot read the dump: it creates a {other}, which this version does not know"
+                )));
+            }
         };
         let mut name = match kind {
             ObjectKind::Database => names::database(&created.name),
@@ -254,7 +267,7 @@ impl DumpFacts {
         };
         let facts = ObjectFacts { kind, name: name.clone(), definition, shown: None, definer: created.definer };
         if self.objects.insert((kind, name.clone()), facts).is_some() {
-            return Err(Error::failed(format!("read dump: {kind} {name} is defined twice")));
+            return Err(Error::failed(format!("cannot read the dump: {kind} {name} is defined twice")));
         }
         Ok(())
     }
@@ -306,7 +319,7 @@ impl DumpFacts {
         let definition = Digest::of(without_implied_charset(&definition).as_bytes());
         let entry = Table { definition, columns: columns(sql), next_id, rows: RowFacts::default() };
         if self.tables.insert(name.clone(), entry).is_some() {
-            return Err(Error::failed(format!("read dump: table {name} is defined twice")));
+            return Err(Error::failed(format!("cannot read the dump: table {name} is defined twice")));
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ pub fn check(source: &Account, to: &Account, manifest: &Manifest, options: &Load
     let server = session.identity()?;
     if server.product != manifest.server.product {
         return Err(Error::failed(format!(
-            "restore to {}: it is {}, the backup is of {} {}",
+            "cannot restore to {}: it is {}, the backup is of {} {}",
             to.describe(),
             server.product,
             manifest.server.product,
@@ -36,13 +36,13 @@ pub fn check(source: &Account, to: &Account, manifest: &Manifest, options: &Load
         if is_source(source, to, &mut session, !occupied.is_empty(), &mut warnings)? {
             let what = if options.tables.is_empty() { "the live data".to_owned() } else { options.tables.join(", ") };
             return Err(Error::failed(format!(
-                "restore to {}: it is the source itself, or has its address",
+                "cannot restore to {}: it is the source itself, or has its address",
                 to.describe()
             ))
             .hint(format!("restore to another server; --overwrite replaces {what}")));
         }
         if !occupied.is_empty() {
-            return Err(Error::failed(format!("restore to {}: it already has {occupied}", to.describe()))
+            return Err(Error::failed(format!("cannot restore to {}: it already has {occupied}", to.describe()))
                 .hint("restore to an empty server, or replace what is there with --overwrite"));
         }
     }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::account::Account;
 use super::accounts::{self, Restoring};
-use super::connection::Session;
+use super::connection::{Session, code};
 use super::defer;
 use super::elsewhere;
 use super::guard;
@@ -60,7 +60,9 @@ pub fn load(
     drop(session);
     let stand_ins = if options.throwaway { elsewhere::stand_ins(&manifest.server, &needs) } else { BTreeSet::new() };
     let role = |role| {
-        manifest.file(role).ok_or_else(|| Error::failed(format!("read manifest {}: no {role:?} file", manifest.id)))
+        manifest
+            .file(role)
+            .ok_or_else(|| Error::failed(format!("cannot read manifest {}: it names no {role:?} file", manifest.id)))
     };
     let stream = (point.open)(&role(FileRole::Stream)?.path)?;
     let bytes = selected.iter().map(|segment| segment.bytes).sum();
@@ -139,7 +141,7 @@ fn select<'a>(point: &'a StoredPoint, tables: &[String]) -> Result<Vec<&'a Segme
         if !known.iter().any(|table| table.name == *wanted) {
             let near = nearest(wanted, known.iter().map(|table| table.name.as_str()));
             let near = if near.is_empty() { String::new() } else { format!("; the nearest are {}", near.join(", ")) };
-            return Err(Error::configuration(format!("restore table {wanted}: the backup has no such table"))
+            return Err(Error::configuration(format!("cannot restore table {wanted}: the backup does not have it"))
                 .hint(format!("write it as DATABASE.TABLE, names with special characters in backticks{near}")));
         }
     }
@@ -195,9 +197,9 @@ impl Loader<'_> {
             // Either may be in the way, whatever the backup has; dropping the wrong kind does nothing.
             for kind in ["TABLE", "VIEW"] {
                 if let Err(error) = session.rows(&format!("DROP {kind} IF EXISTS {name}")) {
-                    let wrong_kind = error.to_string().contains("1347") || error.to_string().contains("1965");
-                    if !wrong_kind {
-                        return Err(error.context(format!("replace {name}")));
+                    let is_of_the_other_kind = matches!(code(&error), Some(1347 | 1965));
+                    if !is_of_the_other_kind {
+                        return Err(error.context(format!("cannot replace {name}")));
                     }
                 }
             }
@@ -247,7 +249,7 @@ impl Loader<'_> {
 
     /// The first few lines of a segment.
     fn beginning(&self, segment: &Segment) -> Result<bytes::Bytes> {
-        let length = usize::try_from(segment.bytes.min(4096)).or_failed("read stored stream")?;
+        let length = usize::try_from(segment.bytes.min(4096)).or_failed("cannot read the stored dump")?;
         self.stream.read_at(segment.offset, length)
     }
 
@@ -375,7 +377,7 @@ impl Loader<'_> {
     /// A table whose rows are elsewhere: all there is of it is its definition.
     fn stand_in(&self, replay: &mut Replay, segment: &Segment) -> Result<()> {
         if segment.bytes > LONGEST_HEAD {
-            return Err(Error::failed(format!("read manifest: the definition of {} is too long", segment.table)));
+            return Err(Error::failed(format!("cannot load table {}: its definition is too long", segment.table)));
         }
         let mut definition = Vec::new();
         copy(self.stream, segment.offset, segment.bytes, self.context, |piece| {
@@ -394,7 +396,7 @@ impl Loader<'_> {
         }
         let rows_end = segment.rows_end.max(segment.rows_start);
         if segment.rows_start > LONGEST_HEAD {
-            return Err(Error::failed(format!("read manifest: the definition of {} is too long", segment.table)));
+            return Err(Error::failed(format!("cannot load table {}: its definition is too long", segment.table)));
         }
         let mut head = Vec::new();
         copy(self.stream, segment.offset, segment.rows_start, self.context, |piece| {

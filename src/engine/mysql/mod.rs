@@ -6,6 +6,7 @@
 
 mod account;
 mod accounts;
+mod bodies;
 mod carried;
 mod checks;
 mod columns;
@@ -280,7 +281,7 @@ impl Engine for MysqlEngine {
 
     fn assert(&self, at: &Destination, assertion: &Assertion, context: &RunContext) -> Result<Check> {
         let Question::Query(sql) = &assertion.question else {
-            return Err(Error::configuration(format!("assertion `{}` is not SQL", assertion.name)));
+            return Err(Error::configuration(format!("cannot ask assertion `{}`: it is not SQL", assertion.name)));
         };
         let account = readers::asking(Account::of_destination(at)?).for_run(&context.cancel);
         let mut session = Session::open(&account.answers_within(self.config.assertion_timeout))?;
@@ -290,7 +291,7 @@ impl Engine for MysqlEngine {
             Ok(answer) => answer.map_err(|refusal| refusal.to_string()),
             Err(error) => match error.cause::<Unanswered>().filter(|question| question.is_alive) {
                 Some(question) => Err(question.to_string()),
-                None => return Err(error.context(format!("assertion {}", assertion.name))),
+                None => return Err(error.context(format!("cannot ask assertion `{}`", assertion.name))),
             },
         };
         let value = answer.map(|rows| rows.into_iter().next().and_then(|mut row| row.drain(..).next().flatten()));

@@ -179,7 +179,7 @@ fn definitions<'s>(
     let stream = (point.open)(&file.path)?;
     for segment in segments.filter(|segment| segment.kind == SegmentKind::Table) {
         let head = if segment.rows_start > 0 { segment.rows_start } else { segment.bytes };
-        let head = usize::try_from(head.min(LONGEST_HEAD)).or_failed("read stored stream")?;
+        let head = usize::try_from(head.min(LONGEST_HEAD)).or_failed("cannot read the stored dump")?;
         let text = stream.read_at(segment.offset, head)?;
         let text = String::from_utf8_lossy(&text);
         let Some(found) = CreateTable::of(&text, &segment.table) else { continue };

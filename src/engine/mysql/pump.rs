@@ -65,8 +65,8 @@ pub fn scan(
 /// The error that travelled through an `io::Error`, or one made of it.
 fn from_io(error: io::Error) -> Error {
     match error.downcast::<Error>() {
-        Ok(error) => explain(error).context("read dump"),
-        Err(error) => Error::failed("read dump").because(error),
+        Ok(error) => explain(error).context("cannot read the dump"),
+        Err(error) => Error::failed("cannot read the dump").because(error),
     }
 }
 

@@ -48,7 +48,7 @@ pub fn refused(account: &Account, cause: sqlx::Error) -> Error {
 pub fn of_query(account: &Account, cause: sqlx::Error) -> Error {
     let hint =
         number(&cause).filter(|number| matches!(number, 1820 | 1226)).map(|number| of_the_server(account, number));
-    let error = Error::failed(format!("query {}", account.describe())).because(cause);
+    let error = Error::failed(format!("cannot query {}", account.describe())).because(cause);
     match hint {
         Some(hint) => error.hint(hint),
         None => error,

@@ -121,16 +121,16 @@ impl Replay {
         let lines = self.child.stderr_lines().into_iter().filter(|line| line.starts_with("ERROR "));
         let said = lines.collect::<Vec<_>>().join("; ");
         let error = match (ended, said.is_empty()) {
-            (true, _) => Error::failed("database client ended before the stream did"),
-            (false, true) => Error::failed("database client died"),
+            (true, _) => Error::failed("the client program ended before the end of the dump"),
+            (false, true) => Error::failed("the client program died"),
             (false, false) => Error::failed(said.clone()),
         };
         let line = said.split_once("at line ").map(|(_, rest)| rest.chars().take_while(char::is_ascii_digit));
         let line = line.and_then(|digits| digits.collect::<String>().parse::<u64>().ok()).unwrap_or(self.lines);
         let part = self.parts.iter().rev().find(|(first, _)| *first <= line).map_or("the stream's head", |(_, p)| p);
         let error = match self.definitions.at(line) {
-            Some(name) => error.context(format!("load {name} ({part})")),
-            None => error.context(format!("load {part}")),
+            Some(name) => error.context(format!("cannot load {name} ({part})")),
+            None => error.context(format!("cannot load {part}")),
         };
         classify(error, &said, self.throwaway)
     }
@@ -212,10 +212,10 @@ pub fn copy(
     while done < length {
         context.cancel.check()?;
         let take = PIECE.min(length - done);
-        let piece = file.read_at(offset + done, usize::try_from(take).or_failed("read stored stream")?)?;
+        let piece = file.read_at(offset + done, usize::try_from(take).or_failed("cannot read the stored dump")?)?;
         if piece.len() as u64 != take {
             return Err(Error::failed(format!(
-                "read stored stream: it ends at byte {}",
+                "cannot read the stored dump: it ends at byte {}",
                 offset + done + piece.len() as u64
             )));
         }

@@ -28,15 +28,18 @@ pub fn spec(manifest: &Manifest, needs: &Needs, programs: Option<&Path>, memory:
     let maria = wanted.product == "MariaDB";
     let names: &[&str] = if maria { &["mariadbd", "mysqld"] } else { &["mysqld"] };
     let program = find_program(programs, names).ok_or_else(|| {
-        Error::inconclusive(format!("find a {} {} server to restore into: no `{}`", wanted.product, wanted.series, names[0]))
-            .hint("install the server package of that series on the drill host, or set `programs` in the source's [sandbox] table")
+        Error::inconclusive(format!(
+            "cannot find a {} {} server for the drill: this host has no `{}`",
+            wanted.product, wanted.series, names[0]
+        ))
+        .hint("install the server package of that series here, or set `programs` in the source's [sandbox] table")
     })?;
     let found = version_of(&program)?;
     let same_product = found.contains("MariaDB") == maria;
     let number = found.split_once("Ver ").map_or("", |(_, rest)| rest);
     if !same_product || series(number) != wanted.series {
         return Err(Error::inconclusive(format!(
-            "find a {} {} server to restore into: {} is {found}",
+            "cannot find a {} {} server for the drill: {} is {found}",
             wanted.product,
             wanted.series,
             program.display()
@@ -195,7 +198,7 @@ fn template(
     let program: PathBuf = if maria {
         args.extend(["--auth-root-authentication-method=normal".to_owned(), "--skip-test-db".to_owned()]);
         find_program(programs, &["mariadb-install-db", "mysql_install_db"]).ok_or_else(|| {
-            Error::inconclusive("find `mariadb-install-db`, which makes an empty data directory")
+            Error::inconclusive("cannot make an empty data directory: this host has no `mariadb-install-db`")
                 .hint("it comes with the server package (mariadb-server)")
         })?
     } else {

@@ -120,7 +120,7 @@ pub fn survey(session: &mut Session, wanted: &[String]) -> Result<Survey> {
         );
     }
     if !missing.is_empty() {
-        return Err(Error::failed(format!("check privileges of {}: missing {}", survey.user, missing.join(", ")))
+        return Err(Error::failed(format!("cannot back up as {}: the account lacks {}", survey.user, missing.join(", ")))
             .hint(
                 "grant what /usr/share/doc/backup-sla/docs/mysql-privileges.md lists; without it parts of the backup would be \
                  missing in silence",
@@ -168,7 +168,7 @@ fn choose(wanted: &[String], present: &[String], folds: bool) -> Result<Vec<Stri
     if wanted.is_empty() {
         let all: Vec<String> = present.iter().filter(|name| !system(name)).cloned().collect();
         if all.is_empty() {
-            return Err(Error::failed("choose databases: the server has none that this account can see")
+            return Err(Error::failed("cannot choose databases to back up: this account sees none on the server")
                 .hint("grant SELECT on the databases to be backed up, or name them in `databases`"));
         }
         return Ok(all);
@@ -189,7 +189,7 @@ fn choose(wanted: &[String], present: &[String], folds: bool) -> Result<Vec<Stri
         chosen.retain(|name| seen.insert(name.clone()));
         return Ok(chosen);
     }
-    Err(Error::failed(format!("choose databases: the server has no database {}", missing.join(", ")))
+    Err(Error::failed(format!("cannot back up: the server has no database {}", missing.join(", ")))
         .hint("it was dropped or renamed, or this account may not see it (SELECT on it)"))
 }
 

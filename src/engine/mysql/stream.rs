@@ -4,14 +4,17 @@
 //! Statement borders are those of the client ([`lexer`]). Data cannot forge a border: markers are looked for
 //! between statements only. Only definitions are held in memory, never rows.
 
-use super::facts::{DumpFacts, Marker};
+mod refusal;
+mod whole;
+
+use self::refusal::refuse;
+use super::facts::DumpFacts;
 use super::lexer::{self, Ahead, Client, Lexer, Step};
 use super::modes::Modes;
 use super::rows::{RowFacts, RowScanner, Scanned};
 use super::supplement::Supplement;
 use super::vocabulary;
 use crate::domain::capture::Capture;
-use crate::domain::manifest::SegmentKind;
 use crate::error::{Error, Result};
 
 /// A definition longer than this is not one: the stream is damaged or hostile.
@@ -20,9 +23,6 @@ const LONGEST_DEFINITION: usize = 64 * 1024 * 1024;
 const LONGEST_UNDECIDED: usize = 4096;
 /// First line of newer MariaDB dumps; older clients and MySQL refuse it, so exactly this line is taken out.
 const SANDBOX_LINE: &[u8] = b"/*M!999999\\- enable the sandbox mode */";
-const END_MARKER: &[u8] = b"-- Dump completed";
-/// Views come last, after the programs that they use.
-const FINAL_VIEW: &str = "Final view structure for view ";
 
 #[derive(Debug)]
 enum Mode {
@@ -128,7 +128,7 @@ impl StreamScanner {
                         let shown =
                             String::from_utf8_lossy(&input[at + bad..input.len().min(at + bad + 40)]).into_owned();
                         return Err(Error::failed(format!(
-                            "read dump: unexpected text between the rows of `{}`: {shown:?}",
+                            "cannot read the dump: unexpected text between the rows of `{}`: {shown:?}",
                             self.facts.current_table()
                         )));
                     }
@@ -165,7 +165,7 @@ impl StreamScanner {
             self.look(true)?;
         }
         if !self.ended || matches!(self.mode, Mode::Rows) || self.start.is_some() {
-            return Err(Error::failed("read dump: it stops before its end marker `-- Dump completed`")
+            return Err(Error::failed("cannot read the dump: it stops before its end marker `-- Dump completed`")
                 .hint("the dump client or the server died; see the server's log"));
         }
         let rest = std::mem::take(&mut self.text);
@@ -202,7 +202,9 @@ impl StreamScanner {
             }
         }
         if self.text.len() > LONGEST_DEFINITION {
-            return Err(Error::failed(format!("read dump: a statement is longer than {LONGEST_DEFINITION} bytes")));
+            return Err(Error::failed(format!(
+                "cannot read the dump: a statement is longer than {LONGEST_DEFINITION} bytes"
+            )));
         }
         Ok(())
     }
@@ -336,166 +338,17 @@ impl StreamScanner {
         // The line end behind the statement's terminator; closing our own statement wrote one.
         text.strip_prefix(b"\n").unwrap_or(text)
     }
-
-    fn whole_statement(&mut self) -> Result<()> {
-        if lexer::delimiter(&self.text[self.start.unwrap_or_default()..self.at]).is_some() {
-            return Err(self.refuse("a command to the client program"));
-        }
-        let start = self.start.take().unwrap_or_default();
-        let end = self.at;
-        // A name with a line break can make the client print this comment early.
-        self.ended = false;
-        self.at += self.lexer.delimiter.len();
-        let text = self.cut();
-        let stored = self.leave_rows(&text).to_vec();
-        let body = &text[start..end];
-        let sql = self.facts.text(body);
-        let sets_a_mode_oddly = !self.modes.read(&sql);
-        let quoting = self.modes.quoting().unwrap_or_default();
-        (self.lexer.plain_backslash, self.lexer.ansi_quotes) = (quoting.plain_backslash, quoting.ansi);
-        #[cfg(test)]
-        {
-            self.seen.statements.push(sql.clone().into_owned());
-            self.seen.buffer.extend_from_slice(&text[..end]);
-            self.seen.buffers.push(std::mem::take(&mut self.seen.buffer));
-            if self.seen.lenient {
-                (self.fresh, self.mid_line) = (true, true);
-                return Ok(());
-            }
-        }
-        let position = self.position();
-        let is_known = vocabulary::follows(&mut self.before, &sql);
-        let is_read_otherwise = !self.modes.is_usual() && vocabulary::needs_the_usual_mode(&sql)
-            || !self.modes.letters().are_plain() && vocabulary::needs_plain_letters(&sql)
-            || self.modes.letters().hide_ends(body);
-        if sets_a_mode_oddly || !is_known || is_read_otherwise {
-            let shown: String = sql.chars().take(80).collect();
-            return Err(refuse("a statement that no dump client writes", &self.facts.place(), &shown));
-        }
-        self.facts.statement(body, &sql, position)?;
-        self.out.extend_from_slice(&stored);
-        (self.fresh, self.mid_line) = (true, true);
-        Ok(())
-    }
-
-    /// A block comment between statements.
-    fn whole_comment(&mut self) {
-        let start = self.start.take().unwrap_or_default();
-        let text = self.cut();
-        let stored = self.leave_rows(&text).to_vec();
-        self.facts.comment(&String::from_utf8_lossy(&text[start..]));
-        #[cfg(test)]
-        self.seen.buffer.extend_from_slice(&text);
-        self.out.extend_from_slice(&stored);
-        self.alone = false;
-        (self.fresh, self.mid_line) = (false, self.lexer.client() == Client::MariaDb);
-    }
-
-    /// A line comment between statements.
-    fn whole_line(&mut self) -> Result<()> {
-        let start = self.start.take().unwrap_or_default();
-        let text = self.cut();
-        let lead = self.leave_rows(&text[..start]).to_vec();
-        self.insert(&text[start..])?;
-        self.out.extend_from_slice(&lead);
-        #[cfg(test)]
-        if !self.fresh {
-            self.seen.buffer.extend_from_slice(&text);
-        }
-        let line = text[start..].trim_ascii_end();
-        if let Some(rest) = line.strip_prefix(b"--") {
-            self.ended = line.starts_with(END_MARKER);
-            let comment = String::from_utf8_lossy(rest.trim_ascii());
-            let position = self.position();
-            match marker(&comment) {
-                Some(marker) => self.facts.marker(marker, position),
-                None => self.facts.comment(&comment),
-            }
-        }
-        self.out.extend_from_slice(&text[start..]);
-        self.mid_line = false;
-        Ok(())
-    }
-
-    /// In front of `line`, where what is not the client's own belongs there.
-    fn insert(&mut self, line: &[u8]) -> Result<()> {
-        let Some(comment) = line.strip_prefix(b"--").map(|rest| String::from_utf8_lossy(rest.trim_ascii())) else {
-            return Ok(());
-        };
-        let ends = line.starts_with(END_MARKER);
-        let mut more = Vec::new();
-        if ends || marker(&comment).is_some() {
-            more.extend(self.supplement.take_after_table(&self.facts.open_table()));
-        }
-        if ends || comment.starts_with(FINAL_VIEW) {
-            more.extend(self.supplement.take_rest(self.facts.database()));
-        }
-        if ends {
-            more.extend(self.supplement.take_views());
-        }
-        let (behind, state) = (std::mem::take(&mut self.text), (self.fresh, self.mid_line));
-        for text in more {
-            (self.fresh, self.mid_line) = (true, false);
-            self.feed(&text)?;
-            self.look(true)?;
-            // What is left is white space behind the last statement.
-            self.out.append(&mut self.text);
-            self.at = 0;
-        }
-        self.text = behind;
-        (self.fresh, self.mid_line) = state;
-        Ok(())
-    }
-
-    /// A `DELIMITER` command.
-    fn delimiter_line(&mut self) -> Result<()> {
-        let end = memchr::memchr(b'\n', &self.text[self.at..]).map_or(self.text.len(), |end| self.at + end + 1);
-        let delimiter = lexer::delimiter(&self.text[self.at..end]).unwrap_or_default();
-        if delimiter.is_empty() || delimiter.iter().any(|byte| *byte != b';') {
-            self.start = Some(self.at);
-            return Err(self.refuse("a delimiter that no dump client uses"));
-        }
-        self.at = end;
-        let text = self.cut();
-        #[cfg(test)]
-        self.seen.buffer.clear();
-        let stored = self.leave_rows(&text).to_vec();
-        self.out.extend_from_slice(&stored);
-        self.lexer.delimiter = delimiter;
-        (self.fresh, self.mid_line) = (true, false);
-        Ok(())
-    }
 }
 
-fn refuse(what: &str, place: &str, shown: &str) -> Error {
-    Error::failed(format!("cannot store the dump: it contains {what}, near {place}: {shown:?}"))
-        .hint("a definition in that place makes the client read the dump otherwise than the server meant it: drop it, or create it anew")
+/// Whether the definition of a table, as a server prints it, can be part of a dump.
+pub fn can_carry(client: Client, definition: &str) -> bool {
+    let mut scanner = StreamScanner::new(client, Capture::default());
+    let dump = format!("USE `d`;\n{definition};\n-- Dump completed\n");
+    scanner.feed(dump.as_bytes()).is_ok() && scanner.finish().is_ok_and(|facts| facts.inventory().tables.len() == 1)
 }
 
 fn is_insert(text: &[u8]) -> bool {
     text.starts_with(b"INSERT ") && text.ends_with(b" VALUES")
-}
-
-/// What a comment between statements announces.
-fn marker(comment: &str) -> Option<Marker> {
-    const TABLE: [&str; 1] = ["Table structure for table "];
-    const PLACEHOLDER: [&str; 2] = ["Temporary table structure for view ", "Temporary view structure for view "];
-    const ALONE: [&str; 6] = [
-        "Current Database: ",
-        "Sequence structure for ",
-        "Dumping events for database ",
-        "Dumping routines for database ",
-        FINAL_VIEW,
-        "Final temporary table structure for view ",
-    ];
-    let starts = |list: &[&str]| list.iter().any(|prefix| comment.starts_with(prefix));
-    if starts(&TABLE) || starts(&PLACEHOLDER) {
-        Some(Marker(SegmentKind::Table))
-    } else if starts(&ALONE) {
-        Some(Marker(SegmentKind::Barrier))
-    } else {
-        None
-    }
 }
 
 #[cfg(test)]

@@ -71,15 +71,18 @@ impl Tools {
         };
         let find = |names: &[&str]| {
             find_program(directory, names).ok_or_else(|| {
-                Error::failed(format!("find `{}` for {} {}: no such program", names[0], server.product, server.series))
-                    .hint(format!("install {package}, or set `programs` in the source's [mysql] table"))
+                Error::failed(format!(
+                    "cannot find `{}` for {} {}: this host has no such program",
+                    names[0], server.product, server.series
+                ))
+                .hint(format!("install {package}, or set `programs` in the source's [mysql] table"))
             })
         };
         let (dump, client) = (find(&dump)?, find(&client)?);
         let version = String::from_utf8_lossy(&process::answer(&dump, &["--version"])?).trim().to_owned();
         if version.contains("MariaDB") != maria {
             return Err(Error::failed(format!(
-                "use {} with {} {}: it is another product's client ({version})",
+                "cannot use {} with {} {}: it is another product's client ({version})",
                 dump.display(),
                 server.product,
                 server.version
@@ -135,7 +138,7 @@ impl Tools {
         if let Err(error) = child.feed(account.option_file().as_bytes()) {
             // It ended without having read them: its own end says why.
             child.wait_success()?;
-            return Err(error).or_failed("pass options to the dump client");
+            return Err(error).or_failed("cannot pass options to the dump client");
         }
         Ok(ChildOutput::new(child)?.never_silent_for(LONGEST_SILENCE))
     }

@@ -58,7 +58,7 @@ fn programs(point: &StoredPoint, selected: &[&Segment]) -> Result<Programs> {
         if if is_table { !triggers || found != Programs::Nothing } else { !functions } {
             continue;
         }
-        let length = usize::try_from(segment.bytes - skipped).or_failed("read stored stream")?;
+        let length = usize::try_from(segment.bytes - skipped).or_failed("cannot read the stored dump")?;
         let text = stream.read_at(segment.offset + skipped, length)?;
         match programs_of(&String::from_utf8_lossy(&text)) {
             Programs::Nothing => {}

@@ -57,6 +57,18 @@ const DROPPED: [&str; 10] =
 /// What does something when it is called, or by itself.
 const PROGRAMS: [&str; 7] = ["TRIGGER", "EVENT", "PROCEDURE", "FUNCTION", "PACKAGE", "PACKAGE BODY", "LIBRARY"];
 
+/// The kind of program that `sql` creates, in capitals; none if it creates something else, or nothing.
+pub fn program(sql: &str) -> Option<String> {
+    names::created(sql).map(|created| created.kind).filter(|kind| PROGRAMS.contains(&kind.as_str()))
+}
+
+/// Whether `sql` only has the server look at the values of columns again, so that it plans queries well.
+pub fn is_histogram(sql: &str) -> bool {
+    let head = names::tokens(sql, 5);
+    let words = [(0, "ANALYZE"), (1, "TABLE"), (3, "UPDATE"), (4, "HISTOGRAM")];
+    words.iter().all(|(at, word)| head.get(*at).is_some_and(|token| token.is_word(word)))
+}
+
 /// The place in [`ROCKSDB`] of the statement that was seen last.
 #[derive(Debug, Default, Clone)]
 pub struct Before(Vec<(usize, usize)>);
@@ -310,6 +322,9 @@ mod tests {
             // MariaDB 11.8 around the rows of each table.
             "set autocommit=0",
             "commit",
+            "SET @OLD_AUTOCOMMIT=@@AUTOCOMMIT, @@AUTOCOMMIT=0",
+            "SET AUTOCOMMIT=@OLD_AUTOCOMMIT",
+            "/*M!101100 SET @old_system_versioning_insert_history=@@session.system_versioning_insert_history, @@session.system_versioning_insert_history=1 */",
             "",
             "/* SET @@GLOBAL.GTID_PURGED='x' */",
         ] {

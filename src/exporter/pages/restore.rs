@@ -8,6 +8,7 @@ use maud::{Markup, html};
 use super::words::{self, Moment, time};
 use crate::config::SourceConfig;
 use crate::display::rfc3339;
+pub(super) use crate::display::shell_word as quoted;
 use crate::domain::change::State;
 use crate::domain::manifest::RecoveryPointId;
 use crate::engine::kind::RestoreTo;
@@ -18,16 +19,6 @@ use crate::status;
 
 /// Where the program looks for its configuration by itself.
 const USUAL_CONFIGURATION: &str = "/etc/backup-sla/config.toml";
-
-/// One word of a shell command.
-pub(super) fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./:@%+=,-".contains(c);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
 
 /// `backup-sla`, with the configuration in use, and `arguments`.
 pub(super) fn program(view: &View, arguments: &[&str]) -> String {

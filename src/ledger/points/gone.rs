@@ -47,5 +47,7 @@ pub enum Gone<'a> {
         unreadable: &'a BTreeSet<(String, String)>,
         /// How many more are there of which nobody can tell which they are.
         unnamed: u64,
+        /// Sources that are looked at. What was found of others is never put right again.
+        configured: &'a BTreeSet<String>,
     },
 }

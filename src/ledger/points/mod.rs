@@ -77,8 +77,8 @@ impl Ledger {
     /// The same with a listing that was begun at [`Ledger::revision`] `begun`. What others found out in the meantime is
     /// newer than this listing and stays.
     pub async fn reconcile_listing(&self, source: &str, points: &[PointRow], begun: i64) -> Result<Reconciled> {
-        let (others, unreadable) = (BTreeSet::new(), BTreeSet::new());
-        let meaning = Gone::Unless { others: &others, unreadable: &unreadable, unnamed: 0 };
+        let (none, unreadable) = (BTreeSet::new(), BTreeSet::new());
+        let meaning = Gone::Unless { others: &none, unreadable: &unreadable, unnamed: 0, configured: &none };
         self.reconcile(source, points, begun, meaning).await
     }
 

@@ -33,14 +33,16 @@ pub(super) async fn changed_marks(
     (begun, now): (i64, DateTime<Utc>),
 ) -> Result<Vec<(String, GoneMark)>> {
     // What is not looked for any more stays what it was.
-    let Gone::Unless { others, unreadable, unnamed } = meaning else { return Ok(Vec::new()) };
+    let Gone::Unless { others, unreadable, unnamed, configured } = meaning else { return Ok(Vec::new()) };
     let named: BTreeSet<&str> = unreadable.iter().filter(|(of, _)| of == source).map(|(_, id)| id.as_str()).collect();
     let waiting: Vec<(String, i64)> =
         sqlx::query_as(WAITING).bind(source).bind(begun).fetch_all(&mut *tx).await.map_err(failed)?;
     // One damaged file is one point of one source, and excuses no other source's. What has a name is none of these files.
     let of_others: Vec<(String, String)> =
         sqlx::query_as(OF_OTHERS).bind(source).bind(source).fetch_all(&mut *tx).await.map_err(failed)?;
-    let taken = of_others.iter().filter(|other| !unreadable.contains(*other)).count() as u64;
+    // Nobody looks for those of a retired source, so its file may be gone long since.
+    let takes_one = |other: &&(String, String)| configured.contains(&other.0) && !unreadable.contains(*other);
+    let taken = of_others.iter().filter(takes_one).count() as u64;
     let unnamed = unnamed.saturating_sub(taken);
     let is_unnamed = |id: &&str| !named.contains(*id) && !others.contains(*id);
     let ids = || waiting.iter().map(|(id, _)| id.as_str());

@@ -73,7 +73,8 @@ async fn what_is_not_looked_for_any_more_or_counts_as_another_hosts_has_not_vani
     ledger.reconcile_points("shop", &[a.clone(), b.clone()]).await.unwrap();
     let begun = ledger.revision().await.unwrap();
     let others = BTreeSet::from(["a".to_owned()]);
-    let meaning = Gone::Unless { others: &others, unreadable: &BTreeSet::new(), unnamed: 0 };
+    let meaning =
+        Gone::Unless { others: &others, unreadable: &BTreeSet::new(), unnamed: 0, configured: &BTreeSet::new() };
     ledger.reconcile("shop", std::slice::from_ref(&b), begun, meaning).await.unwrap();
     assert_eq!(vanished(&ledger, 30).await, 0, "another host's now");
     know(&ledger, "offsite", &kept_for(30)).await;
@@ -248,7 +249,7 @@ async fn a_point_that_cannot_be_read_has_not_vanished_before_it_is_gone() {
     let listing = async |listed: &[PointRow], unreadable: &[&str], unnamed: u64| {
         clock.advance(60);
         let (begun, unreadable) = (ledger.revision().await.unwrap(), of(unreadable));
-        let meaning = Gone::Unless { others: &none, unreadable: &unreadable, unnamed };
+        let meaning = Gone::Unless { others: &none, unreadable: &unreadable, unnamed, configured: &none };
         let changed = ledger.reconcile("shop", listed, begun, meaning).await.unwrap();
         assert!(ledger.verify_seals(&[]).await.unwrap().is_whole());
         (changed.unreadable, vanished(&ledger, 30).await)
@@ -280,10 +281,12 @@ async fn one_damaged_file_excuses_the_missing_point_of_one_source_only() {
     let source = |name| KnownSource { name, kind: "mysql", repository: "onsite", objectives: &promised };
     ledger.know(&[source("shop"), source("other")]).await.unwrap();
     let (none, named) = (BTreeSet::new(), std::cell::RefCell::new(BTreeSet::new()));
+    let looked_at = std::cell::RefCell::new(BTreeSet::from(["shop", "other"].map(str::to_owned)));
     let listing = async |name: &str, listed: &[PointRow], unnamed: u64| {
         clock.advance(60);
         let (begun, unreadable) = (ledger.revision().await.unwrap(), named.borrow().clone());
-        let meaning = Gone::Unless { others: &none, unreadable: &unreadable, unnamed };
+        let configured = looked_at.borrow().clone();
+        let meaning = Gone::Unless { others: &none, unreadable: &unreadable, unnamed, configured: &configured };
         ledger.reconcile(name, listed, begun, meaning).await.unwrap().unreadable
     };
     listing("other", &[point("x", &clock, DAY)], 0).await;
@@ -299,6 +302,14 @@ async fn one_damaged_file_excuses_the_missing_point_of_one_source_only() {
     named.borrow_mut().insert(("other".to_owned(), "x".to_owned()));
     assert_eq!(listing("other", &[], 1).await, 1);
     assert_eq!((listing("shop", &[], 1).await, vanished(&ledger, 30).await), (1, 1), "the other file may be this one");
+
+    // What could not be read of a source that is retired since is not looked for any more: its file may be gone.
+    let c = point("c", &clock, DAY);
+    listing("shop", std::slice::from_ref(&c), 0).await;
+    named.borrow_mut().clear();
+    looked_at.borrow_mut().remove("other");
+    let before = vanished(&ledger, 30).await;
+    assert_eq!((listing("shop", &[], 1).await, vanished(&ledger, 30).await), (1, before), "the file may be this one");
 }
 
 #[tokio::test]
@@ -310,7 +321,7 @@ async fn a_point_that_could_not_be_read_until_its_retention_was_over_goes_as_any
     let unreadable = BTreeSet::from([("shop".to_owned(), "a".to_owned())]);
     ledger.reconcile_points("shop", std::slice::from_ref(&point)).await.unwrap();
     let begun = ledger.revision().await.unwrap();
-    let meaning = Gone::Unless { others: &none, unreadable: &unreadable, unnamed: 0 };
+    let meaning = Gone::Unless { others: &none, unreadable: &unreadable, unnamed: 0, configured: &none };
     assert_eq!(ledger.reconcile("shop", &[], begun, meaning).await.unwrap().unreadable, 1);
     clock.advance(2 * DAY);
     ledger.reconcile_points("shop", &[]).await.unwrap();

@@ -151,7 +151,8 @@ impl Shop {
                 next_id: None,
             });
             // Files are all looked at, of rows only the sample is.
-            let texture = if table.is_tree { whole(table) } else { sampler.texture_of(rows) };
+            let of_rows = || sampler.texture_of(table.rows.len() as u64).times(table.times, 1);
+            let texture = if table.is_tree { whole(table) } else { of_rows() };
             manifest.evidence.textures.insert((*name).to_owned(), texture);
             manifest.evidence.samples.insert((*name).to_owned(), sampler.finish());
             if table.apart.entries > 0 {

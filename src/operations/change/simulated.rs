@@ -98,6 +98,32 @@ fn new_columns(shop: &mut Shop, day: usize) {
     }
 }
 
+/// Old tokens are deleted, some of them each night of the first week of a month, and come back as people sign in.
+fn tokens(shop: &mut Shop, day: usize) {
+    if day == 0 {
+        shop.grow("d.tokens", 900, [40, 40]);
+    }
+    if day % 30 < 7 && day >= 7 {
+        let mut chance = shop.chance.clone();
+        shop.table("d.tokens").rows.retain(|_| !chance.percent(15));
+        shop.chance = chance;
+    } else if shop.table("d.tokens").rows.len() < 900 {
+        shop.grow("d.tokens", 60, [40, 40]);
+    }
+}
+
+/// Rows without a key, all of them alike, are most of the data; tokens join them.
+fn identical_rows(shop: &mut Shop, day: usize) {
+    if day == 0 {
+        shop.grow("d.flags", 3_000, [2_000, 0]);
+        let first = shop.table("d.flags").rows[0];
+        shop.table("d.flags").rows.fill(first);
+    }
+    if day >= 25 {
+        shop.grow("d.flags", 15, [0, 2_000]);
+    }
+}
+
 fn archiving(shop: &mut Shop, day: usize) {
     if day % 30 == 20 {
         let old: Vec<_> = shop.table("d.orders").rows.drain(..300).collect();
@@ -158,13 +184,15 @@ fn archives(shop: &mut Shop, day: usize) {
 
 #[test]
 fn sixty_days_of_many_shops_call_nobody() {
-    let shops: [(&str, Begin, Vec<Day>); 11] = [
+    let shops: [(&str, Begin, Vec<Day>); 13] = [
         ("ordinary", begin_shop, vec![work]),
         ("weekly log", begin_shop, vec![work, weekly_log]),
         ("monthly log and queue", begin_shop, vec![work, monthly_log_and_queue]),
         ("nightly reload", begin_shop, vec![work, nightly_reload]),
         ("new columns", begin_shop, vec![work, new_columns]),
         ("archiving", begin_shop, vec![work, archiving]),
+        ("tokens", begin_shop, vec![work, tokens]),
+        ("identical rows", begin_shop, vec![work, identical_rows]),
         ("mixed documents", begin_shop, vec![work, mixed_documents]),
         ("everything", begin_shop, vec![work, weekly_log, nightly_reload, new_columns, archiving, mixed_documents]),
         ("tree", begin_tree, vec![work_in_tree]),
@@ -242,6 +270,23 @@ fn truncate_and_fill_up(shop: &mut Shop, day: usize) {
     }
 }
 
+/// So many of a hundred rows of every table.
+fn delete(shop: &mut Shop, percent: u64) {
+    for name in SHOP {
+        let mut chance = shop.chance.clone();
+        shop.table(name).rows.retain(|_| !chance.percent(percent));
+        shop.chance = chance;
+    }
+}
+
+fn delete_a_fifth_each_day(shop: &mut Shop, _: usize) {
+    delete(shop, 20);
+}
+
+fn delete_a_tenth_each_day(shop: &mut Shop, _: usize) {
+    delete(shop, 10);
+}
+
 fn drop_half(shop: &mut Shop, day: usize) {
     once(day, || {
         for name in ["d.customers", "d.products", "d.settings"] {
@@ -280,7 +325,7 @@ fn encrypt_beginnings(shop: &mut Shop, day: usize) {
 #[test]
 fn every_attack_is_found_in_time_and_stays_found() {
     let (shop, tree): (Begin, Begin) = (begin_shop, begin_tree);
-    let attacks: [(&str, Begin, Day, Day, usize); 12] = [
+    let attacks: [(&str, Begin, Day, Day, usize); 14] = [
         ("encrypt all", shop, work, encrypt_all, 1),
         ("encrypt as hex", shop, work, encrypt_as_hex, 1),
         ("a fifth each day", shop, work, a_fifth_each_day, 3),
@@ -289,6 +334,8 @@ fn every_attack_is_found_in_time_and_stays_found() {
         ("truncate the largest", shop, work, truncate_the_largest, 1),
         ("truncate the largest beside a log", shop, work, truncate_the_largest_beside_a_log, 1),
         ("truncate and fill up", shop, work, truncate_and_fill_up, 1),
+        ("delete a fifth each day", shop, work, delete_a_fifth_each_day, 4),
+        ("delete a tenth each day", shop, work, delete_a_tenth_each_day, 8),
         ("drop half", shop, work, drop_half, 1),
         ("encrypt large files", begin_tree_with_large_files, work_in_tree, encrypt_the_large_files, 1),
         ("encrypt beginnings", tree, work_in_tree, encrypt_beginnings, 1),
