@@ -34,7 +34,7 @@ pub(super) fn for_each(session: &Session<'_>, names: &[String], mut work: impl F
     let mut worst = 0;
     for name in names {
         if session.context.cancel.is_cancelled() {
-            output::error(&Error::cancelled().context(format!("{name}: not begun")));
+            output::error(&Error::cancelled().context(format!("{name} was not started")));
             return worse(worst, 1);
         }
         let code = work(name).unwrap_or_else(|error| {

@@ -145,7 +145,7 @@ impl Production {
         let written = shop::write_all(&mut stdin, &Size::demo())
             .and_then(|()| stdin.write_all(backup_account_sql(BACKUP_USER, "localhost", &password).as_bytes()));
         drop(stdin);
-        loading.wait_success().map_err(|error| error.context("fill the demo's shop"))?;
+        loading.wait_success().map_err(|error| error.context("cannot fill the demo's shop"))?;
         written.or_failed("cannot fill the demo's shop")
     }
 }

@@ -28,7 +28,7 @@ impl SigningKey {
         let shown = file.display();
         let no_key =
             |why: &str| Error::configuration(format!("cannot read private key `{shown}`: {why}")).hint(MAKE_PRIVATE);
-        let pem = read_private_file(file).map_err(|error| error.context(format!("read private key `{shown}`")))?;
+        let pem = read_private_file(file).map_err(|error| error.hint(MAKE_PRIVATE))?;
         let key = PrivatePkcs8KeyDer::from_pem_slice(pem.expose_secret().as_bytes())
             .map_err(|_| no_key("it is not a PEM file with a private key without password"))?;
         Ed25519KeyPair::from_pkcs8_maybe_unchecked(key.secret_pkcs8_der())

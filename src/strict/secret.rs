@@ -12,6 +12,7 @@ use super::reading::Reading;
 use super::section::{Fault, Section, Value};
 use super::trust;
 use super::value::{path, text};
+use crate::error::Error;
 
 /// No password is longer; a bigger file is some other file.
 const LONGEST: u64 = 64 * 1024;
@@ -61,23 +62,21 @@ fn read_environment(value: &Value<'_>, reading: &Reading<'_>) -> Result<SecretSt
 fn read_file(value: &Value<'_>, reading: &Reading<'_>) -> Result<SecretString, Fault> {
     let path = path(value, reading)?;
     reading.has_password_file(&path);
-    read(&path).map_err(|message| Fault::new(value, message))
+    read(&path).map_err(|why| Fault::new(value, format!("names {}, which {why}", path.display())))
 }
 
 /// The password in the file at `path`, which must be private; for files named on the command line.
-pub fn read_secret_file(path: &Path) -> Result<SecretString, crate::error::Error> {
-    read(path)
-        .map_err(|why| crate::error::Error::configuration(format!("cannot read the password: --password-file {why}")))
+pub fn read_secret_file(path: &Path) -> Result<SecretString, Error> {
+    read(path).map_err(|why| Error::configuration(format!("cannot read password file {}: it {why}", path.display())))
 }
 
 /// Content of a file that only its owner can read, of any number of lines: a private key.
-pub fn read_private_file(path: &Path) -> Result<SecretString, crate::error::Error> {
-    let failed =
-        |why: String| crate::error::Error::configuration(format!("cannot read the private key: its path {why}"));
+pub fn read_private_file(path: &Path) -> Result<SecretString, Error> {
+    let failed = |why: String| Error::configuration(format!("cannot read private key {}: it {why}", path.display()));
     let mut content = String::new();
-    match open_private(path).map_err(failed)?.take(LONGEST).read_to_string(&mut content) {
+    match open_private(path, "").map_err(failed)?.take(LONGEST).read_to_string(&mut content) {
         Ok(_) => Ok(content.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&content).into()),
-        Err(cause) => Err(failed(format!("names {}, which cannot be read: {cause}", path.display()))),
+        Err(cause) => Err(failed(format!("cannot be read: {cause}"))),
     }
 }
 
@@ -86,22 +85,20 @@ fn bare(content: &str) -> &str {
     content.strip_prefix(BYTE_ORDER_MARK).unwrap_or(content).trim_end_matches(['\n', '\r'])
 }
 
-/// Content of the password file at `path` without what editors add; the error continues "`password_file` …".
+/// Content of the password file at `path` without what editors add; the error continues "it …".
 fn read(path: &Path) -> Result<SecretString, String> {
-    let file = open_private(path)?;
-    read_line(file).map_err(|why| format!("names {}, which {why}: {ONE_LINE}", path.display()))
+    let file = open_private(path, " with the password as its only line")?;
+    read_line(file).map_err(|why| format!("{why}: {ONE_LINE}"))
 }
 
-/// A file that nobody but its owner, us or root, can read; the error continues "`password_file` …".
-fn open_private(path: &Path) -> Result<File, String> {
+/// A file that nobody but its owner, us or root, can read; the error continues "it …" and says to create one that is missing
+/// `with` what it has to have.
+fn open_private(path: &Path, with: &str) -> Result<File, String> {
     let shown = path.display();
-    let refuse = |why: &str, instead: &str| format!("names {shown}, which {why}: {instead}");
+    let refuse = |why: &str, instead: &str| format!("{why}: {instead}");
     let failed = |cause: std::io::Error| match cause.kind() {
-        std::io::ErrorKind::NotFound => {
-            let instead = format!("create it with the password as its only line, then chmod 600 {shown}");
-            refuse("does not exist", &instead)
-        }
-        _ => format!("names {shown}, which cannot be read: {cause}"),
+        std::io::ErrorKind::NotFound => refuse("does not exist", &format!("create it{with}, then chmod 600 {shown}")),
+        _ => format!("cannot be read: {cause}"),
     };
     // Without waiting: a named pipe that nobody writes must not hang the service.
     let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
@@ -109,7 +106,11 @@ fn open_private(path: &Path) -> Result<File, String> {
     // Asked of the open file, so that it is the file we read.
     let metadata = file.metadata().map_err(failed)?;
     if !metadata.is_file() {
-        return Err(refuse("is not a regular file", ONE_LINE));
+        return Err(if with.is_empty() {
+            "is not a regular file".to_owned()
+        } else {
+            refuse("is not a regular file", ONE_LINE)
+        });
     }
     if let Some(why) = trust::open_to_others(&metadata) {
         return Err(refuse(&why, &format!("chmod 600 {shown}")));
@@ -159,7 +160,7 @@ mod tests {
     fn refusal(content: &[u8], mode: u32) -> String {
         let file = file_with(content, mode);
         let message = read(file.path()).unwrap_err().replace(&file.path().display().to_string(), "FILE");
-        message.strip_prefix("names FILE, which ").unwrap().replace(&format!(": {ONE_LINE}"), "")
+        message.replace(&format!(": {ONE_LINE}"), "")
     }
 
     #[test]
@@ -216,7 +217,12 @@ mod tests {
     #[test]
     fn a_missing_file_is_reported_with_what_to_create() {
         let message = read(Path::new("/nonexistent/key")).unwrap_err();
-        assert!(message.starts_with("names /nonexistent/key, which does not exist: create it"), "{message}");
+        let create = "create it with the password as its only line, then chmod 600 /nonexistent/key";
+        assert_eq!(message, format!("does not exist: {create}"));
+        let error = read_secret_file(Path::new("/nonexistent/key")).unwrap_err().to_string();
+        assert_eq!(error, format!("cannot read password file /nonexistent/key: it does not exist: {create}"));
+        let error = read_private_file(Path::new("/nonexistent/key")).unwrap_err().to_string();
+        assert!(!error.contains("password"), "{error}");
     }
 
     #[test]

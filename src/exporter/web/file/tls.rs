@@ -118,7 +118,7 @@ impl TlsDeclared {
 
     /// The configuration for handshakes. Errors: a file has not what it should have.
     pub(super) fn build(&self, files: &TlsFiles) -> Result<Arc<ServerConfig>> {
-        let chain = certificates(&files.certificate).map_err(|e| e.context("read cert_file"))?;
+        let chain = certificates(&files.certificate).map_err(|e| e.context("cannot read cert_file"))?;
         // What the library says of a key could repeat it.
         let key = PrivateKeyDer::from_pem_slice(&files.key).map_err(|_| {
             Error::configuration("cannot read key_file: it has no private key that can be read")
@@ -167,7 +167,7 @@ impl TlsDeclared {
             ClientAuth::VerifyIfGiven | ClientAuth::RequireAndVerify => {
                 let mut roots = RootCertStore::empty();
                 for one in certificates(files.client_ca.as_deref().unwrap_or_default())
-                    .map_err(|e| e.context("read client_ca_file"))?
+                    .map_err(|e| e.context("cannot read client_ca_file"))?
                 {
                     roots.add(one).or_failed("cannot use a certificate of client_ca_file")?;
                 }
