@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::output;
 use super::session::{Session, for_each};
-use crate::app::{App, Source};
+use crate::app::{App, KINDS, Source};
 use crate::clock::SystemClock;
 use crate::config;
 use crate::error::{Error, Result};
@@ -23,7 +23,7 @@ pub struct Arguments {
 
 pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
     let file = config::find(session.config.as_deref());
-    let config = config::load(&file)?;
+    let config = config::load(&file, KINDS)?;
     let warnings = config.warnings();
     if !session.json {
         warnings.iter().try_for_each(|warning| output::line(&format!("warning: {warning}")))?;

@@ -55,10 +55,18 @@ impl LeftOutCounts {
         Self { table: self.table.max(than.table), view: self.view.max(than.view), other: self.other.max(than.other) }
     }
 
-    /// `2 tables, 1 view` of a source of `kind`; none if nothing was left out.
-    pub fn in_words(self, kind: &str) -> Option<String> {
-        let tables = if kind == "files" { ("file", "files") } else { ("table", "tables") };
-        let names = [tables, ("view", "views"), ("other object", "other objects")];
+    /// What is said of a backup that lacks these, after "the backup": `is INCOMPLETE; left out: 2 tables or files, 1 view`, or, where no
+    /// data is missing, `has all rows, but lacks 1 view`. None if nothing was left out. Command, page and report all say this.
+    pub fn of_the_backup(self) -> Option<String> {
+        let missing = self.in_words()?;
+        // A view has no rows of its own.
+        let has_all_data = self.table == 0 && self.other == 0;
+        Some(format!("{} {missing}", if has_all_data { "has all rows, but lacks" } else { "is INCOMPLETE; left out:" }))
+    }
+
+    /// `2 tables or files, 1 view`; none if nothing was left out.
+    pub fn in_words(self) -> Option<String> {
+        let names = [("table or file", "tables or files"), ("view", "views"), ("other object", "other objects")];
         let counted = self.by_kind().into_iter().zip(names).filter(|((_, count), _)| *count > 0);
         let words: Vec<String> = counted
             .map(|((_, count), (one, many))| format!("{count} {}", if count == 1 { one } else { many }))
@@ -133,12 +141,17 @@ mod tests {
         let kinds = ["table", LeftOut::ROWS, "view", "view", "event", "procedure", "package body"];
         let counts = LeftOutCounts::of(&kinds.map(|kind| one(kind, None)));
         assert_eq!(counts.by_kind(), [("table", 2), ("view", 2), ("other", 3)]);
-        assert_eq!(counts.in_words("mysql").as_deref(), Some("2 tables, 2 views, 3 other objects"));
-        assert_eq!(LeftOutCounts::default().in_words("mysql"), None);
+        assert_eq!(counts.in_words().as_deref(), Some("2 tables or files, 2 views, 3 other objects"));
+        assert_eq!(LeftOutCounts::default().in_words(), None);
+        assert_eq!(LeftOutCounts::default().of_the_backup(), None);
+        let said = "is INCOMPLETE; left out: 2 tables or files, 2 views, 3 other objects";
+        assert_eq!(counts.of_the_backup().as_deref(), Some(said));
+        let views = LeftOutCounts { view: 1, ..LeftOutCounts::default() };
+        assert_eq!(views.of_the_backup().as_deref(), Some("has all rows, but lacks 1 view"));
         let fewer = LeftOutCounts { table: 4, view: 0, other: 1 };
         assert_eq!(counts.max(fewer), LeftOutCounts { table: 4, view: 2, other: 3 });
         assert_eq!(fewer.max(counts), counts.max(fewer));
-        assert_eq!(fewer.in_words("mysql").as_deref(), Some("4 tables, 1 other object"));
+        assert_eq!(fewer.in_words().as_deref(), Some("4 tables or files, 1 other object"));
     }
 
     #[test]
@@ -147,9 +160,9 @@ mod tests {
         let left_out = [named("/srv/a"), named("/srv/and 9 more"), named("and 57 more"), one(LeftOut::GIT_HEAD, None)];
         let counts = LeftOutCounts::of(&left_out);
         assert_eq!(counts.by_kind(), [("table", 59), ("view", 0), ("other", 0)]);
-        assert_eq!(counts.in_words("files").as_deref(), Some("59 files"));
-        let one = LeftOutCounts::of(&left_out[..1]).in_words("files");
-        assert_eq!(one.as_deref(), Some("1 file"));
+        assert_eq!(counts.in_words().as_deref(), Some("59 tables or files"));
+        let one = LeftOutCounts::of(&left_out[..1]).in_words();
+        assert_eq!(one.as_deref(), Some("1 table or file"));
         let said = left_out.each_ref().map(LeftOut::sentence);
         let expected = [
             "file /srv/a is NOT in the backup: it is broken (1)",

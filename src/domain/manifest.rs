@@ -121,7 +121,7 @@ impl Manifest {
 
     /// The inventory of an exact promise.
     #[cfg(test)]
-    pub fn inventory_mut(&mut self) -> &mut Inventory {
+    pub(crate) fn inventory_mut(&mut self) -> &mut Inventory {
         match &mut self.promise {
             Promise::Exact(inventory) => inventory,
             other => panic!("{other:?} is not exact"),

@@ -5,14 +5,11 @@
 //! that is not empty. Engines block and know nothing of repositories' formats or of sandboxes' kinds.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use secrecy::SecretString;
 use serde::Serialize;
 
-use crate::config::Assertion;
 pub use crate::domain::captured::Captured;
 use crate::domain::drill::Check;
 use crate::domain::manifest::{Inventory, Manifest};
@@ -21,10 +18,17 @@ use crate::repository::{StoredFile, Streams};
 use crate::run_context::RunContext;
 use crate::sandbox::{Access, SandboxSpec};
 
+pub mod assertion;
+pub mod destination;
 pub mod files;
 pub mod influxdb;
+pub mod kind;
 pub mod mysql;
+mod server_table;
 pub mod stream;
+
+pub use self::assertion::Assertion;
+pub use self::destination::Destination;
 
 /// A source that was looked at before a dump: it can be reached, and what the dump needs is there. What was learnt goes into
 /// the dump, so that nothing is looked at twice.
@@ -53,60 +57,6 @@ pub struct Dump {
     /// Call after all streams were read to their ends, or given up: what they contained. Where it fails only because they
     /// were given up, the cause is [`stream::Unread`].
     pub finish: Box<dyn FnOnce() -> Result<Captured> + Send>,
-}
-
-/// Where to load or what to inspect.
-#[derive(Debug, Clone)]
-pub enum Destination {
-    /// A server behind a unix socket.
-    Unix {
-        /// Socket path.
-        socket: PathBuf,
-        /// Account name.
-        user: String,
-        /// Password; none means none is sent.
-        password: Option<SecretString>,
-    },
-    /// A server reached over TCP.
-    Tcp {
-        /// Host name or address.
-        host: String,
-        /// Port.
-        port: u16,
-        /// Account name.
-        user: String,
-        /// Password; none means none is sent.
-        password: Option<SecretString>,
-        /// CA certificate file: TLS is required and verified against it.
-        tls_ca: Option<PathBuf>,
-    },
-    /// A server that is asked over HTTP and given files through a second port.
-    Http(Box<HttpDestination>),
-    /// A directory that somebody named.
-    Directory(PathBuf),
-    /// A throwaway directory of our own.
-    Sandbox(PathBuf),
-}
-
-/// A server that is asked over HTTP and given files through a second port.
-#[derive(Debug, Clone)]
-pub struct HttpDestination {
-    /// `http://HOST:PORT` or `https://HOST:PORT`.
-    pub url: String,
-    /// Unix socket to speak HTTP through, instead of a connection to the host of `url`.
-    pub socket: Option<PathBuf>,
-    /// `HOST:PORT` of the port for files; none where it was not given and cannot be told from `url`.
-    pub transfer_address: Option<String>,
-    /// Account name; empty means none is sent.
-    pub user: String,
-    /// Password.
-    pub password: Option<SecretString>,
-    /// CA certificate file that an `https` server is verified against; none means the usual authorities.
-    pub tls_ca: Option<PathBuf>,
-    /// What to put in front of a program that has to reach `transfer_address`.
-    pub enter: Vec<String>,
-    /// A fresh server that has no accounts: the one named here is made first.
-    pub fresh: bool,
 }
 
 /// What a restore is to bring back.

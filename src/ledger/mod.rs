@@ -33,6 +33,7 @@ mod runs;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 pub use database::{HOW_TO_COPY, LedgerCopy, is_damage, is_in_use, set_aside};
 pub use evidence::{
@@ -47,6 +48,8 @@ pub use snapshot::{
     BackupFigures, DrillFigures, LedgerSnapshot, PointFigures, RTO_WINDOW_DAYS, RtoSummary, RunningOperation,
     SourceFigures,
 };
+
+pub use upkeep::{REPOSITORY_PARTS, Upkeep, UpkeepFigures, UpkeepOutcome, UpkeepRun};
 
 /// File name of the ledger inside the state directory.
 pub const FILE_NAME: &str = "ledger.sqlite";

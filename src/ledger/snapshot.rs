@@ -21,6 +21,7 @@ use crate::ledger::database::{Builder, Connection, Product, Row, ledger_error};
 use crate::ledger::evidence::{read_changes, read_test_pages};
 use crate::ledger::promises::open_periods;
 use crate::ledger::runs::{Operation, Outcome, Run, RunId};
+use crate::ledger::upkeep::read_upkeep;
 
 /// Days over which the RTO percentiles are taken.
 pub const RTO_WINDOW_DAYS: i64 = 30;
@@ -73,8 +74,9 @@ impl Ledger {
             sources.entry(source).or_default().change = Some(change);
         }
         let test_pages = read_test_pages(&mut tx).await?;
+        let upkeep = read_upkeep(&mut tx).await?;
         tx.commit().await.map_err(failed)?;
-        Ok(LedgerSnapshot { taken, created, revision, test_pages, sources })
+        Ok(LedgerSnapshot { taken, created, revision, test_pages, upkeep, sources })
     }
 }
 

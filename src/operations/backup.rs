@@ -86,6 +86,8 @@ struct Taken {
 }
 
 fn take(app: &App, source: &Source, context: &RunContext) -> Result<Taken> {
+    // Whoever frees room there must not take what this backup relies on.
+    let _storing = app.storing_in(&source.repository_name, &context.cancel)?;
     // A repository that cannot be used, or is full, is found before the source is made to work.
     prepare_repository(app, source)?;
     let scarce = room(app, source)?;

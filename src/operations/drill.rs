@@ -46,6 +46,8 @@ pub struct DrillRequest {
 pub fn drill(app: &App, source: &Source, request: &DrillRequest, context: &RunContext) -> Result<DrillReport> {
     // One operation at a time on a source: beside a backup the measured time would not be that of a recovery.
     let _lock = app.lock(&source.name, "drill")?;
+    // What is restored must not be removed meanwhile.
+    let _reading = app.reading_from(&source.name, &context.cancel)?;
     // From here on every end is in the ledger: a drill that nobody hears of looks like one that was not needed.
     let run = Recorded::begin(app, source, Operation::Drill, None)?;
     // What was read before, by looks and other drills, proves nothing: all of it comes from the place again.

@@ -47,7 +47,7 @@ impl Finding {
     pub fn of_proof(proof: Proof) -> Self {
         let verdict = if proof.holds() { Verdict::Passed } else { Verdict::Failed };
         let (reason, warnings) = (proof.comparison.reason(), proof.notes.clone());
-        Self { verdict, reason, warnings, proof, ..Self::default() }
+        Self { verdict, reason, proof, warnings, ..Self::default() }
     }
 
     /// The verdict that an error means, where `otherwise` is what it means when it does not say itself.

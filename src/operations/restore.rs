@@ -96,6 +96,8 @@ pub fn restore(app: &App, source: &Source, request: &RestoreRequest, context: &R
         }
         run => (app, run?),
     };
+    // What is restored must not be removed meanwhile; in a disaster a lock matters least.
+    let _reading = app.reading_from(&source.name, &context.cancel).ok();
     // The decision to restore fell now: from here on it is what a drill does and measures.
     let mut stages = Stages::start(&app.clock);
     match bring_back(app, source, request, &mut stages, context) {

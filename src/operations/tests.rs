@@ -13,7 +13,7 @@ use super::observe::{Sandboxes, observe, observe_all};
 use super::ownership::Whose;
 use super::recording::Recorded;
 use super::select::{Selection, select};
-use crate::app::App;
+use crate::app::{App, KINDS};
 use crate::clock::SystemClock;
 use crate::config::parse;
 use crate::domain::drill::Verdict;
@@ -31,7 +31,7 @@ const CONFIG: &str = include_str!("../../tests/fixtures/one-tree.toml");
 pub(crate) fn app(dir: &Path, key: &str, runtime: &Runtime) -> App {
     fs::write(dir.join("key"), key).unwrap();
     fs::set_permissions(dir.join("key"), fs::Permissions::from_mode(0o600)).unwrap();
-    let config = parse(CONFIG, &dir.join("config.toml")).unwrap();
+    let config = parse(CONFIG, &dir.join("config.toml"), KINDS).unwrap();
     App::open(config, SystemClock::shared(), runtime.handle().clone()).unwrap()
 }
 

@@ -32,7 +32,8 @@ pub fn verify(
     scope: &Scope,
     context: &RunContext,
 ) -> Result<DrillReport> {
-    // No lock: only the destination is read, and a backup or drill may run meanwhile.
+    // No operation's lock: only the destination is read, and a backup or drill may run meanwhile. But what is compared must stay.
+    let _reading = app.reading_from(&source.name, &context.cancel)?;
     let run = Recorded::begin(app, source, Operation::Verify, None)?;
     let mut stages = Stages::start(&app.clock);
     let selected = match stages.run(Stage::Select, || select(app, source, selection, Whose::asked(host))) {

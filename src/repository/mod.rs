@@ -17,6 +17,7 @@
 use std::any::Any;
 use std::io::Read;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -24,6 +25,7 @@ use chrono::{DateTime, Utc};
 use crate::domain::change::evidence::NewData;
 use crate::domain::manifest::{Manifest, RecoveryPointId};
 use crate::error::{Error, Result};
+use crate::run_context::RunContext;
 
 pub mod admission;
 #[cfg(any(test, doc))]
@@ -119,9 +121,9 @@ pub struct Unattested {
 /// What a repository has.
 #[derive(Debug, Default)]
 pub struct Listing {
-    /// Every published backup that can be read, oldest as-of time first.
+    /// Every published backup that can be read, oldest as-of time first, by id where that is the same.
     pub points: Vec<Published>,
-    /// Every backup that somebody else made, oldest first. Apart from `points`, so that nobody takes one for a promise.
+    /// Every backup that somebody else made, in the same order. Apart from `points`, so that nobody takes one for a promise.
     pub unattested: Vec<Unattested>,
     /// What is there and cannot be read, by name. It hides nothing else.
     pub damaged: Vec<Error>,
@@ -201,7 +203,7 @@ pub trait Repository: Send + Sync {
 
 /// Where backups are kept: the storing half.
 ///
-/// Required: `prepare`, `store`, `publish`. Optional: `forget`, `check`.
+/// Required: `prepare`, `store`, `publish`. Optional: `forget`, `free`, `check`.
 pub trait Storing: Repository {
     /// Create it if there is none, and open it; clear errors for a wrong password or a place that cannot be used.
     fn prepare(&self) -> Result<()>;
@@ -215,17 +217,73 @@ pub trait Storing: Repository {
     fn forget(&self, _source: &str, _points: &[RecoveryPointId]) -> Result<()> {
         Err(Unsupported::Forgetting.by(&self.location()))
     }
-    /// Everything that is wrong with what is stored. [`Unsupported::Checking`] where this kind cannot tell.
-    fn check(&self, _depth: CheckDepth) -> Result<Vec<Error>> {
+    /// Give back the room that nothing needs any more, in two steps that lie at least [`FreeRequest::grace`] apart, so that
+    /// nobody who reads or stores meanwhile loses what he relies on. [`Unsupported::Forgetting`] where this kind cannot.
+    fn free(&self, _request: &FreeRequest<'_>) -> Result<Freed> {
+        Err(Unsupported::Forgetting.by(&self.location()))
+    }
+    /// Everything that is wrong with what is stored. An error: it could not be looked at. [`Unsupported::Checking`] where this
+    /// kind cannot tell.
+    fn check(&self, _depth: CheckDepth<'_>, _context: &RunContext) -> Result<Checked> {
         Err(Unsupported::Checking.by(&self.location()))
     }
 }
 
+/// What [`Storing::free`] is asked for.
+pub struct FreeRequest<'a> {
+    /// Name of this host, for others who look who works on the repository.
+    pub host: &'a str,
+    /// The least time between the moment from which on something is known not to be needed and the moment it is removed.
+    pub grace: Duration,
+    /// Cancel and progress.
+    pub context: &'a RunContext,
+}
+
+/// What [`Storing::free`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Freed {
+    /// Bytes that were given back.
+    pub freed_bytes: u64,
+    /// Bytes that nothing needs and that a later run gives back.
+    pub marked_bytes: u64,
+}
+
 /// How much [`Storing::check`] reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CheckDepth {
+pub enum CheckDepth<'a> {
     /// Lists and directories: everything that is listed has all its pieces.
     Structure,
+    /// The same, and every byte of some of `of` about equal parts.
+    Parts {
+        /// Which parts.
+        parts: &'a [u32],
+        /// How many there are.
+        of: u32,
+    },
     /// Every byte: every piece is what it was.
     Content,
+}
+
+impl CheckDepth<'_> {
+    /// Whether what has this place in a random order is read.
+    pub fn reads(&self, place: u32) -> bool {
+        match self {
+            Self::Structure => false,
+            Self::Parts { parts, of } => parts.contains(&(place % of)),
+            Self::Content => true,
+        }
+    }
+}
+
+/// What [`Storing::check`] found.
+#[derive(Debug, Default)]
+pub struct Checked {
+    /// What is wrong, by name.
+    pub wrong: Vec<Error>,
+    /// Source and id of the published backups that cannot be restored whole because of it.
+    pub damaged_points: Vec<(String, RecoveryPointId)>,
+    /// Bytes that were read and are what they were.
+    pub read_bytes: u64,
+    /// Bytes that are stored.
+    pub stored_bytes: u64,
 }

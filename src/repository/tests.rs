@@ -56,7 +56,7 @@ impl Repository for Dumps {
                 });
             }
         }
-        unattested.sort_by_key(|backup| backup.made);
+        unattested.sort_by(|a, b| (a.made, &a.id).cmp(&(b.made, &b.id)));
         Ok(Listing { unattested, ..Listing::default() })
     }
 

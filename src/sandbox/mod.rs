@@ -16,6 +16,7 @@ use crate::error::Result;
 use crate::run_context::RunContext;
 
 pub mod local;
+pub mod settings;
 
 /// What an engine restores into.
 #[derive(Debug, Clone)]

@@ -35,6 +35,7 @@ use self::tracker::Tracker;
 pub use self::work::{AppWork, take_over};
 pub use self::workplace::Workplace;
 use crate::clock::Clock;
+use crate::display;
 use crate::error::Result;
 use crate::ledger::Operation;
 use crate::run_context::{Cancel, RunContext};
@@ -214,7 +215,7 @@ impl Scheduler {
             let took = monotonic.saturating_sub(running.begun_monotonic);
             if took > running.limit && running.cancelled.is_none() {
                 running.cancelled = Some(monotonic);
-                tracing::error!("end {job}: it takes longer than {:?}", running.limit);
+                tracing::error!("ending {job}: it takes longer than {}", display::limit(running.limit));
                 let (cancel, limit) = (running.cancel.clone(), running.limit);
                 // Killing and reaping its children may block; a tick must not.
                 std::thread::spawn(move || cancel.time_out(limit));

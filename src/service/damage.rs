@@ -49,7 +49,10 @@ impl DamageWatch {
             .on(Side::State);
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         if found.is_none() {
-            tracing::error!(hint = error.hint_text(), "{error}; the service ends, to be started again");
+            tracing::error!(
+                hint = error.hint_text(),
+                "{error}; the service stops, so that the service manager starts it again"
+            );
             *found = Some(error);
             self.stop.cancel();
         }

@@ -132,10 +132,10 @@ fn code_of(text: &str) -> String {
     // Whom something is open to is no import.
     let lines =
         lines.map(|line| match line.trim_start().strip_prefix("pub(in ").and_then(|rest| rest.split_once(')')) {
-            Some((_, what)) => what,
-            None => line,
+            Some((_, what)) => format!("pub{what}\n"),
+            None => format!("{line}\n"),
         });
-    let code: String = lines.flat_map(|line| [line, "\n"]).collect();
+    let code: String = lines.collect();
     code.split_once("#[cfg(test)]\nmod tests {").map_or(code.clone(), |(before, _)| before.to_owned())
 }
 
@@ -245,6 +245,7 @@ fn a_circle_is_found_however_it_is_closed() {
         ("pub struct B(super::a::A);\n", true),
         ("pub use crate::a::A;\npub struct B;\n", false),
         ("// use crate::a::A;\npub(in crate::a) struct B;\n", false),
+        ("pub(in crate::b) use crate::a::A;\npub struct B;\n", false),
         ("pub struct B;\n#[cfg(test)]\nmod tests {\n    use crate::a::A;\n}\n", false),
     ] {
         let house = house(code);

@@ -97,7 +97,7 @@ fn a_lost_ledger_loses_history_and_says_so_and_no_recovery_point() {
     }
     assert!(status["measured"]["last_passed_drill_time"].is_null());
     let shown = world.run(&["status"]).stdout;
-    assert!(shown.contains("what was known of earlier runs is lost"), "{shown}");
+    assert!(shown.contains("the history before that is lost"), "{shown}");
     let ratio = status["met_ratio_30d"]["rpo"].as_f64().unwrap();
     assert!(ratio > 0.0 && ratio <= 1.0, "{status:#}");
 

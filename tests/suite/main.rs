@@ -55,6 +55,7 @@ mod prometheus;
 mod ransom;
 mod report;
 mod restoring;
+mod retention;
 mod round_trip;
 mod rules;
 mod service;

@@ -36,6 +36,7 @@ impl Without {
             suspect: without(&past.suspect),
             earlier: without(&past.earlier),
             is_accepted: past.is_accepted,
+            words: past.words,
         }
     }
 }

@@ -8,7 +8,6 @@ use super::logs;
 use super::volume;
 use super::watch::Watch;
 use crate::domain::manifest::Manifest;
-use crate::domain::words::words;
 
 /// Fewer lost rows than this are no loss of data.
 const FEW_ROWS: f64 = 10.0;
@@ -82,7 +81,7 @@ pub(super) fn weigh(found: &mut Assessment, past: &Past<'_>, now: &Manifest, wat
         format!(
             "{} of the {} went away little by little since {}: {} then, {} now",
             percent(share),
-            words(&now.engine).rows,
+            past.words.rows,
             course.full.as_of.format("%Y-%m-%d"),
             whole(had),
             whole(rows(now, &[now], watch))

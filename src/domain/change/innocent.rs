@@ -2,6 +2,7 @@
 
 use super::tests::{Table, backup, is, judge};
 use super::*;
+use crate::domain::words::Words;
 
 /// Rows from one number up to another, the same in every table whose name ends alike.
 fn rows(from: u64, to: u64) -> Table {
@@ -128,20 +129,20 @@ fn a_table_that_is_emptied_once_a_month_is_expected() {
 
 #[test]
 fn what_is_gone_is_named_in_the_words_of_the_source() {
-    let of_kind = |kind: &str| {
+    let in_words = |words: Words| {
         let past = days(&[("d.b", Table::of(900)), ("d.c", Table::of(100))]);
-        let mut now = day(5, &[("d.b", Table::of(0)), ("d.c", Table::of(100))]);
-        now.engine = kind.to_owned();
-        judge(&past, &now).reasons[..2].join("; ")
+        let now = day(5, &[("d.b", Table::of(0)), ("d.c", Table::of(100))]);
+        let past = Past { trusted: past.iter().collect(), earlier: past.iter().collect(), words, ..Past::default() };
+        assess(&past, &now, &Watch::default()).reasons[..2].join("; ")
     };
     assert_eq!(
-        of_kind("of tables"),
+        in_words(Words::default()),
         "90 % of the rows are gone: 1 000 before, 100 now; table d.b had 900 rows and has 0"
     );
     let of_influx = "90 % of the values are gone: 1 000 before, 100 now; measurement d.b had 900 values and has 0";
-    assert_eq!(of_kind("influxdb"), of_influx);
+    assert_eq!(in_words(Words { table: "measurement", tables: "measurements", rows: "values" }), of_influx);
     assert_eq!(
-        of_kind("files"),
+        in_words(Words { table: "tree", tables: "trees", rows: "entries" }),
         "90 % of the entries are gone: 1 000 before, 100 now; tree d.b had 900 entries and has 0"
     );
 }

@@ -13,7 +13,7 @@ use super::moved::Moved;
 use super::sample::Sample;
 use super::watch::Watch;
 use crate::domain::manifest::{Manifest, TableFacts};
-use crate::domain::words::{Words, words};
+use crate::domain::words::Words;
 
 /// Fewer lost rows than this are no loss of data.
 const FEW_ROWS: f64 = 10.0;
@@ -122,7 +122,7 @@ pub(super) fn weigh(
         let mut moved = Moved::of(before, now, successors);
         let mut judged = found.clone();
         let losses = Losses::of(of, (now, &gone), (successors, &mut moved), excuses.trusted.len());
-        losses.note(&mut judged, watch, words(&now.engine));
+        losses.note(&mut judged, watch, past.words);
         judged
     };
     let (whole, others) = (losses(&courses), without_logs(&courses).map(|courses| losses(&courses)));

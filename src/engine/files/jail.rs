@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 use super::shown::{self, PATH, Shown, Tree};
 use crate::clock::{Clock, Stopwatch};
+use crate::display;
 use crate::error::{Error, OrFailed, Result};
 use crate::process::{OwnedChild, find_program, is_from_outside};
 use crate::run_context::{Cancel, RunContext};
@@ -128,7 +129,7 @@ impl Ended {
     pub fn describe(&self, limit: Duration) -> String {
         let how = match self.status {
             Some(status) => status.to_string(),
-            None => format!("no end within {}", humantime::format_duration(limit)),
+            None => format!("no end within {}", display::limit(limit)),
         };
         if self.tail.is_empty() { how } else { format!("{how}: {}", self.tail) }
     }

@@ -277,7 +277,7 @@ pub fn normal_path(typed: &str) -> Result<String> {
     let plain =
         path.components().all(|part| matches!(part, std::path::Component::RootDir | std::path::Component::Normal(_)));
     if !path.is_absolute() || !plain {
-        return Err(Error::configuration(format!("{typed} is not an absolute path without `..`"))
+        return Err(Error::configuration(format!("cannot restore {typed}: it is not an absolute path, or has `..`"))
             .hint("write the path as it was on the source, such as /srv/ansible/roles"));
     }
     Ok(path.components().collect::<PathBuf>().display().to_string())

@@ -16,6 +16,7 @@ mod git;
 mod holes;
 mod inspect;
 mod jail;
+mod kind;
 mod load;
 mod neutral;
 mod notes;
@@ -26,7 +27,9 @@ mod powers;
 mod promise;
 mod shown;
 mod stored;
+mod table;
 mod tape;
+mod target;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -40,11 +43,15 @@ use self::backup::Found;
 use self::borrowed::{Lender, lenders};
 use self::git::Git;
 use self::jail::{Jail, Rules};
+pub use self::kind::Files;
 use self::shown::Tree;
 use self::stored::{INDEX, IndexReader};
-use super::{Destination, Engine, InspectOptions, Inspection, LoadOptions, LoadReport, Ready, StoredPoint};
+pub use self::table::FilesConfig;
+use self::target::Target;
+use super::assertion::{Assertion, Question};
+use super::destination::Destination;
+use super::{Engine, InspectOptions, Inspection, LoadOptions, LoadReport, Ready, StoredPoint};
 use crate::clock::Clock;
-use crate::config::{Assertion, FilesConfig, Question};
 use crate::domain::drill::Check;
 use crate::domain::manifest::{Inventory, Manifest, ObjectKind};
 use crate::error::{Error, Result};
@@ -120,7 +127,7 @@ impl Engine for FilesEngine {
     }
 
     fn destination(&self, _spec: &SandboxSpec, access: &Access) -> Destination {
-        Destination::Sandbox(access.directory.clone())
+        Destination::new(Target::Sandbox(access.directory.clone()))
     }
 
     fn table_name(&self, typed: &str) -> Result<String> {
@@ -134,7 +141,7 @@ impl Engine for FilesEngine {
         options: &LoadOptions,
         context: &RunContext,
     ) -> Result<LoadReport> {
-        load::load(point, directory(to)?, &self.config.paths, options, context)
+        load::load(point, Target::of(to)?.directory(), &self.config.paths, options, context)
     }
 
     fn inspect(
@@ -144,7 +151,7 @@ impl Engine for FilesEngine {
         options: &InspectOptions,
         context: &RunContext,
     ) -> Result<Inspection> {
-        let (directory, roots) = (directory(at)?, load::roots(&point.manifest)?);
+        let (directory, roots) = (Target::of(at)?.directory(), load::roots(&point.manifest)?);
         let only = load::selected(&options.only, &roots)?;
         let total = point.manifest.settings.get("bytes").and_then(|bytes| bytes.parse().ok());
         context.progress.phase("verify", total.filter(|_| only.is_empty()));
@@ -191,11 +198,12 @@ impl Engine for FilesEngine {
 
     fn assert(&self, at: &Destination, assertion: &Assertion, context: &RunContext) -> Result<Check> {
         let Question::Command(command) = &assertion.question else {
-            return Err(Error::configuration(format!("assertion `{}` is not a command", assertion.name)));
+            return Err(Error::configuration(format!("cannot run assertion {}: it is not a command", assertion.name)));
         };
-        let (tree, limit) = (directory(at)?, self.config.assertion_timeout);
+        let (target, limit) = (Target::of(at)?, self.config.assertion_timeout);
+        let tree = target.directory();
         // What somebody named may be anything, the source itself too.
-        let how = if matches!(at, Destination::Sandbox(_)) { Tree::Writable } else { Tree::ReadOnly };
+        let how = if matches!(target, Target::Sandbox(_)) { Tree::Writable } else { Tree::ReadOnly };
         let jail = self.jail(tree, how, context)?;
         let check = |actual: String, ok: bool| Check {
             name: format!("assertion {}", assertion.name),
@@ -219,9 +227,12 @@ impl Engine for FilesEngine {
         let command: Vec<OsString> = command.iter().map(OsString::from).collect();
         let ended = jail.run_named(directory, &command)?;
         if ended.was_killed() {
-            return Err(Error::inconclusive(format!("assertion {}: {}", assertion.name, ended.describe(limit))).hint(
-                "something on this host killed it: look for the OOM killer in the kernel's log (journalctl -k)",
-            ));
+            return Err(Error::inconclusive(format!(
+                "cannot run assertion {} to its end: {}",
+                assertion.name,
+                ended.describe(limit)
+            ))
+            .hint("something on this host killed it: look for the OOM killer in the kernel's log (journalctl -k)"));
         }
         let mut actual = if ended.is_good() { "exit 0".to_owned() } else { ended.describe(limit) };
         if !jail.has_private_network() {
@@ -244,12 +255,4 @@ fn git_checks(manifest: &Manifest, path: &str, git: &Git<'_>) -> Result<Vec<Chec
         check("fsck", "clean", &git.fsck()?);
     }
     Ok(checks)
-}
-
-fn directory(destination: &Destination) -> Result<&Path> {
-    match destination {
-        Destination::Directory(directory) | Destination::Sandbox(directory) => Ok(directory),
-        _ => Err(Error::configuration("cannot restore files: the destination is a server, not a directory")
-            .hint("give the path of an existing directory")),
-    }
 }

@@ -22,8 +22,9 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::answer::{Answer, Refusal, Series, rows};
-use crate::config::InfluxdbConfig;
-use crate::engine::HttpDestination;
+use super::table::InfluxdbConfig;
+use super::target::Target;
+use crate::display;
 use crate::error::{Error, OrFailed, Result};
 use crate::run_context::Cancel;
 
@@ -59,13 +60,13 @@ impl Address {
     }
 
     /// The address of a restore destination.
-    pub fn of_destination(destination: &HttpDestination) -> Self {
+    pub fn of_target(target: &Target) -> Self {
         Self {
-            url: destination.url.clone(),
-            socket: destination.socket.clone(),
-            user: destination.user.clone(),
-            password: destination.password.clone(),
-            tls_ca: destination.tls_ca.clone(),
+            url: target.url.clone(),
+            socket: target.socket.clone(),
+            user: target.user.clone(),
+            password: target.password.clone(),
+            tls_ca: target.tls_ca.clone(),
         }
     }
 
@@ -287,7 +288,7 @@ impl Client {
                 answered = exchange => return answered,
                 () = cancel.asked() => cancel.error(),
                 () = tokio::time::sleep(timeout) => {
-                    let limit = humantime::format_duration(timeout);
+                    let limit = display::limit(timeout);
                     Error::inconclusive(format!("cannot query {}: no answer within {limit}", self.address.url))
                         .hint("raise `query_timeout`, or set `counting = \"sampled\"` for a giant database")
                 }

@@ -24,10 +24,11 @@ use super::peer;
 use super::server::random_password;
 use super::staging::{Staging, write_private};
 use super::survey::{self, creation};
+use super::target::Target;
 use super::tool;
 use super::writers::Writers;
 use crate::clock::Clock;
-use crate::engine::{HttpDestination, LoadOptions, LoadReport, StoredPoint};
+use crate::engine::{LoadOptions, LoadReport, StoredPoint};
 use crate::error::{Error, Kind, OrFailed, Result};
 use crate::repository::StoredFile;
 use crate::run_context::RunContext;
@@ -45,7 +46,7 @@ pub struct Loading<'a> {
     /// `influxd`.
     pub program: PathBuf,
     /// The destination.
-    pub to: &'a HttpDestination,
+    pub to: &'a Target,
     /// The backup.
     pub point: &'a StoredPoint,
     /// How long one question may take.
@@ -62,7 +63,7 @@ impl Loading<'_> {
     /// Restore everything.
     pub fn run(&self, options: &LoadOptions) -> Result<LoadReport> {
         let facts = stored_facts(self.point)?;
-        let address = Address::of_destination(self.to);
+        let address = Address::of_target(self.to);
         let mut client = Client::open(&address, self.timeout, &self.context.cancel)?;
         if self.to.fresh {
             self.make_account(&mut client)?;
@@ -219,7 +220,11 @@ impl Loading<'_> {
             });
             let restored = tool::wait(&mut child, NAME, || handed.load(Ordering::SeqCst), || Ok(()));
             ended.store(true, Ordering::SeqCst);
-            let fed = feeding.join().unwrap_or_else(|_| Err(Feeding::Unread(Error::failed("the feeding thread died"))));
+            let fed = feeding.join().unwrap_or_else(|_| {
+                Err(Feeding::Unread(Error::failed(
+                    "cannot feed influxd restore: its thread ended without a result (a bug)",
+                )))
+            });
             (fed, restored)
         });
         if self.context.cancel.is_cancelled() {

@@ -13,6 +13,7 @@ mod facts;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod inspect;
+mod kind;
 mod load;
 mod peer;
 mod server;
@@ -20,6 +21,8 @@ mod settle;
 mod staging;
 mod survey;
 mod swap;
+mod table;
+mod target;
 mod tool;
 mod truth;
 mod writers;
@@ -36,17 +39,20 @@ use self::client::{Address, Client};
 use self::count::Span;
 use self::facts::Facts;
 use self::inspect::{FACTS_FILE, stored_facts};
+pub use self::kind::Influxdb;
 use self::load::Loading;
 use self::staging::Staging;
 use self::survey::{Survey, creation};
-pub use self::truth::Memory;
+use self::table::{Counting, InfluxdbConfig};
+use self::target::Target;
 use self::truth::{Method, Truth};
+use super::assertion::{Assertion, Question};
+use super::destination::Destination;
+use super::kind::Memory;
 use super::{
-    Captured, Destination, Dump, Engine, HttpDestination, InspectOptions, Inspection, LoadOptions, LoadReport,
-    Preflight, Ready, StoredPoint, stream,
+    Captured, Dump, Engine, InspectOptions, Inspection, LoadOptions, LoadReport, Preflight, Ready, StoredPoint, stream,
 };
 use crate::clock::Clock;
-use crate::config::{Assertion, Counting, InfluxdbConfig, Question, SandboxConfig};
 use crate::domain::digest::Digest;
 use crate::domain::drill::Check;
 use crate::domain::manifest::{FileRole, StoredFileFacts};
@@ -54,6 +60,7 @@ use crate::domain::promise::Promise;
 use crate::error::{Error, OrFailed, Result};
 use crate::repository::Stream;
 use crate::run_context::{Cancel, RunContext};
+use crate::sandbox::settings::SandboxConfig;
 use crate::sandbox::{Access, SandboxSpec};
 
 /// Statements that make users, grants and continuous queries, for people.
@@ -88,7 +95,7 @@ impl InfluxdbEngine {
     }
 
     fn client_at(&self, destination: &Destination, cancel: &Cancel) -> Result<Client> {
-        Client::open(&Address::of_destination(http(destination)?), self.config.query_timeout, cancel)
+        Client::open(&Address::of_target(Target::of(destination)?), self.config.query_timeout, cancel)
     }
 
     /// A shard that the server still lists and that has points. One that was made ahead of its time has none.
@@ -198,7 +205,7 @@ impl Engine for InfluxdbEngine {
             SandboxSpec::Server(server) => (server.user.clone(), server.password.clone()),
             SandboxSpec::Directory => (String::new(), None),
         };
-        Destination::Http(Box::new(HttpDestination {
+        Destination::new(Target {
             url: format!("http://127.0.0.1:{}", port(server::HTTP)),
             socket: Some(access.socket.clone()),
             transfer_address: Some(format!("127.0.0.1:{}", port(server::RPC))),
@@ -207,7 +214,7 @@ impl Engine for InfluxdbEngine {
             tls_ca: None,
             enter: access.enter.clone(),
             fresh: true,
-        }))
+        })
     }
 
     fn table_name(&self, typed: &str) -> Result<String> {
@@ -225,7 +232,7 @@ impl Engine for InfluxdbEngine {
         let programs = self.sandbox.programs.as_deref().or(self.config.programs.as_deref());
         let (program, _) = server::program(programs)?;
         let (staging, timeout) = (self.staging.clone(), self.config.query_timeout);
-        Loading { program, to: http(to)?, point, timeout, staging, clock: &*self.clock, context }.run(options)
+        Loading { program, to: Target::of(to)?, point, timeout, staging, clock: &*self.clock, context }.run(options)
     }
 
     fn inspect(
@@ -247,15 +254,15 @@ impl Engine for InfluxdbEngine {
     }
 
     fn assert(&self, at: &Destination, assertion: &Assertion, context: &RunContext) -> Result<Check> {
-        let Question::InfluxQl(question) = &assertion.question else {
-            return Err(Error::configuration(format!("assertion `{}` is not InfluxQL", assertion.name)));
+        let Question::Query(question) = &assertion.question else {
+            return Err(Error::configuration(format!("cannot ask assertion {}: it is not InfluxQL", assertion.name)));
         };
         let database = match self.config.databases.as_slice() {
             [one] => one.as_str(),
             _ => "",
         };
         let answer = self.client_at(at, &context.cancel)?.try_query(database, question);
-        let answer = answer.map_err(|error| error.context(format!("assertion {}", assertion.name)))?;
+        let answer = answer.map_err(|error| error.context(format!("cannot ask assertion {}", assertion.name)))?;
         let (actual, ok) = match answer {
             Ok(series) => judge(&series),
             Err(error) => (error.to_string(), false),
@@ -274,14 +281,6 @@ fn judge(series: &[answer::Series]) -> (String, bool) {
             let number = value.as_f64().is_some_and(|number| number != 0.0);
             (text(value), number || value.as_bool() == Some(true))
         }
-    }
-}
-
-fn http(destination: &Destination) -> Result<&HttpDestination> {
-    match destination {
-        Destination::Http(address) => Ok(address),
-        _ => Err(Error::configuration("cannot restore an InfluxDB backup there: the destination must be the HTTP address of an InfluxDB server")
-            .hint("use influxdb://USER@HOST:PORT, and --rpc-address HOST:PORT where the backup service is elsewhere than port 8088")),
     }
 }
 

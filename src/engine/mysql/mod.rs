@@ -27,6 +27,7 @@ mod holdings;
 mod inspect;
 mod invoker;
 mod keyring;
+mod kind;
 mod letters;
 mod lexer;
 mod listing;
@@ -59,6 +60,7 @@ mod source;
 mod sql;
 mod stream;
 mod supplement;
+mod table;
 mod table_options;
 #[cfg(test)]
 mod tests;
@@ -77,16 +79,18 @@ use std::sync::Arc;
 use self::account::Account;
 use self::accounts::Accounts;
 use self::connection::Session;
+pub use self::kind::Mysql;
 use self::source::Survey;
 use self::supplement::Asked;
+pub use self::table::MysqlConfig;
 use self::tool::{Extent, Purpose, Tools};
 use self::waits::Unanswered;
+use super::assertion::{Assertion, Question};
+use super::destination::Destination;
 use super::{
-    Captured, Destination, Dump, Engine, InspectOptions, Inspection, LoadOptions, LoadReport, Preflight, Ready,
-    StoredPoint,
+    Captured, Dump, Engine, InspectOptions, Inspection, LoadOptions, LoadReport, Preflight, Ready, StoredPoint,
 };
 use crate::clock::Clock;
-use crate::config::{Assertion, MysqlConfig, Question, SandboxConfig};
 use crate::domain::change::evidence::Evidence;
 use crate::domain::digest::Digest;
 use crate::domain::drill::Check;
@@ -96,6 +100,7 @@ use crate::domain::promise::Promise;
 use crate::error::{Error, Result};
 use crate::repository::{Stream, in_order};
 use crate::run_context::{Cancel, RunContext};
+use crate::sandbox::settings::SandboxConfig;
 use crate::sandbox::{Access, SandboxSpec};
 
 /// Path of the data in a backup.
@@ -221,7 +226,7 @@ impl Engine for MysqlEngine {
             SandboxSpec::Server(server) => server.user.clone(),
             SandboxSpec::Directory => String::new(),
         };
-        Destination::Unix { socket: access.socket.clone(), user, password: None }
+        Destination::new(Account::of_sandbox(access.socket.clone(), user))
     }
 
     fn table_name(&self, typed: &str) -> Result<String> {
@@ -248,10 +253,9 @@ impl Engine for MysqlEngine {
         options: &InspectOptions,
         context: &RunContext,
     ) -> Result<Inspection> {
-        let at = &readers::inspecting(at);
         let manifest = &point.manifest;
         let tools = self.tools(&manifest.server)?;
-        let account = Account::of_destination(at)?.for_run(&context.cancel);
+        let account = readers::inspecting(Account::of_destination(at)?).for_run(&context.cancel);
         context.progress.phase("verify", Some(manifest.logical_bytes()));
         let inspection = inspect::inspect(&tools, &account, manifest, context);
         context.progress.finish();
@@ -276,10 +280,10 @@ impl Engine for MysqlEngine {
     }
 
     fn assert(&self, at: &Destination, assertion: &Assertion, context: &RunContext) -> Result<Check> {
-        let Question::Sql(sql) = &assertion.question else {
+        let Question::Query(sql) = &assertion.question else {
             return Err(Error::configuration(format!("cannot ask assertion `{}`: it is not SQL", assertion.name)));
         };
-        let account = Account::of_destination(&readers::asking(at))?.for_run(&context.cancel);
+        let account = readers::asking(Account::of_destination(at)?).for_run(&context.cancel);
         let mut session = Session::open(&account.answers_within(self.config.assertion_timeout))?;
         readers::only_read(&mut session)?;
         // What the server refuses is an answer, and taking too long is one. A server that is gone says nothing.

@@ -11,7 +11,6 @@ use super::tool::Tools;
 use crate::clock::SystemClock;
 use crate::domain::manifest::Manifest;
 use crate::domain::needs::Needs;
-use crate::engine::Destination;
 use crate::run_context::{Cancel, RunContext};
 use crate::sandbox::local::LocalSandbox;
 use crate::sandbox::{Sandbox, SandboxSpec};
@@ -35,8 +34,7 @@ fn client_is_deaf(product: &str, series: &str, programs: Option<&Path>) {
     let spec = SandboxSpec::Server(Box::new(spec));
     let instance = sandbox.provision(&spec, "run", &RunContext::silent()).unwrap();
     let SandboxSpec::Server(server) = &spec else { unreachable!() };
-    let to = Destination::Unix { socket: instance.access().socket.clone(), user: server.user.clone(), password: None };
-    let account = Account::of_destination(&to).unwrap();
+    let account = Account::of_sandbox(instance.access().socket.clone(), server.user.clone());
     let tools = Tools::find(&manifest.server, programs).unwrap();
     Session::open(&account).unwrap().rows("CREATE DATABASE d; CREATE TABLE d.t (a VARCHAR(99))").unwrap();
 
@@ -98,8 +96,8 @@ fn with_drill_account(
     let sandbox = LocalSandbox::new(state.path(), SystemClock::shared());
     let user = spec.user.clone();
     let instance = sandbox.provision(&SandboxSpec::Server(Box::new(spec)), "run", &RunContext::silent()).unwrap();
-    let to = Destination::Unix { socket: instance.access().socket.clone(), user, password: None };
-    test(&mut Session::open(&Account::of_destination(&to).unwrap()).unwrap());
+    let account = Account::of_sandbox(instance.access().socket.clone(), user);
+    test(&mut Session::open(&account).unwrap());
     instance.destroy().unwrap();
 }
 

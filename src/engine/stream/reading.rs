@@ -106,9 +106,9 @@ impl Readers {
 
     /// The reader of the next stream. Dropped before its end, it stops the maker.
     pub fn reader(&mut self) -> Box<dyn Read + Send> {
-        let stream = self.next;
+        let number = self.next;
         self.next += 1;
-        Box::new(Stream { turn: self.turn.clone(), stream, why: self.why.clone(), state: State::Waiting })
+        Box::new(Stream { turn: self.turn.clone(), number, why: self.why.clone(), state: State::Waiting })
     }
 
     /// The reader of the last stream.
@@ -128,7 +128,7 @@ impl Drop for Readers {
 
 struct Stream {
     turn: Arc<Turn>,
-    stream: usize,
+    number: usize,
     why: Why,
     state: State,
 }
@@ -146,7 +146,7 @@ impl Stream {
         loop {
             match std::mem::replace(&mut self.state, State::Failed) {
                 State::Waiting => {
-                    let Some(receive) = self.turn.wait_for(self.stream) else {
+                    let Some(receive) = self.turn.wait_for(self.number) else {
                         return Err(io::Error::other((self.why)().unwrap_or_else(Unread::error)));
                     };
                     self.state = State::Reading { receive, block: Vec::new(), at: 0 };

@@ -144,7 +144,7 @@ pub(in crate::ledger) fn chain_length(value: i64) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }
 
-fn unreadable(what: &str, value: &str) -> Error {
+pub(in crate::ledger) fn unreadable(what: &str, value: &str) -> Error {
     Error::failed(format!("cannot read the ledger: `{value}` is not a known {what}"))
         .hint("the ledger was changed by hand or by another version of backup-sla")
 }

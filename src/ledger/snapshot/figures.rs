@@ -11,6 +11,7 @@ use crate::domain::schedule::Work;
 use crate::domain::sla::{Measured, is_older_than_ledger};
 use crate::ledger::evidence::{ChangeFigures, TestPages};
 use crate::ledger::runs::{Operation, Run, RunId};
+use crate::ledger::upkeep::UpkeepFigures;
 
 /// The ledger at one moment.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +24,8 @@ pub struct LedgerSnapshot {
     pub revision: i64,
     /// Pages that were raised for a test.
     pub test_pages: TestPages,
+    /// What was done to repositories beside backups, by name.
+    pub upkeep: BTreeMap<String, UpkeepFigures>,
     /// By name; every source the ledger ever heard of.
     pub sources: BTreeMap<String, SourceFigures>,
 }

@@ -10,6 +10,7 @@ mod portability;
 mod reports;
 mod seals;
 mod trust;
+mod upkeep;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -8,6 +8,7 @@ use crate::domain::manifest::{Manifest, RecoveryPointId};
 use crate::error::Error;
 use crate::repository::admission::MANIFEST_FILE;
 use crate::repository::{CheckDepth, NewCandidate, Published, Storing, Stream, Unsupported, in_order};
+use crate::run_context::RunContext;
 
 pub(super) fn run(make: &dyn Fn() -> Opener) {
     for test in [
@@ -215,8 +216,12 @@ fn a_check_finds_nothing_wrong_with_what_is_whole_or_the_kind_cannot_check(open:
     let repository = prepared(open);
     back_up(&*repository, candidate("shop", "A", moment(0), &[("dump.sql", b"rows")]));
     for depth in [CheckDepth::Structure, CheckDepth::Content] {
-        match repository.check(depth) {
-            Ok(found) => assert!(found.is_empty(), "{found:?}"),
+        match repository.check(depth, &RunContext::silent()) {
+            Ok(found) => {
+                assert!(found.wrong.is_empty() && found.damaged_points.is_empty(), "{found:?}");
+                let read = if depth == CheckDepth::Content { found.stored_bytes } else { 0 };
+                assert!(found.stored_bytes > 0 && found.read_bytes == read, "{found:?}");
+            }
             Err(error) => assert_eq!(Unsupported::why(&error), Some(Unsupported::Checking), "{error}"),
         }
     }

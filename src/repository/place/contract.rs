@@ -23,7 +23,7 @@ pub fn run(make: &dyn Fn() -> Opener) {
         a_file_is_renamed_and_removed,
         what_is_not_there_is_told_by_its_kind,
         directories_are_listed_one_by_one_and_all_at_once,
-        a_stamp_stays_as_long_as_nothing_changes,
+        the_stamp_of_a_directory_stays_as_long_as_nothing_changes,
     ] {
         test(&make());
     }
@@ -114,7 +114,7 @@ fn of_many_writers_of_one_name_one_succeeds(open: &Opener) {
     std::thread::scope(|scope| {
         for writer in 0..8_u8 {
             let (place, succeeded) = (&place, &succeeded);
-            scope.spawn(move || match write(&**place, "index/one", &[writer; 50_000]) {
+            scope.spawn(move || match write(&**place, "index/one", &vec![writer; 50_000]) {
                 Ok(()) => assert_eq!(succeeded.fetch_add(1, Ordering::SeqCst), 0),
                 Err(error) => assert_eq!(error.kind(), io::ErrorKind::AlreadyExists, "{error}"),
             });
@@ -202,14 +202,17 @@ fn directories_are_listed_one_by_one_and_all_at_once(open: &Opener) {
     assert!(directories.contains(&"aa".to_owned()) && directories.contains(&"ac".to_owned()), "{directories:?}");
 }
 
-fn a_stamp_stays_as_long_as_nothing_changes(open: &Opener) {
+fn the_stamp_of_a_directory_stays_as_long_as_nothing_changes(open: &Opener) {
     let place = made(open);
-    write(&*place, "index/a", b"content").unwrap();
-    let stamp = place.stamp("index").unwrap();
-    whole(&*place, "index/a");
-    place.list("index").unwrap();
-    assert_eq!((place.stamp("index").unwrap(), open().stamp("index").unwrap()), (stamp, stamp));
-    if stamp.is_some() {
-        assert_eq!(kind_of(place.stamp("none")), io::ErrorKind::NotFound);
-    }
+    write(&*place, "data/ab/1", b"content").unwrap();
+    let stamps = |place: &dyn Place, above: &str| -> Vec<_> {
+        let directories = place.list(above).unwrap().into_iter().filter(|item| item.kind == ItemKind::Directory);
+        directories.filter(|item| item.name != STAGING).map(|item| (item.name, item.stamp)).collect()
+    };
+    let before = (stamps(&*place, ""), stamps(&*place, "data"));
+    assert_eq!((before.0.len(), before.1.len()), (1, 1));
+    whole(&*place, "data/ab/1");
+    place.list_deep("data").unwrap();
+    assert_eq!((stamps(&*place, ""), stamps(&*place, "data")), before);
+    assert_eq!((stamps(&*open(), ""), stamps(&*open(), "data")), before);
 }

@@ -20,7 +20,7 @@ use rustix::fs::fstatvfs;
 
 use self::handles::Directory;
 use self::staging::{Temporary, is_temporary};
-use super::{Item, Opened, Place, Room, STAGING, Stamp};
+use super::{Item, ItemKind, Opened, Place, Room, STAGING};
 
 /// A local directory.
 #[derive(Debug)]
@@ -190,10 +190,19 @@ impl Place for LocalPlace {
         above.iter().try_for_each(|(_, directory)| directory.sync())
     }
 
-    #[allow(clippy::useless_conversion, clippy::unnecessary_cast, clippy::cast_sign_loss)] // the types differ between architectures
-    fn stamp(&self, directory: &str) -> io::Result<Option<Stamp>> {
-        let facts = self.directory(directory)?.facts()?;
-        Ok(Some(Stamp(facts.st_mtime as i64, facts.st_mtime_nsec as u64)))
+    /// Each directory is opened once.
+    fn list_deep(&self, directory: &str) -> io::Result<Vec<Item>> {
+        let Some(directory) = present(self.directory(directory))? else { return Ok(Vec::new()) };
+        let mut out = Vec::new();
+        for item in directory.items()? {
+            if item.kind != ItemKind::Directory {
+                out.push(item);
+            } else if let Some(below) = present(directory.enter(&item.name))? {
+                let named = |below: Item| Item { name: format!("{}/{}", item.name, below.name), ..below };
+                out.extend(below.items()?.into_iter().map(named));
+            }
+        }
+        Ok(out)
     }
 
     fn room(&self) -> io::Result<Room> {
@@ -216,7 +225,7 @@ impl Place for LocalPlace {
             return Ok(());
         }
         for item in staging.items()? {
-            if item.kind == super::ItemKind::File && is_temporary(&item.name) {
+            if item.kind == ItemKind::File && is_temporary(&item.name) {
                 staging.remove(&item.name)?;
             }
         }
@@ -256,13 +265,13 @@ mod tests {
         let part = [Bytes::from("x")];
         let refused = |outcome: io::Result<()>| assert!(Unexpected::is_why(&outcome.unwrap_err()));
         refused(place.list("data").map(drop));
-        refused(place.stamp("data").map(drop));
+        refused(place.list_deep("data").map(drop));
         refused(place.open("data/letter").map(drop));
         refused(place.read("config", 0, 1).map(drop));
         refused(place.write("data/new", &part));
         refused(place.remove("data/letter"));
         refused(place.rename("data/letter", "letter"));
-        assert_eq!(place.look_at("config").unwrap().unwrap().kind, super::super::ItemKind::Link);
+        assert_eq!(place.look_at("config").unwrap().unwrap().kind, ItemKind::Link);
         for path in ["../elsewhere/letter", "data/../config", "/etc/passwd", "a//b", ".", ""] {
             assert_eq!(place.open(path).err().unwrap().kind(), io::ErrorKind::InvalidInput, "{path}");
             assert_eq!(place.write(path, &part).unwrap_err().kind(), io::ErrorKind::InvalidInput, "{path}");

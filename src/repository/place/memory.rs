@@ -47,7 +47,7 @@ impl Place for MemoryPlace {
                 Some((name, _)) => (name, ItemKind::Directory, 0),
                 None => (rest, ItemKind::File, content.len() as u64),
             };
-            items.insert(name.to_owned(), Item { name: name.to_owned(), kind, length });
+            items.insert(name.to_owned(), Item { name: name.to_owned(), kind, length, stamp: None });
         }
         Ok(items.into_values().collect())
     }

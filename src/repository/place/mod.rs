@@ -6,7 +6,7 @@
 //! decides what it means. [`contract`] runs over every implementation.
 //!
 //! Required: `location`, `make`, `prove_writable`, `list`, `look_at`, `open`, `read`, `write`, `rename`, `remove`. Optional:
-//! `make_directories`, `list_deep`, `stamp`, `room`, `lock`, `remove_leftovers`.
+//! `make_directories`, `list_deep`, `room`, `lock`, `remove_leftovers`.
 
 use std::any::Any;
 use std::fmt;
@@ -32,6 +32,8 @@ pub struct Item {
     pub kind: ItemKind,
     /// Length in bytes; of a file only it means something.
     pub length: u64,
+    /// Of a directory, where the place can tell it for nothing.
+    pub stamp: Option<Stamp>,
 }
 
 /// What is under a name.
@@ -111,11 +113,6 @@ pub trait Place: fmt::Debug + Send + Sync {
             }
         }
         Ok(out)
-    }
-    /// Tells whether a directory has to be listed again; none where the place cannot tell that for less than a listing.
-    /// `NotFound` where there is no such directory.
-    fn stamp(&self, _directory: &str) -> io::Result<Option<Stamp>> {
-        Ok(None)
     }
     /// How much can still be written there.
     fn room(&self) -> io::Result<Room> {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rustic_core::repofile::SnapshotFile;
+use rustic_core::repofile::{SnapshotFile, SnapshotId};
 use rustic_core::{OpenStatus, Repository, TreeId};
 
 use super::bounds;
@@ -61,6 +61,8 @@ pub(super) struct Entry {
     pub(super) tags: Tags,
     /// Of its snapshot.
     pub(super) name: String,
+    /// The same in full.
+    pub(super) snapshot: SnapshotId,
     pub(super) tree: TreeId,
 }
 
@@ -157,7 +159,7 @@ pub fn read_manifest_bytes(repository: &Indexed, tree: TreeId, source: &str) -> 
     Ok(out.0)
 }
 
-fn read_entry(repository: &Indexed, entry: &Entry) -> Result<Published> {
+pub(super) fn read_entry(repository: &Indexed, entry: &Entry) -> Result<Published> {
     let bytes = read_manifest_bytes(repository, entry.tree, &entry.tags.source)?;
     let manifest = parse_manifest(&bytes)?;
     if manifest.source != entry.tags.source || manifest.id != entry.tags.point {
@@ -168,7 +170,7 @@ fn read_entry(repository: &Indexed, entry: &Entry) -> Result<Published> {
 }
 
 /// Our entries, and the snapshot files that could not be read.
-fn entries(session: &Session) -> Result<(Vec<Entry>, Vec<Error>)> {
+pub(super) fn entries(session: &Session) -> Result<(Vec<Entry>, Vec<Error>)> {
     let repository: Repository<OpenStatus> = session.open_through(session.backend().clone())?;
     let mut unreadable = Vec::new();
     let mut out = Vec::new();
@@ -176,7 +178,7 @@ fn entries(session: &Session) -> Result<(Vec<Entry>, Vec<Error>)> {
         match file {
             Ok((id, snapshot)) => {
                 if let Some(tags) = Tags::of(&snapshot) {
-                    out.push(Entry { tags, name: id.to_string(), tree: snapshot.tree });
+                    out.push(Entry { tags, name: id.to_string(), snapshot: id, tree: snapshot.tree });
                 }
             }
             Err(error) => {

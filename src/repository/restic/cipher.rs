@@ -8,6 +8,7 @@ use std::num::NonZeroU32;
 
 use aes256ctr_poly1305aes::aead::AeadInPlace;
 use aes256ctr_poly1305aes::{Aes256CtrPoly1305Aes, Key, Nonce, Tag};
+use chrono::{DateTime, SecondsFormat, Utc};
 use rand::Rng;
 use rustic_core::repofile::{BlobType, MasterKey};
 use rustic_core::{BytesList, FileType, Id, WriteBackend};
@@ -43,7 +44,7 @@ impl Cipher {
     }
 
     /// Nonce, encrypted content, authentication tag.
-    fn encrypt(&self, content: &[u8]) -> Result<Vec<u8>> {
+    pub fn encrypt(&self, content: &[u8]) -> Result<Vec<u8>> {
         let mut nonce = Nonce::default();
         rand::rng().fill_bytes(&mut nonce);
         let mut out = Vec::with_capacity(content.len() + 32);
@@ -86,8 +87,12 @@ impl Cipher {
         Ok(json!({ "id": id, "blobs": entries }))
     }
 
-    /// Write the index file that makes `packs` known.
-    pub fn write_index(&self, backend: &dyn WriteBackend, packs: &[Value]) -> Result<()> {
+    /// Write the index file that makes `packs` known, which were made at `made`: what is young is not taken for something that
+    /// nobody needs.
+    pub fn write_index(&self, backend: &dyn WriteBackend, packs: &[Value], made: DateTime<Utc>) -> Result<()> {
+        let time = made.to_rfc3339_opts(SecondsFormat::Micros, true);
+        let mut packs = packs.to_vec();
+        packs.iter_mut().for_each(|pack| pack["time"] = time.as_str().into());
         let plain = serde_json::to_vec(&json!({ "packs": packs })).or_failed("cannot write the index")?;
         write(backend, FileType::Index, self.encrypt(&plain)?)?;
         Ok(())

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use chrono::DateTime;
 use rustic_core::TreeId;
-use rustic_core::repofile::{MasterKey, SnapshotFile};
+use rustic_core::repofile::{MasterKey, SnapshotFile, SnapshotId};
 
 use super::backend::id_of;
 use super::bounds::{Asked, MOST_KEY_MEMORY, MOST_KEY_WORK, check_unpacked, lengths};
@@ -81,7 +81,7 @@ fn listed(entries: Vec<(Entry, Vec<u8>)>) -> Listed {
 fn entry(number: usize, bytes: &[u8]) -> Entry {
     let point = RecoveryPointId(format!("point {}", bytes[1] & 3));
     let tags = Tags::new(if bytes[0] & 1 == 0 { "shop" } else { "tree" }, &point, u64::from(bytes[3] >> 4));
-    Entry { tags, name: format!("{number:064x}"), tree: TreeId::default() }
+    Entry { tags, name: format!("{number:064x}"), snapshot: SnapshotId::default(), tree: TreeId::default() }
 }
 
 fn manifest(tags: &Tags, as_of: u8, chain_length: u8) -> Manifest {

@@ -9,13 +9,16 @@ mod backend;
 mod bounds;
 mod candidate;
 mod catalogue;
+mod checking;
 mod cipher;
 mod failure;
+mod freeing;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod gate;
 mod packs;
 mod publication;
+mod restic_lock;
 mod secret;
 mod session;
 mod setup;
@@ -40,9 +43,12 @@ pub use self::setup::ResticOptions;
 use self::space::Measured;
 use super::admission::{check_manifest, check_new};
 use super::place::{Place, local::LocalPlace};
-use super::{Candidate, Listing, NewCandidate, Repository, Space, StoredFile, Storing};
+use super::{
+    Candidate, CheckDepth, Checked, FreeRequest, Freed, Listing, NewCandidate, Repository, Space, StoredFile, Storing,
+};
 use crate::domain::manifest::{Manifest, RecoveryPointId};
 use crate::error::{Error, Result};
+use crate::run_context::RunContext;
 
 /// A restic repository.
 pub struct ResticRepository {
@@ -155,6 +161,18 @@ impl Storing for ResticRepository {
         check_new(&new)?;
         self.check_unused(&new.source, &new.id)?;
         candidate::store(&self.session, new)
+    }
+
+    fn forget(&self, source: &str, points: &[RecoveryPointId]) -> Result<()> {
+        freeing::forget(&self.session, source, points)
+    }
+
+    fn free(&self, request: &FreeRequest<'_>) -> Result<Freed> {
+        freeing::free(&self.session, &self.files, request)
+    }
+
+    fn check(&self, depth: CheckDepth<'_>, context: &RunContext) -> Result<Checked> {
+        checking::check(&self.session, depth, context)
     }
 
     fn publish(&self, candidate: Candidate, manifest: &Manifest) -> Result<u64> {

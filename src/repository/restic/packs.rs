@@ -12,12 +12,15 @@ use std::sync::{Mutex, PoisonError};
 use rustic_core::Id;
 
 use super::backend::{DATA, ids};
-use crate::repository::place::{ItemKind, Place, Stamp};
+use crate::repository::place::{Item, ItemKind, Place, Stamp};
 
 /// Up to this many packs are all looked at each time.
 const FEW: usize = 5_000;
 /// In how many looks each directory is read once, whether it changed or not.
 const PARTS: usize = 16;
+
+/// Name and length of each pack of a directory.
+type Packs = Vec<(Id, u32)>;
 
 /// What was seen before.
 #[derive(Debug, Default)]
@@ -27,36 +30,33 @@ pub(super) struct SeenPacks(Mutex<Seen>);
 struct Seen {
     looks: usize,
     packs: usize,
-    /// By path.
-    directories: HashMap<String, (Stamp, Vec<(Id, u32)>)>,
+    /// By name below `data`, where there are many packs.
+    directories: HashMap<String, (Option<Stamp>, Packs)>,
 }
 
 impl SeenPacks {
     /// Name and length of each pack.
     pub(super) fn lengths(&self, place: &dyn Place) -> io::Result<HashMap<Id, u32>> {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (turn, are_few) = (seen.looks % PARTS, seen.packs <= FEW);
         let mut known = std::mem::take(&mut seen.directories);
-        // What is no directory is told by `PlaceBackend::refuse_links`.
-        let directories = place.list(DATA)?.into_iter().filter(|item| item.kind == ItemKind::Directory);
-        let mut paths: Vec<String> = directories.map(|item| format!("{DATA}/{}", item.name)).collect();
-        paths.sort();
-        for (at, path) in paths.into_iter().enumerate() {
-            let now = match place.stamp(&path) {
-                Ok(Some(now)) => now,
-                Ok(None) => return Ok(ids(&place.list_deep(DATA)?).into_iter().collect()),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(error),
-            };
-            let before = known.remove(&path).filter(|(then, _)| *then == now && !are_few && at % PARTS != turn);
-            let packs = match before {
-                Some((_, packs)) => packs,
-                None => ids(&place.list(&path)?),
-            };
-            seen.directories.insert(path, (now, packs));
-        }
-        let lengths: HashMap<Id, u32> =
-            seen.directories.values().flat_map(|(_, packs)| packs.iter().copied()).collect();
+        let lengths: HashMap<Id, u32> = if seen.packs <= FEW {
+            ids(&place.list_deep(DATA)?).into_iter().collect()
+        } else {
+            // What is no directory is told by `PlaceBackend::refuse_links`.
+            let mut directories = place.list(DATA)?;
+            directories.retain(|item| item.kind == ItemKind::Directory);
+            directories.sort_by(|a, b| a.name.cmp(&b.name));
+            for (at, Item { name, stamp, .. }) in directories.into_iter().enumerate() {
+                let is_due = at % PARTS == seen.looks % PARTS;
+                let before = known.remove(&name).filter(|(then, _)| stamp.is_some() && *then == stamp && !is_due);
+                let packs = match before {
+                    Some((_, packs)) => packs,
+                    None => ids(&place.list(&format!("{DATA}/{name}"))?),
+                };
+                seen.directories.insert(name, (stamp, packs));
+            }
+            seen.directories.values().flat_map(|(_, packs)| packs.iter().copied()).collect()
+        };
         (seen.looks, seen.packs) = (seen.looks.wrapping_add(1), lengths.len());
         Ok(lengths)
     }

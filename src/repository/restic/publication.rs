@@ -27,7 +27,7 @@ const DIRECTORY: u32 = 1 << 31;
 pub fn publish(session: &Session, candidate: &Candidate, stored: &Stored, manifest: &Manifest) -> Result<u64> {
     let gate = Gate::new(session.backend().clone());
     let content = serde_json::to_vec_pretty(manifest).or_failed("cannot write the manifest")?;
-    let tree = write_tree(session, &gate, candidate, stored, &content);
+    let tree = write_tree(session, &gate, candidate, stored, (manifest, &content));
     gate.close()?;
     let tree = tree?;
     read_back(session, candidate, tree, &content)?;
@@ -41,18 +41,18 @@ fn write_tree(
     gate: &Gate,
     candidate: &Candidate,
     stored: &Stored,
-    manifest: &[u8],
+    (manifest, content): (&Manifest, &[u8]),
 ) -> Result<TreeId> {
     let repository = session.indexed()?;
     let compress = repository.config().version >= 2;
     let cipher = Cipher::new(&session.master_key()?, compress)?;
     let time = timestamp(candidate.as_of)?;
 
-    let pieces: Vec<Vec<u8>> = manifest.chunks(MANIFEST_PIECE_BYTES).map(<[u8]>::to_vec).collect();
+    let pieces: Vec<Vec<u8>> = content.chunks(MANIFEST_PIECE_BYTES).map(<[u8]>::to_vec).collect();
     let mut files = vec![file(
         MANIFEST_FILE,
         time,
-        manifest.len() as u64,
+        content.len() as u64,
         pieces.iter().map(|piece| DataId::from(hash(piece))).collect(),
     )];
     for (path, bytes) in &candidate.files {
@@ -71,7 +71,7 @@ fn write_tree(
         cipher.write_pack(gate, BlobType::Data, &pieces)?,
         cipher.write_pack(gate, BlobType::Tree, &[directory, root])?,
     ];
-    cipher.write_index(gate, &packs)?;
+    cipher.write_index(gate, &packs, manifest.finished)?;
     Ok(tree)
 }
 

@@ -169,6 +169,11 @@ impl Session {
         self.index().map(|index| index.handle)
     }
 
+    /// The same, and the packs that its index promises, with their lengths.
+    pub fn promised_packs(&self) -> Result<(Arc<Indexed>, Arc<PackLengths>)> {
+        self.index().map(|index| (index.handle, index.packs))
+    }
+
     /// What of the packs that the index promises is not there, or not as long as it should be.
     pub fn lost_packs(&self, files: &PlaceBackend, seen: &SeenPacks) -> Result<Option<Error>> {
         // Somebody's `prune` takes packs away after it wrote an index without them.

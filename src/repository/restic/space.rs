@@ -14,19 +14,15 @@ use crate::error::Result;
 use crate::repository::Space;
 use crate::repository::place::{Item, ItemKind, Place, Room, Stamp};
 
-/// Directories of the layout that hold files. `data` holds directories, one level deep.
-const DIRECTORIES: [&str; 5] = ["keys", "snapshots", "index", "locks", DATA];
+/// Directories of the layout that hold files. `data` is beside them: it holds directories, one level deep.
+const DIRECTORIES: [&str; 4] = ["keys", "snapshots", "index", "locks"];
 
-/// What was measured before, by path.
+/// Stamp of each directory and bytes of its files, by path.
+type Measures = HashMap<String, (Option<Stamp>, u64)>;
+
+/// What was measured before.
 #[derive(Debug, Default)]
-pub(super) struct Measured(Mutex<HashMap<String, Measure>>);
-
-#[derive(Debug, Clone)]
-struct Measure {
-    stamp: Option<Stamp>,
-    bytes: u64,
-    below: Vec<String>,
-}
+pub(super) struct Measured(Mutex<Measures>);
 
 impl Measured {
     /// Bytes of all files of the repository in `place`, and free bytes where it is.
@@ -34,38 +30,46 @@ impl Measured {
         let failed = |error| io_failure(format!("cannot measure {}", place.location()), error);
         let room = place.room().map_err(failed)?;
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut seen = HashMap::new();
-        for name in DIRECTORIES {
-            let Some(measure) = read(place, name, known.remove(name)).map_err(failed)? else { continue };
-            for below in measure.below.iter().filter(|_| name == DATA) {
-                let path = format!("{name}/{below}");
-                if let Some(measure) = read(place, &path, known.remove(&path)).map_err(failed)? {
-                    seen.insert(path, measure);
-                }
-            }
-            seen.insert(name.to_owned(), measure);
-        }
-        let occupied = seen.values().map(|measure| measure.bytes).sum();
+        let (seen, rest) = measure(place, &known).map_err(failed)?;
+        let occupied = seen.values().map(|(_, bytes)| bytes).sum::<u64>() + rest;
         *known = seen;
         let Room { available, usable } = room;
         Ok(Space { occupied: Some(occupied), available, usable })
     }
 }
 
-/// None for a directory that is not there (any more). A place without stamps is asked for everything below at once.
-fn read(place: &dyn Place, directory: &str, known: Option<Measure>) -> io::Result<Option<Measure>> {
-    let stamp = match place.stamp(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other?,
-    };
-    if let Some(known) = known.filter(|known| stamp.is_some() && known.stamp == stamp) {
-        return Ok(Some(known));
+/// Bytes by directory, and those of files that are in none of them.
+fn measure(place: &dyn Place, known: &Measures) -> io::Result<(Measures, u64)> {
+    let (mut seen, mut rest) = (Measures::new(), 0);
+    let mut directories: Vec<(String, Option<Stamp>)> = Vec::new();
+    for item in place.list("")? {
+        if DIRECTORIES.contains(&item.name.as_str()) {
+            directories.push((item.name, item.stamp));
+        } else if item.name == DATA && item.stamp.is_some() {
+            for below in place.list(DATA)? {
+                match below.kind {
+                    ItemKind::Directory => directories.push((format!("{DATA}/{}", below.name), below.stamp)),
+                    _ => rest += below.length,
+                }
+            }
+        } else if item.name == DATA {
+            // A place without stamps is asked for everything at once.
+            rest += bytes(&place.list_deep(DATA)?);
+        }
     }
-    let items = if stamp.is_some() { place.list(directory)? } else { place.list_deep(directory)? };
-    let is_directory = |item: &&Item| item.kind == ItemKind::Directory;
-    let below = items.iter().filter(is_directory).map(|item| item.name.clone()).collect();
-    let bytes = items.iter().filter(|item| !is_directory(item)).map(|item| item.length).sum();
-    Ok(Some(Measure { stamp, bytes, below }))
+    for (path, stamp) in directories {
+        let before = known.get(&path).filter(|(then, _)| stamp.is_some() && *then == stamp);
+        let bytes = match before {
+            Some((_, bytes)) => *bytes,
+            None => bytes(&place.list(&path)?),
+        };
+        seen.insert(path, (stamp, bytes));
+    }
+    Ok((seen, rest))
+}
+
+fn bytes(items: &[Item]) -> u64 {
+    items.iter().filter(|item| item.kind != ItemKind::Directory).map(|item| item.length).sum()
 }
 
 #[cfg(test)]

@@ -19,12 +19,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::FilesEngine;
+use super::target::Target;
 use crate::clock::SystemClock;
-use crate::config::FilesConfig;
 use crate::domain::captured::Made;
 use crate::domain::comparison::{Comparison, compare};
 use crate::domain::host::HostIdentity;
 use crate::domain::manifest::{Manifest, RecoveryPointId};
+use crate::engine::files::table::FilesConfig;
 use crate::engine::{Destination, Dump, Engine, InspectOptions, LoadOptions, LoadReport, Preflight, StoredPoint};
 use crate::error::Result;
 use crate::repository::memory::MemoryRepository;
@@ -114,7 +115,7 @@ impl Bench {
     }
 
     fn load(&self, point: &StoredPoint, options: &LoadOptions) -> Result<LoadReport> {
-        self.engine().load(point, &Destination::Directory(self.restored()), options, &RunContext::silent())
+        self.engine().load(point, &Destination::new(Target::Named(self.restored())), options, &RunContext::silent())
     }
 
     fn restore(&self, point: &StoredPoint) -> LoadReport {
@@ -127,7 +128,7 @@ impl Bench {
     }
 
     fn compare(&self, point: &StoredPoint, destination: &Path) -> Comparison {
-        let at = Destination::Directory(destination.to_owned());
+        let at = Destination::new(Target::Named(destination.to_owned()));
         let inspection = self.engine().inspect(&at, point, &InspectOptions::default(), &RunContext::silent()).unwrap();
         assert_eq!(inspection.problems, [""; 0]);
         // In the order of a reader's interest: what differs by its own name before what follows from it.

@@ -18,7 +18,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::super::{Item, ItemKind, Unexpected};
+use super::super::{Item, ItemKind, Stamp, Unexpected};
 
 /// Mode of new directories: their names alone say when and how much is backed up.
 const DIRECTORY_MODE: u32 = 0o700;
@@ -134,11 +134,6 @@ impl Directory {
         Ok(item(name.to_owned(), &statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW)?))
     }
 
-    /// What this directory is.
-    pub fn facts(&self) -> io::Result<Stat> {
-        Ok(fstat(&self.handle)?)
-    }
-
     /// Bring its names to the disk.
     pub fn sync(&self) -> io::Result<()> {
         Ok(fsync(&self.handle)?)
@@ -196,6 +191,7 @@ fn kind(facts: &Stat) -> FileType {
     FileType::from_raw_mode(facts.st_mode)
 }
 
+#[allow(clippy::useless_conversion, clippy::unnecessary_cast, clippy::cast_sign_loss)] // the types differ between architectures
 fn item(name: String, facts: &Stat) -> Item {
     let kind = match kind(facts) {
         FileType::RegularFile => ItemKind::File,
@@ -203,5 +199,7 @@ fn item(name: String, facts: &Stat) -> Item {
         FileType::Symlink => ItemKind::Link,
         _ => ItemKind::Other,
     };
-    Item { name, kind, length: u64::try_from(facts.st_size).unwrap_or(0) }
+    let changed = Stamp(facts.st_mtime as i64, facts.st_mtime_nsec as u64);
+    let stamp = (kind == ItemKind::Directory).then_some(changed);
+    Item { name, kind, length: u64::try_from(facts.st_size).unwrap_or(0), stamp }
 }

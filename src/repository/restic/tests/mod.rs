@@ -4,6 +4,7 @@
 
 mod damage;
 mod faults;
+mod freeing;
 mod hostile;
 mod new_data;
 mod opening;

@@ -7,25 +7,28 @@ use std::cell::RefCell;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::reading::{Reading, Subject, nearest, quoted_list};
+use super::nearest::nearest;
+use super::problems::unknown_key;
+use super::reading::{Reading, Subject};
 
 /// A value with its place in the file.
-pub(super) type Value<'t> = Spanned<DeValue<'t>>;
+pub type Value<'t> = Spanned<DeValue<'t>>;
 
 /// Why a value cannot be used. The message continues the sentence that starts with the key: "must be …".
 #[derive(Debug)]
-pub(super) struct Fault {
+pub struct Fault {
     at: usize,
     message: String,
 }
 
 impl Fault {
-    pub(super) fn new(value: &Value<'_>, message: impl Into<String>) -> Self {
+    /// The fault of `value`; `message` continues "`key` …".
+    pub fn new(value: &Value<'_>, message: impl Into<String>) -> Self {
         Self { at: value.span().start, message: message.into() }
     }
 
     /// The value has the wrong type; `wanted` is an example-bearing phrase: "a duration such as \"24h\"".
-    pub(super) fn wrong_type(value: &Value<'_>, wanted: &str) -> Self {
+    pub fn wrong_type(value: &Value<'_>, wanted: &str) -> Self {
         let found = match value.get_ref() {
             DeValue::String(_) => "a string",
             DeValue::Integer(_) => "an integer",
@@ -41,10 +44,10 @@ impl Fault {
 
 /// One table while it is read. Asking for a key makes it known; dropping the section reports the keys that nobody
 /// asked for, so a reader cannot forget to be strict. Ask for *all* keys before giving up on a table.
-pub(super) struct Section<'r> {
+pub struct Section<'r> {
     reading: &'r Reading<'r>,
     table: &'r DeTable<'r>,
-    /// `source.agama.mysql`; empty for the whole file.
+    /// `source.shop.mysql`; empty for the whole file.
     path: String,
     at: usize,
     known: RefCell<Vec<&'static str>>,
@@ -54,7 +57,7 @@ pub(super) struct Section<'r> {
 
 impl<'r> Section<'r> {
     /// The whole file.
-    pub(super) fn root(reading: &'r Reading<'r>, table: &'r DeTable<'r>) -> Self {
+    pub fn root(reading: &'r Reading<'r>, table: &'r DeTable<'r>) -> Self {
         Self::new(reading, table, String::new(), 0)
     }
 
@@ -64,12 +67,12 @@ impl<'r> Section<'r> {
     }
 
     /// The reading this section belongs to.
-    pub(super) fn reading(&self) -> &'r Reading<'r> {
+    pub fn reading(&self) -> &'r Reading<'r> {
         self.reading
     }
 
     /// Is `key` in the file, whatever its value?
-    pub(super) fn has(&self, key: &str) -> bool {
+    pub fn has(&self, key: &str) -> bool {
         self.table.contains_key(key)
     }
 
@@ -79,32 +82,28 @@ impl<'r> Section<'r> {
     }
 
     /// Report a problem with `key`.
-    pub(super) fn problem(&self, key: &str, message: impl Into<String>) {
+    pub fn problem(&self, key: &str, message: impl Into<String>) {
         self.reading.problem(self.key_at(key), message);
     }
 
     /// Record that `key` asks for something that does not exist yet.
-    pub(super) fn not_built(&self, key: &str, subject: Subject<'_>, feature: &str) {
+    pub fn not_built(&self, key: &str, subject: Subject<'_>, feature: &str) {
         self.reading.not_built(self.key_at(key), subject, feature);
     }
 
     /// Report that one of several keys must be there and none is.
-    pub(super) fn incomplete(&self, message: impl std::fmt::Display) {
+    pub fn incomplete(&self, message: impl std::fmt::Display) {
         self.reading.problem(self.at, format!("{} {message}", self.title()));
     }
 
     /// Value of `key` if it is there and good. A bad value is reported and reads as `None`.
-    pub(super) fn optional<T>(
-        &self,
-        key: &'static str,
-        read: impl FnOnce(&'r Value<'r>) -> Result<T, Fault>,
-    ) -> Option<T> {
+    pub fn optional<T>(&self, key: &'static str, read: impl FnOnce(&'r Value<'r>) -> Result<T, Fault>) -> Option<T> {
         let value = self.take(key)?;
         read(value).map_err(|fault| self.reading.problem(fault.at, format!("`{key}` {}", fault.message))).ok()
     }
 
     /// Value of `key`, whose absence is a problem too; `example` shows what to write: `rpo = "24h"`.
-    pub(super) fn required<T>(
+    pub fn required<T>(
         &self,
         key: &'static str,
         example: &str,
@@ -117,7 +116,7 @@ impl<'r> Section<'r> {
     }
 
     /// Items of the array `key`, each bad one reported; `None` if there is no such key. An empty array is a problem.
-    pub(super) fn list<T>(
+    pub fn list<T>(
         &self,
         key: &'static str,
         example: &str,
@@ -142,13 +141,13 @@ impl<'r> Section<'r> {
     }
 
     /// The table `key`, if it is there; `example` shows how to write it.
-    pub(super) fn table(&self, key: &'static str, example: &str) -> Option<Section<'r>> {
+    pub fn table(&self, key: &'static str, example: &str) -> Option<Section<'r>> {
         let table = self.optional(key, |value| as_table(value, example))?;
         Some(Section::new(self.reading, table, self.path_of(key), self.key_at(key)))
     }
 
     /// The tables of the array `key`; none if there is no such key.
-    pub(super) fn tables(&self, key: &'static str, example: &str) -> Vec<Section<'r>> {
+    pub fn tables(&self, key: &'static str, example: &str) -> Vec<Section<'r>> {
         let path = self.path_of(key);
         self.list(key, example, |value| {
             let table = as_table(value, example)?;
@@ -157,8 +156,8 @@ impl<'r> Section<'r> {
         .unwrap_or_default()
     }
 
-    /// The tables inside table `key` with their names: `[source.agama]`, `[source.telegraf]`. Bad names are reported.
-    pub(super) fn named_tables(&self, key: &'static str) -> Vec<(&'r str, Section<'r>)> {
+    /// The tables inside table `key` with their names: `[source.shop]`, `[source.telegraf]`. Bad names are reported.
+    pub fn named_tables(&self, key: &'static str) -> Vec<(&'r str, Section<'r>)> {
         let example = format!("[{key}.NAME]");
         let Some(parent) = self.optional(key, |value| as_table(value, &example)) else { return Vec::new() };
         let mut sections: Vec<(&str, Self)> = Vec::new();
@@ -181,7 +180,7 @@ impl<'r> Section<'r> {
     }
 
     /// Report `key` if it is there, for a reason that is better than "unknown".
-    pub(super) fn refuse(&self, key: &'static str, message: &str) {
+    pub fn refuse(&self, key: &'static str, message: &str) {
         self.refused.borrow_mut().push(key);
         if self.has(key) {
             self.problem(key, message);
@@ -232,15 +231,11 @@ impl Drop for Section<'_> {
             if known.contains(&name) || refused.contains(&name) {
                 continue;
             }
-            let advice = match nearest(name, known.iter().copied()) {
-                Some(meant) => {
-                    // One mistake, one line: the misspelt key is not missing as well.
-                    missing.retain(|(key, _)| *key != meant);
-                    format!("did you mean `{meant}`?")
-                }
-                None => format!("known keys are {}", quoted_list(known.iter().copied())),
-            };
-            self.reading.problem(key.span().start, format!("unknown key `{name}` in {}: {advice}", self.title()));
+            if let Some(meant) = nearest(name, known.iter().copied()) {
+                // One mistake, one line: the misspelt key is not missing as well.
+                missing.retain(|(key, _)| *key != meant);
+            }
+            self.reading.problem(key.span().start, unknown_key(name, &self.title(), &known));
         }
         for (_, message) in missing {
             self.reading.problem(self.at, message);

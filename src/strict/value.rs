@@ -11,7 +11,8 @@ use bytesize::ByteSize;
 use chrono_tz::Tz;
 use toml::de::DeValue;
 
-use super::reading::{Reading, nearest, quoted_list};
+use super::nearest::{nearest, quoted_list};
+use super::reading::Reading;
 use super::section::{Fault, Value};
 use crate::domain::schedule::{self, Timing};
 
@@ -22,13 +23,13 @@ const DURATION: &str = "a duration such as \"15m\", \"24h\" or \"30d\"";
 const SIZE: &str = "a size such as \"512MiB\" or \"1GiB\"";
 
 /// Non-empty text.
-pub(super) fn text<'r>(value: &'r Value<'r>) -> Result<&'r str, Fault> {
+pub fn text<'r>(value: &'r Value<'r>) -> Result<&'r str, Fault> {
     let text = string(value, "a string")?;
     if text.trim().is_empty() { Err(Fault::new(value, "must not be empty")) } else { Ok(text) }
 }
 
 /// One of `words`.
-pub(super) fn one_of<'k>(value: &Value<'_>, words: &[&'k str]) -> Result<&'k str, Fault> {
+pub fn one_of<'k>(value: &Value<'_>, words: &[&'k str]) -> Result<&'k str, Fault> {
     let text = string(value, &format!("one of {}", quoted_list(words.iter().copied())))?;
     words.iter().copied().find(|word| *word == text).ok_or_else(|| Fault::new(value, not_among(text, words)))
 }
@@ -43,7 +44,7 @@ fn not_among(text: &str, words: &[&str]) -> String {
 }
 
 /// Name of a table that exists elsewhere in the file: `[kind.NAME]` for one of `names`.
-pub(super) fn reference(value: &Value<'_>, kind: &str, names: &[&str]) -> Result<String, Fault> {
+pub fn reference(value: &Value<'_>, kind: &str, names: &[&str]) -> Result<String, Fault> {
     let text = text(value)?;
     if names.contains(&text) {
         return Ok(text.to_owned());
@@ -57,12 +58,12 @@ pub(super) fn reference(value: &Value<'_>, kind: &str, names: &[&str]) -> Result
 }
 
 /// A positive duration.
-pub(super) fn duration(value: &Value<'_>) -> Result<Duration, Fault> {
+pub fn duration(value: &Value<'_>) -> Result<Duration, Fault> {
     parse_duration(string(value, DURATION)?).map_err(|message| Fault::new(value, message))
 }
 
 /// `text` as a positive duration of at most a century; the error continues "`key` …".
-pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text)
         .map_err(|cause| format!("is not a duration: {text:?} ({cause}); write {DURATION}"))?;
     if duration.is_zero() {
@@ -75,7 +76,7 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
 }
 
 /// A positive number of bytes.
-pub(super) fn size(value: &Value<'_>) -> Result<u64, Fault> {
+pub fn size(value: &Value<'_>) -> Result<u64, Fault> {
     let text = string(value, SIZE)?;
     let ByteSize(bytes) =
         ByteSize::from_str(text).map_err(|_| Fault::new(value, format!("is not a size: {text:?}; write {SIZE}")))?;
@@ -83,12 +84,12 @@ pub(super) fn size(value: &Value<'_>) -> Result<u64, Fault> {
 }
 
 /// A cron expression or `@every DURATION`.
-pub(super) fn schedule(value: &Value<'_>) -> Result<Timing, Fault> {
+pub fn schedule(value: &Value<'_>) -> Result<Timing, Fault> {
     Timing::parse(string(value, schedule::EXPECTED)?.trim()).map_err(|message| Fault::new(value, message))
 }
 
 /// A name of the IANA time zone database.
-pub(super) fn timezone(value: &Value<'_>) -> Result<Tz, Fault> {
+pub fn timezone(value: &Value<'_>) -> Result<Tz, Fault> {
     let wanted = "a time zone such as \"UTC\" or \"Europe/Berlin\"";
     let text = string(value, wanted)?;
     Tz::from_str(text).map_err(|_| {
@@ -101,7 +102,7 @@ pub(super) fn timezone(value: &Value<'_>) -> Result<Tz, Fault> {
 }
 
 /// A whole number from `least` to `most`.
-pub(super) fn integer(value: &Value<'_>, least: u32, most: u32) -> Result<u32, Fault> {
+pub fn integer(value: &Value<'_>, least: u32, most: u32) -> Result<u32, Fault> {
     let wanted = format!("a whole number from {least} to {most}");
     let DeValue::Integer(integer) = value.get_ref() else { return Err(Fault::wrong_type(value, &wanted)) };
     u32::from_str_radix(integer.as_str(), integer.radix())
@@ -111,7 +112,7 @@ pub(super) fn integer(value: &Value<'_>, least: u32, most: u32) -> Result<u32, F
 }
 
 /// A share: more than 0, at most 1.
-pub(super) fn ratio(value: &Value<'_>) -> Result<f64, Fault> {
+pub fn ratio(value: &Value<'_>) -> Result<f64, Fault> {
     let wanted = "a share above 0 and up to 1, such as 0.99";
     let number = match value.get_ref() {
         DeValue::Float(float) => float.as_str(),
@@ -125,12 +126,12 @@ pub(super) fn ratio(value: &Value<'_>) -> Result<f64, Fault> {
 }
 
 /// A path, made absolute from the directory of the file.
-pub(super) fn path(value: &Value<'_>, reading: &Reading<'_>) -> Result<PathBuf, Fault> {
+pub fn path(value: &Value<'_>, reading: &Reading<'_>) -> Result<PathBuf, Fault> {
     text(value).map(|path| reading.resolve(path))
 }
 
 /// Name of a host, as people and the restic program read it.
-pub(super) fn host_name(value: &Value<'_>) -> Result<String, Fault> {
+pub fn host_name(value: &Value<'_>) -> Result<String, Fault> {
     let text = text(value)?;
     let fine = text.len() <= 253 && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'));
     let wanted = "must be a host name such as \"db1.example.org\": letters, digits, `.`, `-` and `_`";
@@ -138,17 +139,17 @@ pub(super) fn host_name(value: &Value<'_>) -> Result<String, Fault> {
 }
 
 /// A relative path that stays below its root: inside an archive.
-pub(super) fn inner_path(value: &Value<'_>) -> Result<PathBuf, Fault> {
+pub fn inner_path(value: &Value<'_>) -> Result<PathBuf, Fault> {
     let path = PathBuf::from(text(value)?);
     let inside = path.components().all(|part| matches!(part, std::path::Component::Normal(_)));
     if inside {
         return Ok(path);
     }
-    Err(Fault::new(value, "must be a path inside the archive, such as \"dumps/agama.sql\": no leading `/`, no `..`"))
+    Err(Fault::new(value, "must be a path inside the archive, such as \"dumps/shop.sql\": no leading `/`, no `..`"))
 }
 
 /// `HOST:PORT`; `:PORT` means every address.
-pub(super) fn address(value: &Value<'_>) -> Result<String, Fault> {
+pub fn address(value: &Value<'_>) -> Result<String, Fault> {
     let wanted = "an address such as \"[::]:10909\" or \"127.0.0.1:10909\"";
     let text = string(value, wanted)?;
     let address = if text.starts_with(':') { format!("[::]{text}") } else { text.to_owned() };
@@ -168,7 +169,7 @@ fn is_host(host: &str) -> bool {
 }
 
 /// Name or address of a host, without a port.
-pub(super) fn host(value: &Value<'_>) -> Result<String, Fault> {
+pub fn host(value: &Value<'_>) -> Result<String, Fault> {
     let text = text(value)?;
     if is_host(text) || text.parse::<std::net::Ipv6Addr>().is_ok() {
         return Ok(text.to_owned());
@@ -177,7 +178,7 @@ pub(super) fn host(value: &Value<'_>) -> Result<String, Fault> {
 }
 
 /// Refuse `user:password@` at the start of a URL without its scheme: URLs are shown in logs and metrics.
-pub(super) fn refuse_password(value: &Value<'_>, rest: &str) -> Result<(), Fault> {
+pub fn refuse_password(value: &Value<'_>, rest: &str) -> Result<(), Fault> {
     let authority = rest.split('/').next().unwrap_or(rest);
     match authority.rsplit_once('@') {
         Some((user, _)) if user.contains(':') => {
@@ -195,14 +196,13 @@ fn string<'r>(value: &'r Value<'r>, wanted: &str) -> Result<&'r str, Fault> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::format_duration;
     use super::*;
 
     proptest! {
         #[test]
-        fn every_duration_we_print_reads_back_the_same(seconds in 1..LONGEST.as_secs(), nanos in 0..1_000_000_000_u32) {
+        fn every_duration_as_people_write_it_reads_back_the_same(seconds in 1..LONGEST.as_secs(), nanos in 0..1_000_000_000_u32) {
             let duration = Duration::new(seconds, nanos);
-            prop_assert_eq!(parse_duration(&format_duration(duration)), Ok(duration));
+            prop_assert_eq!(parse_duration(&humantime::format_duration(duration).to_string()), Ok(duration));
         }
 
         #[test]

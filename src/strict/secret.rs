@@ -22,12 +22,12 @@ const BYTE_ORDER_MARK: char = '\u{feff}';
 const ONE_LINE: &str = "put the password into a file as its only line";
 
 /// Does the section say where its password is, by one of the two keys or by the one we refuse?
-pub(super) fn is_given(section: &Section<'_>) -> bool {
+pub fn is_given(section: &Section<'_>) -> bool {
     ["password_file", "password_env", "password"].iter().any(|key| section.has(key))
 }
 
 /// Password of a section, from `password_file` or `password_env`; `None` without either and after a problem.
-pub(super) fn password(section: &Section<'_>) -> Option<SecretString> {
+pub fn password(section: &Section<'_>) -> Option<SecretString> {
     let reading = section.reading();
     section.refuse(
         "password",
@@ -43,7 +43,7 @@ pub(super) fn password(section: &Section<'_>) -> Option<SecretString> {
 }
 
 /// The file that [`password`] reads, as a path.
-pub(super) fn file(section: &Section<'_>) -> Option<PathBuf> {
+pub fn file(section: &Section<'_>) -> Option<PathBuf> {
     let reading = section.reading();
     section.optional("password_file", |value| path(value, reading))
 }
@@ -66,12 +66,14 @@ fn read_file(value: &Value<'_>, reading: &Reading<'_>) -> Result<SecretString, F
 
 /// The password in the file at `path`, which must be private; for files named on the command line.
 pub fn read_secret_file(path: &Path) -> Result<SecretString, crate::error::Error> {
-    read(path).map_err(|why| crate::error::Error::configuration(format!("read password file: it {why}")))
+    read(path)
+        .map_err(|why| crate::error::Error::configuration(format!("cannot read the password: --password-file {why}")))
 }
 
 /// Content of a file that only its owner can read, of any number of lines: a private key.
 pub fn read_private_file(path: &Path) -> Result<SecretString, crate::error::Error> {
-    let failed = |why: String| crate::error::Error::configuration(format!("read private file: it {why}"));
+    let failed =
+        |why: String| crate::error::Error::configuration(format!("cannot read the private key: its path {why}"));
     let mut content = String::new();
     match open_private(path).map_err(failed)?.take(LONGEST).read_to_string(&mut content) {
         Ok(_) => Ok(content.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&content).into()),

@@ -62,7 +62,8 @@ pub fn refuse_written_by_all(name: &str, path: &Path, meta: &Metadata) -> Result
     if facts.mode & BY_ALL == 0 {
         return Ok(());
     }
-    let what = format!("read {name} {}: everybody may write it (mode {:04o})", path.display(), facts.mode & 0o777);
+    let what =
+        format!("cannot read {name} {}: everybody may write it (mode {:04o})", path.display(), facts.mode & 0o777);
     Err(Error::configuration(what).hint(format!("check its content, then chmod o-w {}", path.display())))
 }
 
@@ -72,7 +73,8 @@ pub fn refuse_read_by_all(name: &str, path: &Path, meta: &Metadata) -> Result<()
     if facts.mode & READ_BY_ALL == 0 {
         return Ok(());
     }
-    let what = format!("read {name} {}: everybody may read it (mode {:04o})", path.display(), facts.mode & 0o777);
+    let what =
+        format!("cannot read {name} {}: everybody may read it (mode {:04o})", path.display(), facts.mode & 0o777);
     Err(Error::configuration(what)
         .hint(format!("make a new key if others use this host, then chmod o-rwx {}", path.display())))
 }
@@ -114,7 +116,7 @@ pub fn warn_of_others(name: &str, path: &Path) {
         tracing::warn!(
             hint =
                 "whoever may change it decides what the service does: chown and chmod it for the service's user alone",
-            "{name} is not ours alone: {who}"
+            "other users can change {name}: {who}"
         );
     }
 }
