@@ -116,7 +116,7 @@ fn a_program_that_mysqls_client_cannot_carry_is_left_out_by_name() {
     let world = World::new(&server, &[], "");
     world.backup();
     let listed = world.json(&["list", "shop"], 0).to_string();
-    assert!(listed.contains("the client program reads its text otherwise") && listed.contains("odd.p"), "{listed}");
+    assert!(listed.contains("the client program reads its text differently") && listed.contains("odd.p"), "{listed}");
     // What is left is whole, and a drill says what is not there.
     let drill = world.json(&["drill", "shop"], 0);
     assert!(drill.to_string().contains("odd.good") && drill["warnings"].to_string().contains("odd.p"), "{drill:#}");

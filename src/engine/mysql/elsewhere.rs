@@ -65,11 +65,11 @@ fn charset(options: &str) -> String {
 /// What a drill did not try of `table`.
 pub fn untried(table: &str, engine: &str) -> String {
     let what = if engine == "CONNECT" {
-        "shows files or another server (CONNECT), which the sandbox does not have"
+        "shows files or another server (CONNECT), which the sandbox cannot reach"
     } else {
-        "is a connection to another server, which the sandbox cannot reach"
+        "shows a table of another server, which the sandbox cannot reach"
     };
-    format!("table {table} {what}: only its columns and keys were tried")
+    format!("table {table} {what}: the drill tested only its columns and keys")
 }
 
 /// The rows of a CONNECT table that are nowhere but in a file of its own server's data directory: the dump client prints none.
@@ -84,9 +84,9 @@ pub fn lost_rows(name: &str, sql: &str) -> Option<LeftOut> {
     (is_file && is_inside).then(|| LeftOut {
         kind: LeftOut::ROWS.to_owned(),
         name: name.to_owned(),
-        reason: "the dump client prints no rows of CONNECT tables, and these are in a file of the server's data directory: \
-                 give the table another storage engine (ALTER TABLE … ENGINE=InnoDB), or back up that file with a source of \
-                 kind `files`"
+        reason: "the dump client does not dump rows of CONNECT tables, and these are in a file of the server's data directory: \
+                 change the table's storage engine (ALTER TABLE … ENGINE=InnoDB), or back up that file with a source of kind \
+                 `files`"
             .to_owned(),
         definition: None,
     })
@@ -114,8 +114,8 @@ pub fn can_be_made(session: &mut Session, tables: &[(String, String)]) -> Result
             Ok(_) => drop(probe.ask(&format!("DROP TABLE {place}"))?),
             Err(refusal) if is_about_the_other_side(&refusal) => {
                 return Err(Error::failed(format!("cannot restore table {name}: {refusal}")).hint(
-                    "the table points to another server: make its server definition at the destination (CREATE SERVER), have \
-                     that server answer, or restore the other tables with --table",
+                    "the table needs another server: create its server definition at the destination (CREATE SERVER) and start \
+                     that server, or restore the other tables with --table",
                 ));
             }
             // Anything else is for the load to say.

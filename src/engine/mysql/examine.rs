@@ -20,8 +20,8 @@ use crate::domain::left_out::LeftOut;
 use crate::error::{Error, Result};
 
 /// Why a table is left out whose definition would stop the backup of everything else.
-const UNCARRIED: &str = "its definition cannot be part of a dump: loaded by the client program, a part of it would be read as something \
-                         else; create the table anew without comment marks (`/*`, `*/`) in names and attributes";
+const UNCARRIED: &str = "its definition cannot be stored safely: a server that loads the dump could read a part of it as another \
+                         statement; create the table again without comment marks (`/*`, `*/`) in names and attributes";
 
 /// Seconds that a look at one table waits for its lock.
 const LONGEST_WAIT: u32 = 600;

@@ -27,7 +27,7 @@ pub fn hint(said: &str, throwaway: bool) -> Option<String> {
             "a trigger of this table uses a column that the table no longer has: drop the trigger or create it anew (SHOW TRIGGERS)"
         }
         1054 | 1146 | 1305 => "a definition uses something that is gone: drop the definition or create it anew",
-        1062 | 1586 => "rows are not unique as one of the table's keys asks: mend the rows or drop the key",
+        1062 | 1586 => "rows have the same value in a unique key of the table: mend the rows or drop the key",
         3819 | 4025 => {
             "rows violate a CHECK constraint of the table: mend the rows, or drop the constraint or make it NOT ENFORCED"
         }

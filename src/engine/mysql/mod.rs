@@ -313,7 +313,7 @@ fn warnings(survey: &Survey, tools: &Tools) -> Vec<String> {
     warnings.extend(examined.notes.iter().cloned());
     if tools.series != survey.server.series {
         warnings.push(format!(
-            "the dump client is of series {}, the server of {}: use the client that matches",
+            "the dump client is of series {}, the server of series {}: install the client of the server's series",
             tools.series, survey.server.series
         ));
     }
@@ -351,7 +351,7 @@ fn captured(
     let lost: Vec<&str> = survey.examined.left_out.iter().filter_map(LeftOut::rows_of).collect();
     for table in facts.without_rows.iter().filter(|table| !lost.iter().any(|lost| is_table(table, lost))) {
         warnings.push(format!(
-            "table {table} only points to rows elsewhere: its definition is backed up, its rows are not"
+            "table {table} shows rows that are stored elsewhere: its definition is backed up, those rows are not"
         ));
     }
     warnings.extend(facts.lossy.iter().cloned());

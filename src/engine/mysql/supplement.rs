@@ -83,7 +83,7 @@ impl Supplement {
     pub fn whole(&self) -> Result<()> {
         self.refused.first().map_or(Ok(()), |first| {
             Err(Error::failed(first.clone())
-                .hint("it could be printed a moment ago: a definition changed meanwhile, try again"))
+                .hint("it could be read a moment ago, so a definition changed meanwhile: try again"))
         })
     }
 
@@ -111,7 +111,7 @@ impl Supplement {
                 }
                 Err(why) => {
                     let name = names::qualified(database, &program.name);
-                    self.refused.push(format!("the server does not print {} {name}{why}", program.kind));
+                    self.refused.push(format!("cannot read {} {name} from the server{why}", program.kind));
                 }
             }
         }

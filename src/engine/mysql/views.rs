@@ -51,7 +51,7 @@ pub fn statements(session: &mut Session, views: &[Relation]) -> Result<(Vec<u8>,
             Some(shown) => text.extend(shown.write(view)),
             None => {
                 refused
-                    .push(format!("the server does not print view {}", names::qualified(&view.database, &view.name)));
+                    .push(format!("cannot read view {} from the server", names::qualified(&view.database, &view.name)));
             }
         }
     }

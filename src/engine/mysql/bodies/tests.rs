@@ -149,7 +149,7 @@ fn a_comment_that_some_servers_read_hides_nothing_from_them() {
 fn blocks_without_end_and_comments_without_number_are_refused_in_their_time() {
     let deep = |depth: usize| format!("CREATE PROCEDURE p() {}{}", "BEGIN ".repeat(depth), "END; ".repeat(depth));
     assert!(both(&deep(50)) && !both(&deep(100_000)));
-    let versions = |count: usize| (0..count).map(|at| format!("/*!8{at:04} */ ")).collect::<String>();
+    let versions = |count: usize| (0..count).map(|at| format!("/*!8{at:04} */ ")).collect::<Vec<_>>().concat();
     assert!(both(&format!("CREATE PROCEDURE p() BEGIN {} END", versions(6))));
     assert!(!both(&format!("CREATE PROCEDURE p() BEGIN {} END", versions(5000))));
 }
@@ -196,7 +196,7 @@ pub(super) mod generated {
         select(SIMPLE.to_vec()).prop_map(str::to_owned).prop_recursive(4, 24, 4, |inner| {
             let many = |least| {
                 proptest::collection::vec(inner.clone(), least..4)
-                    .prop_map(|all| all.iter().map(|one| format!("{one}; ")).collect::<String>())
+                    .prop_map(|all| all.iter().map(|one| format!("{one}; ")).collect::<Vec<_>>().concat())
             };
             let label = || select(vec!["", "", "l1: ", "`l;`: ", "begin_it: "]);
             let block = (
