@@ -49,3 +49,22 @@ fn operations_know_no_kinds() {
     let words = ["mysql", "Mysql", "MariaDB", "restic", "Restic", "LocalSandbox", "influx"];
     assert_eq!(naming(&sources("operations"), &words), Vec::<String>::new());
 }
+
+/// What is known of a product comes from its engine: a sandbox for the next one is no other sandbox. Its tests run real products.
+#[test]
+fn sandboxes_know_no_products() {
+    let is_for_tests = |file: &PathBuf| file.iter().any(|part| part == "tests" || part == "tests.rs");
+    let files: Vec<PathBuf> = sources("sandbox").into_iter().filter(|file| !is_for_tests(file)).collect();
+    let mut found = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let code = text.split_once("#[cfg(test)]\nmod tests {").map_or(text.as_str(), |(code, _)| code);
+        for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            let lower = line.to_lowercase();
+            if ["mysql", "maria", "influx", "innodb"].iter().any(|name| lower.contains(name)) {
+                found.push(format!("{}: {}", file.display(), line.trim()));
+            }
+        }
+    }
+    assert_eq!(found, Vec::<String>::new());
+}

@@ -15,11 +15,13 @@ pub mod fuzzing;
 mod inspect;
 mod load;
 mod peer;
-mod server;
+pub(crate) mod server;
 mod settle;
 mod staging;
 mod survey;
 mod swap;
+#[cfg(test)]
+mod tests;
 mod tool;
 mod truth;
 mod writers;
@@ -184,7 +186,7 @@ impl Engine for InfluxdbEngine {
     fn sandbox(&self, point: &StoredPoint) -> Result<SandboxSpec> {
         let manifest = &point.manifest;
         let programs = self.sandbox.programs.as_deref().or(self.config.programs.as_deref());
-        Ok(SandboxSpec::Server(Box::new(server::spec(manifest, programs, self.sandbox.memory)?)))
+        Ok(SandboxSpec::Server(Box::new(server::spec(manifest, programs, self.sandbox.memory))))
     }
 
     fn destination(&self, spec: &SandboxSpec, access: &Access) -> Destination {

@@ -8,7 +8,7 @@ mod abandoned;
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, lchown, symlink};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,7 +20,6 @@ use super::account::Account;
 use super::processes::{self, end_processes};
 use crate::clock::Clock;
 use crate::error::{Error, OrFailed, Result};
-use crate::sandbox::Fixed;
 
 /// Longest path that a unix socket can have on Linux, without the final zero.
 const SOCKET_PATH_BYTES: usize = 107;
@@ -166,32 +165,6 @@ impl Workspace {
             self.directory.display(),
             account.name
         ))
-    }
-
-    /// Make links and files, after [`Workspace::hand_over`]: what they are in is ours, so the server changes nothing of it.
-    pub(super) fn fix(&self, fixed: &Fixed, fill: impl Fn(&str) -> String) -> Result<()> {
-        for (name, target) in &fixed.links {
-            let path = self.directory.join(name);
-            let what = || format!("link {} to {}", path.display(), target.display());
-            self.make_place(&path).or_inconclusive(what())?;
-            symlink(target, &path).or_inconclusive(what())?;
-        }
-        for (name, text) in &fixed.files {
-            let path = self.directory.join(name);
-            let what = || format!("write {}", path.display());
-            self.make_place(&path).or_inconclusive(what())?;
-            fs::write(&path, fill(text)).or_inconclusive(what())?;
-            fs::set_permissions(&path, Permissions::from_mode(0o644)).or_inconclusive(what())?;
-        }
-        Ok(())
-    }
-
-    /// The directory that `path` is in.
-    fn make_place(&self, path: &Path) -> io::Result<()> {
-        let place = path.parent().unwrap_or(&self.directory);
-        DirBuilder::new().recursive(true).create(place)?;
-        // A mode given when it is made is cut by the umask.
-        fs::set_permissions(place, Permissions::from_mode(0o755))
     }
 
     fn hand_over_one(&self, path: &Path) -> io::Result<()> {
