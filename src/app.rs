@@ -151,7 +151,8 @@ impl App {
     /// Errors: something changed that takes a restart.
     pub fn reconfigured(&self, config: Config) -> Result<Self> {
         if config.state_dir != self.config.state_dir {
-            return Err(Error::configuration("use another `state_dir`: the service has to be restarted for that"));
+            return Err(Error::configuration("cannot change `state_dir` while the service runs")
+                .hint("restart the service to use the new one"));
         }
         let same = |new: &RepositoryConfig| {
             let old = self.config.repositories.get(&new.name)?;
@@ -286,20 +287,20 @@ impl Memory for LedgerMemory {
     fn recall(&self, name: &str) -> Option<String> {
         let recalled = self.runtime.block_on(self.ledger.recall(&self.source, name));
         recalled.unwrap_or_else(|error| {
-            tracing::warn!(%error, "what was counted before is counted again");
+            tracing::warn!(%error, "cannot recall earlier counts: everything is counted again");
             None
         })
     }
 
     fn keep(&self, name: &str, text: &str) {
         if let Err(error) = self.runtime.block_on(self.ledger.remember(&self.source, name, text)) {
-            tracing::warn!(%error, "what was counted will be counted again");
+            tracing::warn!(%error, "cannot keep counts: the next backup counts everything again");
         }
     }
 
     fn retain(&self, names: &BTreeSet<String>) {
         if let Err(error) = self.runtime.block_on(self.ledger.forget_others(&self.source, names)) {
-            tracing::warn!(%error, "old counts stay in the ledger");
+            tracing::warn!(%error, "cannot remove old counts from the ledger");
         }
     }
 }

@@ -42,8 +42,10 @@ impl Cancel {
     pub fn error(&self) -> Error {
         match self.0.limit.get() {
             None => Error::cancelled(),
-            Some(limit) => Error::failed(format!("end in time: it took longer than {}", format_duration(*limit)))
-                .hint("look at what it waits for; `backup_timeout` and `drill_timeout` of the schedule are the limits"),
+            Some(limit) => {
+                Error::failed(format!("cannot finish in time: it took longer than {}", format_duration(*limit)))
+                    .hint("find out what it waits for, or raise `backup_timeout` or `drill_timeout` in the schedule")
+            }
         }
     }
     /// [`Cancel::error`] once a stop was asked for.

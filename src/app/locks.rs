@@ -31,10 +31,12 @@ impl App {
             Ok(()) => Ok(None),
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let mut holder = String::new();
-                file.read_to_string(&mut holder).or_failed(format!("read {}", path.display()))?;
+                file.read_to_string(&mut holder).or_failed(format!("cannot read {}", path.display()))?;
                 Ok(holder.trim().parse().ok())
             }
-            Err(error) => Err(Error::failed("look for the service").because(error)),
+            Err(error) => {
+                Err(Error::failed(format!("cannot look for a running service by {}", path.display())).because(error))
+            }
         }
     }
 
@@ -47,7 +49,7 @@ impl App {
     pub fn lock_service(&self) -> Result<ServiceLock> {
         let path = self.config.state_dir.join("locks/service.lock");
         let file = lock_options().read(true).open(&path);
-        let mut file = file.map_err(|error| state_failure(format!("open lock {}", path.display()), error))?;
+        let mut file = file.map_err(|error| state_failure(format!("cannot open lock {}", path.display()), error))?;
         match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
@@ -57,11 +59,11 @@ impl App {
                 let what = format!("state_dir {place} is in use by another service (PID {pid})");
                 return Err(Error::failed(what).hint("end it first, or give this one a `state_dir` of its own"));
             }
-            Err(error) => return Err(Error::failed("lock the service").because(error)),
+            Err(error) => return Err(Error::failed(format!("cannot lock {}", path.display())).because(error)),
         }
         file.set_len(0)
             .and_then(|()| writeln!(file, "{}", std::process::id()))
-            .or_failed("write the service's lock")?;
+            .or_failed(format!("cannot write {}", path.display()))?;
         Ok(ServiceLock(file))
     }
 
@@ -84,7 +86,7 @@ impl App {
     pub fn lock(&self, source: &str, operation: &str) -> Result<SourceLock> {
         let path = self.config.state_dir.join("locks").join(format!("{source}.{operation}.lock"));
         let file = lock_options().open(&path);
-        let file = file.map_err(|error| state_failure(format!("open lock {}", path.display()), error))?;
+        let file = file.map_err(|error| state_failure(format!("cannot open lock {}", path.display()), error))?;
         match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(SourceLock(file)),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::new(
@@ -111,6 +113,6 @@ fn is_served(state_dir: &Path) -> Result<bool> {
     match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared) {
         Ok(()) => Ok(false),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
-        Err(error) => Err(Error::failed(format!("look at lock {}", path.display())).because(error)),
+        Err(error) => Err(Error::failed(format!("cannot look at lock {}", path.display())).because(error)),
     }
 }

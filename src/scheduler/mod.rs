@@ -138,7 +138,7 @@ impl Scheduler {
         tracing::info!(running = self.running.len(), ?drain, "stopping: no new operations begin");
         if !self.wind_down(drain, &mut alive) {
             for (job, running) in &self.running {
-                tracing::warn!("cancel {job}: it did not end within {drain:?}");
+                tracing::warn!("{job} did not end within {drain:?} and is cancelled");
                 running.cancel.cancel();
             }
             self.wind_down(self.clean_up, &mut alive);
@@ -203,7 +203,7 @@ impl Scheduler {
                 self.running.insert(job, running);
             }
             Err(error) => {
-                tracing::error!("begin {job}: make a thread: {error}");
+                tracing::error!("cannot begin {job}: cannot make a thread: {error}");
                 self.plan.ended(&job, Ended::Busy, begun);
             }
         }
@@ -214,7 +214,7 @@ impl Scheduler {
             let took = monotonic.saturating_sub(running.begun_monotonic);
             if took > running.limit && running.cancelled.is_none() {
                 running.cancelled = Some(monotonic);
-                tracing::error!("end {job}: it takes longer than {:?}", running.limit);
+                tracing::error!("{job} takes longer than {:?} and is cancelled", running.limit);
                 let (cancel, limit) = (running.cancel.clone(), running.limit);
                 // Killing and reaping its children may block; a tick must not.
                 std::thread::spawn(move || cancel.time_out(limit));
@@ -226,7 +226,7 @@ impl Scheduler {
         for (job, running) in &mut self.running {
             if running.cancelled.is_none() && self.workplace.is_unwanted(job) {
                 running.cancelled = Some(monotonic);
-                tracing::warn!("cancel {job}: somebody asked for it");
+                tracing::warn!("{job} is cancelled because somebody asked for it");
                 let cancel = running.cancel.clone();
                 std::thread::spawn(move || cancel.cancel());
             }
@@ -244,7 +244,7 @@ impl Scheduler {
             let Some(running) = self.running.remove(&job) else { continue };
             tracing::error!(
                 hint = "it waits for something that cannot be interrupted: look for a hung mount or disk (dmesg)",
-                "{job} was cancelled and does not end; others take its place"
+                "{job} was cancelled and does not end: others may begin in its place"
             );
             self.plan.ended(&job, Ended::Again, now);
             self.stuck.insert(running.number, (job, running));
@@ -303,7 +303,7 @@ impl Scheduler {
             Err(error) => {
                 let said = error.to_string();
                 if self.trouble.as_ref() != Some(&said) {
-                    tracing::error!(hint = error.hint_text(), "follow the new configuration: {error}");
+                    tracing::error!(hint = error.hint_text(), "cannot follow the new configuration: {error}");
                 }
                 self.trouble = Some(said);
             }

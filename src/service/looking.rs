@@ -118,7 +118,7 @@ impl Looks {
             by_repository(&app)
         }));
         let Ok(repositories) = all else {
-            tracing::error!("look at repositories: it panicked, this is a bug in backup-sla");
+            tracing::error!("cannot look at the repositories: backup-sla panicked, which is a bug in it");
             return;
         };
         locked(&self.unrecorded).retain(|name, _| repositories.contains_key(name));
@@ -150,7 +150,7 @@ impl Looks {
             service.ledgers_set_aside = set_aside;
         });
         if let Some(error) = unwritable.filter(|_| is_new) {
-            tracing::error!(hint = error.hint_text(), "keep the state directory: {error}");
+            tracing::error!(hint = error.hint_text(), "{error}");
         }
     }
 
@@ -163,7 +163,7 @@ impl Looks {
             drop(looked);
         });
         if let Err(error) = spawned {
-            tracing::error!("look at repository {its_name}: make a thread: {error}");
+            tracing::error!("cannot look at repository {its_name}: cannot make a thread: {error}");
             self.leave(&its_name, its_driver);
         }
     }
@@ -177,7 +177,7 @@ impl Looks {
             return;
         }
         let Ok(seen) = seen else {
-            tracing::error!("look at repository {name}: it panicked, this is a bug in backup-sla");
+            tracing::error!("cannot look at repository {name}: backup-sla panicked, which is a bug in it");
             self.state.update_service(|service| {
                 service.repositories.entry(name.to_owned()).or_default().hangs();
             });
@@ -193,7 +193,7 @@ impl Looks {
             tracing::error!(
                 repository = name,
                 hint = error.hint_text(),
-                "record what repository {name} lists: {error}"
+                "cannot record what repository {name} lists: {error}"
             );
             in_words(error)
         });

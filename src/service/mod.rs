@@ -149,7 +149,7 @@ fn run(scheduler: Scheduler, work: &AppWork, notifier: &Notifier, stop: &Cancel)
 }
 
 fn did_not_end(job: &Job) -> Error {
-    Error::failed(format!("stop: {job} did not end, though it was cancelled"))
+    Error::failed(format!("cannot stop {job}: it was cancelled and did not end"))
         .hint("the next start records it as interrupted and removes its sandbox")
 }
 
@@ -161,7 +161,7 @@ fn reap(app: &App) {
             Ok(reaped) => reaped.iter().for_each(|left| {
                 tracing::warn!(directory = %left.directory.display(), pid = left.pid, "removed leftover sandbox");
             }),
-            Err(error) => tracing::error!(%error, "remove leftover sandboxes"),
+            Err(error) => tracing::error!(hint = error.hint_text(), "cannot remove leftover sandboxes: {error}"),
         }
     }
 }

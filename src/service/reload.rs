@@ -77,7 +77,7 @@ impl Looks {
 impl Configuration {
     /// From now on SIGHUP ends nobody; it is for [`Configuration::keep_current`]. To be called within the runtime.
     pub(super) fn expect_hang_up() -> Result<Signal> {
-        signal(SignalKind::hangup()).or_failed("wait for SIGHUP")
+        signal(SignalKind::hangup()).or_failed("cannot wait for SIGHUP")
     }
 
     /// Follow the file until `stop`.
@@ -119,7 +119,7 @@ impl Configuration {
                     tracing::warn!("{}", missing.sentence);
                 }
                 if app.config.web.listen_addresses != before.config.web.listen_addresses {
-                    tracing::warn!("`web.listen_addresses` changed: that takes a restart");
+                    tracing::warn!("`web.listen_addresses` changed: restart the service to use it");
                 }
                 let app = Arc::new(app);
                 look_at_new(&app, &before);
@@ -132,7 +132,10 @@ impl Configuration {
                 None
             }
             Err(error) => {
-                tracing::error!(hint = error.hint_text(), "reload configuration, the old one stays in use: {error}");
+                tracing::error!(
+                    hint = error.hint_text(),
+                    "cannot reload the configuration, the old one stays in use: {error}"
+                );
                 Some(error.to_string())
             }
         };

@@ -208,7 +208,6 @@ impl Instance for LocalInstance {
 
     fn destroy(mut self: Box<Self>) -> Result<()> {
         self.server = Server::None;
-        let place = self.workspace.directory().display().to_string();
-        self.workspace.remove().map_err(|e| e.context(format!("cannot destroy the sandbox {place}")))
+        self.workspace.remove()
     }
 }

@@ -52,13 +52,10 @@ impl<'a> Template<'a> {
     fn key(&self) -> Result<String> {
         let plain =
             |text: &str| -> String { text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect() };
-        let mut key = format!("{}-{}", self.spec.product.to_lowercase(), plain(&self.found.version));
-        for decisive in self.initial.decisive {
-            key += &format!("-{}{}", decisive.label, self.value(decisive));
-        }
-        if let Some(zones) = &self.zones {
-            key += &format!("-zones{}", zones.state);
-        }
+        let mut parts = vec![self.spec.product.to_lowercase(), plain(&self.found.version)];
+        parts.extend(self.initial.decisive.iter().map(|one| format!("{}{}", one.label, self.value(one))));
+        parts.extend(self.zones.as_ref().map(|zones| format!("zones{}", zones.state)));
+        let key = parts.join("-");
         if key.starts_with('.') || key.contains(['/', '\0']) {
             return Err(Error::inconclusive(format!(
                 "cannot keep an empty data directory: `{key}` is not a file name"

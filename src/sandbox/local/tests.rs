@@ -23,7 +23,7 @@ fn program(name: &str) -> PathBuf {
     find_program(None, &[name]).unwrap_or_else(|| panic!("{name} is not installed: run scripts/setup"))
 }
 
-fn server(product: &str, series: &str, installation: Installation) -> ServerSpec {
+fn server(product: &str, series: &str, installation: &Installation) -> ServerSpec {
     ServerSpec {
         product: product.to_owned(),
         series: series.to_owned(),
@@ -42,7 +42,7 @@ fn server(product: &str, series: &str, installation: Installation) -> ServerSpec
         user: "root".to_owned(),
         password: None,
         recorded: BTreeMap::new(),
-        installation,
+        installation: *installation,
         programs: None,
     }
 }
@@ -61,7 +61,7 @@ fn places() -> Vec<(String, Text)> {
 }
 
 pub(crate) fn mariadb() -> ServerSpec {
-    let mut spec = ServerSpec { options: places(), ..server("MariaDB", "10.11", MARIADB) };
+    let mut spec = ServerSpec { options: places(), ..server("MariaDB", "10.11", &MARIADB) };
     add(
         &mut spec,
         &[
@@ -100,7 +100,7 @@ fn mysql_program(name: &str) -> PathBuf {
 
 fn mysql() -> ServerSpec {
     let programs = mysql_program("mysqld").parent().map(Path::to_owned);
-    let mut spec = ServerSpec { options: places(), programs, ..server("MySQL", "9.7", MYSQL) };
+    let mut spec = ServerSpec { options: places(), programs, ..server("MySQL", "9.7", &MYSQL) };
     add(
         &mut spec,
         &[("skip-networking", "1"), ("mysqlx", "OFF"), ("skip-log-bin", "1"), ("innodb-buffer-pool-size", "128M")],

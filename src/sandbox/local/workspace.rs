@@ -72,10 +72,10 @@ impl Workspace {
     /// Make `name` in `area`: 0700, not yet of `account`.
     pub(super) fn create(area: &Path, name: &str, account: Option<&Account>, clock: &Arc<dyn Clock>) -> Result<Self> {
         if name.is_empty() || name.starts_with('.') || name.contains(['/', '\0']) {
-            return Err(Error::inconclusive(format!("make sandbox directory: `{name}` is not a file name")));
+            return Err(Error::inconclusive(format!("cannot make a sandbox directory: `{name}` is not a file name")));
         }
         let directory = area.join(name);
-        let what = || format!("make sandbox directory {}", directory.display());
+        let what = || format!("cannot make sandbox directory {}", directory.display());
         let lock = make_locked(area, &directory).or_inconclusive(what())?;
         let owner = ProcessStamp::of(std::process::id());
         let record = Record { created: clock.wall(), owner, server: None, socket_directory: None };
@@ -118,7 +118,7 @@ impl Workspace {
     /// Make an empty data directory.
     pub(super) fn make_data(&self) -> Result<()> {
         let data = self.data();
-        DirBuilder::new().mode(0o700).create(&data).or_inconclusive(format!("make {}", data.display()))
+        DirBuilder::new().mode(0o700).create(&data).or_inconclusive(format!("cannot make {}", data.display()))
     }
 
     pub(super) fn temporary(&self) -> PathBuf {
@@ -145,7 +145,7 @@ impl Workspace {
     pub(super) fn make_outside(&self, count: usize) -> Result<()> {
         self.outside().take(count).try_for_each(|path| {
             let done = DirBuilder::new().mode(0o700).recursive(true).create(&path);
-            done.or_inconclusive(format!("make {}", path.display()))
+            done.or_inconclusive(format!("cannot make {}", path.display()))
         })
     }
 
@@ -161,7 +161,7 @@ impl Workspace {
     pub(super) fn hand_over(&self) -> Result<()> {
         let Some(account) = &self.account else { return Ok(()) };
         super::copying::change_owner(&self.directory, account.uid, account.gid).or_inconclusive(format!(
-            "give {} to user {}",
+            "cannot give {} to user {}",
             self.directory.display(),
             account.name
         ))
@@ -179,12 +179,12 @@ impl Workspace {
 
     fn write_record(&self) -> Result<()> {
         let path = record_path(&self.directory);
-        let text = serde_json::to_vec_pretty(&self.record).or_inconclusive("describe sandbox")?;
+        let text = serde_json::to_vec_pretty(&self.record).or_inconclusive("cannot describe the sandbox")?;
         let new = path.with_extension("json.new");
         fs::write(&new, text)
             .and_then(|()| fs::set_permissions(&new, Permissions::from_mode(0o600)))
             .and_then(|()| fs::rename(&new, &path))
-            .or_inconclusive(format!("write {}", path.display()))
+            .or_inconclusive(format!("cannot write {}", path.display()))
     }
 
     /// Kill what still runs in it, also what left the server's process group, and wipe it.
@@ -200,7 +200,7 @@ impl Drop for Workspace {
         if !self.removed
             && let Err(error) = self.remove()
         {
-            tracing::error!(%error, "a sandbox was not removed");
+            tracing::error!(hint = error.hint_text(), "{error}");
         }
     }
 }
@@ -239,12 +239,12 @@ fn wipe(directory: &Path, socket_directory: Option<&Path>) -> Result<()> {
             }
             other => other,
         }
-        .or_inconclusive(format!("wipe sandbox {}", path.display()))
+        .or_inconclusive(format!("cannot wipe sandbox {}", path.display()))
         .map_err(|e| e.hint("it holds restored data: remove it by hand"))?;
     }
     match fs::remove_file(record_path(directory)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).or_inconclusive(format!("remove the record of sandbox {}", directory.display()))?;
+            Err(error).or_inconclusive(format!("cannot remove the record of sandbox {}", directory.display()))?;
         }
         _ => {}
     }

@@ -11,13 +11,11 @@ use crate::sandbox::{Instance, Sandbox};
 
 /// A bench over a new private state directory, or over the one that is there.
 pub(crate) fn bench(place: Option<&Path>) -> Box<dyn Bench> {
-    Box::new(match place {
-        Some(place) => LocalBench { state: place.to_owned(), _own: None },
-        None => {
-            let own = State::new();
-            LocalBench { state: own.path().to_owned(), _own: Some(own) }
-        }
-    })
+    if let Some(place) = place {
+        return Box::new(LocalBench { state: place.to_owned(), _own: None });
+    }
+    let own = State::new();
+    Box::new(LocalBench { state: own.path().to_owned(), _own: Some(own) })
 }
 
 struct LocalBench {

@@ -117,7 +117,7 @@ fn a_program_with_ports_of_its_own_reaches_nothing_outside_either() {
         files: vec![("influxd.toml".to_owned(), configuration)],
         network: Network::Loopback(&["http", "rpc"]),
         greeting: Some("GET /ping HTTP/1.0\r\n\r\n"),
-        ..server("InfluxDB", "1.6", INSTALLATION)
+        ..server("InfluxDB", "1.6", &INSTALLATION)
     };
     reaches_nothing(influxdb, |instance| assert_eq!(instance.access().ports.len(), 2));
 }
