@@ -2,6 +2,8 @@
 
 mod locks;
 mod private;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -14,14 +16,16 @@ use tokio::runtime::Handle;
 pub use self::locks::{ServiceLock, SourceLock};
 use self::private::private_directory;
 use crate::clock::Clock;
-use crate::config::{Assertion, Config, RepositoryConfig, RepositoryKind, SourceConfig, SourceKind};
+use crate::config::{Config, RepositoryConfig, RepositoryKind, SourceConfig};
 use crate::domain::change::watch::Watch;
 use crate::domain::host::ThisHost;
 use crate::domain::sla::Objectives;
 use crate::engine::Engine;
-use crate::engine::files::FilesEngine;
-use crate::engine::influxdb::{InfluxdbEngine, Memory};
-use crate::engine::mysql::MysqlEngine;
+use crate::engine::assertion::Assertion;
+use crate::engine::files::Files;
+use crate::engine::influxdb::Influxdb;
+use crate::engine::kind::{Kind, Kinds, Memory, Wiring};
+use crate::engine::mysql::Mysql;
 use crate::error::{Error, OrFailed, Result};
 use crate::host::this_host;
 use crate::ledger::{Ledger, is_in_use};
@@ -30,6 +34,9 @@ use crate::repository::restic::ResticRepository;
 use crate::run_context::Cancel;
 use crate::sandbox::Sandbox;
 use crate::sandbox::local::LocalSandbox;
+
+/// Every kind of source that there is.
+pub const KINDS: Kinds = &[&Mysql, &Influxdb, &Files];
 
 /// What was last said of other hosts' recovery points of a source.
 #[derive(Debug, Clone, Default)]
@@ -65,7 +72,9 @@ pub struct App {
 pub struct Source {
     /// Name in the configuration.
     pub name: String,
-    /// Kind in the configuration.
+    /// What it is.
+    pub kind: &'static dyn Kind,
+    /// Name of its kind.
     pub engine_name: &'static str,
     /// Knows the kind.
     pub engine: Arc<dyn Engine>,
@@ -151,8 +160,9 @@ impl App {
     /// Errors: something changed that takes a restart.
     pub fn reconfigured(&self, config: Config) -> Result<Self> {
         if config.state_dir != self.config.state_dir {
-            return Err(Error::configuration("cannot change `state_dir` while the service runs")
-                .hint("restart the service to use the new one"));
+            return Err(
+                Error::configuration("cannot change `state_dir` while the service runs").hint("restart the service")
+            );
         }
         let same = |new: &RepositoryConfig| {
             let old = self.config.repositories.get(&new.name)?;
@@ -203,6 +213,7 @@ impl App {
         })?;
         Ok(Source {
             name: name.to_owned(),
+            kind: config.kind,
             engine_name: config.kind.name(),
             engine: self.engine(config),
             repository_name: config.repository.clone(),
@@ -230,25 +241,16 @@ impl App {
     }
 
     fn engine(&self, config: &SourceConfig) -> Arc<dyn Engine> {
-        match &config.kind {
-            SourceKind::Mysql(mysql) => {
-                Arc::new(MysqlEngine::new(mysql.clone(), config.sandbox.clone(), self.clock.clone()))
-            }
-            SourceKind::Influxdb(influxdb) => {
-                let memory = LedgerMemory {
-                    source: config.name.clone(),
-                    ledger: self.ledger.clone(),
-                    runtime: self.runtime.clone(),
-                };
-                let (sandbox, clock) = (config.sandbox.clone(), self.clock.clone());
-                let staging = self.config.state_dir.join("staging").join(&config.name);
-                Arc::new(InfluxdbEngine::new(influxdb.clone(), sandbox, clock, Arc::new(memory), staging))
-            }
-            SourceKind::Files(files) => {
-                let engine = FilesEngine::new(files.clone(), self.clock.clone(), self.own_places());
-                Arc::new(engine.hiding(self.config.own_files()))
-            }
-        }
+        let memory =
+            LedgerMemory { source: config.name.clone(), ledger: self.ledger.clone(), runtime: self.runtime.clone() };
+        config.settings.engine(Wiring {
+            clock: self.clock.clone(),
+            sandbox: config.sandbox.clone(),
+            memory: Arc::new(memory),
+            staging: self.config.state_dir.join("staging").join(&config.name),
+            own_places: self.own_places(),
+            own_files: self.config.own_files(),
+        })
     }
 
     /// The state directory and local repositories.
@@ -287,20 +289,20 @@ impl Memory for LedgerMemory {
     fn recall(&self, name: &str) -> Option<String> {
         let recalled = self.runtime.block_on(self.ledger.recall(&self.source, name));
         recalled.unwrap_or_else(|error| {
-            tracing::warn!(%error, "cannot recall earlier counts: everything is counted again");
+            tracing::warn!(%error, "what was counted before is counted again");
             None
         })
     }
 
     fn keep(&self, name: &str, text: &str) {
         if let Err(error) = self.runtime.block_on(self.ledger.remember(&self.source, name, text)) {
-            tracing::warn!(%error, "cannot keep counts: the next backup counts everything again");
+            tracing::warn!(%error, "what was counted will be counted again");
         }
     }
 
     fn retain(&self, names: &BTreeSet<String>) {
         if let Err(error) = self.runtime.block_on(self.ledger.forget_others(&self.source, names)) {
-            tracing::warn!(%error, "cannot remove old counts from the ledger");
+            tracing::warn!(%error, "old counts stay in the ledger");
         }
     }
 }

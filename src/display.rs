@@ -1,7 +1,11 @@
 //! How figures and times look to people, everywhere: pages, reports, commands.
 
+use std::time::Duration;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 
+use crate::domain::figures::grouped;
+pub use crate::domain::figures::size;
 use crate::domain::history::JUDGED_FROM_DAYS;
 
 /// `85 ms`, `2.4 s`, `3m 20s`, `30h 5m`, `12d 3h`: two units at most.
@@ -28,6 +32,14 @@ pub fn duration(seconds: f64) -> String {
         3600..172_800 => two(hours, "h", minutes % 60, "m"),
         _ => two(hours / 24, "d", hours % 24, "h"),
     }
+}
+
+/// A limit from the configuration, as people write it there: `200ms`, `30s`, `15m`, `24h`, `30d`.
+pub fn limit(limit: Duration) -> String {
+    if limit < Duration::from_mins(1) {
+        return humantime::format_duration(limit).to_string();
+    }
+    duration(limit.as_secs_f64())
 }
 
 /// A figure that breaks a promise, as exactly as it takes to look different from what was promised: `2m 3s`, not `2m` beside
@@ -60,22 +72,9 @@ pub fn seconds(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
     (to - from).as_seconds_f64()
 }
 
-/// `1.5 GiB`.
-pub fn size(bytes: u64) -> String {
-    bytesize::ByteSize(bytes).display().iec().to_string()
-}
-
 /// `1 234 567`, with spaces that do not break.
 pub fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push('\u{202f}');
-        }
-        out.push(digit);
-    }
-    out
+    grouped(number, '\u{202f}')
 }
 
 /// `3 sources`, `1 source`.
@@ -145,6 +144,10 @@ mod tests {
             assert_eq!(duration(seconds), text);
         }
         assert_eq!(duration(f64::MAX), "213503982334601d 7h");
+        let limits = [(200, "200ms"), (30_000, "30s"), (90_000, "1m 30s"), (86_400_000, "24h")];
+        for (milliseconds, text) in limits {
+            assert_eq!(limit(Duration::from_millis(milliseconds)), text);
+        }
         assert_eq!(percent(0.9899), "98.9 %");
         assert_eq!(percent(0.99), "99 %");
         assert_eq!(percent(1.0), "100 %");

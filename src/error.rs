@@ -1,7 +1,8 @@
 //! The one error type: what was attempted, on what, why it failed, and what to try.
 //!
 //! Policy: library code returns errors and does not log them; they are logged once, where they are handled (a run's
-//! end, `main`). A message reads "verb object: cause" in lower case. The hint is for the person on call.
+//! end, `main`). A message reads "cannot verb object: cause", and alone tells what failed, on what, and why. The hint is an
+//! imperative: what the person on call should do. A cause that decides anything is a type ([`Error::cause`]), never a text.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -57,7 +58,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error of `kind`; `what` reads "verb object" or "verb object: cause".
+    /// An error of `kind`; `what` reads "cannot verb object" or "cannot verb object: cause".
     pub fn new(kind: Kind, what: impl Into<String>) -> Self {
         Self { kind, side: None, what: what.into(), hint: None, source: None }
     }
@@ -167,7 +168,7 @@ impl fmt::Display for Error {
 // The causes are part of `Display`, so `source` stays empty: a printer that walks sources must not say them twice.
 impl StdError for Error {}
 
-/// Short form of `map_err` for foreign errors: `io.or_failed("read manifest")?`.
+/// Short form of `map_err` for foreign errors: `io.or_failed("cannot read manifest")?`.
 pub trait OrFailed<T> {
     /// Turn a foreign error into [`Kind::Failed`] with `what` in front.
     fn or_failed(self, what: impl fmt::Display) -> Result<T>;
@@ -191,8 +192,9 @@ mod tests {
     #[test]
     fn a_message_reads_context_then_object_then_cause() {
         let cause = std::io::Error::other("disk on fire");
-        let error = Error::failed("write pack").because(cause).context("store candidate").hint("buy a disk");
-        assert_eq!(error.to_string(), "store candidate: write pack: disk on fire");
+        let error =
+            Error::failed("cannot write pack").because(cause).context("cannot store backup 01").hint("buy a disk");
+        assert_eq!(error.to_string(), "cannot store backup 01: cannot write pack: disk on fire");
         assert_eq!(error.hint_text(), Some("buy a disk"));
         assert_eq!(error.exit_code(), 1);
     }

@@ -32,6 +32,7 @@ pub mod scheduler;
 pub mod service;
 pub mod state;
 pub mod status;
+pub mod strict;
 pub mod systemd;
 mod temporary;
 mod unprivileged;

@@ -4,11 +4,13 @@
 //! group is killed when the leader is reaped, never later (the number could then belong to somebody else).
 
 mod ended;
+pub mod identity;
 mod locked;
 mod output;
 mod program;
 mod question;
 mod said;
+pub mod stat;
 mod stopped;
 
 use std::io::{self, Write};

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use crate::config::format_duration;
+use crate::display;
 use crate::error::{Error, Result};
 use crate::process::{Killer, watch_for_stops};
 
@@ -42,10 +42,9 @@ impl Cancel {
     pub fn error(&self) -> Error {
         match self.0.limit.get() {
             None => Error::cancelled(),
-            Some(limit) => {
-                Error::failed(format!("cannot finish in time: it took longer than {}", format_duration(*limit)))
-                    .hint("find out what it waits for, or raise `backup_timeout` or `drill_timeout` in the schedule")
-            }
+            Some(limit) => Error::failed(format!("it took longer than {}", display::limit(*limit))).hint(
+                "find out what it waited for; the limits are `backup_timeout` and `drill_timeout` of the schedule",
+            ),
         }
     }
     /// [`Cancel::error`] once a stop was asked for.

@@ -9,7 +9,7 @@ use std::sync::Once;
 
 use tempfile::{Builder, NamedTempFile, TempDir};
 
-use crate::ledger::process_identity::{is_running, own};
+use crate::process::identity::{is_running, own};
 
 /// How their names begin.
 const PREFIX: &str = "backup-sla-";

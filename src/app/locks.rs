@@ -5,18 +5,31 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::FlockOperation;
 
 use super::App;
 use super::private::state_failure;
+use crate::clock::Stopwatch;
 use crate::error::{Error, Kind, OrFailed, Result};
 use crate::ledger::Operation;
+use crate::run_context::Cancel;
 
 /// Bytes that are written to find out whether the state directory takes any: as many as the ledger needs for a record.
 const PROBE: usize = 64 * 1024;
 
+/// How soon somebody who waits for a repository looks again.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
 /// Held while an operation works on a source; released when dropped or when the process dies.
 #[derive(Debug)]
 pub struct SourceLock(#[allow(dead_code)] File);
+
+/// Held while something is stored in a repository or read from it, or while something is removed there; released when dropped
+/// or when the process dies.
+#[derive(Debug)]
+pub struct RepositoryLock(#[allow(dead_code)] File);
 
 /// Held by the one service on a state directory; released when dropped or when the process dies.
 #[derive(Debug)]
@@ -34,9 +47,7 @@ impl App {
                 file.read_to_string(&mut holder).or_failed(format!("cannot read {}", path.display()))?;
                 Ok(holder.trim().parse().ok())
             }
-            Err(error) => {
-                Err(Error::failed(format!("cannot look for a running service by {}", path.display())).because(error))
-            }
+            Err(error) => Err(Error::failed("cannot tell whether a service runs").because(error)),
         }
     }
 
@@ -57,13 +68,13 @@ impl App {
                 let _ = file.read_to_string(&mut holder);
                 let (place, pid) = (self.config.state_dir.display(), holder.trim());
                 let what = format!("state_dir {place} is in use by another service (PID {pid})");
-                return Err(Error::failed(what).hint("end it first, or give this one a `state_dir` of its own"));
+                return Err(Error::failed(what).hint("stop that service first, or give this one another `state_dir`"));
             }
-            Err(error) => return Err(Error::failed(format!("cannot lock {}", path.display())).because(error)),
+            Err(error) => return Err(Error::failed("cannot lock the service").because(error)),
         }
         file.set_len(0)
             .and_then(|()| writeln!(file, "{}", std::process::id()))
-            .or_failed(format!("cannot write {}", path.display()))?;
+            .or_failed("cannot write the service's lock")?;
         Ok(ServiceLock(file))
     }
 
@@ -80,6 +91,65 @@ impl App {
     /// Whether a service runs on this state directory.
     pub fn is_served(&self) -> Result<bool> {
         is_served(&self.config.state_dir)
+    }
+
+    /// Keep others of this host from freeing room in the repository `name` while something is stored there; waits for one
+    /// that does.
+    pub fn storing_in(&self, name: &str, cancel: &Cancel) -> Result<RepositoryLock> {
+        loop {
+            if let Some(lock) = self.try_repository(name, FlockOperation::NonBlockingLockShared)? {
+                return Ok(lock);
+            }
+            cancel.check()?;
+            std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    /// Keep everybody of this host from storing in the repository `name`; none where somebody stores there for longer than
+    /// `patience`.
+    pub fn freeing_in(&self, name: &str, patience: Duration, cancel: &Cancel) -> Result<Option<RepositoryLock>> {
+        let waited = Stopwatch::start(&self.clock);
+        loop {
+            if let Some(lock) = self.try_repository(name, FlockOperation::NonBlockingLockExclusive)? {
+                return Ok(Some(lock));
+            }
+            cancel.check()?;
+            if waited.elapsed() >= patience {
+                return Ok(None);
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    /// Keep the recovery points of `source` from being removed while one of them is read; waits for a removal to end.
+    pub fn reading_from(&self, source: &str, cancel: &Cancel) -> Result<RepositoryLock> {
+        loop {
+            if let Some(lock) = self.try_lock(&format!("{source}.points"), FlockOperation::NonBlockingLockShared)? {
+                return Ok(lock);
+            }
+            cancel.check()?;
+            std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    /// Keep everybody of this host from reading recovery points of `source`; none where somebody does.
+    pub fn removing_from(&self, source: &str) -> Result<Option<RepositoryLock>> {
+        self.try_lock(&format!("{source}.points"), FlockOperation::NonBlockingLockExclusive)
+    }
+
+    fn try_repository(&self, name: &str, how: FlockOperation) -> Result<Option<RepositoryLock>> {
+        self.try_lock(&format!("{name}.repository"), how)
+    }
+
+    fn try_lock(&self, name: &str, how: FlockOperation) -> Result<Option<RepositoryLock>> {
+        let path = self.config.state_dir.join("locks").join(format!("{name}.lock"));
+        let file = lock_options().open(&path);
+        let file = file.map_err(|error| state_failure(format!("cannot open lock {}", path.display()), error))?;
+        match rustix::fs::flock(&file, how) {
+            Ok(()) => Ok(Some(RepositoryLock(file))),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(Error::failed(format!("cannot lock {}", path.display())).because(error)),
+        }
     }
 
     /// Take the lock of a source for `operation`: a drill that takes hours must not keep the backups away. Fails at once if another operation, of any process, holds it.
@@ -113,6 +183,6 @@ fn is_served(state_dir: &Path) -> Result<bool> {
     match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared) {
         Ok(()) => Ok(false),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
-        Err(error) => Err(Error::failed(format!("cannot look at lock {}", path.display())).because(error)),
+        Err(error) => Err(Error::failed(format!("cannot test lock {}", path.display())).because(error)),
     }
 }

@@ -14,7 +14,7 @@ pub struct Arguments {
     /// Repository of the configuration
     #[arg(value_name = "REPOSITORY")]
     repository: String,
-    /// Recovery points that are gone from it before their retention are gone on purpose
+    /// Also accept that recovery points were removed from it before their retention ended
     #[arg(long)]
     points: bool,
 }

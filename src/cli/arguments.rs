@@ -17,10 +17,10 @@ pub(super) struct Sources {
 /// Which recovery point.
 #[derive(Debug, Args)]
 pub(super) struct PointArguments {
-    /// This recovery point (as `list` shows it; an unambiguous beginning will do)
+    /// This recovery point, by the id that `list` shows or an unambiguous prefix of it
     #[arg(long, value_name = "ID", group = "point")]
     pub(super) recovery_point: Option<String>,
-    /// The newest that is not newer than this time: "2026-11-26 11:29" in the zone of the configuration, or RFC 3339
+    /// Newest recovery point at or before this time: "2026-11-26 11:29" in the configured time zone, or RFC 3339
     #[arg(long, value_name = "TIME", group = "point")]
     pub(super) at: Option<String>,
 }

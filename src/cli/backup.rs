@@ -6,6 +6,8 @@ use clap::Args;
 use super::arguments::Sources;
 use super::session::{Session, for_each};
 use super::{notes, output};
+use crate::display::{duration, size};
+use crate::domain::words::Words;
 use crate::error::{Error, Result};
 use crate::operations::backup::{BackupReport, backup};
 use crate::operations::change::warning;
@@ -20,7 +22,7 @@ pub struct Arguments {
     /// Only what changed since the last backup (not built yet)
     #[arg(long, hide = true)]
     incremental: bool,
-    /// Show all notes, not only those that the backup before did not have
+    /// Show all notes, not only those that are new since the last backup
     #[arg(long)]
     notes: bool,
 }
@@ -38,24 +40,24 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
             output::json(&report)?;
         } else if !session.quiet {
             let notes = notes::news(&app, (name, "backup"), &report.warnings, &report.losses, arguments.notes);
-            print(&report, source.engine_name, &notes, app.config.timezone)?;
+            print(&report, source.kind.words(), &notes, app.config.timezone)?;
         }
         Ok(0)
     }))
 }
 
 /// One backup for people.
-pub fn print(report: &BackupReport, kind: &str, notes: &[String], zone: Tz) -> Result<()> {
+pub fn print(report: &BackupReport, words: Words, notes: &[String], zone: Tz) -> Result<()> {
     output::line(&format!(
         "{}: {} backup {} of {} ({}, {}; stored {}) in {}",
         report.source,
         report.kind,
         report.recovery_point,
         output::time_in(report.recovery_point_time, zone),
-        output::contents(kind, report.tables, report.rows),
-        output::size(report.logical_bytes),
-        output::size(report.stored_bytes),
-        output::duration(report.duration_seconds),
+        output::contents(words, report.tables, report.rows),
+        size(report.logical_bytes),
+        size(report.stored_bytes),
+        duration(report.duration_seconds),
     ))?;
     let destroyed = report.change.as_ref().and_then(|found| warning(&report.source, found));
     destroyed.iter().try_for_each(|said| output::line(&format!("{}: {said}", report.source)))?;

@@ -6,12 +6,13 @@ use serde_json::json;
 
 use super::output;
 use super::session::{Session, for_each};
-use crate::app::{App, Source};
+use crate::app::{App, KINDS, Source};
 use crate::clock::SystemClock;
 use crate::config;
 use crate::error::{Error, Result};
 use crate::exporter::web::check_web_config_file;
 use crate::operations::expectations::look_at_repository;
+use crate::run_context::RunContext;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -22,7 +23,7 @@ pub struct Arguments {
 
 pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
     let file = config::find(session.config.as_deref());
-    let config = config::load(&file)?;
+    let config = config::load(&file, KINDS)?;
     let warnings = config.warnings();
     if !session.json {
         warnings.iter().try_for_each(|warning| output::line(&format!("warning: {warning}")))?;
@@ -106,7 +107,7 @@ fn connect(app: &App, name: &str, session: &Session<'_>) -> Result<u8> {
 }
 
 fn reach(app: &App, source: &Source, reached: &mut Reached) -> Result<()> {
-    let preflight = source.engine.preflight()?;
+    let preflight = source.engine.preflight(&RunContext::silent())?.describe()?;
     (reached.summary, reached.notes) = (preflight.summary, preflight.warnings);
     let listed = look_at_repository(app, source)?;
     reached.notes.extend(listed.as_ref().and_then(|listed| listed.warning(source)));

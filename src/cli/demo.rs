@@ -9,12 +9,13 @@ use clap::Args;
 
 use super::session::{Session, worse};
 use super::{backup, drill, output, status};
-use crate::app::App;
+use crate::app::{App, KINDS};
 use crate::clock::SystemClock;
 use crate::config;
 use crate::demo::ansible::AnsibleRepository;
-use crate::demo::monitoring::{self, Monitoring};
-use crate::demo::production::{BACKUP_USER, Production};
+use crate::demo::configuration;
+use crate::demo::monitoring::Monitoring;
+use crate::demo::production::Production;
 use crate::demo::shop::{self, Size};
 use crate::error::{Error, OrFailed, Result};
 use crate::exporter::web::WebOptions;
@@ -48,7 +49,10 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
     let directory = if let Some(directory) = &arguments.dir {
         directory.clone()
     } else {
-        temporary = tempfile::Builder::new().prefix("backup-sla-demo-").tempdir().or_failed("make a directory")?;
+        temporary = tempfile::Builder::new()
+            .prefix("backup-sla-demo-")
+            .tempdir()
+            .or_failed("cannot make a temporary directory")?;
         temporary.path().to_owned()
     };
     let directory = prepare(&directory)?;
@@ -62,9 +66,9 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
         ansible: AnsibleRepository::create(&directory.join("ansible"))?,
     };
     let _busy = [world.shop.open_shop()?, world.monitoring.open_telegraf()?, world.ansible.open_office()?];
-    let file = configuration(&directory, &world)?;
+    let file = write_configuration(&directory, &world)?;
     let stop = &session.context.cancel;
-    let app = App::open_until(config::load(&file)?, SystemClock::shared(), session.runtime.clone(), stop)?;
+    let app = App::open_until(config::load(&file, KINDS)?, SystemClock::shared(), session.runtime.clone(), stop)?;
     say(session, &format!("its configuration: {}", file.display()))?;
     let code = round(session, &app)?;
     if arguments.once {
@@ -81,14 +85,14 @@ fn round(session: &Session<'_>, app: &App) -> Result<u8> {
         let source = app.source(&name)?;
         let backed_up = operation::backup(app, &source, &session.context)?;
         if !session.json {
-            backup::print(&backed_up, source.engine_name, &backed_up.warnings, app.config.timezone)?;
+            backup::print(&backed_up, source.kind.words(), &backed_up.warnings, app.config.timezone)?;
         }
         let report = run_drill(app, &source, &DrillRequest::default(), &session.context)?;
         if session.json {
             output::json(&report)?;
         } else {
             let promised = Some(source.objectives.rto.as_secs_f64());
-            drill::print(&report, source.engine_name, promised, &report.warnings, app.config.timezone)?;
+            drill::print(&report, source.kind.words(), promised, &report.warnings, app.config.timezone)?;
         }
         code = worse(code, report.verdict.exit_code());
     }
@@ -115,15 +119,16 @@ fn say(session: &Session<'_>, text: &str) -> Result<()> {
 
 /// The demo writes into a directory of its own only.
 fn prepare(directory: &Path) -> Result<PathBuf> {
-    fs::create_dir_all(directory).or_failed(format!("create {}", directory.display()))?;
-    let mut entries = fs::read_dir(directory).or_failed(format!("read {}", directory.display()))?;
+    fs::create_dir_all(directory).or_failed(format!("cannot create {}", directory.display()))?;
+    let mut entries = fs::read_dir(directory).or_failed(format!("cannot read {}", directory.display()))?;
     if entries.next().is_some() {
-        return Err(Error::configuration(format!("make the demo in {}: it is not empty", directory.display()))
+        return Err(Error::configuration(format!("cannot use {} for the demo: it is not empty", directory.display()))
             .hint("give --dir a new directory"));
     }
     // The demo's server runs as its own account and has to pass through.
-    fs::set_permissions(directory, fs::Permissions::from_mode(0o711)).or_failed("open the directory for passage")?;
-    directory.canonicalize().or_failed(format!("find {}", directory.display()))
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o711))
+        .or_failed("cannot change the mode of the demo's directory")?;
+    directory.canonicalize().or_failed(format!("cannot find {}", directory.display()))
 }
 
 /// What is alive.
@@ -133,80 +138,18 @@ struct DemoWorld {
     ansible: AnsibleRepository,
 }
 
-fn configuration(directory: &Path, world: &DemoWorld) -> Result<PathBuf> {
+fn write_configuration(directory: &Path, world: &DemoWorld) -> Result<PathBuf> {
     let key = directory.join("repository.key");
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&key).or_failed("write key")?;
-    writeln!(file, "{}", ulid::Ulid::generate()).or_failed("write key")?;
-    let text = format!(
-        r#"# Made by `backup-sla demo`.
-state_dir = "state"
-
-[repository.onsite]
-kind = "restic"
-url = "repository"
-password_file = "repository.key"
-
-[sla.standard]
-rpo = "15m"
-rto = "5m"
-retention = "30d"
-drill_interval = "24h"
-
-[source.shop]
-kind = "mysql"
-repository = "onsite"
-sla = "standard"
-schedule = {{ full = "@every 1m", drill = "@every 2m", jitter = "20s" }}
-
-[source.shop.mysql]
-socket = {socket:?}
-user = "{BACKUP_USER}"
-password_file = {password:?}
-databases = ["{database}"]
-
-[[source.shop.verify.assertions]]
-name = "orders are fresh"
-sql = "SELECT COUNT(*) > 0 FROM shop.orders WHERE placed > UTC_TIMESTAMP() - INTERVAL 2 DAY"
-
-[source.telegraf]
-kind = "influxdb"
-repository = "onsite"
-sla = "standard"
-schedule = {{ full = "@every 1m", drill = "@every 2m", jitter = "20s" }}
-
-[source.telegraf.influxdb]
-url = {url:?}
-rpc_address = {rpc_address:?}
-databases = ["{telegraf}"]
-
-[[source.telegraf.verify.assertions]]
-name = "there are points of the last hour"
-influxql = "SELECT COUNT(usage_user) FROM cpu WHERE time > now() - 1h"
-
-[source.ansible]
-kind = "files"
-repository = "onsite"
-sla = "standard"
-schedule = {{ full = "@every 1m", drill = "@every 2m", jitter = "20s" }}
-
-[source.ansible.files]
-paths = [{ansible:?}]
-exclude = ["*.retry"]
-
-[[source.ansible.verify.assertions]]
-name = "every role of the playbook is there"
-command = ["sh", "-c", "for role in $(sed -n 's/^    - //p' site.yml); do test -s roles/$role/tasks/main.yml || exit; done"]
-"#,
-        socket = world.shop.socket().display().to_string(),
-        password = world.shop.password_file().display().to_string(),
-        database = shop::DATABASE,
-        url = world.monitoring.url(),
-        rpc_address = world.monitoring.rpc_address(),
-        telegraf = monitoring::DATABASE,
-        ansible = world.ansible.directory().display().to_string(),
-    );
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&key)
+        .or_failed("cannot write the repository key")?;
+    writeln!(file, "{}", ulid::Ulid::generate()).or_failed("cannot write the repository key")?;
+    let text = configuration::text(&world.shop, &world.monitoring, &world.ansible);
     let path = directory.join("config.toml");
-    fs::write(&path, text).or_failed("write the demo's configuration")?;
+    fs::write(&path, text).or_failed("cannot write the demo's configuration")?;
     Ok(path)
 }
 
@@ -214,6 +157,6 @@ command = ["sh", "-c", "for role in $(sed -n 's/^    - //p' site.yml); do test -
 pub fn data(arguments: &DataArguments) -> Result<u8> {
     let size = Size::about_bytes(arguments.bytes);
     let mut out = std::io::BufWriter::with_capacity(1 << 20, std::io::stdout().lock());
-    shop::write_all(&mut out, &size).and_then(|()| out.flush()).or_failed("write generated data")?;
+    shop::write_all(&mut out, &size).and_then(|()| out.flush()).or_failed("cannot write generated data")?;
     Ok(0)
 }

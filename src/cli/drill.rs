@@ -6,7 +6,9 @@ use clap::Args;
 use super::arguments::{PointArguments, Sources};
 use super::session::{Session, for_each};
 use super::{notes, output};
+use crate::display::duration;
 use crate::domain::drill::{DrillReport, Stage, Verdict};
+use crate::domain::words::Words;
 use crate::error::Result;
 use crate::operations::drill::{DrillRequest, drill};
 use crate::operations::select::Selection;
@@ -21,13 +23,13 @@ pub struct Arguments {
     /// The oldest recovery point that is kept
     #[arg(long, group = "point")]
     oldest: bool,
-    /// Any recovery point
+    /// A random recovery point
     #[arg(long, group = "point")]
     random: bool,
     /// Leave the sandbox running if the verdict is not `passed`
     #[arg(long)]
     keep_on_failure: bool,
-    /// Show all notes, not only those that the drill before did not have
+    /// Show all notes, not only those that are new since the last drill
     #[arg(long)]
     notes: bool,
 }
@@ -49,14 +51,14 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
         } else if !session.quiet || report.verdict != Verdict::Passed {
             let notes = notes::news(&app, (name, "drill"), &report.warnings, &report.losses, arguments.notes);
             let promised = Some(source.objectives.rto.as_secs_f64());
-            print(&report, source.engine_name, promised, &notes, app.config.timezone)?;
+            print(&report, source.kind.words(), promised, &notes, app.config.timezone)?;
         }
         Ok(report.verdict.exit_code())
     }))
 }
 
 /// One drill or verification for people.
-pub fn print(report: &DrillReport, kind: &str, promised: Option<f64>, notes: &[String], zone: Tz) -> Result<()> {
+pub fn print(report: &DrillReport, words: Words, promised: Option<f64>, notes: &[String], zone: Tz) -> Result<()> {
     let point = report.recovery_point.as_ref().map_or("no recovery point".to_owned(), ToString::to_string);
     let of = report.recovery_point_time.map_or(String::new(), |time| format!(" of {}", output::time_in(time, zone)));
     output::line(&format!("{}: {} — {point}{of}", report.source, report.verdict.name().to_uppercase()))?;
@@ -74,17 +76,17 @@ pub fn print(report: &DrillReport, kind: &str, promised: Option<f64>, notes: &[S
         let good = report.checks.iter().filter(|check| check.ok).count();
         output::line(&format!(
             "  {}, {good} of {} checks hold",
-            output::contents(kind, report.tables.len(), report.verified_rows()),
+            output::contents(words, report.tables.len(), report.verified_rows()),
             report.checks.len()
         ))?;
     }
     if let (Some(rto), Some(promised)) = (report.rto_seconds, promised) {
         let kept = if rto <= promised { "kept" } else { "BROKEN" };
-        let (rto, promised) = (output::duration(rto), output::duration(promised));
+        let (rto, promised) = (duration(rto), duration(promised));
         output::line(&format!("  recovery time: measured {rto}, promised {promised}: {kept}"))?;
     }
     let stages = Stage::ALL.iter().filter_map(|stage| Some((stage, report.stages.get(stage)?)));
-    let stages: Vec<String> = stages.map(|(stage, s)| format!("{stage} {}", output::duration(*s))).collect();
+    let stages: Vec<String> = stages.map(|(stage, s)| format!("{stage} {}", duration(*s))).collect();
     output::line(&format!("  stages: {}", stages.join(", ")))?;
     if let Some(isolation) = report.sandbox.get("isolation") {
         output::line(&format!("  sandbox: {isolation}"))?;

@@ -1,6 +1,6 @@
 //! `backup-sla list [SOURCE…]`: what the repository has, asked now.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -10,12 +10,13 @@ use super::arguments::Sources;
 use super::session::{Session, for_each, worse};
 use super::{output, retired};
 use crate::app::App;
+use crate::display::{rfc3339, size};
 use crate::domain::change::State;
-use crate::domain::change::keep::{Judged, must_be_kept};
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
 use crate::domain::order::is_to_come;
 use crate::error::{Error, Kind, Result};
-use crate::ledger::{Compared, SourceFigures};
+use crate::ledger::SourceFigures;
+use crate::operations::before_change::must_be_kept;
 use crate::operations::listing::refresh_points;
 use crate::operations::ownership::Listed;
 use crate::operations::select::suspicion;
@@ -125,10 +126,10 @@ fn print(lines: &[Line], zone: Tz) -> Result<()> {
     for line in lines {
         let source = if line.retired { format!("{} (retired)", line.source) } else { line.source.clone() };
         let mut row = vec![source, line.id.to_string(), line.shown_host()];
-        row.extend([line.kind.to_string(), output::time(line.time)]);
+        row.extend([line.kind.to_string(), rfc3339(line.time)]);
         row.extend((zone != Tz::UTC).then(|| output::wall_clock(line.time, zone)));
-        row.extend([output::size(line.logical_bytes), output::size(line.stored_bytes)]);
-        row.push(line.verified_at.map_or("never".to_owned(), output::time));
+        row.extend([size(line.logical_bytes), size(line.stored_bytes)]);
+        row.push(line.verified_at.map_or("never".to_owned(), rfc3339));
         row.extend(is_suspect.then(|| line.shown_change()));
         table.add_row(row);
     }
@@ -162,7 +163,7 @@ fn shown(app: &App, name: &str, listed: Listed, retired: bool) -> Result<(Vec<Li
     let Listed { own, foreign } = listed;
     let verified = app.block_on(app.ledger.verified_at(name))?;
     let compared = app.block_on(app.ledger.compared(name))?;
-    let kept = kept_points(&own.points, &compared);
+    let kept = must_be_kept(&own.points, &compared);
     let (suspect, now) = (app.block_on(app.ledger.suspect_points(name))?, app.clock.wall());
     let line = |(point, foreign): (Published, bool)| Line {
         suspect: (suspect.contains(&point.manifest.id.0) || is_to_come(point.manifest.as_of, now))
@@ -188,16 +189,4 @@ fn shown(app: &App, name: &str, listed: Listed, retired: bool) -> Result<(Vec<Li
     let mut lines: Vec<Line> = all.map(line).collect();
     lines.sort_by(|a, b| (a.time, &a.id).cmp(&(b.time, &b.id)));
     Ok((lines, own.damaged))
-}
-
-/// Recovery points that must be kept because of what came after them.
-fn kept_points(own: &[Published], compared: &BTreeMap<RecoveryPointId, Compared>) -> BTreeSet<RecoveryPointId> {
-    let judged = |point: &Published| {
-        let found = compared.get(&point.manifest.id);
-        let (id, is_accepted) = (point.manifest.id.clone(), found.is_some_and(|it| it.is_accepted));
-        let before = found.and_then(|it| it.before.clone());
-        Judged { id, state: found.map(|it| it.state), is_accepted, before }
-    };
-    let judged: Vec<Judged> = own.iter().map(judged).collect();
-    must_be_kept(&judged).into_iter().cloned().collect()
 }

@@ -19,6 +19,6 @@ pub fn run(session: &Session<'_>) -> Result<u8> {
     let text = Exporter::new(state).render()?;
     // Exact for whoever parses it.
     let text = if std::io::stdout().is_terminal() { foreign::lines(&text) } else { text.as_str().into() };
-    std::io::stdout().write_all(text.as_bytes()).or_failed("write to standard output")?;
+    std::io::stdout().write_all(text.as_bytes()).or_failed("cannot write to standard output")?;
     Ok(0)
 }

@@ -5,11 +5,13 @@ mod accept_repository;
 mod arguments;
 mod backup;
 mod cancel;
+mod check;
 mod check_config;
 mod demo;
 mod destination;
 mod drill;
 mod list;
+mod maintain;
 mod metrics;
 mod notes;
 mod output;
@@ -26,7 +28,7 @@ mod verify;
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use tokio::runtime::Handle;
 
 use self::arguments::Sources;
@@ -96,21 +98,12 @@ enum Command {
     /// Generated shop database as SQL, for benchmarks
     #[command(hide = true)]
     DemoData(demo::DataArguments),
-    /// Repository integrity (not built yet)
-    #[command(hide = true)]
-    Check(Later),
-    /// Retention, unpublished leftovers, prune (not built yet)
-    #[command(hide = true)]
-    Maintain(Later),
+    /// Check that everything stored in a repository is there and sound
+    Check(check::Arguments),
+    /// Remove recovery points beyond their retention
+    Maintain(maintain::Arguments),
     /// Write the SLA report of a month, or verify one
     Report(report::Arguments),
-}
-
-/// Arguments of a command that this version does not have.
-#[derive(Debug, Args)]
-struct Later {
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
-    _anything: Vec<String>,
 }
 
 /// Whether logs below warnings are wanted by default: for commands that stay.
@@ -149,14 +142,10 @@ pub fn run(cli: Cli, runtime: &Handle, context: RunContext) -> Result<u8> {
         Command::Completions(arguments) => shell::completions(&arguments, &Cli::command()),
         Command::PackageFiles(arguments) => shell::package_files(&arguments, &Cli::command()),
         Command::DemoData(arguments) => demo::data(&arguments),
-        Command::Check(_) => not_built("check"),
-        Command::Maintain(_) => not_built("maintain"),
+        Command::Check(arguments) => check::run(&session, &arguments),
+        Command::Maintain(arguments) => maintain::run(&session, &arguments),
         Command::Report(arguments) => report::run(&session, &arguments),
     }
-}
-
-fn not_built(command: &str) -> Result<u8> {
-    Err(Error::configuration(format!("`backup-sla {command}` is not built yet")))
 }
 
 #[cfg(test)]

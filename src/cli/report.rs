@@ -42,7 +42,7 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum ReportCommand {
-    /// Check the signature of a report, and that the ledger still is what the report was made from
+    /// Check the signature of a report, and that the ledger has not changed since
     Verify(VerifyArguments),
 }
 
@@ -51,17 +51,17 @@ struct VerifyArguments {
     /// The report, in any form
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Public key of whoever signed it (Ed25519, PEM)
+    /// Public key of the signer (Ed25519, PEM)
     #[arg(long, value_name = "KEY")]
     key: Option<PathBuf>,
     /// The signature [default: FILE.sig]
     #[arg(long, value_name = "FILE", requires = "key")]
     signature: Option<PathBuf>,
-    /// Look at this copy of the ledger, which is not changed: no configuration and no state directory is needed [default:
-    /// the ledger of the configuration]
+    /// Check this copy of the ledger, which is only read; needs no configuration and no state directory [default: the
+    /// ledger of the configuration]
     #[arg(long, value_name = "COPY", conflicts_with = "signature_only")]
     ledger: Option<PathBuf>,
-    /// Do not look at the ledger: for whoever has the report and no more
+    /// Check the signature only, without a ledger
     #[arg(long, requires = "key")]
     signature_only: bool,
 }
@@ -71,7 +71,7 @@ struct VerifyArguments {
 enum Format {
     /// Markdown
     Md,
-    /// One page, to be printed
+    /// A page to print
     Html,
     /// For programs
     Json,
@@ -114,11 +114,11 @@ fn make(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
     }
     let first = made.evidence.faults.first().map_or("", |fault| &fault.what);
     let what = format!(
-        "rely on the ledger: {} of its records are not as they were written: {first}",
+        "cannot rely on the ledger: {} of its records were changed after they were written: {first}",
         made.evidence.fault_count
     );
     Err(Error::failed(what)
-        .hint("the report names them; compare the ledger with a copy of it, and with earlier signed reports"))
+        .hint("the report lists them; compare the ledger with a copy of it, and with earlier signed reports"))
 }
 
 fn render(report: &SlaReport, format: Format) -> Result<String> {
@@ -134,7 +134,7 @@ fn render(report: &SlaReport, format: Format) -> Result<String> {
             }
             let evidence_line = crate::report::evidence_line(&report.evidence.head);
             let json = serde_json::to_string(&WithLine { report, evidence_line });
-            json.map_err(|e| Error::failed("write report as JSON").because(e))? + "\n"
+            json.map_err(|e| Error::failed("cannot write report as JSON").because(e))? + "\n"
         }
     })
 }
@@ -150,10 +150,10 @@ fn beside(file: &Path) -> PathBuf {
 fn prepare(file: &Path, content: &[u8]) -> Result<NamedTempFile> {
     let shown = file.display();
     if std::fs::symlink_metadata(file).is_ok_and(|there| !there.is_file()) {
-        let what = format!("write `{shown}`: it is there already, and is no regular file");
+        let what = format!("cannot write `{shown}`: it exists and is not a regular file");
         return Err(Error::configuration(what).hint("leave `--output` out to write to standard output"));
     }
-    let failed = |e: std::io::Error| Error::failed(format!("write `{shown}`")).because(e);
+    let failed = |e: std::io::Error| Error::failed(format!("cannot write `{shown}`")).because(e);
     let directory = file.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let readable = std::fs::Permissions::from_mode(0o644);
     let mut beside = tempfile::Builder::new().permissions(readable).tempfile_in(directory).map_err(|e| {
@@ -164,7 +164,7 @@ fn prepare(file: &Path, content: &[u8]) -> Result<NamedTempFile> {
 }
 
 fn keep(written: NamedTempFile, file: &Path) -> Result<()> {
-    written.persist(file).map_err(|e| Error::failed(format!("write `{}`", file.display())).because(e.error))?;
+    written.persist(file).map_err(|e| Error::failed(format!("cannot write `{}`", file.display())).because(e.error))?;
     Ok(())
 }
 
@@ -174,7 +174,7 @@ fn check_place(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     let config = crate::config::find(session.config.as_deref());
     let is_same = |other: &Path| matches!((output.canonicalize(), other.canonicalize()), (Ok(a), Ok(b)) if a == b);
     if arguments.sign.iter().any(|key| is_same(key)) || is_same(&config) {
-        let what = format!("write `{}`: that is the key or the configuration", output.display());
+        let what = format!("cannot write `{}`: that file is the key or the configuration", output.display());
         return Err(Error::configuration(what).hint("give the report a name of its own"));
     }
     Ok(())
@@ -207,7 +207,7 @@ impl Verified {
 fn verify(session: &Session<'_>, arguments: &VerifyArguments) -> Result<u8> {
     let shown = arguments.file.display();
     let report = std::fs::read(&arguments.file)
-        .map_err(|e| Error::configuration(format!("read report `{shown}`")).because(e))?;
+        .map_err(|e| Error::configuration(format!("cannot read report `{shown}`")).because(e))?;
     let signature_is_good = arguments.key.as_deref().map(|key| check_signature(arguments, key, &report)).transpose()?;
     let named = named_head(&String::from_utf8_lossy(&report));
     let known: Vec<ChainHead> = named.clone().into_iter().collect();
@@ -251,7 +251,7 @@ fn check_signature(arguments: &VerifyArguments, key: &Path, report: &[u8]) -> Re
     let file = arguments.signature.clone().unwrap_or_else(|| beside(&arguments.file));
     let signature = std::fs::read(&file).map_err(|e| {
         let hint = "`backup-sla report --output FILE --sign KEY` writes it beside the report";
-        Error::configuration(format!("read signature `{}`", file.display())).because(e).hint(hint)
+        Error::configuration(format!("cannot read signature `{}`", file.display())).because(e).hint(hint)
     })?;
     Ok(key.has_signed(report, &signature))
 }
@@ -274,7 +274,9 @@ fn tell(verified: &Verified) -> Result<()> {
             output::count(ledger.head.position),
             output::count(named.position)
         ))?,
-        Some(_) => output::line(&format!("ledger: NOT as it was written, {}:", output::count(ledger.fault_count)))?,
+        Some(_) => {
+            output::line(&format!("ledger: CHANGED after it was written, {}:", output::count(ledger.fault_count)))?;
+        }
     }
     ledger.faults.iter().try_for_each(|fault| output::line(&format!("  {}", fault.what)))
 }

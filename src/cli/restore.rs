@@ -4,12 +4,13 @@ use chrono_tz::Tz;
 use clap::Args;
 
 use super::arguments::{HostArguments, PointArguments};
-use super::destination::{self, Credentials};
+use super::destination::{self, CredentialArguments};
 use super::output;
 use super::session::Session;
-use crate::app::App;
+use crate::app::{App, KINDS};
 use crate::clock::SystemClock;
 use crate::config;
+use crate::display::duration;
 use crate::engine::{AccountsLoaded, LoadOptions};
 use crate::error::Result;
 use crate::operations::restore::{RestoreReport, RestoreRequest, restore};
@@ -19,16 +20,15 @@ use crate::operations::restore::{RestoreReport, RestoreRequest, restore};
 pub struct Arguments {
     /// Source whose backup is restored
     source: String,
-    /// Where to: mysql://USER@HOST:PORT, unix:/PATH/TO/SOCKET, http://USER@HOST:PORT of an InfluxDB, or a directory
-    #[arg(long, value_name = "DESTINATION")]
+    #[arg(long, value_name = "DESTINATION", help = format!("Where to: {}", destination::forms()))]
     to: String,
     #[command(flatten)]
-    credentials: Credentials,
+    credentials: CredentialArguments,
     #[command(flatten)]
     point: PointArguments,
     #[command(flatten)]
     host: HostArguments,
-    /// Only this table, or (as --path) only this path of a source of kind `files`; may be repeated
+    /// Restore only this table, or with --path only this path of a file tree; may be repeated
     #[arg(long, value_name = "DB.TABLE", visible_alias = "path")]
     table: Vec<String>,
     /// Replace what the destination has, even if it is the source
@@ -49,11 +49,12 @@ pub struct Arguments {
 }
 
 pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
-    let to = destination::parse(&arguments.to, &arguments.credentials)?;
-    let config = config::load(&config::find(session.config.as_deref()))?;
+    let credentials = arguments.credentials.read()?;
+    let config = config::load(&config::find(session.config.as_deref()), KINDS)?;
     let (clock, stop) = (SystemClock::shared(), &session.context.cancel);
     let app = App::open_for_restore(config, clock, session.runtime.clone(), stop)?;
     let source = app.source(&arguments.source)?;
+    let to = source.kind.destination(&arguments.to, &credentials)?;
     let options = LoadOptions {
         tables: arguments.table.clone(),
         overwrite: arguments.overwrite,
@@ -95,7 +96,7 @@ fn print(report: &RestoreReport, zone: Tz) -> Result<()> {
         report.source,
         report.recovery_point,
         output::time_in(report.recovery_point_time, zone),
-        output::duration(report.duration_seconds)
+        duration(report.duration_seconds)
     ))?;
     match report.verified {
         Some(true) => output::line(&format!("  verified: {} checks hold", report.checks.len()))?,
@@ -105,8 +106,7 @@ fn print(report: &RestoreReport, zone: Tz) -> Result<()> {
     if let Some(accounts) = &report.accounts {
         output::line(&format!("  accounts: {}", told(accounts)))?;
     }
-    let stages: Vec<String> =
-        report.stages.iter().map(|(stage, s)| format!("{stage} {}", output::duration(*s))).collect();
+    let stages: Vec<String> = report.stages.iter().map(|(stage, s)| format!("{stage} {}", duration(*s))).collect();
     output::line(&format!("  stages: {}", stages.join(", ")))?;
     report.warnings.iter().try_for_each(|warning| output::line(&format!("  note: {warning}")))
 }

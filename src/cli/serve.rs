@@ -17,10 +17,10 @@ pub struct Arguments {
     /// Address to listen on; may be repeated [default: from the configuration, else port 10909]
     #[arg(long = "web.listen-address", value_name = "ADDRESS")]
     listen: Vec<String>,
-    /// Where the metrics are
+    /// Path of the metrics
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics")]
     telemetry_path: String,
-    /// TLS and users
+    /// Web configuration file with TLS and users
     #[arg(long = "web.config.file", value_name = "FILE")]
     config_file: Option<PathBuf>,
 }

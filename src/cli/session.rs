@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use tokio::runtime::Handle;
 
 use super::output;
-use crate::app::App;
+use crate::app::{App, KINDS};
 use crate::clock::SystemClock;
 use crate::config;
 use crate::error::{Error, Result};
@@ -25,7 +25,7 @@ impl Session<'_> {
     /// Read the configuration and open the state directory.
     pub(super) fn app(&self) -> Result<App> {
         let file = config::find(self.config.as_deref());
-        App::open_until(config::load(&file)?, SystemClock::shared(), self.runtime.clone(), &self.context.cancel)
+        App::open_until(config::load(&file, KINDS)?, SystemClock::shared(), self.runtime.clone(), &self.context.cancel)
     }
 }
 

@@ -218,7 +218,7 @@ mod tests {
         let script = place.path().join("completions/backup-sla");
         let commands = offered_by_bash(&script, &["backup-sla", ""]);
         assert!(commands.contains(" restore ") && commands.contains(" accept-repository "), "{commands}");
-        for hidden in ["package-files", "demo-data", "maintain"] {
+        for hidden in ["package-files", "demo-data"] {
             assert!(!commands.contains(hidden), "{commands}");
         }
         assert!(offered_by_bash(&script, &["backup-sla", "restore", "--ov"]).contains("--overwrite"));

@@ -12,7 +12,7 @@ use super::session::Session;
 use super::{output, retired};
 use crate::app::App;
 use crate::config::SourceConfig;
-use crate::display::beside;
+use crate::display::{beside, duration, rfc3339};
 use crate::domain::schedule::Work;
 use crate::domain::sla::{Judgement, Objective};
 use crate::error::{Result, Side};
@@ -152,7 +152,7 @@ fn print_schedule(app: &App, lines: &[SourceStatus]) -> Result<()> {
             output::line(&next_run_in_words(&line.source, work, at, (now, app.config.timezone)))?;
         }
         if let Some(missed) = missed_in_words(&line.missed_runs) {
-            output::line(&format!("{}: missed since {}: {missed}", line.source, output::time(line.history_since)))?;
+            output::line(&format!("{}: missed since {}: {missed}", line.source, rfc3339(line.history_since)))?;
         }
     }
     Ok(())
@@ -162,9 +162,9 @@ fn next_run_in_words(source: &str, work: Work, at: DateTime<Utc>, (now, zone): (
     let seconds = (at - now).as_seconds_f64();
     let when = output::time_in(at, zone);
     match seconds {
-        seconds if seconds >= 1.0 => format!("{source}: next {work} {when}, in {}", output::duration(seconds)),
+        seconds if seconds >= 1.0 => format!("{source}: next {work} {when}, in {}", duration(seconds)),
         seconds if seconds > -1.0 => format!("{source}: next {work} is due now"),
-        seconds => format!("{source}: next {work} was due {when}, {} ago", output::duration(-seconds)),
+        seconds => format!("{source}: next {work} was due {when}, {} ago", duration(-seconds)),
     }
 }
 
@@ -187,8 +187,8 @@ fn rows(line: &SourceStatus, zone: Tz) -> [(&'static str, String, String, Object
     let shown = |of: Objective, seconds: Option<f64>, promised: f64| match seconds {
         None => never(of).to_owned(),
         // A promise must not look kept where it is not.
-        Some(seconds) if line.judged(of) == Some(Judgement::NotMet) => beside(seconds, promised, output::duration),
-        Some(seconds) => output::duration(seconds),
+        Some(seconds) if line.judged(of) == Some(Judgement::NotMet) => beside(seconds, promised, duration),
+        Some(seconds) => duration(seconds),
     };
     let age = match shown(Objective::Rpo, measured.rpo_seconds, promised.rpo_seconds) {
         // Most points are restored by no drill: what is known of the newest is that it is whole and listed.
@@ -197,7 +197,7 @@ fn rows(line: &SourceStatus, zone: Tz) -> [(&'static str, String, String, Object
                 format!("{age} old, restored by a drill")
             }
             Some(verified) => {
-                format!("{age} old; the newest that a drill restored: {} old", output::duration(verified))
+                format!("{age} old; the newest that a drill restored: {} old", duration(verified))
             }
             None => format!("{age} old; no drill has restored one"),
         },
@@ -211,20 +211,20 @@ fn rows(line: &SourceStatus, zone: Tz) -> [(&'static str, String, String, Object
         .oldest_recovery_point_time
         .map_or("nothing".to_owned(), |t| format!("back to {}", output::time_in(t, zone)));
     [
-        ("recovery point (RPO)", output::duration(promised.rpo_seconds), age, Objective::Rpo),
+        ("recovery point (RPO)", duration(promised.rpo_seconds), age, Objective::Rpo),
         (
             "recovery time (RTO)",
-            output::duration(promised.rto_seconds),
+            duration(promised.rto_seconds),
             shown(Objective::Rto, measured.rto_seconds, promised.rto_seconds),
             Objective::Rto,
         ),
         (
             "test restore",
-            format!("every {}", output::duration(promised.drill_interval_seconds)),
+            format!("every {}", duration(promised.drill_interval_seconds)),
             drilled,
             Objective::DrillInterval,
         ),
-        ("retention", output::duration(promised.retention_seconds), oldest, Objective::Retention),
+        ("retention", duration(promised.retention_seconds), oldest, Objective::Retention),
         (
             "chain length",
             promised.max_chain_length.to_string(),
@@ -262,13 +262,13 @@ fn print(lines: &[SourceStatus], zone: Tz) -> Result<()> {
     }
     output::text(&table.to_string())?;
     if let Some(problem) = lines.iter().find_map(|line| line.ledger_problem.as_ref()) {
-        output::line(&format!("the ledger is not as it was written, and what is said here may be false: {problem}"))?;
+        output::line(&format!("records of the ledger were changed, so this status may be wrong: {problem}"))?;
     }
     for line in lines {
         if let Some(pending) = pending_in_words(line, zone) {
             output::line(&pending)?;
         }
-        if let Some(forecast) = line.forecast_in_words(output::duration) {
+        if let Some(forecast) = line.forecast_in_words(duration) {
             output::line(&format!("{}: {forecast}", line.source))?;
         }
         let ends = [("backup", &line.last_backup), ("drill", &line.last_drill)];
@@ -278,18 +278,15 @@ fn print(lines: &[SourceStatus], zone: Tz) -> Result<()> {
             }
         }
         if line.history_is_partial {
-            let (name, since) = (&line.source, output::time(line.history_since));
-            output::line(&format!("{name}: the ledger began {since}; what was known of earlier runs is lost"))?;
+            let (name, since) = (&line.source, rfc3339(line.history_since));
+            output::line(&format!("{name}: the ledger began {since}; the history before that is lost"))?;
         }
         if let Some(problem) = &line.problem {
             let side = line.problem_side.unwrap_or(Side::Repository.name());
             output::line(&format!("{}: the {side} is in trouble: {problem}", line.source))?;
         }
-        if let Some(missing) = line.measured.left_out.in_words() {
-            // A view has no rows of its own: no data is missing, and the exit status says so, too.
-            let has_all_data = line.measured.left_out.table == 0 && line.measured.left_out.other == 0;
-            let how = if has_all_data { "has all rows, but lacks" } else { "is INCOMPLETE; left out:" };
-            output::line(&format!("{}: the newest backup {how} {missing}", line.source))?;
+        if let Some(said) = line.measured.left_out.of_the_backup() {
+            output::line(&format!("{}: the newest backup {said}", line.source))?;
         }
         if let Some(vanished) = line.vanished_in_words() {
             output::line(&format!("{}: {vanished}", line.source))?;
@@ -345,7 +342,7 @@ mod tests {
         (status.measured.recovery_point_time, status.measured.rpo_seconds) = hours(2);
         assert_eq!(measured(&status), "2h old; no drill has restored one");
         for (verified, said) in
-            [(2, "2h old, restored by a drill"), (26, "2h old; the newest that a drill restored: 1day 2h old")]
+            [(2, "2h old, restored by a drill"), (26, "2h old; the newest that a drill restored: 26h old")]
         {
             (status.measured.verified_recovery_point_time, status.measured.verified_rpo_seconds) = hours(verified);
             assert_eq!(measured(&status), said);

@@ -8,6 +8,7 @@ use clap::Args;
 use super::output;
 use super::session::Session;
 use crate::app::App;
+use crate::display::{duration, rfc3339};
 use crate::error::{Error, Result};
 use crate::ledger::TestPage;
 
@@ -40,14 +41,14 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
     if arguments.withdraw {
         let page = app.block_on(app.ledger.withdraw_test_page())?;
         let page = page.ok_or_else(|| Error::failed("cannot withdraw the test page: none is raised"))?;
-        return told_as(session, &page, &format!("test page of {} withdrawn", output::time(page.raised)));
+        return told_as(session, &page, &format!("test page of {} withdrawn", rfc3339(page.raised)));
     }
     raise(session, &app, arguments)
 }
 
 fn raise(session: &Session<'_>, app: &App, arguments: &Arguments) -> Result<u8> {
     if !app.is_served()? {
-        let what = "raise test page: no service runs on this state directory, so nobody would tell Prometheus";
+        let what = "cannot raise the test page: no service runs on this state_dir, so Prometheus would not see it";
         return Err(Error::failed(what).hint("start `backup-sla serve` first"));
     }
     let page = app.block_on(app.ledger.raise_test_page(arguments.lasting))?;
@@ -63,15 +64,15 @@ fn raise(session: &Session<'_>, app: &App, arguments: &Arguments) -> Result<u8> 
         if ours.confirmed.is_some() {
             return tell(session, &ours);
         }
-        let failed = |why: &str| Err(Error::failed(format!("prove that a page arrives: {why}")));
+        let failed = |why: &str| Err(Error::failed(format!("cannot confirm the test page: {why}")));
         if !ours.is_raised(app.clock.wall()) {
             return failed("nobody confirmed it in time");
         }
         if !app.is_served()? {
-            return failed("the service ended meanwhile, so nobody tells Prometheus of it");
+            return failed("the service has stopped, so Prometheus does not see the page");
         }
         if session.context.cancel.is_cancelled() {
-            return failed("stopped waiting; it stays raised until it is confirmed, withdrawn or over");
+            return failed("stopped waiting; the page stays raised until it is confirmed, withdrawn or over");
         }
         std::thread::sleep(LOOK);
     }
@@ -87,19 +88,19 @@ fn told_as(session: &Session<'_>, page: &TestPage, said: &str) -> Result<u8> {
 }
 
 fn sentence(page: &TestPage) -> String {
-    let after = |end: DateTime<Utc>| output::duration((end - page.raised).as_seconds_f64());
+    let after = |end: DateTime<Utc>| duration((end - page.raised).as_seconds_f64());
     match page.confirmed {
         Some(confirmed) => {
             format!(
                 "the page that was raised at {} arrived: confirmed after {}",
-                output::time(page.raised),
+                rfc3339(page.raised),
                 after(confirmed)
             )
         }
         None => format!(
-            "test page raised at {}, until {}: whoever gets it types the command that is in it",
-            output::time(page.raised),
-            output::time(page.ends)
+            "test page raised at {}, until {}: whoever receives it runs the command in it",
+            rfc3339(page.raised),
+            rfc3339(page.ends)
         ),
     }
 }

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::arguments::{HostArguments, PointArguments};
-use super::destination::{self, Credentials};
+use super::destination::{self, CredentialArguments};
 use super::session::Session;
 use super::{drill, output};
 use crate::domain::drill::Verdict;
@@ -15,11 +15,10 @@ use crate::operations::verify::verify;
 pub struct Arguments {
     /// Source whose manifest is compared with
     source: String,
-    /// What to compare: mysql://USER@HOST:PORT, unix:/PATH/TO/SOCKET, http://USER@HOST:PORT of an InfluxDB, a directory
-    #[arg(long, value_name = "DESTINATION")]
+    #[arg(long, value_name = "DESTINATION", help = format!("What to compare: {}", destination::forms()))]
     against: String,
     #[command(flatten)]
-    credentials: Credentials,
+    credentials: CredentialArguments,
     #[command(flatten)]
     point: PointArguments,
     #[command(flatten)]
@@ -33,9 +32,10 @@ pub struct Arguments {
 }
 
 pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
-    let against = destination::parse(&arguments.against, &arguments.credentials)?;
+    let credentials = arguments.credentials.read()?;
     let app = session.app()?;
     let source = app.source(&arguments.source)?;
+    let against = source.kind.destination(&arguments.against, &credentials)?;
     let scope = Scope { accounts: arguments.accounts, assertions: !arguments.no_assertions, ..Scope::default() };
     let zone = app.config.timezone;
     let selection = arguments.point.selection(zone)?;
@@ -44,7 +44,7 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
     if session.json {
         output::json(&report)?;
     } else if !session.quiet || report.verdict != Verdict::Passed {
-        drill::print(&report, source.engine_name, None, &report.warnings, zone)?;
+        drill::print(&report, source.kind.words(), None, &report.warnings, zone)?;
     }
     Ok(report.verdict.exit_code())
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::section::{Fault, Section, Value};
+use crate::strict::{Fault, Section, Value};
 
 const EXAMPLE: &str = "{ team = \"payments\" }";
 /// Names that mean something already: on metrics of this program, in Prometheus, in alerts.

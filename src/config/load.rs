@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
-use super::reading::Reading;
-use super::{Config, trust};
+use super::Config;
+use crate::engine::kind::Kinds;
 use crate::error::{Error, Result};
+use crate::strict::{Reading, trust};
 
 const DEFAULT_FILE: &str = "/etc/backup-sla/config.toml";
 const FILE_VARIABLE: &str = "BACKUP_SLA_CONFIG";
@@ -24,24 +25,29 @@ fn choose(explicit: Option<&Path>, from_environment: Option<OsString>) -> PathBu
     explicit.map(Path::to_owned).or(from_environment).unwrap_or_else(|| PathBuf::from(DEFAULT_FILE))
 }
 
-/// Read and validate the file at `path`. Password files are read too.
+/// Read and validate the file at `path`, whose sources are of `kinds`. Password files are read too.
 ///
 /// # Errors
 /// [`Kind::Configuration`](crate::error::Kind::Configuration) with every problem on a line of its own.
-pub fn load(path: &Path) -> Result<Config> {
-    parse(&read(path)?, path)
+pub fn load(path: &Path, kinds: Kinds) -> Result<Config> {
+    parse(&read(path)?, path, kinds)
 }
 
 /// Validate `text` as the content of `file`, which gives the directory for relative paths and the name in messages.
 ///
 /// # Errors
 /// [`Kind::Configuration`](crate::error::Kind::Configuration) with every problem on a line of its own.
-pub fn parse(text: &str, file: &Path) -> Result<Config> {
-    parse_with(text, file, &|name| std::env::var_os(name))
+pub fn parse(text: &str, file: &Path, kinds: Kinds) -> Result<Config> {
+    parse_with(text, file, kinds, &|name| std::env::var_os(name))
 }
 
 /// [`parse`] with the environment as a function.
-pub(super) fn parse_with(text: &str, file: &Path, environment: &dyn Fn(&str) -> Option<OsString>) -> Result<Config> {
+pub(super) fn parse_with(
+    text: &str,
+    file: &Path,
+    kinds: Kinds,
+    environment: &dyn Fn(&str) -> Option<OsString>,
+) -> Result<Config> {
     let reading = Reading::new(file, text, environment);
     let (table, mistakes) = DeTable::parse_recoverable(text);
     if !mistakes.is_empty() {
@@ -52,7 +58,7 @@ pub(super) fn parse_with(text: &str, file: &Path, environment: &dyn Fn(&str) -> 
         }
         reading.finish()?;
     }
-    let mut config = super::resolve::config(&reading, table.get_ref());
+    let mut config = super::resolve::config(&reading, table.get_ref(), kinds);
     config.not_built = reading.finish()?;
     Ok(config)
 }
@@ -65,7 +71,7 @@ fn read(path: &Path) -> Result<String> {
             ErrorKind::PermissionDenied => "run as the user of the service, or let this user read the file".to_owned(),
             _ => "give a readable TOML file with --config FILE".to_owned(),
         };
-        Error::configuration(format!("read configuration {}", path.display())).because(cause).hint(hint)
+        Error::configuration(format!("cannot read configuration {}", path.display())).because(cause).hint(hint)
     };
     let mut file = File::open(path).map_err(failed)?;
     trust::refuse_written_by_all("configuration", path, &file.metadata().map_err(failed)?)?;
@@ -97,30 +103,30 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_a_configuration_error_that_says_how_to_name_another() {
-        let error = load(Path::new("/nonexistent/config.toml")).unwrap_err();
+        let error = load(Path::new("/nonexistent/config.toml"), &[]).unwrap_err();
         assert_eq!(error.kind(), Kind::Configuration);
-        let message = "read configuration /nonexistent/config.toml: No such file or directory (os error 2)";
+        let message = "cannot read configuration /nonexistent/config.toml: No such file or directory (os error 2)";
         assert_eq!(error.to_string(), message);
         assert!(error.hint_text().unwrap().contains("--config"));
         let directory = tempfile::tempdir().unwrap();
-        assert_eq!(load(directory.path()).unwrap_err().kind(), Kind::Configuration);
+        assert_eq!(load(directory.path(), &[]).unwrap_err().kind(), Kind::Configuration);
     }
 
     #[test]
     fn a_file_that_everybody_may_write_is_refused() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::set_permissions(file.path(), Permissions::from_mode(0o646)).unwrap();
-        let error = load(file.path()).unwrap_err();
+        let error = load(file.path(), &[]).unwrap_err();
         assert!(error.to_string().ends_with("everybody may write it (mode 0646)"), "{error}");
         assert!(error.hint_text().unwrap().contains("chmod o-w"));
         std::fs::set_permissions(file.path(), Permissions::from_mode(0o644)).unwrap();
-        assert!(!load(file.path()).unwrap_err().to_string().contains("everybody"));
+        assert!(!load(file.path(), &[]).unwrap_err().to_string().contains("everybody"));
     }
 
     #[test]
     fn a_file_that_is_not_text_names_the_line() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), b"timezone = \"UTC\"\n\xff = 1\n").unwrap();
-        assert!(load(file.path()).unwrap_err().to_string().ends_with(":2: not valid UTF-8"));
+        assert!(load(file.path(), &[]).unwrap_err().to_string().ends_with(":2: not valid UTF-8"));
     }
 }

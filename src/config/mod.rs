@@ -1,41 +1,42 @@
 //! Configuration: the strict file model, and the resolved values that the rest of the crate sees.
 //!
 //! Raw values never leave this folder: everything below is validated. All errors are found at once, each with file,
-//! line, column and what to write instead.
+//! line, column and what to write instead. The kinds of sources are given to it, and each reads its own table.
 
-mod engines;
 mod labels;
 mod load;
-mod reading;
+mod maintenance;
 mod resolve;
-mod secret;
-mod section;
 mod source;
 #[cfg(test)]
 mod tests;
-pub mod trust;
-mod value;
 mod watch;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
 
 use crate::domain::change::watch::Watch;
+use crate::domain::retention::Counts;
 use crate::domain::schedule::{Timing, Work};
 use crate::domain::sla::Objectives;
+use crate::engine::assertion::Assertion;
+use crate::engine::kind::{Kind, Kinds, Settings};
+use crate::sandbox::settings::SandboxConfig;
 
+pub use crate::strict::NotBuilt;
 pub use load::{find, load, parse};
-pub(crate) use reading::nearest;
-pub use secret::{read_private_file, read_secret_file};
 
 /// Resolved configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The file it was read from.
     pub file: PathBuf,
+    /// The kinds of sources that it may have.
+    pub kinds: Kinds,
     /// Ledger, locks, caches.
     pub state_dir: PathBuf,
     /// Name of this host in backups; recovery points of that name are its own. None: the system's host name.
@@ -46,6 +47,8 @@ pub struct Config {
     pub web: Web,
     /// Limits of the service.
     pub scheduler: SchedulerConfig,
+    /// What is done to repositories beside backups.
+    pub maintenance: MaintenanceConfig,
     /// By name.
     pub repositories: BTreeMap<String, RepositoryConfig>,
     /// By name.
@@ -74,12 +77,15 @@ impl Config {
         })
     }
 
-    /// What is promised and not enforced yet, each as one sentence.
+    /// What is promised and not enforced, each as one sentence.
     pub fn not_enforced(&self) -> Vec<String> {
+        if self.maintenance.schedule.is_some() {
+            return Vec::new();
+        }
         let repositories: Vec<String> = self.repositories.keys().map(|name| format!("`{name}`")).collect();
         vec![format!(
-            "`retention` is not enforced yet: recovery points are kept for at least that long, but older ones are not \
-             removed, so {} {} growing",
+            "nothing removes recovery points that are older than `retention`, so {} {} growing: add a table [maintenance] with \
+             schedule = \"0 6 * * *\", or run `backup-sla maintain`",
             repositories.join(", "),
             if repositories.len() == 1 { "keeps" } else { "keep" },
         )]
@@ -97,17 +103,6 @@ impl Config {
             }))
             .collect()
     }
-}
-
-/// A configured feature that this version does not have.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NotBuilt {
-    /// Source it concerns, if one.
-    pub source: Option<String>,
-    /// Repository it concerns, if one.
-    pub repository: Option<String>,
-    /// "line 12, column 1: source kind `influxdb` is not built yet".
-    pub sentence: String,
 }
 
 /// `[web]`.
@@ -157,100 +152,16 @@ pub struct SourceConfig {
     pub labels: BTreeMap<String, String>,
     /// When things run.
     pub schedule: Schedule,
-    /// What it is and how to reach it.
-    pub kind: SourceKind,
+    /// What it is.
+    pub kind: &'static dyn Kind,
+    /// The table of its kind: how to reach it.
+    pub settings: Arc<dyn Settings>,
     /// What drills restore into.
     pub sandbox: SandboxConfig,
     /// The operator's own questions.
     pub assertions: Vec<Assertion>,
     /// From when on a change of the data is suspect.
     pub watch: Watch,
-}
-
-/// Kind of a source with its own table.
-#[derive(Debug, Clone)]
-#[allow(missing_docs)]
-pub enum SourceKind {
-    Mysql(MysqlConfig),
-    Influxdb(InfluxdbConfig),
-    Files(FilesConfig),
-}
-
-impl SourceKind {
-    /// Name in configuration, metrics and manifests.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Mysql(_) => "mysql",
-            Self::Influxdb(_) => "influxdb",
-            Self::Files(_) => "files",
-        }
-    }
-}
-
-/// `[source.NAME.mysql]`.
-#[derive(Debug, Clone, Default)]
-pub struct MysqlConfig {
-    /// Unix socket; either this or `host`.
-    pub socket: Option<PathBuf>,
-    /// Host name or address.
-    pub host: Option<String>,
-    /// Port; default 3306.
-    pub port: u16,
-    /// `tls = { ca = FILE }`: TLS is required and the server verified against this CA.
-    pub tls_ca: Option<PathBuf>,
-    /// Account name; default is the name of the user who runs us.
-    pub user: String,
-    /// Password, where one is configured.
-    pub password: Option<SecretString>,
-    /// Databases to back up; empty means every non-system schema.
-    pub databases: Vec<String>,
-    /// Directory of the client programs (`mariadb-dump`, `mariadb` or `mysqldump`, `mysql`); default: `PATH`.
-    pub programs: Option<PathBuf>,
-    /// Most time that the answer to an assertion may take.
-    pub assertion_timeout: Duration,
-}
-
-/// `[source.NAME.influxdb]`.
-#[derive(Debug, Clone)]
-pub struct InfluxdbConfig {
-    /// `http://HOST:PORT` or `https://HOST:PORT`.
-    pub url: String,
-    /// `HOST:PORT` of the server's backup and restore service.
-    pub rpc_address: String,
-    /// Account name, where the server asks for one.
-    pub user: Option<String>,
-    /// Its password.
-    pub password: Option<SecretString>,
-    /// `tls = { ca = FILE }`: verify an `https` server against this CA instead of the usual authorities.
-    pub tls_ca: Option<PathBuf>,
-    /// Databases to back up; empty means all but `_internal`.
-    pub databases: Vec<String>,
-    /// Directory of the program `influxd`; default: `PATH`.
-    pub programs: Option<PathBuf>,
-    /// How much of the live data is counted before a backup.
-    pub counting: Counting,
-    /// How long one counting query may take.
-    pub query_timeout: Duration,
-}
-
-/// How much of the live data is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Counting {
-    /// Every shard.
-    Exact,
-    /// The newest shards and a few others: for databases that are too big to be counted.
-    Sampled,
-}
-
-/// `[source.NAME.files]`.
-#[derive(Debug, Clone)]
-pub struct FilesConfig {
-    /// Directories and files to back up, absolute, none inside another.
-    pub paths: Vec<PathBuf>,
-    /// Patterns of what is left out; each is a glob that compiles.
-    pub exclude: Vec<String>,
-    /// Most time that a command asked of the restored tree may take; default 10 minutes.
-    pub assertion_timeout: Duration,
 }
 
 /// `schedule = { … }`.
@@ -327,40 +238,22 @@ impl Default for SchedulerConfig {
     }
 }
 
-/// `[source.NAME.sandbox]`.
-#[derive(Debug, Clone)]
-pub struct SandboxConfig {
-    /// `local` or `docker`.
-    pub kind: String,
-    /// Container image, for `docker`.
-    pub image: Option<String>,
-    /// Most memory, in bytes; default 1 GiB.
-    pub memory: u64,
-    /// Directory of the server programs; default: `PATH` and the usual sbin directories.
-    pub programs: Option<PathBuf>,
+/// `[maintenance]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MaintenanceConfig {
+    /// When each repository has its turn; none: only `backup-sla maintain` and `backup-sla check` by hand.
+    pub schedule: Option<Timing>,
+    /// What is kept beside each source's `retention`; default nothing.
+    pub keep: Counts,
+    /// Within how long all stored data is read again; default 30 days.
+    pub read_all_within: Duration,
+    /// How long one repository's turn may take; default 12 hours.
+    pub timeout: Duration,
 }
 
-/// `[[source.NAME.verify.assertions]]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Assertion {
-    /// Name in reports.
-    pub name: String,
-    /// The question.
-    pub question: Question,
-}
-
-/// What an assertion asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Question {
-    /// A query whose first column of the first row must be true.
-    Sql(String),
-    /// An InfluxQL query.
-    InfluxQl(String),
-    /// A command that must exit 0, run inside the restored tree.
-    Command(Vec<String>),
-}
-
-/// A duration as people write it: `15m`, `24h`, `30d`.
-pub fn format_duration(duration: Duration) -> String {
-    humantime::format_duration(duration).to_string()
+impl Default for MaintenanceConfig {
+    fn default() -> Self {
+        let read_all_within = Duration::from_hours(30 * 24);
+        Self { schedule: None, keep: Counts::default(), read_all_within, timeout: Duration::from_hours(12) }
+    }
 }

@@ -6,23 +6,24 @@ use std::path::PathBuf;
 use secrecy::ExposeSecret;
 use toml::de::DeTable;
 
-use super::reading::{Reading, Subject, quoted_list};
-use super::section::{Fault, Section, Value};
 use super::source::{self, Names};
-use super::{Config, RepositoryConfig, RepositoryKind, SchedulerConfig, Web, secret, value};
+use super::{Config, RepositoryConfig, RepositoryKind, SchedulerConfig, Web, maintenance};
 use crate::domain::sla::Objectives;
+use crate::engine::kind::Kinds;
+use crate::strict::{Fault, Reading, Section, Subject, Value, nearest, quoted_list, secret, value};
 
 const DEFAULT_ADDRESS: &str = "[::]:10909";
 const DEFAULT_STATE_DIR: &str = "/var/lib/backup-sla";
 
 /// Read everything. The result is meaningful only if the reading found no problem.
-pub(super) fn config(reading: &Reading<'_>, table: &DeTable<'_>) -> Config {
+pub(super) fn config(reading: &Reading<'_>, table: &DeTable<'_>, kinds: Kinds) -> Config {
     let file = Section::root(reading, table);
     let state_dir = file.optional("state_dir", |v| value::path(v, reading));
     let host = file.optional("host", value::host_name);
     let timezone = file.optional("timezone", value::timezone);
     let web = web(&file);
     let scheduler = scheduler(&file);
+    let maintenance = maintenance::maintenance(&file);
 
     let mut repositories = BTreeMap::new();
     let mut repository_names = Vec::new();
@@ -42,7 +43,7 @@ pub(super) fn config(reading: &Reading<'_>, table: &DeTable<'_>) -> Config {
     }
 
     let mut sources = BTreeMap::new();
-    let names = Names { repositories: &repository_names, slas: &sla_names };
+    let names = Names { repositories: &repository_names, slas: &sla_names, kinds };
     let sections = file.named_tables("source");
     if sections.is_empty() {
         file.incomplete("has no source: write [source.NAME] with kind, repository and sla");
@@ -55,11 +56,13 @@ pub(super) fn config(reading: &Reading<'_>, table: &DeTable<'_>) -> Config {
 
     Config {
         file: reading.file().to_owned(),
+        kinds,
         state_dir: state_dir.unwrap_or_else(|| PathBuf::from(DEFAULT_STATE_DIR)),
         host,
         timezone: timezone.unwrap_or(chrono_tz::Tz::UTC),
         web,
         scheduler,
+        maintenance,
         repositories,
         sources,
         password_files: reading.password_files(),
@@ -160,7 +163,7 @@ fn restic_url(value: &Value<'_>, reading: &Reading<'_>) -> Result<String, Fault>
         "file" => Err(Fault::new(value, "must be file:///a/path, with three slashes, or the path alone")),
         scheme if REMOTE.contains(&scheme) => Ok(url.to_owned()),
         scheme => {
-            let advice = super::reading::nearest(scheme, REMOTE).map_or_else(
+            let advice = nearest(scheme, REMOTE).map_or_else(
                 || format!("write a local path, {}", quoted_list(["sftp://", "s3://"])),
                 |meant| format!("did you mean `{meant}://`?"),
             );

@@ -4,18 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytesize::ByteSize;
 
-use super::reading::Subject;
-use super::section::Section;
-use super::{Assertion, Question, SandboxConfig, Schedule, SourceConfig, SourceKind, engines, labels, value, watch};
+use super::{Schedule, SourceConfig, labels, watch};
 use crate::domain::sla::Objectives;
+use crate::engine::assertion::{Assertion, Form, Question, Sort};
+use crate::engine::kind::{Kind, Kinds, Table};
+use crate::sandbox::settings::SandboxConfig;
+use crate::strict::{Section, Subject, value};
 
-const KINDS: [&str; 3] = ["mysql", "influxdb", "files"];
 const DEFAULT_MEMORY: ByteSize = ByteSize::gib(1);
 
 /// Names that a source may refer to, whether or not their tables are good.
 pub(super) struct Names<'n> {
     pub(super) repositories: &'n [&'n str],
     pub(super) slas: &'n [&'n str],
+    pub(super) kinds: Kinds,
 }
 
 /// Read the source `name`; `None` after a problem.
@@ -25,7 +27,7 @@ pub(super) fn source(
     names: &Names<'_>,
     slas: &BTreeMap<&str, Objectives>,
 ) -> Option<SourceConfig> {
-    let kind = section.required("kind", "kind = \"mysql\"", |v| value::one_of(v, &KINDS));
+    let kind = kind(section, names.kinds);
     let repository = section
         .required("repository", "repository = \"offsite\"", |v| value::reference(v, "repository", names.repositories));
     let sla = section.required("sla", "sla = \"standard\"", |v| value::reference(v, "sla", names.slas));
@@ -33,26 +35,15 @@ pub(super) fn source(
     let labels = labels::labels(section);
     let watch = watch::watch(section);
     let sandbox = sandbox(name, section);
-    let assertions = assertions(section, kind);
-
-    let mysql = section.table("mysql", "[source.NAME.mysql]").map(|table| engines::mysql(name, &table));
-    let influxdb = section.table("influxdb", "[source.NAME.influxdb]").map(|table| engines::influxdb(name, &table));
-    let files = section.table("files", "[source.NAME.files]").map(|table| engines::files(&table));
-    refuse_other_kinds(name, section, kind);
-    let watched =
-        mysql.as_ref().is_some_and(|mysql| mysql.watched) || influxdb.as_ref().is_some_and(|influxdb| influxdb.watched);
-    if watched && (schedule.full.is_some() || schedule.incremental.is_some()) {
+    let assertions = assertions(section, kind, names.kinds);
+    let (table, made_elsewhere) = table(name, section, kind, names.kinds);
+    if made_elsewhere && (schedule.full.is_some() || schedule.incremental.is_some()) {
         section.problem("schedule", "the backups of this source are made elsewhere: keep only `drill` in `schedule`");
     }
     if schedule.incremental.is_some() {
         section.not_built("schedule", Subject::Service, "`schedule.incremental`");
     }
     let objectives = sla.as_deref().and_then(|sla| slas.get(sla));
-    let kind = match kind? {
-        "mysql" => mysql.map(|mysql| SourceKind::Mysql(mysql.config)),
-        "influxdb" => influxdb.map(|influxdb| SourceKind::Influxdb(influxdb.config)),
-        _ => files.map(SourceKind::Files),
-    };
     Some(SourceConfig {
         name: name.to_owned(),
         repository: repository?,
@@ -61,19 +52,43 @@ pub(super) fn source(
         labels,
         schedule,
         kind: kind?,
+        settings: table?.settings,
         sandbox,
         assertions,
         watch,
     })
 }
 
-/// The table of the source's kind must be there, and no table of another kind.
-fn refuse_other_kinds(name: &str, section: &Section<'_>, kind: Option<&str>) {
-    let Some(kind) = kind else { return };
+fn kind(section: &Section<'_>, kinds: Kinds) -> Option<&'static dyn Kind> {
+    let names: Vec<&'static str> = kinds.iter().map(|kind| kind.name()).collect();
+    let example = format!("kind = {:?}", names.first().unwrap_or(&"KIND"));
+    let name = section.required("kind", &example, |v| value::one_of(v, &names))?;
+    kinds.iter().copied().find(|kind| kind.name() == name)
+}
+
+/// The table of the source's kind, and whether any table says that the backups are made elsewhere. There must be one of its
+/// kind and none of another; those are read too, so that every problem is found at once.
+fn table(name: &str, section: &Section<'_>, kind: Option<&dyn Kind>, kinds: Kinds) -> (Option<Table>, bool) {
+    let (mut of_its_kind, mut made_elsewhere) = (None, false);
+    for of in kinds {
+        let example = format!("[source.NAME.{}]", of.name());
+        let table = section.table(of.name(), &example).map(|table| of.read(name, &table));
+        made_elsewhere |= table.as_ref().is_some_and(|table| table.made_elsewhere);
+        if kind.is_some_and(|kind| kind.name() == of.name()) {
+            of_its_kind = table;
+        }
+    }
+    if let Some(kind) = kind {
+        refuse_other_kinds(name, section, kind.name(), kinds);
+    }
+    (of_its_kind, made_elsewhere)
+}
+
+fn refuse_other_kinds(name: &str, section: &Section<'_>, kind: &str, kinds: Kinds) {
     if !section.has(kind) {
         section.incomplete(format!("has no table for its kind: write [source.{name}.{kind}]"));
     }
-    for other in KINDS.into_iter().filter(|other| *other != kind && section.has(other)) {
+    for other in kinds.iter().map(|other| other.name()).filter(|other| *other != kind && section.has(other)) {
         section
             .problem(other, format!("a source of kind `{kind}` has no table `{other}`: remove it, or change `kind`"));
     }
@@ -128,7 +143,7 @@ fn sandbox(name: &str, source: &Section<'_>) -> SandboxConfig {
     sandbox
 }
 
-fn assertions(source: &Section<'_>, kind: Option<&str>) -> Vec<Assertion> {
+fn assertions(source: &Section<'_>, kind: Option<&dyn Kind>, kinds: Kinds) -> Vec<Assertion> {
     let Some(verify) = source.table("verify", "[[source.NAME.verify.assertions]]") else { return Vec::new() };
     let mut names = BTreeSet::new();
     let mut assertions = Vec::new();
@@ -137,7 +152,7 @@ fn assertions(source: &Section<'_>, kind: Option<&str>) -> Vec<Assertion> {
         if let Some(name) = name.filter(|name| !names.insert(*name)) {
             section.problem("name", format!("a second assertion is named {name:?}: names must differ within a source"));
         }
-        let question = question(&section, kind);
+        let question = question(&section, kind, kinds);
         if let (Some(name), Some(question)) = (name, question) {
             assertions.push(Assertion { name: name.to_owned(), question });
         }
@@ -145,27 +160,42 @@ fn assertions(source: &Section<'_>, kind: Option<&str>) -> Vec<Assertion> {
     assertions
 }
 
-/// The one question of an assertion, of the sort that its source's kind can answer.
-fn question(section: &Section<'_>, kind: Option<&str>) -> Option<Question> {
-    const SORTS: [(&str, &str, &str); 3] = [
-        ("sql", "mysql", "sql = \"SELECT COUNT(*) > 0 FROM shop.orders\""),
-        ("influxql", "influxdb", "influxql = \"SELECT COUNT(usage_idle) FROM cpu\""),
-        ("command", "files", "command = [\"test\", \"-s\", \"site.yml\"]"),
-    ];
-    let sql = section.optional("sql", value::text).map(|query| Question::Sql(query.to_owned()));
-    let influxql = section.optional("influxql", value::text).map(|query| Question::InfluxQl(query.to_owned()));
-    let command = section.list("command", "[\"test\", \"-s\", \"site.yml\"]", |v| value::text(v).map(str::to_owned));
-
-    let expected = SORTS.iter().find(|(_, of, _)| Some(*of) == kind);
-    for (key, of, _) in SORTS.iter().filter(|(key, _, _)| section.has(key)) {
-        if let Some((right, kind, _)) = expected.filter(|(right, _, _)| right != key) {
+/// The one question of an assertion, of the form that its source's kind can answer.
+fn question(section: &Section<'_>, kind: Option<&dyn Kind>, kinds: Kinds) -> Option<Question> {
+    let mut asked = None;
+    for of in kinds {
+        let form = of.form();
+        let question = ask(section, &form);
+        if let Some((kind, right)) = kind.map(|kind| (kind.name(), kind.form().key))
+            && right != form.key
+            && section.has(form.key)
+        {
+            let (key, of) = (form.key, of.name());
             section
                 .problem(key, format!("`{key}` is for sources of kind `{of}`; this one is `{kind}`: write `{right}`"));
         }
+        asked = asked.or(question);
     }
-    if !SORTS.iter().any(|(key, _, _)| section.has(key)) {
-        let example = expected.map_or("`sql`, `influxql` or `command`", |(_, _, example)| example);
+    if !kinds.iter().any(|of| section.has(of.form().key)) {
+        let example =
+            kind.map(Kind::form).map_or_else(|| keys(kinds), |form| format!("{} = {}", form.key, form.example));
         section.incomplete(format!("has no question: write {example}"));
     }
-    sql.or(influxql).or(command.map(Question::Command))
+    asked
+}
+
+fn ask(section: &Section<'_>, form: &Form) -> Option<Question> {
+    match form.sort {
+        Sort::Query => section.optional(form.key, value::text).map(|query| Question::Query(query.to_owned())),
+        Sort::Command => {
+            section.list(form.key, form.example, |v| value::text(v).map(str::to_owned)).map(Question::Command)
+        }
+    }
+}
+
+/// "`sql`, `influxql` or `command`".
+fn keys(kinds: Kinds) -> String {
+    let mut keys: Vec<String> = kinds.iter().map(|kind| format!("`{}`", kind.form().key)).collect();
+    let last = keys.pop().unwrap_or_default();
+    if keys.is_empty() { last } else { format!("{} or {last}", keys.join(", ")) }
 }

@@ -2,9 +2,8 @@
 
 use toml::de::DeValue;
 
-use super::section::{Fault, Section, Value};
-use super::value;
 use crate::domain::change::watch::Watch;
+use crate::strict::{Fault, Section, Value, value};
 
 /// What the operator wants to be told of; what is not there is as usual.
 pub(super) fn watch(source: &Section<'_>) -> Watch {

@@ -21,10 +21,11 @@ impl AnsibleRepository {
     /// Make it in `directory`.
     pub fn create(directory: &Path) -> Result<Self> {
         let git = find_program(None, &["git"]).ok_or_else(|| {
-            Error::failed("start the demo: no program `git`").hint("run scripts/setup --for demo, or install git")
+            Error::failed("cannot start the demo: there is no program `git`")
+                .hint("run scripts/setup --for demo, or install git")
         })?;
         let repository = Self { directory: directory.to_owned(), git };
-        repository.fill().or_failed("make the demo's Ansible repository")?;
+        repository.fill().or_failed("cannot make the demo's Ansible repository")?;
         repository.git(&["init", "--quiet", "--initial-branch=main"])?;
         repository.commit("First state")?;
         Ok(repository)

@@ -34,7 +34,7 @@ impl Background {
             }
         };
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run);
-        Ok(Self { stop, thread: Some(thread.or_failed(format!("start the demo's {name}"))?) })
+        Ok(Self { stop, thread: Some(thread.or_failed(format!("cannot start the demo's {name}"))?) })
     }
 }
 

@@ -2,10 +2,11 @@
 //! busy.
 //!
 //! The shop's generator is pure (same size, same bytes) and also feeds the benchmark; it knows nothing of servers. Nothing
-//! here knows how backups are made.
+//! here knows how backups are made; `configuration` says what is backed up.
 
 pub mod ansible;
 pub mod background;
+pub mod configuration;
 mod insert;
 pub mod monitoring;
 pub mod production;

@@ -37,18 +37,19 @@ impl Monitoring {
     /// Start a server with its data under `directory` and fill it.
     pub fn start(directory: &Path) -> Result<Self> {
         let program = find_program(None, &["influxd"]).ok_or_else(|| {
-            Error::failed("start the demo: no program `influxd`")
+            Error::failed("cannot start the demo: there is no program `influxd`")
                 .hint("run scripts/setup --for demo, or install influxdb")
         })?;
         let owner = super::production::server_account(&["influxdb", "nobody"]);
         super::production::private_directory(directory, owner)?;
-        let (http, rpc) = free_ports().or_failed("find free ports for the demo's InfluxDB")?;
+        let (http, rpc) = free_ports().or_failed("cannot find free ports for the demo's InfluxDB")?;
         let configuration = directory.join("influxd.toml");
         fs::write(&configuration, settings(directory, http, rpc))
-            .or_failed("write the demo's InfluxDB configuration")?;
+            .or_failed("cannot write the demo's InfluxDB configuration")?;
         // Under a umask of 0077 nobody but its owner reads it.
         if let Some((uid, gid)) = owner {
-            chown(&configuration, Some(uid), Some(gid)).or_failed("hand the demo's configuration to the server")?;
+            chown(&configuration, Some(uid), Some(gid))
+                .or_failed("cannot give the demo's configuration to the server's account")?;
         }
         let mut serving = Command::new(program);
         serving.arg("-config").arg(&configuration).current_dir(directory);
@@ -86,20 +87,23 @@ impl Monitoring {
 
     fn wait_until_ready(&mut self) -> Result<()> {
         for _ in 0..600 {
-            if self.server.try_wait().or_failed("start the demo's InfluxDB")?.is_some() {
-                return self.server.wait_success().and(Err(Error::failed("start the demo's InfluxDB: it ended")));
+            if self.server.try_wait().or_failed("cannot start the demo's InfluxDB")?.is_some() {
+                return self
+                    .server
+                    .wait_success()
+                    .and(Err(Error::failed("cannot start the demo's InfluxDB: it ended")));
             }
             if post(self.http, "/query", "q=SHOW DATABASES").is_ok() {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        Err(Error::failed(format!("start the demo's InfluxDB: {}", self.server.stderr_tail())))
+        Err(Error::failed(format!("cannot start the demo's InfluxDB: {}", self.server.stderr_tail())))
     }
 
     /// A week up to `now`, in seconds since the epoch, in shards of a day.
     fn fill(&self, now: i64) -> Result<()> {
-        let what = "fill the demo's InfluxDB";
+        let what = "cannot fill the demo's InfluxDB";
         let make =
             format!("q=CREATE DATABASE {DATABASE} WITH DURATION 30d REPLICATION 1 SHARD DURATION 1d NAME autogen");
         post(self.http, "/query", &make).or_failed(what)?;

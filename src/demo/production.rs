@@ -44,7 +44,7 @@ impl Production {
     pub fn start(directory: &Path) -> Result<Self> {
         let find = |names: &[&str]| {
             find_program(None, names).ok_or_else(|| {
-                Error::failed(format!("start the demo: no program `{}`", names[0]))
+                Error::failed(format!("cannot start the demo: there is no program `{}`", names[0]))
                     .hint("run scripts/setup --for demo, or install mariadb-server")
             })
         };
@@ -55,9 +55,9 @@ impl Production {
         private_directory(directory, owner)?;
         // A server that starts removes temporary tables from its tmpdir: in a shared one, another server's.
         let temporary = directory.join("tmp");
-        fs::create_dir_all(&temporary).or_failed("create the demo's directory")?;
+        fs::create_dir_all(&temporary).or_failed("cannot create the demo's directory")?;
         if let Some((uid, gid)) = owner {
-            chown(&temporary, Some(uid), Some(gid)).or_failed("hand the demo's data to the server")?;
+            chown(&temporary, Some(uid), Some(gid)).or_failed("cannot give the demo's data to the server's account")?;
         }
         let command = |program: &Path| {
             let mut command = Command::new(program);
@@ -99,7 +99,8 @@ impl Production {
     /// Customers from now on: orders are placed until the writer is dropped.
     pub fn open_shop(&self) -> Result<Background> {
         let mut client = OwnedChild::spawn(self.client(), "the demo's customers")?;
-        let mut counter = client.take_stdin().ok_or_else(|| Error::failed("open the demo's shop: no input pipe"))?;
+        let mut counter =
+            client.take_stdin().ok_or_else(|| Error::failed("cannot open the demo's shop: no input pipe"))?;
         Background::every(BETWEEN_CUSTOMERS, "customers", move |at| {
             // The client lives as long as its customers.
             let _ = &client;
@@ -117,15 +118,15 @@ impl Production {
 
     fn wait_until_ready(&mut self) -> Result<()> {
         for _ in 0..600 {
-            if self.server.try_wait().or_failed("start the demo's MariaDB")?.is_some() {
-                return self.server.wait_success().and(Err(Error::failed("start the demo's MariaDB: it ended")));
+            if self.server.try_wait().or_failed("cannot start the demo's MariaDB")?.is_some() {
+                return self.server.wait_success().and(Err(Error::failed("cannot start the demo's MariaDB: it ended")));
             }
             if std::os::unix::net::UnixStream::connect(&self.socket).is_ok() {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        Err(Error::failed(format!("start the demo's MariaDB: {}", self.server.stderr_tail())))
+        Err(Error::failed(format!("cannot start the demo's MariaDB: {}", self.server.stderr_tail())))
     }
 
     fn fill(&self) -> Result<()> {
@@ -136,24 +137,25 @@ impl Production {
             .truncate(true)
             .mode(0o600)
             .open(&self.password_file)
-            .or_failed("write the backup account's password")?;
-        writeln!(file, "{password}").or_failed("write the backup account's password")?;
+            .or_failed("cannot write the backup account's password")?;
+        writeln!(file, "{password}").or_failed("cannot write the backup account's password")?;
         let mut loading = OwnedChild::spawn(self.client(), "the demo's client")?;
-        let mut stdin = loading.take_stdin().ok_or_else(|| Error::failed("fill the demo's shop: no input pipe"))?;
+        let mut stdin =
+            loading.take_stdin().ok_or_else(|| Error::failed("cannot fill the demo's shop: no input pipe"))?;
         let written = shop::write_all(&mut stdin, &Size::demo())
             .and_then(|()| stdin.write_all(backup_account_sql(BACKUP_USER, "localhost", &password).as_bytes()));
         drop(stdin);
         loading.wait_success().map_err(|error| error.context("fill the demo's shop"))?;
-        written.or_failed("fill the demo's shop")
+        written.or_failed("cannot fill the demo's shop")
     }
 }
 
 /// Make a directory that only the server's account may read.
 pub(super) fn private_directory(directory: &Path, owner: Option<(u32, u32)>) -> Result<()> {
-    fs::create_dir_all(directory).or_failed("create the demo's directory")?;
-    fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).or_failed("protect the demo's data")?;
+    fs::create_dir_all(directory).or_failed("cannot create the demo's directory")?;
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).or_failed("cannot protect the demo's data")?;
     let Some((uid, gid)) = owner else { return Ok(()) };
-    chown(directory, Some(uid), Some(gid)).or_failed("hand the demo's data to the server")
+    chown(directory, Some(uid), Some(gid)).or_failed("cannot give the demo's data to the server's account")
 }
 
 /// The first of these accounts that exists, when we are root.

@@ -52,6 +52,15 @@ impl LeftOutCounts {
         Self { table: self.table.max(than.table), view: self.view.max(than.view), other: self.other.max(than.other) }
     }
 
+    /// What is said of a backup that lacks these, after "the backup": `is INCOMPLETE; left out: 2 tables, 1 view`, or, where no
+    /// data is missing, `has all rows, but lacks 1 view`. None if nothing was left out. Command, page and report all say this.
+    pub fn of_the_backup(self) -> Option<String> {
+        let missing = self.in_words()?;
+        // A view has no rows of its own.
+        let has_all_data = self.table == 0 && self.other == 0;
+        Some(format!("{} {missing}", if has_all_data { "has all rows, but lacks" } else { "is INCOMPLETE; left out:" }))
+    }
+
     /// `2 tables, 1 view`; none if nothing was left out.
     pub fn in_words(self) -> Option<String> {
         let names = [("table", "tables"), ("view", "views"), ("other object", "other objects")];
@@ -101,6 +110,11 @@ mod tests {
         assert_eq!(counts.by_kind(), [("table", 2), ("view", 2), ("other", 3)]);
         assert_eq!(counts.in_words().as_deref(), Some("2 tables, 2 views, 3 other objects"));
         assert_eq!(LeftOutCounts::default().in_words(), None);
+        assert_eq!(LeftOutCounts::default().of_the_backup(), None);
+        let said = "is INCOMPLETE; left out: 2 tables, 2 views, 3 other objects";
+        assert_eq!(counts.of_the_backup().as_deref(), Some(said));
+        let views = LeftOutCounts { view: 1, ..LeftOutCounts::default() };
+        assert_eq!(views.of_the_backup().as_deref(), Some("has all rows, but lacks 1 view"));
         let fewer = LeftOutCounts { table: 4, view: 0, other: 1 };
         assert_eq!(counts.max(fewer), LeftOutCounts { table: 4, view: 2, other: 3 });
         assert_eq!(fewer.max(counts), counts.max(fewer));

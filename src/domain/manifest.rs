@@ -1,6 +1,6 @@
 //! The manifest: what a backup promises. Its presence in the repository is what publishes the backup.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
@@ -10,12 +10,15 @@ use super::capture::{Capture, is_default};
 use super::change::evidence::Evidence;
 use super::digest::Digest;
 use super::host::HostIdentity;
+pub use super::inventory::{Inventory, ObjectFacts, ObjectKind, TableFacts};
 use super::left_out::LeftOut;
 use super::needs::Needs;
+use super::promise::Promise;
 pub use super::recovery_point_id::RecoveryPointId;
 
-/// Version of the manifest's own format; a reader refuses a newer one instead of guessing.
-pub const MANIFEST_FORMAT: u32 = 1;
+/// Version of the manifest's own format; a reader refuses a newer one instead of guessing. Version 1 had no increments: what it
+/// promises is exact.
+pub const MANIFEST_FORMAT: u32 = 2;
 
 /// Kind of a backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -55,6 +58,12 @@ pub struct Manifest {
     /// Number of increments replayed on top of the full; 0 for a full.
     #[serde(default)]
     pub chain_length: u32,
+    /// The recovery point that an increment continues; none for a full.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<RecoveryPointId>,
+    /// Where in the server's change stream an increment begins: where its parent ends. None for a full.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Position>,
     /// As-of time of the data: a moment not later than the consistent snapshot. Never when the backup finished.
     pub as_of: DateTime<Utc>,
     /// When the last byte was stored.
@@ -68,13 +77,15 @@ pub struct Manifest {
     /// Server settings that matter for a restore (`sql_mode`, character sets, …).
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
-    /// Where in the server's change stream the snapshot stands; none where the server keeps no binary log.
+    /// How far the backup reaches in the server's change stream: where the snapshot of a full stands, where an increment ends.
+    /// None where the server keeps no binary log.
     #[serde(default)]
     pub position: Option<Position>,
     /// Every stored file.
     pub files: Vec<StoredFileFacts>,
-    /// Everything that must exist after a restore.
-    pub inventory: Inventory,
+    /// What must be true after a restore.
+    #[serde(flatten)]
+    pub promise: Promise,
     /// Where the parts of the main stream are, in stream order.
     #[serde(default)]
     pub segments: Vec<Segment>,
@@ -99,6 +110,38 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// Everything that must exist after a restore, where that is promised exactly; nothing where it is not.
+    pub fn inventory(&self) -> &Inventory {
+        const NOTHING: &Inventory = &Inventory { tables: Vec::new(), objects: Vec::new() };
+        match &self.promise {
+            Promise::Exact(inventory) => inventory,
+            Promise::Changes(_) | Promise::Pending => NOTHING,
+        }
+    }
+
+    /// The inventory of an exact promise.
+    #[cfg(test)]
+    pub(crate) fn inventory_mut(&mut self) -> &mut Inventory {
+        match &mut self.promise {
+            Promise::Exact(inventory) => inventory,
+            other => panic!("{other:?} is not exact"),
+        }
+    }
+
+    /// What it says that cannot be true together; none for every manifest that a backup wrote.
+    pub fn contradiction(&self) -> Option<&'static str> {
+        let is_increment = self.kind == BackupKind::Incremental;
+        let continues = self.parent.is_some() && self.from.is_some();
+        let has_changes = matches!(self.promise, Promise::Changes(_));
+        match (is_increment, continues, has_changes) {
+            (true, false, _) => Some("an increment that does not say what it continues"),
+            (true, true, _) if self.position.is_none() => Some("an increment that does not say where it ends"),
+            (false, ..) if self.parent.is_some() || self.from.is_some() => Some("a full backup that continues another"),
+            (false, _, true) => Some("a full backup that promises only changes"),
+            _ => None,
+        }
+    }
+
     /// One sentence per thing that was left out.
     pub fn not_in_it(&self) -> impl Iterator<Item = String> {
         self.left_out.iter().map(LeftOut::sentence)
@@ -121,7 +164,7 @@ impl Manifest {
 
     /// Sum of the rows of all tables.
     pub fn rows(&self) -> u64 {
-        self.inventory.tables.iter().fold(0, |sum, table| sum.saturating_add(table.rows))
+        self.inventory().tables.iter().fold(0, |sum, table| sum.saturating_add(table.rows))
     }
 }
 
@@ -172,112 +215,6 @@ pub struct StoredFileFacts {
     pub bytes: u64,
     /// Digest of the whole file.
     pub digest: Digest,
-}
-
-/// Everything that must exist after a restore. Both lists are sorted by name.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Inventory {
-    /// Everything that has rows.
-    pub tables: Vec<TableFacts>,
-    /// Everything else that has a definition.
-    pub objects: Vec<ObjectFacts>,
-}
-
-impl Inventory {
-    /// Take out tables and objects that `other` does not have; their names.
-    pub fn take_what_is_not_in(&mut self, other: &Self) -> Vec<String> {
-        let tables: BTreeSet<&String> = other.tables.iter().map(|table| &table.name).collect();
-        let objects: BTreeSet<_> = other.objects.iter().map(|object| (object.kind, &object.name)).collect();
-        let more = self.tables.extract_if(.., |table| !tables.contains(&table.name));
-        let mut taken: Vec<String> = more.map(|table| format!("table {}", table.name)).collect();
-        let more = self.objects.extract_if(.., |object| !objects.contains(&(object.kind, &object.name)));
-        taken.extend(more.map(|object| format!("{} {}", object.kind, object.name)));
-        taken
-    }
-}
-
-/// One table (or measurement, or directory): its rows and its definition.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TableFacts {
-    /// Qualified name as people write it, `database.table`; quoted with backticks where it has to be.
-    pub name: String,
-    /// Exact number of rows.
-    pub rows: u64,
-    /// Order-independent digest of all rows.
-    pub digest: Digest,
-    /// Digest of the definition (`CREATE TABLE`, without the next AUTO_INCREMENT value).
-    pub definition: Digest,
-    /// Newest value per time column, as the server prints it in UTC; at most a few columns. Other engines put further
-    /// small facts here that people read.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub newest: BTreeMap<String, String>,
-    /// The next id that would be given (`AUTO_INCREMENT`), as the dump says it. A restore may be ahead of it, never behind:
-    /// ids would be given twice.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next_id: Option<u64>,
-}
-
-/// What an object of the inventory is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[allow(missing_docs)]
-pub enum ObjectKind {
-    Database,
-    View,
-    Procedure,
-    Function,
-    Package,
-    Library,
-    Trigger,
-    Event,
-    Sequence,
-    Account,
-    #[serde(rename = "retention policy")]
-    RetentionPolicy,
-    #[serde(rename = "continuous query")]
-    ContinuousQuery,
-    #[serde(rename = "git head")]
-    GitHead,
-    #[serde(rename = "git branch")]
-    GitBranch,
-}
-
-impl fmt::Display for ObjectKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Database => "database",
-            Self::View => "view",
-            Self::Procedure => "procedure",
-            Self::Function => "function",
-            Self::Package => "package",
-            Self::Library => "library",
-            Self::Trigger => "trigger",
-            Self::Event => "event",
-            Self::Sequence => "sequence",
-            Self::Account => "account",
-            Self::RetentionPolicy => "retention policy",
-            Self::ContinuousQuery => "continuous query",
-            Self::GitHead => "git head",
-            Self::GitBranch => "git branch",
-        })
-    }
-}
-
-/// An object without rows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ObjectFacts {
-    /// What it is.
-    pub kind: ObjectKind,
-    /// Qualified name, as in [`TableFacts::name`].
-    pub name: String,
-    /// Digest of its definition.
-    pub definition: Digest,
-    /// The definition itself, where it is short enough for people to read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shown: Option<String>,
-    /// `user@host` in whose name it runs; a restore without that account is warned about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub definer: Option<String>,
 }
 
 /// How a part of the stream may be replayed.

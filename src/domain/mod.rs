@@ -3,19 +3,24 @@
 //! Knows no I/O: no async runtime, no database, no repository, no metrics crate may be named in this folder (a test greps).
 
 pub mod capture;
+pub mod captured;
 pub mod change;
 pub mod comparison;
 pub mod digest;
 pub mod drill;
+pub mod figures;
 pub mod forecast;
 pub mod history;
 pub mod host;
+pub mod inventory;
 pub mod left_out;
 pub mod local_time;
 pub mod manifest;
 pub mod needs;
 pub mod order;
+pub mod promise;
 pub mod recovery_point_id;
+pub mod retention;
 pub mod schedule;
 pub mod sla;
 pub mod words;

@@ -119,9 +119,19 @@ impl Timing {
 
     /// The shortest time between two of its occurrences, as far as the first few of them tell; none if there is only one.
     pub fn shortest_gap(&self) -> Option<Duration> {
+        self.gaps().min()
+    }
+
+    /// The longest time between two of its occurrences, as far as the first few of them tell; none if there is only one.
+    pub fn longest_gap(&self) -> Option<Duration> {
+        self.gaps().max()
+    }
+
+    fn gaps(&self) -> impl Iterator<Item = Duration> {
         let next = |at: &DateTime<Utc>| self.next_after(*at, Tz::UTC);
         let dues: Vec<DateTime<Utc>> = std::iter::successors(next(&DateTime::UNIX_EPOCH), next).take(100).collect();
-        dues.windows(2).filter_map(|pair| (pair[1] - pair[0]).to_std().ok()).min()
+        let gaps: Vec<Duration> = dues.windows(2).filter_map(|pair| (pair[1] - pair[0]).to_std().ok()).collect();
+        gaps.into_iter()
     }
 
     /// The first time after `after` at which it is due; none if the calendar ends before.

@@ -163,3 +163,11 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_longest_gap_is_the_one_after_which_something_is_late() {
+    let gap = |text: &str| Timing::parse(text).unwrap().longest_gap().unwrap();
+    assert_eq!(gap("0 6 * * *"), Duration::from_hours(24));
+    assert_eq!(gap("0 6 * * 1-5"), Duration::from_hours(72), "from Friday to Monday");
+    assert_eq!(gap("@every 90m"), Duration::from_mins(90));
+}

@@ -11,12 +11,8 @@ pub struct Words {
     pub rows: &'static str,
 }
 
-/// Those of a source of `kind`.
-pub fn words(kind: &str) -> Words {
-    let (table, tables, rows) = match kind {
-        "influxdb" => ("measurement", "measurements", "values"),
-        "files" => ("tree", "trees", "entries"),
-        _ => ("table", "tables", "rows"),
-    };
-    Words { table, tables, rows }
+impl Default for Words {
+    fn default() -> Self {
+        Self { table: "table", tables: "tables", rows: "rows" }
+    }
 }

@@ -1,18 +1,16 @@
 //! SEAM: the code that knows a kind of source: dump, load, inspect. Works the same on a live server and in a sandbox.
 //!
-//! Contract: `dump` gives streams that end with `Ok(0)` only when the tool succeeded and the end marker was seen;
+//! Contract: a dump gives streams that end with `Ok(0)` only when the tool succeeded and the end marker was seen;
 //! `inspect` describes restored data exactly as `dump` described it when it was stored; `load` refuses a destination
 //! that is not empty. Engines block and know nothing of repositories' formats or of sandboxes' kinds.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use secrecy::SecretString;
 use serde::Serialize;
 
-use crate::config::Assertion;
+pub use crate::domain::captured::Captured;
 use crate::domain::drill::Check;
 use crate::domain::manifest::{Inventory, Manifest};
 use crate::error::Result;
@@ -20,11 +18,28 @@ use crate::repository::{StoredFile, Streams};
 use crate::run_context::RunContext;
 use crate::sandbox::{Access, SandboxSpec};
 
+pub mod assertion;
+pub mod destination;
 pub mod files;
 pub mod influxdb;
+pub mod kind;
 pub mod mysql;
+mod server_table;
+pub mod stream;
 
-/// What preflight learnt; shown by `check-config --connect`, carried into the dump.
+pub use self::assertion::Assertion;
+pub use self::destination::Destination;
+
+/// A source that was looked at before a dump: it can be reached, and what the dump needs is there. What was learnt goes into
+/// the dump, so that nothing is looked at twice.
+pub trait Ready {
+    /// What was seen, for `check-config --connect`.
+    fn describe(&self) -> Result<Preflight>;
+    /// Open a consistent snapshot and start to stream it.
+    fn dump(self: Box<Self>, context: &RunContext) -> Result<Dump>;
+}
+
+/// What preflight learnt, for people.
 #[derive(Debug, Clone, Default)]
 pub struct Preflight {
     /// `MariaDB 10.11.19 as backup@localhost` …
@@ -39,63 +54,9 @@ pub struct Dump {
     pub streams: Streams,
     /// As-of time: not later than the consistent snapshot.
     pub as_of: DateTime<Utc>,
-    /// Call after all streams were read to their ends: what they contained. Everything but id, times and source name is
-    /// filled in.
-    pub finish: Box<dyn FnOnce() -> Result<Manifest> + Send>,
-}
-
-/// Where to load or what to inspect.
-#[derive(Debug, Clone)]
-pub enum Destination {
-    /// A server behind a unix socket.
-    Unix {
-        /// Socket path.
-        socket: PathBuf,
-        /// Account name.
-        user: String,
-        /// Password; none means none is sent.
-        password: Option<SecretString>,
-    },
-    /// A server reached over TCP.
-    Tcp {
-        /// Host name or address.
-        host: String,
-        /// Port.
-        port: u16,
-        /// Account name.
-        user: String,
-        /// Password; none means none is sent.
-        password: Option<SecretString>,
-        /// CA certificate file: TLS is required and verified against it.
-        tls_ca: Option<PathBuf>,
-    },
-    /// A server that is asked over HTTP and given files through a second port.
-    Http(Box<HttpDestination>),
-    /// A directory that somebody named.
-    Directory(PathBuf),
-    /// A throwaway directory of our own.
-    Sandbox(PathBuf),
-}
-
-/// A server that is asked over HTTP and given files through a second port.
-#[derive(Debug, Clone)]
-pub struct HttpDestination {
-    /// `http://HOST:PORT` or `https://HOST:PORT`.
-    pub url: String,
-    /// Unix socket to speak HTTP through, instead of a connection to the host of `url`.
-    pub socket: Option<PathBuf>,
-    /// `HOST:PORT` of the port for files; none where it was not given and cannot be told from `url`.
-    pub transfer_address: Option<String>,
-    /// Account name; empty means none is sent.
-    pub user: String,
-    /// Password.
-    pub password: Option<SecretString>,
-    /// CA certificate file that an `https` server is verified against; none means the usual authorities.
-    pub tls_ca: Option<PathBuf>,
-    /// What to put in front of a program that has to reach `transfer_address`.
-    pub enter: Vec<String>,
-    /// A fresh server that has no accounts: the one named here is made first.
-    pub fresh: bool,
+    /// Call after all streams were read to their ends, or given up: what they contained. Where it fails only because they
+    /// were given up, the cause is [`stream::Unread`].
+    pub finish: Box<dyn FnOnce() -> Result<Captured> + Send>,
 }
 
 /// What a restore is to bring back.
@@ -185,10 +146,8 @@ pub struct LoadReport {
 
 /// The code that knows a kind of source.
 pub trait Engine: Send + Sync {
-    /// Reach the source, check privileges (missing ones are named) and what must hold before a dump.
-    fn preflight(&self) -> Result<Preflight>;
-    /// Open a consistent snapshot and start to stream it.
-    fn dump(&self, context: &RunContext) -> Result<Dump>;
+    /// Reach the source, check privileges (missing ones are named) and what must hold before a dump. Changes nothing.
+    fn preflight<'e>(&'e self, context: &RunContext) -> Result<Box<dyn Ready + 'e>>;
     /// What drills restore into: for a server the same product and series as the manifest says, or `Inconclusive` with
     /// the reason.
     fn sandbox(&self, point: &StoredPoint) -> Result<SandboxSpec>;

@@ -198,6 +198,16 @@ metrics! {
         "1 if the last integrity check found nothing wrong, 0 if it did; absent before the first one."
     REPOSITORY_CHECK_TIMESTAMP Gauge "backup_sla_repository_check_timestamp_seconds" "seconds" ["repository"]
         "When the last integrity check ended; 0 if there was none."
+    REPOSITORY_CHECK_PROGRESS Gauge "backup_sla_repository_check_progress_ratio" "ratio" ["repository"]
+        "Share of the repository's data that was read whole and found sound within read_all_within; 0 if none was."
+    MAINTENANCE_LAST_SUCCESS Gauge "backup_sla_maintenance_last_success_timestamp_seconds" "seconds" ["repository"]
+        "When recovery points beyond their retention were last removed, or there was none to remove; 0 if never."
+    MAINTENANCE_LAST_RUN_SUCCESS Gauge "backup_sla_maintenance_last_run_success" "1" ["repository"]
+        "1 if the last maintenance did what it should, 0 if it failed; absent before the first one."
+    MAINTENANCE_REMOVED_POINTS Counter "backup_sla_maintenance_removed_points_total" "1" ["repository"]
+        "Recovery points that maintenance removed, since the ledger exists."
+    MAINTENANCE_INTERVAL Gauge "backup_sla_maintenance_interval_seconds" "seconds" ["repository"]
+        "Longest time between two scheduled maintenances; absent where none is scheduled."
     REPOSITORY_SIZE Gauge "backup_sla_repository_size_bytes" "bytes" ["repository"]
         "Bytes the repository occupies; absent where that is not known."
     REPOSITORY_AVAILABLE Gauge "backup_sla_repository_available_bytes" "bytes" ["repository"]

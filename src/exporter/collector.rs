@@ -9,15 +9,18 @@ use chrono::{DateTime, Utc};
 
 use super::catalogue as m;
 use super::exposition::Exposition;
-use crate::config::SourceConfig;
+use crate::config::{Config, SourceConfig};
 use crate::domain::change::State;
 use crate::domain::drill::{Stage, Verdict};
 use crate::domain::forecast::Forecast;
 use crate::domain::history::{MetRatios, Verdict as ShareVerdict};
 use crate::domain::manifest::BackupKind;
-use crate::domain::schedule::Work;
+use crate::domain::schedule::{Timing, Work};
 use crate::domain::sla::{Judgement, Measured, Objective};
-use crate::ledger::{BackupFigures, ChangeFigures, DrillFigures, Operation, Outcome, SourceFigures};
+use crate::ledger::{
+    BackupFigures, ChangeFigures, DrillFigures, Operation, Outcome, REPOSITORY_PARTS, SourceFigures, Upkeep,
+    UpkeepFigures, UpkeepOutcome,
+};
 use crate::state::View;
 use crate::state::process_facts::ProcessFacts;
 use crate::state::service::{Progress, RepositoryState, SchedulerState};
@@ -38,8 +41,11 @@ pub fn collect_momentary(view: &View, mut out: Exposition) -> Exposition {
             out.set(&m::RECOVERY_POINT_AGE, &[name], (timestamp(Some(*now)) - timestamp(Some(as_of))).max(0.0));
         }
     }
+    let nothing = UpkeepFigures::default();
     for (name, repository) in service.repositories.iter().filter(|(name, _)| config.repositories.contains_key(*name)) {
-        repository_state(&mut out, name, repository);
+        let upkeep = ledger.upkeep.get(name).unwrap_or(&nothing);
+        repository_state(&mut out, name, repository, upkeep);
+        upkeep_state(&mut out, name, upkeep, config, *now);
         let looks = config.scheduler.listing_interval + config.scheduler.listing_timeout;
         out.set(&m::REPOSITORY_LOOK_INTERVAL, &[name], looks.as_secs_f64());
     }
@@ -302,7 +308,8 @@ fn running(out: &mut Exposition, source: &str, figures: &SourceFigures, progress
     }
 }
 
-fn repository_state(out: &mut Exposition, name: &str, repository: &RepositoryState) {
+fn repository_state(out: &mut Exposition, name: &str, repository: &RepositoryState, upkeep: &UpkeepFigures) {
+    let check = upkeep.last_result.get(&Upkeep::Check);
     let known = [
         // A look that never ended is not one of 1970.
         (&m::REPOSITORY_LAST_LOOK, repository.last_look.map(|at| timestamp(Some(at)))),
@@ -312,16 +319,28 @@ fn repository_state(out: &mut Exposition, name: &str, repository: &RepositorySta
         (&m::REPOSITORY_SIZE, repository.size_bytes.map(whole)),
         (&m::REPOSITORY_AVAILABLE, repository.available_bytes.map(whole)),
         // A repository that can be read and was never checked says so: never happened is 0. Without a check there is no result.
-        (&m::REPOSITORY_CHECK_SUCCESS, repository.last_check.map(|(is_good, _)| truth(is_good))),
-        (
-            &m::REPOSITORY_CHECK_TIMESTAMP,
-            repository.up.map(|_| timestamp(repository.last_check.map(|(_, ended)| ended))),
-        ),
+        (&m::REPOSITORY_CHECK_SUCCESS, check.map(|check| truth(check.outcome == UpkeepOutcome::Succeeded))),
+        (&m::REPOSITORY_CHECK_TIMESTAMP, repository.up.map(|_| timestamp(check.map(|check| check.ended)))),
     ];
     for (metric, value) in known {
         if let Some(value) = value {
             out.set(metric, &[name], value);
         }
+    }
+}
+
+/// What is done to a repository beside backups.
+fn upkeep_state(out: &mut Exposition, name: &str, upkeep: &UpkeepFigures, config: &Config, now: DateTime<Utc>) {
+    let within = config.maintenance.read_all_within;
+    let read = upkeep.parts.values().filter(|at| (now - **at).to_std().is_ok_and(|age| age <= within)).count();
+    out.set(&m::REPOSITORY_CHECK_PROGRESS, &[name], read as f64 / f64::from(REPOSITORY_PARTS));
+    out.set(&m::MAINTENANCE_LAST_SUCCESS, &[name], timestamp(upkeep.last_success.get(&Upkeep::Maintain).copied()));
+    out.set(&m::MAINTENANCE_REMOVED_POINTS, &[name], whole(upkeep.removed_points));
+    if let Some(last) = upkeep.last_result.get(&Upkeep::Maintain) {
+        out.set(&m::MAINTENANCE_LAST_RUN_SUCCESS, &[name], truth(last.outcome == UpkeepOutcome::Succeeded));
+    }
+    if let Some(gap) = config.maintenance.schedule.as_ref().and_then(Timing::longest_gap) {
+        out.set(&m::MAINTENANCE_INTERVAL, &[name], gap.as_secs_f64());
     }
 }
 

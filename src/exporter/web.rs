@@ -90,14 +90,16 @@ impl WebServer {
         };
         let mut listeners = Vec::new();
         for socket in options.sockets {
-            socket.set_nonblocking(true).or_failed("use inherited socket")?;
-            listeners.push(TcpListener::from_std(socket).or_failed("use inherited socket")?);
+            socket.set_nonblocking(true).or_failed("cannot use inherited socket")?;
+            listeners.push(TcpListener::from_std(socket).or_failed("cannot use inherited socket")?);
         }
         for address in &options.listen {
             listeners.extend(listen::bind(address).await?);
         }
         if listeners.is_empty() {
-            return Err(Error::configuration("listen: there is no address").hint("write `[web] listen_addresses`"));
+            return Err(
+                Error::configuration("cannot listen: no address is configured").hint("write `[web] listen_addresses`")
+            );
         }
         let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         Ok(Self { listeners, addresses, telemetry_path: options.telemetry_path, file, limits: Limits::default() })
@@ -183,7 +185,7 @@ impl Door {
                 Ok((_, _, _, None)) => {}
                 Err(error) => {
                     // Out of file descriptors, most likely: let some connections end.
-                    tracing::warn!("accept connection: {error}");
+                    tracing::warn!("cannot accept a connection: {error}");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }

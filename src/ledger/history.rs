@@ -4,19 +4,16 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use super::changes::read_suspect;
-use super::failure::ledger_error;
-use super::missed::newest_missed;
-use super::run::{Operation, Outcome, PointRow, Run};
-use super::stored::{self, column};
-use super::{Ledger, MissedRuns};
 use crate::domain::change::State;
 use crate::domain::drill::{Check, TableResult};
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
 use crate::error::Result;
+use crate::ledger::database::stored::{self, column};
+use crate::ledger::database::{Builder, Connection, Row, ledger_error};
+use crate::ledger::evidence::read_suspect;
+use crate::ledger::runs::{Operation, Outcome, PointRow, Run, newest_missed};
+use crate::ledger::{Ledger, MissedRuns};
 
 /// Most recovery points, the newest.
 pub const POINTS: usize = 50;
@@ -166,14 +163,14 @@ impl Ledger {
 }
 
 fn failed(error: sqlx::Error) -> crate::error::Error {
-    ledger_error("read history", error)
+    ledger_error("cannot read the history", error)
 }
 
 fn limit(rows: usize) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }
 
-async fn newest_points(tx: &mut SqliteConnection, source: &str) -> Result<Vec<PointRow>> {
+async fn newest_points(tx: &mut Connection, source: &str) -> Result<Vec<PointRow>> {
     let rows = sqlx::query("SELECT * FROM points WHERE source = ? ORDER BY as_of DESC LIMIT ?")
         .bind(source)
         .bind(limit(POINTS))
@@ -183,7 +180,7 @@ async fn newest_points(tx: &mut SqliteConnection, source: &str) -> Result<Vec<Po
     rows.iter().map(stored::point).collect()
 }
 
-async fn points_of(tx: &mut SqliteConnection, source: &str, as_of: DateTime<Utc>) -> Result<Vec<PointRow>> {
+async fn points_of(tx: &mut Connection, source: &str, as_of: DateTime<Utc>) -> Result<Vec<PointRow>> {
     let rows = sqlx::query("SELECT * FROM points WHERE source = ? AND as_of = ? LIMIT ?")
         .bind(source)
         .bind(stored::micros(as_of))
@@ -194,7 +191,7 @@ async fn points_of(tx: &mut SqliteConnection, source: &str, as_of: DateTime<Utc>
     rows.iter().map(stored::point).collect()
 }
 
-async fn with_verdicts(tx: &mut SqliteConnection, source: &str, points: Vec<PointRow>) -> Result<Vec<PointState>> {
+async fn with_verdicts(tx: &mut Connection, source: &str, points: Vec<PointRow>) -> Result<Vec<PointState>> {
     let mut states = Vec::new();
     for point in points {
         let row = sqlx::query(
@@ -226,7 +223,7 @@ const SAMPLE_BEFORE: &str = "SELECT kind, recovery_point_time, ended_at, logical
      FROM runs WHERE source = ? AND operation = 'backup' AND kind = ? AND outcome = 'succeeded' AND started_at < ? \
      ORDER BY started_at DESC LIMIT ?";
 
-async fn backups(tx: &mut SqliteConnection, source: &str, since: DateTime<Utc>) -> Result<Vec<BackupSample>> {
+async fn backups(tx: &mut Connection, source: &str, since: DateTime<Utc>) -> Result<Vec<BackupSample>> {
     let mut samples = Vec::new();
     for kind in [BackupKind::Full, BackupKind::Incremental] {
         let before = samples.len();
@@ -252,7 +249,7 @@ async fn backups(tx: &mut SqliteConnection, source: &str, since: DateTime<Utc>) 
     Ok(samples)
 }
 
-fn sample(row: &SqliteRow, kind: BackupKind) -> Result<Option<BackupSample>> {
+fn sample(row: &Row, kind: BackupKind) -> Result<Option<BackupSample>> {
     let as_of = stored::optional_time(column(row, "recovery_point_time")?)?;
     let ended = stored::optional_time(column(row, "ended_at")?)?;
     let (Some(as_of), Some(ended)) = (as_of, ended) else { return Ok(None) };
@@ -266,7 +263,7 @@ fn sample(row: &SqliteRow, kind: BackupKind) -> Result<Option<BackupSample>> {
     }))
 }
 
-async fn drills(tx: &mut SqliteConnection, source: &str) -> Result<Vec<DrillSample>> {
+async fn drills(tx: &mut Connection, source: &str) -> Result<Vec<DrillSample>> {
     let rows =
         sqlx::query("SELECT * FROM runs WHERE source = ? AND operation = 'drill' ORDER BY begun_revision DESC LIMIT ?")
             .bind(source)
@@ -281,12 +278,12 @@ async fn drills(tx: &mut SqliteConnection, source: &str) -> Result<Vec<DrillSamp
     Ok(runs.into_iter().map(with_stages).collect())
 }
 
-async fn stages(tx: &mut SqliteConnection, runs: &[Run]) -> Result<BTreeMap<String, Vec<(String, f64)>>> {
+async fn stages(tx: &mut Connection, runs: &[Run]) -> Result<BTreeMap<String, Vec<(String, f64)>>> {
     let mut by_run: BTreeMap<String, Vec<(String, f64)>> = BTreeMap::new();
     if runs.is_empty() {
         return Ok(by_run);
     }
-    let mut query = QueryBuilder::<Sqlite>::new("SELECT run_id, name, seconds FROM run_stages WHERE run_id IN ");
+    let mut query = Builder::new("SELECT run_id, name, seconds FROM run_stages WHERE run_id IN ");
     query.push("(");
     let mut list = query.separated(", ");
     for run in runs {
@@ -299,7 +296,7 @@ async fn stages(tx: &mut SqliteConnection, runs: &[Run]) -> Result<BTreeMap<Stri
     Ok(by_run)
 }
 
-async fn failures(tx: &mut SqliteConnection, source: &str) -> Result<Vec<Run>> {
+async fn failures(tx: &mut Connection, source: &str) -> Result<Vec<Run>> {
     let mut runs = Vec::new();
     for operation in Operation::ALL {
         let kinds: &[&str] = if operation == Operation::Backup { &["full", "incremental"] } else { &[""] };
@@ -329,7 +326,7 @@ async fn failures(tx: &mut SqliteConnection, source: &str) -> Result<Vec<Run>> {
     Ok(runs)
 }
 
-fn check(row: &SqliteRow) -> Result<Check> {
+fn check(row: &Row) -> Result<Check> {
     Ok(Check {
         name: column(row, "name")?,
         expected: column(row, "expected")?,
@@ -338,7 +335,7 @@ fn check(row: &SqliteRow) -> Result<Check> {
     })
 }
 
-fn table(row: &SqliteRow) -> Result<TableResult> {
+fn table(row: &Row) -> Result<TableResult> {
     Ok(TableResult {
         name: column(row, "name")?,
         rows_expected: stored::count(column(row, "rows_expected")?),
@@ -353,7 +350,7 @@ mod tests {
 
     use super::*;
     use crate::clock::SystemClock;
-    use crate::ledger::missed::NEWEST;
+    use crate::ledger::runs::missed::NEWEST;
 
     /// Every statement of a page that reads `runs`, `points` or `missed_runs`, as the database means to carry it out.
     #[tokio::test]

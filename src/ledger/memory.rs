@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::Ledger;
-use super::failure::ledger_error;
 use crate::error::Result;
+use crate::ledger::Ledger;
+use crate::ledger::database::ledger_error;
 
 impl Ledger {
     /// What was kept of `source` under `name`.
@@ -14,12 +14,12 @@ impl Ledger {
             .bind(name)
             .fetch_optional(&self.pool)
             .await
-            .map_err(|e| ledger_error("recall what an engine remembers", e))
+            .map_err(|e| ledger_error("cannot recall what an engine remembers", e))
     }
 
     /// Keep `content` of `source` under `name`.
     pub async fn remember(&self, source: &str, name: &str, content: &str) -> Result<()> {
-        let what = "remember for an engine";
+        let what = "cannot remember something for an engine";
         let mut tx = self.write().await?;
         sqlx::query("DELETE FROM engine_memory WHERE source = ? AND name = ?")
             .bind(source)
@@ -39,7 +39,7 @@ impl Ledger {
 
     /// Forget everything of `source` that is not among `names`.
     pub async fn forget_others(&self, source: &str, names: &BTreeSet<String>) -> Result<()> {
-        let what = "forget what an engine remembers";
+        let what = "cannot forget what an engine remembers";
         let mut tx = self.write().await?;
         let kept: Vec<String> = sqlx::query_scalar("SELECT name FROM engine_memory WHERE source = ?")
             .bind(source)

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::Ledger;
-use super::failure::ledger_error;
-use super::run::{Operation, PointRow, Run, RunId, RunReport};
-use super::stored::{self, column};
 use crate::domain::drill::{Check, TableResult};
 use crate::domain::manifest::RecoveryPointId;
 use crate::error::{Error, Result};
+use crate::ledger::Ledger;
+use crate::ledger::database::stored::{self, column};
+use crate::ledger::database::{Row, ledger_error};
+use crate::ledger::runs::{Operation, PointRow, Run, RunId, RunReport};
 
 impl Ledger {
     /// Number that grows with every change of the ledger, by whichever process.
@@ -18,7 +18,7 @@ impl Ledger {
         sqlx::query_scalar("SELECT revision FROM ledger_revision")
             .fetch_one(&self.pool)
             .await
-            .map_err(|e| ledger_error("read ledger", e))
+            .map_err(|e| ledger_error("cannot read the ledger", e))
     }
 
     /// The `limit` newest runs of one operation on a source, newest first; the running one too.
@@ -30,7 +30,7 @@ impl Ledger {
                 .bind(i64::from(limit))
                 .fetch_all(&self.pool)
                 .await
-                .map_err(|e| ledger_error("read runs", e))?;
+                .map_err(|e| ledger_error("cannot read runs", e))?;
         rows.iter().map(stored::run).collect()
     }
 
@@ -40,7 +40,7 @@ impl Ledger {
             .bind(source)
             .fetch_all(&self.pool)
             .await
-            .map_err(|e| ledger_error("read recovery points", e))?;
+            .map_err(|e| ledger_error("cannot read recovery points", e))?;
         rows.iter().map(stored::point).collect()
     }
 
@@ -52,7 +52,7 @@ impl Ledger {
         .bind(repository)
         .fetch_one(&self.pool)
         .await
-        .map_err(|e| ledger_error("read runs", e))?;
+        .map_err(|e| ledger_error("cannot read runs", e))?;
         Ok(runs > 0)
     }
 
@@ -68,16 +68,18 @@ impl Ledger {
         .bind(source)
         .fetch_all(&self.pool)
         .await
-        .map_err(|e| ledger_error("read verified recovery points", e))?;
+        .map_err(|e| ledger_error("cannot read verified recovery points", e))?;
         rows.into_iter().map(|(id, at)| Ok((RecoveryPointId(id), stored::time(at)?))).collect()
     }
 
     /// Everything about one run. Errors: there is no such run.
     pub async fn run_report(&self, run: &RunId) -> Result<RunReport> {
-        let failed = |e| ledger_error("read run", e);
+        let failed = |e| ledger_error("cannot read a run", e);
         let mut tx = self.read().await?;
         let row = sqlx::query("SELECT * FROM runs WHERE id = ?").bind(&run.0).fetch_optional(&mut *tx).await;
-        let row = row.map_err(failed)?.ok_or_else(|| Error::failed(format!("read run {run}: there is no such run")))?;
+        let row = row
+            .map_err(failed)?
+            .ok_or_else(|| Error::failed(format!("cannot read run {run}: there is no such run")))?;
         let stages = sqlx::query_as("SELECT name, seconds FROM run_stages WHERE run_id = ? ORDER BY position")
             .bind(&run.0)
             .fetch_all(&mut *tx)
@@ -112,7 +114,7 @@ impl Ledger {
     }
 }
 
-fn check(row: &sqlx::sqlite::SqliteRow) -> Result<Check> {
+fn check(row: &Row) -> Result<Check> {
     Ok(Check {
         name: column(row, "name")?,
         expected: column(row, "expected")?,
@@ -121,7 +123,7 @@ fn check(row: &sqlx::sqlite::SqliteRow) -> Result<Check> {
     })
 }
 
-fn table(row: &sqlx::sqlite::SqliteRow) -> Result<TableResult> {
+fn table(row: &Row) -> Result<TableResult> {
     Ok(TableResult {
         name: column(row, "name")?,
         rows_expected: stored::count(column(row, "rows_expected")?),

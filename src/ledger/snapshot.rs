@@ -8,22 +8,20 @@ mod figures;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 pub use self::figures::{
     BackupFigures, DrillFigures, LedgerSnapshot, PointFigures, RtoSummary, RunningOperation, SourceFigures,
 };
-use super::Ledger;
-use super::changes::read_changes;
-use super::configured::open_periods;
-use super::failure::ledger_error;
-use super::run::{Operation, Outcome, Run, RunId};
-use super::stored::{self, column};
-use super::test_pages::read_test_pages;
 use crate::domain::manifest::BackupKind;
 use crate::domain::order::latest;
 use crate::error::Result;
+use crate::ledger::Ledger;
+use crate::ledger::database::stored::{self, column};
+use crate::ledger::database::{Builder, Connection, Product, Row, ledger_error};
+use crate::ledger::evidence::{read_changes, read_test_pages};
+use crate::ledger::promises::open_periods;
+use crate::ledger::runs::{Operation, Outcome, Run, RunId};
+use crate::ledger::upkeep::read_upkeep;
 
 /// Days over which the RTO percentiles are taken.
 pub const RTO_WINDOW_DAYS: i64 = 30;
@@ -56,7 +54,7 @@ impl Ledger {
     pub async fn snapshot(&self) -> Result<LedgerSnapshot> {
         let taken = self.clock.wall();
         let mut tx = self.read().await?;
-        let failed = |e| ledger_error("read ledger", e);
+        let failed = |e| ledger_error("cannot read the ledger", e);
         let revision =
             sqlx::query_scalar("SELECT revision FROM ledger_revision").fetch_one(&mut *tx).await.map_err(failed)?;
         let created = sqlx::query_scalar("SELECT created_at FROM ledger_origin").fetch_one(&mut *tx).await;
@@ -76,23 +74,24 @@ impl Ledger {
             sources.entry(source).or_default().change = Some(change);
         }
         let test_pages = read_test_pages(&mut tx).await?;
+        let upkeep = read_upkeep(&mut tx).await?;
         tx.commit().await.map_err(failed)?;
-        Ok(LedgerSnapshot { taken, created, revision, test_pages, sources })
+        Ok(LedgerSnapshot { taken, created, revision, test_pages, upkeep, sources })
     }
 }
 
-async fn rows(tx: &mut SqliteConnection, sql: &'static str) -> Result<Vec<SqliteRow>> {
-    sqlx::query(sql).fetch_all(tx).await.map_err(|e| ledger_error("read ledger", e))
+async fn rows(tx: &mut Connection, sql: &'static str) -> Result<Vec<Row>> {
+    sqlx::query(sql).fetch_all(tx).await.map_err(|e| ledger_error("cannot read the ledger", e))
 }
 
-async fn fetch(tx: &mut SqliteConnection, mut query: QueryBuilder<Sqlite>) -> Result<Vec<SqliteRow>> {
-    query.build().fetch_all(tx).await.map_err(|e| ledger_error("read ledger", e))
+async fn fetch(tx: &mut Connection, mut query: Builder) -> Result<Vec<Row>> {
+    query.build().fetch_all(tx).await.map_err(|e| ledger_error("cannot read the ledger", e))
 }
 
 /// `(?, ?, …)` with these values.
-pub(super) fn push_list<T>(query: &mut QueryBuilder<Sqlite>, values: &[T])
+pub(super) fn push_list<T>(query: &mut Builder, values: &[T])
 where
-    T: Clone + for<'q> sqlx::Encode<'q, Sqlite> + sqlx::Type<Sqlite>,
+    T: Clone + for<'q> sqlx::Encode<'q, Product> + sqlx::Type<Product>,
 {
     query.push("(");
     let mut list = query.separated(", ");
@@ -102,7 +101,7 @@ where
     query.push(")");
 }
 
-async fn read_sources(tx: &mut SqliteConnection, sources: &mut Sources) -> Result<()> {
+async fn read_sources(tx: &mut Connection, sources: &mut Sources) -> Result<()> {
     for row in rows(tx, "SELECT name, kind, repository, created_at, facts_revision FROM sources").await? {
         let figures = sources.entry(column(&row, "name")?).or_default();
         figures.kind = column(&row, "kind")?;
@@ -118,12 +117,12 @@ async fn read_sources(tx: &mut SqliteConnection, sources: &mut Sources) -> Resul
     Ok(())
 }
 
-async fn rows_until(tx: &mut SqliteConnection, sql: &'static str, until: DateTime<Utc>) -> Result<Vec<SqliteRow>> {
+async fn rows_until(tx: &mut Connection, sql: &'static str, until: DateTime<Utc>) -> Result<Vec<Row>> {
     let query = sqlx::query(sql).bind(stored::micros(until));
-    query.fetch_all(tx).await.map_err(|e| ledger_error("read ledger", e))
+    query.fetch_all(tx).await.map_err(|e| ledger_error("cannot read the ledger", e))
 }
 
-async fn read_points(tx: &mut SqliteConnection, sources: &mut Sources, taken: DateTime<Utc>) -> Result<()> {
+async fn read_points(tx: &mut Connection, sources: &mut Sources, taken: DateTime<Utc>) -> Result<()> {
     let until = latest(taken);
     let suspect = "SELECT source, COUNT(*) AS suspect, MAX(as_of) AS newest FROM points \
          WHERE suspect = 1 OR as_of > ? GROUP BY source";
@@ -167,7 +166,7 @@ async fn read_points(tx: &mut SqliteConnection, sources: &mut Sources, taken: Da
 }
 
 /// One point may have gone and come back several times.
-async fn read_vanished(tx: &mut SqliteConnection, sources: &mut Sources) -> Result<()> {
+async fn read_vanished(tx: &mut Connection, sources: &mut Sources) -> Result<()> {
     let vanished = "SELECT l.source AS source, l.id AS id, MAX(l.as_of) AS as_of FROM point_lifetimes l \
          WHERE l.gone_early = 1 AND NOT EXISTS \
          (SELECT 1 FROM point_lifetimes n WHERE n.source = l.source AND n.id = l.id AND n.seen_revision > l.seen_revision) \
@@ -179,7 +178,7 @@ async fn read_vanished(tx: &mut SqliteConnection, sources: &mut Sources) -> Resu
     Ok(())
 }
 
-async fn read_verified(tx: &mut SqliteConnection, sources: &mut Sources, taken: DateTime<Utc>) -> Result<()> {
+async fn read_verified(tx: &mut Connection, sources: &mut Sources, taken: DateTime<Utc>) -> Result<()> {
     for row in rows_until(tx, VERIFIED, latest(taken)).await? {
         let newest = stored::time(column(&row, "newest")?)?;
         sources.entry(column(&row, "source")?).or_default().points.newest_verified = Some(newest);
@@ -188,7 +187,7 @@ async fn read_verified(tx: &mut SqliteConnection, sources: &mut Sources, taken: 
 }
 
 /// Count runs, in one pass over one index; returns the revisions of the results that are the last of their sort.
-async fn read_counters(tx: &mut SqliteConnection, sources: &mut Sources) -> Result<BTreeSet<i64>> {
+async fn read_counters(tx: &mut Connection, sources: &mut Sources) -> Result<BTreeSet<i64>> {
     let mut last = BTreeSet::new();
     for row in rows(tx, COUNTERS).await? {
         let figures = sources.entry(column(&row, "source")?).or_default();
@@ -226,7 +225,7 @@ async fn read_counters(tx: &mut SqliteConnection, sources: &mut Sources) -> Resu
     Ok(last)
 }
 
-async fn read_added_bytes(tx: &mut SqliteConnection, sources: &mut Sources) -> Result<()> {
+async fn read_added_bytes(tx: &mut Connection, sources: &mut Sources) -> Result<()> {
     for row in rows(tx, ADDED_BYTES).await? {
         let kind = stored::kind(column(&row, "kind")?)?.unwrap_or(BackupKind::Full);
         let backups = sources.entry(column(&row, "source")?).or_default().backups.entry(kind).or_default();
@@ -237,10 +236,10 @@ async fn read_added_bytes(tx: &mut SqliteConnection, sources: &mut Sources) -> R
 
 /// Read those runs. What is "last" in any sense is among them: in the order in which their results were written, a later
 /// one replaces an earlier one.
-async fn read_last_runs(tx: &mut SqliteConnection, sources: &mut Sources, revisions: &BTreeSet<i64>) -> Result<()> {
+async fn read_last_runs(tx: &mut Connection, sources: &mut Sources, revisions: &BTreeSet<i64>) -> Result<()> {
     let revisions: Vec<i64> = revisions.iter().copied().collect();
     for chunk in revisions.chunks(VALUES_PER_QUERY) {
-        let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM runs WHERE ended_revision IN ");
+        let mut query = Builder::new("SELECT * FROM runs WHERE ended_revision IN ");
         push_list(&mut query, chunk);
         query.push(" ORDER BY ended_revision");
         for row in fetch(tx, query).await? {
@@ -254,7 +253,7 @@ async fn read_last_runs(tx: &mut SqliteConnection, sources: &mut Sources, revisi
         .collect();
     let ids: Vec<String> = measured.keys().cloned().collect();
     for chunk in ids.chunks(VALUES_PER_QUERY) {
-        let mut query = QueryBuilder::<Sqlite>::new("SELECT run_id, name, seconds FROM run_stages WHERE run_id IN ");
+        let mut query = Builder::new("SELECT run_id, name, seconds FROM run_stages WHERE run_id IN ");
         push_list(&mut query, chunk);
         query.push(" ORDER BY run_id, position");
         for row in fetch(tx, query).await? {
@@ -295,7 +294,7 @@ impl SourceFigures {
     }
 }
 
-async fn read_rto_window(tx: &mut SqliteConnection, sources: &mut Sources, now: DateTime<Utc>) -> Result<()> {
+async fn read_rto_window(tx: &mut Connection, sources: &mut Sources, now: DateTime<Utc>) -> Result<()> {
     let window: Vec<(String, f64)> = sqlx::query_as(
         "SELECT source, rto_seconds FROM runs WHERE operation = 'drill' AND outcome = 'passed' AND ended_at > ? \
          AND rto_seconds IS NOT NULL",
@@ -303,7 +302,7 @@ async fn read_rto_window(tx: &mut SqliteConnection, sources: &mut Sources, now: 
     .bind(stored::micros(now - TimeDelta::days(RTO_WINDOW_DAYS)))
     .fetch_all(tx)
     .await
-    .map_err(|e| ledger_error("read ledger", e))?;
+    .map_err(|e| ledger_error("cannot read the ledger", e))?;
     let mut by_source: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for (source, seconds) in window {
         by_source.entry(source).or_default().push(seconds);
@@ -314,7 +313,7 @@ async fn read_rto_window(tx: &mut SqliteConnection, sources: &mut Sources, now: 
     Ok(())
 }
 
-async fn read_running(tx: &mut SqliteConnection, sources: &mut Sources) -> Result<()> {
+async fn read_running(tx: &mut Connection, sources: &mut Sources) -> Result<()> {
     let running =
         "SELECT id, source, operation, started_at FROM runs WHERE outcome = 'running' ORDER BY begun_revision";
     for row in rows(tx, running).await? {
@@ -327,7 +326,7 @@ async fn read_running(tx: &mut SqliteConnection, sources: &mut Sources) -> Resul
     Ok(())
 }
 
-async fn read_missed(tx: &mut SqliteConnection, sources: &mut Sources) -> Result<()> {
+async fn read_missed(tx: &mut Connection, sources: &mut Sources) -> Result<()> {
     // Rows and not a sum: what a sum is made of differs from product to product.
     for row in rows(tx, "SELECT source, operation, missed FROM missed_runs").await? {
         let figures = sources.entry(column(&row, "source")?).or_default();

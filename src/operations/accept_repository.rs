@@ -21,9 +21,9 @@ pub struct Accepted {
 pub fn accept(app: &App, name: &str) -> Result<Accepted> {
     let repository = app.repository(name).ok_or_else(|| unknown(app, name))?;
     repository.open_existing()?;
-    let identity = repository
-        .identity()?
-        .ok_or_else(|| Error::configuration(format!("repository {name} is of a kind that has no id")))?;
+    let identity = repository.identity()?.ok_or_else(|| {
+        Error::configuration(format!("cannot accept repository {name}: its kind has no id to tell it by"))
+    })?;
     let before = app.block_on(app.ledger.accept(name, &identity))?;
     Ok(Accepted { repository: name.to_owned(), identity, before })
 }
@@ -47,7 +47,7 @@ pub fn accept_gone_points(app: &App, name: &str) -> Result<AcceptedPoints> {
     }
     let gone_points = app.block_on(app.ledger.accept_gone_points(name))?;
     for (source, points) in &gone_points {
-        tracing::warn!(%source, repository = %name, "{points} recovery points that are gone were accepted as gone on purpose");
+        tracing::warn!(%source, repository = %name, "{points} missing recovery points were accepted as removed on purpose");
     }
     Ok(AcceptedPoints { repository: name.to_owned(), gone_points })
 }

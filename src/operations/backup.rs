@@ -7,10 +7,14 @@ use serde::Serialize;
 use super::change::{accepted, compare, warning};
 use super::expectations::prepare_repository;
 use super::listing::refresh_points;
+use super::ownership::Listed;
 use super::recording::{Recorded, new_id};
+use super::room::room;
 use crate::app::{App, Source};
+use crate::domain::captured::Made;
 use crate::domain::change::Assessment;
 use crate::domain::manifest::{BackupKind, Manifest, RecoveryPointId};
+use crate::engine::stream::Unread;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{Operation, Outcome, RunResult};
 use crate::repository::{Candidate, NewCandidate};
@@ -48,7 +52,9 @@ pub struct BackupReport {
 
 /// Take a full backup of `source` now.
 pub fn backup(app: &App, source: &Source, context: &RunContext) -> Result<BackupReport> {
+    // One operation at a time on a source: two dumps would slow the server twice for one backup.
     let _lock = app.lock(&source.name, "backup")?;
+    // From here on every end is in the ledger: what failed is as much of the truth as what succeeded.
     let run = Recorded::begin(app, source, Operation::Backup, Some(BackupKind::Full))?;
     match take(app, source, context) {
         Ok(Taken { manifest, stored_bytes, change }) => {
@@ -62,10 +68,10 @@ pub fn backup(app: &App, source: &Source, context: &RunContext) -> Result<Backup
             run.finish(&result)?;
             Ok(BackupReport { change, ..report(manifest, stored_bytes, duration_seconds) })
         }
-        // A backup is never inconclusive: there is none.
         Err(error) => {
             // Whatever broke when we ended it is not the reason.
             let error = if context.cancel.is_cancelled() { context.cancel.error() } else { error };
+            // A backup is never inconclusive: there is none.
             let kind = if error.kind() == Kind::Inconclusive { Kind::Failed } else { error.kind() };
             Err(run.fail(error.with_kind(kind).context(format!("cannot back up {}", source.name)), None))
         }
@@ -80,37 +86,73 @@ struct Taken {
 }
 
 fn take(app: &App, source: &Source, context: &RunContext) -> Result<Taken> {
-    // A repository that cannot be used is found before the server is asked to work.
+    // Whoever frees room there must not take what this backup relies on.
+    let _storing = app.storing_in(&source.repository_name, &context.cancel)?;
+    // A repository that cannot be used, or is full, is found before the source is made to work.
     prepare_repository(app, source)?;
-    let dump = source.engine.dump(context)?;
+    let scarce = room(app, source)?;
+    // Preflight: what the dump needs of the source (reach, privileges, settings, programs) is named before anything is read.
+    let ready = source.engine.preflight(context)?;
+    // A consistent snapshot: everything in the backup is of one moment. Reading the streams drives the dump.
+    let dump = ready.dump(context)?;
     let id = RecoveryPointId(new_id());
+    // Stored as a candidate, which no listing shows: whatever ends us from here on leaves nothing that looks like a backup.
     let candidate =
         NewCandidate { source: source.name.clone(), id: id.clone(), as_of: dump.as_of, streams: dump.streams };
-    let stored = source.repository.store(candidate);
-    // The dump's own reason comes before the repository's, which only saw its stream end.
-    let finished = (dump.finish)();
-    let (candidate, mut manifest) = match (stored, finished) {
-        (Ok(candidate), Ok(manifest)) => (candidate, manifest),
+    let stored = source.repository.storing()?.store(candidate);
+    // What was captured is known only once the tool has succeeded and its end was seen. Why it did not comes before what the
+    // repository says, which only saw a stream end.
+    let (candidate, captured) = match (stored, (dump.finish)()) {
+        (Ok(candidate), Ok(captured)) => (candidate, captured),
         (Err(stored), Err(dump)) => return Err(first_cause(stored, dump)),
         (Err(error), Ok(_)) | (Ok(_), Err(error)) => return Err(error),
     };
     context.cancel.check()?;
-    manifest.id = id;
-    manifest.source.clone_from(&source.name);
-    manifest.host = Some(app.host.identity.clone());
-    manifest.as_of = dump.as_of;
-    manifest.finished = app.clock.wall();
-    manifest.evidence.new_data = candidate.new_data;
-    manifest.evidence.accepted = accepted(app, source)?;
+    // The manifest promises what was captured, and only if that is what the repository gave back when it was read.
+    let made = made(app, source, id, dump.as_of);
+    let manifest = promise(app, source, captured.full(made), &candidate)?;
     whole(&candidate, &manifest)?;
-    let stored_bytes = source.repository.publish(candidate, &manifest)?;
+    // Publishing comes last: from here on it is a backup.
+    let stored_bytes = source.repository.storing()?.publish(candidate, &manifest)?;
     // What counts is what the repository lists now, not that we believe to have published.
     let listed = refresh_points(app, source)?;
     if !listed.own.points.iter().any(|published| published.manifest == manifest) {
-        return Err(Error::failed(format!("publish backup {}: the repository does not list it", manifest.id))
-            .hint("check the repository: something removes what is written to it"));
+        return Err(Error::failed(format!("cannot publish backup {}: the repository does not list it", manifest.id))
+            .hint("find out what removes files from the repository: see who else can write to it"));
     }
+    Ok(taken(app, source, (manifest, stored_bytes), &listed, scarce))
+}
+
+/// What only we know of the backup: the engine knows no names, and the repository no hosts.
+fn made(app: &App, source: &Source, id: RecoveryPointId, as_of: DateTime<Utc>) -> Made {
+    Made {
+        id,
+        source: source.name.clone(),
+        engine: source.engine_name.to_owned(),
+        host: app.host.identity.clone(),
+        as_of,
+        finished: app.clock.wall(),
+        created_by: concat!("backup-sla ", env!("CARGO_PKG_VERSION")).to_owned(),
+    }
+}
+
+/// The manifest with what later backups are compared by, as far as the repository and the operator know it.
+fn promise(app: &App, source: &Source, mut manifest: Manifest, candidate: &Candidate) -> Result<Manifest> {
+    manifest.evidence.new_data = candidate.new_data;
+    manifest.evidence.accepted = accepted(app, source)?;
+    Ok(manifest)
+}
+
+/// The published backup, with what this run has to say of it and its surroundings.
+fn taken(
+    app: &App,
+    source: &Source,
+    (mut manifest, stored_bytes): (Manifest, u64),
+    listed: &Listed,
+    scarce: Option<String>,
+) -> Taken {
     // Of the run, not of the backup: the manifest is published and stays as it is.
+    manifest.warnings.extend(scarce);
     manifest
         .warnings
         .extend(listed.own.damaged.iter().map(|error| format!("the repository has damage elsewhere: {error}")));
@@ -121,14 +163,12 @@ fn take(app: &App, source: &Source, context: &RunContext) -> Result<Taken> {
         None
     });
     manifest.warnings.extend(change.as_ref().and_then(|found| warning(&source.name, found)));
-    Ok(Taken { manifest, stored_bytes, change })
+    Taken { manifest, stored_bytes, change }
 }
 
-/// When both sides failed: a dump that only says that the repository stopped reading is not the cause.
+/// When both sides failed: a dump that was only not read to its end is not the cause.
 fn first_cause(stored: Error, dump: Error) -> Error {
-    let effect =
-        dump.to_string().contains("the repository stopped reading") || dump.to_string().contains("not read to its end");
-    if effect { stored } else { dump }
+    if dump.cause::<Unread>().is_some() { stored } else { dump }
 }
 
 /// The candidate, as read back, is as long as what the dump says it sent.
@@ -137,7 +177,7 @@ fn whole(candidate: &Candidate, manifest: &Manifest) -> Result<()> {
         let stored = candidate.files.iter().find(|(path, _)| *path == file.path).map(|(_, bytes)| *bytes);
         if stored != Some(file.bytes) {
             return Err(Error::failed(format!(
-                "read back {}: the repository has {} bytes of {}",
+                "cannot read back {}: the repository has {} bytes of {}",
                 file.path,
                 stored.map_or("no".to_owned(), |bytes| bytes.to_string()),
                 file.bytes
@@ -149,7 +189,7 @@ fn whole(candidate: &Candidate, manifest: &Manifest) -> Result<()> {
 
 fn report(manifest: Manifest, stored_bytes: u64, duration_seconds: f64) -> BackupReport {
     BackupReport {
-        tables: manifest.inventory.tables.len(),
+        tables: manifest.inventory().tables.len(),
         rows: manifest.rows(),
         logical_bytes: manifest.logical_bytes(),
         losses: manifest.losses(),
@@ -161,5 +201,21 @@ fn report(manifest: Manifest, stored_bytes: u64, duration_seconds: f64) -> Backu
         duration_seconds,
         warnings: manifest.warnings,
         change: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn when_both_sides_fail_the_side_that_the_other_waited_for_is_named() {
+        let full = || Error::failed("cannot write a pack: no space left");
+        let cause = |dump| first_cause(full(), dump).to_string();
+        assert_eq!(cause(Unread::error()), full().to_string());
+        assert_eq!(cause(Unread::error().context("cannot back up database telegraf")), full().to_string());
+        // Whoever says so without meaning it is not believed: the client may print these very words.
+        let died = "the dump client said: the repository stopped reading it, it was not read to its end";
+        assert_eq!(cause(Error::failed(died)), died);
     }
 }

@@ -44,7 +44,7 @@ pub fn cancel(
     let runs = app.block_on(app.ledger.live_runs(&source.name))?;
     let runs: Vec<LiveRun> = runs.into_iter().filter(|run| operation.is_none_or(|it| it == run.operation)).collect();
     if runs.is_empty() {
-        return Err(Error::failed(format!("cancel {}: nothing runs", source.name))
+        return Err(Error::failed(format!("cannot cancel {}: nothing runs", source.name))
             .hint("`backup-sla status` shows what is running"));
     }
     let service = app.service_pid()?;
@@ -70,9 +70,9 @@ fn ask(request: &Path, run: &RunId) -> io::Result<()> {
 }
 
 fn terminate(run: &LiveRun) -> Result<()> {
-    let what = || format!("end process {}", run.pid);
+    let what = || format!("cannot stop process {}", run.pid);
     let pid = i32::try_from(run.pid).ok().and_then(Pid::from_raw);
-    let pid = pid.ok_or_else(|| Error::failed(format!("{}: it is no process id", what())))?;
+    let pid = pid.ok_or_else(|| Error::failed(format!("{}: this is not a process id", what())))?;
     match kill_process(pid, Signal::TERM) {
         // It ended by itself meanwhile.
         Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
@@ -91,8 +91,9 @@ fn ended(app: &App, source: &Source, run: &LiveRun, context: &RunContext) -> Res
             return Ok(Cancelled { source, operation, run: run.id.clone(), outcome: report.outcome });
         }
         if watch.elapsed() > PATIENCE {
-            let what = format!("cancel {} of {}: it did not end within a minute", run.operation, source.name);
-            return Err(Error::failed(what).hint("look at what process it waits for, and at the log of the service"));
+            let what = format!("cannot cancel {} of {}: it did not end within a minute", run.operation, source.name);
+            return Err(Error::failed(what)
+                .hint("see what its process waits for (`ps`, a hung mount), and the log of the service"));
         }
         std::thread::sleep(Duration::from_millis(100));
     }

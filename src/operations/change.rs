@@ -12,6 +12,8 @@ use crate::app::{App, Source, unknown_source};
 use crate::domain::change::watch::Watch;
 use crate::domain::change::{Assessment, Past, Point, State, assess};
 use crate::domain::manifest::{BackupKind, Manifest, RecoveryPointId};
+use crate::domain::promise::Promise;
+use crate::domain::words::Words;
 use crate::error::Result;
 use crate::ledger::{ChangeFigures, Compared};
 use crate::repository::Published;
@@ -30,7 +32,7 @@ pub(super) fn compare(app: &App, source: &Source, listed: &[Published]) -> Resul
     let sound = |it: &&Published| !misdated.contains(&it.manifest.id.0);
     let points: Vec<&Manifest> = listed.iter().filter(sound).map(|it| &it.manifest).collect();
     let mut last = None;
-    for (point, found) in judge(&points, compared, &source.watch) {
+    for (point, found) in judge(&points, compared, &source.watch, source.kind.words()) {
         app.block_on(app.ledger.record_change(&source.name, &point, &found))?;
         last = Some((point.id, found));
     }
@@ -50,8 +52,9 @@ fn judge(
     points: &[&Manifest],
     mut compared: BTreeMap<RecoveryPointId, Compared>,
     watch: &Watch,
+    words: Words,
 ) -> Vec<(Point, Assessment)> {
-    let points: Vec<&Manifest> = points.iter().copied().filter(|it| it.kind == BackupKind::Full).collect();
+    let points: Vec<&Manifest> = points.iter().copied().filter(|it| is_compared(it)).collect();
     let accepted: BTreeSet<RecoveryPointId> = {
         let in_ledger = compared.iter().filter(|(_, it)| it.is_accepted).map(|(id, _)| id);
         in_ledger.chain(points.iter().filter_map(|it| it.evidence.accepted.as_ref())).cloned().collect()
@@ -62,11 +65,17 @@ fn judge(
         if compared.contains_key(&now.id) || now.evidence.is_missing() {
             continue;
         }
-        let found = assess(&past(&points[..at], &compared, &accepted), now, watch);
+        let past = Past { words, ..past(&points[..at], &compared, &accepted) };
+        let found = assess(&past, now, watch);
         compared.insert(now.id.clone(), Compared::of(&found));
         judged.push((Point::of(now), found));
     }
     judged
+}
+
+/// Only a full says what it contains, and only where that is known exactly.
+fn is_compared(manifest: &Manifest) -> bool {
+    manifest.kind == BackupKind::Full && matches!(manifest.promise, Promise::Exact(_))
 }
 
 /// What a backup is compared with: `before` it are these, oldest first. What was accepted is the beginning.
@@ -199,7 +208,7 @@ fn unrecorded(source: &Source, chosen: &Manifest) -> Result<Option<(Point, Asses
     let listed = source.repository.listing(Some(&source.name))?.points;
     let is_before = |it: &&Published| it.manifest.host == chosen.host && it.manifest.as_of <= chosen.as_of;
     let points: Vec<&Manifest> = listed.iter().filter(is_before).map(|it| &it.manifest).collect();
-    let mut judged = judge(&points, BTreeMap::new(), &source.watch);
+    let mut judged = judge(&points, BTreeMap::new(), &source.watch, source.kind.words());
     let since = judged.iter().rposition(|(_, found)| found.state != State::Critical).map_or(0, |last| last + 1);
     let since = judged.get(since).map(|(point, _)| point.clone());
     Ok(since.zip(judged.pop().map(|(_, found)| found)))
@@ -238,7 +247,7 @@ mod simulated;
 mod tests {
     use super::*;
     use crate::domain::change::evidence::{Evidence, NewData};
-    use crate::repository::Repository;
+    use crate::repository::Storing;
     use crate::repository::contract;
     use crate::repository::memory::MemoryRepository;
 
@@ -275,7 +284,7 @@ mod tests {
             let stored =
                 repository.store(contract::candidate("shop", &format!("{at:02}"), as_of, &[("d", b"x")])).unwrap();
             let mut manifest = contract::manifest(&stored);
-            manifest.inventory.tables = vec![crate::domain::manifest::TableFacts {
+            manifest.inventory_mut().tables = vec![crate::domain::manifest::TableFacts {
                 name: "a.t".to_owned(),
                 rows: *rows,
                 digest: crate::domain::digest::Digest::of(&rows.to_le_bytes()),
@@ -290,7 +299,7 @@ mod tests {
     }
 
     fn states(manifests: &[Manifest], compared: BTreeMap<RecoveryPointId, Compared>) -> Vec<(String, State)> {
-        let judged = judge(&manifests.iter().collect::<Vec<_>>(), compared, &Watch::default());
+        let judged = judge(&manifests.iter().collect::<Vec<_>>(), compared, &Watch::default(), Words::default());
         judged.into_iter().map(|(point, found)| (point.id.0, found.state)).collect()
     }
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::finding::Finding;
 use super::identity::AnotherRepository;
 use super::ownership::Whose;
 use super::prove::{Proof, Scope};
@@ -17,9 +18,9 @@ use crate::app::{App, Source};
 use crate::domain::drill::{Check, DrillReport, Stage, Verdict};
 use crate::domain::left_out::LeftOut;
 use crate::domain::manifest::Manifest;
-use crate::engine::{LoadOptions, StoredPoint};
+use crate::engine::{LoadOptions, LoadReport, StoredPoint};
 use crate::error::{Error, Kind, Result, Side};
-use crate::ledger::{Operation, Outcome, RunResult};
+use crate::ledger::Operation;
 use crate::process::Died;
 use crate::run_context::RunContext;
 use crate::sandbox::{Access, Instance, SandboxSpec};
@@ -40,71 +41,53 @@ pub struct DrillRequest {
     pub keep_on_failure: bool,
 }
 
-/// What was found, before it becomes a report.
-#[derive(Debug, Clone)]
-pub(super) struct Finding {
-    pub verdict: Verdict,
-    pub reason: String,
-    pub hint: Option<String>,
-    pub proof: Proof,
-    pub sandbox: BTreeMap<String, String>,
-    pub warnings: Vec<String>,
-}
-
-impl Default for Finding {
-    fn default() -> Self {
-        Self {
-            verdict: Verdict::Inconclusive,
-            reason: String::new(),
-            hint: None,
-            proof: Proof::default(),
-            sandbox: BTreeMap::new(),
-            warnings: Vec::new(),
-        }
-    }
-}
-
 /// Drill `source`. An error means that there is no verdict at all: cancelled, locked, or a repository that cannot be
 /// opened; it is recorded as a failed drill all the same.
 pub fn drill(app: &App, source: &Source, request: &DrillRequest, context: &RunContext) -> Result<DrillReport> {
+    // One operation at a time on a source: beside a backup the measured time would not be that of a recovery.
     let _lock = app.lock(&source.name, "drill")?;
+    // What is restored must not be removed meanwhile.
+    let _reading = app.reading_from(&source.name, &context.cancel)?;
+    // From here on every end is in the ledger: a drill that nobody hears of looks like one that was not needed.
     let run = Recorded::begin(app, source, Operation::Drill, None)?;
-    // What was read before, by looks and other drills, proves nothing.
+    // What was read before, by looks and other drills, proves nothing: all of it comes from the place again.
     let source = &source.afresh();
     if let Err(error) = source.repository.open_existing() {
         return Err(run.fail(error.with_kind(Kind::Failed), None));
     }
     // What a killed run left behind holds production data: it goes first.
     if let Err(error) = source.sandbox.reap() {
-        tracing::error!(%error, "remove leftover sandboxes");
+        tracing::error!(hint = error.hint_text(), "cannot remove leftover sandboxes: {error}");
     }
 
-    // From here the clock of the RTO runs.
+    // A recovery begins with the decision: the clock of the RTO runs from here, choosing included.
     let mut stages = Stages::start(&app.clock);
+    // Only what the repository lists now can be restored, whatever the ledger remembers.
     let (point, damaged, suspect) =
         match stages.run(Stage::Select, || select(app, source, &request.selection, Whose::Own)) {
             Ok(selected) => (open(source, &selected.published), selected.damaged, selected.suspect),
             Err(error) if error.kind() == Kind::Configuration => return Err(run.fail(error, None)),
-            Err(error) => {
-                let finding = from_error(&error, unless_unseen(&error));
-                return conclude(app, source, run, None, finding, &stages, None);
-            }
+            Err(error) => return Finding::of_error(&error, unless_unseen(&error)).conclude(source, run, &stages),
         };
+    // The way of a real restore, into a sandbox, and everything that was promised is looked for there.
     let found = restore_and_prove(source, &point, request, &mut stages, context);
-    let (finding, rto) = match found {
-        Ok(found) if found.0.verdict == Verdict::Passed || !context.cancel.is_cancelled() => found,
+    let finding = match found {
+        Ok(found) if found.verdict == Verdict::Passed || !context.cancel.is_cancelled() => found,
         // Whatever broke when we ended it is not the reason.
         _ if context.cancel.is_cancelled() => match context.cancel.error() {
             error if error.kind() == Kind::Cancelled => return Err(run.fail(error, Some(point.manifest.id))),
-            error => (from_error(&error, in_time(source, &stages)), None),
+            error => Finding::of_error(&error, in_time(source, &stages)),
         },
         Ok(found) => found,
-        Err(error) => (from_error(&error, error.kind()), None),
+        Err(error) => Finding::of_error(&error, error.kind()),
     };
+    // One good point does not make a repository good in which others cannot be read.
     let mut finding = blemish(finding, &damaged);
     finding.warnings.splice(0..0, suspect.into_iter().chain(point.manifest.not_in_it()));
     finding.hint = finding.hint.or_else(|| known_beforehand(&finding.proof.comparison.checks, &point.manifest));
-    conclude(app, source, run, Some(&point.manifest), finding, &stages, rto)
+    finding.point = Some(point.manifest);
+    // Verdict, ledger, report.
+    finding.conclude(source, run, &stages)
 }
 
 /// What it means that a drill was ended: within the promised recovery time it was ended too early to say anything, later
@@ -146,14 +129,14 @@ fn known_beforehand(checks: &[Check], manifest: &Manifest) -> Option<String> {
     (!said.is_empty()).then(|| said.join("; "))
 }
 
-/// Provision, load, prove, destroy. The RTO is given where a correct answer was reached.
+/// Provision, load, prove, destroy.
 fn restore_and_prove(
     source: &Source,
     point: &StoredPoint,
     request: &DrillRequest,
     stages: &mut Stages,
     context: &RunContext,
-) -> Result<(Finding, Option<f64>)> {
+) -> Result<Finding> {
     let spec = source.engine.sandbox(point)?;
     let mut instance = stages
         .run(Stage::Provision, || {
@@ -172,34 +155,38 @@ fn restore_and_prove(
     });
     // The clock stops at the answer; tearing down is not part of a recovery.
     let rto = stages.total().as_secs_f64();
-    let mut outcome = match result {
+    let mut finding = match result {
         Ok((_, proof)) if !proof.holds() && has_ended(instance.as_mut()) => {
-            (from_error(&sandbox_died(&proof.comparison.reason(), instance.as_ref()), Kind::Inconclusive), None)
+            Finding::of_error(&sandbox_died(&proof.comparison.reason(), instance.as_ref()), Kind::Inconclusive)
         }
         Ok((loaded, proof)) => {
-            let holds = proof.holds();
-            let lacking = loaded.accounts.as_ref().map(|accounts| accounts.lacking.clone()).unwrap_or_default();
-            let (verdict, reason) = match (holds, proof.comparison.reason()) {
-                (true, reason) => (Verdict::Passed, reason),
-                // Only what this host could not take is missing.
-                (false, _) if !loaded.lacking.is_empty() && proof.only_differ(&lacking) => {
-                    (Verdict::Inconclusive, format!("the sandbox lacks a plugin: {}", loaded.lacking.join("; ")))
-                }
-                (false, reason) => (Verdict::Failed, reason),
-            };
-            let mut warnings = [loaded.warnings, proof.notes.clone()].concat();
-            warnings.extend(restore::afterthoughts(source, point, &at, &[]));
-            let finding = Finding { verdict, reason, proof, warnings, ..Finding::default() };
-            (finding, holds.then_some(rto))
+            let mut finding = judge(&loaded, proof);
+            finding.rto = (finding.verdict == Verdict::Passed).then_some(rto);
+            finding.warnings.splice(0..0, loaded.warnings);
+            finding.warnings.extend(restore::afterthoughts(source, point, &at, &[]));
+            finding
         }
-        Err(error) => (from_error(&blame(error, instance.as_mut()), Kind::Failed), None),
+        Err(error) => Finding::of_error(&blame(error, instance.as_mut()), Kind::Failed),
     };
-    outcome.0.sandbox = describe(source, &spec, &access);
-    outcome.0.warnings.extend(access.exposure.clone());
+    finding.sandbox = describe(source, &spec, &access);
+    finding.warnings.extend(access.exposure.clone());
     // What a cancelled run leaves has no server any more.
     let may_keep = request.keep_on_failure && !context.cancel.is_cancelled();
-    dispose(instance, may_keep, &mut outcome.0);
-    Ok(outcome)
+    dispose(instance, may_keep, &mut finding);
+    Ok(finding)
+}
+
+/// What the proof means of what was loaded.
+fn judge(loaded: &LoadReport, proof: Proof) -> Finding {
+    let lacking = loaded.accounts.as_ref().map(|accounts| accounts.lacking.clone()).unwrap_or_default();
+    // Only what this host could not take is missing.
+    let lacks_plugin = !proof.holds() && !loaded.lacking.is_empty() && proof.only_differ(&lacking);
+    let finding = Finding::of_proof(proof);
+    if !lacks_plugin {
+        return finding;
+    }
+    let reason = format!("the sandbox lacks a plugin: {}", loaded.lacking.join("; "));
+    Finding { verdict: Verdict::Inconclusive, reason, ..finding }
 }
 
 /// A load or proof failed: if the sandbox itself died or filled up, or what worked on it was killed, that says nothing about
@@ -249,8 +236,8 @@ fn dispose(instance: Box<dyn Instance>, may_keep: bool, finding: &mut Finding) {
         // Its server outlives us on purpose; the next reap finds it by its record.
         std::mem::forget(instance);
     } else if let Err(error) = instance.destroy() {
-        tracing::error!(%error, "destroy sandbox");
-        finding.warnings.push(format!("the sandbox could not be destroyed: {error}"));
+        tracing::error!(hint = error.hint_text(), "the sandbox was left behind: {error}");
+        finding.warnings.push(format!("the sandbox was left behind: {error}"));
     }
 }
 
@@ -263,87 +250,4 @@ fn describe(source: &Source, spec: &SandboxSpec, access: &Access) -> BTreeMap<St
         described.insert("isolation".to_owned(), access.isolation.clone());
     }
     described
-}
-
-/// The verdict that an error means, where `otherwise` is what it means when it does not say itself.
-fn from_error(error: &Error, otherwise: Kind) -> Finding {
-    let kind = if error.kind() == Kind::Inconclusive { Kind::Inconclusive } else { otherwise };
-    Finding {
-        verdict: if kind == Kind::Inconclusive { Verdict::Inconclusive } else { Verdict::Failed },
-        reason: error.to_string(),
-        hint: error.hint_text().map(str::to_owned),
-        ..Finding::default()
-    }
-}
-
-/// Report, record, done.
-fn conclude(
-    _app: &App,
-    source: &Source,
-    run: Recorded<'_>,
-    manifest: Option<&Manifest>,
-    finding: Finding,
-    stages: &Stages,
-    rto: Option<f64>,
-) -> Result<DrillReport> {
-    let report = report(source, manifest, finding, stages, rto);
-    let outcome = match report.verdict {
-        Verdict::Passed => Outcome::Passed,
-        Verdict::Failed => Outcome::Failed,
-        Verdict::Inconclusive => Outcome::Inconclusive,
-    };
-    let mut result = RunResult::new(outcome, run.seconds());
-    result.reason.clone_from(&report.reason);
-    result.hint.clone_from(&report.hint);
-    result.recovery_point.clone_from(&report.recovery_point);
-    result.recovery_point_time = report.recovery_point_time;
-    result.rto_seconds = rto;
-    result.over_rto = rto.is_some_and(|rto| rto > source.objectives.rto.as_secs_f64());
-    result.logical_bytes = manifest.map_or(0, Manifest::logical_bytes);
-    result.rows = report.verified_rows();
-    result.chain_length = report.chain_length;
-    result.stages = stages.rows();
-    result.checks.clone_from(&report.checks);
-    result.tables.clone_from(&report.tables);
-    result.details = versions(&report.sandbox, manifest);
-    run.finish(&result)?;
-    Ok(report)
-}
-
-/// What the restored instance was, and what made the backup.
-fn versions(sandbox: &BTreeMap<String, String>, manifest: Option<&Manifest>) -> BTreeMap<String, String> {
-    let mut versions = sandbox.clone();
-    versions.insert("drilled_by".to_owned(), concat!("backup-sla ", env!("CARGO_PKG_VERSION")).to_owned());
-    if let Some(manifest) = manifest {
-        let server = format!("{} {}", manifest.server.product, manifest.server.version);
-        versions.insert("backed_up_server".to_owned(), server.trim().to_owned());
-        versions.insert("backed_up_with".to_owned(), manifest.tool.clone());
-    }
-    versions
-}
-
-/// The JSON of INTERFACE.
-pub(super) fn report(
-    source: &Source,
-    manifest: Option<&Manifest>,
-    finding: Finding,
-    stages: &Stages,
-    rto: Option<f64>,
-) -> DrillReport {
-    DrillReport {
-        source: source.name.clone(),
-        recovery_point: manifest.map(|manifest| manifest.id.clone()),
-        recovery_point_time: manifest.map(|manifest| manifest.as_of),
-        verdict: finding.verdict,
-        reason: finding.reason,
-        hint: finding.hint,
-        rto_seconds: rto,
-        stages: stages.seconds(),
-        chain_length: manifest.map_or(0, |manifest| manifest.chain_length),
-        checks: finding.proof.comparison.checks,
-        tables: finding.proof.comparison.tables,
-        sandbox: finding.sandbox,
-        warnings: finding.warnings,
-        losses: manifest.map(Manifest::losses).unwrap_or_default(),
-    }
 }

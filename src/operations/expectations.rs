@@ -8,7 +8,10 @@ use crate::error::Result;
 
 /// Make ready to write to the repository, and create it only for its very first backup: a place that was in use and is
 /// empty now is a disk that is not mounted, and a new repository there would hide that every backup is gone.
+///
+/// Errors: its kind is only read.
 pub fn prepare_repository(app: &App, source: &Source) -> Result<()> {
+    let storing = source.repository.storing()?;
     if was_used(app, source)? && !source.repository.exists()? {
         return source.repository.open_existing().map_err(|error| {
             let missing = "is missing or cannot be opened, but earlier backups were recorded in it";
@@ -21,7 +24,7 @@ pub fn prepare_repository(app: &App, source: &Source) -> Result<()> {
     if source.repository.exists()? {
         check_identity(app, source)?;
     }
-    source.repository.prepare()?;
+    storing.prepare()?;
     check_identity(app, source)
 }
 

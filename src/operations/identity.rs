@@ -44,8 +44,7 @@ pub(super) fn check_identity(app: &App, source: &Source) -> Result<()> {
     if adopted.is_new {
         tracing::info!(
             repository = %name,
-            "repository {name} at {} is the one with the id {}: nothing was known of it before, and from now on another one in \
-             its place is refused",
+            "repository {name} at {} has id {}: from now on, another repository in its place is refused",
             source.repository.location(),
             short(&found)
         );
@@ -59,14 +58,14 @@ fn refuse_another(source: &Source, found: &str, adopted: &Adopted) -> Result<()>
     }
     let name = &source.repository_name;
     let what = format!(
-        "cannot use repository {name} at {}: it is another one (id {}) than before (id {}, known since {})",
+        "cannot use repository {name} at {}: another repository is there (id {}) than before (id {}, known since {})",
         source.repository.location(),
         short(found),
         short(&adopted.identity),
         adopted.since.format("%F %T UTC")
     );
     Err(Error::failed(what).because(AnotherRepository).on(Side::Repository).hint(format!(
-        "put back or mount the repository of before; if it was replaced on purpose, run `backup-sla accept-repository {name}`"
+        "mount or put back the earlier one; if it was replaced on purpose, run `backup-sla accept-repository {name}`"
     )))
 }
 

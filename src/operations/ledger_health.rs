@@ -43,7 +43,7 @@ impl LedgerHealth {
             tracing::error!(
                 hint = "see the runbook of BackupSlaLedgerTampered; `backup-sla report --json` names what does not fit",
                 faults = seals.faults,
-                "the ledger is not as it was written: {}",
+                "records of the ledger were changed: {}",
                 seals.first.as_deref().unwrap_or_default()
             );
         }

@@ -5,23 +5,29 @@
 
 pub mod accept_repository;
 pub mod backup;
+pub mod before_change;
 pub mod cancel;
 pub mod change;
+pub mod check;
 pub mod drill;
 pub mod expectations;
+mod finding;
 pub mod identity;
 pub mod ledger_health;
 pub mod listing;
+pub mod maintain;
 pub mod observe;
 pub mod ownership;
 pub mod prove;
 mod recording;
 pub mod report;
 pub mod restore;
+mod room;
 pub mod select;
 mod stages;
 #[cfg(test)]
 pub(crate) mod tests;
 #[cfg(test)]
 mod trust_tests;
+mod upkeep;
 pub mod verify;

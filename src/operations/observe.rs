@@ -96,10 +96,10 @@ pub fn observe_all(app: &App) -> Census {
         repositories.insert(name, seen.state);
     }
     let sandboxes = count_sandboxes(app).map_err(|error| {
-        tracing::error!(hint = error.hint_text(), "count sandboxes: {error}");
+        tracing::error!(hint = error.hint_text(), "cannot count sandboxes: {error}");
     });
     let state_trouble = unwritable.map(|error| {
-        tracing::error!(hint = error.hint_text(), "keep the state directory: {error}");
+        tracing::error!(hint = error.hint_text(), "cannot write to the state directory: {error}");
         in_words(&error)
     });
     Census { repositories, sandboxes: sandboxes.ok(), state_trouble, ledger: ledger.ok() }
@@ -109,7 +109,7 @@ pub fn observe_all(app: &App) -> Census {
 pub fn prepare(app: &App) -> Result<()> {
     let sources: Vec<Source> = app.built_sources().collect();
     know(app, &sources.iter().collect::<Vec<_>>())
-        .inspect_err(|error| tracing::error!(hint = error.hint_text(), "record sources: {error}"))
+        .inspect_err(|error| tracing::error!(hint = error.hint_text(), "cannot record sources: {error}"))
 }
 
 /// The sources of each repository.
@@ -152,7 +152,7 @@ fn look_at_all(app: &App, sources: &[&Source]) -> Result<Option<Listing>> {
 
 fn look(app: &App, source: &Source) -> Observation {
     if let Err(error) = know(app, &[source]) {
-        tracing::error!(source = %source.name, hint = error.hint_text(), "record source: {error}");
+        tracing::error!(source = %source.name, hint = error.hint_text(), "cannot record source: {error}");
     }
     judge(app, source, look_at_repository(app, source).map(|listed| listed.map(|listed| listed.own)))
 }
@@ -187,7 +187,7 @@ fn judge(app: &App, source: &Source, looked: Result<Option<Listing>>) -> Observa
     seen.state.up = Some(seen.trouble.is_none());
     if let Some(error) = &seen.trouble {
         let repository = &source.repository_name;
-        tracing::error!(%repository, hint = error.hint_text(), "look at repository: {error}");
+        tracing::error!(%repository, hint = error.hint_text(), "cannot look at repository: {error}");
     }
     seen
 }
@@ -209,7 +209,7 @@ fn measure(source: &Source, state: &mut RepositoryState) {
         Ok(space) => (state.size_bytes, state.available_bytes) = (space.occupied, space.available),
         Err(error) => {
             let repository = &source.repository_name;
-            tracing::warn!(%repository, hint = error.hint_text(), "measure repository: {error}");
+            tracing::warn!(%repository, hint = error.hint_text(), "cannot measure repository: {error}");
         }
     }
 }

@@ -85,17 +85,21 @@ impl Listed {
     /// Errors: no host or more than one is called so; where none is named, there are only other hosts' recovery points.
     pub fn of_host(self, source: &Source, whose: Whose<'_>) -> Result<Listing> {
         let Whose::Host(asked) = whose else { return self.of_this_host(source) };
-        let Listing { points, damaged, unreadable, unnamed } = self.own;
-        let mut points: Vec<Published> = points.into_iter().chain(self.foreign).collect();
+        let mut own = self.own;
+        let mut points: Vec<Published> = std::mem::take(&mut own.points).into_iter().chain(self.foreign).collect();
         let all = shown(source, &points);
         points.retain(|point| point.manifest.host.as_ref().is_some_and(|host| host.is_called(asked)));
         points.sort_by(|a, b| (a.manifest.as_of, &a.manifest.id).cmp(&(b.manifest.as_of, &b.manifest.id)));
         match by_host(&points).len() {
-            1 => Ok(Listing { points, damaged, unreadable, unnamed }),
-            0 => Err(Error::configuration(format!("no recovery point of {} was made by host {asked}", source.name))
-                .hint(format!("the repository has {all}"))),
+            1 => Ok(Listing { points, ..own }),
+            0 => Err(Error::configuration(format!(
+                "cannot choose a recovery point of {}: host {asked} made none",
+                source.name
+            ))
+            .hint(format!("the repository has {all}"))),
             _ => {
-                let what = format!("several hosts that made recovery points of {} are called {asked}", source.name);
+                let what =
+                    format!("cannot choose a recovery point of {}: several hosts are called {asked}", source.name);
                 let hint = format!("give --host the id instead of the name: {}", shown(source, &points));
                 Err(Error::configuration(what).hint(hint))
             }
@@ -107,7 +111,7 @@ impl Listed {
         match self.foreign.last() {
             Some(newest) if self.own.points.is_empty() && self.own.damaged.is_empty() => {
                 let what = format!(
-                    "no recovery point of {} was made by this host; the repository has {}",
+                    "cannot choose a recovery point of {}: this host made none; the repository has {}",
                     source.name,
                     each_host(&self.foreign)
                 );

@@ -84,7 +84,7 @@ pub fn prove(
 ) -> Result<Proof> {
     let options = InspectOptions { only: scope.tables.clone(), may_have_more: scope.may_have_more, apart: scope.apart };
     let inspection = source.engine.inspect(at, point, &options, context)?;
-    let (mut promised, mut found) = (scope.of(&point.manifest.inventory), scope.of(&inspection.inventory));
+    let (mut promised, mut found) = (scope.of(point.manifest.inventory()), scope.of(&inspection.inventory));
     for inventory in [&mut promised, &mut found] {
         inventory.tables.retain(|table| !inspection.untried.contains(&table.name));
     }

@@ -37,6 +37,10 @@ impl<'a> Recorded<'a> {
         Ok(Self { app, operation, id, watch: Stopwatch::start(&app.clock), finished: false })
     }
 
+    pub(super) fn operation(&self) -> Operation {
+        self.operation
+    }
+
     pub(super) fn seconds(&self) -> f64 {
         self.watch.elapsed().as_secs_f64()
     }
@@ -48,7 +52,7 @@ impl<'a> Recorded<'a> {
         let mut written = self.app.block_on(self.app.ledger.finish(&self.id, result));
         for _ in 0..RESULT_ATTEMPTS {
             let Err(error) = &written else { break };
-            tracing::error!(run = %self.id, hint = error.hint_text(), "write a result, and try again: {error}");
+            tracing::error!(run = %self.id, hint = error.hint_text(), "cannot record the result, trying again: {error}");
             if is_damage(error) || !self.pause() {
                 // Damage does not go away. The next start records it as interrupted.
                 break;
@@ -79,7 +83,7 @@ impl<'a> Recorded<'a> {
         result.hint = error.hint_text().map(str::to_owned);
         result.recovery_point = point;
         if let Err(also) = self.finish(&result) {
-            tracing::error!(error = %also, "record failed run");
+            tracing::error!(hint = also.hint_text(), "cannot record that the run failed: {also}");
         }
         error
     }
@@ -105,7 +109,7 @@ impl Drop for Recorded<'_> {
                 RunResult { reason, ..RunResult::new(Outcome::Interrupted, self.seconds()) }
             };
             if let Err(error) = self.app.block_on(self.app.ledger.finish(&self.id, &result)) {
-                tracing::error!(%error, "record interrupted run");
+                tracing::error!(hint = error.hint_text(), "cannot record that the run was interrupted: {error}");
             }
         }
     }

@@ -6,17 +6,18 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::change::{caution, end_of_alert};
+use super::finding::Finding;
 use super::ownership::Whose;
 use super::prove::{Proof, Scope, prove};
 use super::recording::Recorded;
 use super::select::{Selection, open, select};
 use super::stages::Stages;
 use crate::app::{App, Source};
-use crate::domain::drill::{Check, Stage};
+use crate::domain::drill::{Check, Stage, Verdict};
 use crate::domain::manifest::{FileRole, Manifest, RecoveryPointId};
 use crate::engine::{AccountsLoaded, Destination, LoadOptions, LoadReport, StoredPoint};
 use crate::error::{Error, Kind, Result, Side};
-use crate::ledger::{Operation, Outcome, RunResult};
+use crate::ledger::{Operation, Outcome};
 use crate::run_context::RunContext;
 
 /// What to restore where.
@@ -95,24 +96,50 @@ pub fn restore(app: &App, source: &Source, request: &RestoreRequest, context: &R
         }
         run => (app, run?),
     };
+    // What is restored must not be removed meanwhile; in a disaster a lock matters least.
+    let _reading = app.reading_from(&source.name, &context.cancel).ok();
+    // The decision to restore fell now: from here on it is what a drill does and measures.
     let mut stages = Stages::start(&app.clock);
     match bring_back(app, source, request, &mut stages, context) {
-        Ok(mut report) => {
-            let good = report.verified != Some(false);
-            let mut result = RunResult::new(if good { Outcome::Succeeded } else { Outcome::Failed }, run.seconds());
-            result.reason.clone_from(&report.reason);
-            result.recovery_point = Some(report.recovery_point.clone());
-            result.recovery_point_time = Some(report.recovery_point_time);
-            result.stages = stages.rows();
-            result.checks.clone_from(&report.checks);
-            if let Err(error) = run.finish(&result) {
-                report.warnings.push(format!("this restore could not be recorded: {error}"));
+        Ok(mut restored) => {
+            let outcome = if restored.verified == Some(false) { Outcome::Failed } else { Outcome::Succeeded };
+            // The data is back: a ledger that cannot take that changes nothing.
+            if let Err(error) = restored.finding.record(source, run, outcome, &stages) {
+                restored.finding.warnings.push(format!("this restore is not in the ledger: {error}"));
             }
-            Ok(report)
+            Ok(restored.report(source, &stages))
         }
         Err(error) => {
             let kind = if error.kind() == Kind::Inconclusive { Kind::Failed } else { error.kind() };
             Err(run.fail(error.with_kind(kind).context(format!("cannot restore {}", source.name)), None))
+        }
+    }
+}
+
+/// Data that is back.
+struct Restored {
+    id: RecoveryPointId,
+    as_of: DateTime<Utc>,
+    /// None where it was not asked for.
+    verified: Option<bool>,
+    accounts: Option<AccountsLoaded>,
+    duration_seconds: f64,
+    finding: Finding,
+}
+
+impl Restored {
+    fn report(self, source: &Source, stages: &Stages) -> RestoreReport {
+        RestoreReport {
+            source: source.name.clone(),
+            recovery_point: self.id,
+            recovery_point_time: self.as_of,
+            verified: self.verified,
+            reason: self.finding.reason,
+            duration_seconds: self.duration_seconds,
+            stages: stages.seconds(),
+            checks: self.finding.proof.comparison.checks,
+            accounts: self.accounts,
+            warnings: self.finding.warnings,
         }
     }
 }
@@ -123,7 +150,7 @@ fn bring_back(
     request: &RestoreRequest,
     stages: &mut Stages,
     context: &RunContext,
-) -> Result<RestoreReport> {
+) -> Result<Restored> {
     let whose = Whose::asked(request.host.as_deref());
     let selected = stages.run(Stage::Select, || select(app, source, &request.selection, whose))?;
     let point = open(source, &selected.published);
@@ -133,44 +160,40 @@ fn bring_back(
         *table = source.engine.table_name(table)?;
     }
     let loaded = load(source, &point, &request.to, &options, stages, context)?;
-    let mut report = RestoreReport {
-        source: source.name.clone(),
-        recovery_point: point.manifest.id.clone(),
-        recovery_point_time: point.manifest.as_of,
-        verified: None,
-        reason: String::new(),
-        duration_seconds: 0.0,
-        stages: BTreeMap::new(),
-        checks: Vec::new(),
-        accounts: loaded.accounts.clone().or_else(|| left_out(&point, &options)),
-        warnings: [caution.into_iter().collect(), selected.warnings(), loaded.warnings].concat(),
-    };
+    let accounts = loaded.accounts.clone().or_else(|| left_out(&point, &options));
+    let mut warnings = [caution.into_iter().collect(), selected.warnings(), loaded.warnings.clone()].concat();
+    let mut finding = Finding::default();
     if request.verify {
-        // Assertions ask for the whole database, and for its state in production; a restore is not held to them.
-        let scope = Scope {
-            apart: false,
-            tables: options.tables.clone(),
-            accounts: options.accounts,
-            kept_accounts: loaded.accounts.map(|accounts| accounts.kept).unwrap_or_default(),
-            assertions: false,
-            may_have_more: options.overwrite,
-            refusals: loaded.refusals,
-        };
+        let scope = scope(&options, loaded);
         let proof = check(source, &point, &request.to, &scope, stages, context)
-            .map_err(|error: Error| error.context("verify what was restored"))?;
+            .map_err(|error: Error| error.context("cannot verify what was restored"))?;
         let more = proof.more.iter().map(|name| format!("the destination also has {name}, which is not in the backup"));
-        report.warnings.extend(more);
-        report.warnings.extend(proof.notes.iter().cloned());
-        report.verified = Some(proof.holds());
-        report.reason = proof.comparison.reason();
-        report.checks = proof.comparison.checks;
+        warnings.extend(more);
+        finding = Finding::of_proof(proof);
     }
-    report.duration_seconds = stages.total().as_secs_f64();
-    report.stages = stages.seconds();
-    report.warnings.extend(afterthoughts(source, &point, &request.to, &options.tables));
+    let duration_seconds = stages.total().as_secs_f64();
+    warnings.append(&mut finding.warnings);
+    warnings.extend(afterthoughts(source, &point, &request.to, &options.tables));
     // Whether an alert is on changes nothing of what was restored.
-    report.warnings.extend(end_of_alert(app, source, &point.manifest).unwrap_or_default());
-    Ok(report)
+    warnings.extend(end_of_alert(app, source, &point.manifest).unwrap_or_default());
+    let verified = request.verify.then_some(finding.verdict == Verdict::Passed);
+    let (id, as_of) = (point.manifest.id.clone(), point.manifest.as_of);
+    let finding = Finding { point: Some(point.manifest), warnings, ..finding };
+    Ok(Restored { id, as_of, verified, accounts, duration_seconds, finding })
+}
+
+/// What is held against the manifest. Assertions ask for the whole database, and for its state in production; a restore is not
+/// held to them.
+fn scope(options: &LoadOptions, loaded: LoadReport) -> Scope {
+    Scope {
+        apart: false,
+        tables: options.tables.clone(),
+        accounts: options.accounts,
+        kept_accounts: loaded.accounts.map(|accounts| accounts.kept).unwrap_or_default(),
+        assertions: false,
+        may_have_more: options.overwrite,
+        refusals: loaded.refusals,
+    }
 }
 
 /// Said before anything is written, and once more at the end: whoever chose the recovery point may not want this one. It is taken all the same, since only people know whether the change was meant.
@@ -187,7 +210,7 @@ fn cautioned(app: &App, source: &Source, request: &RestoreRequest, chosen: &Mani
 /// What is looked at when the time has been taken. That it could not be looked at changes nothing of what was restored.
 pub(super) fn afterthoughts(source: &Source, point: &StoredPoint, at: &Destination, tables: &[String]) -> Vec<String> {
     let said = source.engine.afterthoughts(at, point, tables);
-    said.unwrap_or_else(|error| vec![format!("the restored data could not be looked at once more: {error}")])
+    said.unwrap_or_else(|error| vec![format!("cannot check the restored data for violated constraints: {error}")])
 }
 
 /// A restore that leaves accounts out which the backup has says so.

@@ -7,8 +7,9 @@ use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 use super::listing::refresh_points;
 use super::ownership::{Others, Whose, refusal};
 use crate::app::{App, Source};
-use crate::domain::manifest::{Manifest, RecoveryPointId};
+use crate::domain::manifest::{BackupKind, Manifest, RecoveryPointId};
 use crate::domain::order::is_to_come;
+use crate::domain::promise::Promise;
 use crate::engine::StoredPoint;
 use crate::error::{Error, Result};
 use crate::repository::{Listing, Published};
@@ -64,8 +65,33 @@ pub fn select(app: &App, source: &Source, selection: &Selection, whose: Whose<'_
     let others = (whose == Whose::Unsaid && !matches!(selection, Selection::Id(_))).then(|| Others::of(&listed));
     let mut listing = listed.of_host(source, whose)?;
     let suspect = pass_over_suspects(app, source, &mut listing, selection)?;
+    let restorable = listing.points.iter().rev().find(|point| is_restorable(&point.manifest));
+    let instead = restorable.map(|point| (point.manifest.id.clone(), point.manifest.as_of));
     let selected = choose(source, listing, selection, others.as_ref())?;
+    if !is_restorable(&selected.published.manifest) {
+        return Err(too_new(source, &selected.published.manifest, instead));
+    }
     Ok(Selected { not_considered, suspect, ..selected })
+}
+
+/// Whether this version can restore and prove it: a full whose contents are known exactly.
+fn is_restorable(manifest: &Manifest) -> bool {
+    manifest.kind == BackupKind::Full && matches!(manifest.promise, Promise::Exact(_))
+}
+
+/// The error about a recovery point that is sound, as far as anybody knows, and beyond this version.
+fn too_new(source: &Source, manifest: &Manifest, instead: Option<(RecoveryPointId, DateTime<Utc>)>) -> Error {
+    let Manifest { id, created_by, .. } = manifest;
+    let what = if manifest.kind == BackupKind::Incremental { "an incremental backup" } else { "a physical copy" };
+    let other = instead.map_or(String::new(), |(id, as_of)| {
+        let as_of = as_of.to_rfc3339_opts(SecondsFormat::Secs, true);
+        format!("; the newest that this version can restore is of {as_of}: --recovery-point {id}")
+    });
+    Error::inconclusive(format!(
+        "cannot use recovery point {id} of {}: it is {what}, which needs a newer version of backup-sla",
+        source.name
+    ))
+    .hint(format!("it was made by {created_by}: use that version or a later one{other}"))
 }
 
 /// Take out what is dated by a wrong clock, unless it was asked for by its name. What is said of it is given back.
@@ -79,13 +105,13 @@ fn pass_over_suspects(app: &App, source: &Source, listing: &mut Listing, selecti
     let (suspect, sound) = split_suspects(app, source, std::mem::take(&mut listing.points))?;
     listing.points = sound;
     let Some(last) = suspect.last().filter(|_| listing.points.is_empty()) else {
-        return Ok(suspect.iter().map(|point| format!("{}: it was not considered", suspicion(point, now))).collect());
+        return Ok(suspect.iter().map(|point| format!("{}; it was not considered", suspicion(point, now))).collect());
     };
     let what =
         format!("cannot choose a recovery point of {}: {}, and there is no other", source.name, suspicion(last, now));
     // It may as well be the clock of today that is wrong: nothing is known to be bad.
     Err(Error::inconclusive(what).hint(format!(
-        "look at the clock of this host (`timedatectl`); to use it all the same, name it: --recovery-point {}",
+        "check the clock of this host (`timedatectl`); to use it anyway, name it: --recovery-point {}",
         last.manifest.id
     )))
 }
@@ -103,13 +129,10 @@ pub fn suspicion(point: &Published, now: DateTime<Utc>) -> String {
     let as_of = as_of.to_rfc3339_opts(SecondsFormat::Secs, true);
     if is_to_come(point.manifest.as_of, now) {
         format!(
-            "recovery point {id} is dated {as_of}, which is still to come: the clock was wrong when it was made, or is wrong \
-             now"
+            "recovery point {id} is dated {as_of}, in the future: the clock was wrong when it was made, or is wrong now"
         )
     } else {
-        format!(
-            "recovery point {id} is dated {as_of}, against the order in which backups were published: a clock was wrong"
-        )
+        format!("recovery point {id} is dated {as_of}, older than a backup published before it: a clock was wrong")
     }
 }
 
@@ -149,11 +172,15 @@ fn choose(source: &Source, listing: Listing, selection: &Selection, others: Opti
             Ok(Selected { published: published.swap_remove(at), damaged, not_considered: None, suspect: Vec::new() })
         }
         None if !damaged.is_empty() => {
-            let what = format!("no readable recovery point of {} {}", source.name, wanted(selection));
+            let what = format!(
+                "cannot choose a recovery point of {}: none that can be read {}",
+                source.name,
+                wanted(selection)
+            );
             Err(damaged.swap_remove(0).context(what))
         }
         None => {
-            let what = format!("no recovery point of {} {}", source.name, wanted(selection));
+            let what = format!("cannot choose a recovery point of {}: none {}", source.name, wanted(selection));
             Err(Error::configuration(what).hint(range))
         }
     }
@@ -172,7 +199,7 @@ fn by_name(published: &[Published], id: &RecoveryPointId) -> Result<Option<usize
     match found.as_slice() {
         [] => Ok(None),
         [one] => Ok(Some(*one)),
-        _ => Err(Error::configuration(format!("cannot choose recovery point {id}: several begin like this"))
+        _ => Err(Error::configuration(format!("cannot choose recovery point {id}: several ids begin with it"))
             .hint("write more of its id: `backup-sla list` shows them")),
     }
 }

@@ -7,27 +7,31 @@ use std::path::Path;
 
 use tokio::runtime::Runtime;
 
+use super::drill::{DrillRequest, drill};
 use super::listing::refresh_points;
 use super::observe::{Sandboxes, observe, observe_all};
 use super::ownership::Whose;
 use super::recording::Recorded;
 use super::select::{Selection, select};
-use crate::app::App;
+use crate::app::{App, KINDS};
 use crate::clock::SystemClock;
 use crate::config::parse;
+use crate::domain::drill::Verdict;
 use crate::domain::host::HostIdentity;
-use crate::domain::manifest::{BackupKind, RecoveryPointId};
+use crate::domain::manifest::{BackupKind, Manifest, Position, RecoveryPointId};
+use crate::domain::promise::{Changes, Promise};
 use crate::error::Kind;
 use crate::ledger::{Operation, Outcome};
 use crate::repository::Published;
 use crate::repository::contract::{candidate, manifest, moment};
+use crate::run_context::RunContext;
 
 const CONFIG: &str = include_str!("../../tests/fixtures/one-tree.toml");
 
 pub(crate) fn app(dir: &Path, key: &str, runtime: &Runtime) -> App {
     fs::write(dir.join("key"), key).unwrap();
     fs::set_permissions(dir.join("key"), fs::Permissions::from_mode(0o600)).unwrap();
-    let config = parse(CONFIG, &dir.join("config.toml")).unwrap();
+    let config = parse(CONFIG, &dir.join("config.toml"), KINDS).unwrap();
     App::open(config, SystemClock::shared(), runtime.handle().clone()).unwrap()
 }
 
@@ -59,7 +63,7 @@ fn what_is_seen_of_a_repository_is_whether_it_can_be_read_and_what_room_it_has()
     assert!(state.last_look.is_some(), "it was looked at");
     assert_eq!(state.up, None, "before the first backup there is nothing to be up or down: {seen:?}");
     let source = first.source("ansible").unwrap();
-    source.repository.prepare().unwrap();
+    source.repository.storing().unwrap().prepare().unwrap();
     let state = observe_all(&first).repositories["local"];
     assert_eq!((state.up, state.key_available), (Some(true), Some(true)));
     assert!(state.size_bytes.unwrap() > 0 && state.available_bytes.unwrap() > 0, "{state:?}");
@@ -99,14 +103,14 @@ fn recovery_points_of_before_hosts_were_recorded_are_ours_and_another_hosts_are_
     let (dir, runtime) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap());
     let app = app(dir.path(), "correct horse", &runtime);
     let source = app.source("ansible").unwrap();
-    source.repository.prepare().unwrap();
+    source.repository.storing().unwrap().prepare().unwrap();
     let other = HostIdentity { id: "0f".to_owned(), name: app.host.identity.name.clone() };
     for (hours, host) in [(1, None), (2, Some(app.host.identity.clone())), (3, Some(other))] {
         let new = candidate("ansible", &format!("01point{hours}"), moment(hours), &[("data", b"x")]);
-        let stored = source.repository.store(new).unwrap();
-        let manifest = crate::domain::manifest::Manifest { host, ..manifest(&stored) };
+        let stored = source.repository.storing().unwrap().store(new).unwrap();
+        let manifest = Manifest { host, ..manifest(&stored) };
         assert_eq!(serde_json::to_string(&manifest).unwrap().contains("\"host\""), manifest.host.is_some());
-        source.repository.publish(stored, &manifest).unwrap();
+        source.repository.storing().unwrap().publish(stored, &manifest).unwrap();
     }
     let listed = refresh_points(&app, &source).unwrap();
     let hours = |points: &[Published]| points.iter().map(|point| point.manifest.as_of).collect::<Vec<_>>();
@@ -131,4 +135,49 @@ fn recovery_points_of_before_hosts_were_recorded_are_ours_and_another_hosts_are_
         assert_eq!(chosen(&selection, Whose::Unsaid).unwrap().published.manifest.as_of, moment(2));
     }
     assert_eq!(chosen(&Selection::At(moment(0)), Whose::Unsaid).err().unwrap().kind(), Kind::Configuration);
+}
+
+#[test]
+fn what_a_newer_version_made_is_listed_and_neither_restored_nor_called_damaged() {
+    let (dir, runtime) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap());
+    let app = app(dir.path(), "correct horse", &runtime);
+    let source = app.source("ansible").unwrap();
+    source.repository.storing().unwrap().prepare().unwrap();
+    let publish = |id: &str, hours, change: &dyn Fn(&mut Manifest)| {
+        let stored = source
+            .repository
+            .storing()
+            .unwrap()
+            .store(candidate("ansible", id, moment(hours), &[("data", b"x")]))
+            .unwrap();
+        let mut manifest = Manifest { created_by: "backup-sla 9.9".to_owned(), ..manifest(&stored) };
+        change(&mut manifest);
+        source.repository.storing().unwrap().publish(stored, &manifest).unwrap();
+    };
+    publish("01full", 1, &|_| {});
+    publish("02increment", 2, &|manifest| {
+        (manifest.kind, manifest.chain_length) = (BackupKind::Incremental, 1);
+        manifest.parent = Some(RecoveryPointId("01full".to_owned()));
+        (manifest.from, manifest.position) = (Some(Position::default()), Some(Position::default()));
+        manifest.promise = Promise::Changes(Changes::default());
+    });
+    publish("03physical", 3, &|manifest| manifest.promise = Promise::Pending);
+
+    let listed = refresh_points(&app, &source).unwrap();
+    assert_eq!((listed.own.points.len(), listed.own.damaged.len()), (3, 0));
+    for (selection, what) in [
+        (Selection::Newest, "a physical copy"),
+        (Selection::Id(RecoveryPointId("02".to_owned())), "an incremental backup"),
+    ] {
+        let error = select(&app, &source, &selection, Whose::Own).err().unwrap();
+        assert_eq!(error.kind(), Kind::Inconclusive, "{error}");
+        assert!(error.to_string().contains(what) && error.to_string().contains("newer version"), "{error}");
+        let hint = error.hint_text().unwrap();
+        assert!(hint.contains("backup-sla 9.9") && hint.contains("--recovery-point 01full"), "{hint}");
+    }
+    let request = DrillRequest::default();
+    let report = drill(&app, &source, &request, &RunContext::silent()).unwrap();
+    assert_eq!((report.verdict, report.checks.len()), (Verdict::Inconclusive, 0), "{report:?}");
+    let full = Selection::Id(RecoveryPointId("01full".to_owned()));
+    assert_eq!(select(&app, &source, &full, Whose::Own).unwrap().published.manifest.as_of, moment(1));
 }

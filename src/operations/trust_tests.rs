@@ -21,9 +21,10 @@ use crate::repository::contract::{candidate, manifest};
 use crate::run_context::RunContext;
 
 fn publish(app: &App, source: &Source, id: &str, as_of: DateTime<Utc>) {
-    let stored = source.repository.store(candidate("ansible", id, as_of, &[("data", b"x")])).unwrap();
+    let stored =
+        source.repository.storing().unwrap().store(candidate("ansible", id, as_of, &[("data", b"x")])).unwrap();
     let manifest = Manifest { host: Some(app.host.identity.clone()), ..manifest(&stored) };
-    source.repository.publish(stored, &manifest).unwrap();
+    source.repository.storing().unwrap().publish(stored, &manifest).unwrap();
 }
 
 fn names(dir: &Path) -> Vec<std::ffi::OsString> {
@@ -49,7 +50,7 @@ fn another_repository_with_the_same_password_is_refused_by_name_until_it_is_acce
 
     // Somebody else's, made with the same password, with points of the same name.
     fs::rename(dir.path().join("repo"), dir.path().join("mine")).unwrap();
-    source.repository.prepare().unwrap();
+    source.repository.storing().unwrap().prepare().unwrap();
     publish(&app, &source, "01theirs", long_ago + TimeDelta::hours(1));
     // A restart changes nothing.
     let restarted = self::app(dir.path(), "correct horse", &runtime);
@@ -64,7 +65,10 @@ fn another_repository_with_the_same_password_is_refused_by_name_until_it_is_acce
         ];
         for refusal in refusals {
             let text = refusal.to_string();
-            assert!(text.contains("cannot use repository local") && text.contains("it is another one"), "{text}");
+            assert!(
+                text.contains("cannot use repository local") && text.contains("another repository is there"),
+                "{text}"
+            );
             assert!(refusal.hint_text().unwrap().contains("backup-sla accept-repository local"));
         }
     }
@@ -73,7 +77,7 @@ fn another_repository_with_the_same_password_is_refused_by_name_until_it_is_acce
     // A drill of it says nothing of the backups, and nothing is written to it, whatever is missing there.
     let report = drill(&app, &source, &DrillRequest::default(), &RunContext::silent()).unwrap();
     assert_eq!(report.verdict, Verdict::Inconclusive, "{report:?}");
-    assert!(report.reason.contains("it is another one"), "{report:?}");
+    assert!(report.reason.contains("another repository is there"), "{report:?}");
     for name in ["tmp", "locks"] {
         let _ = fs::remove_dir_all(dir.path().join("repo").join(name));
     }
@@ -112,13 +116,13 @@ fn what_is_dated_after_now_is_chosen_by_its_name_alone() {
     let (dir, runtime) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap());
     let app = app(dir.path(), "correct horse", &runtime);
     let source = app.source("ansible").unwrap();
-    source.repository.prepare().unwrap();
+    source.repository.storing().unwrap().prepare().unwrap();
     let now = app.clock.wall();
     let chosen = |selection: &Selection| select(&app, &source, selection, Whose::Unsaid);
     publish(&app, &source, "01ahead", now + TimeDelta::days(60));
     let refusal = chosen(&Selection::Newest).err().unwrap();
     assert!(
-        refusal.to_string().contains("01ahead is dated") && refusal.to_string().contains("still to come"),
+        refusal.to_string().contains("01ahead is dated") && refusal.to_string().contains("in the future"),
         "{refusal}"
     );
     assert!(refusal.hint_text().unwrap().contains("--recovery-point 01ahead"));
@@ -150,7 +154,7 @@ fn another_repository_is_refused_too_while_nothing_can_be_written_down() {
     publish(&app, &source, "01mine", app.clock.wall());
     assert_eq!(observe_all(&app).repositories["local"].up, Some(true));
     fs::rename(dir.path().join("repo"), dir.path().join("mine")).unwrap();
-    source.repository.prepare().unwrap();
+    source.repository.storing().unwrap().prepare().unwrap();
     publish(&app, &source, "01theirs", app.clock.wall());
     app.block_on(app.ledger.refuse_writes()).unwrap();
     let state = observe_repository(&app, std::slice::from_ref(&source));

@@ -10,6 +10,7 @@ use rustix::process::Pid;
 
 use super::Killer;
 use super::locked::locked;
+use super::stat::Stat;
 
 /// How often children are looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -63,11 +64,8 @@ impl Watched {
     }
 }
 
-/// Whether a signal stopped it; a debugger that holds it for a moment is another state.
 fn is_stopped(process: Pid) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero())).unwrap_or_default();
-    // Its name is in parentheses and may hold any character.
-    stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
+    Stat::of(process.as_raw_nonzero().get().cast_unsigned()).is_some_and(|stat| stat.is_stopped())
 }
 
 #[cfg(test)]

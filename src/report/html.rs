@@ -30,7 +30,7 @@ pub fn render(report: &SlaReport) -> String {
                     p.lead {
                         "From " (rfc3339(report.from)) " to " (rfc3339(report.until)) " (" (report.timezone) "), "
                         @if report.is_complete { "the whole month" } @else { strong { "the month is not over" } }
-                        ". Times are UTC, durations measured. Made at " (rfc3339(report.generated)) " by backup-sla " (report.version) "."
+                        ". Times are UTC. Made at " (rfc3339(report.generated)) " by backup-sla " (report.version) "."
                     }
                     @if report.sources.is_empty() {
                         p.verdict { "No source was known in this time." }
@@ -97,11 +97,11 @@ fn evidence(report: &SlaReport) -> Markup {
         h2 { "Evidence" }
         p {
             "The ledger began " (rfc3339(evidence.ledger_began)) "; nothing before that is judged. " (sealed_since(evidence)) " "
-            code { "backup-sla report verify" } " finds out whether they are still as they were:"
+            code { "backup-sla report verify" } " checks whether they were changed since:"
         }
         pre { (evidence_line(&evidence.head)) }
         @if evidence.is_whole {
-            p { "Every record was as it had been written when this report was made." }
+            p { "When this report was made, no record had been changed since it was written." }
         } @else {
             p.verdict.bad { (counted_faults(evidence.fault_count)) " the seals. Do not rely on this report." }
             ul { @for fault in &evidence.faults { li { (fault.what) } } }
@@ -112,7 +112,7 @@ fn evidence(report: &SlaReport) -> Markup {
 fn test_pages(report: &SlaReport) -> Markup {
     html! {
         h2 { "Test pages" }
-        @if report.test_pages.is_empty() { p { "None was raised: nobody tried whether an alert reaches a person." } }
+        @if report.test_pages.is_empty() { p { "None was raised: nobody tested whether an alert reaches a person." } }
         ul { @for page in &report.test_pages { li { (test_page(page)) } } }
     }
 }

@@ -32,10 +32,10 @@ impl Incomplete {
     pub(super) fn in_words(&self) -> String {
         let verb = if self.recovery_points == 1 { "lacks" } else { "lack" };
         format!(
-            "INCOMPLETE: {} {verb} something that the source had and that could not be backed up; the newest of them: {} left \
-             out. `backup-sla list --json` names what",
+            "{} {verb} something that the source had and that could not be backed up; the newest of them {}. \
+             `backup-sla list --json` names what is missing",
             counted(self.recovery_points, "recovery point"),
-            self.left_out.in_words().unwrap_or_default()
+            self.left_out.of_the_backup().unwrap_or_default()
         )
     }
 }

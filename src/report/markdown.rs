@@ -19,7 +19,7 @@ fn write(out: &mut String, report: &SlaReport) -> std::fmt::Result {
     writeln!(out, "# Backup SLA report {}\n", report.month)?;
     writeln!(
         out,
-        "From {} to {} ({}), {}. Times are UTC, durations measured. Made at {} by backup-sla {}.\n",
+        "From {} to {} ({}), {}. Times are UTC. Made at {} by backup-sla {}.\n",
         rfc3339(report.from),
         rfc3339(report.until),
         report.timezone,
@@ -43,7 +43,7 @@ fn write(out: &mut String, report: &SlaReport) -> std::fmt::Result {
 fn test_pages(out: &mut String, report: &SlaReport) -> std::fmt::Result {
     writeln!(out, "## Test pages\n")?;
     if report.test_pages.is_empty() {
-        return writeln!(out, "None was raised: nobody tried whether an alert reaches a person.\n");
+        return writeln!(out, "None was raised: nobody tested whether an alert reaches a person.\n");
     }
     report.test_pages.iter().try_for_each(|page| writeln!(out, "- {}", test_page(page)))?;
     writeln!(out)
@@ -86,14 +86,14 @@ fn evidence(out: &mut String, report: &SlaReport) -> std::fmt::Result {
     writeln!(out, "## Evidence\n")?;
     writeln!(
         out,
-        "The ledger began {}; nothing before that is judged. {} `backup-sla report verify` finds out whether they are still as \
-         they were:\n",
+        "The ledger began {}; nothing before that is judged. {} `backup-sla report verify` checks whether they were changed \
+         since:\n",
         rfc3339(evidence.ledger_began),
         sealed_since(evidence)
     )?;
     writeln!(out, "    {}\n", evidence_line(&evidence.head))?;
     if evidence.is_whole {
-        return writeln!(out, "Every record was as it had been written when this report was made.\n");
+        return writeln!(out, "When this report was made, no record had been changed since it was written.\n");
     }
     writeln!(out, "**{} the seals. Do not rely on this report.**\n", counted_faults(evidence.fault_count))?;
     evidence.faults.iter().try_for_each(|fault| writeln!(out, "- {}", text(&fault.what)))?;

@@ -10,8 +10,8 @@ use secrecy::ExposeSecret;
 use x509_cert::der::Decode;
 use x509_cert::spki::{ObjectIdentifier, SubjectPublicKeyInfoRef};
 
-use crate::config::read_private_file;
 use crate::error::{Error, Result};
+use crate::strict::read_private_file;
 
 /// The algorithm of the key, in a public key file.
 const ED25519_OID: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
@@ -26,7 +26,8 @@ impl SigningKey {
     /// Read it. Errors: the file can be read by others, or is no private Ed25519 key.
     pub fn read(file: &Path) -> Result<Self> {
         let shown = file.display();
-        let no_key = |why: &str| Error::configuration(format!("read private key `{shown}`: {why}")).hint(MAKE_PRIVATE);
+        let no_key =
+            |why: &str| Error::configuration(format!("cannot read private key `{shown}`: {why}")).hint(MAKE_PRIVATE);
         let pem = read_private_file(file).map_err(|error| error.context(format!("read private key `{shown}`")))?;
         let key = PrivatePkcs8KeyDer::from_pem_slice(pem.expose_secret().as_bytes())
             .map_err(|_| no_key("it is not a PEM file with a private key without password"))?;
@@ -48,9 +49,11 @@ impl VerifyingKey {
     /// Read it. Errors: no public Ed25519 key.
     pub fn read(file: &Path) -> Result<Self> {
         let shown = file.display();
-        let no_key = |why: &str| Error::configuration(format!("read public key `{shown}`: {why}")).hint(MAKE_PUBLIC);
-        let pem = std::fs::read(file)
-            .map_err(|e| Error::configuration(format!("read public key `{shown}`")).because(e).hint(MAKE_PUBLIC))?;
+        let no_key =
+            |why: &str| Error::configuration(format!("cannot read public key `{shown}`: {why}")).hint(MAKE_PUBLIC);
+        let pem = std::fs::read(file).map_err(|e| {
+            Error::configuration(format!("cannot read public key `{shown}`")).because(e).hint(MAKE_PUBLIC)
+        })?;
         let der = SubjectPublicKeyInfoDer::from_pem_slice(&pem)
             .map_err(|_| no_key("it is not a PEM file with a public key"))?;
         let key = SubjectPublicKeyInfoRef::from_der(&der).map_err(|_| no_key("its public key cannot be read"))?;

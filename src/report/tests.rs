@@ -437,8 +437,8 @@ fn recovery_points_that_lack_something_are_told_of_in_every_form() {
     let incomplete = report.incomplete.unwrap();
     assert_eq!((incomplete.recovery_points, incomplete.left_out.table), (2, 1));
     assert_eq!(incomplete.newest, at("2026-10-04T02:00:00Z"));
-    let words = "INCOMPLETE: 2 recovery points lack something that the source had and that could not be backed up; the newest of \
-                 them: 1 table left out.";
+    let words = "2 recovery points lack something that the source had and that could not be backed up; the newest of them is \
+                 INCOMPLETE; left out: 1 table.";
     assert!(incomplete.in_words().starts_with(words), "{}", incomplete.in_words());
     assert_eq!(serde_json::to_value(&report).unwrap()["incomplete"]["left_out"]["table"], 1);
 }

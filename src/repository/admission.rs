@@ -11,7 +11,7 @@ pub const MANIFEST_FILE: &str = "manifest.json";
 
 /// Refuse a candidate whose names cannot be stored or found again.
 pub fn check_new(candidate: &NewCandidate) -> Result<()> {
-    let what = format!("store backup {} of {}", candidate.id, candidate.source);
+    let what = format!("cannot store backup {} of {}", candidate.id, candidate.source);
     check_name(&candidate.source).map_err(|e| e.context(format!("{what}: name of the source")))?;
     check_name(&candidate.id.0).map_err(|e| e.context(format!("{what}: name of the recovery point")))?;
     Ok(())
@@ -26,14 +26,18 @@ pub struct StreamCheck {
 impl StreamCheck {
     /// Refuse a stream whose name cannot be stored, is taken, or is out of order.
     pub fn next(&mut self, path: &str) -> Result<()> {
-        check_name(path).map_err(|e| e.context("name of a stream"))?;
+        check_name(path).map_err(|e| e.context("cannot store a stream: its name"))?;
         if path == MANIFEST_FILE {
-            return Err(Error::failed(format!("the name {MANIFEST_FILE} is taken by the manifest")));
+            return Err(Error::failed(format!(
+                "cannot store a stream with the name {MANIFEST_FILE}: that is the manifest"
+            )));
         }
         match self.last.as_deref() {
-            Some(last) if last == path => return Err(Error::failed(format!("two streams are named {path}"))),
+            Some(last) if last == path => {
+                return Err(Error::failed(format!("cannot store two streams with the name {path}")));
+            }
             Some(last) if last > path => {
-                return Err(Error::failed(format!("stream {path} comes after {last}: they must be in order")));
+                return Err(Error::failed(format!("cannot store stream {path} after {last}: they must be in order")));
             }
             _ => {}
         }
@@ -49,7 +53,7 @@ impl StreamCheck {
 
 /// Refuse a manifest that promises anything else than what was stored and read back.
 pub fn check_manifest(candidate: &Candidate, manifest: &Manifest) -> Result<()> {
-    let what = format!("publish backup {} of {}", candidate.id, candidate.source);
+    let what = format!("cannot publish backup {} of {}", candidate.id, candidate.source);
     if manifest.source != candidate.source || manifest.id != candidate.id {
         return Err(Error::failed(format!("{what}: the manifest is that of {} of {}", manifest.id, manifest.source)));
     }
@@ -80,13 +84,21 @@ pub fn parse_manifest(bytes: &[u8]) -> Result<Manifest> {
     struct Format {
         format: u32,
     }
-    let broken = |e: serde_json::Error| Error::failed("parse manifest").because(e);
+    let broken = |e: serde_json::Error| Error::failed("cannot read the manifest").because(e);
     let Format { format } = serde_json::from_slice(bytes).map_err(broken)?;
     if format > MANIFEST_FORMAT {
-        return Err(Error::failed(format!("parse manifest: format {format} is newer than {MANIFEST_FORMAT}"))
-            .hint("it was written by a newer version of backup-sla: use that version or a later one"));
+        return Err(Error::failed(format!(
+            "cannot read the manifest: format {format} is newer than {MANIFEST_FORMAT}"
+        ))
+        .hint("it was written by a newer version of backup-sla: use that version or a later one"));
     }
-    serde_json::from_slice(bytes).map_err(broken)
+    let manifest: Manifest = serde_json::from_slice(bytes).map_err(broken)?;
+    match manifest.contradiction() {
+        None => Ok(manifest),
+        Some(what) => {
+            Err(Error::failed(format!("cannot read manifest {} of {}: it is {what}", manifest.id, manifest.source)))
+        }
+    }
 }
 
 /// A name is one path component that survives paths, shells, and lists separated by commas.
@@ -95,7 +107,14 @@ fn check_name(name: &str) -> Result<()> {
         && name != "."
         && name != ".."
         && !name.chars().any(|c| c.is_control() || matches!(c, '/' | '\\' | ',' | '*' | '?' | '['));
-    if fine { Ok(()) } else { Err(Error::failed(format!("`{}` cannot be used", name.escape_debug()))) }
+    if fine {
+        Ok(())
+    } else {
+        Err(Error::failed(format!(
+            "`{}` cannot be used: names have no slash, comma, wildcard or control character",
+            name.escape_debug()
+        )))
+    }
 }
 
 #[cfg(test)]
@@ -115,7 +134,9 @@ mod tests {
     #[test]
     fn a_manifest_of_a_newer_format_is_refused_with_a_hint() {
         let error = parse_manifest(br#"{"format": 99, "everything": "else"}"#).unwrap_err();
-        assert_eq!(error.to_string(), format!("parse manifest: format 99 is newer than {MANIFEST_FORMAT}"));
+        assert_eq!(error.to_string(), format!("cannot read the manifest: format 99 is newer than {MANIFEST_FORMAT}"));
         assert!(error.hint_text().is_some());
+        let next = format!(r#"{{"format": {}}}"#, MANIFEST_FORMAT + 1);
+        assert!(parse_manifest(next.as_bytes()).unwrap_err().to_string().contains("is newer than"), "not damage");
     }
 }

@@ -12,17 +12,17 @@ pub fn manifest(input: &[u8]) {
     let again = parse_manifest(&written).expect("what was written can be read");
     assert_eq!(again, manifest);
     drop((manifest.rows(), manifest.logical_bytes(), manifest.losses()));
-    let mut names: Vec<_> = manifest.inventory.tables.iter().map(|table| &table.name).collect();
-    let mut objects: Vec<_> = manifest.inventory.objects.iter().map(|object| (object.kind, &object.name)).collect();
+    let mut names: Vec<_> = manifest.inventory().tables.iter().map(|table| &table.name).collect();
+    let mut objects: Vec<_> = manifest.inventory().objects.iter().map(|object| (object.kind, &object.name)).collect();
     let count = (names.len(), objects.len());
     names.sort();
     names.dedup();
     objects.sort();
     objects.dedup();
     if count == (names.len(), objects.len()) {
-        let reason = compare(&manifest.inventory, &again.inventory).reason();
+        let reason = compare(manifest.inventory(), again.inventory()).reason();
         assert!(
-            reason.is_empty() || manifest.inventory.tables.iter().any(|table| table.next_id == Some(0)),
+            reason.is_empty() || manifest.inventory().tables.iter().any(|table| table.next_id == Some(0)),
             "{reason}"
         );
     }

@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use super::admission::{StreamCheck, check_manifest, check_new};
-use super::{Candidate, Listing, NewCandidate, Published, Repository, StoredFile};
+use super::{Candidate, CheckDepth, Checked, Listing, NewCandidate, Published, Repository, StoredFile, Storing};
 use crate::domain::manifest::{Manifest, RecoveryPointId};
 use crate::error::{Error, OrFailed, Result};
+use crate::run_context::RunContext;
 
 type Files = BTreeMap<String, Bytes>;
 type Points = BTreeMap<(String, RecoveryPointId), (Published, Files)>;
@@ -28,7 +29,7 @@ impl MemoryRepository {
 
     fn check_unused(&self, source: &str, id: &RecoveryPointId) -> Result<()> {
         if self.points().contains_key(&(source.to_owned(), id.clone())) {
-            return Err(Error::failed(format!("store backup {id} of {source}: it is published already")));
+            return Err(Error::failed(format!("cannot store backup {id} of {source}: it is published already")));
         }
         Ok(())
     }
@@ -39,15 +40,43 @@ impl Repository for MemoryRepository {
         "memory".to_owned()
     }
 
-    fn prepare(&self) -> Result<()> {
-        Ok(())
-    }
-
     fn exists(&self) -> Result<bool> {
         Ok(true)
     }
 
     fn open_existing(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn listing(&self, source: Option<&str>) -> Result<Listing> {
+        let points = self.points();
+        let mut out: Vec<Published> = points
+            .iter()
+            .filter(|((name, _), _)| source.is_none_or(|wanted| wanted == name))
+            .map(|(_, (published, _))| published.clone())
+            .collect();
+        out.sort_by(|a, b| (a.manifest.as_of, &a.manifest.id).cmp(&(b.manifest.as_of, &b.manifest.id)));
+        Ok(Listing { points: out, ..Listing::default() })
+    }
+
+    fn storing(&self) -> Result<&dyn Storing> {
+        Ok(self)
+    }
+
+    fn open(&self, source: &str, point: &RecoveryPointId, path: &str) -> Result<Arc<dyn StoredFile>> {
+        let points = self.points();
+        let (_, files) = points.get(&(source.to_owned(), point.clone())).ok_or_else(|| {
+            Error::failed(format!("cannot open {path}: there is no recovery point {point} of {source}"))
+        })?;
+        let bytes = files.get(path).ok_or_else(|| {
+            Error::failed(format!("cannot open {path}: recovery point {point} of {source} has no such file"))
+        })?;
+        Ok(Arc::new(MemoryFile(bytes.clone())))
+    }
+}
+
+impl Storing for MemoryRepository {
+    fn prepare(&self) -> Result<()> {
         Ok(())
     }
 
@@ -60,7 +89,7 @@ impl Repository for MemoryRepository {
             let mut stream = stream?;
             check.next(&stream.path)?;
             let mut bytes = Vec::new();
-            stream.reader.read_to_end(&mut bytes).or_failed(format!("read stream {}", stream.path))?;
+            stream.reader.read_to_end(&mut bytes).or_failed(format!("cannot read stream {}", stream.path))?;
             files.insert(stream.path, bytes.into());
         }
         check.end()?;
@@ -79,33 +108,31 @@ impl Repository for MemoryRepository {
         check_manifest(&candidate, manifest)?;
         self.check_unused(&candidate.source, &candidate.id)?;
         let handle: Box<dyn Any> = candidate.handle;
-        let files = handle.downcast::<Files>().map_err(|_| Error::failed("publish: not a candidate of this kind"))?;
+        let files =
+            handle.downcast::<Files>().map_err(|_| Error::failed("cannot publish: not a candidate of this kind"))?;
         let stored_bytes = candidate.added_bytes;
         let published = Published { manifest: manifest.clone(), stored_bytes };
         self.points().insert((candidate.source, candidate.id), (published, *files));
         Ok(stored_bytes)
     }
 
-    fn listing(&self, source: Option<&str>) -> Result<Listing> {
-        let points = self.points();
-        let mut out: Vec<Published> = points
-            .iter()
-            .filter(|((name, _), _)| source.is_none_or(|wanted| wanted == name))
-            .map(|(_, (published, _))| published.clone())
-            .collect();
-        out.sort_by(|a, b| (a.manifest.as_of, &a.manifest.id).cmp(&(b.manifest.as_of, &b.manifest.id)));
-        Ok(Listing { points: out, ..Listing::default() })
+    fn forget(&self, source: &str, forgotten: &[RecoveryPointId]) -> Result<()> {
+        let mut points = self.points();
+        let key = |id: &RecoveryPointId| (source.to_owned(), id.clone());
+        if let Some(missing) = forgotten.iter().find(|id| !points.contains_key(&key(id))) {
+            return Err(Error::failed(format!("cannot forget recovery point {missing} of {source}: there is none")));
+        }
+        for id in forgotten {
+            points.remove(&key(id));
+        }
+        Ok(())
     }
 
-    fn open(&self, source: &str, point: &RecoveryPointId, path: &str) -> Result<Arc<dyn StoredFile>> {
-        let points = self.points();
-        let (_, files) = points
-            .get(&(source.to_owned(), point.clone()))
-            .ok_or_else(|| Error::failed(format!("open {path}: there is no recovery point {point} of {source}")))?;
-        let bytes = files.get(path).ok_or_else(|| {
-            Error::failed(format!("open {path}: recovery point {point} of {source} has no such file"))
-        })?;
-        Ok(Arc::new(MemoryFile(bytes.clone())))
+    fn check(&self, depth: CheckDepth<'_>, _: &RunContext) -> Result<Checked> {
+        let stored_bytes = self.points().values().map(|(published, _)| published.stored_bytes).sum();
+        // What is in memory is as it was put there: reading it takes nothing.
+        let read_bytes = if depth == CheckDepth::Content { stored_bytes } else { 0 };
+        Ok(Checked { read_bytes, stored_bytes, ..Checked::default() })
     }
 }
 
@@ -132,7 +159,7 @@ mod tests {
     fn memory_keeps_the_contract() {
         contract::run(&|| {
             let repository = MemoryRepository::default();
-            Box::new(move || Box::new(repository.clone()) as Box<dyn Repository>)
+            Box::new(move || Box::new(repository.clone()) as Box<dyn Storing>)
         });
     }
 }

@@ -24,6 +24,7 @@ use crate::run_context::RunContext;
 pub mod contract;
 mod installation;
 pub mod local;
+pub mod settings;
 mod spec;
 mod text;
 

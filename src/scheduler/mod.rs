@@ -35,6 +35,7 @@ use self::tracker::Tracker;
 pub use self::work::{AppWork, take_over};
 pub use self::workplace::Workplace;
 use crate::clock::Clock;
+use crate::display;
 use crate::error::Result;
 use crate::ledger::Operation;
 use crate::run_context::{Cancel, RunContext};
@@ -138,7 +139,7 @@ impl Scheduler {
         tracing::info!(running = self.running.len(), ?drain, "stopping: no new operations begin");
         if !self.wind_down(drain, &mut alive) {
             for (job, running) in &self.running {
-                tracing::warn!("{job} did not end within {drain:?} and is cancelled");
+                tracing::warn!("cancel {job}: it did not end within {drain:?}");
                 running.cancel.cancel();
             }
             self.wind_down(self.clean_up, &mut alive);
@@ -203,7 +204,7 @@ impl Scheduler {
                 self.running.insert(job, running);
             }
             Err(error) => {
-                tracing::error!("cannot begin {job}: cannot make a thread: {error}");
+                tracing::error!("begin {job}: make a thread: {error}");
                 self.plan.ended(&job, Ended::Busy, begun);
             }
         }
@@ -214,7 +215,7 @@ impl Scheduler {
             let took = monotonic.saturating_sub(running.begun_monotonic);
             if took > running.limit && running.cancelled.is_none() {
                 running.cancelled = Some(monotonic);
-                tracing::error!("{job} takes longer than {:?} and is cancelled", running.limit);
+                tracing::error!("ending {job}: it takes longer than {}", display::limit(running.limit));
                 let (cancel, limit) = (running.cancel.clone(), running.limit);
                 // Killing and reaping its children may block; a tick must not.
                 std::thread::spawn(move || cancel.time_out(limit));
@@ -226,7 +227,7 @@ impl Scheduler {
         for (job, running) in &mut self.running {
             if running.cancelled.is_none() && self.workplace.is_unwanted(job) {
                 running.cancelled = Some(monotonic);
-                tracing::warn!("{job} is cancelled because somebody asked for it");
+                tracing::warn!("cancel {job}: somebody asked for it");
                 let cancel = running.cancel.clone();
                 std::thread::spawn(move || cancel.cancel());
             }
@@ -244,7 +245,7 @@ impl Scheduler {
             let Some(running) = self.running.remove(&job) else { continue };
             tracing::error!(
                 hint = "it waits for something that cannot be interrupted: look for a hung mount or disk (dmesg)",
-                "{job} was cancelled and does not end: others may begin in its place"
+                "{job} was cancelled and does not end; others take its place"
             );
             self.plan.ended(&job, Ended::Again, now);
             self.stuck.insert(running.number, (job, running));
@@ -303,7 +304,7 @@ impl Scheduler {
             Err(error) => {
                 let said = error.to_string();
                 if self.trouble.as_ref() != Some(&said) {
-                    tracing::error!(hint = error.hint_text(), "cannot follow the new configuration: {error}");
+                    tracing::error!(hint = error.hint_text(), "follow the new configuration: {error}");
                 }
                 self.trouble = Some(said);
             }

@@ -242,7 +242,7 @@ mod tests {
         let (dir, runtime) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap());
         let first = Arc::new(app(dir.path(), "correct horse", &runtime));
         let source = first.source("ansible").unwrap();
-        source.repository.prepare().unwrap();
+        source.repository.storing().unwrap().prepare().unwrap();
         let state = State::new(Arc::new(first.config.clone()), first.clock.clone());
         let work = AppWork::new(first.clone(), state.clone());
         let known = || {

@@ -45,11 +45,14 @@ impl DamageWatch {
 
     fn end(&self, error: Error) {
         let error = error
-            .hint("the next start puts it beside and begins a new one; see the runbook of BackupSlaLedgerDamaged")
+            .hint("the next start sets it aside and starts a new one; see the runbook of BackupSlaLedgerDamaged")
             .on(Side::State);
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         if found.is_none() {
-            tracing::error!(hint = error.hint_text(), "{error}; the service ends, to be started again");
+            tracing::error!(
+                hint = error.hint_text(),
+                "{error}; the service stops, so that the service manager starts it again"
+            );
             *found = Some(error);
             self.stop.cancel();
         }

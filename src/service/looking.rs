@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::damage::DamageWatch;
 use crate::app::{App, Source};
 use crate::clock::Stopwatch;
+use crate::display;
 use crate::ledger::is_damage;
 use crate::operations::ledger_health::ledgers_set_aside;
 use crate::operations::observe::{by_repository, count_sandboxes, in_words, observe_repository, prepare};
@@ -118,7 +119,7 @@ impl Looks {
             by_repository(&app)
         }));
         let Ok(repositories) = all else {
-            tracing::error!("cannot look at the repositories: backup-sla panicked, which is a bug in it");
+            tracing::error!("cannot list repositories: the program panicked (a bug)");
             return;
         };
         locked(&self.unrecorded).retain(|name, _| repositories.contains_key(name));
@@ -150,7 +151,7 @@ impl Looks {
             service.ledgers_set_aside = set_aside;
         });
         if let Some(error) = unwritable.filter(|_| is_new) {
-            tracing::error!(hint = error.hint_text(), "{error}");
+            tracing::error!(hint = error.hint_text(), "cannot clean up the state directory: {error}");
         }
     }
 
@@ -163,7 +164,7 @@ impl Looks {
             drop(looked);
         });
         if let Err(error) = spawned {
-            tracing::error!("cannot look at repository {its_name}: cannot make a thread: {error}");
+            tracing::error!("cannot list repository {its_name}: cannot start a thread: {error}");
             self.leave(&its_name, its_driver);
         }
     }
@@ -177,7 +178,7 @@ impl Looks {
             return;
         }
         let Ok(seen) = seen else {
-            tracing::error!("cannot look at repository {name}: backup-sla panicked, which is a bug in it");
+            tracing::error!("cannot list repository {name}: the program panicked (a bug)");
             self.state.update_service(|service| {
                 service.repositories.entry(name.to_owned()).or_default().hangs();
             });
@@ -247,11 +248,11 @@ impl Looks {
                 if in_use != Some(look.driver) {
                     continue;
                 }
-                let limit = humantime::format_duration(limit);
+                let limit = display::limit(limit);
                 tracing::error!(
                     repository = %name,
                     hint = "check for a hung mount; `listing_timeout` is the limit",
-                    "cannot look at repository {name}: no answer within {limit}"
+                    "cannot list repository {name}: no answer within {limit}"
                 );
                 self.state.update_service(|service| service.repositories.entry(name.clone()).or_default().hangs());
             }

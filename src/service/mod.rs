@@ -8,6 +8,7 @@ mod damage;
 mod looking;
 mod reload;
 mod sealing;
+mod upkeep;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -19,13 +20,13 @@ use self::reload::Configuration;
 pub use self::reload::ConfigurationFile;
 use crate::app::App;
 use crate::clock::Stopwatch;
-use crate::config::trust;
 use crate::error::{Error, Result};
 use crate::exporter::scrape::Exporter;
 use crate::exporter::web::{Site, WebOptions, WebServer};
 use crate::run_context::Cancel;
 use crate::scheduler::{AppWork, Job, Scheduler, take_over};
 use crate::state::State;
+use crate::strict::trust;
 use crate::systemd::Notifier;
 
 /// How often the ledger is looked at for changes that other processes made.
@@ -104,6 +105,7 @@ pub fn serve(
             let scheduler = Scheduler::new(work.clone(), app.clock.clone())?;
             ready(&urls).map(|()| scheduler)
         });
+        upkeep::begin(&work, &state, stop);
         let left = scheduler.map(|scheduler| {
             let configuration = Configuration {
                 file: options.file,
@@ -161,7 +163,7 @@ fn reap(app: &App) {
             Ok(reaped) => reaped.iter().for_each(|left| {
                 tracing::warn!(directory = %left.directory.display(), pid = left.pid, "removed leftover sandbox");
             }),
-            Err(error) => tracing::error!(hint = error.hint_text(), "cannot remove leftover sandboxes: {error}"),
+            Err(error) => tracing::error!(%error, "cannot remove leftover sandboxes"),
         }
     }
 }

@@ -112,7 +112,9 @@ impl Configuration {
     fn reload(&self) {
         self.notifier.reloading();
         let before = self.work.app();
-        let loaded = config::load(&self.file.path).and_then(|config| before.reconfigured(config)).and_then(recorded);
+        let loaded = config::load(&self.file.path, before.config.kinds)
+            .and_then(|config| before.reconfigured(config))
+            .and_then(recorded);
         let error = match loaded {
             Ok(app) => {
                 for missing in &app.config.not_built {
@@ -134,7 +136,7 @@ impl Configuration {
             Err(error) => {
                 tracing::error!(
                     hint = error.hint_text(),
-                    "cannot reload the configuration, the old one stays in use: {error}"
+                    "cannot reload the configuration; the old one stays in use: {error}"
                 );
                 Some(error.to_string())
             }

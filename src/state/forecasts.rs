@@ -31,7 +31,7 @@ impl Known {
         let basis = ledger.forecast_basis(source).await?;
         let until = forecast::next_change(&basis.drills, now);
         let made = move || basis.newest.and_then(|newest| forecast::forecast(&basis.drills, newest, now));
-        let forecast = tokio::task::spawn_blocking(made).await.or_failed("cannot forecast the recovery time")?;
+        let forecast = tokio::task::spawn_blocking(made).await.or_failed("cannot forecast recovery time")?;
         Ok(Self { facts_revision, made: now, until, forecast })
     }
 

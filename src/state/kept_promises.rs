@@ -46,7 +46,9 @@ impl KeptPromises {
             if self.sources.get(name).is_none_or(|known| !known.is_current(figures.facts_revision, now)) {
                 let Some(facts) = ledger.facts(name, window_start(now)).await? else { continue };
                 let timeline = move || Timeline::of(&facts, window_start(now), now);
-                let timeline = tokio::task::spawn_blocking(timeline).await.or_failed("cannot look back at promises")?;
+                let timeline = tokio::task::spawn_blocking(timeline)
+                    .await
+                    .or_failed("cannot compute how long promises were kept")?;
                 let known = Known { facts_revision: figures.facts_revision, made: now, timeline };
                 self.sources.insert(name.clone(), known);
             }

@@ -189,7 +189,7 @@ impl State {
             match &result {
                 // Said once, not every five seconds.
                 Err(error) if !was_in_trouble => {
-                    tracing::error!(hint = error.hint_text(), "cannot refresh the metrics: {error}");
+                    tracing::error!(hint = error.hint_text(), "cannot refresh metrics: {error}");
                 }
                 Ok(()) if was_in_trouble => tracing::info!("metrics are refreshed again"),
                 _ => {}
@@ -250,7 +250,7 @@ impl State {
             };
             Some((View { config, service: live.service.clone(), snapshot, met_ratios, forecasts, now }, edition))
         })
-        .ok_or_else(|| Error::failed("cannot show the state of the service: the ledger has not been read yet"))
+        .ok_or_else(|| Error::failed("cannot show the state: the ledger has not been read yet"))
     }
 
     // Every write leaves the data whole, so a poisoned lock says nothing about it.

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use rustix::process::Resource;
 
+use crate::process::stat::Stat;
+
 /// Unit of the times in `/proc/*/stat`: part of the kernel's interface, 100 wherever we run.
 const TICKS_PER_SECOND: f64 = 100.0;
 
@@ -32,11 +34,7 @@ impl ProcessFacts {
 
     fn read_from(proc: &Path) -> Option<Self> {
         let own = proc.join("self");
-        let stat = std::fs::read_to_string(own.join("stat")).ok()?;
-        // The second field is the program's name in parentheses and may contain anything; count from behind it.
-        let (_, after_name) = stat.rsplit_once(')')?;
-        let fields: Vec<&str> = after_name.split_ascii_whitespace().collect();
-        let number = |field: usize| fields.get(field - 3).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+        let stat = Stat::own()?;
         let status = std::fs::read_to_string(own.join("status")).ok()?;
         let kibibytes = |key: &str| {
             let value = status.lines().find_map(|line| line.strip_prefix(key))?;
@@ -45,8 +43,8 @@ impl ProcessFacts {
         let boot = std::fs::read_to_string(proc.join("stat")).ok()?;
         let boot = boot.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse::<f64>().ok())?;
         Some(Self {
-            cpu_seconds: (number(14) + number(15)) as f64 / TICKS_PER_SECOND,
-            start_seconds: boot + number(22) as f64 / TICKS_PER_SECOND,
+            cpu_seconds: stat.cpu_ticks as f64 / TICKS_PER_SECOND,
+            start_seconds: boot + stat.started as f64 / TICKS_PER_SECOND,
             resident_bytes: kibibytes("VmRSS:").unwrap_or(0) * 1024,
             virtual_bytes: kibibytes("VmSize:").unwrap_or(0) * 1024,
             open_fds: std::fs::read_dir(own.join("fd")).map_or(0, |entries| entries.count() as u64),

@@ -111,8 +111,6 @@ pub struct RepositoryState {
     pub size_bytes: Option<u64>,
     /// Bytes free where it is.
     pub available_bytes: Option<u64>,
-    /// Whether the last integrity check found nothing wrong, and when it ended; none before the first.
-    pub last_check: Option<(bool, DateTime<Utc>)>,
 }
 
 impl RepositoryState {
@@ -128,8 +126,8 @@ impl RepositoryState {
 
     /// A look at it has not ended in time: it cannot be read now, and what was known of it is known no more.
     pub fn hangs(&mut self) {
-        let Self { last_look, awaited_since, last_check, .. } = *self;
-        *self = Self { up: Some(false), last_look, awaited_since, last_check, ..Self::default() };
+        let Self { last_look, awaited_since, .. } = *self;
+        *self = Self { up: Some(false), last_look, awaited_since, ..Self::default() };
     }
 }
 

@@ -50,7 +50,7 @@ impl Change {
     pub fn not_judged_in_words(&self) -> Option<&'static str> {
         let is_compared = self.found.state != State::Pending && self.found.rows[1] > 0;
         (is_compared && !self.content_judged)
-            .then_some("encryption cannot be recognised in this source now: too little is known of its content")
+            .then_some("encryption would not be noticed in this source: too little of its content is recorded")
     }
 
     /// The last recovery point before it, in words; none where none is known.

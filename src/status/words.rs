@@ -57,6 +57,7 @@ mod tests {
             created: clock.wall(),
             revision: 0,
             test_pages: crate::ledger::TestPages::default(),
+            upkeep: BTreeMap::new(),
             sources: BTreeMap::new(),
         };
         let mut status = of(&View::new(config.clone(), snapshot, service(), clock.wall()), &config.sources["agama"]);

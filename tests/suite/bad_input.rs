@@ -38,7 +38,6 @@ fn wrong_configuration_is_explained_with_its_place() {
     fs::set_permissions(world.path("key"), fs::Permissions::from_mode(0o600)).unwrap();
     fails(&world, &["backup", "shopp"], 2, &["unknown source shopp", "shop"]);
     fails(&world, &["backup", "--incremental"], 2, &["not built yet"]);
-    fails(&world, &["check", "--read-data"], 2, &["not built yet"]);
     fails(&world, &["bakup"], 2, &["backup"]);
     change("kind = \"mysql\"", "kind = \"influxdb\"");
     fails(&world, &["check-config"], 2, &[]);

@@ -251,12 +251,6 @@ fn the_help_offers_nothing_that_is_not_built() {
         assert!(!ran.stderr.contains("not built"), "{name}: {ran:?}");
         assert!(!help(&[name]).contains("not built"), "{name}");
     }
-    for hidden in ["check", "maintain"] {
-        let mut command = Command::new(PROGRAM);
-        command.args(["--config", "/nonexistent", hidden]);
-        let ran = finish(command);
-        assert!(!offered.contains(hidden) && ran.status == 2 && ran.stderr.contains("not built"), "{ran:?}");
-    }
     assert!(help(&["serve"]).starts_with("Run the service"), "{}", help(&["serve"]));
 }
 

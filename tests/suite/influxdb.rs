@@ -192,7 +192,7 @@ fn a_live_server_is_not_written_to_by_mistake_and_writers_are_told() {
     let ran = world.run(&["restore", "telegraf", "--to", &server.url(), "--rpc-address", &server.rpc()]);
     assert_eq!(ran.status, 1, "{ran:?}");
     assert!(ran.stderr.contains("it has database telegraf already") && ran.stderr.contains("--overwrite"), "{ran:?}");
-    assert!(world.run(&["restore", "telegraf", "--to", "unix:/x"]).stderr.contains("needs the HTTP address"));
+    assert!(world.run(&["restore", "telegraf", "--to", "unix:/x"]).stderr.contains("must be the HTTP address"));
     let table = world.run(&["restore", "telegraf", "--to", &server.url(), "--table", "telegraf.cpu"]);
     assert_eq!(table.status, 2, "{table:?}");
 
@@ -304,14 +304,14 @@ fn what_is_wrong_with_the_server_or_its_address_is_said_with_a_hint() {
         assert_eq!(ran.status, 1, "{ran:?}");
         assert!(ran.stderr.contains(reason) && ran.stderr.contains("hint: "), "{reason}: {ran:?}");
     };
-    fails("the server has no database missing");
+    fails("cannot find database missing on the server");
     world.configure_influx(&server, "", "");
-    fails("the server has none beside `_internal`");
+    fails("cannot find a database to back up: the server has only `_internal`");
     server.query("", "CREATE DATABASE telegraf");
     server.telegraf(day(1), 5);
     let text = fs::read_to_string(world.path("config.toml")).unwrap();
     fs::write(world.path("config.toml"), text.replace(&server.rpc(), "127.0.0.1:1")).unwrap();
-    fails("reach the server's backup service at 127.0.0.1:1");
+    fails("cannot reach the server's backup service at 127.0.0.1:1");
     assert_eq!(world.run(&["check-config", "--connect"]).status, 1);
     fs::write(world.path("config.toml"), text.replace(&server.url(), "http://127.0.0.1:1")).unwrap();
     fails("reach http://127.0.0.1:1");

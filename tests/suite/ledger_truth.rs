@@ -97,7 +97,7 @@ fn a_lost_ledger_loses_history_and_says_so_and_no_recovery_point() {
     }
     assert!(status["measured"]["last_passed_drill_time"].is_null());
     let shown = world.run(&["status"]).stdout;
-    assert!(shown.contains("what was known of earlier runs is lost"), "{shown}");
+    assert!(shown.contains("the history before that is lost"), "{shown}");
     let ratio = status["met_ratio_30d"]["rpo"].as_f64().unwrap();
     assert!(ratio > 0.0 && ratio <= 1.0, "{status:#}");
 
@@ -143,7 +143,7 @@ fn a_ledger_with_damaged_pages_stops_no_command_and_a_lost_one_is_not_silent() {
         damage();
         let ran = world.run(arguments);
         assert_eq!(ran.status, 0, "{ran:?}");
-        assert!(ran.stderr.contains("is damaged and was put beside"), "{ran:?}");
+        assert!(ran.stderr.contains("is damaged and was set aside"), "{ran:?}");
         assert_eq!(set_aside(), number + 1);
     }
     // Another process is at work: the file stays, and a restore goes on all the same.

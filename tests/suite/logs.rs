@@ -142,7 +142,7 @@ fn what_ends_a_command_is_a_json_line_too_where_logs_are() {
     assert_eq!(ran.status, 2);
     let event: Value = serde_json::from_str(&ran.stderr).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
     assert_eq!(event["level"], "ERROR");
-    assert!(event["message"].as_str().unwrap().starts_with("read configuration /nonexistent.toml"), "{event}");
+    assert!(event["message"].as_str().unwrap().starts_with("cannot read configuration /nonexistent.toml"), "{event}");
     assert!(event["hint"].as_str().unwrap().contains("--config"), "{event}");
 }
 

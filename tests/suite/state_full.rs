@@ -184,18 +184,18 @@ fn a_service_whose_ledger_was_removed_or_replaced_ends_and_the_next_start_says_t
     for suffix in ["", "-wal", "-shm"] {
         let _ = fs::remove_file(world.path(&format!("small/state/ledger.sqlite{suffix}")));
     }
-    wait_for("the service to end", || service.said().contains("the service ends").then_some(()));
+    wait_for("the service to end", || service.said().contains("the service stops").then_some(()));
     assert!(service.said().contains("the ledger was removed or replaced"), "{}", service.said());
     drop(service);
     let service = Service::start(&world);
     wait_until(&service, "ledgers_set_aside", 1.0);
-    assert!(service.get("/").contains("lies beside the one in use"), "{}", service.get("/"));
+    assert!(service.get("/").contains("A damaged ledger was set aside"), "{}", service.get("/"));
     for text in ["", "this is no ledger"] {
         let other = world.path("small/state/other");
         fs::write(&other, text).unwrap();
         fs::rename(&other, &ledger).unwrap();
     }
-    wait_for("the service to end", || service.said().contains("the service ends").then_some(()));
+    wait_for("the service to end", || service.said().contains("the service stops").then_some(()));
     drop(service);
     // What was put in its place is no ledger; the log beside it may have all of the one before.
     let service = Service::start(&world);
@@ -228,8 +228,8 @@ fn a_damaged_ledger_is_put_beside_and_backups_go_on() {
         let service = Service::start(&world);
         service.wait("ledgers_set_aside", |value| value == (number + 1) as f64);
         service.wait("recovery_points{source=\"ansible\",kind=\"full\"}", |value| value >= 1.0);
-        assert!(service.said().contains("the ledger is damaged and was put beside as"), "{}", service.said());
-        assert!(service.get("/").contains("A damaged ledger lies beside"));
+        assert!(service.said().contains("the ledger is damaged and was set aside as"), "{}", service.said());
+        assert!(service.get("/").contains("A damaged ledger was set aside"));
         assert!(service.get("/-/ready").contains("200 OK"));
         service.stop();
         assert!(beside() > number, "nothing is deleted");
@@ -256,8 +256,8 @@ fn a_record_that_somebody_changed_is_told_while_the_service_runs() {
     assert!(sqlite.status().unwrap().success());
     // It is compared about every minute.
     wait_for("the change to be found", || (service.value("ledger_seal_faults") > 0.0).then_some(()));
-    assert!(service.said().contains("the ledger is not as it was written"), "{}", service.said());
-    assert!(service.get("/").contains("The ledger is not as it was written"));
+    assert!(service.said().contains("records of the ledger were changed"), "{}", service.said());
+    assert!(service.get("/").contains("Records of the ledger were changed"));
     service.stop();
 }
 
@@ -280,7 +280,7 @@ fn a_ledger_that_breaks_under_a_running_service_ends_it_and_the_next_start_heals
             let length = file.metadata().unwrap().len();
             file.write_all_at(&vec![0xa5; usize::try_from(length - 4096).unwrap()], 4096).unwrap();
         }
-        wait_for("the service to end", || service.said().contains("the service ends").then_some(()));
+        wait_for("the service to end", || service.said().contains("the service stops").then_some(()));
         drop(service);
         let service = Service::start(&world);
         service.wait("ledgers_set_aside", |value| value == f64::from(number));
@@ -288,4 +288,40 @@ fn a_ledger_that_breaks_under_a_running_service_ends_it_and_the_next_start_heals
         service.stop();
         world.json(&["backup"], 0);
     }
+}
+
+#[test]
+fn a_backup_that_cannot_fit_is_refused_before_the_source_is_looked_at_and_one_that_may_not_fit_says_so() {
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let world = crate::files::world("", "");
+    let disk = SmallDisk::mount(&world.path("repo"), "16m");
+    fs::create_dir(world.path("tree")).unwrap();
+    let noise = (0..600_000_u64).flat_map(|at| at.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29).to_le_bytes());
+    fs::write(world.path("tree/blob"), noise.collect::<Vec<u8>>()).unwrap();
+    let roomy = world.json(&["backup"], 0);
+    assert!(!roomy["warnings"].to_string().contains("may not fit"), "{roomy:#}");
+    assert!(roomy["stored_bytes"].as_u64().unwrap() > 4_000_000, "{roomy:#}");
+
+    // Less than the last one added, and enough for what is new.
+    let free = rustix::fs::statvfs(&disk.0).map(|facts| facts.f_bfree * facts.f_frsize).unwrap();
+    fs::write(disk.0.join("filler"), vec![0; usize::try_from(free).unwrap() - (3 << 20)]).unwrap();
+    fs::write(world.path("tree/site.yml"), "- hosts: all\n").unwrap();
+    let tight = world.json(&["backup"], 0);
+    let warnings = tight["warnings"].to_string();
+    assert!(warnings.contains("the last backup added") && warnings.contains("may not fit"), "{tight:#}");
+
+    // The source is not even there: what is said first is that there is no room.
+    disk.fill();
+    fs::rename(world.path("tree"), world.path("away")).unwrap();
+    let refused = world.run(&["backup"]);
+    assert_eq!(refused.status, 1, "{refused:?}");
+    assert!(
+        refused.stderr.contains("cannot store in repository local (") && refused.stderr.contains("are free"),
+        "{refused:?}"
+    );
+    assert!(refused.stderr.contains("hint: make room"), "{refused:?}");
+    disk.free();
+    fs::rename(world.path("away"), world.path("tree")).unwrap();
+    let again = world.json(&["backup"], 0);
+    assert!(!again["warnings"].to_string().contains("may not fit"), "{again:#}");
 }

@@ -132,7 +132,7 @@ fn another_repository_in_its_place_is_refused_until_it_is_accepted_and_nothing_i
     service.wait(INCONCLUSIVE, |value| value == 1.0);
     let refused = world.run(&["backup"]);
     assert_eq!(refused.status, 1, "{refused:?}");
-    assert!(refused.stderr.contains("it is another one"), "{refused:?}");
+    assert!(refused.stderr.contains("another repository is there"), "{refused:?}");
     assert!(refused.stderr.contains("backup-sla accept-repository local"), "{refused:?}");
     service.stop();
     let restarted = Service::start(&world);

@@ -60,7 +60,7 @@ fn a_backup_whose_git_is_stopped_has_all_files_and_says_what_git_did_not() {
     let stopped = Instant::now();
     let ran = ended(backup);
     assert!(ran.status == 0 && stopped.elapsed() < SOON, "{:?}: {ran:?}", stopped.elapsed());
-    let begins = format!("git HEAD {} is NOT in the backup: ask git: no end within 20s", tree.display());
+    let begins = format!("git HEAD {} is NOT in the backup: cannot ask git: no end within 20s", tree.display());
     let is_told = |said: &Value| {
         assert!(texts(said).iter().any(|text| text.starts_with(&begins)), "{begins}: {said:#}");
     };
@@ -107,7 +107,7 @@ fn a_drill_whose_git_is_stopped_is_inconclusive_in_its_time_and_ends_when_asked(
     let ran = ended(drill);
     let report: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert!(ran.status == 4 && report["verdict"] == "inconclusive", "{ran:?}");
-    assert!(report["reason"].as_str().unwrap().contains("ask git: no end within 20s"), "{report:#}");
+    assert!(report["reason"].as_str().unwrap().contains("cannot ask git: no end within 20s"), "{report:#}");
     assert!(stopped.elapsed() < SOON, "{:?}", stopped.elapsed());
     world.assert_no_sandbox_left();
     // It said nothing about the backup.

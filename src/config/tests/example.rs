@@ -1,13 +1,17 @@
 //! What good files yield.
 
+use std::any::Any;
 use std::path::Path;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
-use super::super::{Question, RepositoryKind, Schedule, SchedulerConfig, SourceKind};
+use super::super::{MaintenanceConfig, RepositoryKind, Schedule, SchedulerConfig, SourceConfig};
 use super::{Directory, GOOD};
 use crate::domain::schedule::{Timing, Work};
+use crate::engine::assertion::Question;
+use crate::engine::files::FilesConfig;
+use crate::engine::mysql::MysqlConfig;
 
 const INTERFACE: &str = include_str!("interface.toml");
 
@@ -25,7 +29,11 @@ fn the_documented_example_is_valid_and_every_value_arrives() {
     assert_eq!(offsite.password.as_ref().unwrap().expose_secret(), "offsite.key-secret");
     assert!(config.repositories["recipe"].password.is_none());
     let notes = config.not_enforced();
-    assert!(notes[0].starts_with("`retention` is not enforced yet") && notes[0].contains("`offsite`"), "{notes:?}");
+    assert!(
+        notes[0].starts_with("nothing removes recovery points that are older than `retention`")
+            && notes[0].contains("`offsite`"),
+        "{notes:?}"
+    );
     assert_eq!(config.warnings(), ["repository `recipe` is not encrypted (`encryption = \"none\"`)"]);
 
     let agama = &config.sources["agama"];
@@ -37,15 +45,17 @@ fn the_documented_example_is_valid_and_every_value_arrives() {
     assert_eq!(written(agama.schedule.full.as_ref()), "0 2 * * *");
     assert_eq!(written(agama.schedule.incremental.as_ref()), "*/15 * * * *");
     assert_eq!(written(agama.schedule.drill.as_ref()), "30 4 * * *");
-    let SourceKind::Mysql(mysql) = &agama.kind else { panic!("agama is of kind mysql") };
+    let mysql: &MysqlConfig = table(agama);
     assert_eq!(mysql.socket.as_deref(), Some(Path::new("/run/mysqld/mysqld.sock")));
     assert_eq!((mysql.user.as_str(), mysql.databases.as_slice()), ("backup", ["agama".to_owned()].as_slice()));
     assert_eq!(mysql.password.as_ref().unwrap().expose_secret(), "agama.pw-secret");
     assert_eq!((agama.sandbox.kind.as_str(), agama.sandbox.memory), ("local", 1 << 30));
     assert_eq!(agama.assertions.len(), 1);
     assert_eq!(agama.assertions[0].name, "orders are fresh");
-    assert!(matches!(&agama.assertions[0].question, Question::Sql(query) if query.starts_with("SELECT COUNT(*) > 0")));
-    let SourceKind::Files(files) = &config.sources["ansible"].kind else { panic!("ansible is of kind files") };
+    assert!(
+        matches!(&agama.assertions[0].question, Question::Query(query) if query.starts_with("SELECT COUNT(*) > 0"))
+    );
+    let files: &FilesConfig = table(&config.sources["ansible"]);
     assert_eq!(
         (files.paths.as_slice(), files.exclude.as_slice()),
         (&["/srv/ansible".into()][..], &["*.retry".into()][..])
@@ -53,6 +63,12 @@ fn the_documented_example_is_valid_and_every_value_arrives() {
     assert_eq!(files.assertion_timeout, Duration::from_mins(10));
     let command = ["ansible-playbook", "--syntax-check", "site.yml"].map(str::to_owned).to_vec();
     assert_eq!(config.sources["ansible"].assertions[0].question, Question::Command(command));
+}
+
+/// The table of the kind that a source has.
+fn table<T: 'static>(source: &SourceConfig) -> &T {
+    let settings: &dyn Any = &*source.settings;
+    settings.downcast_ref().unwrap()
 }
 
 fn written(timing: Option<&Timing>) -> String {
@@ -98,9 +114,10 @@ fn a_minimal_file_gets_the_documented_defaults() {
     assert_eq!(shop.time_limit(Work::FullBackup), Duration::from_hours(24));
     assert_eq!(shop.time_limit(Work::Drill), shop.objectives.rto * 2);
     assert_eq!(config.scheduler, SchedulerConfig::default());
+    assert_eq!(config.maintenance, MaintenanceConfig::default());
     assert_eq!((shop.sandbox.kind.as_str(), shop.sandbox.memory), ("local", 1 << 30));
     assert!(shop.sandbox.programs.is_none() && shop.sandbox.image.is_none() && shop.assertions.is_empty());
-    let SourceKind::Mysql(mysql) = &shop.kind else { panic!("shop is of kind mysql") };
+    let mysql: &MysqlConfig = table(shop);
     assert_eq!(mysql.port, 3306);
     assert!(mysql.password.is_none() && mysql.databases.is_empty() && mysql.tls_ca.is_none());
     assert!(!mysql.user.is_empty(), "the default user is the one who runs us");
@@ -148,7 +165,7 @@ drill_timeout = "7h""#;
     assert_eq!(shop.time_limit(Work::Drill), hours(7));
     assert_eq!(shop.sandbox.memory, 512 << 20);
     assert_eq!(shop.sandbox.programs.as_deref(), Some(Path::new("/opt/mariadb/bin")));
-    let SourceKind::Mysql(mysql) = &shop.kind else { panic!("shop is of kind mysql") };
+    let mysql: &MysqlConfig = table(shop);
     assert_eq!((mysql.host.as_deref(), mysql.port), (Some("db.example.org"), 3307));
     assert_eq!(mysql.tls_ca.as_deref(), Some(directory.path().join("ca.pem").as_path()));
     assert_eq!(mysql.programs.as_deref(), Some(directory.path().join("bin").as_path()));
@@ -163,4 +180,22 @@ fn no_password_is_ever_shown() {
     let inline = GOOD.replace("password_file = \"key\"", "password = \"hunter2\"\npasswd = \"hunter2\"");
     let problems = directory.problems(&inline).join("\n");
     assert!(problems.contains("does not belong in this file") && !problems.contains("hunter2"), "{problems}");
+}
+
+#[test]
+fn maintenance_says_when_what_else_is_kept_and_how_soon_all_is_read() {
+    let directory = Directory::new(&["key"]);
+    let table = "[maintenance]\nschedule = \"0 6 * * *\"\nkeep = { daily = 7, monthly = 12 }\ncheck = { read_all_within = \"10d\" }\n";
+    let config = directory.parse(&format!("{GOOD}{table}")).unwrap();
+    let maintenance = &config.maintenance;
+    assert_eq!(written(maintenance.schedule.as_ref()), "0 6 * * *");
+    assert_eq!((maintenance.keep.daily, maintenance.keep.weekly, maintenance.keep.monthly), (7, 0, 12));
+    assert_eq!(maintenance.read_all_within, Duration::from_hours(240));
+    assert_eq!(maintenance.timeout, Duration::from_hours(12));
+    assert!(config.not_enforced().is_empty());
+    let rare = format!("{GOOD}[maintenance]\nschedule = \"@every 11d\"\ncheck = {{ read_all_within = \"10d\" }}\n");
+    let error = directory.parse(&rare).unwrap_err().to_string();
+    assert!(error.contains("`schedule` must come at least once within `read_all_within` (10d)"), "{error}");
+    let error = directory.parse(&format!("{GOOD}[maintenance]\nkeep = {{ daili = 7 }}\n")).unwrap_err().to_string();
+    assert!(error.contains("daily"), "{error}");
 }

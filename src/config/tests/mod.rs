@@ -11,6 +11,7 @@ use std::path::Path;
 
 use super::Config;
 use super::load::parse_with;
+use crate::app::KINDS;
 use crate::error::{Kind, Result};
 
 /// A directory with private files, each holding its own name as the password, and no `config.toml` yet.
@@ -32,7 +33,7 @@ impl Directory {
     }
 
     fn parse(&self, text: &str) -> Result<Config> {
-        parse_with(text, &self.path().join("config.toml"), &environment)
+        parse_with(text, &self.path().join("config.toml"), KINDS, &environment)
     }
 
     /// Every problem with `text`, one per item, without the directory.

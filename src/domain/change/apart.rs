@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::assessment::Past;
 use super::evidence::Apart;
 use crate::domain::manifest::{FileRole, Manifest};
+use crate::domain::promise::Promise;
 
 /// Backups without what is apart in them.
 pub(super) struct Without {
@@ -35,6 +36,7 @@ impl Without {
             suspect: without(&past.suspect),
             earlier: without(&past.earlier),
             is_accepted: past.is_accepted,
+            words: past.words,
         }
     }
 }
@@ -51,7 +53,8 @@ fn without(manifest: &Manifest, unless_recorded: &BTreeMap<String, Apart>) -> Op
         return None;
     }
     let mut manifest = manifest.clone();
-    for table in &mut manifest.inventory.tables {
+    let Promise::Exact(inventory) = &mut manifest.promise else { return None };
+    for table in &mut inventory.tables {
         let Some(apart) = apart.get(&table.name) else { continue };
         table.rows = table.rows.saturating_sub(apart.entries);
         for file in manifest.files.iter_mut().filter(|file| file.role == FileRole::Stream) {

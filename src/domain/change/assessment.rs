@@ -3,7 +3,10 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::domain::figures::grouped;
+pub(super) use crate::domain::figures::size;
 use crate::domain::manifest::{Manifest, RecoveryPointId};
+use crate::domain::words::Words;
 
 /// Backups that there must be before one is judged, if nobody accepted one.
 pub const ENOUGH_HISTORY: usize = 3;
@@ -69,6 +72,8 @@ pub struct Past<'m> {
     pub earlier: Vec<&'m Manifest>,
     /// Whether a person accepted the oldest of the trusted ones: then it is enough by itself.
     pub is_accepted: bool,
+    /// What the source's things are called.
+    pub words: Words,
 }
 
 /// A recovery point.
@@ -156,15 +161,5 @@ pub(super) fn percent(share: f64) -> String {
 
 /// A number as people read it: `1 234 567`.
 pub(super) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let group = |(at, digit): (usize, char)| {
-        let space = (at > 0 && (digits.len() - at).is_multiple_of(3)).then_some(' ');
-        space.into_iter().chain([digit])
-    };
-    digits.chars().enumerate().flat_map(group).collect()
-}
-
-/// Bytes as people read them: `1.5 MiB`.
-pub(super) fn size(bytes: u64) -> String {
-    bytesize::ByteSize(bytes).display().iec().to_string()
+    grouped(number, ' ')
 }

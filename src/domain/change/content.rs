@@ -42,12 +42,13 @@ impl<'m> Successors<'m> {
     /// Of the tables of `before` in `now`.
     pub fn of(before: &'m Manifest, now: &'m Manifest) -> Self {
         let later: HashMap<&str, &TableFacts> =
-            now.inventory.tables.iter().map(|table| (table.name.as_str(), table)).collect();
-        let earlier: BTreeSet<&str> = before.inventory.tables.iter().map(|table| table.name.as_str()).collect();
-        let new = now.inventory.tables.iter().filter(|table| table.rows > 0 && !earlier.contains(table.name.as_str()));
+            now.inventory().tables.iter().map(|table| (table.name.as_str(), table)).collect();
+        let earlier: BTreeSet<&str> = before.inventory().tables.iter().map(|table| table.name.as_str()).collect();
+        let new =
+            now.inventory().tables.iter().filter(|table| table.rows > 0 && !earlier.contains(table.name.as_str()));
         let mut new = NewTables::of(new, now);
         let mut tables = BTreeMap::new();
-        for table in &before.inventory.tables {
+        for table in &before.inventory().tables {
             let renamed = || new.with_the_rows_of(table, before);
             let same = later.get(table.name.as_str()).copied();
             let kept = same.filter(|same| same.rows.saturating_mul(2) >= table.rows);
@@ -256,7 +257,7 @@ impl Replaced {
     fn of(before: &Manifest, now: &Manifest, successors: &Successors<'_>, watch: &Watch) -> Option<Self> {
         let (mut found, mut unknown) = (Self::default(), 0.0);
         let mut is_sampled = false;
-        for table in before.inventory.tables.iter().filter(|table| table.rows > 0 && !watch.ignores(&table.name)) {
+        for table in before.inventory().tables.iter().filter(|table| table.rows > 0 && !watch.ignores(&table.name)) {
             // What is gone or empty was lost and not replaced.
             let Some(later) = successors.of_table(&table.name).filter(|later| later.rows > 0) else { continue };
             let samples = [(before, table), (now, later)].map(|(of, table)| of.evidence.samples.get(&table.name));

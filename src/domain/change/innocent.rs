@@ -2,6 +2,7 @@
 
 use super::tests::{Table, backup, is, judge};
 use super::*;
+use crate::domain::words::Words;
 
 /// Rows from one number up to another, the same in every table whose name ends alike.
 fn rows(from: u64, to: u64) -> Table {
@@ -60,7 +61,7 @@ fn a_log_that_is_rotated_by_renaming_is_not_gone() {
     // By another name it is no log.
     let rename = |it: &Manifest| {
         let mut it = it.clone();
-        it.inventory.tables.iter_mut().for_each(|table| table.name = table.name.replace("log", "dialog"));
+        it.inventory_mut().tables.iter_mut().for_each(|table| table.name = table.name.replace("log", "dialog"));
         it.evidence.samples =
             it.evidence.samples.iter().map(|(a, b)| (a.replace("log", "dialog"), b.clone())).collect();
         it
@@ -128,20 +129,20 @@ fn a_table_that_is_emptied_once_a_month_is_expected() {
 
 #[test]
 fn what_is_gone_is_named_in_the_words_of_the_source() {
-    let of_kind = |kind: &str| {
+    let in_words = |words: Words| {
         let past = days(&[("d.b", Table::of(900)), ("d.c", Table::of(100))]);
-        let mut now = day(5, &[("d.b", Table::of(0)), ("d.c", Table::of(100))]);
-        now.engine = kind.to_owned();
-        judge(&past, &now).reasons[..2].join("; ")
+        let now = day(5, &[("d.b", Table::of(0)), ("d.c", Table::of(100))]);
+        let past = Past { trusted: past.iter().collect(), earlier: past.iter().collect(), words, ..Past::default() };
+        assess(&past, &now, &Watch::default()).reasons[..2].join("; ")
     };
     assert_eq!(
-        of_kind("of tables"),
+        in_words(Words::default()),
         "90 % of the rows are gone: 1 000 before, 100 now; table d.b had 900 rows and has 0"
     );
     let of_influx = "90 % of the values are gone: 1 000 before, 100 now; measurement d.b had 900 values and has 0";
-    assert_eq!(of_kind("influxdb"), of_influx);
+    assert_eq!(in_words(Words { table: "measurement", tables: "measurements", rows: "values" }), of_influx);
     assert_eq!(
-        of_kind("files"),
+        in_words(Words { table: "tree", tables: "trees", rows: "entries" }),
         "90 % of the entries are gone: 1 000 before, 100 now; tree d.b had 900 entries and has 0"
     );
 }
@@ -152,7 +153,7 @@ fn a_log_that_is_emptied_is_a_warning_and_what_else_is_gone_is_judged_without_it
         let mut it =
             day(at, &[("d.access_log", Table::of(log)), ("d.orders", Table::of(orders)), ("d.a", Table::of(300))]);
         it.evidence.textures = it
-            .inventory
+            .inventory()
             .tables
             .iter()
             .map(|table| (table.name.clone(), super::texture::Texture::of(table.rows * 900, false)))

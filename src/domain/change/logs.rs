@@ -61,7 +61,7 @@ pub(super) fn bytes_of_others(manifest: &Manifest) -> Option<u64> {
 /// Whether such tables have all rows that they had: then whatever is gone was in other tables. Not where samples do not tell.
 pub(super) fn have_all(before: &Manifest, now: &Manifest) -> bool {
     let samples = [&before.evidence.samples, &now.evidence.samples];
-    let mut logs = before.inventory.tables.iter().filter(|table| table.rows > 0 && is_log(&table.name));
+    let mut logs = before.inventory().tables.iter().filter(|table| table.rows > 0 && is_log(&table.name));
     logs.all(|table| {
         let [Some(sample), Some(later)] = samples.map(|of| of.get(&table.name)) else { return false };
         sample.gone_in(later).is_some_and(|gone| gone <= 0.0)

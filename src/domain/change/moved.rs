@@ -23,14 +23,14 @@ impl<'m> Moved<'m> {
             let had = had.entry(name).or_default();
             *had = had.saturating_add(rows);
         };
-        for table in &before.inventory.tables {
+        for table in &before.inventory().tables {
             add(&table.name, table.rows);
             // What continues another table has the rows of that one.
             if let Some(renamed) = successors.of_table(&table.name).filter(|it| it.name != table.name) {
                 add(&renamed.name, table.rows);
             }
         }
-        let (before, now, tables) = (&before.evidence.samples, &now.evidence.samples, &now.inventory.tables);
+        let (before, now, tables) = (&before.evidence.samples, &now.evidence.samples, &now.inventory().tables);
         let mut moved = Self { before, now, got: BTreeMap::new(), by_row: HashMap::new() };
         for TableFacts { name, rows, .. } in tables {
             let got = rows.saturating_sub(had.get(name.as_str()).copied().unwrap_or(0));

@@ -82,7 +82,7 @@ fn new_data_that_does_not_compress_is_nothing_where_plain_data_is_still_there() 
     now = without(&now);
     let found = judge(&past, &now);
     assert!(found.became_noise.is_none() && found.state < State::Critical && found.is_content_judged(), "{found:#?}");
-    now.inventory.tables[0].rows = 1_050;
+    now.inventory_mut().tables[0].rows = 1_050;
     assert!(judge(&past, &now).state < State::Critical);
     now.files[0].bytes = 600_000;
     now.evidence.new_data = backup(5, &[], Some((600, NOISE))).evidence.new_data;
@@ -177,7 +177,7 @@ fn what_is_less_than_some_kilobytes_is_no_content() {
 /// A tree whose git objects are so many; everything else stays.
 fn with_objects(at: i64, entries: u64) -> Manifest {
     let mut it = day(at, &[("/srv/d", [500, 0], 0)]);
-    it.inventory.tables[0].rows += entries;
+    it.inventory_mut().tables[0].rows += entries;
     it.files[0].bytes += entries * 2_000;
     it.evidence.apart.insert("/srv/d".to_owned(), Apart { entries, bytes: entries * 2_000 });
     it
@@ -188,7 +188,7 @@ fn objects_of_git_excuse_no_loss_however_seldom_a_tree_is_backed_up() {
     let weekly: Vec<Manifest> = (0..14).map(|week| with_objects(week * 7, 9_000)).collect();
     let after = |files: u64, objects: u64| {
         let mut it = with_objects(14 * 7, objects);
-        it.inventory.tables[0].rows = objects + files;
+        it.inventory_mut().tables[0].rows = objects + files;
         it
     };
     assert_eq!(judge(&weekly, &after(1_000, 9_000)).state, State::Quiet);
@@ -240,7 +240,7 @@ fn objects_of_git_that_are_packed_are_no_loss_and_the_rest_is_judged() {
     assert_eq!(judge(&before, &past[4]).state, State::Quiet);
     let both: Vec<Manifest> = before.iter().chain([&past[4]]).cloned().collect();
     assert_eq!(judge(&both, &packed).state, State::Quiet);
-    packed.inventory.tables[0].rows = 420;
+    packed.inventory_mut().tables[0].rows = 420;
     assert_eq!(judge(&past, &packed).state, State::Critical);
     let suspect = Past {
         trusted: past.iter().collect(),
@@ -252,7 +252,7 @@ fn objects_of_git_that_are_packed_are_no_loss_and_the_rest_is_judged() {
     assert_eq!(
         judge(&past, &{
             let mut it = with_objects(5, 9_000);
-            it.inventory.tables[0].rows = 9_400;
+            it.inventory_mut().tables[0].rows = 9_400;
             it
         })
         .state,

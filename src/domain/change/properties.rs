@@ -56,7 +56,7 @@ proptest! {
     fn the_order_of_the_tables_says_nothing(days in rows()) {
         let turned: Vec<Manifest> = days.iter().enumerate().map(|(at, rows)| {
             let mut turned = day(at, rows, 10);
-            turned.inventory.tables.reverse();
+            turned.inventory_mut().tables.reverse();
             turned
         }).collect();
         let (now, past) = turned.split_last().unwrap();

@@ -10,6 +10,7 @@ use crate::domain::left_out::LeftOut;
 use crate::domain::manifest::{
     BackupKind, FileRole, Inventory, RecoveryPointId, ServerIdentity, StoredFileFacts, TableFacts,
 };
+use crate::domain::promise::Promise;
 
 /// Rows of a table: their numbers, and how often each of them was written anew.
 #[derive(Debug, Clone)]
@@ -71,6 +72,8 @@ pub(super) fn backup(day: i64, tables: &[(&str, Table)], new: Option<(u64, f64)>
         engine: "kind".to_owned(),
         kind: BackupKind::Full,
         chain_length: 0,
+        parent: None,
+        from: None,
         as_of,
         finished: as_of,
         created_by: String::new(),
@@ -79,7 +82,7 @@ pub(super) fn backup(day: i64, tables: &[(&str, Table)], new: Option<(u64, f64)>
         settings: BTreeMap::new(),
         position: None,
         files: vec![StoredFileFacts { path: "d".to_owned(), role: FileRole::Stream, bytes, digest: Digest::default() }],
-        inventory,
+        promise: Promise::Exact(inventory),
         segments: Vec::new(),
         needs: None,
         warnings: Vec::new(),
@@ -256,7 +259,7 @@ fn what_is_loaded_anew_every_night_or_was_given_a_column_or_never_compressed_is_
     let table = |rows| Table::updated(rows, rows, 7);
     let mut altered =
         backup(10, &[("d.a", table(24_500)), ("d.b", table(10_000)), ("d.c", table(50))], Some((34_550, TEXT)));
-    for table in &mut altered.inventory.tables {
+    for table in &mut altered.inventory_mut().tables {
         table.definition = Digest::of(b"with one column more");
     }
     is(&judge(&days, &altered), State::Quiet, &[]);
@@ -339,8 +342,8 @@ fn numbers_of_a_mangled_manifest_are_counted_as_far_as_they_go() {
         let tables = ["d.a", "d.a", "d.b", "d.log"].map(|name| (name, Table::of(9)));
         let mut it = backup(day, &tables, None);
         it.files[0].bytes = rows;
-        for table in &mut it.inventory.tables {
-            table.rows = rows;
+        it.inventory_mut().tables.iter_mut().for_each(|table| table.rows = rows);
+        for table in &it.inventory().tables.clone() {
             let texture = super::texture::Texture { bytes: [rows; 2], files: [rows; 2] };
             it.evidence.textures.insert(table.name.clone(), texture);
         }

@@ -13,7 +13,7 @@ use super::moved::Moved;
 use super::sample::Sample;
 use super::watch::Watch;
 use crate::domain::manifest::{Manifest, TableFacts};
-use crate::domain::words::{Words, words};
+use crate::domain::words::Words;
 
 /// Fewer lost rows than this are no loss of data.
 const FEW_ROWS: f64 = 10.0;
@@ -117,7 +117,7 @@ pub(super) fn weigh(
         let mut moved = Moved::of(before, now, successors);
         let mut judged = found.clone();
         let losses = Losses::of(of, (now, &gone), (successors, &mut moved), excuses.trusted.len());
-        losses.note(&mut judged, watch, words(&now.engine));
+        losses.note(&mut judged, watch, past.words);
         judged
     };
     let (whole, others) = (losses(&courses), without_logs(&courses).map(|courses| losses(&courses)));
@@ -159,7 +159,7 @@ fn courses<'m>(excuses: &Excuses<'_, 'm>, watch: &Watch) -> BTreeMap<&'m str, Co
 fn courses_in<'m>(backups: &[&'m Manifest]) -> HashMap<&'m str, Course> {
     let mut courses: HashMap<&str, Course> = HashMap::new();
     for (at, manifest) in backups.iter().enumerate() {
-        for table in &manifest.inventory.tables {
+        for table in &manifest.inventory().tables {
             courses.entry(&table.name).or_default().add(at, table.rows);
         }
     }
@@ -186,7 +186,7 @@ impl StillGone<'_, '_> {
             return None;
         }
         let rows =
-            |it: &Manifest| it.inventory.tables.iter().find(|table| table.name == later.name).map_or(0, |it| it.rows);
+            |it: &Manifest| it.inventory().tables.iter().find(|table| table.name == later.name).map_or(0, |it| it.rows);
         suspects.into_iter().map(|it| rows(it)).min().map(|rows| rows.min(later.rows))
     }
 }
@@ -347,7 +347,7 @@ fn weigh_bytes(
     (what, bytes): (&str, fn(&Manifest) -> Option<u64>),
 ) -> Assessment {
     let sampled = |it: &Manifest| !it.evidence.samples.is_empty();
-    let ignored = |it: &Manifest| it.inventory.tables.iter().any(|table| watch.ignores(&table.name));
+    let ignored = |it: &Manifest| it.inventory().tables.iter().any(|table| watch.ignores(&table.name));
     if !sampled(now) || excuses.trusted.last().is_none_or(|before| ignored(before)) || !now.left_out.is_empty() {
         return found;
     }

@@ -168,7 +168,7 @@ impl<'j> Git<'j> {
         // No answer of git's: it ran out of time, was killed, or could not be started in there.
         let code = ended.status.and_then(|status| status.code());
         if code.is_none_or(|code| matches!(code, 126 | 127)) || ended.was_killed() || ended.never_began() {
-            return Err(Error::inconclusive(format!("ask git: {}", ended.describe(self.jail.limit())))
+            return Err(Error::inconclusive(format!("cannot ask git: {}", ended.describe(self.jail.limit())))
                 .hint("git and bubblewrap must work on this host; `assertion_timeout` limits git too"));
         }
         // Some of what git has to say about damage goes to standard output.

@@ -82,8 +82,7 @@ fn start_at(destination: &Path, start: &[u8]) -> Result<Option<Walk>> {
     let what = || format!("cannot open {}", destination.display());
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = rustix::fs::open(destination, flags, Mode::empty()).map_err(std::io::Error::from).or_failed(what());
-    let mut directory =
-        directory.map_err(|error| error.hint("give a directory that exists and that this user may read"))?;
+    let mut directory = directory.map_err(|error| error.hint("give an existing directory that this user may read"))?;
     let mut parts: Vec<&[u8]> = start.split(|byte| *byte == b'/').collect();
     let name = parts.pop().filter(|name| !name.is_empty()).unwrap_or(b".");
     for part in parts {

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 use super::shown::{self, PATH, Shown, Tree};
 use crate::clock::{Clock, Stopwatch};
+use crate::display;
 use crate::error::{Error, OrFailed, Result};
 use crate::process::{OwnedChild, find_program, is_from_outside};
 use crate::run_context::{Cancel, RunContext};
@@ -128,7 +129,7 @@ impl Ended {
     pub fn describe(&self, limit: Duration) -> String {
         let how = match self.status {
             Some(status) => status.to_string(),
-            None => format!("no end within {}", humantime::format_duration(limit)),
+            None => format!("no end within {}", display::limit(limit)),
         };
         if self.tail.is_empty() { how } else { format!("{how}: {}", self.tail) }
     }
@@ -146,13 +147,13 @@ impl Jail {
         let limit = rules.limit;
         let hint = "install bubblewrap; where it is, user namespaces may be forbidden here";
         let program = find_program(None, &["bwrap"])
-            .ok_or_else(|| Error::inconclusive("run a command in a jail: there is no `bwrap`").hint(hint))?;
-        let tree = tree.canonicalize().or_inconclusive(format!("run a command in {}", tree.display()))?;
+            .ok_or_else(|| Error::inconclusive("cannot run a command in a jail: there is no `bwrap`").hint(hint))?;
+        let tree = tree.canonicalize().or_inconclusive(format!("cannot run a command in {}", tree.display()))?;
         // Bound over them, it would uncover what has to stay hidden.
         if let Some(place) =
             ["/tmp", "/run", "/proc", "/dev", "/sys"].iter().find(|place| Path::new(place).starts_with(&tree))
         {
-            let what = format!("run a command in a jail around {}: {place} would be in it", tree.display());
+            let what = format!("cannot run a command in a jail around {}: {place} would be in it", tree.display());
             return Err(Error::inconclusive(what).hint("name a directory that holds nothing but what was restored"));
         }
         let mut jail = Self {
@@ -177,7 +178,7 @@ impl Jail {
         if ended.is_good() {
             return Ok(jail);
         }
-        Err(Error::inconclusive(format!("run a command in a jail: {}", ended.describe(limit))).hint(hint))
+        Err(Error::inconclusive(format!("cannot run a command in a jail: {}", ended.describe(limit))).hint(hint))
     }
 
     /// Whether commands are cut off from every network.
@@ -265,7 +266,7 @@ impl Jail {
         let output = match reader.map(std::thread::JoinHandle::join) {
             None => Vec::new(),
             Some(Ok(Ok((output, 0)))) => output,
-            Some(_) => return Err(Error::failed("read the output of a command: it is too long, or broke off")),
+            Some(_) => return Err(Error::failed("cannot read the output of a command: it is too long, or broke off")),
         };
         Ok(Ended { status, output, tail: last(&child.stderr_tail()).to_owned() })
     }
@@ -273,7 +274,7 @@ impl Jail {
     fn wait(&self, child: &mut OwnedChild) -> Result<Option<ExitStatus>> {
         let watch = Stopwatch::start(&self.clock);
         loop {
-            if let Some(status) = child.try_wait().or_failed("wait for a command")? {
+            if let Some(status) = child.try_wait().or_failed("cannot wait for a command")? {
                 self.cancel.check()?;
                 return Ok(Some(status));
             }

@@ -56,10 +56,10 @@ pub fn load(
 /// The promised roots, as the archive names them.
 pub fn roots(manifest: &Manifest) -> Result<Vec<Vec<u8>>> {
     let mut roots = Vec::new();
-    for table in &manifest.inventory.tables {
+    for table in &manifest.inventory().tables {
         let root = archive_path(Path::new(&table.name));
         if !table.name.starts_with('/') || (!root.is_empty() && !is_plain(&root)) {
-            return Err(Error::failed(format!("read manifest: {} is not an absolute path", table.name)));
+            return Err(Error::failed(format!("cannot read manifest: {} is not an absolute path", table.name)));
         }
         roots.push(root);
     }
@@ -80,11 +80,11 @@ pub fn selected(tables: &[String], roots: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
         let path = Name::parse(table).map_or_else(|| table.clone().into_bytes(), |name| name.0);
         let path = path.strip_prefix(b"/").unwrap_or(&path).to_vec();
         if !path.is_empty() && !is_plain(&path) {
-            return Err(Error::configuration(format!("restore {table}: it is not a plain path")));
+            return Err(Error::configuration(format!("cannot restore {table}: it is not a plain path")));
         }
         if !roots.iter().any(|root| is_at_or_below(&path, root)) {
             let known: Vec<String> = roots.iter().map(|root| format!("/{}", Name(root.clone()))).collect();
-            return Err(Error::configuration(format!("restore {table}: it is not below a path of this backup"))
+            return Err(Error::configuration(format!("cannot restore {table}: it is not below a path of this backup"))
                 .hint(format!("the backup has {}", known.join(", "))));
         }
         only.push(path);
@@ -96,10 +96,10 @@ fn check_destination(destination: &Path, live: &[PathBuf], overwrite: bool) -> R
     if overwrite {
         return Ok(());
     }
-    let what = || format!("restore into {}", destination.display());
+    let what = || format!("cannot restore into {}", destination.display());
     let real = destination
         .canonicalize()
-        .map_err(|error| Error::failed(what()).because(error).hint("give a directory that exists: mkdir it first"))?;
+        .map_err(|error| Error::failed(what()).because(error).hint("create the directory first"))?;
     for path in live {
         let path = path.canonicalize().unwrap_or_else(|_| path.clone());
         if real.starts_with(&path) || path.starts_with(&real) {
@@ -108,7 +108,7 @@ fn check_destination(destination: &Path, live: &[PathBuf], overwrite: bool) -> R
         }
     }
     let mut there = fs::read_dir(&real)
-        .map_err(|error| Error::failed(what()).because(error).hint("the destination is a directory"))?;
+        .map_err(|error| Error::failed(what()).because(error).hint("the destination must be a directory"))?;
     if there.next().is_some() {
         return Err(Error::failed(format!("{}: it is not empty", what()))
             .hint("give an empty directory; --overwrite replaces what is there"));
@@ -183,7 +183,10 @@ impl Loading<'_> {
             told = self.archive.position();
         }
         if let Some((_, path)) = self.seen.iter().zip(&self.only).find(|(seen, _)| !**seen) {
-            return Err(Error::configuration(format!("restore /{}: the backup has no such path", Name(path.clone()))));
+            return Err(Error::configuration(format!(
+                "cannot restore /{}: the backup has no such path",
+                Name(path.clone())
+            )));
         }
         self.place.finish()
     }
@@ -192,7 +195,7 @@ impl Loading<'_> {
     fn check(&self, entry: &mut Entry) -> Result<()> {
         let shown = entry.path.clone();
         let refuse = |why: &str| {
-            Err(Error::failed(format!("restore {shown}: refused, {why}"))
+            Err(Error::failed(format!("cannot restore {shown}: refused, {why}"))
                 .hint("the archive was not made by this program, or was tampered with"))
         };
         if entry.kind == Kind::Directory {
@@ -248,7 +251,7 @@ impl Loading<'_> {
 fn put_link(place: &mut Place, file: &Arc<dyn StoredFile>, first: &mut FirstName, entry: &Entry) -> Result<()> {
     match first {
         FirstName::Unseen => {
-            Err(Error::failed(format!("restore {}: its first name is not in the archive", entry.path)))
+            Err(Error::failed(format!("cannot restore {}: its first name is not in the archive", entry.path)))
         }
         FirstName::Restored(name) => {
             let link = Entry { hard_link: Some(name.clone()), ..entry.clone() };
@@ -265,7 +268,7 @@ fn put_link(place: &mut Place, file: &Arc<dyn StoredFile>, first: &mut FirstName
 
 fn damaged(error: io::Error, last: Option<&Name>) -> Error {
     let after = last.map_or("at its start".to_owned(), |last| format!("after {last}"));
-    from_io(error).context(format!("read archive {after}"))
+    from_io(error).context(format!("cannot read archive {after}"))
 }
 
 /// The path that was typed, as reports and selections write it.
@@ -274,7 +277,7 @@ pub fn normal_path(typed: &str) -> Result<String> {
     let plain =
         path.components().all(|part| matches!(part, std::path::Component::RootDir | std::path::Component::Normal(_)));
     if !path.is_absolute() || !plain {
-        return Err(Error::configuration(format!("{typed} is not an absolute path without `..`"))
+        return Err(Error::configuration(format!("cannot restore {typed}: it is not an absolute path, or has `..`"))
             .hint("write the path as it was on the source, such as /srv/ansible/roles"));
     }
     Ok(path.components().collect::<PathBuf>().display().to_string())

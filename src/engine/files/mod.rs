@@ -4,6 +4,7 @@
 //! (`pack`), restored by handles of directories that never follow a link (`load`, `place`), and proved by walking the
 //! restored tree beside the index (`inspect`). Commands that look at a tree run in a jail (`jail`).
 
+mod backup;
 mod borrowed;
 mod covers;
 mod entry;
@@ -15,6 +16,7 @@ mod git;
 mod holes;
 mod inspect;
 mod jail;
+mod kind;
 mod load;
 mod neutral;
 mod notes;
@@ -23,41 +25,36 @@ mod place;
 mod plainly;
 mod powers;
 mod promise;
-mod queue;
 mod shown;
 mod stored;
+mod table;
 mod tape;
+mod target;
 #[cfg(test)]
 mod tests;
 mod text;
 mod walk;
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
+use self::backup::Found;
 use self::borrowed::{Lender, lenders};
-use self::exclude::Excludes;
 use self::git::Git;
 use self::jail::{Jail, Rules};
-use self::pack::{Meanwhile, Packed, Packer};
-use self::promise::{Promise, Repositories};
+pub use self::kind::Files;
 use self::shown::Tree;
-use self::stored::IndexReader;
-use self::stored::{ARCHIVE, INDEX};
-use super::{Destination, Dump, Engine, InspectOptions, Inspection, LoadOptions, LoadReport, Preflight, StoredPoint};
+use self::stored::{INDEX, IndexReader};
+pub use self::table::FilesConfig;
+use self::target::Target;
+use super::assertion::{Assertion, Question};
+use super::destination::Destination;
+use super::{Engine, InspectOptions, Inspection, LoadOptions, LoadReport, Ready, StoredPoint};
 use crate::clock::Clock;
-use crate::config::{Assertion, FilesConfig, Question};
 use crate::domain::drill::Check;
-use crate::domain::left_out::LeftOut;
-use crate::domain::manifest::{
-    BackupKind, FileRole, Inventory, MANIFEST_FORMAT, Manifest, ObjectKind, RecoveryPointId, ServerIdentity,
-    StoredFileFacts,
-};
+use crate::domain::manifest::{Inventory, Manifest, ObjectKind};
 use crate::error::{Error, Result};
-use crate::repository::{Stream, in_order};
 use crate::run_context::RunContext;
 use crate::sandbox::{Access, SandboxSpec};
 
@@ -97,6 +94,10 @@ impl FilesEngine {
         Jail::new(tree, how, &rules, &self.clock, context)
     }
 
+    fn found(&self) -> Result<Found<'_>> {
+        Found::of(&self.config, &self.clock, &self.private, self.hidden())
+    }
+
     /// A jail for git around a restored repository that borrows what `lenders` have.
     fn git_jail(&self, repository: &Path, lenders: &[Lender], context: &RunContext) -> Result<Jail> {
         let restored: Vec<&Lender> = lenders.iter().filter(|lender| lender.at.is_dir()).collect();
@@ -107,120 +108,26 @@ impl FilesEngine {
         let rules = Rules { limit: self.config.assertion_timeout, hidden: &hidden, seen: &seen };
         Jail::new(repository, Tree::ReadOnly, &rules, &self.clock, context)
     }
-
-    /// A backup of itself would grow with every backup, and hold its own key.
-    fn refuse_own_places(&self, paths: &[PathBuf], excludes: &Excludes) -> Result<()> {
-        for (own, path) in self.private.iter().flat_map(|own| paths.iter().map(move |path| (own, path))) {
-            let (Ok(own), Ok(path)) = (own.canonicalize(), path.canonicalize()) else { continue };
-            let Ok(relative) = own.strip_prefix(&path) else { continue };
-            if !excludes.covers(&path, &own) {
-                let what = format!(
-                    "back up {}: {} is in it, where backup-sla keeps its own data",
-                    path.display(),
-                    own.display()
-                );
-                return Err(Error::failed(what).hint(format!("add \"/{}\" to `exclude`", relative.display())));
-            }
-        }
-        Ok(())
-    }
-
-    /// The configured paths in the order of the walk.
-    fn paths(&self) -> Vec<PathBuf> {
-        let mut paths = self.config.paths.clone();
-        paths.sort_by(|a, b| entry::order(&walk::archive_path(a), &walk::archive_path(b)));
-        paths
-    }
-
-    fn start(&self, context: &RunContext, meanwhile: Meanwhile) -> Result<Dump> {
-        let (paths, excludes) = (self.paths(), Excludes::new(&self.config.exclude)?);
-        for path in &paths {
-            let missing = |error| pack::missing_path(&path.display().to_string(), error);
-            walk::Walk::of_source(path, Excludes::none()).map_err(missing)?;
-            if path.is_dir() && path.read_dir().map_err(missing)?.next().is_none() {
-                return Err(Error::failed(format!("back up {}: it is empty", path.display()))
-                    .hint("is its file system mounted? A directory that may be empty needs a file in it"));
-            }
-        }
-        self.refuse_own_places(&paths, &excludes)?;
-        let rules = (self.config.assertion_timeout, self.hidden());
-        context.progress.phase("backup", None);
-        let as_of = self.clock.wall();
-        let (inside, clock) = (context.clone(), self.clock.clone());
-        let running = queue::run(context, move |sink| {
-            let rules = Rules { limit: rules.0, hidden: &rules.1, seen: &[] };
-            let repositories = Repositories::before(&paths, &excludes, &rules, &clock, &inside)?;
-            let (packed, index) = Packer::new(sink, &inside, meanwhile)?.pack(&paths, &excludes)?;
-            let promise = repositories.after(&packed.incomplete)?;
-            Ok(((packed, promise), index))
-        })?;
-        let streams = in_order(vec![
-            Stream { path: ARCHIVE.to_owned(), reader: running.archive },
-            Stream { path: INDEX.to_owned(), reader: running.spooled },
-        ]);
-        let (progress, exclude) = (context.progress.clone(), self.config.exclude.clone());
-        let outcome = running.outcome;
-        let finish = Box::new(move || {
-            progress.finish();
-            let outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let (packed, promise) =
-                outcome.unwrap_or_else(|| Err(Error::failed("read files: the archive was not read to its end")))?;
-            Ok(manifest(packed, promise, &exclude))
-        });
-        Ok(Dump { streams, as_of, finish })
-    }
 }
 
 impl Engine for FilesEngine {
-    fn preflight(&self) -> Result<Preflight> {
-        let mut warnings = Vec::new();
-        let (user, paths) = (rustix::process::geteuid(), self.paths());
-        let excludes = Excludes::new(&self.config.exclude)?;
-        let mut repositories = 0;
-        for path in &paths {
-            let shown = path.display().to_string();
-            let failed = |error| pack::missing_path(&shown, error);
-            let meta = path.metadata().map_err(failed)?;
-            if meta.is_dir() {
-                if path.read_dir().map_err(failed)?.next().is_none() {
-                    warnings.push(format!("{shown} is empty"));
-                }
-                let worked = git::find(path, &excludes);
-                repositories += worked.repositories.len();
-                warnings.extend(promise::leading_out(&worked, &paths, &excludes));
-            } else if meta.is_file() {
-                std::fs::File::open(path).map_err(failed)?;
-            }
-            if !user.is_root() && meta.uid() != user.as_raw() {
-                warnings.push(format!("{shown} belongs to another user: only root can read and restore it as it is"));
-            }
-        }
-        let idle = excludes.idle(&paths);
-        warnings.extend(idle.iter().map(|pattern| {
-            format!("`exclude` has {pattern:?}, which fits nothing in `paths` now: is it meant so? It is held against names, or with a `/` against paths")
-        }));
-        if repositories > 0 && git::program().is_none() {
-            warnings.push("there is no `git`: HEAD and branches of the repositories are not promised".to_owned());
-        }
-        let summary = format!("{} path(s) with {repositories} git repositories", paths.len());
-        Ok(Preflight { summary, warnings })
-    }
-
-    fn dump(&self, context: &RunContext) -> Result<Dump> {
-        self.start(context, Box::new(|_| {}))
+    fn preflight<'e>(&'e self, _context: &RunContext) -> Result<Box<dyn Ready + 'e>> {
+        Ok(Box::new(self.found()?))
     }
 
     fn sandbox(&self, point: &StoredPoint) -> Result<SandboxSpec> {
         let manifest = &point.manifest;
-        let promises_git = manifest.inventory.objects.iter().any(|object| object.kind == ObjectKind::GitHead);
+        let promises_git = manifest.inventory().objects.iter().any(|object| object.kind == ObjectKind::GitHead);
         if promises_git && git::program().is_none() {
-            return Err(Error::inconclusive("look at restored git repositories: there is no `git`").hint("install git"));
+            return Err(
+                Error::inconclusive("cannot check restored git repositories: there is no `git`").hint("install git")
+            );
         }
         Ok(SandboxSpec::Directory)
     }
 
     fn destination(&self, _spec: &SandboxSpec, access: &Access) -> Destination {
-        Destination::Sandbox(access.directory.clone())
+        Destination::new(Target::Sandbox(access.directory.clone()))
     }
 
     fn table_name(&self, typed: &str) -> Result<String> {
@@ -234,7 +141,7 @@ impl Engine for FilesEngine {
         options: &LoadOptions,
         context: &RunContext,
     ) -> Result<LoadReport> {
-        load::load(point, directory(to)?, &self.config.paths, options, context)
+        load::load(point, Target::of(to)?.directory(), &self.config.paths, options, context)
     }
 
     fn inspect(
@@ -244,7 +151,7 @@ impl Engine for FilesEngine {
         options: &InspectOptions,
         context: &RunContext,
     ) -> Result<Inspection> {
-        let (directory, roots) = (directory(at)?, load::roots(&point.manifest)?);
+        let (directory, roots) = (Target::of(at)?.directory(), load::roots(&point.manifest)?);
         let only = load::selected(&options.only, &roots)?;
         let total = point.manifest.settings.get("bytes").and_then(|bytes| bytes.parse().ok());
         context.progress.phase("verify", total.filter(|_| only.is_empty()));
@@ -252,7 +159,7 @@ impl Engine for FilesEngine {
         let mut findings = inspect::compare(directory, index, &roots, (&only, options.may_have_more), context)?;
         let mut objects = Vec::new();
         if only.is_empty() {
-            let heads = point.manifest.inventory.objects.iter().filter(|object| object.kind == ObjectKind::GitHead);
+            let heads = point.manifest.inventory().objects.iter().filter(|object| object.kind == ObjectKind::GitHead);
             for head in heads {
                 let path = head.name.as_str();
                 let restored = directory.join(path.trim_start_matches('/'));
@@ -290,11 +197,12 @@ impl Engine for FilesEngine {
 
     fn assert(&self, at: &Destination, assertion: &Assertion, context: &RunContext) -> Result<Check> {
         let Question::Command(command) = &assertion.question else {
-            return Err(Error::configuration(format!("assertion `{}` is not a command", assertion.name)));
+            return Err(Error::configuration(format!("cannot run assertion {}: it is not a command", assertion.name)));
         };
-        let (tree, limit) = (directory(at)?, self.config.assertion_timeout);
+        let (target, limit) = (Target::of(at)?, self.config.assertion_timeout);
+        let tree = target.directory();
         // What somebody named may be anything, the source itself too.
-        let how = if matches!(at, Destination::Sandbox(_)) { Tree::Writable } else { Tree::ReadOnly };
+        let how = if matches!(target, Target::Sandbox(_)) { Tree::Writable } else { Tree::ReadOnly };
         let jail = self.jail(tree, how, context)?;
         let check = |actual: String, ok: bool| Check {
             name: format!("assertion {}", assertion.name),
@@ -318,9 +226,12 @@ impl Engine for FilesEngine {
         let command: Vec<OsString> = command.iter().map(OsString::from).collect();
         let ended = jail.run_named(directory, &command)?;
         if ended.was_killed() {
-            return Err(Error::inconclusive(format!("assertion {}: {}", assertion.name, ended.describe(limit))).hint(
-                "something on this host killed it: look for the OOM killer in the kernel's log (journalctl -k)",
-            ));
+            return Err(Error::inconclusive(format!(
+                "cannot run assertion {} to its end: {}",
+                assertion.name,
+                ended.describe(limit)
+            ))
+            .hint("something on this host killed it: look for the OOM killer in the kernel's log (journalctl -k)"));
         }
         let mut actual = if ended.is_good() { "exit 0".to_owned() } else { ended.describe(limit) };
         if !jail.has_private_network() {
@@ -343,72 +254,4 @@ fn git_checks(manifest: &Manifest, path: &str, git: &Git<'_>) -> Result<Vec<Chec
         check("fsck", "clean", &git.fsck()?);
     }
     Ok(checks)
-}
-
-fn directory(destination: &Destination) -> Result<&Path> {
-    match destination {
-        Destination::Directory(directory) | Destination::Sandbox(directory) => Ok(directory),
-        _ => Err(Error::configuration("the destination is a server, not a directory")
-            .hint("give the path of a directory that exists")),
-    }
-}
-
-/// The manifest of a complete archive; id, times and source name are the operation's to fill in.
-fn manifest(packed: Packed, promise: Promise, exclude: &[String]) -> Manifest {
-    let epoch = chrono::DateTime::UNIX_EPOCH;
-    let file = |path: &str, role, part: queue::Part| StoredFileFacts {
-        path: path.to_owned(),
-        role,
-        bytes: part.bytes,
-        digest: part.digest,
-    };
-    let counts = packed.counts;
-    let mut settings: BTreeMap<String, String> = [
-        ("bytes", counts.bytes),
-        ("directories", counts.directories),
-        ("files", counts.files),
-        ("hard_links", counts.hard_links),
-        ("links", counts.links),
-        ("others", counts.others),
-        ("excluded", counts.excluded),
-    ]
-    .map(|(name, count)| (name.to_owned(), count.to_string()))
-    .into();
-    if !exclude.is_empty() {
-        settings.insert("exclude".to_owned(), exclude.join(", "));
-    }
-    settings.extend(promise.settings);
-    let mut tables = packed.roots;
-    tables.sort_by(|a, b| a.name.cmp(&b.name));
-    let left_out = [packed.left_out, promise.left_out].concat();
-    let missing = left_out.iter().map(LeftOut::sentence);
-    Manifest {
-        format: MANIFEST_FORMAT,
-        id: RecoveryPointId(String::new()),
-        source: String::new(),
-        host: None,
-        engine: "files".to_owned(),
-        kind: BackupKind::Full,
-        chain_length: 0,
-        as_of: epoch,
-        finished: epoch,
-        created_by: concat!("backup-sla ", env!("CARGO_PKG_VERSION")).to_owned(),
-        server: ServerIdentity {
-            product: "files".to_owned(),
-            version: rustix::system::uname().release().to_string_lossy().into_owned(),
-            series: "1".to_owned(),
-        },
-        tool: concat!("backup-sla ", env!("CARGO_PKG_VERSION")).to_owned(),
-        settings,
-        position: None,
-        files: vec![file(ARCHIVE, FileRole::Stream, packed.archive), file(INDEX, FileRole::Facts, packed.index)],
-        inventory: Inventory { tables, objects: promise.objects },
-        segments: Vec::new(),
-        needs: None,
-        warnings: missing.chain(packed.warnings).chain(promise.warnings).collect(),
-        left_out,
-        cannot_return: Vec::new(),
-        capture: crate::domain::capture::Capture::default(),
-        evidence: packed.evidence,
-    }
 }

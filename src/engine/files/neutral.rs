@@ -53,7 +53,7 @@ impl NeutralDirectory {
             Ok(head) => head,
             Err(error) => return Ok(Err(error)),
         };
-        Self::make(real, &entries, head, settings).map(Ok).or_inconclusive("make a directory for git")
+        Self::make(real, &entries, head, settings).map(Ok).or_inconclusive("cannot make a temporary directory for git")
     }
 
     fn make(real: &Path, entries: &[fs::DirEntry], head: Option<Head>, settings: &[u8]) -> io::Result<Self> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Read, Seek, Write};
 use std::path::PathBuf;
 
 use rustix::fs::{Stat, fstat};
@@ -14,7 +14,6 @@ use super::evidence::Gathered;
 use super::exclude::Excludes;
 use super::holes::Reader;
 use super::notes::{Notes, Replaced};
-use super::queue::{Part, Sink};
 use super::tape::{self, Accounts, BLOCK};
 use super::text::Name;
 use super::walk::{Found, Step, Walk};
@@ -22,6 +21,7 @@ use crate::domain::change::evidence::Evidence;
 use crate::domain::digest::Digest;
 use crate::domain::left_out::LeftOut;
 use crate::domain::manifest::TableFacts;
+use crate::engine::stream::{Part, Sink};
 use crate::error::{Error, OrFailed, Result};
 use crate::run_context::RunContext;
 
@@ -115,7 +115,7 @@ impl<'s> Packer<'s> {
         })
     }
 
-    /// Pack `paths`, which are in the order of the walk.
+    /// Pack `paths`, which are in the order of the walk. The index is given back, to be handed on after the archive.
     pub fn pack(mut self, paths: &[PathBuf], excludes: &Excludes) -> Result<(Packed, File)> {
         let (mut roots, mut incomplete) = (Vec::new(), Vec::new());
         for path in paths {
@@ -127,7 +127,7 @@ impl<'s> Packer<'s> {
         }
         self.refuse_unreadable()?;
         self.sink.write(&[0; 2 * BLOCK])?;
-        let archive = self.sink.finish()?;
+        let archive = self.sink.end()?;
         let (index, file) = self.index.finish()?;
         let warnings = [
             self.changed.finish("files changed while they were read"),
@@ -168,7 +168,7 @@ impl<'s> Packer<'s> {
         }
         std::mem::take(&mut self.gathered).finish(&name, &mut self.evidence);
         let (rows, digest, definition) =
-            tree.finish().ok_or_else(|| Error::failed(format!("read {name}: it vanished, or is a socket")))?;
+            tree.finish().ok_or_else(|| Error::failed(format!("cannot read {name}: it vanished, or is a socket")))?;
         Ok(TableFacts { name, rows, digest, definition, newest: std::collections::BTreeMap::default(), next_id: None })
     }
 
@@ -205,7 +205,7 @@ impl<'s> Packer<'s> {
 
     fn header(&mut self, entry: &Entry) -> Result<()> {
         let header = tape::header(entry, &self.users, &self.groups);
-        self.sink.write(&header.or_failed(format!("write header of {}", entry.path))?)
+        self.sink.write(&header.or_failed(format!("cannot write header of {}", entry.path))?)
     }
 
     fn file(&mut self, found: Found) -> Result<Option<Entry>> {
@@ -280,7 +280,7 @@ impl<'s> Packer<'s> {
             Ok(file) => file,
             Err(error) => return self.failed(found, &error.into()).map(|()| None),
         };
-        let before = fstat(&file).or_failed(format!("look at {}", found.entry.path))?;
+        let before = fstat(&file).or_failed(format!("cannot look at {}", found.entry.path))?;
         let mut entry = found.entry.clone();
         self.header(&entry)?;
         let (mut hasher, mut reader, mut at) = (Sha256::new(), Reader::new(&file, entry.size), 0);
@@ -340,7 +340,7 @@ impl<'s> Packer<'s> {
         if self.unreadable.is_empty() {
             return Ok(());
         }
-        Err(Error::failed(format!("read files: {}", self.unreadable.join(", ")))
+        Err(Error::failed(format!("cannot read files: {}", self.unreadable.join(", ")))
             .hint("run as a user who may read them, or `exclude` them"))
     }
 }
@@ -390,6 +390,8 @@ fn moment(stat: &Stat) -> impl PartialEq + use<> {
     (stat.st_size, stat.st_mtime, stat.st_mtime_nsec, stat.st_ctime, stat.st_ctime_nsec)
 }
 
+const WRITE_INDEX: &str = "cannot write the index to its temporary file";
+
 /// The index while it is made.
 struct Index {
     file: BufWriter<File>,
@@ -402,7 +404,7 @@ impl Index {
         // /tmp may be memory, and the index of millions of files is large.
         let place = std::env::var_os("TMPDIR").map_or_else(|| PathBuf::from("/var/tmp"), PathBuf::from);
         let file = tempfile::tempfile_in(&place).map_err(|error| {
-            Error::failed(format!("make a temporary file for the index in {}", place.display()))
+            Error::failed(format!("cannot make a temporary file for the index in {}", place.display()))
                 .because(error)
                 .hint("set TMPDIR to a directory on a disk with room")
         })?;
@@ -411,17 +413,19 @@ impl Index {
 
     /// The length of its line.
     fn add(&mut self, entry: &Entry) -> Result<u64> {
-        let mut line = serde_json::to_vec(entry).or_failed("write index")?;
+        let mut line = serde_json::to_vec(entry).or_failed(WRITE_INDEX)?;
         line.push(b'\n');
         self.hasher.update(&line);
         self.bytes += line.len() as u64;
-        self.file.write_all(&line).or_failed("write index to its temporary file")?;
+        self.file.write_all(&line).or_failed(WRITE_INDEX)?;
         Ok(line.len() as u64)
     }
 
     fn finish(self) -> Result<(Part, File)> {
         let digest = Digest(*self.hasher.finalize().as_bytes());
         let file = self.file.into_inner().map_err(io::IntoInnerError::into_error);
-        Ok((Part { bytes: self.bytes, digest }, file.or_failed("write index to its temporary file")?))
+        let mut file = file.or_failed(WRITE_INDEX)?;
+        file.rewind().or_failed("cannot read the index back")?;
+        Ok((Part { bytes: self.bytes, digest }, file))
     }
 }

@@ -47,9 +47,9 @@ impl Place {
     pub fn new(path: &Path, overwrite: bool, powers: Powers) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| {
-            Error::failed(format!("open destination {}", path.display()))
+            Error::failed(format!("cannot open destination {}", path.display()))
                 .because(io::Error::from(error))
-                .hint("give a directory that exists: mkdir it first")
+                .hint("create the directory first")
         })?;
         let top = Level { name: Vec::new(), directory: Arc::new(directory), becomes: None };
         Ok(Self { levels: vec![top], overwrite, powers, refused: BTreeSet::new() })
@@ -65,7 +65,7 @@ impl Place {
         self.try_put(entry, data).map_err(|error| {
             let refused =
                 matches!(error.raw_os_error().map(Errno::from_raw_os_error), Some(Errno::LOOP | Errno::NOTDIR));
-            let error = super::stored::from_io(error).context(format!("restore {}", entry.path));
+            let error = super::stored::from_io(error).context(format!("cannot restore {}", entry.path));
             if refused {
                 error.hint("something in its path is no directory: nothing is written through links")
             } else {
@@ -276,15 +276,15 @@ impl Place {
     /// Finish every directory that is still open and get everything to the disk.
     pub fn finish(&mut self) -> Result<()> {
         while self.levels.len() > 1 {
-            self.leave().or_failed("finish restored directories")?;
+            self.leave().or_failed("cannot set owner, mode and times of a restored directory")?;
         }
         let top = Level {
             name: Vec::new(),
             directory: self.levels[0].directory.clone(),
             becomes: self.levels[0].becomes.take(),
         };
-        self.dress_directory(&top).or_failed("finish the destination")?;
-        rustix::fs::syncfs(self.top()).map_err(io::Error::from).or_failed("write restored files to the disk")
+        self.dress_directory(&top).or_failed("cannot set owner, mode and times of the destination")?;
+        rustix::fs::syncfs(self.top()).map_err(io::Error::from).or_failed("cannot write restored files to the disk")
     }
 }
 

@@ -106,8 +106,8 @@ impl Iterator for IndexReader {
         self.line.clear();
         match self.lines.read_until(b'\n', &mut self.line) {
             Ok(0) => None,
-            Ok(_) => Some(serde_json::from_slice(&self.line).or_failed("read index: a line is damaged")),
-            Err(error) => Some(Err(from_io(error).context("read index"))),
+            Ok(_) => Some(serde_json::from_slice(&self.line).or_failed("cannot read index: a line is damaged")),
+            Err(error) => Some(Err(from_io(error).context("cannot read index"))),
         }
     }
 }

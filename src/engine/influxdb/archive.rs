@@ -60,7 +60,7 @@ pub struct ToolShard {
 
 /// Read the tool's manifest in `directory`: there must be exactly one.
 pub fn read_manifest(directory: &Path) -> Result<(PathBuf, ToolManifest)> {
-    let what = || format!("read what influxd backup wrote to {}", directory.display());
+    let what = || format!("cannot read what influxd backup wrote to {}", directory.display());
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).or_failed(what())? {
         let path = entry.or_failed(what())?.path();
@@ -105,9 +105,9 @@ impl ArchiveReader {
         let name = format!("archive of shard {} of {}", shard.shard_id, shard.database);
         // The name is the tool's, and it must not lead elsewhere.
         if shard.file_name.contains('/') {
-            return Err(Error::failed(format!("open {name}: `{}` is not a file name", shard.file_name)));
+            return Err(Error::failed(format!("cannot open {name}: `{}` is not a file name", shard.file_name)));
         }
-        let file = std::fs::File::open(directory.join(&shard.file_name)).or_failed(format!("open {name}"))?;
+        let file = std::fs::File::open(directory.join(&shard.file_name)).or_failed(format!("cannot open {name}"))?;
         Ok(Self {
             inner: GzDecoder::new(BufReader::with_capacity(1 << 18, file)),
             name,
@@ -128,12 +128,12 @@ impl ArchiveReader {
         let bytes = self.facts.bytes;
         if bytes != self.expected {
             let what = format!("it has {bytes} bytes, influxd's own manifest says {}", self.expected);
-            return Err(Error::failed(format!("read {}: {what}", self.name)).hint(CUT_HINT));
+            return Err(Error::failed(format!("cannot read {}: {what}", self.name)).hint(CUT_HINT));
         }
         (self.facts.newest_change, self.facts.files) = self.tar.end(&self.name)?;
-        let rest = self.inner.get_mut().read(&mut [0]).or_failed(format!("read {}", self.name))?;
+        let rest = self.inner.get_mut().read(&mut [0]).or_failed(format!("cannot read {}", self.name))?;
         if rest > 0 {
-            return Err(Error::failed(format!("read {}: something follows its end", self.name)));
+            return Err(Error::failed(format!("cannot read {}: something follows its end", self.name)));
         }
         self.facts.digest = Digest(*self.digest.finalize().as_bytes());
         Ok(())
@@ -149,7 +149,8 @@ impl Read for ArchiveReader {
             return Ok(0);
         }
         let read = self.inner.read(buffer);
-        let read = read.or_failed(format!("read {}", self.name)).map_err(|e| io::Error::other(e.hint(CUT_HINT)))?;
+        let read =
+            read.or_failed(format!("cannot read {}", self.name)).map_err(|e| io::Error::other(e.hint(CUT_HINT)))?;
         if read == 0 {
             self.end().map_err(io::Error::other)?;
             self.ended = true;
@@ -158,7 +159,7 @@ impl Read for ArchiveReader {
         self.digest.update(&buffer[..read]);
         self.facts.bytes += read as u64;
         self.tar.feed(&buffer[..read]).map_err(|reason| {
-            io::Error::other(Error::failed(format!("read {}: {reason}", self.name)).hint(CUT_HINT))
+            io::Error::other(Error::failed(format!("cannot read {}: {reason}", self.name)).hint(CUT_HINT))
         })?;
         Ok(read)
     }
@@ -224,7 +225,7 @@ impl TarCheck {
     /// The input is complete: newest change and number of files.
     pub fn end(&self, name: &str) -> Result<(i64, u64)> {
         if self.skip > 0 || !self.header.is_empty() || self.zero_blocks < 2 {
-            return Err(Error::failed(format!("read {name}: its tar stops before its end mark")).hint(CUT_HINT));
+            return Err(Error::failed(format!("cannot read {name}: its tar stops before its end mark")).hint(CUT_HINT));
         }
         Ok((self.newest_change, self.files))
     }

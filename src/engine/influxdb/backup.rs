@@ -1,14 +1,14 @@
 //! Runs `influxd backup -portable` for one database after the other and hands its archives on under stable names.
 //!
-//! The tool writes to a private directory; the next database is not begun before everything of the one before was read
+//! The tool writes to a private directory; the next database is not begun before everything of the one before was handed on
 //! and its directory removed. The names of the streams are known before the tool runs (from the list of shards), so a
 //! repository can look one stream ahead; a shard that came to be in between follows at the end of its database.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
-use std::io::{self, Cursor, Read};
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -16,8 +16,8 @@ use super::archive::{ArchiveFacts, ArchiveReader, ToolManifest, read_manifest};
 use super::staging::{Staged, Staging};
 use super::tool;
 use super::truth::ShardKey;
-use crate::domain::digest::Digest;
 use crate::domain::manifest::{FileRole, StoredFileFacts};
+use crate::engine::stream::{Readers, Sink, Unread};
 use crate::error::{Error, OrFailed, Result};
 use crate::repository::Stream;
 use crate::run_context::RunContext;
@@ -56,6 +56,20 @@ pub struct Plan {
     pub shards: Vec<u64>,
 }
 
+impl Plan {
+    /// Names of what is known of it beforehand, in order.
+    fn known(&self) -> impl Iterator<Item = String> {
+        let head = [manifest_name(&self.database), meta_name(&self.database)];
+        head.into_iter().chain(self.shards.iter().map(|id| shard_name(&self.database, *id)))
+    }
+}
+
+/// The plans in the order in which their streams go out: that of the names.
+pub fn in_order(mut plans: Vec<Plan>) -> Vec<Plan> {
+    plans.sort_by_key(|plan| prefix(&plan.database));
+    plans
+}
+
 /// Whether a shard that the tool did not write is missed: asked of the server when it turns out.
 pub type Missed = Arc<dyn Fn(&str, u64) -> Result<bool> + Send + Sync>;
 
@@ -74,16 +88,6 @@ pub struct Tool {
     pub context: RunContext,
 }
 
-/// What became of one database.
-enum Slot {
-    Waiting,
-    Running,
-    Ready(Arc<Written>),
-    /// Everything was read and the directory is gone.
-    Done,
-    Failed(String, Option<String>),
-}
-
 /// What the tool wrote of one database.
 struct Written {
     directory: Staged,
@@ -91,114 +95,59 @@ struct Written {
     manifest_text: Vec<u8>,
 }
 
-struct State {
-    slots: Vec<Slot>,
-    /// A stream was given up: nothing will ever be complete.
-    abandoned: bool,
-    files: BTreeMap<String, StoredFileFacts>,
-    archives: BTreeMap<ShardKey, ArchiveFacts>,
-}
-
-/// A backup of several databases under way.
-pub struct Backup {
-    plans: Vec<Plan>,
-    tool: Tool,
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-impl Backup {
-    /// Nothing runs before the first stream is read.
-    pub fn new(mut plans: Vec<Plan>, tool: Tool) -> Arc<Self> {
-        // Streams go out in the order of their names.
-        plans.sort_by_key(|plan| prefix(&plan.database));
-        let slots = plans.iter().map(|_| Slot::Waiting).collect();
-        let state = State { slots, abandoned: false, files: BTreeMap::new(), archives: BTreeMap::new() };
-        Arc::new(Self { plans, tool, state: Mutex::new(state), changed: Condvar::new() })
-    }
-
-    /// The streams of all databases.
-    pub fn streams(self: &Arc<Self>) -> impl Iterator<Item = Result<Stream>> + Send + use<> {
-        let backup = self.clone();
-        (0..self.plans.len()).flat_map(move |at| backup.streams_of(at))
-    }
-
-    fn streams_of(self: &Arc<Self>, at: usize) -> impl Iterator<Item = Result<Stream>> + Send + use<> {
-        let database = &self.plans[at].database;
-        let head = [(manifest_name(database), What::Manifest), (meta_name(database), What::Meta)];
-        let shards = self.plans[at].shards.iter();
-        let shards = shards.map(|id| (shard_name(database, *id), What::Shard(*id)));
-        let known: Vec<(String, What)> = head.into_iter().chain(shards).collect();
-        let backup = self.clone();
-        let streams = known.into_iter().map(move |(name, what)| Ok(backup.stream(at, name, what)));
-        let backup = self.clone();
-        // Asked for once the known ones were given: all but the last of them can be read meanwhile.
-        let late = std::iter::once_with(move || backup.late(at)).flatten();
-        streams.chain(late)
-    }
-
-    /// Shards that came to be after the list was made.
-    fn late(self: &Arc<Self>, at: usize) -> Vec<Result<Stream>> {
-        let written = match self.written(at) {
-            Ok(written) => written,
-            Err(error) => return vec![Err(error)],
-        };
-        let database = &self.plans[at].database;
-        let known = |id: u64| self.plans[at].shards.contains(&id);
-        let mut late: Vec<u64> =
-            written.manifest.files.iter().flatten().map(|file| file.shard_id).filter(|id| !known(*id)).collect();
+impl Written {
+    /// Shards that came to be after the list of `plan` was made, in order.
+    fn late(&self, plan: &Plan) -> Vec<u64> {
+        let all = self.manifest.files.iter().flatten().map(|file| file.shard_id);
+        let mut late: Vec<u64> = all.filter(|id| !plan.shards.contains(id)).collect();
         late.sort_unstable();
-        late.into_iter().map(|id| Ok(self.stream(at, shard_name(database, id), What::Shard(id)))).collect()
+        late.dedup();
+        late
     }
+}
 
-    fn stream(self: &Arc<Self>, at: usize, path: String, what: What) -> Stream {
-        let reader = Part { backup: self.clone(), at, path: path.clone(), what, inner: None, closed: false };
-        Stream { path, reader: Box::new(reader) }
+/// What was handed on.
+#[derive(Debug, Default)]
+pub struct HandedOn {
+    /// Every file.
+    pub files: Vec<StoredFileFacts>,
+    /// What the archives of the shards were; none of a shard without points, or one that was dropped meanwhile.
+    pub archives: BTreeMap<ShardKey, ArchiveFacts>,
+}
+
+/// Back up `plans`, one after the other, into `sink`. `late` is told the shards of each that nobody knew before.
+pub fn run(plans: &[Plan], tool: &Tool, late: &Sender<Vec<u64>>, sink: &mut Sink) -> Result<HandedOn> {
+    let mut done = HandedOn::default();
+    for plan in plans {
+        let written = tool.run(&plan.database, sink)?;
+        let more = written.late(plan);
+        // Whoever asks for streams may be gone: then the sink says so.
+        let _ = late.send(more.clone());
+        Handing { plan, tool, written: &written, sink, done: &mut done }.all(&more)?;
+        // With it goes its directory: the state directory needs room for one database only.
+        drop(written);
     }
+    Ok(done)
+}
 
-    /// What the tool wrote of a database; runs it if nobody has yet.
-    fn written(&self, at: usize) -> Result<Arc<Written>> {
-        let mut state = self.state();
-        loop {
-            match &state.slots[at] {
-                Slot::Ready(written) => return Ok(written.clone()),
-                Slot::Failed(reason, hint) => return Err(again(reason, hint.as_deref())),
-                Slot::Done => return Err(Error::failed("read a database's archives: they were read already")),
-                Slot::Waiting if at == 0 || (matches!(state.slots[at - 1], Slot::Done)) => break,
-                Slot::Waiting | Slot::Running => {}
-            }
-            if state.abandoned {
-                return Err(Error::failed("store backup: the repository stopped reading"));
-            }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        state.slots[at] = Slot::Running;
-        drop(state);
-        let result = self.run(at).map(Arc::new);
-        let mut state = self.state();
-        state.slots[at] = match &result {
-            Ok(written) => Slot::Ready(written.clone()),
-            Err(error) => Slot::Failed(error.to_string(), error.hint_text().map(str::to_owned)),
-        };
-        self.changed.notify_all();
-        drop(state);
-        result
-    }
-
-    /// Run the tool to its good end.
-    fn run(&self, at: usize) -> Result<Written> {
-        let database = &self.plans[at].database;
-        let what = || format!("back up database {database}");
-        self.tool.context.cancel.check()?;
-        let directory = self.tool.staging.make()?;
-        let words = ["backup", "-portable", "-database", database, "-host", &self.tool.rpc_address];
+impl Tool {
+    /// Run the tool to its good end, as long as somebody wants what it writes.
+    fn run(&self, database: &str, sink: &Sink) -> Result<Written> {
+        let what = || format!("cannot back up database {database}");
+        sink.check()?;
+        let directory = self.staging.make()?;
+        let words = ["backup", "-portable", "-database", database, "-host", &self.rpc_address];
         let mut words: Vec<OsString> = words.map(OsString::from).to_vec();
-        words.insert(0, self.tool.program.clone().into_os_string());
+        words.insert(0, self.program.clone().into_os_string());
         words.push(directory.path().as_os_str().to_owned());
-        let mut child = tool::start(NAME, &[], &words, &self.tool.context.cancel)?;
-        tool::wait(&mut child, NAME, || tool::bytes_in(directory.path())).map_err(|error| {
-            if self.tool.context.cancel.is_cancelled() {
+        let mut child = tool::start(NAME, &[], &words, &self.context.cancel)?;
+        let written = || tool::bytes_in(directory.path());
+        tool::wait(&mut child, NAME, written, || sink.check()).map_err(|error| {
+            if self.context.cancel.is_cancelled() {
                 return Error::cancelled();
+            }
+            if error.cause::<Unread>().is_some() {
+                return error;
             }
             let error = error.context(what());
             if error.hint_text().is_some() {
@@ -213,166 +162,101 @@ impl Backup {
         let manifest_text = std::fs::read(&path).or_failed(what())?;
         Ok(Written { directory, manifest, manifest_text })
     }
+}
 
-    /// Every file that was read to its end, and every archive.
-    pub fn outcome(&self) -> Result<(Vec<StoredFileFacts>, BTreeMap<ShardKey, ArchiveFacts>)> {
-        let mut state = self.state();
-        while !state.abandoned && !state.slots.iter().all(|slot| matches!(slot, Slot::Done)) {
-            if let Some(Slot::Failed(reason, hint)) = state.slots.iter().find(|slot| matches!(slot, Slot::Failed(..))) {
-                return Err(again(reason, hint.as_deref()));
+/// One database on its way.
+struct Handing<'a> {
+    plan: &'a Plan,
+    tool: &'a Tool,
+    written: &'a Written,
+    sink: &'a mut Sink,
+    done: &'a mut HandedOn,
+}
+
+impl Handing<'_> {
+    fn all(mut self, late: &[u64]) -> Result<()> {
+        let (database, written) = (&self.plan.database, self.written);
+        self.sink.write(&written.manifest_text)?;
+        self.end(manifest_name(database), FileRole::Description)?;
+        let name = &written.manifest.meta.file_name;
+        if name.contains('/') {
+            return Err(Error::failed(format!("cannot read the tool's catalogue: `{name}` is not a file name")));
+        }
+        let meta = std::fs::read(written.directory.path().join(name)).or_failed("cannot read the tool's catalogue")?;
+        self.sink.write(&meta)?;
+        self.end(meta_name(database), FileRole::Description)?;
+        self.plan.shards.iter().chain(late).try_for_each(|id| self.shard(*id))
+    }
+
+    fn shard(&mut self, id: u64) -> Result<()> {
+        let database = &self.plan.database;
+        let mut found = self.written.manifest.files.iter().flatten().filter(|file| file.shard_id == id);
+        match (found.next(), found.next()) {
+            (Some(shard), None) => {
+                let mut archive = ArchiveReader::open(self.written.directory.path(), shard)?;
+                self.sink.copy(&mut archive, &format!("archive of shard {id} of {database}"))?;
+                // It is at its good end now, else reading it had failed.
+                let facts = archive.facts().cloned().unwrap_or_default();
+                self.done.archives.insert((database.clone(), id), facts);
             }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        if state.abandoned {
-            return Err(Error::failed("store backup: the repository stopped reading"));
-        }
-        Ok((state.files.values().cloned().collect(), state.archives.clone()))
-    }
-
-    /// A stream ended; with the last of a database its directory goes.
-    fn close(&self, at: usize, good: bool) {
-        let mut state = self.state();
-        state.abandoned |= !good;
-        if let Slot::Ready(written) = &state.slots[at] {
-            let known = self.plans[at].shards.iter().copied();
-            let all: BTreeSet<u64> =
-                written.manifest.files.iter().flatten().map(|file| file.shard_id).chain(known).collect();
-            let own = prefix(&self.plans[at].database);
-            // The manifest and the catalogue are files too.
-            if state.files.keys().filter(|path| path.starts_with(&own)).count() == all.len() + 2 {
-                state.slots[at] = Slot::Done;
+            (None, _) if (self.tool.missed)(database, id)? => {
+                let what = format!("shard {id} of {database} is missing in what influxd backup wrote");
+                let hint = "the server lists it: look at its log for errors of this shard, and back up again";
+                return Err(Error::failed(what).hint(hint));
             }
+            // A shard without points, or one that was dropped meanwhile.
+            (None, _) => {}
+            _ => return Err(Error::failed(format!("cannot read shard {id} of {database}: the tool wrote it twice"))),
         }
-        self.changed.notify_all();
+        self.end(shard_name(database, id), FileRole::Stream)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn again(reason: &str, hint: Option<&str>) -> Error {
-    let error = Error::failed(reason);
-    match hint {
-        Some(hint) => error.hint(hint),
-        None => error,
+    fn end(&mut self, path: String, role: FileRole) -> Result<()> {
+        let part = self.sink.end()?;
+        self.done.files.push(StoredFileFacts { path, role, bytes: part.bytes, digest: part.digest });
+        Ok(())
     }
 }
 
-/// What a stream is.
-#[derive(Debug, Clone, Copy)]
-enum What {
-    Manifest,
-    Meta,
-    Shard(u64),
+/// The streams of all databases and the one after them, each made when it is asked for.
+pub struct Streams {
+    plans: VecDeque<Plan>,
+    /// The database whose known names were given, or wait among `names`.
+    at: Option<String>,
+    names: VecDeque<String>,
+    late: Receiver<Vec<u64>>,
+    last: &'static str,
+    readers: Option<Readers>,
 }
 
-/// A stream; opened when it is first read.
-struct Part {
-    backup: Arc<Backup>,
-    at: usize,
-    path: String,
-    what: What,
-    inner: Option<Source>,
-    closed: bool,
+impl Streams {
+    /// The streams that [`run`] makes of `plans`, and `last`, which follows them.
+    pub fn new(plans: &[Plan], late: Receiver<Vec<u64>>, last: &'static str, readers: Readers) -> Self {
+        let (plans, names) = (plans.iter().cloned().collect(), VecDeque::new());
+        Self { plans, at: None, names, late, last, readers: Some(readers) }
+    }
 }
 
-enum Source {
-    Text(Cursor<Vec<u8>>, Digest),
-    Archive(Box<ArchiveReader>),
-    /// A shard without points, or one that was dropped meanwhile.
-    Nothing,
-}
+impl Iterator for Streams {
+    type Item = Result<Stream>;
 
-impl Part {
-    fn open(&self) -> Result<Source> {
-        let written = self.backup.written(self.at)?;
-        let text = |bytes: Vec<u8>| {
-            let digest = Digest::of(&bytes);
-            Source::Text(Cursor::new(bytes), digest)
-        };
-        match self.what {
-            What::Manifest => Ok(text(written.manifest_text.clone())),
-            What::Meta => {
-                let name = &written.manifest.meta.file_name;
-                if name.contains('/') {
-                    return Err(Error::failed(format!("read the tool's catalogue: `{name}` is not a file name")));
-                }
-                let path = written.directory.path().join(name);
-                Ok(text(std::fs::read(&path).or_failed("read the tool's catalogue")?))
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(path) = self.names.pop_front() {
+                return Some(Ok(Stream { path, reader: self.readers.as_mut()?.reader() }));
             }
-            What::Shard(id) => {
-                let mut found = written.manifest.files.iter().flatten().filter(|file| file.shard_id == id);
-                match (found.next(), found.next()) {
-                    (Some(shard), None) => {
-                        let reader = ArchiveReader::open(written.directory.path(), shard)?;
-                        Ok(Source::Archive(Box::new(reader)))
-                    }
-                    (None, _) if (self.backup.tool.missed)(&self.backup.plans[self.at].database, id)? => {
-                        Err(self.missing(id))
-                    }
-                    (None, _) => Ok(Source::Nothing),
-                    _ => Err(Error::failed(format!("read shard {id}: the tool wrote it twice"))),
-                }
+            if let Some(database) = self.at.take() {
+                // Asked for once the known ones were given: all but the last of them can be read meanwhile. What ended
+                // without telling them is told by the streams.
+                let late = self.late.recv().unwrap_or_default();
+                self.names.extend(late.into_iter().map(|id| shard_name(&database, id)));
+            } else if let Some(plan) = self.plans.pop_front() {
+                self.names.extend(plan.known());
+                self.at = Some(plan.database);
+            } else {
+                let reader = self.readers.take()?.last();
+                return Some(Ok(Stream { path: self.last.to_owned(), reader }));
             }
-        }
-    }
-
-    fn missing(&self, id: u64) -> Error {
-        let database = &self.backup.plans[self.at].database;
-        let what = format!("shard {id} of {database} is missing in what influxd backup wrote");
-        Error::failed(what).hint("the server lists it: look at its log for errors of this shard, and back up again")
-    }
-
-    /// The good end: what it was is known now.
-    fn end(&mut self) {
-        let database = self.backup.plans[self.at].database.clone();
-        let (bytes, digest, role) = match &self.inner {
-            Some(Source::Text(text, digest)) => (text.get_ref().len() as u64, *digest, FileRole::Description),
-            Some(Source::Archive(reader)) => {
-                let facts = reader.facts().cloned().unwrap_or_default();
-                if let What::Shard(id) = self.what {
-                    self.backup.state().archives.insert((database, id), facts.clone());
-                }
-                (facts.bytes, facts.digest, FileRole::Stream)
-            }
-            Some(Source::Nothing) | None => (0, Digest::of(b""), FileRole::Stream),
-        };
-        let facts = StoredFileFacts { path: self.path.clone(), role, bytes, digest };
-        self.backup.state().files.insert(self.path.clone(), facts);
-        self.inner = None;
-        self.closed = true;
-        self.backup.close(self.at, true);
-    }
-}
-
-impl Read for Part {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.closed || buffer.is_empty() {
-            return Ok(0);
-        }
-        if self.inner.is_none() {
-            self.inner = Some(self.open().map_err(io::Error::other)?);
-        }
-        self.backup.tool.context.cancel.check().map_err(io::Error::other)?;
-        let read = match &mut self.inner {
-            Some(Source::Text(text, _)) => text.read(buffer)?,
-            Some(Source::Archive(reader)) => reader.read(buffer)?,
-            Some(Source::Nothing) | None => 0,
-        };
-        self.backup.tool.context.progress.advance(read as u64);
-        if read == 0 {
-            self.end();
-        }
-        Ok(read)
-    }
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        if !self.closed {
-            self.inner = None;
-            self.backup.close(self.at, false);
         }
     }
 }

@@ -22,8 +22,9 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::answer::{Answer, Refusal, Series, rows};
-use crate::config::InfluxdbConfig;
-use crate::engine::HttpDestination;
+use super::table::InfluxdbConfig;
+use super::target::Target;
+use crate::display;
 use crate::error::{Error, OrFailed, Result};
 use crate::run_context::Cancel;
 
@@ -59,13 +60,13 @@ impl Address {
     }
 
     /// The address of a restore destination.
-    pub fn of_destination(destination: &HttpDestination) -> Self {
+    pub fn of_target(target: &Target) -> Self {
         Self {
-            url: destination.url.clone(),
-            socket: destination.socket.clone(),
-            user: destination.user.clone(),
-            password: destination.password.clone(),
-            tls_ca: destination.tls_ca.clone(),
+            url: target.url.clone(),
+            socket: target.socket.clone(),
+            user: target.user.clone(),
+            password: target.password.clone(),
+            tls_ca: target.tls_ca.clone(),
         }
     }
 
@@ -116,7 +117,7 @@ impl Client {
     /// Reach the server; `timeout` is for each query, `cancel` ends the waiting between two.
     pub fn open(address: &Address, timeout: Duration, cancel: &Cancel) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.or_failed("start the connection's runtime")?;
+        let runtime = runtime.or_failed("cannot start the connection's runtime")?;
         let mut client = Self {
             runtime,
             address: address.clone(),
@@ -195,7 +196,7 @@ impl Client {
             Refusal::Said(reason) => reason,
             Refusal::CutShort => "the server cut the answer short".to_owned(),
         };
-        let error = Error::failed(format!("query {}: {reason}: {}", self.address.url, shortened(statement)));
+        let error = Error::failed(format!("cannot query {}: {reason}: {}", self.address.url, shortened(statement)));
         // The server has no code for it.
         if reason.starts_with("max-select-") {
             let limit = reason.split(' ').next().unwrap_or_default().to_owned();
@@ -212,7 +213,7 @@ impl Client {
             |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
         let pieces = if self.in_pieces { "&chunked=true" } else { "" };
         let body = format!("epoch=ns{pieces}&db={}&q={}", form(database), form(statement));
-        let what = || format!("query {}", self.address.url);
+        let what = || format!("cannot query {}", self.address.url);
         let said = what();
         let (head, body) = self.request("POST", "/query", body)?;
         let answer: Vec<Answer> = match serde_json::Deserializer::from_slice(&body).into_iter().collect() {
@@ -235,7 +236,7 @@ impl Client {
         if head.status().is_success() {
             return Ok(body);
         }
-        Err(Error::failed(format!("get {}{path}: HTTP status {}", self.address.url, head.status())))
+        Err(Error::failed(format!("cannot get {}{path}: HTTP status {}", self.address.url, head.status())))
     }
 
     /// One request; made again once if the connection was closed in between.
@@ -287,8 +288,8 @@ impl Client {
                 answered = exchange => return answered,
                 () = cancel.asked() => cancel.error(),
                 () = tokio::time::sleep(timeout) => {
-                    let limit = humantime::format_duration(timeout);
-                    Error::inconclusive(format!("query {}: no answer within {limit}", self.address.url))
+                    let limit = display::limit(timeout);
+                    Error::inconclusive(format!("cannot query {}: no answer within {limit}", self.address.url))
                         .hint("raise `query_timeout`, or set `counting = \"sampled\"` for a giant database")
                 }
             };
@@ -362,7 +363,7 @@ fn tls(address: &Address) -> Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
     match &address.tls_ca {
         Some(file) => {
-            let what = || format!("read {}", file.display());
+            let what = || format!("cannot read {}", file.display());
             for certificate in CertificateDer::pem_file_iter(file).or_failed(what())? {
                 roots.add(certificate.or_failed(what())?).or_failed(what())?;
             }
@@ -371,5 +372,5 @@ fn tls(address: &Address) -> Result<ClientConfig> {
     }
     let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    Ok(config.or_failed("prepare TLS")?.with_root_certificates(roots).with_no_client_auth())
+    Ok(config.or_failed("cannot prepare TLS")?.with_root_certificates(roots).with_no_client_auth())
 }

@@ -139,14 +139,14 @@ fn tally(measurement: &str, answer: &[Series]) -> Result<Tally> {
         [] => return Ok(Tally::default()),
         [one] => one,
         more => {
-            let what = format!("count points of {measurement}: {} answers instead of one", more.len());
+            let what = format!("cannot count points of {measurement}: {} answers instead of one", more.len());
             return Err(Error::failed(what));
         }
     };
     let mut tally = Tally::default();
     for row in &series.values {
         let Some(time) = row.first().and_then(Value::as_i64) else {
-            return Err(Error::failed(format!("count points of {}: a row has no time", series.name)));
+            return Err(Error::failed(format!("cannot count points of {}: a row has no time", series.name)));
         };
         let counts = counts(series, row)?;
         if !counts.is_empty() {
@@ -164,7 +164,7 @@ fn counts(series: &Series, row: &[Value]) -> Result<BTreeMap<String, u64>> {
             continue;
         }
         let Some((field, count)) = column.strip_prefix("count_").zip(value.as_u64()) else {
-            return Err(Error::failed(format!("count points of {}: `{column}` is not understood", series.name)));
+            return Err(Error::failed(format!("cannot count points of {}: `{column}` is not understood", series.name)));
         };
         counts.insert(field.to_owned(), count);
     }

@@ -19,9 +19,9 @@ const NOTE: &str = "InfluxDB: every value is counted by field and step of time; 
 /// The facts that were stored with a backup.
 pub fn stored_facts(point: &StoredPoint) -> Result<Facts> {
     let file = (point.open)(FACTS_FILE)?;
-    let length = usize::try_from(file.len()).or_failed(format!("read {FACTS_FILE}"))?;
+    let length = usize::try_from(file.len()).or_failed(format!("cannot read {FACTS_FILE}"))?;
     let text = file.read_at(0, length)?;
-    serde_json::from_slice(&text).or_failed(format!("read {FACTS_FILE} of {}", point.manifest.id))
+    serde_json::from_slice(&text).or_failed(format!("cannot read {FACTS_FILE} of {}", point.manifest.id))
 }
 
 /// Inspect what `facts` promise.

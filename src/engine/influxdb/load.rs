@@ -24,10 +24,11 @@ use super::peer;
 use super::server::random_password;
 use super::staging::{Staging, write_private};
 use super::survey::{self, creation};
+use super::target::Target;
 use super::tool;
 use super::writers::Writers;
 use crate::clock::Clock;
-use crate::engine::{HttpDestination, LoadOptions, LoadReport, StoredPoint};
+use crate::engine::{LoadOptions, LoadReport, StoredPoint};
 use crate::error::{Error, Kind, OrFailed, Result};
 use crate::repository::StoredFile;
 use crate::run_context::RunContext;
@@ -45,7 +46,7 @@ pub struct Loading<'a> {
     /// `influxd`.
     pub program: PathBuf,
     /// The destination.
-    pub to: &'a HttpDestination,
+    pub to: &'a Target,
     /// The backup.
     pub point: &'a StoredPoint,
     /// How long one question may take.
@@ -62,7 +63,7 @@ impl Loading<'_> {
     /// Restore everything.
     pub fn run(&self, options: &LoadOptions) -> Result<LoadReport> {
         let facts = stored_facts(self.point)?;
-        let address = Address::of_destination(self.to);
+        let address = Address::of_target(self.to);
         let mut client = Client::open(&address, self.timeout, &self.context.cancel)?;
         if self.to.fresh {
             self.make_account(&mut client)?;
@@ -71,7 +72,7 @@ impl Loading<'_> {
         let taken: Vec<&String> = facts.databases.keys().filter(|name| present.contains(*name)).collect();
         if !taken.is_empty() && !options.overwrite {
             let names = taken.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
-            return Err(Error::failed(format!("restore to {}: it has database {names} already", self.to.url))
+            return Err(Error::failed(format!("cannot restore to {}: it has database {names} already", self.to.url))
                 .hint("restore to an empty server, or add --overwrite: the backup is restored beside it, compared, and put in its place"));
         }
         peer::transfer_address(&mut client, self.to)?;
@@ -105,7 +106,9 @@ impl Loading<'_> {
         let password = self.to.password.as_ref().map_or("", |password| password.expose_secret());
         let user = survey::User { name: self.to.user.clone(), admin: true, grants: std::collections::BTreeMap::new() };
         for statement in creation(&user, password) {
-            client.query("", &statement).map_err(|_| Error::inconclusive("make the drill's account in the sandbox"))?;
+            client
+                .query("", &statement)
+                .map_err(|_| Error::inconclusive("cannot make the drill's account in the sandbox"))?;
         }
         Ok(())
     }
@@ -154,12 +157,12 @@ impl Loading<'_> {
     }
 
     fn tool_manifest(&self, name: &str) -> Result<ToolManifest> {
-        serde_json::from_slice(&self.whole(&manifest_name(name))?).or_failed("read the tool's manifest")
+        serde_json::from_slice(&self.whole(&manifest_name(name))?).or_failed("cannot read the tool's manifest")
     }
 
     fn whole(&self, path: &str) -> Result<Vec<u8>> {
         let file = (self.point.open)(path)?;
-        let length = usize::try_from(file.len()).or_failed(format!("read {path}"))?;
+        let length = usize::try_from(file.len()).or_failed(format!("cannot read {path}"))?;
         Ok(file.read_at(0, length)?.to_vec())
     }
 
@@ -191,7 +194,7 @@ impl Loading<'_> {
 
     /// Restore database `name` of the backup as `target`, which must not exist.
     pub(super) fn restore(&self, name: &str, target: &str) -> Result<()> {
-        let what = || format!("restore database {name}");
+        let what = || format!("cannot restore database {name}");
         let directory = self.staging.make().map_err(|error| error.with_kind(Kind::Inconclusive))?;
         let shards = self.prepare(name, directory.path()).map_err(|error| error.context(what()))?;
         let mut words = vec![self.program.clone().into_os_string()];
@@ -215,9 +218,13 @@ impl Loading<'_> {
                 }
                 fed
             });
-            let restored = tool::wait(&mut child, NAME, || handed.load(Ordering::SeqCst));
+            let restored = tool::wait(&mut child, NAME, || handed.load(Ordering::SeqCst), || Ok(()));
             ended.store(true, Ordering::SeqCst);
-            let fed = feeding.join().unwrap_or_else(|_| Err(Feeding::Unread(Error::failed("the feeding thread died"))));
+            let fed = feeding.join().unwrap_or_else(|_| {
+                Err(Feeding::Unread(Error::failed(
+                    "cannot feed influxd restore: its thread ended without a result (a bug)",
+                )))
+            });
             (fed, restored)
         });
         if self.context.cancel.is_cancelled() {
@@ -243,10 +250,11 @@ impl Loading<'_> {
         for shard in &mut shards {
             shard.file_name = format!("{TOOL_FILES}.s{}.tar.gz", shard.shard_id);
             let pipe = directory.join(&shard.file_name);
-            mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).or_inconclusive("make a named pipe")?;
+            mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)
+                .or_inconclusive("cannot make a named pipe")?;
         }
         manifest.files = Some(shards.clone());
-        let text = serde_json::to_vec(&manifest).or_failed("write the tool's manifest")?;
+        let text = serde_json::to_vec(&manifest).or_failed("cannot write the tool's manifest")?;
         write_private(&directory.join(format!("{TOOL_FILES}.manifest")), &text)?;
         Ok(shards)
     }
@@ -291,7 +299,7 @@ impl Loading<'_> {
         let mut encoder = GzEncoder::new(BufWriter::with_capacity(1 << 16, pipe), Compression::none());
         self.copy(&*file, &mut encoder, handed, unread)?;
         let flushed = encoder.finish().and_then(|mut pipe| pipe.flush());
-        flushed.or_failed("write to influxd restore").map_err(unread)
+        flushed.or_failed("cannot write to influxd restore").map_err(unread)
     }
 
     fn copy(
@@ -305,7 +313,7 @@ impl Loading<'_> {
         while offset < file.len() {
             self.context.cancel.check().map_err(Feeding::Repository)?;
             let piece = file.read_at(offset, PIECE).map_err(Feeding::Repository)?;
-            to.write_all(&piece).or_failed("write to influxd restore").map_err(&unread)?;
+            to.write_all(&piece).or_failed("cannot write to influxd restore").map_err(&unread)?;
             offset += piece.len() as u64;
             handed.fetch_add(piece.len() as u64, Ordering::SeqCst);
             self.context.progress.advance(piece.len() as u64);

@@ -13,6 +13,7 @@ mod facts;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod inspect;
+mod kind;
 mod load;
 mod peer;
 pub(crate) mod server;
@@ -20,6 +21,8 @@ mod settle;
 mod staging;
 mod survey;
 mod swap;
+mod table;
+mod target;
 #[cfg(test)]
 mod tests;
 mod tool;
@@ -27,36 +30,39 @@ mod truth;
 mod writers;
 
 use std::collections::BTreeMap;
-use std::io::{self, Cursor, Read};
+use std::io::Cursor;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use chrono::DateTime;
-
 use self::answer::text;
-use self::backup::{Backup, Missed, Plan, Tool};
+use self::backup::{HandedOn, Missed, Plan, Streams, Tool};
 use self::client::{Address, Client};
 use self::count::Span;
 use self::facts::Facts;
 use self::inspect::{FACTS_FILE, stored_facts};
+pub use self::kind::Influxdb;
 use self::load::Loading;
 use self::staging::Staging;
 use self::survey::{Survey, creation};
-pub use self::truth::Memory;
+use self::table::{Counting, InfluxdbConfig};
+use self::target::Target;
 use self::truth::{Method, Truth};
+use super::assertion::{Assertion, Question};
+use super::destination::Destination;
+use super::kind::Memory;
 use super::{
-    Destination, Dump, Engine, HttpDestination, InspectOptions, Inspection, LoadOptions, LoadReport, Preflight,
-    StoredPoint,
+    Captured, Dump, Engine, InspectOptions, Inspection, LoadOptions, LoadReport, Preflight, Ready, StoredPoint, stream,
 };
 use crate::clock::Clock;
-use crate::config::{Assertion, Counting, InfluxdbConfig, Question, SandboxConfig};
 use crate::domain::digest::Digest;
 use crate::domain::drill::Check;
-use crate::domain::manifest::{BackupKind, FileRole, MANIFEST_FORMAT, Manifest, RecoveryPointId, StoredFileFacts};
+use crate::domain::manifest::{FileRole, StoredFileFacts};
+use crate::domain::promise::Promise;
 use crate::error::{Error, OrFailed, Result};
 use crate::repository::Stream;
 use crate::run_context::{Cancel, RunContext};
+use crate::sandbox::settings::SandboxConfig;
 use crate::sandbox::{Access, SandboxSpec};
 
 /// Statements that make users, grants and continuous queries, for people.
@@ -91,7 +97,7 @@ impl InfluxdbEngine {
     }
 
     fn client_at(&self, destination: &Destination, cancel: &Cancel) -> Result<Client> {
-        Client::open(&Address::of_destination(http(destination)?), self.config.query_timeout, cancel)
+        Client::open(&Address::of_target(Target::of(destination)?), self.config.query_timeout, cancel)
     }
 
     /// A shard that the server still lists and that has points. One that was made ahead of its time has none.
@@ -113,74 +119,80 @@ impl InfluxdbEngine {
     }
 }
 
-impl Engine for InfluxdbEngine {
-    fn preflight(&self) -> Result<Preflight> {
-        let mut client = self.client(&Cancel::default())?;
-        // Where the server limits what one question may be about, the backup's own questions are tried.
-        let is_limited = client.limits().series.is_some();
-        let survey = survey::survey(&mut client, &self.config.databases, is_limited)?;
-        let (_, tool) = server::program(self.config.programs.as_deref()).map_err(needed_here)?;
-        reach_backup_service(&self.config.rpc_address)?;
+/// A server that can be backed up.
+struct Surveyed<'e> {
+    engine: &'e InfluxdbEngine,
+    client: Client,
+    survey: Survey,
+    /// `influxd`, and its version.
+    program: (PathBuf, String),
+}
+
+impl Ready for Surveyed<'_> {
+    fn describe(&self) -> Result<Preflight> {
+        let survey = &self.survey;
         let shards: usize = survey.databases.values().map(|database| database.shards.len()).sum();
-        let summary = format!("InfluxDB {}, {} database(s), {shards} shard(s)", client.version, survey.databases.len());
-        Ok(Preflight { summary, warnings: warnings(&survey, &tool) })
+        let (version, databases) = (&self.client.version, survey.databases.len());
+        let summary = format!("InfluxDB {version}, {databases} database(s), {shards} shard(s)");
+        Ok(Preflight { summary, warnings: warnings(survey, &self.program.1) })
     }
 
-    fn dump(&self, context: &RunContext) -> Result<Dump> {
-        let mut client = self.client(&context.cancel)?;
-        let (program, version) = server::program(self.config.programs.as_deref()).map_err(needed_here)?;
-        let survey = survey::survey(&mut client, &self.config.databases, self.exact())?;
-        // The tool itself tries for a minute.
-        reach_backup_service(&self.config.rpc_address)?;
-        let as_of = self.clock.wall() - SETTLED;
-        let bound = as_of.timestamp_nanos_opt().ok_or_else(|| Error::failed("read the clock: it is out of range"))?;
+    fn dump(self: Box<Self>, context: &RunContext) -> Result<Dump> {
+        let Self { engine, mut client, survey, program: (program, version) } = *self;
+        let as_of = engine.clock.wall() - SETTLED;
+        let bound =
+            as_of.timestamp_nanos_opt().ok_or_else(|| Error::failed("cannot read the clock: it is out of range"))?;
         context.progress.phase("count", None);
-        let method = Method { bound, counting: self.config.counting, memory: self.memory.clone() };
+        let method = Method { bound, counting: engine.config.counting, memory: engine.memory.clone() };
         let began = client.server_time;
         let truth = Truth::before(&mut client, &survey, &method, began)?;
         context.progress.finish();
         context.progress.phase("backup", None);
         let tool = Tool {
             program,
-            rpc_address: self.config.rpc_address.clone(),
-            staging: self.staging.clone(),
-            missed: self.missed(&context.cancel),
+            rpc_address: engine.config.rpc_address.clone(),
+            staging: engine.staging.clone(),
+            missed: engine.missed(&context.cancel),
             context: context.clone(),
         };
-        let backup = Backup::new(plans(&survey), tool);
+        let plans = backup::in_order(plans(&survey));
+        let (tell, late) = mpsc::channel();
+        let (inside, known) = (context.clone(), plans.clone());
+        let (readers, outcome) = stream::run("influxd", context, move |sink| {
+            let HandedOn { mut files, archives } = backup::run(&known, &tool, &tell, sink)?;
+            let (facts, warnings) = truth.after(&mut client, &archives, &inside)?;
+            sink.write(&serde_json::to_vec(&facts).or_failed("cannot write the facts")?)?;
+            let part = sink.end()?;
+            let (path, role) = (FACTS_FILE.to_owned(), FileRole::Facts);
+            files.push(StoredFileFacts { path, role, bytes: part.bytes, digest: part.digest });
+            Ok((facts, files, warnings))
+        })?;
         let accounts = statements(&survey).into_bytes();
-        let done = Arc::new(Mutex::new(None));
-        let last = LastFile {
-            work: Some(Box::new({
-                let (backup, context, done) = (backup.clone(), context.clone(), done.clone());
-                move || {
-                    let (mut files, archives) = backup.outcome()?;
-                    let (facts, warnings) = truth.after(&mut client, &archives, &context)?;
-                    let text = serde_json::to_vec(&facts).or_failed("write facts")?;
-                    files.push(described(FACTS_FILE, FileRole::Facts, &text));
-                    *done.lock().unwrap_or_else(PoisonError::into_inner) = Some((facts, files, warnings));
-                    Ok(text)
-                }
-            })),
-            text: Cursor::default(),
-        };
         let accounts_facts = described(ACCOUNTS_FILE, FileRole::Accounts, &accounts);
         let head = Stream { path: ACCOUNTS_FILE.to_owned(), reader: Box::new(Cursor::new(accounts)) };
-        let tail = Stream { path: FACTS_FILE.to_owned(), reader: Box::new(last) };
-        let streams = std::iter::once(Ok(head)).chain(backup.streams()).chain(std::iter::once(Ok(tail)));
+        let streams = std::iter::once(Ok(head)).chain(Streams::new(&plans, late, FACTS_FILE, readers));
         let progress = context.progress.clone();
         let finish = Box::new(move || {
             progress.finish();
-            let done = done.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let (facts, mut files, mut more) =
-                done.ok_or_else(|| Error::failed("read backup: it was not read to its end"))?;
+            let (facts, mut files, mut more) = outcome.take()?;
             files.push(accounts_facts);
             files.sort_by(|a, b| a.path.cmp(&b.path));
-            let mut manifest = manifest(&survey, &version, &facts, files);
-            manifest.warnings.append(&mut more);
-            Ok(manifest)
+            let mut captured = captured(&survey, &version, &facts, files);
+            captured.warnings.append(&mut more);
+            Ok(captured)
         });
         Ok(Dump { streams: Box::new(streams), as_of, finish })
+    }
+}
+
+impl Engine for InfluxdbEngine {
+    fn preflight<'e>(&'e self, context: &RunContext) -> Result<Box<dyn Ready + 'e>> {
+        let mut client = self.client(&context.cancel)?;
+        let program = server::program(self.config.programs.as_deref()).map_err(needed_here)?;
+        let survey = survey::survey(&mut client, &self.config.databases, self.exact())?;
+        // The tool itself tries for a minute.
+        reach_backup_service(&self.config.rpc_address)?;
+        Ok(Box::new(Surveyed { engine: self, client, survey, program }))
     }
 
     fn sandbox(&self, point: &StoredPoint) -> Result<SandboxSpec> {
@@ -195,7 +207,7 @@ impl Engine for InfluxdbEngine {
             SandboxSpec::Server(server) => (server.user.clone(), server.password.clone()),
             SandboxSpec::Directory => (String::new(), None),
         };
-        Destination::Http(Box::new(HttpDestination {
+        Destination::new(Target {
             url: format!("http://127.0.0.1:{}", port(server::HTTP)),
             socket: Some(access.socket.clone()),
             transfer_address: Some(format!("127.0.0.1:{}", port(server::RPC))),
@@ -204,12 +216,12 @@ impl Engine for InfluxdbEngine {
             tls_ca: None,
             enter: access.enter.clone(),
             fresh: true,
-        }))
+        })
     }
 
     fn table_name(&self, typed: &str) -> Result<String> {
-        Err(Error::configuration(format!("restore only {typed}: InfluxDB 1.x restores whole databases"))
-            .hint("restore everything to another server and copy from there: SELECT * INTO … GROUP BY *"))
+        Err(Error::configuration(format!("cannot restore {typed} alone: InfluxDB 1.x restores whole databases"))
+            .hint("restore everything to another server, then copy what you need: SELECT * INTO … GROUP BY *"))
     }
 
     fn load(
@@ -222,7 +234,7 @@ impl Engine for InfluxdbEngine {
         let programs = self.sandbox.programs.as_deref().or(self.config.programs.as_deref());
         let (program, _) = server::program(programs)?;
         let (staging, timeout) = (self.staging.clone(), self.config.query_timeout);
-        Loading { program, to: http(to)?, point, timeout, staging, clock: &*self.clock, context }.run(options)
+        Loading { program, to: Target::of(to)?, point, timeout, staging, clock: &*self.clock, context }.run(options)
     }
 
     fn inspect(
@@ -233,8 +245,8 @@ impl Engine for InfluxdbEngine {
         context: &RunContext,
     ) -> Result<Inspection> {
         let facts = stored_facts(point)?;
-        if facts.inventory() != point.manifest.inventory {
-            return Err(Error::failed(format!("read {FACTS_FILE}: it is not what the manifest promises")));
+        if facts.inventory() != *point.manifest.inventory() {
+            return Err(Error::failed(format!("cannot use {FACTS_FILE}: it does not match the manifest")));
         }
         let mut client = self.client_at(at, &context.cancel)?;
         context.progress.phase("verify", None);
@@ -244,15 +256,15 @@ impl Engine for InfluxdbEngine {
     }
 
     fn assert(&self, at: &Destination, assertion: &Assertion, context: &RunContext) -> Result<Check> {
-        let Question::InfluxQl(question) = &assertion.question else {
-            return Err(Error::configuration(format!("assertion `{}` is not InfluxQL", assertion.name)));
+        let Question::Query(question) = &assertion.question else {
+            return Err(Error::configuration(format!("cannot ask assertion {}: it is not InfluxQL", assertion.name)));
         };
         let database = match self.config.databases.as_slice() {
             [one] => one.as_str(),
             _ => "",
         };
         let answer = self.client_at(at, &context.cancel)?.try_query(database, question);
-        let answer = answer.map_err(|error| error.context(format!("assertion {}", assertion.name)))?;
+        let answer = answer.map_err(|error| error.context(format!("cannot ask assertion {}", assertion.name)))?;
         let (actual, ok) = match answer {
             Ok(series) => judge(&series),
             Err(error) => (error.to_string(), false),
@@ -274,14 +286,6 @@ fn judge(series: &[answer::Series]) -> (String, bool) {
     }
 }
 
-fn http(destination: &Destination) -> Result<&HttpDestination> {
-    match destination {
-        Destination::Http(address) => Ok(address),
-        _ => Err(Error::configuration("restore an InfluxDB backup: it needs the HTTP address of an InfluxDB server")
-            .hint("use influxdb://USER@HOST:PORT, and --rpc-address HOST:PORT where the backup service is elsewhere than port 8088")),
-    }
-}
-
 /// What cannot be found for a backup is a failure of the backup.
 fn needed_here(error: Error) -> Error {
     error.with_kind(crate::error::Kind::Failed)
@@ -289,7 +293,7 @@ fn needed_here(error: Error) -> Error {
 
 fn reach_backup_service(address: &str) -> Result<()> {
     use std::net::{TcpStream, ToSocketAddrs};
-    let what = || format!("reach the server's backup service at {address}");
+    let what = || format!("cannot reach the server's backup service at {address}");
     let hint = "`rpc_address` must be the `bind-address` of the server's configuration, usually port 8088; from another \
                 host it has to listen on more than loopback, and it asks nobody for a password: mind the firewall";
     let mut addresses = address.to_socket_addrs().or_failed(what()).map_err(|error| error.hint(hint))?;
@@ -303,21 +307,6 @@ fn plans(survey: &Survey) -> Vec<Plan> {
         shards: database.shards.iter().map(|shard| shard.id).collect(),
     };
     survey.databases.iter().map(plan).collect()
-}
-
-/// A file whose text is made when everything before it was read.
-struct LastFile {
-    work: Option<Box<dyn FnOnce() -> Result<Vec<u8>> + Send>>,
-    text: Cursor<Vec<u8>>,
-}
-
-impl Read for LastFile {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if let Some(work) = self.work.take() {
-            self.text = Cursor::new(work().map_err(io::Error::other)?);
-        }
-        self.text.read(buffer)
-    }
 }
 
 fn described(path: &str, role: FileRole, bytes: &[u8]) -> StoredFileFacts {
@@ -355,8 +344,8 @@ fn warnings(survey: &Survey, tool: &str) -> Vec<String> {
     warnings
 }
 
-/// The manifest of a complete backup; id, times and source name are the operation's to fill in.
-fn manifest(survey: &Survey, tool: &str, facts: &Facts, files: Vec<StoredFileFacts>) -> Manifest {
+/// What a complete backup contains.
+fn captured(survey: &Survey, tool: &str, facts: &Facts, files: Vec<StoredFileFacts>) -> Captured {
     let mut warnings = warnings(survey, tool);
     // Only a drill of it is not possible then, and says so.
     warnings.extend(facts.reservations().unwrap_or_else(|error| vec![error.to_string()]));
@@ -366,24 +355,13 @@ fn manifest(survey: &Survey, tool: &str, facts: &Facts, files: Vec<StoredFileFac
         if counted == windows.len() { "exact".to_owned() } else { format!("{counted} of {} shards", windows.len()) };
     let mut settings: BTreeMap<String, String> = survey.settings.clone();
     settings.insert("counting".to_owned(), counting);
-    let epoch = DateTime::UNIX_EPOCH;
-    Manifest {
-        format: MANIFEST_FORMAT,
-        id: RecoveryPointId(String::new()),
-        source: String::new(),
-        host: None,
-        engine: "influxdb".to_owned(),
-        kind: BackupKind::Full,
-        chain_length: 0,
-        as_of: epoch,
-        finished: epoch,
-        created_by: concat!("backup-sla ", env!("CARGO_PKG_VERSION")).to_owned(),
+    Captured {
         server: survey.server.clone(),
         tool: format!("influxd {tool}"),
         settings,
         position: None,
         files,
-        inventory: facts.inventory(),
+        promise: Promise::Exact(facts.inventory()),
         segments: Vec::new(),
         needs: None,
         warnings,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::answer::quoted;
 use super::client::Client;
-use crate::engine::HttpDestination;
+use super::target::Target;
 use crate::error::{Error, OrFailed, Result};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -23,7 +23,7 @@ const HINT: &str = "pass this server's own `bind-address` as --rpc-address HOST:
 /// `HOST:PORT` of the backup service that belongs to the server behind `client`. A restore may write to it.
 ///
 /// Errors: none was given where it cannot be told, or the one at hand is another server's.
-pub fn transfer_address<'t>(client: &mut Client, to: &'t HttpDestination) -> Result<&'t str> {
+pub fn transfer_address<'t>(client: &mut Client, to: &'t Target) -> Result<&'t str> {
     let Some(address) = to.transfer_address.as_deref() else {
         let said =
             bind_address(client).map_or(String::new(), |said| format!("; the server says that its own is {said}"));

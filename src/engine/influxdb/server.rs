@@ -78,7 +78,7 @@ pub fn program(directory: Option<&Path>) -> Result<(PathBuf, String)> {
     let said = String::from_utf8_lossy(&said).trim().to_owned();
     match identify(&said) {
         Some(found) => Ok((program, found.version)),
-        None => Err(Error::inconclusive(format!("cannot find InfluxDB 1.x: {} says {said:?}", program.display()))),
+        None => Err(Error::inconclusive(format!("cannot use {} as InfluxDB 1.x: it says {said:?}", program.display()))),
     }
 }
 

@@ -37,7 +37,7 @@ impl Staging {
     }
 
     fn try_make(&self) -> Result<Staged> {
-        let what = || format!("prepare {}", self.0.display());
+        let what = || format!("cannot prepare {}", self.0.display());
         DirBuilder::new().recursive(true).mode(0o700).create(&self.0).or_failed(what())?;
         self.sweep().or_failed(what())?;
         let directory = tempfile::Builder::new().prefix("run-").tempdir_in(&self.0).or_failed(what())?;
@@ -62,7 +62,7 @@ impl Staging {
 
 /// Write a file that only we can read.
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
-    let what = || format!("write {}", path.display());
+    let what = || format!("cannot write {}", path.display());
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).or_inconclusive(what())?;
     file.write_all(bytes).or_inconclusive(what())
 }

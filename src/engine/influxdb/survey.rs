@@ -287,7 +287,8 @@ pub fn shards(client: &mut Client, database: &str) -> Result<Vec<Shard>> {
     let mut shards = Vec::new();
     for series in client.query("", "SHOW SHARDS")?.iter().filter(|series| series.name == database) {
         for [id, policy, start, end] in series.texts(["id", "retention_policy", "start_time", "end_time"]) {
-            let bad = |what: &str| Error::failed(format!("read shards of {database}: `{what}` is not understood"));
+            let bad =
+                |what: &str| Error::failed(format!("cannot read shards of {database}: `{what}` is not understood"));
             let end = nanoseconds(&end).ok_or_else(|| bad(&end))?;
             // One that begins before the range begins after it as soon as the server was restarted: an overflow of its own.
             let start = nanoseconds(&start)
@@ -333,7 +334,7 @@ fn choose(wanted: &[String], present: &[String]) -> Result<Vec<String>> {
     if wanted.is_empty() {
         let all: Vec<String> = present.iter().filter(|name| *name != INTERNAL).cloned().collect();
         if all.is_empty() {
-            return Err(Error::failed("choose databases: the server has none beside `_internal`")
+            return Err(Error::failed("cannot find a database to back up: the server has only `_internal`")
                 .hint("name what should be there in `databases`, so that its absence is noticed"));
         }
         return Ok(all);
@@ -342,7 +343,7 @@ fn choose(wanted: &[String], present: &[String]) -> Result<Vec<String>> {
     if missing.is_empty() {
         return Ok(wanted.to_vec());
     }
-    Err(Error::failed(format!("choose databases: the server has no database {}", missing.join(", ")))
+    Err(Error::failed(format!("cannot find database {} on the server", missing.join(", ")))
         .hint("it was dropped or renamed, or this account may not see it"))
 }
 

@@ -33,12 +33,11 @@ impl Loading<'_> {
             if let Err(error) = self.prepare_beside(client, (name, &beside), facts, writers) {
                 // What is beside is of no use, and the reason it is there matters more than whether it goes.
                 let _ = client.query("", &drop_beside);
-                return Err(error.context(format!("put the backup in the place of {name}, which was not touched")));
+                return Err(error.context(format!("cannot replace database {name}, which was not touched")));
             }
         } else if !survey::names(&client.query("", &format!("SHOW MEASUREMENTS ON {}", quoted(name)))?).is_empty() {
-            let what =
-                format!("put the backup in the place of {name}: {name} has points and the backup of it has none");
-            return Err(Error::failed(what).hint("if that is meant, drop it by hand and restore again"));
+            let what = format!("cannot replace database {name}: it has points, and the backup of it has none");
+            return Err(Error::failed(what).hint("if that is intended, drop it by hand and restore again"));
         }
         let lost = Lost::note(client, name, facts)?;
         self.replace(client, name, facts).map_err(|error| {
@@ -69,7 +68,7 @@ impl Loading<'_> {
         match writers.map_or(0, |writers| writers.came(client)) {
             0 => Ok(()),
             points => Err(Error::failed(format!(
-                "writers are still connected: {points} points came during the restore"
+                "writers are still connected: {points} points were written during the restore"
             ))
             .hint("stop telegraf and other writers, then restore again: what they write would mix with the backup")),
         }

@@ -28,10 +28,19 @@ pub fn start(name: &str, enter: &[String], words: &[OsString], cancel: &Cancel) 
     Ok(child)
 }
 
-/// Wait for its good end; `progress` is any number that changes while it gets on.
-pub fn wait(child: &mut OwnedChild, name: &str, progress: impl Fn() -> u64) -> Result<()> {
+/// Wait for its good end; `progress` is any number that changes while it gets on, `wanted` fails once nobody wants it any more.
+pub fn wait(
+    child: &mut OwnedChild,
+    name: &str,
+    progress: impl Fn() -> u64,
+    wanted: impl Fn() -> Result<()>,
+) -> Result<()> {
     let (mut last, mut silent) = (progress(), Duration::ZERO);
-    while child.try_wait().or_failed(format!("wait for {name}"))?.is_none() {
+    while child.try_wait().or_failed(format!("cannot wait for {name}"))?.is_none() {
+        if let Err(error) = wanted() {
+            child.kill_now();
+            return Err(error);
+        }
         std::thread::sleep(POLL);
         silent += POLL;
         // Looking costs more than waiting.

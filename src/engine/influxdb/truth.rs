@@ -14,8 +14,9 @@ use super::count::{self, Span, Steps};
 use super::facts::{Counted, DatabaseFacts, Facts, Growing, MeasurementFacts, Window};
 use super::settle::{promise_fields_with_values, retain_equal, settle_definitions, settle_schema};
 use super::survey::{self, Database, Schema, Shard, Survey};
-use crate::config::Counting;
+use super::table::Counting;
 use crate::domain::digest::Digest;
+use crate::engine::kind::Memory;
 use crate::error::Result;
 use crate::run_context::RunContext;
 
@@ -23,16 +24,6 @@ use crate::run_context::RunContext;
 const ALWAYS: usize = 2;
 const ONE_IN: u64 = 8;
 const NANOSECONDS_PER_DAY: i64 = 86_400_000_000_000;
-
-/// Remembers small texts of one source between backups. What is forgotten only costs time.
-pub trait Memory: Send + Sync {
-    /// What was kept under `name`.
-    fn recall(&self, name: &str) -> Option<String>;
-    /// Keep `text` under `name`.
-    fn keep(&self, name: &str, text: &str);
-    /// Forget everything that is not named here.
-    fn retain(&self, names: &BTreeSet<String>);
-}
 
 /// A shard of a database.
 pub type ShardKey = (String, u64);

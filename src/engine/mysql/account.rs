@@ -9,9 +9,9 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::ConnectOptions;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlSslMode};
 
+use super::table::{DEFAULT_PORT, MysqlConfig};
 use super::waits::Waits;
-use crate::config::MysqlConfig;
-use crate::engine::Destination;
+use crate::engine::destination::{Credentials, Destination, user_host_and_port};
 use crate::error::{Error, OrFailed, Result};
 use crate::run_context::Cancel;
 use crate::temporary;
@@ -88,26 +88,45 @@ impl Account {
 
     /// The account at a restore destination.
     pub fn of_destination(destination: &Destination) -> Result<Self> {
-        let (side, waits) = (Side::Destination, Waits::default());
-        match destination.clone() {
-            Destination::Unix { socket, user, password } => {
-                let (socket, host) = (Some(socket), "localhost".to_owned());
-                Ok(Self { socket, host, port: 0, user, password, tls_ca: None, side, waits })
-            }
-            Destination::Tcp { host, port, user, password, tls_ca } => {
-                Ok(Self { socket: None, host, port, user, password, tls_ca, side, waits })
-            }
-            Destination::Http(address) => Err(Error::configuration(format!(
-                "restore to {}: a MySQL or MariaDB backup needs a MySQL or MariaDB server",
-                address.url
-            ))
-            .hint("use mysql://USER@HOST:PORT or unix:/PATH/TO/SOCKET")),
-            Destination::Directory(path) | Destination::Sandbox(path) => Err(Error::configuration(format!(
-                "restore to {}: a MySQL or MariaDB backup needs a server, not a directory",
-                path.display()
-            ))
-            .hint("use mysql://USER@HOST:PORT or unix:/PATH/TO/SOCKET")),
+        destination.place().cloned()
+    }
+
+    /// The account of a sandbox's server, which only the owner of the socket's directory can reach.
+    pub fn of_sandbox(socket: PathBuf, user: String) -> Self {
+        Self::behind(socket, user, None)
+    }
+
+    /// The account at `mysql://USER@HOST:PORT`, `mariadb://…` or `unix:/PATH/TO/SOCKET`.
+    pub fn named(address: &str, credentials: &Credentials) -> Result<Self> {
+        let user = credentials.user.clone().unwrap_or_else(|| "root".to_owned());
+        if let Some(path) = address.strip_prefix("unix:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            return Ok(Self::behind(PathBuf::from(path), user, credentials.password.clone()));
         }
+        let Some(rest) = address.strip_prefix("mysql://").or_else(|| address.strip_prefix("mariadb://")) else {
+            let what = format!(
+                "cannot use `{address}` as a destination: a MySQL or MariaDB backup needs a MySQL or MariaDB server"
+            );
+            return Err(Error::configuration(what).hint("use mysql://USER@HOST:PORT or unix:/PATH/TO/SOCKET"));
+        };
+        let (user, host, port) = user_host_and_port(address, rest.trim_end_matches('/'), &user, DEFAULT_PORT)?;
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let (password, tls_ca) = (credentials.password.clone(), credentials.tls_ca.clone());
+        let (side, waits) = (Side::Destination, Waits::default());
+        Ok(Self { socket: None, host, port, user, password, tls_ca, side, waits })
+    }
+
+    fn behind(socket: PathBuf, user: String, password: Option<SecretString>) -> Self {
+        let (socket, host) = (Some(socket), "localhost".to_owned());
+        let (side, waits) = (Side::Destination, Waits::default());
+        Self { socket, host, port: 0, user, password, tls_ca: None, side, waits }
+    }
+
+    /// The same place as somebody else, without a password.
+    #[must_use]
+    pub fn with_user(mut self, user: &str) -> Self {
+        user.clone_into(&mut self.user);
+        self
     }
 
     /// Whether both lead to the same address, whoever asks there.
@@ -213,6 +232,24 @@ fn option(key: &str, value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn destinations_are_read_as_people_write_them() {
+        let read = |address: &str| Account::named(address, &Credentials::default());
+        let account = read("mysql://dba@[::1]:3307/").unwrap();
+        assert_eq!((account.host.as_str(), account.port, account.user.as_str()), ("::1", 3307, "dba"));
+        let account = read("mysql://[fe80::1]").unwrap();
+        assert_eq!((account.host.as_str(), account.port), ("fe80::1", 3306));
+        let account = read("mariadb://db.example.org").unwrap();
+        assert_eq!((account.host.as_str(), account.port, account.socket()), ("db.example.org", 3306, None));
+        let account = read("unix:/run/x.sock").unwrap();
+        assert_eq!((account.socket(), account.user.as_str()), (Some(Path::new("/run/x.sock")), "root"));
+        for bad in
+            ["mysql://u:p@h:1", "mysql://h:x", "mysql://:1", "mysql://::1", "mysql://fe80::1:3306", "ftp://h", "/x"]
+        {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn option_files_quote_what_passwords_may_contain() {

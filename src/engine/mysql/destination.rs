@@ -39,7 +39,7 @@ pub fn check(session: &mut Session, to: &Account, manifest: &Manifest, options: 
 }
 
 fn missing(grants: &Grants, manifest: &Manifest, options: &LoadOptions, own: &str) -> Vec<String> {
-    let inventory = &manifest.inventory;
+    let inventory = manifest.inventory();
     let objects = || inventory.objects.iter().filter(|_| options.tables.is_empty());
     let mut wanted: BTreeSet<(&str, String)> = BTreeSet::new();
     let database = |name: &str| names::split_qualified(name).map(|(database, _)| database);

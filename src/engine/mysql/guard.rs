@@ -74,7 +74,7 @@ fn is_source(
 /// First few things at the destination that the load would collide with.
 fn occupied(session: &mut Session, manifest: &Manifest, options: &LoadOptions) -> Result<String> {
     let mut found = Vec::new();
-    for database in manifest.inventory.objects.iter().filter(|object| object.kind == ObjectKind::Database) {
+    for database in manifest.inventory().objects.iter().filter(|object| object.kind == ObjectKind::Database) {
         let name = names::unquoted(&database.name);
         let sql = format!(
             "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = {schema} \

@@ -25,7 +25,7 @@ pub fn inspect(tools: &Tools, account: &Account, manifest: &Manifest, context: &
     let present = session.column("SHOW DATABASES")?;
     let promised = |database: &String| {
         let name = names::database(database);
-        manifest.inventory.objects.iter().any(|object| object.kind == ObjectKind::Database && object.name == name)
+        manifest.inventory().objects.iter().any(|object| object.kind == ObjectKind::Database && object.name == name)
     };
     let databases: Vec<String> = present.into_iter().filter(promised).collect();
     let mut inspection = Inspection::default();
@@ -45,13 +45,13 @@ pub fn inspect(tools: &Tools, account: &Account, manifest: &Manifest, context: &
         };
         let reading = Reading { client: tools.reader(), capture, supplement };
         match pump::scan(dump, reading, context, |_| Ok(())) {
-            Ok(complete) => inspection.inventory = complete.facts.inventory(),
+            Ok(facts) => inspection.inventory = facts.inventory(),
             Err(error) if problems.borrow().is_empty() => return Err(error),
             Err(error) => problems.borrow_mut().push(error.to_string()),
         }
         inspection.problems = [problems.into_inner(), refused].concat();
     }
-    if manifest.inventory.objects.iter().any(|object| object.kind == ObjectKind::Account) {
+    if manifest.inventory().objects.iter().any(|object| object.kind == ObjectKind::Account) {
         // Accounts beyond the promised ones belong to the destination.
         let (_, there) = accounts::read_promised(&mut session, manifest)?;
         inspection.inventory.objects.extend(there.into_values());

@@ -91,7 +91,7 @@ pub fn load(
     let (schemas, said) =
         Schemas::begin(&mut Session::open(to)?, wanted.clone(), !options.tables.is_empty(), options.overwrite)?;
     warnings.extend(said);
-    let brought = loader.bring(&wanted, selected, &manifest.inventory, options);
+    let brought = loader.bring(&wanted, selected, manifest.inventory(), options);
     let outcome = brought.and_then(|made| loader.finish_accounts().map(|outcome| (made, outcome)));
     // Whatever failed: what took no changes must take none again.
     let ended = outcome.and_then(|(made, outcome)| schemas.end(&mut Session::open(to)?, &made).map(|()| outcome));
@@ -134,7 +134,7 @@ fn select<'a>(point: &'a StoredPoint, tables: &[String]) -> Result<Vec<&'a Segme
     if tables.is_empty() {
         return Ok(segments.collect());
     }
-    let known = &point.manifest.inventory.tables;
+    let known = &point.manifest.inventory().tables;
     for wanted in tables {
         if !known.iter().any(|table| table.name == *wanted) {
             let near = nearest(wanted, known.iter().map(|table| table.name.as_str()));
@@ -427,7 +427,7 @@ fn use_database(replay: &mut Replay, database: &str) -> Result<()> {
 /// Definers that have no account at the destination: what runs in their name will fail.
 fn missing_definers(to: &Account, point: &StoredPoint) -> Result<Vec<String>> {
     let manifest = &point.manifest;
-    let objects = manifest.inventory.objects.iter().filter(|object| object.kind != ObjectKind::Account);
+    let objects = manifest.inventory().objects.iter().filter(|object| object.kind != ObjectKind::Account);
     let definers = objects.filter_map(|object| object.definer.as_ref());
     let definers: BTreeSet<&String> = definers.filter(|definer| !accounts::is_the_servers(definer)).collect();
     if definers.is_empty() {

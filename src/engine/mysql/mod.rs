@@ -27,6 +27,7 @@ mod inspect;
 pub(crate) mod installed;
 mod invoker;
 mod keyring;
+mod kind;
 mod letters;
 mod lexer;
 mod listing;
@@ -59,6 +60,7 @@ mod source;
 mod sql;
 mod stream;
 mod supplement;
+mod table;
 mod table_options;
 #[cfg(test)]
 mod tests;
@@ -77,23 +79,28 @@ use std::sync::Arc;
 use self::account::Account;
 use self::accounts::Accounts;
 use self::connection::Session;
+pub use self::kind::Mysql;
 use self::source::Survey;
 use self::supplement::Asked;
+pub use self::table::MysqlConfig;
 use self::tool::{Extent, Purpose, Tools};
 use self::waits::Unanswered;
-use super::{Destination, Dump, Engine, InspectOptions, Inspection, LoadOptions, LoadReport, Preflight, StoredPoint};
+use super::assertion::{Assertion, Question};
+use super::destination::Destination;
+use super::{
+    Captured, Dump, Engine, InspectOptions, Inspection, LoadOptions, LoadReport, Preflight, Ready, StoredPoint,
+};
 use crate::clock::Clock;
-use crate::config::{Assertion, MysqlConfig, Question, SandboxConfig};
 use crate::domain::change::evidence::Evidence;
 use crate::domain::digest::Digest;
 use crate::domain::drill::Check;
 use crate::domain::left_out::LeftOut;
-use crate::domain::manifest::{
-    BackupKind, FileRole, MANIFEST_FORMAT, Manifest, Position, RecoveryPointId, StoredFileFacts,
-};
+use crate::domain::manifest::{FileRole, Position, StoredFileFacts};
+use crate::domain::promise::Promise;
 use crate::error::{Error, Result};
 use crate::repository::{Stream, in_order};
 use crate::run_context::{Cancel, RunContext};
+use crate::sandbox::settings::SandboxConfig;
 use crate::sandbox::{Access, SandboxSpec};
 
 /// Path of the data in a backup.
@@ -133,9 +140,17 @@ impl MysqlEngine {
     }
 }
 
-impl Engine for MysqlEngine {
-    fn preflight(&self) -> Result<Preflight> {
-        let (_, survey, tools) = self.survey(&Cancel::default())?;
+/// A server that can be dumped.
+struct Surveyed<'e> {
+    engine: &'e MysqlEngine,
+    session: Session,
+    survey: Survey,
+    tools: Tools,
+}
+
+impl Ready for Surveyed<'_> {
+    fn describe(&self) -> Result<Preflight> {
+        let (survey, tools) = (&self.survey, &self.tools);
         let summary = format!(
             "{} {} as {}, {} database(s), binary log {}",
             survey.server.product,
@@ -144,11 +159,11 @@ impl Engine for MysqlEngine {
             survey.databases.len(),
             if survey.binlog() { "on" } else { "off" }
         );
-        Ok(Preflight { summary, warnings: warnings(&survey, &tools) })
+        Ok(Preflight { summary, warnings: warnings(survey, tools) })
     }
 
-    fn dump(&self, context: &RunContext) -> Result<Dump> {
-        let (mut session, survey, tools) = self.survey(&context.cancel)?;
+    fn dump(self: Box<Self>, context: &RunContext) -> Result<Dump> {
+        let Self { engine, mut session, survey, tools } = *self;
         accounts::prepare(&mut session, &survey.server.product, "")?;
         let mut accounts = accounts::read(&mut session, &survey.server.product)?;
         let left_out = survey.examined.left_out.clone();
@@ -165,10 +180,10 @@ impl Engine for MysqlEngine {
         drop(session);
         context.progress.phase("backup", Some(survey.estimated_bytes).filter(|bytes| *bytes > 0));
         // Taken before the client can open its snapshot: the data is at least this new, never older than we say.
-        let as_of = self.clock.wall();
+        let as_of = engine.clock.wall();
         let purpose = Purpose::Backup { binlog: survey.binlog(), gtid: survey.gtid() };
         let extent = Extent { asked, pins: &survey.pins };
-        let dump = tools.start_dump(&self.source(&context.cancel), &extent, purpose, &context.cancel)?;
+        let dump = tools.start_dump(&engine.source(&context.cancel), &extent, purpose, &context.cancel)?;
         let reading = pump::Reading { client: tools.reader(), capture: survey.capture, supplement };
         let (reader, outcome) = pump::start(dump, reading, context)?;
         let accounts_sql = accounts::write(&accounts.all).into_bytes();
@@ -176,22 +191,28 @@ impl Engine for MysqlEngine {
             Stream { path: ACCOUNTS_FILE.to_owned(), reader: Box::new(Cursor::new(accounts_sql.clone())) },
             Stream { path: DUMP_FILE.to_owned(), reader },
         ]);
-        let (progress, source) = (context.progress.clone(), self.source(&context.cancel));
+        let (progress, source) = (context.progress.clone(), engine.source(&context.cancel));
         let finish = Box::new(move || {
             progress.finish();
-            let outcome = outcome.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-            let complete = outcome.unwrap_or_else(|| Err(Error::failed("read dump: it was not read to its end")))?;
+            let complete = outcome.take()?;
             let now = || {
                 let mut session = Session::open(&source)?;
                 session.rows(&survey.pins)?;
                 listing::read(&mut session, &survey.databases, !survey.capture.without_events, &left_out)
             };
             let moved = listing::Listing::of(&complete.facts.inventory()).check(&listed, now)?;
-            let mut manifest = manifest(&survey, &tools, complete, &accounts, &accounts_sql);
-            manifest.warnings.extend(moved);
-            Ok(manifest)
+            let mut captured = captured(&survey, &tools, complete, &accounts, &accounts_sql);
+            captured.warnings.extend(moved);
+            Ok(captured)
         });
         Ok(Dump { streams, as_of, finish })
+    }
+}
+
+impl Engine for MysqlEngine {
+    fn preflight<'e>(&'e self, context: &RunContext) -> Result<Box<dyn Ready + 'e>> {
+        let (session, survey, tools) = self.survey(&context.cancel)?;
+        Ok(Box::new(Surveyed { engine: self, session, survey, tools }))
     }
 
     fn sandbox(&self, point: &StoredPoint) -> Result<SandboxSpec> {
@@ -205,7 +226,7 @@ impl Engine for MysqlEngine {
             SandboxSpec::Server(server) => server.user.clone(),
             SandboxSpec::Directory => String::new(),
         };
-        Destination::Unix { socket: access.socket.clone(), user, password: None }
+        Destination::new(Account::of_sandbox(access.socket.clone(), user))
     }
 
     fn table_name(&self, typed: &str) -> Result<String> {
@@ -232,10 +253,9 @@ impl Engine for MysqlEngine {
         options: &InspectOptions,
         context: &RunContext,
     ) -> Result<Inspection> {
-        let at = &readers::inspecting(at);
         let manifest = &point.manifest;
         let tools = self.tools(&manifest.server)?;
-        let account = Account::of_destination(at)?.for_run(&context.cancel);
+        let account = readers::inspecting(Account::of_destination(at)?).for_run(&context.cancel);
         context.progress.phase("verify", Some(manifest.logical_bytes()));
         let inspection = inspect::inspect(&tools, &account, manifest, context);
         context.progress.finish();
@@ -256,14 +276,14 @@ impl Engine for MysqlEngine {
             return Ok(Vec::new());
         }
         let patient = Account::of_destination(at)?.answers_within(checks::LONGEST);
-        checks::violated(&mut Session::open(&patient)?, &point.manifest.inventory, tables)
+        checks::violated(&mut Session::open(&patient)?, point.manifest.inventory(), tables)
     }
 
     fn assert(&self, at: &Destination, assertion: &Assertion, context: &RunContext) -> Result<Check> {
-        let Question::Sql(sql) = &assertion.question else {
+        let Question::Query(sql) = &assertion.question else {
             return Err(Error::configuration(format!("assertion `{}` is not SQL", assertion.name)));
         };
-        let account = Account::of_destination(&readers::asking(at))?.for_run(&context.cancel);
+        let account = readers::asking(Account::of_destination(at)?).for_run(&context.cancel);
         let mut session = Session::open(&account.answers_within(self.config.assertion_timeout))?;
         readers::only_read(&mut session)?;
         // What the server refuses is an answer, and taking too long is one. A server that is gone says nothing.
@@ -310,14 +330,14 @@ fn is_table(table: &str, name: &str) -> bool {
     table.strip_prefix(name).is_some_and(|rest| rest.starts_with(" ("))
 }
 
-/// The manifest of a complete dump; id, times and source name are the operation's to fill in.
-fn manifest(
+/// What a complete dump contains.
+fn captured(
     survey: &Survey,
     tools: &Tools,
     complete: pump::Complete,
     accounts: &Accounts,
     accounts_sql: &[u8],
-) -> Manifest {
+) -> Captured {
     let facts = complete.facts;
     let mut inventory = facts.inventory();
     let promised: Vec<_> = accounts.all.iter().map(|account| account.facts(&inventory)).collect();
@@ -339,18 +359,7 @@ fn manifest(
         warnings
             .push("the dump's first line `enable the sandbox mode` was taken out: older clients refuse it".to_owned());
     }
-    let epoch = chrono::DateTime::UNIX_EPOCH;
-    Manifest {
-        format: MANIFEST_FORMAT,
-        id: RecoveryPointId(String::new()),
-        source: String::new(),
-        host: None,
-        engine: "mysql".to_owned(),
-        kind: BackupKind::Full,
-        chain_length: 0,
-        as_of: epoch,
-        finished: epoch,
-        created_by: concat!("backup-sla ", env!("CARGO_PKG_VERSION")).to_owned(),
+    Captured {
         server: survey.server.clone(),
         tool: tools.version.clone(),
         settings: survey.settings.clone(),
@@ -365,11 +374,11 @@ fn manifest(
             StoredFileFacts {
                 path: DUMP_FILE.to_owned(),
                 role: FileRole::Stream,
-                bytes: complete.bytes,
-                digest: complete.digest,
+                bytes: complete.part.bytes,
+                digest: complete.part.digest,
             },
         ],
-        inventory,
+        promise: Promise::Exact(inventory),
         segments: facts.segments,
         needs: Some(needs::complete(facts.needs, survey)),
         warnings,

@@ -2,37 +2,26 @@
 //! overlap with chunking, compressing and encrypting.
 
 use std::io::{self, Read};
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::facts::DumpFacts;
 use super::lexer::Client;
 use super::stream::StreamScanner;
 use super::supplement::Supplement;
 use crate::domain::capture::Capture;
-use crate::domain::digest::Digest;
-use crate::error::{Error, OrFailed, Result};
+use crate::engine::stream::{self, BLOCK, Outcome, Part};
+use crate::error::{Error, Result};
 use crate::process::Died;
-use crate::run_context::RunContext;
-
-/// Bytes read from the program at a time, and about the size of a block handed on.
-const BLOCK: usize = 1024 * 1024;
-/// Blocks that may wait; bounds memory.
-const QUEUE: usize = 4;
+use crate::run_context::{RunContext, Silent};
 
 /// What a complete dump was.
 #[derive(Debug)]
 pub struct Complete {
     /// Its contents.
     pub facts: DumpFacts,
-    /// Length of the stream, in bytes.
-    pub bytes: u64,
-    /// Digest of the stream.
-    pub digest: Digest,
+    /// Length and digest of the stream.
+    pub part: Part,
 }
-
-/// Result of a pump; filled when the stream has been read to its end.
-pub type Outcome = Arc<Mutex<Option<Result<Complete>>>>;
 
 /// How a dump is read.
 #[derive(Debug, Clone)]
@@ -51,16 +40,9 @@ pub fn scan(
     reading: Reading,
     context: &RunContext,
     mut sink: impl FnMut(Vec<u8>) -> Result<()>,
-) -> Result<Complete> {
+) -> Result<DumpFacts> {
     let mut scanner = StreamScanner::new(reading.client, reading.capture).with(reading.supplement);
-    let mut hasher = blake3::Hasher::new();
-    let mut bytes = 0;
     let mut buffer = vec![0; BLOCK];
-    let mut pass_on = |block: Vec<u8>| {
-        hasher.update(&block);
-        bytes += block.len() as u64;
-        sink(block)
-    };
     loop {
         context.cancel.check()?;
         let read = match dump.read(&mut buffer) {
@@ -72,12 +54,12 @@ pub fn scan(
         scanner.feed(&buffer[..read])?;
         context.progress.advance(read as u64);
         if scanner.ready() >= BLOCK {
-            pass_on(scanner.take_output())?;
+            sink(scanner.take_output())?;
         }
     }
     let facts = scanner.finish()?;
-    pass_on(scanner.take_output())?;
-    Ok(Complete { facts, bytes, digest: Digest(*hasher.finalize().as_bytes()) })
+    sink(scanner.take_output())?;
+    Ok(facts)
 }
 
 /// The error that travelled through an `io::Error`, or one made of it.
@@ -128,61 +110,15 @@ pub fn start(
     dump: impl Read + Send + 'static,
     reading: Reading,
     context: &RunContext,
-) -> Result<(Box<dyn Read + Send>, Outcome)> {
-    let (send, queue) = sync_channel(QUEUE);
-    let outcome: Outcome = Arc::default();
-    let (shared, context) = (outcome.clone(), context.clone());
-    let pump = move || {
-        let result = scan(dump, reading, &context, |block| {
-            send.send(Some(block)).map_err(|_| Error::failed("store dump: the repository stopped reading"))
-        });
-        // The outcome must be there before the reader sees the end. Only a complete dump ends the stream well.
-        let ended_well = result.is_ok();
-        *shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(result);
-        if ended_well {
-            let _ = send.send(None);
-        }
-    };
-    std::thread::Builder::new().name("dump".to_owned()).spawn(pump).or_failed("start dump thread")?;
-    Ok((Box::new(Blocks { queue, block: Vec::new(), at: 0, ended: false, outcome: outcome.clone() }), outcome))
-}
-
-struct Blocks {
-    queue: Receiver<Option<Vec<u8>>>,
-    block: Vec<u8>,
-    at: usize,
-    ended: bool,
-    outcome: Outcome,
-}
-
-impl Read for Blocks {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut filled = 0;
-        while filled < buffer.len() && !self.ended {
-            if self.at == self.block.len() {
-                match self.queue.recv() {
-                    Ok(Some(block)) => (self.block, self.at) = (block, 0),
-                    Ok(None) => self.ended = true,
-                    // The pump is gone without its good end: whatever came so far must not pass for a dump.
-                    Err(_) => return Err(io::Error::other(self.why())),
-                }
-                continue;
-            }
-            let take = (buffer.len() - filled).min(self.block.len() - self.at);
-            buffer[filled..filled + take].copy_from_slice(&self.block[self.at..self.at + take]);
-            (filled, self.at) = (filled + take, self.at + take);
-        }
-        Ok(filled)
-    }
-}
-
-impl Blocks {
-    fn why(&self) -> String {
-        match &*self.outcome.lock().unwrap_or_else(std::sync::PoisonError::into_inner) {
-            Some(Err(error)) => error.to_string(),
-            _ => "read dump: the dump thread died".to_owned(),
-        }
-    }
+) -> Result<(Box<dyn Read + Send>, Outcome<Complete>)> {
+    let context = context.clone();
+    // What is read from the client is the progress.
+    let queue = RunContext { progress: Arc::new(Silent), ..context.clone() };
+    let (readers, outcome) = stream::run("dump", &queue, move |sink| {
+        let facts = scan(dump, reading, &context, |block| sink.pass(block))?;
+        Ok(Complete { facts, part: sink.end()? })
+    })?;
+    Ok((readers.last(), outcome))
 }
 
 #[cfg(test)]
@@ -199,7 +135,7 @@ mod tests {
             start(&b"-- half a dump\nCREATE TABLE `t` ("[..], plain(), &RunContext::silent()).unwrap();
         let error = stream.read_to_end(&mut Vec::new()).unwrap_err();
         assert!(error.to_string().contains("end marker"), "{error}");
-        assert!(outcome.lock().unwrap().take().unwrap().is_err());
+        assert!(outcome.take().is_err());
     }
 
     #[test]

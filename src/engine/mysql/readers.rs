@@ -2,9 +2,9 @@
 //! definition calls. Asking the restored server a question may run it, and with security INVOKER it runs with the rights
 //! of whoever asks. So nobody who asks has any to give away.
 
+use super::account::Account;
 use super::accounts::DRILL_ACCOUNT;
 use super::connection::Session;
-use crate::engine::Destination;
 use crate::error::Result;
 
 /// Asks the operator's assertions.
@@ -28,23 +28,17 @@ pub fn made(maria: bool) -> String {
 }
 
 /// The same place as whoever may only ask there. What is no sandbox is asked as the account that was given for it.
-pub fn asking(at: &Destination) -> Destination {
+pub fn asking(at: Account) -> Account {
     as_user(at, ASKING)
 }
 
 /// The same place as whoever may only dump there.
-pub fn inspecting(at: &Destination) -> Destination {
+pub fn inspecting(at: Account) -> Account {
     as_user(at, INSPECTING)
 }
 
-fn as_user(at: &Destination, reader: &str) -> Destination {
-    let mut at = at.clone();
-    if let Destination::Unix { user, .. } = &mut at
-        && user == DRILL_ACCOUNT
-    {
-        reader.clone_into(user);
-    }
-    at
+fn as_user(at: Account, reader: &str) -> Account {
+    if at.socket().is_some() && at.user() == DRILL_ACCOUNT { at.with_user(reader) } else { at }
 }
 
 /// From here on the session changes no row, not even through code with the rights of its definer, which cannot leave the

@@ -112,7 +112,7 @@ pub fn look(
 /// Whether events come back: single tables bring none.
 pub fn has_events(manifest: &Manifest, selected: &[&Segment]) -> bool {
     let all = selected.iter().any(|segment| segment.kind == SegmentKind::Barrier);
-    all && manifest.inventory.objects.iter().any(|object| object.kind == ObjectKind::Event)
+    all && manifest.inventory().objects.iter().any(|object| object.kind == ObjectKind::Event)
 }
 
 /// The rules that need nothing but the settings. Names of the source's own settings are those of its manifest.
@@ -183,10 +183,10 @@ fn folds_names(there: &BTreeMap<String, String>, manifest: &Manifest) -> bool {
     if folds(manifest.settings.get("lower_case_table_names")) || !folds(there.get("lower_case_table_names")) {
         return false;
     }
-    let databases = manifest.inventory.objects.iter().filter(|object| object.kind == ObjectKind::Database);
+    let databases = manifest.inventory().objects.iter().filter(|object| object.kind == ObjectKind::Database);
     let named = databases
         .map(|object| names::unquoted(&object.name))
-        .chain(manifest.inventory.tables.iter().map(|table| table.name.clone()));
+        .chain(manifest.inventory().tables.iter().map(|table| table.name.clone()));
     named.into_iter().any(|name| name != name.to_lowercase())
 }
 
@@ -258,7 +258,7 @@ mod tests {
     fn events_are_spoken_of_only_where_they_come_back() {
         let mut with_event = manifest(&[], &["d.t"]);
         let event = serde_json::json!({"kind": "event", "name": "d.e", "definition": "0".repeat(64)});
-        with_event.inventory.objects.push(serde_json::from_value(event).unwrap());
+        with_event.inventory_mut().objects.push(serde_json::from_value(event).unwrap());
         let segment = |kind: &str| {
             let fields = serde_json::json!({"kind": kind, "database": "d", "table": "t", "offset": 0, "bytes": 0});
             serde_json::from_value::<Segment>(fields).unwrap()

@@ -11,7 +11,6 @@ use super::tool::Tools;
 use crate::clock::SystemClock;
 use crate::domain::manifest::Manifest;
 use crate::domain::needs::Needs;
-use crate::engine::Destination;
 use crate::run_context::{Cancel, RunContext};
 use crate::sandbox::contract::{self, Subject};
 use crate::sandbox::local::{LocalSandbox, tests::bench::bench};
@@ -37,8 +36,7 @@ fn client_is_deaf(product: &str, series: &str, programs: Option<&Path>) {
     let mut instance = sandbox.provision(&spec, "run", &RunContext::silent()).unwrap();
     instance.start(&RunContext::silent()).unwrap();
     let SandboxSpec::Server(server) = &spec else { unreachable!() };
-    let to = Destination::Unix { socket: instance.access().socket.clone(), user: server.user.clone(), password: None };
-    let account = Account::of_destination(&to).unwrap();
+    let account = Account::of_sandbox(instance.access().socket.clone(), server.user.clone());
     let tools = Tools::find(&manifest.server, programs).unwrap();
     Session::open(&account).unwrap().rows("CREATE DATABASE d; CREATE TABLE d.t (a VARCHAR(99))").unwrap();
 
@@ -101,8 +99,8 @@ fn with_drill_account(
     let user = spec.user.clone();
     let mut instance = sandbox.provision(&SandboxSpec::Server(Box::new(spec)), "run", &RunContext::silent()).unwrap();
     instance.start(&RunContext::silent()).unwrap();
-    let to = Destination::Unix { socket: instance.access().socket.clone(), user, password: None };
-    test(&mut Session::open(&Account::of_destination(&to).unwrap()).unwrap());
+    let account = Account::of_sandbox(instance.access().socket.clone(), user);
+    test(&mut Session::open(&account).unwrap());
     instance.destroy().unwrap();
 }
 
@@ -149,8 +147,7 @@ fn mysql_in_a_drill_loads_no_plugin_and_no_component() {
 }
 
 fn drill_account(spec: &ServerSpec, access: &Access) -> Session {
-    let to = Destination::Unix { socket: access.socket.clone(), user: spec.user.clone(), password: None };
-    Session::open(&Account::of_destination(&to).unwrap()).unwrap()
+    Session::open(&Account::of_sandbox(access.socket.clone(), spec.user.clone())).unwrap()
 }
 
 /// A product as drills ask for it.

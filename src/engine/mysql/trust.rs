@@ -44,7 +44,7 @@ pub fn problem(session: &mut Session, point: &StoredPoint, selected: &[&Segment]
 
 fn programs(point: &StoredPoint, selected: &[&Segment]) -> Result<Programs> {
     let manifest = &point.manifest;
-    let has = |kind| manifest.inventory.objects.iter().any(|object| object.kind == kind);
+    let has = |kind| manifest.inventory().objects.iter().any(|object| object.kind == kind);
     let (functions, triggers) = (has(ObjectKind::Function), has(ObjectKind::Trigger));
     let Some(file) = manifest.file(FileRole::Stream).filter(|_| functions || triggers) else {
         return Ok(Programs::Nothing);

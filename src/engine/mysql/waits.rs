@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::display;
 use crate::run_context::Cancel;
 
 /// Longest that one answer may take, unless said otherwise: what is asked are lists, and statements that change one thing.
@@ -43,7 +44,7 @@ pub struct Unanswered {
 
 impl fmt::Display for Unanswered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no answer within {}", humantime::format_duration(self.limit))
+        write!(f, "no answer within {}", display::limit(self.limit))
     }
 }
 

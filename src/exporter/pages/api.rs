@@ -94,7 +94,7 @@ pub(super) async fn status(view: &View, ledger: &Ledger, query: &Query) -> Resul
 }
 
 fn repository<'a>(view: &View, name: &'a str) -> Repository<'a> {
-    let RepositoryState { up, key_available, size_bytes, available_bytes, last_look, awaited_since: _, last_check: _ } =
+    let RepositoryState { up, key_available, size_bytes, available_bytes, last_look, awaited_since: _ } =
         view.service.repositories.get(name).copied().unwrap_or_default();
     Repository { name, up, key_available, size_bytes, available_bytes, last_look }
 }

@@ -10,14 +10,13 @@ use super::layout::{self, Frame};
 use super::query::Query;
 use super::trouble::{self, Trouble};
 use super::words::{Moment, source_address, state, time, time_below, unsure};
-use super::{lost_history, objectives, pending, running};
-use crate::display::{age, counted, rfc3339, size};
+use super::{lost_history, objectives, pending, repositories, running};
+use crate::display::{age, counted, rfc3339};
 use crate::domain::change::State;
 use crate::domain::schedule::Work;
 use crate::domain::sla::Objective;
 use crate::error::Error;
 use crate::state::View;
-use crate::state::service::RepositoryState;
 use crate::status::{self, Ended, RunningNow, SourceStatus};
 
 /// Rows of the table on one page.
@@ -60,7 +59,7 @@ pub(super) fn page(view: &View, ledger: Option<&Error>, query: &Query) -> Markup
         (wrong(view, &sources, &service))
         (running::section(&running, "", Moment::of(view)))
         (table(view, &sources, query))
-        (repositories(view))
+        (repositories::table(view))
         (service_facts(view))
         (retired(view))
     };
@@ -93,7 +92,7 @@ fn sentence(sources: &[Judged], of_service: usize) -> String {
         _ => vec![format!("The data of {} looks DESTROYED", counted(destroyed, "source")), uncapitalized(&promises)],
     };
     if broken > 0 && unknown > 0 {
-        parts.push(format!("of {unknown} it is not known"));
+        parts.push(format!("{unknown} cannot be judged"));
     }
     if (broken > 0 || unknown > 0) && pending > 0 {
         parts.push(are_pending(pending));
@@ -118,7 +117,7 @@ fn promises(total: usize, broken: usize, unknown: usize, pending: usize) -> Stri
     let of_all = counted(total, "source");
     match (total, broken, pending) {
         (0, ..) => "No source is configured".to_owned(),
-        (1, 0, _) if unknown > 0 => "It is not known whether the one source keeps its promises".to_owned(),
+        (1, 0, _) if unknown > 0 => "The one source cannot be judged".to_owned(),
         (_, 0, _) if unknown > 0 => {
             let keep = if unknown == 1 { "keeps its promises" } else { "keep their promises" };
             format!("It is not known whether {unknown} of {of_all} {keep}")
@@ -304,42 +303,6 @@ pub(super) fn outcome(name: &str) -> Markup {
     }
 }
 
-fn repositories(view: &View) -> Markup {
-    html! {
-        section aria-labelledby="repositories" {
-            h2 id="repositories" { "Repositories" }
-            table.cards role="table" {
-                caption.hidden { "Repositories" }
-                thead role="rowgroup" { tr role="row" {
-                    @for heading in ["Repository", "Readable", "Key", "Size", "Free"] { th scope="col" role="columnheader" { (heading) } }
-                } }
-                tbody role="rowgroup" {
-                    @for name in view.config.repositories.keys() {
-                        (repository(name, view.service.repositories.get(name).copied().unwrap_or_default()))
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn repository(name: &str, it: RepositoryState) -> Markup {
-    let said = |known: Option<bool>, good: &str, bad: &str| match known {
-        Some(is_good) => state(is_good, good, bad),
-        None => unsure("not tried yet"),
-    };
-    let bytes = |known: Option<u64>| known.map_or("unknown".to_owned(), size);
-    html! {
-        tr role="row" {
-            th scope="row" role="rowheader" { (name) }
-            td role="cell" data-label="Readable" { (said(it.up, "yes", "no")) }
-            td role="cell" data-label="Key" { (said(it.key_available, "opens it", "does not open it")) }
-            td role="cell" data-label="Size" { (bytes(it.size_bytes)) }
-            td role="cell" data-label="Free" { (bytes(it.available_bytes)) }
-        }
-    }
-}
-
 fn service_facts(view: &View) -> Markup {
     let tick = view.service.scheduler.as_ref().map(|scheduler| scheduler.last_tick);
     html! {
@@ -380,7 +343,7 @@ fn retired(view: &View) -> Markup {
         @if !gone.is_empty() {
             section aria-labelledby="retired" {
                 h2 id="retired" { "Retired sources" }
-                p.muted { "Not configured any more: nothing is promised, backed up or drilled. Their backups are still listed as they last were." }
+                p.muted { "No longer configured: nothing is promised, backed up or drilled. Their backups are listed as they were last seen." }
                 ul {
                     @for (name, figures) in gone.iter().take(RETIRED) {
                         li {

@@ -31,7 +31,7 @@ pub(super) fn of_source(view: &View, name: &str) -> Markup {
         @if view.snapshot.is_history_partial(name) {
             section.notice aria-labelledby="lost" {
                 h2 id="lost" { "Earlier history is lost" }
-                p { "The ledger began " (time(view.snapshot.created, Moment::of(view))) "; what was known of earlier runs is lost." }
+                p { "The ledger began " (time(view.snapshot.created, Moment::of(view))) "; the history before that is lost." }
                 p.muted {
                     "Recovery points are older and still there. But drills, failures and missed runs are only known since then: "
                     "none means none since then, and a recovery point counts as proved when the next drill passes on it."
@@ -50,7 +50,7 @@ pub(super) fn of_fleet<'a>(view: &View, sources: impl Iterator<Item = &'a Source
             section.notice aria-labelledby="lost" {
                 h2 id="lost" { "Earlier history is lost" }
                 p {
-                    "The ledger began " (time(view.snapshot.created, Moment::of(view))) "; what was known of earlier runs is lost: "
+                    "The ledger began " (time(view.snapshot.created, Moment::of(view))) "; the history before that is lost: "
                     @for (at, name) in names.iter().take(NAMED).enumerate() {
                         @if at > 0 { ", " }
                         a href=(source_address("", name)) { (name) }

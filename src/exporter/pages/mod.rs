@@ -16,6 +16,7 @@ mod page;
 mod pending;
 mod plots;
 mod query;
+mod repositories;
 mod restore;
 mod running;
 mod sawtooth;

@@ -31,7 +31,7 @@ impl Page {
     }
 
     pub(super) fn json(status: u16, document: &impl Serialize) -> Result<Self> {
-        let mut body = serde_json::to_vec(document).or_failed("write JSON")?;
+        let mut body = serde_json::to_vec(document).or_failed("cannot write JSON")?;
         body.push(b'\n');
         Ok(Self::new(status, "application/json", CLOSED.to_owned(), body.into()))
     }

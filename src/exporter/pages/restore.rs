@@ -6,10 +6,11 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use maud::{Markup, html};
 
 use super::words::{self, Moment, time};
-use crate::config::{SourceConfig, SourceKind};
+use crate::config::SourceConfig;
 use crate::display::rfc3339;
 use crate::domain::change::State;
 use crate::domain::manifest::RecoveryPointId;
+use crate::engine::kind::RestoreTo;
 use crate::ledger::PointRow;
 use crate::ledger::history::SourceHistory;
 use crate::state::View;
@@ -44,30 +45,9 @@ pub(super) fn block(command: &str) -> Markup {
     html! { div.command { pre tabindex="0" role="group" aria-label="Command" { code { (command) } } } }
 }
 
-/// What stands for the destination, by kind, and what to put there.
-fn destination(config: &SourceConfig) -> (&'static [&'static str], &'static str) {
-    match &config.kind {
-        SourceKind::Mysql(_) => (
-            &["mysql://restore@NEW-HOST:3306", "--password-file", "/PATH/TO/PASSWORD"],
-            "Put a new, empty server in place of NEW-HOST. The account restore is one that you make there for this \
-             (/usr/share/doc/backup-sla/docs/mysql-privileges.md); root works on the server itself, with --to unix:/PATH/TO/SOCKET. Accounts and grants \
-             come back too, unless you add --no-accounts. One table only: --table DB.TABLE.",
-        ),
-        SourceKind::Influxdb(_) => (
-            &["http://NEW-HOST:8086"],
-            "Put a new, empty InfluxDB in place of NEW-HOST; its backup service is expected on port 8088 \
-             (--rpc-address HOST:PORT for another, required where the server answers on another port than 8086).",
-        ),
-        SourceKind::Files(_) => (
-            &["/PATH/TO/AN/EMPTY/DIRECTORY"],
-            "Put a directory that exists and is empty there; the tree appears in it under its full path. One path only: --path PATH.",
-        ),
-    }
-}
-
 /// How to restore one recovery point.
 pub(super) fn restore(view: &View, config: &SourceConfig, point: &RecoveryPointId) -> String {
-    let (to, _) = destination(config);
+    let to = config.kind.restore_to().arguments;
     program(view, &[&["restore", &config.name, "--to"], to, &["--recovery-point", &point.0]].concat())
 }
 
@@ -100,7 +80,7 @@ fn whole_second_after(time: DateTime<Utc>) -> DateTime<Utc> {
 
 pub(super) fn section(view: &View, config: &SourceConfig, history: &SourceHistory) -> Markup {
     let name = config.name.as_str();
-    let (to, note) = destination(config);
+    let RestoreTo { arguments: to, note } = config.kind.restore_to();
     let newest = history.points.first().map(|state| &state.point);
     let at = |time: &str| program(view, &[&["restore", name, "--to"], to, &["--at", time]].concat());
     let is_same = newest.zip(history.newest_verified.as_ref()).is_some_and(|(a, b)| a.id == b.id);

@@ -77,7 +77,7 @@ fn conclusive<'v>(view: &'v View, name: &str) -> Option<&'v Run> {
 fn unknown(view: &View, name: &str) -> Page {
     let main = html! {
         h1 { "There is no source of this name" }
-        p { "Neither the configuration nor the ledger knows " span.id { (name.chars().take(200).collect::<String>()) } "." }
+        p { "Neither the configuration nor the ledger has " span.id { (name.chars().take(200).collect::<String>()) } "." }
         p { a href="../" { "All sources" } }
     };
     let frame = Frame { title: "Not found", base: "../", source: None, is_running: false };
@@ -86,9 +86,7 @@ fn unknown(view: &View, name: &str) -> Page {
 
 fn sentence(status: &SourceStatus, troubles: usize) -> String {
     match (status.broken().len(), troubles) {
-        (0, _) if status.is_unknown() => {
-            "It is not known whether it keeps its promises: its repository cannot be read.".to_owned()
-        }
+        (0, _) if status.is_unknown() => "It cannot be judged: its repository cannot be read.".to_owned(),
         (0, 0) if status.is_pending() => "New: what is not judged yet is pending.".to_owned(),
         (0, _) if status.is_pending() => "New: what is not judged yet is pending, but it needs attention.".to_owned(),
         (0, 0) => "Keeps all its promises.".to_owned(),
@@ -282,7 +280,7 @@ fn retired(view: &View, name: &str, read: &Result<(SourceHistory, Option<Verific
     let figures = view.snapshot.sources.get(name).unwrap_or(&nothing);
     html! {
         h1 { (name) }
-        p.lead { "Retired: not configured any more. " (figures.kind) " in repository " (figures.repository) "." }
+        p.lead { "Retired: no longer configured. " (figures.kind) " in repository " (figures.repository) "." }
         section aria-label="What can be done" {
             p { "Nothing is promised, backed up or drilled. To restore it, put its [source] table back into the configuration and run backup-sla list." }
         }

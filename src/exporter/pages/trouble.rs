@@ -8,7 +8,7 @@ use super::restore::{program, restore};
 use super::words::{Moment, source_address, time};
 use crate::domain::sla::Objective;
 use crate::error::Error;
-use crate::ledger::{Operation, Outcome, Run, SourceFigures};
+use crate::ledger::{Operation, Outcome, Run, SourceFigures, Upkeep, UpkeepOutcome};
 use crate::state::View;
 use crate::status::SourceStatus;
 
@@ -46,7 +46,7 @@ impl Trouble {
         Self {
             reason: error.to_string(),
             hint,
-            ..Self::new("The ledger cannot be read: what is shown is what was known before", None)
+            ..Self::new("The ledger cannot be read: this page shows what was last read from it", None)
         }
     }
 }
@@ -59,23 +59,22 @@ pub(super) fn of_service(view: &View) -> Vec<Trouble> {
         all.push(Trouble { reason, ..Trouble::new(what, None) });
     }
     if let Some((seals, first)) = view.service.seals.as_ref().and_then(|it| Some((it, it.first.clone()?))) {
-        let what = "The ledger is not as it was written: what this page and the metrics say may be false";
+        let what = "Records of the ledger were changed: this page and the metrics may be wrong";
         let mut trouble = Trouble::new(what, Some(seals.at));
         (trouble.reason, trouble.command) = (first, Some(program(view, &["report", "--json"])));
         all.push(trouble);
     }
     if view.service.ledgers_set_aside > 0 {
-        let hint = "keep the file somewhere else, then take it away from here; look at the disk. One of 0 bytes stands for a ledger \
-                    that was removed or emptied: find out who did it"
+        let hint = "move the file to another place and check the disk. A file of 0 bytes means that the ledger was removed or \
+                    emptied: find out who did it"
             .to_owned();
-        let what =
-            "A damaged ledger lies beside the one in use (ledger.sqlite.damaged-…): what it knew is in no report";
+        let what = "A damaged ledger was set aside (ledger.sqlite.damaged-…): reports lack what it recorded";
         all.push(Trouble { hint: Some(hint), ..Trouble::new(what, None) });
     }
     let known = view.config.repositories.keys();
     for (name, state) in known.filter_map(|name| Some((name, view.service.repositories.get(name)?))) {
         if state.key_available == Some(false) {
-            let hint = "check its password_file; a key kept elsewhere opens it too".to_owned();
+            let hint = "check its password_file, or put back the key from your other copy".to_owned();
             let what = format!("The configured key does not open repository {name}");
             all.push(Trouble { hint: Some(hint), ..Trouble::new(what, None) });
         } else if state.up == Some(false) {
@@ -84,21 +83,39 @@ pub(super) fn of_service(view: &View) -> Vec<Trouble> {
             all.push(Trouble { hint: Some(hint.to_owned()), ..Trouble::new(what, state.last_look) });
         }
     }
+    all.extend(view.config.repositories.keys().flat_map(|name| of_upkeep(view, name)));
     if let Some(scheduler) = &view.service.scheduler
         && scheduler.last_tick.is_none_or(|tick| view.now - tick > STALLED)
     {
-        let hint = "no backup and no drill starts by itself: look at the service's log and restart it".to_owned();
+        let hint = "no backup and no drill starts by itself: check the service's log and restart it".to_owned();
         all.push(Trouble { hint: Some(hint), ..Trouble::new("The scheduler has stalled", scheduler.last_tick) });
     }
     if let Some((reload, error)) = view.service.last_reload.as_ref().and_then(|it| Some((it, it.error.clone()?))) {
-        let mut trouble = Trouble::new("The changed configuration is not in use: the old one is", Some(reload.at));
+        let mut trouble =
+            Trouble::new("The changed configuration was refused; the old one is still in use", Some(reload.at));
         (trouble.reason, trouble.command) = (error, Some(program(view, &["check-config"])));
         all.push(trouble);
     }
     if view.now - view.snapshot.taken > UNREAD {
-        all.push(Trouble::new("The ledger has not been read lately: figures are old", Some(view.snapshot.taken)));
+        all.push(Trouble::new("The ledger has not been read for a minute: figures are old", Some(view.snapshot.taken)));
     }
     all
+}
+
+/// What the last check of a repository found, and why its last maintenance failed.
+fn of_upkeep(view: &View, name: &str) -> Vec<Trouble> {
+    let Some(known) = view.snapshot.upkeep.get(name) else { return Vec::new() };
+    let words = [
+        (Upkeep::Check, format!("Repository {name} is damaged"), vec!["check", "--read-data", name]),
+        (Upkeep::Maintain, format!("The last maintenance of repository {name} failed"), vec!["maintain", name]),
+    ];
+    let told = words.into_iter().filter_map(|(operation, what, command)| {
+        let run = known.last_result.get(&operation)?;
+        let UpkeepOutcome::Failed(reason, hint) = run.outcome.clone() else { return None };
+        let command = Some(program(view, &command));
+        Some(Trouble { reason, hint, command, ..Trouble::new(what, Some(run.ended)) })
+    });
+    told.collect()
 }
 
 /// What is wrong with a source: promises that are not kept, then last runs that did not end well, then what the newest
@@ -126,7 +143,8 @@ pub(super) fn of_source(view: &View, status: &SourceStatus) -> Vec<Trouble> {
 
 /// Recovery points that somebody removed.
 fn vanished(view: &View, status: &SourceStatus) -> Option<Trouble> {
-    let hint = "see who can write to the repository, and put them back from a copy of it; what is left:".to_owned();
+    let hint =
+        "check who can write to the repository, and put them back from a copy of it; to list what is left:".to_owned();
     let command = Some(program(view, &["list", &status.source]));
     Some(Trouble { hint: Some(hint), command, ..Trouble::new(capital(&status.vanished_in_words()?), None) })
 }
@@ -136,7 +154,10 @@ fn suspect(status: &SourceStatus) -> Option<Trouble> {
     let count = status.measured.suspect;
     let points = if count == 1 { "1 recovery point has".to_owned() } else { format!("{count} recovery points have") };
     let what = format!("{points} a date that cannot be right: a clock was wrong");
-    let hint = format!("nothing counts or chooses them by itself; `backup-sla list {}` names them", status.source);
+    let hint = format!(
+        "they do not count, and nothing chooses them by itself; `backup-sla list {}` shows them",
+        status.source
+    );
     (count > 0).then(|| Trouble { hint: Some(hint), ..Trouble::new(what, None) })
 }
 
@@ -163,10 +184,10 @@ pub(super) fn capital(sentence: &str) -> String {
 
 /// What could not be read when the newest backup was made.
 fn incomplete(view: &View, status: &SourceStatus) -> Option<Trouble> {
-    let missing = status.measured.left_out.in_words()?;
-    let hint = "mend or drop them on the source, then take a backup; this names them and says why:".to_owned();
+    let said = status.measured.left_out.of_the_backup()?;
+    let hint = "repair or drop them on the source, then take a backup; this names them and says why:".to_owned();
     let command = Some(program(view, &["status", &status.source]));
-    let what = format!("Incomplete: {missing} left out of the newest backup");
+    let what = format!("The newest backup {said}");
     Some(Trouble { hint: Some(hint), command, ..Trouble::new(what, status.measured.recovery_point_time) })
 }
 

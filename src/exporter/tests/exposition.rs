@@ -170,6 +170,7 @@ async fn what_is_not_known_of_a_repository_is_not_claimed() {
         created: now,
         revision: 0,
         test_pages: TestPages::default(),
+        upkeep: BTreeMap::new(),
         sources: BTreeMap::new(),
     };
     let mut service = service();
@@ -180,12 +181,19 @@ async fn what_is_not_known_of_a_repository_is_not_claimed() {
     let now = snapshot.taken;
     let text = text_of(&View::new(config(dir.path(), &[]), snapshot, service, now));
     let lines: Vec<&str> = text.lines().filter(|line| line.contains("repository=")).collect();
+    let (maintenance, lines): (Vec<&str>, Vec<&str>) =
+        lines.into_iter().partition(|line| line.contains("_maintenance_"));
+    // Never happened is 0, and of what never ended nothing is claimed.
+    let expected = [("last_success_timestamp_seconds", 0), ("removed_points_total", 0), ("interval_seconds", 86_400)];
+    let line = |(name, value)| format!(r#"backup_sla_maintenance_{name}{{repository="offsite"}} {value}"#);
+    assert_eq!(maintenance, expected.map(line));
     // That no look at it ended is no look in 1970.
     let expected = [
         ("up", 0),
         ("unseen_since_timestamp_seconds", now.timestamp()),
         ("look_interval_seconds", 600),
         ("check_timestamp_seconds", 0),
+        ("check_progress_ratio", 0),
     ];
     let line = |(name, value)| format!(r#"backup_sla_repository_{name}{{repository="offsite"}} {value}"#);
     assert_eq!(lines, expected.map(line));
@@ -303,4 +311,23 @@ async fn a_thousand_sources_are_collected_quickly() {
     println!("1 000 sources: written down in {:?}, {} bytes", watch.elapsed(), text.len());
     assert!(text.lines().filter(|line| line.starts_with("backup_sla_drills_total{")).count() == 1000);
     assert!(watch.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn what_was_done_to_a_repository_is_told_and_parts_that_were_read_too_long_ago_count_no_more() {
+    let mut view = seeded_view().await;
+    let text = text_of(&view);
+    assert_samples(
+        &text,
+        &[
+            (r#"backup_sla_repository_check_success{repository="offsite"}"#, 1.0),
+            (r#"backup_sla_repository_check_progress_ratio{repository="offsite"}"#, 0.25),
+            (r#"backup_sla_maintenance_last_run_success{repository="offsite"}"#, 1.0),
+            (r#"backup_sla_maintenance_removed_points_total{repository="offsite"}"#, 3.0),
+            (r#"backup_sla_maintenance_interval_seconds{repository="offsite"}"#, 86_400.0),
+            (r#"backup_sla_maintenance_removed_points_total{repository="new"}"#, 0.0),
+        ],
+    );
+    view.now += TimeDelta::days(31);
+    assert_samples(&text_of(&view), &[(r#"backup_sla_repository_check_progress_ratio{repository="offsite"}"#, 0.0)]);
 }

@@ -16,16 +16,22 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::app::KINDS;
 use crate::clock::Clock;
 use crate::config::{
-    Config, MysqlConfig, RepositoryConfig, RepositoryKind, SandboxConfig, Schedule, SchedulerConfig, SourceConfig,
-    SourceKind, Web,
+    Config, MaintenanceConfig, RepositoryConfig, RepositoryKind, Schedule, SchedulerConfig, SourceConfig, Web,
 };
 use crate::domain::change::{Assessment, Point, State};
 use crate::domain::drill::{Check, TableResult};
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
+use crate::domain::schedule::Timing;
 use crate::domain::sla::Objectives;
-use crate::ledger::{Ledger, MissedRuns, Operation, Outcome, PointRow, RunResult, RunStart};
+use crate::engine::mysql::{Mysql, MysqlConfig};
+use crate::ledger::{
+    Ledger, MissedRuns, Operation, Outcome, PointRow, REPOSITORY_PARTS, RunResult, RunStart, Upkeep, UpkeepOutcome,
+    UpkeepRun,
+};
+use crate::sandbox::settings::SandboxConfig;
 use crate::state::process_facts::ProcessFacts;
 use crate::state::service::{RepositoryState, SealCheck, ServiceState};
 
@@ -69,7 +75,8 @@ pub(crate) fn config(state_dir: &Path, sources: &[&str]) -> Config {
                 objective_ratio: 0.99,
             },
             schedule: Schedule::default(),
-            kind: SourceKind::Mysql(MysqlConfig::default()),
+            kind: &Mysql,
+            settings: Arc::new(MysqlConfig::default()),
             sandbox: SandboxConfig { kind: "local".into(), image: None, memory: 1 << 30, programs: None },
             assertions: Vec::new(),
             watch: crate::domain::change::watch::Watch::default(),
@@ -85,10 +92,12 @@ pub(crate) fn config(state_dir: &Path, sources: &[&str]) -> Config {
     };
     Config {
         file: state_dir.join("config.toml"),
+        kinds: KINDS,
         state_dir: state_dir.to_owned(),
         host: None,
         timezone: chrono_tz::UTC,
         scheduler: SchedulerConfig::default(),
+        maintenance: MaintenanceConfig { schedule: Timing::parse("0 6 * * *").ok(), ..MaintenanceConfig::default() },
         web: Web { listen_addresses: vec!["127.0.0.1:0".into()], config_file: None },
         repositories: BTreeMap::from([("offsite".to_owned(), repository.clone()), ("new".to_owned(), repository)]),
         sources: sources.iter().map(source).collect(),
@@ -105,7 +114,6 @@ pub(crate) fn service() -> ServiceState {
         key_available: Some(true),
         size_bytes: Some(123_456_789_012),
         available_bytes: Some(5_000_000),
-        last_check: DateTime::from_timestamp(START, 0).map(|ended| (true, ended)),
     };
     ServiceState {
         version: "1.2.3".into(),
@@ -190,6 +198,20 @@ pub(super) async fn seeded(dir: &Path, clock: &Arc<SetClock>) -> Ledger {
     let (source, reason) = ("agama".to_owned(), "the service was down".to_owned());
     let missed = MissedRuns { source, operation: Operation::Drill, kind: None, first, last, count: 3, reason };
     ledger.record_missed(&missed).await.unwrap();
+    for (operation, removed_points) in [(Upkeep::Maintain, 3), (Upkeep::Check, 0)] {
+        let run = UpkeepRun {
+            repository: "offsite".into(),
+            operation,
+            outcome: UpkeepOutcome::Succeeded,
+            started: clock.wall(),
+            ended: clock.wall(),
+            removed_points,
+            freed_bytes: 0,
+            read_bytes: 0,
+        };
+        let parts: Vec<u32> = (0..REPOSITORY_PARTS / 4).collect();
+        ledger.record_upkeep(&run, if operation == Upkeep::Check { &parts } else { &[] }).await.unwrap();
+    }
     clock.advance(400);
     ledger.begin(&start(Operation::Restore, None)).await.unwrap();
     ledger

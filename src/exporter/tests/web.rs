@@ -196,7 +196,7 @@ async fn every_address_serves_both_families() {
 async fn an_address_in_use_or_unreadable_is_a_clear_error() {
     let served = serve("127.0.0.1:0", Limits::default()).await;
     let error = WebServer::bind(WebOptions::on(&[served.address.to_string()])).await.unwrap_err();
-    assert!(error.to_string().starts_with(&format!("listen on `{}`", served.address)), "{error}");
+    assert!(error.to_string().starts_with(&format!("cannot listen on `{}`", served.address)), "{error}");
     assert!(error.hint_text().unwrap().contains("listen_addresses"));
     let error = WebServer::bind(WebOptions::on(&["nonsense".to_owned()])).await.unwrap_err();
     assert_eq!(error.exit_code(), 2, "{error}");

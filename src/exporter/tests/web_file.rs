@@ -98,14 +98,14 @@ fn all_mistakes_are_named_at_once_with_their_place_and_the_nearest_key() {
     assert_eq!(
         mistakes(text).lines().collect::<Vec<_>>(),
         [
-            "web.yml:1:1: unknown key `tls_server_confg`; did you mean `tls_server_config`?",
-            "web.yml:5:10: `http2` must be `true` or `false`",
-            "web.yml:8:5: unknown key `Server`; known are `Strict-Transport-Security`, `X-Content-Type-Options`, \
-             `X-Frame-Options`, `X-XSS-Protection`, `Content-Security-Policy`",
-            "web.yml:7:22: `X-Frame-Options` must be `deny` or `sameorigin`",
+            "web.yml:1:1: unknown key `tls_server_confg` in the file: did you mean `tls_server_config`?",
             "web.yml:3:8: the password of `ann` must be a bcrypt hash such as `htpasswd -nBC 10 USER` prints",
-            "web.yml:11:13: `interval` must be a duration such as \"100ms\" or \"2s\"; 0 is no limit",
+            "web.yml:5:10: `http2` must be `true` or `false`",
+            "web.yml:7:22: `X-Frame-Options` must be `deny` or `sameorigin`",
+            "web.yml:8:5: unknown key `Server` in headers: known keys are `Strict-Transport-Security`, \
+             `X-Content-Type-Options`, `X-Frame-Options`, `X-XSS-Protection`, `Content-Security-Policy`",
             "web.yml:10:10: `burst` must be a whole number of requests",
+            "web.yml:11:13: `interval` must be a duration such as \"100ms\" or \"2s\"; 0 is no limit",
         ]
     );
 }
@@ -139,7 +139,7 @@ fn what_would_be_less_safe_than_it_looks_is_refused() {
         ("basic_auth_users: { 12: x }".into(), "put it into quotes"),
         ("- a".into(), "must be a mapping"),
         ("{}\n---\n{}".into(), "more than one document"),
-        ("a: [".into(), "is no YAML"),
+        ("a: [".into(), "not valid YAML"),
     ] {
         let found = mistakes(&text);
         assert!(found.contains(wanted), "{text}: {found}");

@@ -39,7 +39,7 @@ const RENDERED_AT_ONCE: usize = 2;
 /// Is `path` one where the metrics can be?
 pub(super) fn check_telemetry_path(path: &str) -> Result<()> {
     let wrong = |why: &str| {
-        Err(Error::configuration(format!("use `{path}` as telemetry path: {why}"))
+        Err(Error::configuration(format!("cannot use `{path}` as telemetry path: {why}"))
             .hint("write a path such as `/metrics`"))
     };
     if !path.starts_with('/') {
@@ -108,7 +108,7 @@ impl Answers {
         match settings.users.judge(request.headers.get(hyper::header::AUTHORIZATION)).await {
             Verdict::Admitted => self.find(request).await,
             Verdict::Refused => {
-                let mut response = text(StatusCode::UNAUTHORIZED, "user and password are needed\n");
+                let mut response = text(StatusCode::UNAUTHORIZED, "user and password are required\n");
                 let challenge = HeaderValue::from_static("Basic realm=\"backup-sla\", charset=\"UTF-8\"");
                 response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
                 response
@@ -149,14 +149,14 @@ impl Answers {
         // A proxy in front of us says the name that it was called by.
         let host = request.uri.host().or_else(|| request.headers.get(HOST).and_then(|host| host.to_str().ok()));
         if !is_from_here || is_passed_on || !host.is_some_and(is_loopback_name) {
-            let why = "a test page is raised from this machine itself, by curl or `backup-sla test-page`\n";
+            let why = "a test page can only be raised from this machine, with curl or `backup-sla test-page`\n";
             return text(StatusCode::FORBIDDEN, why);
         }
         match self.site.ledger.raise_test_page(TEST_PAGE_LASTS).await {
             Ok(page) => {
                 tracing::info!("test page raised over HTTP, until {}", page.ends);
                 self.site.exporter.state().changed();
-                text(StatusCode::ACCEPTED, "test page raised: whoever gets it types the command that is in it\n")
+                text(StatusCode::ACCEPTED, "test page raised: whoever receives it runs the command in it\n")
             }
             Err(error) if error.kind() == Kind::Busy => text(StatusCode::CONFLICT, format!("{error}\n")),
             Err(error) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
@@ -169,7 +169,7 @@ impl Answers {
         let _turn = self.rendering.acquire().await;
         // Thousands of sources take a while to write down: not on a thread that drives connections.
         let rendered = tokio::task::spawn_blocking(move || exporter.scrape(form)).await;
-        match rendered.unwrap_or_else(|panic| Err(Error::failed("render metrics").because(panic))) {
+        match rendered.unwrap_or_else(|panic| Err(Error::failed("cannot render metrics").because(panic))) {
             Ok(parts) => {
                 let mut response = typed(StatusCode::OK, form.format.content_type(), parts);
                 response.headers_mut().insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
@@ -198,7 +198,7 @@ impl Answers {
                 }
                 response
             }
-            Ok(None) => text(StatusCode::NOT_FOUND, "not found; try / for what is here\n"),
+            Ok(None) => text(StatusCode::NOT_FOUND, "not found; / lists what is here\n"),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         }
     }

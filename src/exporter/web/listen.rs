@@ -16,7 +16,7 @@ pub(super) async fn bind(address: &str) -> Result<Vec<TcpListener>> {
     let full = if address.starts_with(':') { format!("[::]{address}") } else { address.to_owned() };
     let resolved = tokio::net::lookup_host(&full).await.map_err(|e| {
         let hint = "write `host:port`, for example `[::]:10909` or `127.0.0.1:10909`";
-        Error::configuration(format!("resolve listen address `{address}`")).because(e).hint(hint)
+        Error::configuration(format!("cannot resolve listen address `{address}`")).because(e).hint(hint)
     })?;
     let mut listeners = Vec::new();
     for one in resolved {
@@ -27,7 +27,7 @@ pub(super) async fn bind(address: &str) -> Result<Vec<TcpListener>> {
         });
         listeners.push(listener.map_err(|e| {
             let hint = "another process may be listening there: choose another port in `[web] listen_addresses`";
-            Error::failed(format!("listen on `{address}`")).because(e).hint(hint)
+            Error::failed(format!("cannot listen on `{address}`")).because(e).hint(hint)
         })?);
     }
     Ok(listeners)

@@ -9,9 +9,9 @@ use crate::domain::left_out::LeftOutCounts;
 use crate::domain::manifest::BackupKind;
 use crate::domain::schedule::Work;
 use crate::domain::sla::{Measured, is_older_than_ledger};
-use crate::ledger::changes::ChangeFigures;
-use crate::ledger::run::{Operation, Run, RunId};
-use crate::ledger::test_pages::TestPages;
+use crate::ledger::evidence::{ChangeFigures, TestPages};
+use crate::ledger::runs::{Operation, Run, RunId};
+use crate::ledger::upkeep::UpkeepFigures;
 
 /// The ledger at one moment.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +24,8 @@ pub struct LedgerSnapshot {
     pub revision: i64,
     /// Pages that were raised for a test.
     pub test_pages: TestPages,
+    /// What was done to repositories beside backups, by name.
+    pub upkeep: BTreeMap<String, UpkeepFigures>,
     /// By name; every source the ledger ever heard of.
     pub sources: BTreeMap<String, SourceFigures>,
 }
@@ -186,7 +188,7 @@ pub struct RunningOperation {
 
 impl RtoSummary {
     /// Percentiles by nearest rank: always a time that a drill really took, never one in between.
-    pub(super) fn set_window(&mut self, mut seconds: Vec<f64>) {
+    pub(in crate::ledger) fn set_window(&mut self, mut seconds: Vec<f64>) {
         seconds.sort_by(f64::total_cmp);
         let rank = |percent: usize| match seconds.len() {
             0 => 0.0,

@@ -6,9 +6,9 @@ use std::time::SystemTime;
 
 use sqlx::Connection as _;
 
-use super::seals::busy;
 use super::*;
 use crate::error::{Error, Kind};
+use crate::ledger::tests::seals::busy;
 use crate::ledger::{ChainHead, FILE_NAME, LedgerCopy, Sealed};
 
 /// A closed ledger in which something of every kind was written, and the end of its chain.
@@ -51,7 +51,7 @@ async fn refused(file: &Path) -> Error {
         Err(error) => error,
     };
     assert_eq!(error.kind(), Kind::Configuration, "{error}");
-    assert!(error.to_string().starts_with(&format!("read ledger copy `{}`: ", file.display())), "{error}");
+    assert!(error.to_string().starts_with(&format!("cannot read ledger copy `{}`: ", file.display())), "{error}");
     error
 }
 

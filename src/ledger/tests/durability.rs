@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
-use crate::ledger::{FILE_NAME, process_identity};
+use crate::ledger::FILE_NAME;
+use crate::process::identity;
 
 #[tokio::test]
 async fn a_finished_run_is_read_back_whole_after_reopening() {
@@ -64,7 +65,7 @@ async fn a_run_of_a_killed_process_is_marked_interrupted_and_ours_is_not() {
     let ours = ledger.begin(&backup("agama")).await.unwrap();
     // Another process that has the ledger open, as far as the ledger can tell.
     let mut other = std::process::Command::new("sleep").arg("600").spawn().unwrap();
-    ledger.process = process_identity::of(other.id()).unwrap().into();
+    ledger.process = identity::of(other.id()).unwrap().into();
     let killed = ledger.begin(&drill("agama")).await.unwrap();
     assert_eq!(ledger.recover().await.unwrap(), Vec::<RunId>::new(), "both are alive");
     other.kill().unwrap();
@@ -198,7 +199,7 @@ async fn a_state_directory_that_cannot_be_made_names_the_setting() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("file"), "").unwrap();
     let error = Ledger::open(&dir.path().join("file/state"), SetClock::new()).await.err().unwrap();
-    assert!(error.to_string().starts_with("create state directory"), "{error}");
+    assert!(error.to_string().starts_with("cannot create state directory"), "{error}");
     assert!(error.hint_text().unwrap().contains("state_dir"));
 }
 

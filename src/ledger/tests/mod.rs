@@ -10,6 +10,7 @@ mod portability;
 mod reports;
 mod seals;
 mod trust;
+mod upkeep;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,10 +19,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Ledger, Operation, Outcome, PointRow, RunId, RunResult, RunStart};
 use crate::clock::Clock;
 use crate::domain::drill::{Check, TableResult};
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
+use crate::ledger::{Ledger, Operation, Outcome, PointRow, RunId, RunResult, RunStart};
 
 /// A clock that stands still until it is told otherwise, forwards or backwards.
 pub(super) struct SetClock(AtomicI64);
@@ -110,7 +111,7 @@ impl Ledger {
             "UPDATE points SET as_of = as_of - 1",
         ] {
             let done = sqlx::query(statement).execute(&self.pool).await;
-            done.map_err(|error| super::failure::ledger_error("refuse writes", error))?;
+            done.map_err(|error| super::database::ledger_error("refuse writes", error))?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use crate::domain::change::sample::Sampler;
 use crate::domain::change::texture::Texture;
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{FileRole, Manifest, RecoveryPointId, StoredFileFacts, TableFacts};
-use crate::repository::Repository;
+use crate::repository::Storing;
 use crate::repository::contract;
 use crate::repository::memory::MemoryRepository;
 
@@ -142,7 +142,7 @@ impl Shop {
                 sampler.add_with(&digest, || Texture { bytes: [row.plain, row.noise], files });
             }
             let rows = table.rows.len() as u64 * table.times;
-            manifest.inventory.tables.push(TableFacts {
+            manifest.inventory_mut().tables.push(TableFacts {
                 name: (*name).to_owned(),
                 rows: rows + table.apart.entries,
                 digest: Digest::of(&table.rows.iter().flat_map(|row| row.content.to_le_bytes()).collect::<Vec<u8>>()),
@@ -179,6 +179,6 @@ fn empty() -> Manifest {
     let repository = MemoryRepository::default();
     let candidate = contract::candidate("shop", "0", contract::moment(0), &[("d", b"x")]);
     let mut manifest = contract::manifest(&repository.store(candidate).unwrap());
-    manifest.inventory.tables.clear();
+    manifest.inventory_mut().tables.clear();
     manifest
 }

@@ -23,7 +23,7 @@ fn live(seed: u64, begin: Begin, until: usize, days: &[(usize, Day)]) -> Vec<Ass
         days.iter().filter(|(from, _)| at >= *from).for_each(|(_, day)| day(&mut shop, at));
         manifests.push(shop.backup());
         let points: Vec<&Manifest> = manifests.iter().collect();
-        let newest = judge(&points, BTreeMap::clone(&compared), &Watch::default()).pop().unwrap().1;
+        let newest = judge(&points, BTreeMap::clone(&compared), &Watch::default(), Words::default()).pop().unwrap().1;
         compared.insert(points[at].id.clone(), Compared::of(&newest));
         found.push(newest);
     }

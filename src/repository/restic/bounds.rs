@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,8 +12,8 @@ use rustic_core::repofile::{IndexFile, MasterKey};
 use rustic_core::{BytesList, FileType, Id, ReadBackend, RusticResult, WriteBackend};
 use serde::Deserialize;
 
+use super::cipher::Cipher;
 use super::failure::passed_on;
-use super::seal::Seal;
 use crate::error::{Error, Result, Side};
 
 /// Each try of a password costs up to a second per key file.
@@ -39,8 +38,8 @@ pub fn longest(kind: FileType) -> u64 {
 }
 
 /// The error for a file that is longer.
-pub fn too_long(path: &Path, length: u64, longest: u64) -> Error {
-    over(format!("cannot read {}: it has {length} bytes, at most {longest} are read", path.display()))
+pub fn too_long(name: &str, length: u64, longest: u64) -> Error {
+    over(format!("cannot read {name}: it has {length} bytes, at most {longest} are read"))
 }
 
 fn over(what: String) -> Error {
@@ -104,7 +103,7 @@ enum Limit {
     /// Key files that a password is tried on; what they asked for so far.
     Keys(AtomicU64),
     /// Files that are unpacked with the master key; where wanted, the packs that the index files among them promise.
-    Unpacking(Seal, Option<Mutex<PackLengths>>),
+    Unpacking(Cipher, Option<Mutex<PackLengths>>),
 }
 
 /// Length of each pack.
@@ -125,12 +124,12 @@ impl Bounded {
 
     /// To read what the master key opens.
     pub fn unpacking(inner: Arc<dyn WriteBackend>, key: &MasterKey) -> Result<Arc<Self>> {
-        Ok(Arc::new(Self { inner, limit: Limit::Unpacking(Seal::new(key, false)?, None) }))
+        Ok(Arc::new(Self { inner, limit: Limit::Unpacking(Cipher::new(key, false)?, None) }))
     }
 
     /// The same, and remember which packs the index files promise: [`Self::promised_packs`].
     pub fn indexing(inner: Arc<dyn WriteBackend>, key: &MasterKey) -> Result<Arc<Self>> {
-        Ok(Arc::new(Self { inner, limit: Limit::Unpacking(Seal::new(key, false)?, Some(Mutex::default())) }))
+        Ok(Arc::new(Self { inner, limit: Limit::Unpacking(Cipher::new(key, false)?, Some(Mutex::default())) }))
     }
 
     /// The packs that the index files promise that were read through this.
@@ -146,11 +145,11 @@ impl Bounded {
     fn check(&self, kind: FileType, id: &Id, content: &[u8]) -> Result<()> {
         match &self.limit {
             Limit::Keys(spent) if kind == FileType::Key => self.check_key(id, content, spent),
-            Limit::Unpacking(seal, packs)
+            Limit::Unpacking(cipher, packs)
                 if matches!(kind, FileType::Index | FileType::Snapshot | FileType::Config) =>
             {
                 // What does not decrypt is told by the one who wants to read it.
-                let Some(plain) = seal.decrypt(content) else { return Ok(()) };
+                let Some(plain) = cipher.decrypt(content) else { return Ok(()) };
                 check_unpacked(&plain).map_err(|why| over(format!("{}: {why}", named(kind, id))))?;
                 if let Some(packs) = packs.as_ref().filter(|_| kind == FileType::Index) {
                     let promised = lengths(&plain);

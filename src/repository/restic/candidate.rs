@@ -34,7 +34,7 @@ pub fn store(session: &Session, new: NewCandidate) -> Result<Candidate> {
     let gate = Gate::new(session.backend().clone());
     let delivered = Delivered::default();
     let (tree, new_data) = archive(session, &gate, &new.source, new.streams, &delivered)
-        .map_err(|e| e.context(format!("store backup {} of {}", new.id, new.source)))?;
+        .map_err(|e| e.context(format!("cannot store backup {} of {}", new.id, new.source)))?;
     let delivered: BTreeMap<String, u64> = delivered
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
@@ -42,7 +42,7 @@ pub fn store(session: &Session, new: NewCandidate) -> Result<Candidate> {
         .map(|(path, count)| (path.clone(), count.load(Ordering::SeqCst)))
         .collect();
     let files = read_back(session, &new.source, tree, &delivered)
-        .map_err(|e| e.context(format!("read back backup {} of {}", new.id, new.source)))?;
+        .map_err(|e| e.context(format!("cannot read back backup {} of {}", new.id, new.source)))?;
     Ok(Candidate {
         source: new.source,
         id: new.id,
@@ -79,12 +79,12 @@ fn archive(
     let mut options = BackupOptions::default();
     options.no_scan = true;
     options.parent_opts.force = true;
-    let repository = session.open_through(gate.clone())?.to_indexed_ids().or_refused("read index")?;
+    let repository = session.open_through(gate.clone())?.to_indexed_ids().or_refused("cannot read the index")?;
     let streams = Once(Mutex::new(Some(entries)));
     let outcome = repository.archive(&options, &streams, SnapshotFile::default(), &[Path::new("/").join(source)]);
     // The gate's failure is the cause, what the archiver says is what came of it.
     gate.close()?;
-    let archived = outcome.or_refused("archive")?;
+    let archived = outcome.or_refused("cannot archive the streams")?;
     let new_data = |summary: SnapshotSummary| NewData {
         bytes: summary.data_added_files,
         stored_bytes: summary.data_added_files_packed,
@@ -164,28 +164,32 @@ fn read_back(
 ) -> Result<Vec<(String, u64)>> {
     let repository = session.indexed()?;
     let packs: BTreeMap<Id, u32> =
-        session.backend().list_with_size(FileType::Pack).or_refused("list packs")?.into_iter().collect();
+        session.backend().list_with_size(FileType::Pack).or_refused("cannot list packs")?.into_iter().collect();
     let mut files = Vec::new();
     for (path, sent) in delivered {
-        let node = repository.node_from_path(tree, &path_of(source, path)).or_refused(format!("find {path}"))?;
+        let node = repository.node_from_path(tree, &path_of(source, path)).or_refused(format!("cannot find {path}"))?;
         let (length, used) = measure(&repository, &node).map_err(|e| e.context(path))?;
         if length != *sent {
-            return Err(Error::failed(format!("{path}: {length} bytes are stored, {sent} were sent")).hint(DAMAGE_HINT));
+            return Err(Error::failed(format!("cannot trust {path}: {length} bytes are stored, {sent} were sent"))
+                .hint(DAMAGE_HINT));
         }
         for (pack, end) in used {
             if packs.get(&pack).is_none_or(|size| *size < end) {
                 let pack = pack.to_hex();
-                return Err(
-                    Error::failed(format!("{path}: pack {} is missing or cut off", pack.as_str())).hint(LOST_HINT)
-                );
+                return Err(Error::failed(format!(
+                    "cannot trust {path}: pack {} is missing or cut off",
+                    pack.as_str()
+                ))
+                .hint(LOST_HINT));
             }
         }
-        let open = repository.open_file(&node).or_refused(format!("open {path}"))?;
+        let open = repository.open_file(&node).or_refused(format!("cannot open {path}"))?;
         for offset in [0, length.saturating_sub(1)] {
-            let offset = usize::try_from(offset).map_err(|e| Error::failed(format!("read {path}")).because(e))?;
-            let piece = repository.read_file_at(&open, offset, 1).or_refused(format!("decrypt {path}"))?;
+            let offset =
+                usize::try_from(offset).map_err(|e| Error::failed(format!("cannot read {path}")).because(e))?;
+            let piece = repository.read_file_at(&open, offset, 1).or_refused(format!("cannot decrypt {path}"))?;
             if piece.len() as u64 != length.min(1) {
-                return Err(Error::failed(format!("decrypt {path}: a piece is empty")).hint(DAMAGE_HINT));
+                return Err(Error::failed(format!("cannot decrypt {path}: a piece is empty")).hint(DAMAGE_HINT));
             }
         }
         files.push((path.clone(), length));
@@ -198,7 +202,7 @@ pub fn measure(repository: &Indexed, node: &Node) -> Result<(u64, BTreeSet<(Id, 
     let mut length = 0;
     let mut packs: BTreeMap<Id, u32> = BTreeMap::new();
     for piece in node.content.iter().flatten() {
-        let entry = repository.get_index_entry::<DataId>(piece).or_refused("find a piece in the index")?;
+        let entry = repository.get_index_entry::<DataId>(piece).or_refused("cannot find a piece in the index")?;
         length += u64::from(entry.data_length());
         let end = entry.location.offset.saturating_add(entry.location.length);
         let pack = packs.entry(*entry.pack).or_default();

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rustic_core::repofile::SnapshotFile;
+use rustic_core::repofile::{SnapshotFile, SnapshotId};
 use rustic_core::{OpenStatus, Repository, TreeId};
 
 use super::bounds;
@@ -61,6 +61,8 @@ pub(super) struct Entry {
     pub(super) tags: Tags,
     /// Of its snapshot.
     pub(super) name: String,
+    /// The same in full.
+    pub(super) snapshot: SnapshotId,
     pub(super) tree: TreeId,
 }
 
@@ -69,7 +71,8 @@ pub(super) struct Entry {
 pub fn list(session: &Session, source: Option<&str>) -> Result<Listing> {
     let (entries, files) = entries(session)?;
     let unnamed = files.len() as u64;
-    let mut damaged: Vec<Error> = files.into_iter().map(|error| error.context("list recovery points")).collect();
+    let mut damaged: Vec<Error> =
+        files.into_iter().map(|error| error.context("cannot list all recovery points")).collect();
     let entries: Vec<Entry> =
         entries.into_iter().filter(|entry| source.is_none_or(|wanted| wanted == entry.tags.source)).collect();
     if entries.is_empty() {
@@ -92,7 +95,7 @@ pub(super) fn merge(mut entries: Vec<Entry>, read: impl Fn(&Entry) -> Result<Pub
         let published = match read(&entry) {
             Ok(published) => published,
             Err(error) => {
-                let what = format!("list recovery point {} of {} (snapshot {})", key.1, key.0, entry.name);
+                let what = format!("cannot list recovery point {} of {} (snapshot {})", key.1, key.0, entry.name);
                 damaged.push(error.context(what));
                 unreadable.push(key);
                 continue;
@@ -103,7 +106,7 @@ pub(super) fn merge(mut entries: Vec<Entry>, read: impl Fn(&Entry) -> Result<Pub
             && other.manifest != published.manifest
         {
             let what = format!(
-                "list recovery point {} of {}: two snapshots with different manifests claim to be it, one is {}",
+                "cannot list recovery point {} of {}: two snapshots with different manifests claim to be it, one is {}",
                 key.1, key.0, entry.name
             );
             let hint = "look at both with `restic snapshots`, and forget the one that is not the backup";
@@ -117,7 +120,7 @@ pub(super) fn merge(mut entries: Vec<Entry>, read: impl Fn(&Entry) -> Result<Pub
     points.retain(|key, _| !ambiguous.contains(key));
     let mut points: Vec<Published> = points.into_values().collect();
     points.sort_by(|a, b| (a.manifest.as_of, &a.manifest.id).cmp(&(b.manifest.as_of, &b.manifest.id)));
-    Listing { points, damaged, unreadable, unnamed: 0 }
+    Listing { points, damaged, unreadable, ..Listing::default() }
 }
 
 /// Whether there is a recovery point.
@@ -142,21 +145,21 @@ pub fn find(session: &Session, source: &str, point: &RecoveryPointId) -> Result<
     }
     Ok(match (found.pop(), unreadable.pop()) {
         (Some(entry), _) => Found::Tree(entry.tree),
-        (None, Some(error)) => Found::Perhaps(error.context(format!("find recovery point {point} of {source}"))),
+        (None, Some(error)) => Found::Perhaps(error.context(format!("cannot find recovery point {point} of {source}"))),
         (None, None) => Found::No,
     })
 }
 
 /// The manifest file of a tree.
 pub fn read_manifest_bytes(repository: &Indexed, tree: TreeId, source: &str) -> Result<Vec<u8>> {
-    let what = "read manifest";
+    let what = "cannot read the manifest";
     let node = repository.node_from_path(tree, &path_of(source, MANIFEST_FILE)).or_refused(what)?;
     let mut out = bounds::Manifest::default();
     repository.dump(&node, &mut out).or_refused(what)?;
     Ok(out.0)
 }
 
-fn read_entry(repository: &Indexed, entry: &Entry) -> Result<Published> {
+pub(super) fn read_entry(repository: &Indexed, entry: &Entry) -> Result<Published> {
     let bytes = read_manifest_bytes(repository, entry.tree, &entry.tags.source)?;
     let manifest = parse_manifest(&bytes)?;
     if manifest.source != entry.tags.source || manifest.id != entry.tags.point {
@@ -167,19 +170,19 @@ fn read_entry(repository: &Indexed, entry: &Entry) -> Result<Published> {
 }
 
 /// Our entries, and the snapshot files that could not be read.
-fn entries(session: &Session) -> Result<(Vec<Entry>, Vec<Error>)> {
+pub(super) fn entries(session: &Session) -> Result<(Vec<Entry>, Vec<Error>)> {
     let repository: Repository<OpenStatus> = session.open_through(session.backend().clone())?;
     let mut unreadable = Vec::new();
     let mut out = Vec::new();
-    for file in repository.stream_files::<SnapshotFile>().or_refused("list snapshots")? {
+    for file in repository.stream_files::<SnapshotFile>().or_refused("cannot list snapshots")? {
         match file {
             Ok((id, snapshot)) => {
                 if let Some(tags) = Tags::of(&snapshot) {
-                    out.push(Entry { tags, name: id.to_string(), tree: snapshot.tree });
+                    out.push(Entry { tags, name: id.to_string(), snapshot: id, tree: snapshot.tree });
                 }
             }
             Err(error) => {
-                let error = translate("read snapshots", &error);
+                let error = translate("cannot read snapshots", &error);
                 unreadable.push(if error.hint_text().is_none() { error.hint(DAMAGE_HINT) } else { error });
             }
         }

@@ -6,8 +6,8 @@ use std::io;
 
 use rustic_core::{ErrorKind, RusticError, RusticResult};
 
-use super::handles::Unexpected;
 use crate::error::{Error, Result, Side};
+use crate::repository::place::Unexpected;
 
 /// Hint where stored data is not what was written.
 pub const DAMAGE_HINT: &str = "the repository is damaged or incomplete: run `restic check --read-data` on it, look at the \
@@ -72,9 +72,8 @@ pub fn passed_on(error: Error) -> Box<RusticError> {
 
 /// A failed system call on the repository, with what the person on call can do about it.
 pub fn io_failure(what: impl Display, error: io::Error) -> Error {
-    let is_unexpected = error.get_ref().is_some_and(<dyn StdError + Send + Sync>::is::<Unexpected>);
     let hint = match error.kind() {
-        _ if is_unexpected => {
+        _ if Unexpected::is_why(&error) => {
             "nothing in a repository's directory may be a link, a pipe or a device: see who put it there and who can write to \
              the directory; a repository that is to be on another disk is moved, or mounted, as a whole"
         }

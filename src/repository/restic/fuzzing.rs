@@ -6,12 +6,12 @@ use std::collections::BTreeSet;
 
 use chrono::DateTime;
 use rustic_core::TreeId;
-use rustic_core::repofile::{MasterKey, SnapshotFile};
+use rustic_core::repofile::{MasterKey, SnapshotFile, SnapshotId};
 
 use super::backend::id_of;
 use super::bounds::{Asked, MOST_KEY_MEMORY, MOST_KEY_WORK, check_unpacked, lengths};
 use super::catalogue::{Entry, Tags, merge};
-use super::seal::Seal;
+use super::cipher::Cipher;
 use crate::domain::manifest::{Manifest, RecoveryPointId};
 use crate::error::Error;
 use crate::repository::Published;
@@ -34,8 +34,8 @@ pub fn keys(input: &[u8]) {
         }
         assert_eq!(Tags::of(&snapshot), Some(tags));
     }
-    let seal = Seal::new(&MasterKey::new(), false).expect("a new key is a key");
-    assert!(seal.decrypt(input).is_none(), "something was decrypted that was not encrypted");
+    let cipher = Cipher::new(&MasterKey::new(), false).expect("a new key is a key");
+    assert!(cipher.decrypt(input).is_none(), "something was decrypted that was not encrypted");
     if let Some(id) = id_of(input) {
         assert_eq!(id.to_hex().as_str().as_bytes(), input, "what is listed is opened by another name");
     }
@@ -81,7 +81,7 @@ fn listed(entries: Vec<(Entry, Vec<u8>)>) -> Listed {
 fn entry(number: usize, bytes: &[u8]) -> Entry {
     let point = RecoveryPointId(format!("point {}", bytes[1] & 3));
     let tags = Tags::new(if bytes[0] & 1 == 0 { "shop" } else { "tree" }, &point, u64::from(bytes[3] >> 4));
-    Entry { tags, name: format!("{number:064x}"), tree: TreeId::default() }
+    Entry { tags, name: format!("{number:064x}"), snapshot: SnapshotId::default(), tree: TreeId::default() }
 }
 
 fn manifest(tags: &Tags, as_of: u8, chain_length: u8) -> Manifest {

@@ -56,7 +56,7 @@ impl Gate {
         *self.closed.write().unwrap_or_else(PoisonError::into_inner) = true;
         match self.first().take() {
             Some(error) => Err(error),
-            None if self.has_failed() => Err(Error::failed("the run has failed already")),
+            None if self.has_failed() => Err(Error::failed("cannot go on: this backup has failed already")),
             None => Ok(()),
         }
     }
@@ -72,7 +72,7 @@ impl Gate {
 }
 
 fn refused() -> Error {
-    Error::failed("refused, because an earlier step of this run failed")
+    Error::failed("cannot go on: an earlier step of this backup failed")
 }
 
 impl ReadBackend for Gate {
@@ -108,7 +108,7 @@ impl WriteBackend for Gate {
         }
         let size = content.size() as u64;
         self.inner.write_bytes(kind, id, cache, content).inspect_err(|error| {
-            self.fail(translate("store in the repository", error));
+            self.fail(translate("cannot store in the repository", error));
         })?;
         self.added.fetch_add(size, Ordering::SeqCst);
         Ok(())
@@ -116,7 +116,7 @@ impl WriteBackend for Gate {
 
     /// A run removes nothing.
     fn remove(&self, _: FileType, _: &Id, _: bool) -> RusticResult<()> {
-        Err(passed_on(Error::failed("refused to remove a file during a backup")))
+        Err(passed_on(Error::failed("cannot remove a file during a backup")))
     }
 }
 
@@ -161,7 +161,7 @@ impl Read for GatedReader {
 
 /// The reader's own error with its meaning and hint, where it is one of ours.
 fn stream_failure(path: &str, error: io::Error) -> Error {
-    let what = format!("read stream {path}");
+    let what = format!("cannot read stream {path}");
     match error.downcast::<Error>() {
         Ok(own) => own.context(what),
         Err(error) => Error::failed(what).because(error),

@@ -1,4 +1,4 @@
-//! Repository in the restic format, on a local path: any restic binary lists, checks and dumps what is stored here.
+//! Repository in the restic format, over a [`Place`]: any restic binary lists, checks and dumps what is stored here.
 //!
 //! A published recovery point is one snapshot with the tags `backup-sla`, `source=NAME`, `point=ID` and `stored=BYTES`, and
 //! in it the directory `/NAME` with the streams and `manifest.json`. Nothing else in the repository is ours or is touched.
@@ -9,14 +9,16 @@ mod backend;
 mod bounds;
 mod candidate;
 mod catalogue;
+mod checking;
+mod cipher;
 mod failure;
+mod freeing;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod gate;
-mod handles;
 mod packs;
 mod publication;
-mod seal;
+mod restic_lock;
 mod secret;
 mod session;
 mod setup;
@@ -31,7 +33,7 @@ use std::sync::Arc;
 use rustic_core::WriteBackend;
 use secrecy::SecretString;
 
-use self::backend::LocalBackend;
+use self::backend::PlaceBackend;
 use self::candidate::Stored;
 use self::catalogue::Found;
 use self::packs::SeenPacks;
@@ -40,13 +42,17 @@ use self::session::Session;
 pub use self::setup::ResticOptions;
 use self::space::Measured;
 use super::admission::{check_manifest, check_new};
-use super::{Candidate, Listing, NewCandidate, Repository, Space, StoredFile};
+use super::place::{Place, local::LocalPlace};
+use super::{
+    Candidate, CheckDepth, Checked, FreeRequest, Freed, Listing, NewCandidate, Repository, Space, StoredFile, Storing,
+};
 use crate::domain::manifest::{Manifest, RecoveryPointId};
 use crate::error::{Error, Result};
+use crate::run_context::RunContext;
 
-/// A restic repository in a local directory.
+/// A restic repository.
 pub struct ResticRepository {
-    files: Arc<LocalBackend>,
+    files: Arc<PlaceBackend>,
     session: Session,
     options: ResticOptions,
     measured: Measured,
@@ -56,24 +62,28 @@ pub struct ResticRepository {
 impl ResticRepository {
     /// The repository in the directory `location`; nothing is opened before it is needed.
     pub fn new(location: PathBuf, password: SecretString) -> Self {
-        let files = Arc::new(LocalBackend::new(location));
-        Self::through(files.clone(), files, Secret::Fixed(password))
+        Self::at(Arc::new(LocalPlace::new(location)), Secret::Fixed(password))
     }
 
     /// The same with the password in `file`, which is read again whenever the repository is opened to be looked at.
     pub fn with_password_file(location: PathBuf, file: PathBuf) -> Self {
-        let files = Arc::new(LocalBackend::new(location));
-        Self::through(files.clone(), files, Secret::File(file))
+        Self::at(Arc::new(LocalPlace::new(location)), Secret::File(file))
     }
 
-    /// Settings for a repository that [`Repository::prepare`] has to create.
+    /// The repository in `place`.
+    fn at(place: Arc<dyn Place>, secret: Secret) -> Self {
+        let files = Arc::new(PlaceBackend::new(place));
+        Self::through(files.clone(), files, secret)
+    }
+
+    /// Settings for a repository that [`Storing::prepare`] has to create.
     #[must_use]
     pub fn with_options(mut self, options: ResticOptions) -> Self {
         self.options = options;
         self
     }
 
-    fn through(files: Arc<LocalBackend>, backend: Arc<dyn WriteBackend>, secret: Secret) -> Self {
+    fn through(files: Arc<PlaceBackend>, backend: Arc<dyn WriteBackend>, secret: Secret) -> Self {
         Self {
             files,
             session: Session::new(backend, secret),
@@ -86,35 +96,16 @@ impl ResticRepository {
     fn check_unused(&self, source: &str, id: &RecoveryPointId) -> Result<()> {
         match catalogue::find(&self.session, source, id)? {
             Found::No | Found::Perhaps(_) => Ok(()),
-            Found::Tree(_) => Err(Error::failed(format!("store backup {id} of {source}: it is published already"))),
+            Found::Tree(_) => {
+                Err(Error::failed(format!("cannot store backup {id} of {source}: it is published already")))
+            }
         }
     }
 }
 
 impl Repository for ResticRepository {
     fn location(&self) -> String {
-        self.files.root().display().to_string()
-    }
-
-    fn prepare(&self) -> Result<()> {
-        setup::prepare(&self.files, &self.session, &self.options)
-    }
-
-    fn store(&self, new: NewCandidate) -> Result<Candidate> {
-        check_new(&new)?;
-        self.check_unused(&new.source, &new.id)?;
-        candidate::store(&self.session, new)
-    }
-
-    fn publish(&self, candidate: Candidate, manifest: &Manifest) -> Result<u64> {
-        check_manifest(&candidate, manifest)?;
-        self.check_unused(&candidate.source, &candidate.id)?;
-        let what = format!("publish backup {} of {}", candidate.id, candidate.source);
-        let stored = candidate
-            .handle
-            .downcast_ref::<Stored>()
-            .ok_or_else(|| Error::failed(format!("{what}: it was stored in another kind of repository")))?;
-        publication::publish(&self.session, &candidate, stored, manifest).map_err(|e| e.context(what))
+        self.files.place().location()
     }
 
     fn exists(&self) -> Result<bool> {
@@ -149,10 +140,49 @@ impl Repository for ResticRepository {
     }
 
     fn space(&self) -> Result<Space> {
-        self.measured.space(self.files.root())
+        self.measured.space(self.files.place())
+    }
+
+    fn storing(&self) -> Result<&dyn Storing> {
+        Ok(self)
     }
 
     fn open(&self, source: &str, point: &RecoveryPointId, path: &str) -> Result<Arc<dyn StoredFile>> {
         stored_file::open(&self.session, source, point, path)
+    }
+}
+
+impl Storing for ResticRepository {
+    fn prepare(&self) -> Result<()> {
+        setup::prepare(&self.files, &self.session, &self.options)
+    }
+
+    fn store(&self, new: NewCandidate) -> Result<Candidate> {
+        check_new(&new)?;
+        self.check_unused(&new.source, &new.id)?;
+        candidate::store(&self.session, new)
+    }
+
+    fn forget(&self, source: &str, points: &[RecoveryPointId]) -> Result<()> {
+        freeing::forget(&self.session, source, points)
+    }
+
+    fn free(&self, request: &FreeRequest<'_>) -> Result<Freed> {
+        freeing::free(&self.session, &self.files, request)
+    }
+
+    fn check(&self, depth: CheckDepth<'_>, context: &RunContext) -> Result<Checked> {
+        checking::check(&self.session, depth, context)
+    }
+
+    fn publish(&self, candidate: Candidate, manifest: &Manifest) -> Result<u64> {
+        check_manifest(&candidate, manifest)?;
+        self.check_unused(&candidate.source, &candidate.id)?;
+        let what = format!("cannot publish backup {} of {}", candidate.id, candidate.source);
+        let stored = candidate
+            .handle
+            .downcast_ref::<Stored>()
+            .ok_or_else(|| Error::failed(format!("{what}: it was stored in another kind of repository")))?;
+        publication::publish(&self.session, &candidate, stored, manifest).map_err(|e| e.context(what))
     }
 }

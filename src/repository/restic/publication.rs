@@ -9,9 +9,9 @@ use rustic_core::{DataId, SnapshotOptions, TreeId};
 
 use super::candidate::{Stored, measure, path_of};
 use super::catalogue::{self, Tags};
+use super::cipher::{Cipher, hash};
 use super::failure::{DAMAGE_HINT, OrRefused};
 use super::gate::Gate;
-use super::seal::{Seal, hash};
 use super::session::Session;
 use crate::domain::manifest::Manifest;
 use crate::error::{Error, OrFailed, Result};
@@ -26,8 +26,8 @@ const DIRECTORY: u32 = 1 << 31;
 /// Publish `candidate`; returns the bytes that the whole backup added, without the snapshot file itself (under 1 KiB).
 pub fn publish(session: &Session, candidate: &Candidate, stored: &Stored, manifest: &Manifest) -> Result<u64> {
     let gate = Gate::new(session.backend().clone());
-    let content = serde_json::to_vec_pretty(manifest).or_failed("write manifest")?;
-    let tree = write_tree(session, &gate, candidate, stored, &content);
+    let content = serde_json::to_vec_pretty(manifest).or_failed("cannot write the manifest")?;
+    let tree = write_tree(session, &gate, candidate, stored, (manifest, &content));
     gate.close()?;
     let tree = tree?;
     read_back(session, candidate, tree, &content)?;
@@ -41,24 +41,24 @@ fn write_tree(
     gate: &Gate,
     candidate: &Candidate,
     stored: &Stored,
-    manifest: &[u8],
+    (manifest, content): (&Manifest, &[u8]),
 ) -> Result<TreeId> {
     let repository = session.indexed()?;
     let compress = repository.config().version >= 2;
-    let seal = Seal::new(&session.master_key()?, compress)?;
+    let cipher = Cipher::new(&session.master_key()?, compress)?;
     let time = timestamp(candidate.as_of)?;
 
-    let pieces: Vec<Vec<u8>> = manifest.chunks(MANIFEST_PIECE_BYTES).map(<[u8]>::to_vec).collect();
+    let pieces: Vec<Vec<u8>> = content.chunks(MANIFEST_PIECE_BYTES).map(<[u8]>::to_vec).collect();
     let mut files = vec![file(
         MANIFEST_FILE,
         time,
-        manifest.len() as u64,
+        content.len() as u64,
         pieces.iter().map(|piece| DataId::from(hash(piece))).collect(),
     )];
     for (path, bytes) in &candidate.files {
         let node = repository
             .node_from_path(stored.tree, &path_of(&candidate.source, path))
-            .or_refused(format!("find {path}"))?;
+            .or_refused(format!("cannot find {path}"))?;
         files.push(file(path, time, *bytes, node.content.unwrap_or_default()));
     }
     files.sort_by(|a, b| a.name().cmp(&b.name()));
@@ -67,9 +67,11 @@ fn write_tree(
     node.subtree = Some(subtree);
     let (root, tree) = serialize(vec![node])?;
 
-    let packs =
-        [seal.write_pack(gate, BlobType::Data, &pieces)?, seal.write_pack(gate, BlobType::Tree, &[directory, root])?];
-    seal.write_index(gate, &packs)?;
+    let packs = [
+        cipher.write_pack(gate, BlobType::Data, &pieces)?,
+        cipher.write_pack(gate, BlobType::Tree, &[directory, root])?,
+    ];
+    cipher.write_index(gate, &packs, manifest.finished)?;
     Ok(tree)
 }
 
@@ -79,11 +81,11 @@ fn read_back(session: &Session, candidate: &Candidate, tree: TreeId, manifest: &
     for (path, bytes) in &candidate.files {
         let node = repository
             .node_from_path(tree, &path_of(&candidate.source, path))
-            .or_refused(format!("read back {path}"))?;
-        let (length, _) = measure(&repository, &node).map_err(|e| e.context(format!("read back {path}")))?;
+            .or_refused(format!("cannot read back {path}"))?;
+        let (length, _) = measure(&repository, &node).map_err(|e| e.context(format!("cannot read back {path}")))?;
         if length != *bytes || node.meta.size != *bytes {
             return Err(Error::failed(format!(
-                "read back {path}: {length} bytes are stored and {} are noted, {bytes} were sent",
+                "cannot read back {path}: {length} bytes are stored and {} are noted, {bytes} were sent",
                 node.meta.size
             ))
             .hint(DAMAGE_HINT));
@@ -93,7 +95,7 @@ fn read_back(session: &Session, candidate: &Candidate, tree: TreeId, manifest: &
     if found == manifest {
         Ok(())
     } else {
-        Err(Error::failed("read back manifest: it is not the one that was written").hint(DAMAGE_HINT))
+        Err(Error::failed("cannot read back the manifest: it is not the one that was written").hint(DAMAGE_HINT))
     }
 }
 
@@ -107,7 +109,7 @@ fn save_snapshot(
     options.time = Some(Zoned::new(timestamp(candidate.as_of)?, TimeZone::UTC));
     // For people and `restic snapshots --host`; whose it is, the manifest says.
     options.host = manifest.host.as_ref().map(|host| host.name.clone());
-    let mut snapshot = SnapshotFile::from_options(&options).or_refused("make snapshot")?;
+    let mut snapshot = SnapshotFile::from_options(&options).or_refused("cannot make the snapshot")?;
     snapshot.program_version = format!("backup-sla {}", env!("CARGO_PKG_VERSION"));
     snapshot.tree = tree;
     snapshot.paths.add(path_of(&candidate.source, "").to_string_lossy().trim_end_matches('/').to_owned());
@@ -120,7 +122,7 @@ fn save_snapshot(
     summary.data_added_packed = added;
     snapshot.summary = Some(summary);
     let repository = session.open_through(session.backend().clone())?;
-    repository.save_snapshots(vec![snapshot]).or_refused("write snapshot")
+    repository.save_snapshots(vec![snapshot]).or_refused("cannot write the snapshot")
 }
 
 fn file(name: &str, time: Timestamp, size: u64, content: Vec<DataId>) -> Node {
@@ -143,9 +145,9 @@ fn metadata(time: Timestamp, mode: u32, size: u64) -> Metadata {
 
 fn serialize(nodes: Vec<Node>) -> Result<(Vec<u8>, TreeId)> {
     let tree = Tree { nodes };
-    tree.serialize().map_err(|e| Error::failed("write directory").because(e.to_string()))
+    tree.serialize().map_err(|e| Error::failed("cannot write the directory of the backup").because(e.to_string()))
 }
 
 fn timestamp(time: DateTime<Utc>) -> Result<Timestamp> {
-    Timestamp::from_microsecond(time.timestamp_micros()).or_failed("convert the as-of time")
+    Timestamp::from_microsecond(time.timestamp_micros()).or_failed("cannot convert the as-of time")
 }

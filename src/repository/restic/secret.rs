@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::config::read_secret_file;
 use crate::error::{Kind, Result};
+use crate::strict::read_secret_file;
 
 /// What an editor may put in front of a text. The restic program does not take it as part of a password.
 const BYTE_ORDER_MARK: char = '\u{feff}';

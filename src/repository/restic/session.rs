@@ -11,7 +11,7 @@ use rustic_core::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-use super::backend::LocalBackend;
+use super::backend::PlaceBackend;
 use super::bounds::{Bounded, PackLengths};
 use super::failure::{DAMAGE_HINT, OrRefused, io_failure};
 use super::packs::SeenPacks;
@@ -169,12 +169,17 @@ impl Session {
         self.index().map(|index| index.handle)
     }
 
+    /// The same, and the packs that its index promises, with their lengths.
+    pub fn promised_packs(&self) -> Result<(Arc<Indexed>, Arc<PackLengths>)> {
+        self.index().map(|index| (index.handle, index.packs))
+    }
+
     /// What of the packs that the index promises is not there, or not as long as it should be.
-    pub fn lost_packs(&self, files: &LocalBackend, seen: &SeenPacks) -> Result<Option<Error>> {
+    pub fn lost_packs(&self, files: &PlaceBackend, seen: &SeenPacks) -> Result<Option<Error>> {
         // Somebody's `prune` takes packs away after it wrote an index without them.
         for attempt in 0..3 {
             let index = self.index()?;
-            let found = seen.lengths(files).map_err(|error| io_failure(self.what(), error))?;
+            let found = seen.lengths(files.place()).map_err(|error| io_failure(self.what(), error))?;
             let lost: Vec<(&Id, &u32)> =
                 index.packs.iter().filter(|(id, length)| found.get(*id) != Some(*length)).collect();
             let Some((first, length)) = lost.first() else { return Ok(None) };
@@ -214,7 +219,8 @@ impl Session {
         state.index = None;
         let bounded = Bounded::indexing(self.backend.clone(), &key)?;
         let handle = self.open_bounded(bounded.clone(), &Credentials::Masterkey(key)).map_err(Refusal::into_error)?;
-        let handle = handle.to_indexed().or_refused(format!("read index of repository {}", self.location()))?;
+        let handle =
+            handle.to_indexed().or_refused(format!("cannot read the index of repository {}", self.location()))?;
         let index = Index { files: now, handle: Arc::new(handle), packs: Arc::new(bounded.promised_packs()) };
         state.index = Some(index.clone());
         Ok(index)

@@ -1,6 +1,5 @@
 //! Creating a repository, and refusing places that cannot be one.
 
-use std::fs;
 use std::io;
 
 use bytesize::ByteSize;
@@ -8,11 +7,11 @@ use rustic_core::{
     ConfigOptions, FileType, KeyOptions, ReadBackend, Repository, RepositoryBackends, RepositoryOptions,
 };
 
-use super::backend::LocalBackend;
+use super::backend::PlaceBackend;
 use super::failure::{OrRefused, io_failure};
-use super::handles::Directory;
 use super::session::Session;
 use crate::error::{Error, Result};
+use crate::repository::place::STAGING;
 
 /// Settings of a new repository; they are kept in its config and stay for its life.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +38,7 @@ impl ResticOptions {
         // Under 4 KiB the chunker's arithmetic underflows.
         if !self.average_chunk_bytes.is_power_of_two() || self.average_chunk_bytes < 16 << 10 {
             return Err(Error::configuration(format!(
-                "create repository: an average chunk of {} bytes is not a power of two of at least 16 KiB",
+                "cannot create repository: an average chunk of {} bytes is not a power of two of at least 16 KiB",
                 self.average_chunk_bytes
             )));
         }
@@ -60,37 +59,33 @@ impl ResticOptions {
 }
 
 /// Create the repository if there is none, and open it.
-pub fn prepare(files: &LocalBackend, session: &Session, options: &ResticOptions) -> Result<()> {
-    let root = files.root();
-    let what = format!("prepare repository {}", root.display());
-    match fs::metadata(root) {
-        Ok(facts) if facts.is_dir() => {}
-        Ok(_) => return Err(Error::failed(format!("{what}: it is not a directory"))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => match Directory::make_root(root) {
-            // Another service that starts at the same moment may have been first.
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(io_failure(&what, error)
-                    .hint("create the directory above it, or mount the file system that it is on"));
-            }
-            _ => {}
-        },
-        Err(error) => return Err(io_failure(&what, error)),
-    }
+pub fn prepare(files: &PlaceBackend, session: &Session, options: &ResticOptions) -> Result<()> {
+    let place = files.place();
+    let what = format!("cannot prepare repository {}", place.location());
+    place.make().map_err(|error| match error.kind() {
+        io::ErrorKind::NotADirectory => Error::failed(format!("{what}: it is not a directory")),
+        io::ErrorKind::NotFound => {
+            io_failure(&what, error).hint("create the directory above it, or mount the file system that it is on")
+        }
+        _ => io_failure(&what, error),
+    })?;
     // Two services that start together must not create it twice.
-    let directory = Directory::root(root).map_err(|e| io_failure(&what, e))?;
-    directory.lock(false).map_err(|e| io_failure(&what, e))?;
+    let alone = place.lock().map_err(|e| io_failure(&what, e))?;
     if files.list(FileType::Config).or_refused(&what)?.is_empty() {
         create(files, session, options).map_err(|e| e.context(&what))?;
     }
-    drop(directory);
-    check_writable(files).map_err(|e| e.context(&what))?;
-    files.remove_stale_files()?;
+    drop(alone);
+    // Said now, and not after hours of dumping.
+    place.prove_writable().map_err(|e| io_failure(format!("{what}: cannot write to it"), e))?;
+    place.remove_leftovers().map_err(|e| {
+        io_failure(format!("cannot remove unfinished files of earlier backups in {}", place.name_of(STAGING)), e)
+    })?;
     session.prove()
 }
 
-fn create(files: &LocalBackend, session: &Session, options: &ResticOptions) -> Result<()> {
+fn create(files: &PlaceBackend, session: &Session, options: &ResticOptions) -> Result<()> {
     let config = options.config()?;
-    if !files.is_begun_layout().map_err(|e| io_failure("read it", e))? {
+    if !files.is_begun_layout().map_err(|e| io_failure("cannot read it", e))? {
         return Err(Error::failed("it holds other files and is not a restic repository")
             .hint("choose an empty or new directory for the repository"));
     }
@@ -100,13 +95,8 @@ fn create(files: &LocalBackend, session: &Session, options: &ResticOptions) -> R
     repository.no_cache = true;
     let created = Repository::new(&repository, &RepositoryBackends::new(session.backend().clone(), None))
         .and_then(|new| new.init(&credentials, &KeyOptions::default(), &config))
-        .or_refused("create it")?;
+        .or_refused("cannot create it")?;
     // Deriving it from the password again costs a good part of a second.
     session.adopt(&created, made_with);
     Ok(())
-}
-
-/// Say now, and not after hours of dumping, that nothing can be written.
-fn check_writable(files: &LocalBackend) -> Result<()> {
-    files.create_staging().map_err(|e| io_failure("write to it", e))
 }

@@ -1,99 +1,94 @@
-//! How much room a repository in a local directory takes and has.
+//! How much room a repository takes and has.
 //!
-//! A file of a repository never changes and appears by a rename, so a directory whose own time of change is the same as
-//! before has the same files: only directories that changed are read again. A change within the grain of that time after
-//! the last look is noticed with the next one in the same directory.
+//! A file of a repository never changes and appears by a rename, so a directory with the same stamp as before has the same
+//! files: only directories that changed are read again. A change within the grain of a stamp is noticed with the next one in
+//! the same directory.
 
 use std::collections::HashMap;
 use std::io;
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use super::backend::DATA;
 use super::failure::io_failure;
-use super::handles::Directory;
 use crate::error::Result;
 use crate::repository::Space;
+use crate::repository::place::{Item, ItemKind, Place, Room, Stamp};
 
-/// Directories of the layout that hold files. `data` holds directories, one level deep.
-const PLACES: [&str; 5] = ["keys", "snapshots", "index", "locks", DATA];
-const DATA: &str = "data";
+/// Directories of the layout that hold files. `data` is beside them: it holds directories, one level deep.
+const DIRECTORIES: [&str; 4] = ["keys", "snapshots", "index", "locks"];
 
-/// What was measured before, by path below the root.
+/// Stamp of each directory and bytes of its files, by path.
+type Measures = HashMap<String, (Option<Stamp>, u64)>;
+
+/// What was measured before.
 #[derive(Debug, Default)]
-pub(super) struct Measured(Mutex<HashMap<String, Measure>>);
-
-#[derive(Debug, Clone)]
-struct Measure {
-    changed: Changed,
-    bytes: u64,
-    below: Vec<String>,
-}
-
-/// When a directory was changed, in seconds and nanoseconds.
-pub(super) type Changed = (i64, u64);
+pub(super) struct Measured(Mutex<Measures>);
 
 impl Measured {
-    /// Bytes of all files of the repository in `root`, and free bytes where it is.
-    pub(super) fn space(&self, root: &Path) -> Result<Space> {
-        let failed = |error| io_failure(format!("measure {}", root.display()), error);
-        let root = Directory::root(root).map_err(failed)?;
-        let free = rustix::fs::fstatvfs(&root).map_err(|error| failed(error.into()))?;
+    /// Bytes of all files of the repository in `place`, and free bytes where it is.
+    pub(super) fn space(&self, place: &dyn Place) -> Result<Space> {
+        let failed = |error| io_failure(format!("cannot measure {}", place.location()), error);
+        let room = place.room().map_err(failed)?;
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut seen = HashMap::new();
-        for name in PLACES {
-            let Some((directory, measure)) = read(&root, name, known.remove(name)).map_err(failed)? else { continue };
-            for below in measure.below.iter().filter(|_| name == DATA) {
-                let path = format!("{name}/{below}");
-                if let Some((_, measure)) = read(&directory, below, known.remove(&path)).map_err(failed)? {
-                    seen.insert(path, measure);
+        let (seen, rest) = measure(place, &known).map_err(failed)?;
+        let occupied = seen.values().map(|(_, bytes)| bytes).sum::<u64>() + rest;
+        *known = seen;
+        let Room { available, usable } = room;
+        Ok(Space { occupied: Some(occupied), available, usable })
+    }
+}
+
+/// Bytes by directory, and those of files that are in none of them.
+fn measure(place: &dyn Place, known: &Measures) -> io::Result<(Measures, u64)> {
+    let (mut seen, mut rest) = (Measures::new(), 0);
+    let mut directories: Vec<(String, Option<Stamp>)> = Vec::new();
+    for item in place.list("")? {
+        if DIRECTORIES.contains(&item.name.as_str()) {
+            directories.push((item.name, item.stamp));
+        } else if item.name == DATA && item.stamp.is_some() {
+            for below in place.list(DATA)? {
+                match below.kind {
+                    ItemKind::Directory => directories.push((format!("{DATA}/{}", below.name), below.stamp)),
+                    _ => rest += below.length,
                 }
             }
-            seen.insert(name.to_owned(), measure);
-        }
-        let occupied = seen.values().map(|measure| measure.bytes).sum();
-        *known = seen;
-        Ok(Space { occupied: Some(occupied), available: free.f_bavail.checked_mul(free.f_frsize) })
-    }
-}
-
-/// None for a directory that is not there (any more).
-fn read(above: &Directory, name: &str, known: Option<Measure>) -> io::Result<Option<(Directory, Measure)>> {
-    let directory = match above.enter(name) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other?,
-    };
-    let changed = changed(&directory)?;
-    if let Some(known) = known.filter(|known| known.changed == changed) {
-        return Ok(Some((directory, known)));
-    }
-    let mut measure = Measure { changed, bytes: 0, below: Vec::new() };
-    for item in directory.items()? {
-        match item.name.to_str() {
-            Ok(name) if item.is_directory() => measure.below.push(name.to_owned()),
-            _ => measure.bytes += item.length(),
+        } else if item.name == DATA {
+            // A place without stamps is asked for everything at once.
+            rest += bytes(&place.list_deep(DATA)?);
         }
     }
-    Ok(Some((directory, measure)))
+    for (path, stamp) in directories {
+        let before = known.get(&path).filter(|(then, _)| stamp.is_some() && *then == stamp);
+        let bytes = match before {
+            Some((_, bytes)) => *bytes,
+            None => bytes(&place.list(&path)?),
+        };
+        seen.insert(path, (stamp, bytes));
+    }
+    Ok((seen, rest))
 }
 
-#[allow(clippy::useless_conversion, clippy::unnecessary_cast, clippy::cast_sign_loss)] // the types differ between architectures
-pub(super) fn changed(directory: &Directory) -> io::Result<Changed> {
-    let facts = directory.facts()?;
-    Ok((facts.st_mtime as i64, facts.st_mtime_nsec as u64))
+fn bytes(items: &[Item]) -> u64 {
+    items.iter().filter(|item| item.kind != ItemKind::Directory).map(|item| item.length).sum()
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::Path;
     use std::time::SystemTime;
 
+    use bytes::Bytes;
+
     use super::*;
+    use crate::repository::place::local::LocalPlace;
+    use crate::repository::place::memory::MemoryPlace;
 
     #[test]
     fn what_is_added_and_removed_between_two_looks_is_counted() {
         let root = tempfile::tempdir().unwrap();
-        let measured = Measured::default();
-        let occupied = || measured.space(root.path()).unwrap().occupied.unwrap();
+        let (measured, place) = (Measured::default(), LocalPlace::new(root.path().to_owned()));
+        let occupied = || measured.space(&place).unwrap().occupied.unwrap();
         assert_eq!(occupied(), 0);
         let pack = root.path().join("data/ab");
         fs::create_dir_all(&pack).unwrap();
@@ -115,7 +110,18 @@ mod tests {
         fs::remove_dir_all(&pack).unwrap();
         later(&root.path().join("data"), 3);
         assert_eq!(occupied(), 0);
-        assert!(measured.space(&root.path().join("gone")).is_err());
-        assert!(measured.space(root.path()).unwrap().available.unwrap() > 0);
+        assert!(measured.space(&LocalPlace::new(root.path().join("gone"))).is_err());
+        assert!(measured.space(&place).unwrap().available.unwrap() > 0);
+    }
+
+    #[test]
+    fn a_place_without_stamps_is_measured_as_well() {
+        let (measured, place) = (Measured::default(), MemoryPlace::default());
+        for (path, length) in [("config", 9), ("keys/a", 10), ("data/ab/1", 1000), ("data/cd/2", 500)] {
+            place.write(path, &[Bytes::from(vec![0; length])]).unwrap();
+        }
+        assert_eq!(measured.space(&place).unwrap(), Space { occupied: Some(1510), ..Space::default() });
+        place.remove("data/ab/1").unwrap();
+        assert_eq!(measured.space(&place).unwrap().occupied, Some(510));
     }
 }

@@ -18,23 +18,23 @@ pub fn open(session: &Session, source: &str, point: &RecoveryPointId, path: &str
     let name = format!("{path} of recovery point {point} of {source}");
     let tree = match catalogue::find(session, source, point)? {
         Found::Tree(tree) => tree,
-        Found::No => return Err(Error::failed(format!("open {name}: there is no such recovery point"))),
+        Found::No => return Err(Error::failed(format!("cannot open {name}: there is no such recovery point"))),
         Found::Perhaps(error) => return Err(error),
     };
     let repository = session.indexed()?;
-    let node = repository.node_from_path(tree, &path_of(source, path)).or_refused(format!("open {name}"))?;
+    let node = repository.node_from_path(tree, &path_of(source, path)).or_refused(format!("cannot open {name}"))?;
     if !node.is_file() {
-        return Err(Error::failed(format!("open {name}: it is not a file")));
+        return Err(Error::failed(format!("cannot open {name}: it is not a file")));
     }
-    let (length, _) = measure(&repository, &node).map_err(|e| e.context(format!("open {name}")))?;
+    let (length, _) = measure(&repository, &node).map_err(|e| e.context(format!("cannot open {name}")))?;
     if length != node.meta.size {
         return Err(Error::failed(format!(
-            "open {name}: its pieces are {length} bytes long, its directory says {}",
+            "cannot open {name}: its pieces are {length} bytes long, its directory says {}",
             node.meta.size
         ))
         .hint(DAMAGE_HINT));
     }
-    let content = repository.open_file(&node).or_refused(format!("open {name}"))?;
+    let content = repository.open_file(&node).or_refused(format!("cannot open {name}"))?;
     Ok(Arc::new(Opened { repository, content, length, name }))
 }
 
@@ -56,7 +56,7 @@ impl StoredFile for Opened {
         if length == 0 {
             return Ok(Bytes::new());
         }
-        let what = || format!("read {length} bytes at {offset} of {}", self.name);
+        let what = || format!("cannot read {length} bytes at {offset} of {}", self.name);
         let start = usize::try_from(offset).map_err(|e| Error::failed(what()).because(e))?;
         let bytes = self.repository.read_file_at(&self.content, start, length).or_refused(what())?;
         if bytes.len() == length {

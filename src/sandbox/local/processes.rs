@@ -7,7 +7,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -16,6 +15,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::clock::{Clock, Stopwatch};
 use crate::error::{Error, Result};
+use crate::process::stat::Stat;
 
 /// How long killed processes may take to vanish: the kernel has to give back their memory first.
 const KILL_PATIENCE: Duration = Duration::from_secs(30);
@@ -31,7 +31,7 @@ pub(super) fn kill_all(directory: &Path, watch: &Stopwatch, patience: Duration) 
     let there = marked(directory);
     let parents: Vec<u32> = there.iter().filter_map(|pid| parent(*pid)).collect();
     let servers = there.into_iter().filter(|pid| !parents.contains(pid));
-    let first = servers.min_by_key(|pid| (started(*pid), *pid));
+    let first = servers.min_by_key(|pid| (Stat::of(*pid).map(|stat| stat.started), *pid));
     loop {
         let left = marked(directory);
         for pid in &left {
@@ -68,26 +68,14 @@ pub(super) fn kill_marked(pid: u32, directory: &Path) {
     }
 }
 
-/// When a process was started, in clock ticks since boot: with its id it names one process for as long as the machine is up.
-pub(super) fn started(pid: u32) -> Option<u64> {
-    stat(pid, 19)
-}
-
 /// The process that started it.
 fn parent(pid: u32) -> Option<u32> {
-    stat(pid, 1)
+    Stat::of(pid).map(|stat| stat.parent)
 }
 
 /// The process that `launcher` started in the instance in `directory`, if there is one by now.
 pub(super) fn started_by(launcher: u32, directory: &Path) -> Option<u32> {
     marked(directory).into_iter().find(|pid| parent(*pid) == Some(launcher))
-}
-
-/// A field of `/proc/PID/stat`, counted from behind the program's name, which stands in parentheses and may itself contain
-/// anything.
-fn stat<T: FromStr>(pid: u32, field: usize) -> Option<T> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(')')?.1.split_whitespace().nth(field)?.parse().ok()
 }
 
 /// Network sockets (TCP in state LISTEN, any UDP) that `pid` holds, as `/proc/net` writes them: `tcp 0100007F:0CEA`.
@@ -166,7 +154,7 @@ mod tests {
     #[test]
     fn a_listening_process_is_found_out() {
         let me = std::process::id();
-        assert!(started(me).is_some());
+        assert!(Stat::of(me).is_some());
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = format!("0100007F:{:04X}", listener.local_addr().unwrap().port());
         let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::process::Killer;
+use crate::process::stat::Stat;
 
 /// Free bytes below which nothing more can be loaded.
 const FULL: u64 = 4 * 1024 * 1024;
@@ -36,9 +37,7 @@ fn resident_bytes(pid: u32) -> Option<u64> {
 
 /// Whether a child of ours, which nobody reaps meanwhile, has ended.
 fn has_ended(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name, in parentheses, may have any character in it.
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
+    Stat::of(pid).is_some_and(|stat| stat.has_ended())
 }
 
 /// What a server must stay within.

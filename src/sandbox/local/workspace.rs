@@ -17,9 +17,10 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use self::abandoned::{abandoned, existing};
 use super::account::Account;
-use super::processes::{self, end_processes};
+use super::processes::end_processes;
 use crate::clock::Clock;
 use crate::error::{Error, OrFailed, Result};
+use crate::process::identity::started;
 
 /// Longest path that a unix socket can have on Linux, without the final zero.
 const SOCKET_PATH_BYTES: usize = 107;
@@ -53,7 +54,7 @@ pub(super) struct ProcessStamp {
 
 impl ProcessStamp {
     fn of(pid: u32) -> Self {
-        Self { pid, started: processes::started(pid) }
+        Self { pid, started: started(pid) }
     }
 }
 

@@ -10,6 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::model::{End, Model, Promised};
 use super::world::{EVERY, REMOVABLE, configuration};
 use super::{Chance, Jumps, LIMITS, Missed, Plan, START, Soak, SoakClock, dues, wanted, work};
+use crate::app::KINDS;
 use crate::clock::Clock;
 use crate::config::{Config, parse};
 use crate::domain::schedule::Work;
@@ -32,7 +33,7 @@ const LATE: TimeDelta = TimeDelta::minutes(5);
 const OPEN: DateTime<Utc> = DateTime::<Utc>::MAX_UTC;
 
 fn parsed(directory: &Path, is_tightened: bool, has_removable: bool) -> Config {
-    parse(&configuration(is_tightened, has_removable), &directory.join("config.toml")).unwrap()
+    parse(&configuration(is_tightened, has_removable), &directory.join("config.toml"), KINDS).unwrap()
 }
 
 impl Soak {

@@ -14,8 +14,10 @@ use crate::serving::{Service, get};
 pub const NOT_YET_EXPORTED: [&str; 0] = [];
 
 /// Metrics that are absent until something happened.
-const ABSENT_AT_FIRST: [&str; 4] = [
+const ABSENT_AT_FIRST: [&str; 6] = [
     "backup_sla_repository_check_success",
+    "backup_sla_maintenance_last_run_success",
+    "backup_sla_maintenance_interval_seconds",
     "backup_sla_ledger_seal_faults",
     "backup_sla_repository_last_look_timestamp_seconds",
     "backup_sla_repository_unseen_since_timestamp_seconds",
@@ -32,6 +34,8 @@ const LITERALS: &[(&str, &[&str])] = &[
     ("BackupSlaLedgerUnread", &["300"]),
     // Of the usual interval: one look may be late.
     ("BackupSlaRepositoryUnseen", &["2"]),
+    // Of the usual interval: two may be late or fail.
+    ("BackupSlaRetentionOverdue", &["3"]),
     // Of the promised RTO.
     ("BackupSlaOperationStuck", &["2"]),
     // Of the promised RPO.

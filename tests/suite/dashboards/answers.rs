@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use backup_sla::app::KINDS;
 use backup_sla::config;
 use chrono::Utc;
 use serde_json::{Value, json};
@@ -45,7 +46,7 @@ fn seeded_service() -> Service {
     world.secret("key", "correct horse");
     files::fill(&world.path("tree"));
     fs::write(world.path("config.toml"), fleet::configuration() + REAL).unwrap();
-    let config = config::load(&world.path("config.toml")).unwrap();
+    let config = config::load(&world.path("config.toml"), KINDS).unwrap();
     runtime().block_on(async {
         let now = Utc::now();
         let mut life = Life::begin(&world.path("state"), config, now).await;

@@ -70,7 +70,6 @@ fn show(service: &mut ServiceState, done: f64, end: DateTime<Utc>) {
         key_available: Some(true),
         size_bytes: gib(size),
         available_bytes: gib(available),
-        last_check: Some((true, end - TimeDelta::days(2))),
     };
     service.repositories.insert("vault".into(), repository(41.0 + 8.0 * done, 120.0 - 8.0 * done));
     service.repositories.insert("offsite".into(), repository(410.0 + 160.0 * done, 640.0 - 160.0 * done));

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use backup_sla::app::KINDS;
 use backup_sla::config;
 use chrono::Utc;
 use serde_json::Value;
@@ -35,7 +36,7 @@ fn rule_files(directory: &Path) -> Vec<PathBuf> {
 fn month(world: &World) -> Prometheus {
     world.secret("key", "correct horse");
     let text = fleet::configuration();
-    let config = config::parse(&text, &world.path("config.toml")).unwrap();
+    let config = config::parse(&text, &world.path("config.toml"), KINDS).unwrap();
     let file = world.path("history.om");
     runtime().block_on(history::write(&world.path("state"), config, Utc::now(), &file));
     history::import(&of_debian_12("promtool"), &file, &world.path("data"));

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use backup_sla::app::KINDS;
 use backup_sla::clock::Clock;
 use backup_sla::config;
 use backup_sla::domain::drill::{Check, TableResult};
@@ -97,7 +98,7 @@ impl Fleet {
         let clock = Arc::new(SetClock(AtomicI64::new(0)));
         let ledger = runtime.block_on(fill(directory.path(), &clock));
         let snapshot = runtime.block_on(ledger.snapshot()).unwrap();
-        let config = config::parse(&configuration(), &directory.path().join("config.toml")).unwrap();
+        let config = config::parse(&configuration(), &directory.path().join("config.toml"), KINDS).unwrap();
         let mut view = View::new(config, snapshot, service(), now());
         view.met_ratios = Arc::new(ratios());
         let view = Arc::new(Mutex::new(view));
@@ -178,7 +179,6 @@ fn service() -> ServiceState {
         key_available: Some(true),
         size_bytes: Some(size),
         available_bytes: Some(free),
-        last_check: None,
     };
     let mut next_runs = BTreeMap::new();
     for (at, (name, ..)) in FLEET.iter().enumerate() {

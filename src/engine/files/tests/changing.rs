@@ -8,13 +8,13 @@ use super::super::text::Name;
 use super::{Bench, is_root, mode, store, stored};
 use crate::engine::files::FilesEngine;
 use crate::engine::files::stored::ARCHIVE;
-use crate::engine::{Engine, StoredPoint};
+use crate::engine::{Engine, Ready, StoredPoint};
 use crate::run_context::RunContext;
 
 /// Back up while `meanwhile` happens to the files that are read.
 fn back_up_while(engine: &FilesEngine, mut meanwhile: impl FnMut(&str) + Send + 'static) -> StoredPoint {
     let meanwhile = Box::new(move |name: &Name| meanwhile(&name.to_string()));
-    store(engine.start(&RunContext::silent(), meanwhile).unwrap()).unwrap()
+    store(engine.found().unwrap().with(meanwhile).dump(&RunContext::silent()).unwrap()).unwrap()
 }
 
 #[test]
@@ -105,19 +105,26 @@ fn of_many_changing_files_some_are_named_and_the_rest_counted() {
 fn a_path_that_does_not_exist_fails_before_and_at_the_dump() {
     let bench = Bench::new();
     let engine = bench.engine_of(vec![bench.live().join("nowhere")], std::time::Duration::from_mins(1));
-    let before = engine.preflight().unwrap_err();
+    let before = engine.preflight(&RunContext::silent()).err().unwrap();
     assert!(before.to_string().contains("live/nowhere: No such file"), "{before}");
-    let dump = engine.dump(&RunContext::silent()).err().unwrap();
-    assert!(dump.to_string().contains("live/nowhere: No such file"), "{dump}");
+    // One that went in between.
+    let engine = bench.engine_of(vec![bench.live().join("here")], std::time::Duration::from_mins(1));
+    fs::create_dir(bench.live().join("here")).unwrap();
+    let ready = engine.preflight(&RunContext::silent()).unwrap();
+    fs::remove_dir(bench.live().join("here")).unwrap();
+    let dump = store(ready.dump(&RunContext::silent()).unwrap()).err().unwrap();
+    assert!(dump.to_string().contains("live/here: No such file"), "{dump}");
 }
 
 #[test]
 fn preflight_counts_repositories_and_warns_of_an_empty_path() {
     let bench = Bench::new();
-    let preflight = bench.engine().preflight().unwrap();
-    assert!(preflight.warnings[0].ends_with("live is empty"), "{preflight:?}");
+    let engine = bench.engine();
+    let preflight = || engine.preflight(&RunContext::silent()).unwrap().describe().unwrap();
+    let empty = preflight();
+    assert!(empty.warnings[0].ends_with("live is empty"), "{empty:?}");
     fs::create_dir_all(bench.live().join("a/b/.git")).unwrap();
-    let preflight = bench.engine().preflight().unwrap();
+    let preflight = preflight();
     assert_eq!((preflight.summary.as_str(), preflight.warnings.len()), ("1 path(s) with 1 git repositories", 0));
 }
 
@@ -132,7 +139,7 @@ fn files_that_may_not_be_read_fail_the_backup_and_are_named() {
         bench.write(name, "x");
         mode(&bench.live().join(name), 0o000);
     }
-    let error = store(bench.engine().dump(&RunContext::silent()).unwrap()).err().unwrap();
+    let error = store(bench.dump(&RunContext::silent()).unwrap()).err().unwrap();
     assert!(error.to_string().contains("/a` (Permission denied") && error.to_string().contains("/b` ("), "{error}");
     assert!(error.hint_text().unwrap().contains("`exclude` them"));
 }
@@ -160,12 +167,12 @@ fn a_cancelled_dump_ends_its_stream_with_an_error() {
     let bench = Bench::new();
     bench.write("a", "x");
     let context = RunContext::silent();
-    let dump = bench.engine().dump(&context).unwrap();
+    let dump = bench.dump(&context).unwrap();
     context.cancel.cancel();
     // The walk of one small file may have ended before: then there is nothing left to stop.
     if let Ok(point) = store(dump) {
         assert!(!stored(&point, ARCHIVE).is_empty());
     }
-    let error = store(bench.engine().dump(&context).unwrap()).err().unwrap();
+    let error = store(bench.dump(&context).unwrap()).err().unwrap();
     assert!(error.to_string().contains("cancelled"), "{error}");
 }

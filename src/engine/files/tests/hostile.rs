@@ -65,7 +65,7 @@ fn forge(bench: &Bench, entries: &[Entry]) -> StoredPoint {
     }
     archive.extend([0; 2 * BLOCK]);
     let mut point = bench.back_up();
-    point.manifest.inventory.tables[0].name = "/r".to_owned();
+    point.manifest.inventory_mut().tables[0].name = "/r".to_owned();
     let archive = Bytes::from(archive);
     point.open = Arc::new(move |_| Ok(Arc::new(Forged(archive.clone()))));
     point
@@ -152,10 +152,10 @@ fn links_that_are_there_already_are_replaced_and_never_written_through() {
     // On the way to a promised path, too.
     symlink(bench.live(), bench.restored().join("way")).unwrap();
     let mut point = forge(&bench, &[entry("way/r", Kind::Directory), entry("way/r/x", Kind::File)]);
-    point.manifest.inventory.tables[0].name = "/way/r".to_owned();
+    point.manifest.inventory_mut().tables[0].name = "/way/r".to_owned();
     bench.load(&point, &options).unwrap_err();
     assert!(!bench.live().join("r").exists());
-    point.manifest.inventory.tables[0].name = "/way/../r".to_owned();
+    point.manifest.inventory_mut().tables[0].name = "/way/../r".to_owned();
     assert!(bench.load(&point, &options).unwrap_err().to_string().contains("not an absolute path"));
 }
 

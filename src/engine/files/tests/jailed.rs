@@ -6,9 +6,10 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::super::target::Target;
 use super::Bench;
-use crate::config::{Assertion, Question};
 use crate::domain::drill::Check;
+use crate::engine::assertion::{Assertion, Question};
 use crate::engine::{Destination, Engine};
 use crate::run_context::RunContext;
 
@@ -21,7 +22,7 @@ fn ask_within(bench: &Bench, script: &str, limit: Duration) -> Check {
     let command = ["sh", "-c", script].map(str::to_owned).to_vec();
     let assertion = Assertion { name: "asked".to_owned(), question: Question::Command(command) };
     let engine = bench.engine_of(vec![bench.live()], limit);
-    engine.assert(&Destination::Sandbox(bench.restored()), &assertion, &RunContext::silent()).unwrap()
+    engine.assert(&Destination::new(Target::Sandbox(bench.restored())), &assertion, &RunContext::silent()).unwrap()
 }
 
 fn restored() -> Bench {
@@ -42,7 +43,7 @@ fn a_command_runs_in_the_restored_tree_and_its_exit_status_is_the_answer() {
     assert!(!check.ok && check.actual == "exit status: 3: to output; to error", "{check:?}");
     let missing = Question::Command(vec!["no-such-program".to_owned()]);
     let assertion = Assertion { name: "missing".to_owned(), question: missing };
-    let at = Destination::Sandbox(bench.restored());
+    let at = Destination::new(Target::Sandbox(bench.restored()));
     let check = bench.engine().assert(&at, &assertion, &RunContext::silent()).unwrap();
     assert!(!check.ok && check.actual.contains("not found"), "{check:?}");
 }
@@ -173,14 +174,15 @@ fn what_the_operators_command_names_is_there_and_our_own_places_never() {
     super::mode(&tool, 0o755);
     let (tool, key) = (tool.display().to_string(), directory.path().join("state/key").display().to_string());
     let assertion = Assertion { name: "asked".to_owned(), question: Question::Command(vec![tool, key]) };
-    let config = crate::config::FilesConfig {
+    let config = crate::engine::files::table::FilesConfig {
         paths: vec![bench.live()],
         exclude: Vec::new(),
         assertion_timeout: Duration::from_mins(1),
     };
     let own = vec![directory.path().join("state")];
     let engine = super::FilesEngine::new(config, crate::clock::SystemClock::shared(), own);
-    let check = engine.assert(&Destination::Sandbox(bench.restored()), &assertion, &RunContext::silent()).unwrap();
+    let check =
+        engine.assert(&Destination::new(Target::Sandbox(bench.restored())), &assertion, &RunContext::silent()).unwrap();
     assert!(check.ok, "{check:?}");
 }
 
@@ -213,7 +215,7 @@ impl Drop for Local {
 fn ask_engine(engine: &super::FilesEngine, tree: &Path, script: &str) -> Check {
     let command = ["sh", "-c", script].map(str::to_owned).to_vec();
     let assertion = Assertion { name: "asked".to_owned(), question: Question::Command(command) };
-    engine.assert(&Destination::Sandbox(tree.to_owned()), &assertion, &RunContext::silent()).unwrap()
+    engine.assert(&Destination::new(Target::Sandbox(tree.to_owned())), &assertion, &RunContext::silent()).unwrap()
 }
 
 /// Spelt so that it is not taken for something that the operator wants to be seen.

@@ -19,14 +19,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::FilesEngine;
+use super::target::Target;
 use crate::clock::SystemClock;
-use crate::config::FilesConfig;
+use crate::domain::captured::Made;
 use crate::domain::comparison::{Comparison, compare};
+use crate::domain::host::HostIdentity;
 use crate::domain::manifest::{Manifest, RecoveryPointId};
-use crate::engine::{Destination, Dump, Engine, InspectOptions, LoadOptions, LoadReport, StoredPoint};
+use crate::engine::files::table::FilesConfig;
+use crate::engine::{Destination, Dump, Engine, InspectOptions, LoadOptions, LoadReport, Preflight, StoredPoint};
 use crate::error::Result;
 use crate::repository::memory::MemoryRepository;
-use crate::repository::{NewCandidate, Repository};
+use crate::repository::{NewCandidate, Repository, Storing};
 use crate::run_context::RunContext;
 
 /// A source tree `live` and an empty destination `restored`, in a private directory.
@@ -99,11 +102,20 @@ impl Bench {
     }
 
     fn back_up(&self) -> StoredPoint {
-        store(self.engine().dump(&RunContext::silent()).unwrap()).unwrap()
+        store(self.dump(&RunContext::silent()).unwrap()).unwrap()
+    }
+
+    fn dump(&self, context: &RunContext) -> Result<Dump> {
+        self.engine().preflight(context)?.dump(context)
+    }
+
+    /// What `check-config --connect` shows.
+    fn describe(&self) -> Preflight {
+        self.engine().preflight(&RunContext::silent()).unwrap().describe().unwrap()
     }
 
     fn load(&self, point: &StoredPoint, options: &LoadOptions) -> Result<LoadReport> {
-        self.engine().load(point, &Destination::Directory(self.restored()), options, &RunContext::silent())
+        self.engine().load(point, &Destination::new(Target::Named(self.restored())), options, &RunContext::silent())
     }
 
     fn restore(&self, point: &StoredPoint) -> LoadReport {
@@ -116,12 +128,12 @@ impl Bench {
     }
 
     fn compare(&self, point: &StoredPoint, destination: &Path) -> Comparison {
-        let at = Destination::Directory(destination.to_owned());
+        let at = Destination::new(Target::Named(destination.to_owned()));
         let inspection = self.engine().inspect(&at, point, &InspectOptions::default(), &RunContext::silent()).unwrap();
         assert_eq!(inspection.problems, [""; 0]);
         // In the order of a reader's interest: what differs by its own name before what follows from it.
         let mut comparison = Comparison { checks: inspection.checks, tables: Vec::new() };
-        comparison.checks.extend(compare(&point.manifest.inventory, &inspection.inventory).checks);
+        comparison.checks.extend(compare(point.manifest.inventory(), &inspection.inventory).checks);
         assert!(!comparison.checks.is_empty());
         comparison
     }
@@ -140,12 +152,20 @@ fn store(dump: Dump) -> Result<StoredPoint> {
     let id = RecoveryPointId("point".to_owned());
     let new = NewCandidate { source: "tree".to_owned(), id: id.clone(), as_of: dump.as_of, streams: dump.streams };
     let stored = repository.store(new);
-    let mut manifest = (dump.finish)()?;
+    let captured = (dump.finish)()?;
     let candidate = stored?;
-    for file in &manifest.files {
+    for file in &captured.files {
         assert!(candidate.files.contains(&(file.path.clone(), file.bytes)), "{}", file.path);
     }
-    (manifest.id, manifest.source, manifest.as_of) = (id.clone(), "tree".to_owned(), candidate.as_of);
+    let manifest = captured.full(Made {
+        id: id.clone(),
+        source: "tree".to_owned(),
+        engine: "files".to_owned(),
+        host: HostIdentity { id: "0a".to_owned(), name: "here".to_owned() },
+        as_of: candidate.as_of,
+        finished: candidate.as_of,
+        created_by: "a test".to_owned(),
+    });
     repository.publish(candidate, &manifest)?;
     Ok(point(repository, manifest, id))
 }

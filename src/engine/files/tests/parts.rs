@@ -5,7 +5,11 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
+use super::super::Files;
+use super::super::target::Target;
 use super::Bench;
+use crate::engine::destination::Credentials;
+use crate::engine::kind::Kind;
 use crate::engine::{Destination, Engine, InspectOptions, LoadOptions, StoredPoint};
 use crate::run_context::RunContext;
 
@@ -26,7 +30,7 @@ fn only(bench: &Bench, names: &[&str]) -> LoadOptions {
 }
 
 fn checks(bench: &Bench, point: &StoredPoint, options: &LoadOptions) -> Vec<(String, bool)> {
-    let at = Destination::Directory(bench.restored());
+    let at = Destination::new(Target::Named(bench.restored()));
     let asked = InspectOptions { only: options.tables.clone(), may_have_more: false, apart: false };
     let found = bench.engine().inspect(&at, point, &asked, &RunContext::silent()).unwrap();
     assert_eq!((found.problems, found.inventory.tables), (Vec::new(), Vec::new()));
@@ -93,7 +97,7 @@ fn a_destination_that_is_not_empty_or_is_the_source_is_refused_without_overwrite
     let bench = tree();
     let point = bench.back_up();
     let load = |to: &std::path::Path| {
-        let to = Destination::Directory(to.to_owned());
+        let to = Destination::new(Target::Named(to.to_owned()));
         bench.engine().load(&point, &to, &LoadOptions::default(), &RunContext::silent()).unwrap_err().to_string()
     };
     fs::create_dir(bench.live().join("empty")).unwrap();
@@ -103,9 +107,10 @@ fn a_destination_that_is_not_empty_or_is_the_source_is_refused_without_overwrite
     assert!(load(&bench.restored().join("nowhere")).contains("No such file"));
     fs::write(bench.restored().join("something"), "").unwrap();
     assert!(load(&bench.restored()).contains("it is not empty"));
-    let server = Destination::Unix { socket: "/x".into(), user: String::new(), password: None };
-    let error = bench.engine().load(&point, &server, &LoadOptions::default(), &RunContext::silent()).unwrap_err();
-    assert!(error.to_string().contains("not a directory"));
+    for server in ["unix:/x", "mysql://h"] {
+        let error = Files.destination(server, &Credentials::default()).unwrap_err();
+        assert!(error.to_string().contains("not a directory"));
+    }
 }
 
 #[test]

@@ -6,7 +6,8 @@ use std::process::Command;
 
 use super::Bench;
 use crate::domain::manifest::ObjectKind;
-use crate::engine::{Engine, StoredPoint};
+use crate::engine::{Ready, StoredPoint};
+use crate::run_context::RunContext;
 
 pub(super) fn git(at: &Path, arguments: &[&str]) -> String {
     let output = Command::new("git")
@@ -52,7 +53,7 @@ fn head_branches_fsck_and_changes_are_promised_and_found_again() {
     assert!(point.manifest.warnings[0].contains("is dirty: 1 changed"), "{:?}", point.manifest.warnings);
     let path = bench.live().join("repo").display().to_string();
     let objects: Vec<_> =
-        point.manifest.inventory.objects.iter().map(|o| (o.kind, o.name.clone(), o.shown.clone())).collect();
+        point.manifest.inventory().objects.iter().map(|o| (o.kind, o.name.clone(), o.shown.clone())).collect();
     let branch = |name: &str| (ObjectKind::GitBranch, format!("{path} refs/heads/{name}"), Some(commit.clone()));
     let head = (ObjectKind::GitHead, path.clone(), Some(format!("refs/heads/main {commit}")));
     assert_eq!(objects, [head, branch("main"), branch("old")]);
@@ -107,9 +108,9 @@ fn a_repository_that_moves_while_it_is_backed_up_is_not_promised() {
             git(&repo, &["branch", "new"]);
         }
     });
-    let dump = bench.engine().start(&crate::run_context::RunContext::silent(), meanwhile).unwrap();
+    let dump = bench.engine().found().unwrap().with(meanwhile).dump(&RunContext::silent()).unwrap();
     let point = super::store(dump).unwrap();
-    assert_eq!(point.manifest.inventory.objects, []);
+    assert_eq!(point.manifest.inventory().objects, []);
     assert!(
         point.manifest.warnings.iter().any(|said| said.contains("HEAD or a branch moved")),
         "{:?}",
@@ -143,8 +144,8 @@ fn an_excluded_repository_is_none_and_what_is_left_out_beside_one_is_said() {
     bench.restore(&point);
     assert_eq!(bench.differences(&point), "");
     bench.exclude = vec![".git".to_owned()];
-    assert_eq!(bench.back_up().manifest.inventory.objects, []);
-    let _ = bench.engine().preflight().unwrap();
+    assert_eq!(bench.back_up().manifest.inventory().objects, []);
+    bench.describe();
 }
 
 #[test]
@@ -158,7 +159,7 @@ fn a_detached_head_and_one_without_a_commit_are_told_apart() {
     git(&detached, &["commit", "--quiet", "--allow-empty", "-m", "first"]);
     git(&detached, &["checkout", "--quiet", "--detach"]);
     let point = bench.back_up();
-    let shown: Vec<_> = point.manifest.inventory.objects.iter().map(|object| object.shown.clone().unwrap()).collect();
+    let shown: Vec<_> = point.manifest.inventory().objects.iter().map(|object| object.shown.clone().unwrap()).collect();
     assert_eq!(shown[0], "refs/heads/main without a commit");
     assert!(shown[1].starts_with("detached "), "{shown:?}");
     bench.restore(&point);
@@ -180,7 +181,7 @@ fn borrowing_in(bench: Bench) -> Bench {
 }
 
 fn heads(point: &StoredPoint) -> Vec<String> {
-    let objects = point.manifest.inventory.objects.iter();
+    let objects = point.manifest.inventory().objects.iter();
     objects.filter(|object| object.kind == ObjectKind::GitHead).map(|object| object.name.clone()).collect()
 }
 
@@ -244,6 +245,6 @@ fn a_worktree_or_submodule_whose_repository_is_elsewhere_is_warned_about() {
         assert_eq!(found.len(), 1, "{warnings:?}");
         assert!(found[0].contains("/live/tree ") && found[0].contains("/outside/.git/worktrees/tree"), "{found:?}");
     };
-    said(&bench.engine().preflight().unwrap().warnings);
+    said(&bench.describe().warnings);
     said(&bench.back_up().manifest.warnings);
 }

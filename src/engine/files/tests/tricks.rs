@@ -190,7 +190,7 @@ fn settings_of_a_submodule_run_nothing() {
 /// A backup of it promises HEAD and a clean fsck, and the restored one keeps both.
 fn is_healthy(bench: &Bench, what: &str) {
     let point = bench.back_up();
-    assert!(!point.manifest.inventory.objects.is_empty(), "{what}: {:?}", point.manifest.warnings);
+    assert!(!point.manifest.inventory().objects.is_empty(), "{what}: {:?}", point.manifest.warnings);
     assert_eq!(setting(&point, "fsck"), "clean", "{what}: {:?}", point.manifest.warnings);
     bench.restore(&point);
     let checks = bench.compare(&point, &bench.restored()).checks;
@@ -243,7 +243,7 @@ fn settings_that_cannot_be_read_are_said_and_nothing_is_promised() {
     let (state, _) = look(&repo);
     assert!(state.head.contains("unreadable") && state.head.contains("bad config"), "{state:?}");
     let point = bench.back_up();
-    assert_eq!(point.manifest.inventory.objects, []);
+    assert_eq!(point.manifest.inventory().objects, []);
     assert!(point.manifest.warnings.iter().any(|said| said.contains("bad config")), "{:?}", point.manifest.warnings);
 }
 

@@ -5,8 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use super::super::target::Target;
 use super::{Bench, mode};
-use crate::app::App;
+use crate::app::{App, KINDS};
 use crate::clock::SystemClock;
 use crate::config;
 use crate::domain::drill::Verdict;
@@ -62,7 +63,7 @@ fn a_backup_of_files_passes_its_drill_and_a_wrong_answer_in_the_restored_tree_fa
     let context = RunContext::silent();
     let open = |command: &str| {
         let file = bench.directory.path().join("config.toml");
-        let config = config::parse(&configuration(&bench, command), &file).unwrap();
+        let config = config::parse(&configuration(&bench, command), &file, KINDS).unwrap();
         App::open(config, SystemClock::shared(), runtime.handle().clone()).unwrap()
     };
     let app = open("test -s site.yml && touch written");
@@ -88,7 +89,7 @@ fn a_backup_of_files_passes_its_drill_and_a_wrong_answer_in_the_restored_tree_fa
     let request = RestoreRequest {
         selection: Selection::Newest,
         host: None,
-        to: Destination::Directory(bench.restored()),
+        to: Destination::new(Target::Named(bench.restored())),
         options: LoadOptions { tables: vec![format!("{locked}/")], ..LoadOptions::default() },
         verify: true,
     };

@@ -97,14 +97,14 @@ pub fn read_promised(
     let product = &manifest.server.product;
     prepare(session, product, "")?;
     let all = read(session, product)?.all;
-    let mut there = promised_there(&all, &manifest.inventory);
-    let promised = manifest.inventory.objects.iter().filter(|object| object.kind == ObjectKind::Account);
+    let mut there = promised_there(&all, manifest.inventory());
+    let promised = manifest.inventory().objects.iter().filter(|object| object.kind == ObjectKind::Account);
     let holds = promised.clone().all(|object| there.get(&object.name) == Some(object));
     if let (Some(mode), false) = (manifest.settings.get("sql_mode").filter(|mode| !mode.is_empty()), holds) {
         // Earlier versions read accounts under the server's own mode, which decides how names are quoted.
         prepare(session, product, mode)?;
-        let before = promised_there(&read(session, product)?.all, &manifest.inventory);
-        there.extend(before.into_iter().filter(|(_, found)| manifest.inventory.objects.contains(found)));
+        let before = promised_there(&read(session, product)?.all, manifest.inventory());
+        there.extend(before.into_iter().filter(|(_, found)| manifest.inventory().objects.contains(found)));
         prepare(session, product, "")?;
     }
     Ok((all, there))

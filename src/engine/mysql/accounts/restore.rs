@@ -121,7 +121,7 @@ impl<'a> Restoring<'a> {
             lacking: Vec::new(),
             refusals: BTreeMap::new(),
         };
-        for promise in self.manifest.inventory.objects.iter().filter(|object| object.kind == ObjectKind::Account) {
+        for promise in self.manifest.inventory().objects.iter().filter(|object| object.kind == ObjectKind::Account) {
             let name = &promise.name;
             if there.get(name) == Some(promise) {
                 out.loaded.restored += 1;
@@ -289,7 +289,7 @@ fn told(step: &Step, error: &Error) -> String {
 }
 
 fn promised<'a>(manifest: &'a Manifest, name: &str) -> Option<&'a ObjectFacts> {
-    manifest.inventory.objects.iter().find(|object| object.kind == ObjectKind::Account && object.name == name)
+    manifest.inventory().objects.iter().find(|object| object.kind == ObjectKind::Account && object.name == name)
 }
 
 /// Changes an account to what a step is about to make anew; none for roles, which have nothing that could be refused.

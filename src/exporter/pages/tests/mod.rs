@@ -178,7 +178,7 @@ async fn a_source_page_gives_the_commands_and_the_evidence() {
         &["Breaks 5 of 5 promises.", "nothing can be restored", "No drill is known to have ended", "unknown"],
     );
     let retired = place.text("/sources/gone").await;
-    assert_says(&retired, &["Retired: not configured any more", "influxdb in repository old"]);
+    assert_says(&retired, &["Retired: no longer configured", "influxdb in repository old"]);
     assert!(!retired.contains(" restore gone"), "a source that is not configured cannot be restored by name");
     assert_eq!(place.page("/sources/nobody").await.status, 404);
     assert_eq!(place.page("/sources/%FF%00").await.status, 404);

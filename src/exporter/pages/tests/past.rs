@@ -72,7 +72,7 @@ async fn what_a_lost_ledger_knew_is_unknown_and_not_never() {
         &[
             "Earlier history is lost",
             said,
-            "what was known of earlier runs is lost",
+            "the history before that is lost",
             "Drill: none has passed since the ledger began, promised is",
             "RTO: no drill has measured a recovery time since the ledger began",
             "0 since the ledger began, 0 failed",

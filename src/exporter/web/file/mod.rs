@@ -22,8 +22,8 @@ use tokio_rustls::rustls::ServerConfig;
 use super::rate::Bucket;
 use super::users::Users;
 use crate::clock::Clock;
-use crate::config::trust;
 use crate::error::{Error, Result};
+use crate::strict::trust;
 use declared::Declared;
 use names::ClientAuth;
 use tls::{Pem, TlsFiles};
@@ -101,8 +101,10 @@ impl WebFile {
         state.seen = version.digest;
         let newer = version.settings(&self.clock).and_then(|newer| match state.current.lost_in(&newer) {
             None => Ok(newer),
-            Some(lost) => Err(Error::configuration(format!("{}: it takes away {lost}", self.path.display()))
-                .hint("restart the service if that is meant")),
+            Some(lost) => {
+                Err(Error::configuration(format!("cannot use {}: it would turn off {lost}", self.path.display()))
+                    .hint("restart the service if that is meant"))
+            }
         });
         match newer {
             Ok(newer) => {
@@ -111,7 +113,7 @@ impl WebFile {
             }
             Err(error) => {
                 let hint = error.hint_text();
-                tracing::error!(hint, "reload web configuration: {error}; the one before stays in use");
+                tracing::error!(hint, "cannot reload the web configuration; the previous one stays in use: {error}");
             }
         }
         state.current.clone()
@@ -159,8 +161,9 @@ impl Version {
 fn read_all(path: &Path, hasher: &mut blake3::Hasher) -> Result<(Declared, Option<TlsFiles>)> {
     let bytes = content(path, "web configuration", Some(trust::refuse_written_by_all))?;
     hasher.update(&bytes);
-    let text = String::from_utf8(bytes)
-        .map_err(|_| Error::configuration(format!("read web configuration {}: it is not UTF-8", path.display())))?;
+    let text = String::from_utf8(bytes).map_err(|_| {
+        Error::configuration(format!("cannot read web configuration {}: it is not UTF-8", path.display()))
+    })?;
     let declared = declared::parse(path, &text)?;
     let Some(tls) = &declared.tls else { return Ok((declared, None)) };
     let mut pem = |pem: &Pem, name: &str, refuse: Option<Refuse>| {
@@ -189,7 +192,7 @@ type Refuse = fn(&str, &Path, &fs::Metadata) -> Result<()>;
 fn content(path: &Path, name: &str, refuse: Option<Refuse>) -> Result<Vec<u8>> {
     use std::io::Read;
     let failed = |e: std::io::Error| {
-        Error::configuration(format!("read {name} {}", path.display()))
+        Error::configuration(format!("cannot read {name} {}", path.display()))
             .because(e)
             .hint("paths in the web configuration are relative to it; the service's account must be able to read them")
     };
@@ -200,7 +203,7 @@ fn content(path: &Path, name: &str, refuse: Option<Refuse>) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > LARGEST {
-        return Err(Error::configuration(format!("read {name} {}: it is larger than 4 MiB", path.display())));
+        return Err(Error::configuration(format!("cannot read {name} {}: it is larger than 4 MiB", path.display())));
     }
     Ok(bytes)
 }

@@ -18,8 +18,8 @@ use tokio_rustls::rustls::{
 use super::clients::{AnyCertificate, NamedCertificate};
 use super::names::{self, ClientAuth, Known, Name};
 use super::yaml::{Mistakes, Section};
-use crate::config::nearest;
 use crate::error::{Error, OrFailed, Result};
+use crate::strict::nearest;
 
 /// Where a PEM text comes from.
 #[derive(Debug, Clone)]
@@ -121,20 +121,20 @@ impl TlsDeclared {
         let chain = certificates(&files.certificate).map_err(|e| e.context("read cert_file"))?;
         // What the library says of a key could repeat it.
         let key = PrivateKeyDer::from_pem_slice(&files.key).map_err(|_| {
-            Error::configuration("read key_file: it has no private key that can be read")
+            Error::configuration("cannot read key_file: it has no private key that can be read")
                 .hint("an unencrypted key in PEM is needed: `-----BEGIN PRIVATE KEY-----`")
         })?;
         let provider = Arc::new(self.provider());
         let verifier = self.verifier(files, &provider)?;
         let builder = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&self.versions)
-            .or_failed("use min_version, max_version and cipher_suites together")?;
+            .or_failed("cannot use min_version, max_version and cipher_suites together")?;
         let builder = match verifier {
             None => builder.with_no_client_auth(),
             Some(verifier) => builder.with_client_cert_verifier(verifier),
         };
         let mut config =
-            builder.with_single_cert(chain, key).or_failed("use the certificate with the key of key_file")?;
+            builder.with_single_cert(chain, key).or_failed("cannot use the certificate with the key of key_file")?;
         config.ignore_client_order = self.prefers_own_suites;
         config.alpn_protocols = if self.http2 { vec![b"h2".to_vec()] } else { Vec::new() };
         config.alpn_protocols.push(b"http/1.1".to_vec());
@@ -169,7 +169,7 @@ impl TlsDeclared {
                 for one in certificates(files.client_ca.as_deref().unwrap_or_default())
                     .map_err(|e| e.context("read client_ca_file"))?
                 {
-                    roots.add(one).or_failed("use a certificate of client_ca_file")?;
+                    roots.add(one).or_failed("cannot use a certificate of client_ca_file")?;
                 }
                 let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
                 let builder = if self.client_auth == ClientAuth::VerifyIfGiven {
@@ -177,7 +177,7 @@ impl TlsDeclared {
                 } else {
                     builder
                 };
-                builder.build().or_failed("use client_ca_file")?
+                builder.build().or_failed("cannot use client_ca_file")?
             }
         };
         Ok(Some(match &self.allowed_sans {

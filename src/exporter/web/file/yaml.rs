@@ -1,43 +1,41 @@
 //! Strict reading of YAML: every mistake is reported, with its place, and no value is repeated: it may be a secret.
 
-use std::fmt::Write;
-
 use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
-use saphyr_parser::{Event, Parser};
+use saphyr_parser::{Event, Marker, Parser};
 
-use crate::config::nearest;
+use crate::strict::{Problems, unknown_key};
 
 /// Deepest nesting that is read: the file's own is 4. What builds the tree calls itself for each level.
 const DEEPEST: usize = 32;
 
 /// Mistakes found so far.
 #[derive(Debug)]
-pub(super) struct Mistakes {
-    file: String,
-    found: Vec<String>,
-}
+pub(super) struct Mistakes(Problems);
 
 impl Mistakes {
     /// None yet, in `file`.
     pub(super) fn in_file(file: String) -> Self {
-        Self { file, found: Vec::new() }
+        Self(Problems::in_file(file))
     }
 
     /// Report `what` at `node`.
     pub(super) fn at(&mut self, node: &MarkedYaml<'_>, what: &str) {
-        let start = &node.span.start;
-        self.found.push(format!("{}:{}:{}: {what}", self.file, start.line(), start.col() + 1));
+        self.0.at(place(&node.span.start), what);
     }
 
     /// Report `what` of the whole file.
     pub(super) fn anywhere(&mut self, what: &str) {
-        self.found.push(format!("{}: {what}", self.file));
+        self.0.anywhere(what);
     }
 
     /// All of them, a line each, if there are any.
     pub(super) fn into_text(self) -> Option<String> {
-        (!self.found.is_empty()).then(|| self.found.join("\n"))
+        self.0.text()
     }
+}
+
+fn place(marker: &Marker) -> (usize, usize) {
+    (marker.line(), marker.col() + 1)
 }
 
 /// The one document of `text`; none if it is empty or not YAML.
@@ -52,9 +50,7 @@ pub(super) fn document<'t>(text: &'t str, mistakes: &mut Mistakes) -> Option<Mar
             None
         }
         Err(error) => {
-            let marker = error.marker();
-            let place = format!("{}:{}:{}", mistakes.file, marker.line(), marker.col() + 1);
-            mistakes.found.push(format!("{place}: is no YAML: {}", error.info()));
+            mistakes.0.at(place(error.marker()), format!("not valid YAML: {}", error.info()));
             None
         }
     }
@@ -65,12 +61,10 @@ fn is_too_deep(text: &str, mistakes: &mut Mistakes) -> bool {
     let mut depth = 0_usize;
     for event in Parser::new_from_str(text) {
         match event {
-            Ok((Event::SequenceStart(..) | Event::MappingStart(..), place)) => {
+            Ok((Event::SequenceStart(..) | Event::MappingStart(..), span)) => {
                 depth += 1;
                 if depth > DEEPEST {
-                    let (line, column) = (place.start.line(), place.start.col() + 1);
-                    let what = format!("{}:{line}:{column}: is nested deeper than {DEEPEST} levels", mistakes.file);
-                    mistakes.found.push(what);
+                    mistakes.0.at(place(&span.start), format!("nested deeper than {DEEPEST} levels"));
                     return true;
                 }
             }
@@ -125,7 +119,7 @@ impl<'y, 't> Section<'y, 't> {
             if known.contains(&key) {
                 values.push((key, value));
             } else {
-                mistakes.at(place, &unknown(key, known));
+                mistakes.at(place, &unknown_key(key, name, known));
             }
         }
         Self { name, node, values }
@@ -193,16 +187,6 @@ pub(super) fn count(node: &MarkedYaml<'_>) -> Option<u32> {
 
 fn is_null(node: &MarkedYaml<'_>) -> bool {
     matches!(node.data, YamlData::Value(Scalar::Null))
-}
-
-/// "unknown key `x`; did you mean `y`?"
-fn unknown(key: &str, known: &[&str]) -> String {
-    let mut text = format!("unknown key `{key}`; ");
-    let _ = match nearest(key, known.iter().copied()) {
-        Some(near) => write!(text, "did you mean `{near}`?"),
-        None => write!(text, "known are {}", known.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ")),
-    };
-    text
 }
 
 #[cfg(test)]

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use super::places::{password, place};
 use crate::domain::manifest::RecoveryPointId;
 use crate::error::Result;
-use crate::repository::Repository;
 use crate::repository::contract::{back_up, candidate, moment, noise_bytes};
 use crate::repository::restic::ResticRepository;
+use crate::repository::{Repository, Storing};
 
 /// List everything and read everything, as a new process would.
 fn read_everything(root: &Path) -> Result<Vec<Vec<u8>>> {

@@ -8,16 +8,16 @@ use bytes::Bytes;
 use rustic_core::{BytesList, FileType, Id, ReadBackend, RusticResult, WriteBackend};
 use tempfile::TempDir;
 
-use super::places::{password, place};
+use super::places::{files, password, place};
 use super::program::restic_ok;
 use crate::error::{Error, Result};
 use crate::repository::contract::{back_up, candidate, manifest, moment, noise, noise_bytes};
 use crate::repository::restic::ResticRepository;
-use crate::repository::restic::backend::LocalBackend;
+use crate::repository::restic::backend::PlaceBackend;
 use crate::repository::restic::failure::passed_on;
 use crate::repository::restic::gate::{Gate, GatedReader};
 use crate::repository::restic::secret::Secret;
-use crate::repository::{NewCandidate, Repository, Stream, in_order};
+use crate::repository::{NewCandidate, Repository, Storing, Stream, in_order};
 
 /// What happens at the chosen write.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,7 +32,7 @@ enum Fault {
 
 #[derive(Debug)]
 struct Faulty {
-    inner: Arc<LocalBackend>,
+    inner: Arc<PlaceBackend>,
     fault: Fault,
     left: AtomicI64,
 }
@@ -90,7 +90,7 @@ impl World {
 
     /// A second process whose write number `at` (from 0) meets the fault.
     fn faulty(&self, fault: Fault, at: i64) -> (ResticRepository, Arc<Faulty>) {
-        let files = Arc::new(LocalBackend::new(self.place.path().join("repository")));
+        let files = Arc::new(files(self.place.path().join("repository")));
         let faulty = Arc::new(Faulty { inner: files.clone(), fault, left: AtomicI64::new(at) });
         (ResticRepository::through(files, faulty.clone(), Secret::Fixed(password())), faulty)
     }
@@ -106,7 +106,7 @@ fn backup(seed: u64) -> NewCandidate {
     )
 }
 
-fn run(repository: &dyn Repository, new: NewCandidate) -> Result<u64> {
+fn run(repository: &dyn Storing, new: NewCandidate) -> Result<u64> {
     let candidate = repository.store(new)?;
     let promise = manifest(&candidate);
     repository.publish(candidate, &promise)
@@ -220,7 +220,7 @@ impl Read for Trickle {
 #[test]
 fn short_reads_reach_the_chunker_as_full_buffers() {
     let world = World::new();
-    let gate = Gate::new(Arc::new(LocalBackend::new(world.place.path().join("repository"))));
+    let gate = Gate::new(Arc::new(files(world.place.path().join("repository"))));
     let delivered = Arc::new(AtomicU64::new(0));
     let trickle = Box::new(Trickle(Box::new(noise(1, 10_000))));
     let mut reader = GatedReader::new(trickle, "dump.sql".to_owned(), gate, delivered.clone());

@@ -18,7 +18,7 @@ use super::places::{password, place};
 use crate::error::Error;
 use crate::repository::contract::{back_up, candidate, manifest, moment, noise_bytes};
 use crate::repository::restic::ResticRepository;
-use crate::repository::{NewCandidate, Repository};
+use crate::repository::{NewCandidate, Repository, Storing};
 
 /// A repository with one backup, and a directory of somebody else beside it.
 struct World {
@@ -71,7 +71,7 @@ fn new_backup() -> NewCandidate {
     candidate("shop", "B", moment(1), &[("dump.sql", &noise_bytes(9, 200_000))])
 }
 
-fn run(repository: &dyn Repository, new: NewCandidate) -> Result<u64, Error> {
+fn run(repository: &dyn Storing, new: NewCandidate) -> Result<u64, Error> {
     repository.prepare()?;
     let candidate = repository.store(new)?;
     let promise = manifest(&candidate);

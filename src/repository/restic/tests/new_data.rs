@@ -2,7 +2,7 @@
 
 use super::places::{password, place};
 use crate::domain::change::evidence::NewData;
-use crate::repository::Repository;
+use crate::repository::Storing;
 use crate::repository::contract::{candidate, manifest, moment, noise_bytes};
 use crate::repository::restic::ResticRepository;
 

@@ -14,13 +14,13 @@ use rustix::fs::{FlockOperation, flock};
 use secrecy::SecretString;
 
 use super::damage::files_below;
-use super::places::{password, place};
+use super::places::{files, password, place};
 use crate::error::{Error, Kind};
-use crate::repository::Repository;
 use crate::repository::contract::{back_up, candidate, moment, noise_bytes};
-use crate::repository::restic::backend::LocalBackend;
+use crate::repository::restic::backend::PlaceBackend;
 use crate::repository::restic::secret::Secret;
 use crate::repository::restic::{ResticOptions, ResticRepository};
+use crate::repository::{Repository, Storing};
 
 fn prepare(location: &Path) -> Result<(), Error> {
     ResticRepository::new(location.to_owned(), password()).prepare()
@@ -118,7 +118,7 @@ fn trying_again_what_did_not_change_costs_nothing() {
     let place = place();
     let (root, file) = (place.path().join("repository"), place.path().join("key"));
     write_secret(&file, "correct horse\n");
-    let files = Arc::new(LocalBackend::new(root.clone()));
+    let files = Arc::new(files(root.clone()));
     let log = Arc::new(Reads { inner: files.clone(), configs: AtomicUsize::new(0) });
     let repository = ResticRepository::through(files, log.clone(), Secret::File(file.clone()));
     repository.prepare().unwrap();
@@ -210,7 +210,7 @@ fn what_is_opened_afresh_is_read_from_the_place_whatever_was_read_before() {
 /// Counts what is read.
 #[derive(Debug)]
 struct Reads {
-    inner: Arc<LocalBackend>,
+    inner: Arc<PlaceBackend>,
     configs: AtomicUsize,
 }
 

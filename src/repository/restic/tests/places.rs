@@ -1,7 +1,13 @@
 //! Places and passwords for the tests.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use secrecy::SecretString;
 use tempfile::TempDir;
+
+use crate::repository::place::local::LocalPlace;
+use crate::repository::restic::backend::PlaceBackend;
 
 pub const PASSWORD: &str = "correct horse";
 
@@ -11,4 +17,9 @@ pub fn password() -> SecretString {
 
 pub fn place() -> TempDir {
     tempfile::Builder::new().prefix("backup-sla-test-").tempdir().unwrap()
+}
+
+/// The files of a repository in the directory `root`.
+pub fn files(root: PathBuf) -> PlaceBackend {
+    PlaceBackend::new(Arc::new(LocalPlace::new(root)))
 }

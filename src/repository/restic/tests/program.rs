@@ -5,25 +5,23 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use super::places::{PASSWORD, password, place};
-use crate::repository::Repository;
 use crate::repository::contract::{back_up, candidate, moment, noise_bytes};
 use crate::repository::restic::ResticRepository;
+use crate::repository::{Repository, Storing};
 
-/// Run restic on `repository`; its cache stays in the test's own place.
-pub fn restic(repository: &Path, arguments: &[&str]) -> Output {
+/// restic on `repository`; its cache stays in the test's own place.
+pub fn command(repository: &Path, arguments: &[&str]) -> Command {
     let mut cache = repository.as_os_str().to_owned();
     cache.push("-cache");
-    Command::new("restic")
-        .arg("--repo")
-        .arg(repository)
-        .arg("--cache-dir")
-        .arg(cache)
-        .args(arguments)
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .env("RESTIC_PASSWORD", PASSWORD)
-        .output()
-        .expect("restic must be installed (scripts/setup)")
+    let mut command = Command::new("restic");
+    command.arg("--repo").arg(repository).arg("--cache-dir").arg(cache).args(arguments).env_clear();
+    command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("RESTIC_PASSWORD", PASSWORD);
+    command
+}
+
+/// Run it.
+pub fn restic(repository: &Path, arguments: &[&str]) -> Output {
+    command(repository, arguments).output().expect("restic must be installed (scripts/setup)")
 }
 
 /// Run restic and demand success; returns its standard output.
@@ -125,7 +123,7 @@ fn restic_prunes_what_an_abandoned_candidate_left() {
     assert!(file.read_at(0, usize::MAX).unwrap() == noise_bytes(1, 2_000_000));
 }
 
-fn du(directory: &Path) -> u64 {
+pub fn du(directory: &Path) -> u64 {
     fs::read_dir(directory)
         .unwrap()
         .map(|entry| {

@@ -5,18 +5,19 @@ use std::fs;
 use rustic_core::{BytesList, FileType, Id, ReadBackend, WriteBackend};
 use tempfile::TempDir;
 
-use crate::repository::restic::backend::LocalBackend;
-use crate::repository::restic::seal::hash;
+use super::places::files;
+use crate::repository::restic::backend::PlaceBackend;
+use crate::repository::restic::cipher::hash;
 
 struct World {
     root: TempDir,
-    files: LocalBackend,
+    files: PlaceBackend,
 }
 
 impl World {
     fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
-        let files = LocalBackend::new(root.path().to_owned());
+        let files = files(root.path().to_owned());
         files.create_layout().unwrap();
         Self { root, files }
     }

@@ -1,0 +1,216 @@
+//! Retention: which recovery points of a source stay, each with why, and which may go. Pure.
+//!
+//! A point goes only if nothing keeps it. The promise (`retention`) is kept whole: any moment of it can be asked for, so the
+//! last point before its start stays too. What is counted beside it (daily, weekly, monthly) only adds to what stays.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, Utc};
+use chrono_tz::Tz;
+use serde::{Serialize, Serializer};
+
+use super::manifest::RecoveryPointId;
+
+/// How many points are kept beside the promised time: the newest of each of the last days, weeks and months that have one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Counts {
+    /// Days.
+    pub daily: u32,
+    /// Weeks, from Monday.
+    pub weekly: u32,
+    /// Months.
+    pub monthly: u32,
+}
+
+/// What is kept of a source.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    /// The promised time.
+    pub within: Duration,
+    /// The most that may lie between two points before the time between them stops to count: a clock that was put forward, or
+    /// an outage, must not make every point look old at once.
+    pub longest_gap: Duration,
+    /// What is kept beside it.
+    pub counts: Counts,
+    /// Whose days, weeks and months.
+    pub zone: Tz,
+}
+
+/// A recovery point of one source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// Its name.
+    pub id: RecoveryPointId,
+    /// As-of time.
+    pub as_of: DateTime<Utc>,
+    /// The point that it is replayed on top of; none for a full.
+    pub needs: Option<RecoveryPointId>,
+    /// Its date cannot be right.
+    pub is_misdated: bool,
+    /// A drill has passed on it.
+    pub is_proved: bool,
+    /// It is the last before data that looks destroyed, and nobody said that this was meant.
+    pub is_before_change: bool,
+}
+
+/// Why a point stays.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// It is the newest.
+    Newest,
+    /// It is of the promised time.
+    WithinRetention,
+    /// It is the last before the promised time: what was at its start comes from it.
+    CoversStart,
+    /// It is the last of one of the days that are kept.
+    Daily,
+    /// … of one of the weeks.
+    Weekly,
+    /// … of one of the months.
+    Monthly,
+    /// It is the newest that a drill passed on.
+    LastProved,
+    /// It is the last before data that looks destroyed.
+    BeforeChange,
+    /// Its date cannot be right, so nobody knows how old it is.
+    Misdated,
+    /// This point, which stays, is replayed on top of it.
+    NeededBy(RecoveryPointId),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Newest => f.write_str("newest"),
+            Self::WithinRetention => f.write_str("within retention"),
+            Self::CoversStart => f.write_str("covers the start of retention"),
+            Self::Daily => f.write_str("daily"),
+            Self::Weekly => f.write_str("weekly"),
+            Self::Monthly => f.write_str("monthly"),
+            Self::LastProved => f.write_str("newest that a drill passed on"),
+            Self::BeforeChange => f.write_str("last before a suspect change"),
+            Self::Misdated => f.write_str("its date cannot be right"),
+            Self::NeededBy(id) => write!(f, "needed by {id}"),
+        }
+    }
+}
+
+impl Serialize for Reason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// What becomes of the points of one source, oldest first.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plan {
+    /// Those that stay, with at least one reason each.
+    pub kept: Vec<(RecoveryPointId, BTreeSet<Reason>)>,
+    /// Those that may go.
+    pub removed: Vec<RecoveryPointId>,
+}
+
+/// Decide on all points of one source. The order of `points` does not matter.
+pub fn plan(points: &[Candidate], policy: &Policy) -> Plan {
+    let mut points: Vec<&Candidate> = points.iter().collect();
+    points.sort_by(|a, b| (a.as_of, &a.id).cmp(&(b.as_of, &b.id)));
+    let mut reasons: BTreeMap<&RecoveryPointId, BTreeSet<Reason>> = BTreeMap::new();
+    let mut keep = |point: &'_ RecoveryPointId, reason: Reason| match points.iter().find(|it| it.id == *point) {
+        Some(known) => reasons.entry(&known.id).or_default().insert(reason),
+        None => false,
+    };
+    for point in points.iter().filter(|point| point.is_misdated) {
+        keep(&point.id, Reason::Misdated);
+    }
+    for point in points.iter().filter(|point| point.is_before_change) {
+        keep(&point.id, Reason::BeforeChange);
+    }
+    // One that lies about its time stands for no day and covers nothing.
+    let dated: Vec<&Candidate> = points.iter().copied().filter(|point| !point.is_misdated).collect();
+    if let Some(newest) = dated.last() {
+        keep(&newest.id, Reason::Newest);
+    }
+    if let Some(proved) = dated.iter().rfind(|point| point.is_proved) {
+        keep(&proved.id, Reason::LastProved);
+    }
+    let ages = ages(&dated, policy.longest_gap);
+    for (point, age) in dated.iter().zip(&ages) {
+        if *age <= policy.within {
+            keep(&point.id, Reason::WithinRetention);
+        }
+    }
+    if let Some(at) = ages.iter().rposition(|age| *age >= policy.within) {
+        keep(&dated[at].id, Reason::CoversStart);
+    }
+    let local = |point: &Candidate| point.as_of.with_timezone(&policy.zone).date_naive();
+    let day = |point: &Candidate| local(point);
+    let week = |point: &Candidate| {
+        let date = local(point);
+        date - TimeDelta::days(i64::from(date.weekday().num_days_from_monday()))
+    };
+    let month = |point: &Candidate| local(point).with_day(1).unwrap_or_else(|| local(point));
+    for id in last_of_each(&dated, policy.counts.daily, day) {
+        keep(id, Reason::Daily);
+    }
+    for id in last_of_each(&dated, policy.counts.weekly, week) {
+        keep(id, Reason::Weekly);
+    }
+    for id in last_of_each(&dated, policy.counts.monthly, month) {
+        keep(id, Reason::Monthly);
+    }
+    let needed = needed(&points, reasons.keys().copied());
+    for (id, by) in needed {
+        reasons.entry(id).or_default().insert(Reason::NeededBy(by));
+    }
+    let mut plan = Plan::default();
+    for point in points {
+        match reasons.remove(&point.id) {
+            Some(why) => plan.kept.push((point.id.clone(), why)),
+            None => plan.removed.push(point.id.clone()),
+        }
+    }
+    plan
+}
+
+/// How old each is: the time between it and the newest, in which no stretch without a point counts more than `longest_gap`.
+fn ages(dated: &[&Candidate], longest_gap: Duration) -> Vec<Duration> {
+    let mut ages = vec![Duration::ZERO; dated.len()];
+    for at in (0..dated.len().saturating_sub(1)).rev() {
+        let gap = (dated[at + 1].as_of - dated[at].as_of).to_std().unwrap_or_default();
+        ages[at] = ages[at + 1].saturating_add(gap.min(longest_gap));
+    }
+    ages
+}
+
+/// The newest point of each of the last `count` periods that have one.
+fn last_of_each<'p>(
+    dated: &[&'p Candidate],
+    count: u32,
+    period: impl Fn(&Candidate) -> NaiveDate,
+) -> Vec<&'p RecoveryPointId> {
+    let newest: BTreeMap<NaiveDate, &RecoveryPointId> = dated.iter().map(|point| (period(point), &point.id)).collect();
+    newest.into_values().rev().take(usize::try_from(count).unwrap_or(usize::MAX)).collect()
+}
+
+/// Everything that `kept` are replayed on top of, with who needs it.
+fn needed<'p>(
+    points: &[&'p Candidate],
+    kept: impl Iterator<Item = &'p RecoveryPointId>,
+) -> Vec<(&'p RecoveryPointId, RecoveryPointId)> {
+    let by_id: BTreeMap<&RecoveryPointId, &'p Candidate> = points.iter().map(|point| (&point.id, *point)).collect();
+    let (mut out, mut seen) = (Vec::new(), BTreeSet::new());
+    let mut open: Vec<&RecoveryPointId> = kept.collect();
+    while let Some(id) = open.pop() {
+        let base = by_id.get(id).and_then(|point| point.needs.as_ref()).and_then(|base| by_id.get(base));
+        if let Some(base) = base.filter(|_| seen.insert(id)) {
+            out.push((&base.id, id.clone()));
+            open.push(&base.id);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,313 @@
+//! Maintenance: remove the recovery points that nothing keeps any more, and give back the room that they alone took.
+//!
+//! What goes is decided by a pure plan (`domain/retention`) from what the repository lists now. Where anything is in doubt
+//! (something listed cannot be read, a clock is wrong, no drill has passed) nothing of that source goes. Room is given back in two
+//! steps that lie a day or more apart, so that whoever reads or stores meanwhile keeps what he relies on; a process that is
+//! killed anywhere leaves a repository that is whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::before_change::must_be_kept;
+use super::listing::refresh_points_of;
+use super::observe::by_repository;
+use super::select::split_suspects;
+use super::upkeep::{Recording, said};
+use crate::app::{App, Source};
+use crate::domain::manifest::RecoveryPointId;
+use crate::domain::order::is_to_come;
+use crate::domain::retention::{Candidate, Plan, Policy, Reason, plan};
+use crate::domain::schedule::Work;
+use crate::error::{Error, Kind, Result};
+use crate::ledger::{Upkeep, UpkeepOutcome};
+use crate::repository::{FreeRequest, Freed, Listing, Published};
+use crate::run_context::RunContext;
+
+/// How long running backups are waited for before room is given back another time.
+const PATIENCE: Duration = Duration::from_mins(10);
+/// The least time between the two steps in which room is given back.
+const LEAST_GRACE: Duration = Duration::from_hours(24);
+
+/// What was done, or would be done, to one repository.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MaintainReport {
+    /// Name of the repository.
+    pub repository: String,
+    /// Nothing was changed: this is what would be done.
+    pub dry_run: bool,
+    /// Each of its sources.
+    pub sources: Vec<SourceReport>,
+    /// Recovery points that were removed.
+    pub removed_points: u64,
+    /// Bytes that were given back.
+    pub freed_bytes: u64,
+    /// Bytes that nothing needs any more and that go with a later run.
+    pub marked_bytes: u64,
+    /// What a reader must know.
+    pub warnings: Vec<String>,
+}
+
+/// What becomes of the recovery points of one source.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SourceReport {
+    /// Name of the source.
+    pub source: String,
+    /// Those that stay, oldest first.
+    pub kept: Vec<KeptPoint>,
+    /// Those that go, oldest first.
+    pub removed: Vec<RemovedPoint>,
+    /// Why none goes although it could; none where nothing is in the way.
+    pub held_back: Option<String>,
+}
+
+/// A recovery point that stays.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct KeptPoint {
+    /// Its id.
+    pub id: RecoveryPointId,
+    /// Its as-of time.
+    pub time: DateTime<Utc>,
+    /// Why.
+    pub reasons: BTreeSet<Reason>,
+}
+
+/// A recovery point that goes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RemovedPoint {
+    /// Its id.
+    pub id: RecoveryPointId,
+    /// Its as-of time.
+    pub time: DateTime<Utc>,
+}
+
+/// Remove what is beyond its retention from the repository `name`; with `dry_run` only say what that is.
+pub fn maintain(app: &App, name: &str, dry_run: bool, context: &RunContext) -> Result<MaintainReport> {
+    let sources = sources_of(app, name)?;
+    // Two at a time would each count on what the other removes.
+    let _lock = app.lock(name, "repository.maintain")?;
+    if dry_run {
+        return look_and_plan(app, name, &sources).map(|planned| report(name, &planned, true));
+    }
+    let recording = Recording::begin(app, name, Upkeep::Maintain);
+    let done = carry_out(app, name, &sources, context);
+    let done = done.map_err(|error| error.context(format!("cannot maintain repository {name}")));
+    let outcome = match &done {
+        Ok(_) => UpkeepOutcome::Succeeded,
+        Err(error) => {
+            let (reason, hint) = said(error);
+            UpkeepOutcome::Failed(reason, hint)
+        }
+    };
+    let recorded = recording.finish(outcome, &[], |run| {
+        if let Ok(report) = &done {
+            (run.removed_points, run.freed_bytes) = (report.removed_points, report.freed_bytes);
+        }
+    });
+    // What went wrong first is told.
+    done.and_then(|report| recorded.map(|()| report))
+}
+
+/// The sources of the repository `name`, with nothing remembered of it: what goes is decided by what is there now.
+fn sources_of(app: &App, name: &str) -> Result<Vec<Source>> {
+    let sources = by_repository(app).remove(name).unwrap_or_default();
+    let Some(first) = sources.first() else {
+        let what = format!("cannot maintain repository {name}: no source of the configuration uses it");
+        let known: Vec<String> = by_repository(app).into_keys().collect();
+        return Err(Error::configuration(what).hint(format!("the configuration has {}", known.join(", "))));
+    };
+    let afresh = first.afresh().repository;
+    Ok(sources.into_iter().map(|source| Source { repository: afresh.clone(), ..source }).collect())
+}
+
+/// One source with what becomes of its points.
+struct Planned<'s> {
+    source: &'s Source,
+    points: Vec<Published>,
+    plan: Plan,
+    held_back: Option<String>,
+}
+
+impl Planned<'_> {
+    fn removed(&self) -> &[RecoveryPointId] {
+        if self.held_back.is_some() { &[] } else { &self.plan.removed }
+    }
+}
+
+fn look_and_plan<'s>(app: &App, name: &str, sources: &'s [Source]) -> Result<Vec<Planned<'s>>> {
+    let repository = &sources[0].repository;
+    if !repository.exists()? {
+        return Ok(Vec::new());
+    }
+    repository.open_existing()?;
+    let listing = refresh_points_of(app, &sources.iter().collect::<Vec<_>>())?;
+    refuse_doubt(name, &listing)?;
+    let mut points: BTreeMap<String, Vec<Published>> = BTreeMap::new();
+    for point in listing.points {
+        points.entry(point.manifest.source.clone()).or_default().push(point);
+    }
+    sources.iter().map(|source| planned(app, source, points.remove(&source.name).unwrap_or_default())).collect()
+}
+
+/// What cannot be read may be what something else needs, or the only good one.
+fn refuse_doubt(name: &str, listing: &Listing) -> Result<()> {
+    let Some(first) = listing.damaged.first() else { return Ok(()) };
+    let what = format!("repository {name} cannot be read whole, so nothing is removed from it: {first}");
+    Err(Error::failed(what).hint(first.hint_text().unwrap_or("see `backup-sla check`").to_owned()))
+}
+
+fn planned<'s>(app: &App, source: &'s Source, points: Vec<Published>) -> Result<Planned<'s>> {
+    let (suspect, _) = split_suspects(app, source, points.clone())?;
+    let suspect: BTreeSet<&RecoveryPointId> = suspect.iter().map(|point| &point.manifest.id).collect();
+    let proved = app.block_on(app.ledger.verified_at(&source.name))?;
+    let compared = app.block_on(app.ledger.compared(&source.name))?;
+    let before = must_be_kept(&points, &compared);
+    let candidates: Vec<Candidate> = points
+        .iter()
+        .map(|point| Candidate {
+            id: point.manifest.id.clone(),
+            as_of: point.manifest.as_of,
+            needs: point.manifest.parent.clone(),
+            is_misdated: suspect.contains(&point.manifest.id),
+            is_proved: proved.contains_key(&point.manifest.id),
+            is_before_change: before.contains(&point.manifest.id),
+        })
+        .collect();
+    let policy = Policy {
+        within: source.objectives.retention,
+        longest_gap: source.objectives.rpo * 2,
+        counts: app.config.maintenance.keep,
+        zone: app.config.timezone,
+    };
+    let plan = plan(&candidates, &policy);
+    let now = app.clock.wall();
+    let held_back = if plan.removed.is_empty() {
+        None
+    } else if let Some(to_come) = points.iter().find(|point| is_to_come(point.manifest.as_of, now)) {
+        let (id, time) = (&to_come.manifest.id, to_come.manifest.as_of.format("%F %T UTC"));
+        Some(format!("recovery point {id} is dated {time}, which is still to come: look at the clock of this host"))
+    } else if !candidates.iter().any(|point| point.is_proved) {
+        let name = &source.name;
+        Some(format!("no drill has passed on any of its recovery points: run `backup-sla drill {name}` first"))
+    } else {
+        None
+    };
+    Ok(Planned { source, points, plan, held_back })
+}
+
+fn carry_out(app: &App, name: &str, sources: &[Source], context: &RunContext) -> Result<MaintainReport> {
+    let mut planned = look_and_plan(app, name, sources)?;
+    context.cancel.check()?;
+    for one in planned.iter_mut().filter(|one| !one.removed().is_empty()) {
+        // What a drill or a restore reads must stay until it has ended.
+        if let Some(_lock) = app.removing_from(&one.source.name)? {
+            forget(app, one)?;
+        } else {
+            one.held_back = Some("a drill or restore of it is running: the next run removes them".to_owned());
+        }
+        context.cancel.check()?;
+    }
+    let mut report = report(name, &planned, false);
+    match free(app, name, sources, context)? {
+        Freeing::Done(freed) => (report.freed_bytes, report.marked_bytes) = (freed.freed_bytes, freed.marked_bytes),
+        Freeing::Later(why) => report.warnings.push(format!("no room was freed: {why}; the next run tries again")),
+    }
+    // Only now is it known that everything that was to stay is there.
+    let left = refresh_points_of(app, &sources.iter().collect::<Vec<_>>())?;
+    refuse_doubt(name, &left)?;
+    still_there(&planned, &left)?;
+    Ok(report)
+}
+
+/// Take what goes out of the listing, and see that it went.
+fn forget(app: &App, planned: &Planned<'_>) -> Result<()> {
+    let (source, removed) = (planned.source, planned.removed());
+    if removed.is_empty() {
+        return Ok(());
+    }
+    source.repository.storing()?.forget(&source.name, removed)?;
+    let listed = super::listing::refresh_points(app, source)?;
+    if let Some(point) = listed.own.points.iter().find(|point| removed.contains(&point.manifest.id)) {
+        return Err(Error::failed(format!(
+            "recovery point {} of {} was removed and is still listed",
+            point.manifest.id, source.name
+        ))
+        .hint("does the place of the repository allow to remove files? append-only storage does not"));
+    }
+    tracing::info!(source = %source.name, points = removed.len(), "removed recovery points beyond their retention");
+    Ok(())
+}
+
+/// What came of freeing room.
+enum Freeing {
+    Done(Freed),
+    /// Somebody is at work there: who.
+    Later(String),
+}
+
+/// Give back the room that nothing needs any more.
+fn free(app: &App, name: &str, sources: &[Source], context: &RunContext) -> Result<Freeing> {
+    let Some(first) = sources.first().filter(|source| source.repository.exists().unwrap_or(true)) else {
+        return Ok(Freeing::Done(Freed::default()));
+    };
+    let Some(_lock) = app.freeing_in(name, PATIENCE, &context.cancel)? else {
+        return Ok(Freeing::Later(format!("backups were running for {} minutes on end", PATIENCE.as_secs() / 60)));
+    };
+    let limits = app.config.sources.values().flat_map(|source| Work::ALL.map(|work| source.time_limit(work)));
+    let grace = limits.max().unwrap_or_default().max(LEAST_GRACE);
+    let request = FreeRequest { host: &app.host.identity.name, grace, context };
+    match first.repository.storing()?.free(&request) {
+        Ok(freed) => Ok(Freeing::Done(freed)),
+        Err(error) if error.kind() == Kind::Busy => Ok(Freeing::Later(error.to_string())),
+        Err(error) => Err(error),
+    }
+}
+
+/// Everything that was to stay is listed.
+fn still_there(planned: &[Planned<'_>], left: &Listing) -> Result<()> {
+    let left: BTreeSet<(&str, &RecoveryPointId)> =
+        left.points.iter().map(|point| (point.manifest.source.as_str(), &point.manifest.id)).collect();
+    for one in planned {
+        let source = one.source.name.as_str();
+        if let Some((id, _)) = one.plan.kept.iter().find(|(id, _)| !left.contains(&(source, id))) {
+            let what = format!("recovery point {id} of {source} was to stay and is no longer listed");
+            return Err(
+                Error::failed(what).hint("somebody else removes recovery points: see who can write to the repository")
+            );
+        }
+    }
+    Ok(())
+}
+
+fn report(name: &str, planned: &[Planned<'_>], dry_run: bool) -> MaintainReport {
+    let sources = planned.iter().map(|one| {
+        let times: BTreeMap<&RecoveryPointId, DateTime<Utc>> =
+            one.points.iter().map(|point| (&point.manifest.id, point.manifest.as_of)).collect();
+        let kept = one.plan.kept.iter().filter_map(|(id, reasons)| {
+            Some(KeptPoint { id: id.clone(), time: *times.get(id)?, reasons: reasons.clone() })
+        });
+        let removed =
+            one.plan.removed.iter().filter_map(|id| Some(RemovedPoint { id: id.clone(), time: *times.get(id)? }));
+        SourceReport {
+            source: one.source.name.clone(),
+            kept: kept.collect(),
+            removed: removed.collect(),
+            held_back: one.held_back.clone(),
+        }
+    });
+    let removed_points = if dry_run { 0 } else { planned.iter().map(|one| one.removed().len() as u64).sum() };
+    MaintainReport {
+        repository: name.to_owned(),
+        dry_run,
+        sources: sources.collect(),
+        removed_points,
+        freed_bytes: 0,
+        marked_bytes: 0,
+        warnings: planned
+            .iter()
+            .filter_map(|one| Some(format!("{}: {}", one.source.name, one.held_back.as_ref()?)))
+            .collect(),
+    }
+}
