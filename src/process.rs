@@ -6,28 +6,28 @@
 mod ended;
 pub mod identity;
 mod locked;
+mod output;
+mod program;
 mod question;
 mod said;
 pub mod stat;
 mod stopped;
 
-use std::ffi::OsStr;
-use std::io::{self, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 pub use self::ended::{Died, is_from_outside};
 
 use self::locked::locked;
+pub use self::output::ChildOutput;
+pub use self::program::{command, find_program};
 pub use self::question::{answer, answer_of};
 pub use self::said::Telling;
 use self::said::{Said, collect};
@@ -42,35 +42,6 @@ const STDERR_GRACE: Duration = Duration::from_secs(1);
 const DEATH: Duration = Duration::from_secs(5);
 /// How often it is looked at meanwhile.
 const DEATH_LOOK: Duration = Duration::from_millis(5);
-
-/// A command that sees of our environment only what any program may: no password that the configuration takes from a
-/// variable, no option of a client program, nothing of the service manager.
-pub fn command(program: impl AsRef<OsStr>) -> Command {
-    let mut command = Command::new(program);
-    command.env_clear();
-    for name in ["PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR"] {
-        if let Some(value) = std::env::var_os(name) {
-            command.env(name, value);
-        }
-    }
-    command
-}
-
-/// Find a program: in `directory` if given, else in `PATH` and the usual system directories. The first of `names` wins.
-/// Relative entries of `PATH` are passed over: what runs must not depend on the working directory.
-pub fn find_program(directory: Option<&Path>, names: &[&str]) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let usual = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"].map(PathBuf::from);
-    let directories: Vec<PathBuf> = match directory {
-        Some(directory) => vec![directory.to_owned()],
-        None => std::env::split_paths(&path).filter(|dir| dir.is_absolute()).chain(usual).collect(),
-    };
-    names.iter().find_map(|name| directories.iter().map(|dir| dir.join(name)).find(|file| is_program(file)))
-}
-
-fn is_program(file: &Path) -> bool {
-    file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
-}
 
 /// A running child in its own process group. Dropping it kills the group and reaps the child.
 #[derive(Debug)]
@@ -99,6 +70,12 @@ impl Killer {
         self.signal(Signal::KILL);
     }
 
+    /// Whether the child was reaped, so that there is nobody to kill.
+    #[cfg(test)]
+    fn is_over(&self) -> bool {
+        *locked(&self.reaped)
+    }
+
     fn signal(&self, signal: Signal) {
         let reaped = locked(&self.reaped);
         if !*reaped {
@@ -120,7 +97,7 @@ impl OwnedChild {
         command.stderr(Stdio::piped()).process_group(0);
         let mut child = command.spawn().map_err(|e| {
             let program = command.get_program().to_string_lossy().into_owned();
-            Error::failed(format!("start {name} (`{program}`)")).because(e)
+            Error::failed(format!("cannot start {name} (`{program}`)")).because(e)
         })?;
         let said = Arc::new(Mutex::new(Said::by(telling)));
         let stderr_ended = child.stderr.take().map(|pipe| {
@@ -189,7 +166,7 @@ impl OwnedChild {
         let status = self
             .reap(WaitIdOptions::empty())
             .and_then(|status| status.ok_or_else(|| io::Error::other("no exit status")))
-            .map_err(|e| Error::failed(format!("wait for {}", self.name)).because(e))?;
+            .map_err(|e| Error::failed(format!("cannot wait for {}", self.name)).because(e))?;
         if status.success() {
             return Ok(());
         }
@@ -259,101 +236,11 @@ impl Drop for OwnedChild {
     }
 }
 
-/// A child's standard output that ends with `Ok(0)` only if the child exited with status 0.
-pub struct ChildOutput {
-    child: OwnedChild,
-    stdout: ChildStdout,
-    longest_silence: Option<Duration>,
-    ended: bool,
-}
-
-impl ChildOutput {
-    /// A handle that can end the child, and with it a blocked read, from another thread.
-    pub fn killer(&self) -> Killer {
-        self.child.killer()
-    }
-
-    /// Read the output of a child that was started with piped stdout.
-    pub fn new(mut child: OwnedChild) -> Result<Self> {
-        let stdout =
-            child.take_stdout().ok_or_else(|| Error::failed(format!("read {}: no output pipe", child.name)))?;
-        Ok(Self { child, stdout, longest_silence: None, ended: false })
-    }
-
-    /// Kill the child, and end with an error, when it prints nothing for `longest` while it is listened to.
-    #[must_use]
-    pub fn never_silent_for(mut self, longest: Duration) -> Self {
-        self.longest_silence = Some(longest);
-        self
-    }
-
-    /// Wait until there is something to read; false when that took too long.
-    fn wait(&self) -> io::Result<bool> {
-        let Some(longest) = self.longest_silence else { return Ok(true) };
-        let timeout = Timespec::try_from(longest).map_err(io::Error::other)?;
-        loop {
-            match poll(&mut [PollFd::new(&self.stdout, PollFlags::IN)], Some(&timeout)) {
-                Ok(ready) => return Ok(ready > 0),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-}
-
-impl Read for ChildOutput {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.ended {
-            return Ok(0);
-        }
-        if !self.wait()? {
-            self.child.kill_now();
-            let silence = humantime::format_duration(self.longest_silence.unwrap_or_default());
-            let error = Error::inconclusive(format!("{} printed nothing for {silence}", self.child.name));
-            return Err(io::Error::other(error));
-        }
-        let read = self.stdout.read(buffer)?;
-        if read == 0 && !buffer.is_empty() {
-            self.child.wait_success().map_err(io::Error::other)?;
-            self.ended = true;
-        }
-        Ok(read)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::{BufRead, BufReader};
+    use std::io::{BufRead, BufReader, Read};
 
     use super::*;
-
-    fn shell(script: &str) -> ChildOutput {
-        let mut command = Command::new("sh");
-        command.arg("-c").arg(script).stdin(Stdio::null()).stdout(Stdio::piped());
-        ChildOutput::new(OwnedChild::spawn(command, "shell").unwrap()).unwrap()
-    }
-
-    #[test]
-    fn output_ends_well_only_on_exit_0() {
-        let mut text = String::new();
-        shell("echo hello").read_to_string(&mut text).unwrap();
-        assert_eq!(text, "hello\n");
-        let error = shell("echo half; echo the reason >&2; exit 3").read_to_string(&mut text).unwrap_err();
-        assert!(error.to_string().contains("exit status: 3: the reason"), "{error}");
-        let error = shell("echo half; kill -9 $$").read_to_string(&mut text).unwrap_err();
-        assert!(error.to_string().contains("signal: 9"), "{error}");
-    }
-
-    #[test]
-    fn a_child_that_falls_silent_is_killed_and_a_slow_reader_is_not_its_fault() {
-        let mut output = shell("echo begun; sleep 0.2; echo more; sleep 1000").never_silent_for(Duration::from_secs(3));
-        let mut text = [0; 11];
-        output.read_exact(&mut text[..6]).unwrap();
-        std::thread::sleep(Duration::from_millis(3200));
-        output.read_exact(&mut text[6..]).unwrap();
-        let error = output.read(&mut text).unwrap_err();
-        assert_eq!(error.to_string(), "shell printed nothing for 3s");
-    }
 
     fn start(script: &str) -> (OwnedChild, BufReader<ChildStdout>) {
         let mut command = Command::new("sh");
@@ -394,23 +281,6 @@ mod tests {
     }
 
     #[test]
-    fn a_killer_ends_a_blocked_read_and_is_harmless_afterwards() {
-        let mut output = shell("echo begun; sleep 1000");
-        let killer = output.killer();
-        let mut begun = [0; 6];
-        output.read_exact(&mut begun).unwrap();
-        let thread = std::thread::spawn({
-            let killer = killer.clone();
-            move || killer.kill()
-        });
-        let error = output.read(&mut begun).unwrap_err();
-        assert!(error.to_string().contains("signal: 9"), "{error}");
-        thread.join().unwrap();
-        assert!(*locked(&killer.reaped));
-        killer.kill();
-    }
-
-    #[test]
     fn waiting_for_a_child_closes_its_input_first() {
         let mut command = Command::new("cat");
         command.stdin(Stdio::piped()).stdout(Stdio::null());
@@ -427,13 +297,5 @@ mod tests {
         assert_eq!(lines.len(), said::LINES);
         assert_eq!(lines.iter().map(String::len).max(), Some(2_000));
         assert!(lines.contains(&"1000".to_owned()) && !lines.contains(&"1".to_owned()));
-    }
-
-    #[test]
-    fn a_file_that_cannot_be_run_is_not_a_program() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("tool"), "").unwrap();
-        assert_eq!(find_program(Some(dir.path()), &["tool"]), None);
-        assert!(find_program(None, &["no such tool", "sh"]).is_some());
     }
 }

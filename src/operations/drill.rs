@@ -139,7 +139,11 @@ fn restore_and_prove(
 ) -> Result<Finding> {
     let spec = source.engine.sandbox(point)?;
     let mut instance = stages
-        .run(Stage::Provision, || source.sandbox.provision(&spec, &new_id(), context))
+        .run(Stage::Provision, || {
+            let mut instance = source.sandbox.provision(&spec, &new_id(), context)?;
+            instance.start(context)?;
+            Ok::<_, Error>(instance)
+        })
         .map_err(|error| error.on(Side::Sandbox))?;
     let access = instance.access().clone();
     let at = source.engine.destination(&spec, &access);
@@ -239,6 +243,7 @@ fn dispose(instance: Box<dyn Instance>, may_keep: bool, finding: &mut Finding) {
 
 fn describe(source: &Source, spec: &SandboxSpec, access: &Access) -> BTreeMap<String, String> {
     let mut described = spec.describe();
+    described.extend(access.runs.clone());
     described.insert("sandbox".to_owned(), source.sandbox.kind().to_owned());
     described.insert("network".to_owned(), access.network.clone());
     if !access.isolation.is_empty() {

@@ -70,7 +70,7 @@ impl AppWork {
         };
         let spawned = std::thread::Builder::new().name(format!("look after {name}")).spawn(look);
         if spawned.is_ok() && end.recv_timeout(LONGEST_LOOK) == Err(RecvTimeoutError::Timeout) {
-            tracing::warn!(source = %name, "its repository has not answered within {LONGEST_LOOK:?} after the run");
+            tracing::warn!(source = %name, "the repository did not answer within {LONGEST_LOOK:?} after the run");
         }
         self.state.changed();
     }
@@ -153,7 +153,7 @@ impl Workplace for AppWork {
             reason: missed.reason.to_owned(),
         };
         if let Err(error) = app.block_on(app.ledger.record_missed(&record)) {
-            tracing::error!(hint = error.hint_text(), "record missed {job}: {error}");
+            tracing::error!(hint = error.hint_text(), "cannot record that {job} was missed: {error}");
         }
     }
 

@@ -115,3 +115,15 @@ fn kinds_of_sources_are_named_in_their_folders_and_in_one_line() {
     let line = [Path::new(env!("CARGO_MANIFEST_DIR")).join("src/app.rs")];
     assert!(naming(&line, &words).iter().any(|line| line.ends_with("= &[&Mysql, &Influxdb, &Files];")));
 }
+
+/// What is known of a product comes from its engine: a sandbox for the next one is no other sandbox. Its tests run real products.
+#[test]
+fn sandboxes_know_no_products() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let is_for_tests = |file: &PathBuf| is_of_tests(file.strip_prefix(&root).unwrap());
+    let files: Vec<PathBuf> = sources("sandbox").into_iter().filter(|file| !is_for_tests(file)).collect();
+    assert!(files.len() > 20, "{} files", files.len());
+    let words = ["mysql", "Mysql", "MySQL", "maria", "Maria", "influx", "Influx", "innodb", "InnoDB"];
+    let without_tests = |text: &str| text.split("#[cfg(test)]\nmod tests {").next().unwrap().len();
+    assert_eq!(naming_in(&files, &words, |text| &text[..without_tests(text)]), Vec::<String>::new());
+}

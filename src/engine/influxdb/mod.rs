@@ -16,13 +16,15 @@ mod inspect;
 mod kind;
 mod load;
 mod peer;
-mod server;
+pub(crate) mod server;
 mod settle;
 mod staging;
 mod survey;
 mod swap;
 mod table;
 mod target;
+#[cfg(test)]
+mod tests;
 mod tool;
 mod truth;
 mod writers;
@@ -196,7 +198,7 @@ impl Engine for InfluxdbEngine {
     fn sandbox(&self, point: &StoredPoint) -> Result<SandboxSpec> {
         let manifest = &point.manifest;
         let programs = self.sandbox.programs.as_deref().or(self.config.programs.as_deref());
-        Ok(SandboxSpec::Server(Box::new(server::spec(manifest, programs, self.sandbox.memory)?)))
+        Ok(SandboxSpec::Server(Box::new(server::spec(manifest, programs, self.sandbox.memory))))
     }
 
     fn destination(&self, spec: &SandboxSpec, access: &Access) -> Destination {

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
-use super::survey::identity;
+use super::survey;
 use crate::domain::manifest::Manifest;
 use crate::error::{Error, Kind, Result};
 use crate::process::{self, find_program};
-use crate::sandbox::{Fixed, Network, ServerSpec};
+use crate::sandbox::{Data, Identity, Installation, Network, Place, ServerSpec, Text};
 
 /// Account of the drill: accounts of the backup are restored as well.
 pub const DRILL_ACCOUNT: &str = "backup_sla_drill";
@@ -20,90 +20,8 @@ pub const HTTP: &str = "http";
 /// The port of the backup service.
 pub const RPC: &str = "rpc";
 const CONFIGURATION: &str = "influxd.toml";
-/// Setting of the source that the sandbox shares: the index decides how much memory a series takes.
-const INDEX: &str = "data.index-version";
-
-/// `influxd` and its version.
-pub fn program(directory: Option<&Path>) -> Result<(PathBuf, String)> {
-    let program = find_program(directory, &["influxd"]).ok_or_else(|| {
-        Error::inconclusive("cannot find the program `influxd`")
-            .hint("install the server package of the source's series (Debian: influxdb), or set `programs`")
-    })?;
-    let said = process::answer(&program, &["version"]).map_err(|error| error.with_kind(Kind::Inconclusive))?;
-    let said = String::from_utf8_lossy(&said).trim().to_owned();
-    let version = said.split_whitespace().nth(1).unwrap_or_default().trim_start_matches('v').to_owned();
-    if version.starts_with("1.") {
-        return Ok((program, version));
-    }
-    Err(Error::inconclusive(format!("cannot use {} as InfluxDB 1.x: it says {said:?}", program.display())))
-}
-
-/// The server to restore `manifest` into, with at most `memory` bytes.
-pub fn spec(manifest: &Manifest, programs: Option<&Path>, memory: u64) -> Result<ServerSpec> {
-    let wanted = &manifest.server;
-    let (program, version) = program(programs)?;
-    let found = identity(&version);
-    if found.series != wanted.series {
-        let what = format!(
-            "cannot provide an InfluxDB {} server to restore into: {} is {version}",
-            wanted.series,
-            program.display()
-        );
-        return Err(Error::inconclusive(what).hint(
-            "a drill in another series proves nothing; install the source's series, or set `programs` in [sandbox]",
-        ));
-    }
-    let index = manifest.settings.get(INDEX).map_or("inmem", String::as_str);
-    let settings = [
-        ("index-version", index),
-        ("continuous-queries", "off"),
-        ("monitoring", "off"),
-        ("reporting", "off"),
-        ("retention-enforcement", "off"),
-        ("subscriptions", "off"),
-        ("authentication", "on"),
-    ];
-    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    Ok(ServerSpec {
-        product: wanted.product.clone(),
-        version,
-        program,
-        args: vec!["-config".to_owned(), format!("{{dir}}/{CONFIGURATION}")],
-        template: None,
-        settings: BTreeMap::from(settings),
-        memory,
-        files: vec![(CONFIGURATION.to_owned(), configuration(index))],
-        fixed: Fixed::default(),
-        accounts: &["influxdb", "nobody"],
-        user: DRILL_ACCOUNT.to_owned(),
-        password: Some(random_password()),
-        network: Network::Loopback(&[HTTP, RPC]),
-        outside: Vec::new(),
-        connections: Vec::new(),
-        greeting: Some("GET /ping HTTP/1.0\r\n\r\n".to_owned()),
-    })
-}
-
-/// A password that nobody knows.
-pub fn random_password() -> SecretString {
-    let bytes: [u8; 24] = rand::random();
-    SecretString::from(bytes.map(|byte| format!("{byte:02x}")).concat())
-}
-
-fn configuration(index: &str) -> String {
-    format!(
-        r#"reporting-disabled = true
-bind-address = "127.0.0.1:{{port:rpc}}"
-
-[meta]
-dir = "{{data}}/meta"
-logging-enabled = false
-
-[data]
-dir = "{{data}}/data"
-wal-dir = "{{data}}/wal"
-index-version = "{index}"
-query-log-enabled = false
+/// What of the configuration names no place: the rest of `[data]`, what is off, and the first part of `[http]`.
+const FEATURES: &str = r"query-log-enabled = false
 max-series-per-database = 0
 max-values-per-tag = 0
 
@@ -123,11 +41,135 @@ enabled = false
 enabled = false
 
 [http]
-bind-address = "127.0.0.1:{{port:http}}"
 unix-socket-enabled = true
-bind-socket = "{{socket}}"
 auth-enabled = true
 log-enabled = false
-"#
-    )
+";
+/// Setting of the source that the sandbox shares: the index decides how much memory a series takes.
+const INDEX: &str = "data.index-version";
+
+/// How InfluxDB is installed on a host, for sandboxes that run there.
+pub const INSTALLATION: Installation = Installation {
+    server: &["influxd"],
+    package: "influxdb",
+    ask: &["version"],
+    identify,
+    first: &[],
+    statements: None,
+    initial: None,
+    libraries: None,
+    accounts: &["influxdb", "nobody"],
+};
+
+/// `InfluxDB v1.6.7 (git: …)`, of 1.x.
+fn identify(said: &str) -> Option<Identity> {
+    let version = said.split_whitespace().nth(1)?.trim_start_matches('v');
+    let series = survey::identity(version).series;
+    version.starts_with("1.").then(|| Identity { version: version.to_owned(), series })
+}
+
+/// `influxd` and its version.
+pub fn program(directory: Option<&Path>) -> Result<(PathBuf, String)> {
+    let program = find_program(directory, INSTALLATION.server).ok_or_else(|| {
+        Error::inconclusive("cannot find the program `influxd`")
+            .hint("install the server package of the source's series (Debian: influxdb), or set `programs`")
+    })?;
+    let said = process::answer(&program, INSTALLATION.ask).map_err(|error| error.with_kind(Kind::Inconclusive))?;
+    let said = String::from_utf8_lossy(&said).trim().to_owned();
+    match identify(&said) {
+        Some(found) => Ok((program, found.version)),
+        None => Err(Error::inconclusive(format!("cannot use {} as InfluxDB 1.x: it says {said:?}", program.display()))),
+    }
+}
+
+/// The server to restore `manifest` into, with at most `memory` bytes. On this host its program is in `programs`.
+pub fn spec(manifest: &Manifest, programs: Option<&Path>, memory: u64) -> ServerSpec {
+    let wanted = &manifest.server;
+    let index = manifest.settings.get(INDEX).map_or("inmem", String::as_str);
+    let recorded = [
+        ("index-version", index),
+        ("continuous-queries", "off"),
+        ("monitoring", "off"),
+        ("reporting", "off"),
+        ("retention-enforcement", "off"),
+        ("subscriptions", "off"),
+        ("authentication", "on"),
+    ];
+    let recorded = recorded.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    ServerSpec {
+        product: wanted.product.clone(),
+        series: wanted.series.clone(),
+        options: vec![("config".to_owned(), Text::from(Place::Own).then(format!("/{CONFIGURATION}")))],
+        files: vec![(CONFIGURATION.to_owned(), configuration(index))],
+        first_statements: String::new(),
+        data: Data::New,
+        named_time_zones: false,
+        libraries: Vec::new(),
+        extras: Vec::new(),
+        memory,
+        network: Network::Loopback(&[HTTP, RPC]),
+        outside: Vec::new(),
+        connections: Vec::new(),
+        greeting: Some("GET /ping HTTP/1.0\r\n\r\n"),
+        user: DRILL_ACCOUNT.to_owned(),
+        password: Some(random_password()),
+        recorded: BTreeMap::from(recorded),
+        installation: INSTALLATION,
+        programs: programs.map(Path::to_owned),
+    }
+}
+
+/// A password that nobody knows.
+pub fn random_password() -> SecretString {
+    let bytes: [u8; 24] = rand::random();
+    SecretString::from(bytes.map(|byte| format!("{byte:02x}")).concat())
+}
+
+fn configuration(index: &str) -> Text {
+    Text::from("reporting-disabled = true\nbind-address = \"127.0.0.1:")
+        .then(Place::Port(RPC))
+        .then("\"\n\n[meta]\ndir = \"")
+        .then(Place::Data)
+        .then("/meta\"\nlogging-enabled = false\n\n[data]\ndir = \"")
+        .then(Place::Data)
+        .then("/data\"\nwal-dir = \"")
+        .then(Place::Data)
+        .then("/wal\"\n")
+        .then(format!("index-version = \"{index}\"\n"))
+        .then(FEATURES)
+        .then("bind-address = \"127.0.0.1:")
+        .then(Place::Port(HTTP))
+        .then("\"\nbind-socket = \"")
+        .then(Place::Socket)
+        .then("\"\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configuration_is_one_that_can_be_read_with_every_place_in_it() {
+        let text = configuration("tsi1").written(|place| match place {
+            Place::Port(name) => format!("{}", name.len()),
+            Place::Data => "/x/data".to_owned(),
+            other => format!("<{other:?}>"),
+        });
+        let read: toml::Table = text.parse().unwrap();
+        let text = |table: &str, key: &str| read[table][key].as_str().unwrap().to_owned();
+        assert_eq!(read["bind-address"].as_str(), Some("127.0.0.1:3"));
+        assert_eq!(
+            (text("http", "bind-address"), text("http", "bind-socket")),
+            ("127.0.0.1:4".into(), "<Socket>".into())
+        );
+        assert_eq!((text("data", "wal-dir"), text("data", "index-version")), ("/x/data/wal".into(), "tsi1".into()));
+        let switches = [&read["http"]["auth-enabled"], &read["retention"]["enabled"]];
+        assert_eq!(switches.map(|switch| switch.as_bool().unwrap()), [true, false]);
+    }
+
+    #[test]
+    fn only_influxdb_1_is_known() {
+        assert_eq!(identify("InfluxDB v1.6.7 (git: unknown unknown)").unwrap().series, "1.6");
+        assert_eq!(identify("InfluxDB v2.7.1 (git: x)"), None);
+    }
 }

@@ -25,6 +25,7 @@ pub mod fuzzing;
 mod guard;
 mod holdings;
 mod inspect;
+pub(crate) mod installed;
 mod invoker;
 mod keyring;
 mod kind;
@@ -217,7 +218,7 @@ impl Engine for MysqlEngine {
 
     fn sandbox(&self, point: &StoredPoint) -> Result<SandboxSpec> {
         let needs = needs::of(point)?;
-        let spec = server::spec(&point.manifest, &needs, self.sandbox.programs.as_deref(), self.sandbox.memory)?;
+        let spec = server::spec(&point.manifest, &needs, self.sandbox.programs.as_deref(), self.sandbox.memory);
         Ok(SandboxSpec::Server(Box::new(spec)))
     }
 

@@ -12,8 +12,9 @@ use crate::clock::SystemClock;
 use crate::domain::manifest::Manifest;
 use crate::domain::needs::Needs;
 use crate::run_context::{Cancel, RunContext};
-use crate::sandbox::local::LocalSandbox;
-use crate::sandbox::{Sandbox, SandboxSpec};
+use crate::sandbox::contract::{self, Subject};
+use crate::sandbox::local::{LocalSandbox, tests::bench::bench};
+use crate::sandbox::{Access, Place, Sandbox, SandboxSpec, ServerSpec, Text};
 
 pub fn manifest(product: &str, series: &str) -> Manifest {
     serde_json::from_value(serde_json::json!({
@@ -28,11 +29,12 @@ pub fn manifest(product: &str, series: &str) -> Manifest {
 /// Play each of a set of hostile streams; nothing may come of them on this host.
 fn client_is_deaf(product: &str, series: &str, programs: Option<&Path>) {
     let manifest = manifest(product, series);
-    let spec = server::spec(&manifest, &Needs::default(), programs, 1 << 30).unwrap();
+    let spec = server::spec(&manifest, &Needs::default(), programs, 1 << 30);
     let state = tempfile::tempdir().unwrap();
     let sandbox = LocalSandbox::new(state.path(), SystemClock::shared());
     let spec = SandboxSpec::Server(Box::new(spec));
-    let instance = sandbox.provision(&spec, "run", &RunContext::silent()).unwrap();
+    let mut instance = sandbox.provision(&spec, "run", &RunContext::silent()).unwrap();
+    instance.start(&RunContext::silent()).unwrap();
     let SandboxSpec::Server(server) = &spec else { unreachable!() };
     let account = Account::of_sandbox(instance.access().socket.clone(), server.user.clone());
     let tools = Tools::find(&manifest.server, programs).unwrap();
@@ -91,11 +93,12 @@ fn with_drill_account(
     programs: Option<&Path>,
     test: impl Fn(&mut Session),
 ) {
-    let spec = server::spec(&manifest(product, series), needs, programs, 1 << 30).unwrap();
+    let spec = server::spec(&manifest(product, series), needs, programs, 1 << 30);
     let state = tempfile::tempdir().unwrap();
     let sandbox = LocalSandbox::new(state.path(), SystemClock::shared());
     let user = spec.user.clone();
-    let instance = sandbox.provision(&SandboxSpec::Server(Box::new(spec)), "run", &RunContext::silent()).unwrap();
+    let mut instance = sandbox.provision(&SandboxSpec::Server(Box::new(spec)), "run", &RunContext::silent()).unwrap();
+    instance.start(&RunContext::silent()).unwrap();
     let account = Account::of_sandbox(instance.access().socket.clone(), user);
     test(&mut Session::open(&account).unwrap());
     instance.destroy().unwrap();
@@ -141,4 +144,50 @@ fn mysql_in_a_drill_loads_no_plugin_and_no_component() {
             assert!(session.ask(sql).unwrap().is_err(), "{sql}");
         }
     });
+}
+
+fn drill_account(spec: &ServerSpec, access: &Access) -> Session {
+    Session::open(&Account::of_sandbox(access.socket.clone(), spec.user.clone())).unwrap()
+}
+
+/// A product as drills ask for it.
+fn subject(product: &str, series: &str, programs: Option<&Path>) -> Subject {
+    let spec = server::spec(&manifest(product, series), &Needs::default(), programs, 1 << 30);
+    let (mut silent, mut broken) = (spec.clone(), spec.clone());
+    silent.options.push(("socket".to_owned(), Text::from(Place::Own).then("/other.sock")));
+    broken.options.push(("no-such-option".to_owned(), "1".into()));
+    Subject {
+        spec,
+        silent,
+        broken: (broken, "no-such-option"),
+        mark: |spec, access| drop(drill_account(spec, access).rows("CREATE DATABASE marked").unwrap()),
+        is_marked: |spec, access| {
+            drill_account(spec, access).column("SHOW DATABASES LIKE 'marked'").unwrap() == ["marked"]
+        },
+    }
+}
+
+#[test]
+fn mariadb_in_a_local_sandbox_keeps_the_contract() {
+    let test = "engine::mysql::tests::mariadb_in_a_local_sandbox_keeps_the_contract";
+    contract::run(bench, &subject("MariaDB", "10.11", None), test);
+}
+
+#[test]
+fn mysql_in_a_local_sandbox_keeps_the_contract() {
+    let programs: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/mysql-root/wrappers");
+    let test = "engine::mysql::tests::mysql_in_a_local_sandbox_keeps_the_contract";
+    contract::run(bench, &subject("MySQL", "9.7", Some(&programs)), test);
+}
+
+#[test]
+fn a_server_keeps_no_binary_log_and_takes_its_settings_from_nowhere_else() {
+    let programs: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/mysql-root/wrappers");
+    for (product, series, programs) in [("MariaDB", "10.11", None), ("MySQL", "9.7", Some(programs.as_path()))] {
+        with_drill_account(product, series, &Needs::default(), programs, |session| {
+            let settings = "SELECT CONCAT_WS(' ', IF(@@log_bin, 1, 0), IF(@@skip_networking, 1, 0), \
+                 IF(@@local_infile, 1, 0), @@event_scheduler)";
+            assert_eq!(session.value(settings).unwrap().as_deref(), Some("0 1 0 OFF"), "{product}");
+        });
+    }
 }

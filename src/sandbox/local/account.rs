@@ -48,11 +48,11 @@ impl Account {
     }
 
     fn first_of(candidates: &[&str]) -> Result<Self> {
-        let passwd = fs::read_to_string("/etc/passwd").or_inconclusive("read /etc/passwd")?;
+        let passwd = fs::read_to_string("/etc/passwd").or_inconclusive("cannot read /etc/passwd")?;
         candidates.iter().find_map(|name| Self::parse(&passwd, name)).ok_or_else(|| {
             let names = candidates.join("` or `");
-            Error::inconclusive(format!("choose an account for the sandbox: there is no `{names}`")).hint(
-                "as root the test server runs as an unprivileged user: create one of them, or run as another user",
+            Error::inconclusive(format!("cannot choose a user for the sandbox: there is no `{names}`")).hint(
+                "as root the sandbox's server runs as an unprivileged user: create one of them, or run backup-sla as another user",
             )
         })
     }

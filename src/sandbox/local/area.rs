@@ -26,7 +26,7 @@ const PREFIX: &str = "backup-sla-";
 /// The directory to put new instances into; made if it is missing.
 pub(super) fn choose(state_dir: &Path, account: Option<&Account>) -> Result<PathBuf> {
     make_private(state_dir)?;
-    let state_dir = state_dir.canonicalize().or_inconclusive(format!("find {}", state_dir.display()))?;
+    let state_dir = state_dir.canonicalize().or_inconclusive(format!("cannot find {}", state_dir.display()))?;
     match account {
         None => {
             let here = state_dir.join(HERE);
@@ -37,7 +37,8 @@ pub(super) fn choose(state_dir: &Path, account: Option<&Account>) -> Result<Path
             let here = state_dir.join(HERE);
             make_private(&here)?;
             let passable = Permissions::from_mode(0o711);
-            fs::set_permissions(&here, passable).or_inconclusive(format!("open {} for passage", here.display()))?;
+            fs::set_permissions(&here, passable)
+                .or_inconclusive(format!("cannot let others pass through {}", here.display()))?;
             Ok(here)
         }
         Some(_) => elsewhere(&state_dir),
@@ -62,13 +63,13 @@ pub(super) fn leave(area: &Path) {
 
 fn make_private(directory: &Path) -> Result<()> {
     let done = DirBuilder::new().mode(0o700).recursive(true).create(directory);
-    done.or_inconclusive(format!("make directory {}", directory.display()))
+    done.or_inconclusive(format!("cannot make directory {}", directory.display()))
         .map_err(|e| e.hint("the state directory must be writable for the user that runs backup-sla"))
 }
 
 fn elsewhere(state_dir: &Path) -> Result<PathBuf> {
     let link = state_dir.join(ELSEWHERE);
-    let what = || format!("make a place for sandboxes that {} links to", link.display());
+    let what = || format!("cannot make a place for sandboxes that {} links to", link.display());
     // Two processes must not make two places, one of which nobody would ever reap.
     let lock = File::create(link.with_extension("lock")).or_inconclusive(what())?;
     lock.lock().or_inconclusive(what())?;

@@ -12,6 +12,7 @@ use super::view;
 use super::workspace::Workspace;
 use crate::error::{Error, Kind, OrFailed, Result};
 use crate::process::{OwnedChild, find_program};
+use crate::sandbox::{Place, Text};
 
 /// How much more a server may map than it may have resident.
 const ADDRESSES_PER_MEMORY: u64 = 3;
@@ -33,7 +34,7 @@ pub(super) struct Limits {
     pub(super) outside: Vec<PathBuf>,
 }
 
-/// Start `program` in `workspace` with the placeholders of `args` filled in.
+/// Start `program` in `workspace`.
 ///
 /// `memory` is what it may have resident ([`super::watch`] sees to that); here the kernel is told a backstop on what it may
 /// map (`RLIMIT_DATA`). That has to be larger: allocators map several times what they touch, and an InnoDB that is
@@ -47,11 +48,11 @@ pub(super) fn launch(
     args: &[String],
     limits: &Limits,
 ) -> Result<OwnedChild> {
-    let program = reachable(program, workspace).map_err(|e| e.context(format!("start {product}")))?;
+    let program = reachable(program, workspace).map_err(|e| e.context(format!("cannot start {product}")))?;
     let prlimit = find_program(None, &["prlimit"]).ok_or_else(|| {
-        Error::inconclusive(format!("start {product}: there is no program `prlimit`")).hint("install util-linux")
+        Error::inconclusive(format!("cannot start {product}: there is no program `prlimit`")).hint("install util-linux")
     })?;
-    let real = program.canonicalize().or_inconclusive(format!("find {}", program.display()))?;
+    let real = program.canonicalize().or_inconclusive(format!("cannot find {}", program.display()))?;
     let mut words = limits.isolation.words(workspace, limits.loopback.is_some(), &real, &limits.outside)?;
     words.extend([prlimit.into_os_string(), "--core=0".into()]);
     if let Some(bytes) = limits.memory {
@@ -63,7 +64,7 @@ pub(super) fn launch(
         words.push(format!("--nproc={PROCESSES}").into());
     }
     words.extend(["--".into(), program.into_os_string()]);
-    words.extend(args.iter().map(|arg| fill(arg, workspace, limits.loopback.as_ref()).into()));
+    words.extend(args.iter().map(Into::into));
     let mut command = Command::new(&words[0]);
     command
         .args(&words[1..])
@@ -89,9 +90,9 @@ fn reachable(program: &Path, workspace: &Workspace) -> Result<PathBuf> {
     if !program.is_file() {
         return Err(Error::inconclusive(format!("there is no program {}", program.display())));
     }
-    let real = program.canonicalize().or_inconclusive(format!("find {}", program.display()))?;
+    let real = program.canonicalize().or_inconclusive(format!("cannot find {}", program.display()))?;
     // A server may go by the name it was called by, so the given path is kept where it serves.
-    let given = std::path::absolute(program).or_inconclusive(format!("find {}", program.display()))?;
+    let given = std::path::absolute(program).or_inconclusive(format!("cannot find {}", program.display()))?;
     if given != real && !view::has(&given) && !given.starts_with(workspace.directory()) {
         return reachable(&real, workspace);
     }
@@ -103,22 +104,30 @@ fn reachable(program: &Path, workspace: &Workspace) -> Result<PathBuf> {
         (false, _) => {
             let what = format!("user {} cannot reach {}", account.name, real.display());
             Err(Error::inconclusive(what)
-                .hint("as root the test server runs as that user: open the way or move the program"))
+                .hint("as root the sandbox's server runs as that user: let others pass through the directories above, or move the program"))
         }
     }
 }
 
-/// `text` with its placeholders filled in.
-pub(super) fn fill(text: &str, workspace: &Workspace, loopback: Option<&Loopback>) -> String {
-    let mut filled = text
-        .replace("{dir}", &workspace.directory().to_string_lossy())
-        .replace("{data}", &workspace.data().to_string_lossy())
-        .replace("{nowhere}", &workspace.nowhere().to_string_lossy())
-        .replace("{socket}", &workspace.socket().to_string_lossy());
-    for (name, port) in loopback.iter().flat_map(|loopback| loopback.ports()) {
-        filled = filled.replace(&format!("{{port:{name}}}"), &port.to_string());
-    }
-    filled
+/// `text` with the places of `workspace`, and the ports of its server where it has any.
+pub(super) fn written(text: &Text, workspace: &Workspace, loopback: Option<&Loopback>) -> String {
+    text.written(|place| match place {
+        Place::Own => workspace.directory().to_string_lossy().into_owned(),
+        Place::Data => workspace.data().to_string_lossy().into_owned(),
+        Place::Nowhere => workspace.nowhere().to_string_lossy().into_owned(),
+        Place::Socket => workspace.socket().to_string_lossy().into_owned(),
+        Place::Port(name) => {
+            loopback.and_then(|loopback| loopback.ports().get(name)).map(ToString::to_string).unwrap_or_default()
+        }
+    })
+}
+
+/// `options` as a server takes them.
+pub(super) fn arguments<'o>(
+    options: impl IntoIterator<Item = &'o (String, Text)>,
+    written: impl Fn(&Text) -> String,
+) -> Vec<String> {
+    options.into_iter().map(|(name, value)| format!("--{name}={}", written(value))).collect()
 }
 
 /// What a server said on its way down: its first errors, which name the cause, or else its last lines.

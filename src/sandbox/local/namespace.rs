@@ -34,8 +34,8 @@ impl Loopback {
                 ports.insert(*name, port);
                 continue;
             }
-            let listener = TcpListener::bind("127.0.0.1:0").or_inconclusive("find a free loopback port")?;
-            ports.insert(*name, listener.local_addr().or_inconclusive("find a free loopback port")?.port());
+            let listener = TcpListener::bind("127.0.0.1:0").or_inconclusive("cannot find a free loopback port")?;
+            ports.insert(*name, listener.local_addr().or_inconclusive("cannot find a free loopback port")?.port());
             held.push(listener);
         }
         Ok(Self { ports, private })

@@ -119,8 +119,9 @@ pub(super) fn end_processes(directory: &Path, clock: &Arc<dyn Clock>) -> Result<
     if left.is_empty() {
         return Ok(oldest);
     }
-    let what = format!("stop sandbox {}: processes {left:?} do not end", directory.display());
-    Err(Error::inconclusive(what).hint("they may wait for a disk that does not answer; its data was not wiped"))
+    let what = format!("cannot stop sandbox {}: processes {left:?} do not end", directory.display());
+    Err(Error::inconclusive(what)
+        .hint("they may wait for a disk that does not answer; the restored data was not wiped"))
 }
 
 #[cfg(test)]

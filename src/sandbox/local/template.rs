@@ -1,4 +1,4 @@
-//! Empty data directories, made once and kept in `<state_dir>/templates/<key>`: making one takes seconds that a real
+//! Data directories of new servers, made once and kept in `<state_dir>/templates/<key>`: making one takes seconds that a real
 //! restore would not lose, for there the server is installed already.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -11,56 +11,146 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 
 use super::copying::copy_tree;
+use super::found::Found;
 use super::isolation::Isolation;
-use super::launch::{Limits, last_words, launch};
+use super::launch::{self, Limits, last_words, launch};
+use super::time_zones::{self, Telling};
 use super::waiting::Patience;
 use super::workspace::Workspace;
 use crate::error::{Error, Kind, OrFailed, Result};
-use crate::process::{self, OwnedChild};
+use crate::process::{self, OwnedChild, find_program};
 use crate::run_context::Cancel;
-use crate::sandbox::{Generated, Template};
+use crate::sandbox::{Decisive, Initial, Place, ServerSpec, Text};
 
 /// How long making one may take.
 pub(super) const TIME_TO_MAKE: Duration = Duration::from_mins(3);
+/// The file with the statements that name time zones.
+const ZONES_FILE: &str = "zones.sql";
 
-/// The kept data directory of `template`, made in a workspace of `make_workspace` if there is none.
-pub(super) fn kept(
-    state_dir: &Path,
-    product: &str,
-    template: &Template,
-    patience: &Patience<'_>,
-    make_workspace: impl FnOnce() -> Result<Workspace>,
-) -> Result<PathBuf> {
-    let key = &template.key;
-    if key.is_empty() || key.starts_with('.') || key.contains(['/', '\0']) {
-        return Err(Error::inconclusive(format!("keep empty data directory: `{key}` is not a file name")));
+/// A data directory to be made or found.
+pub(super) struct Template<'a> {
+    spec: &'a ServerSpec,
+    initial: &'a Initial,
+    found: &'a Found,
+    zones: Option<Telling>,
+}
+
+impl<'a> Template<'a> {
+    /// What the server of `spec` starts on; none where that is nothing.
+    pub(super) fn of(spec: &'a ServerSpec, found: &'a Found) -> Option<Self> {
+        let initial = spec.installation.initial.as_ref()?;
+        Some(Self { spec, initial, found, zones: time_zones::telling(spec) })
     }
-    let directory = state_dir.join("templates");
-    let what = || format!("keep empty data directory {}", directory.join(key).display());
-    DirBuilder::new().mode(0o700).recursive(true).create(&directory).or_inconclusive(what())?;
-    let finished = directory.join(key);
-    if finished.is_dir() {
-        return Ok(finished);
+
+    fn value(&self, decisive: &Decisive) -> String {
+        let given = self.spec.options.iter().find(|(name, _)| name == decisive.option);
+        // Of an instance's places nothing that is kept may depend.
+        given.map_or_else(|| decisive.usual.to_owned(), |(_, value)| value.written(|_| String::new()))
     }
-    // One maker at a time; the others find the result.
-    let lock = lock_file(&directory.join(format!("{key}.lock"))).or_inconclusive(what())?;
-    patience.until(TIME_TO_MAKE, what, || match lock.try_lock() {
-        Ok(()) => Ok(Some(())),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(error).or_inconclusive(what()),
-    })?;
-    if finished.is_dir() {
-        return Ok(finished);
+
+    /// Product, version and whatever else changes the result.
+    fn key(&self) -> Result<String> {
+        let plain =
+            |text: &str| -> String { text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect() };
+        let mut parts = vec![self.spec.product.to_lowercase(), plain(&self.found.version)];
+        parts.extend(self.initial.decisive.iter().map(|one| format!("{}{}", one.label, self.value(one))));
+        parts.extend(self.zones.as_ref().map(|zones| format!("zones{}", zones.state)));
+        let key = parts.join("-");
+        if key.starts_with('.') || key.contains(['/', '\0']) {
+            return Err(Error::inconclusive(format!(
+                "cannot keep an empty data directory: `{key}` is not a file name"
+            )));
+        }
+        Ok(key)
     }
-    let mut workspace = make_workspace()?;
-    initialise(&workspace, product, template, patience)?;
-    let making = directory.join(format!("{key}.making"));
-    if making.exists() {
-        fs::remove_dir_all(&making).or_inconclusive(what())?;
+
+    fn product(&self) -> String {
+        format!("{} {}", self.spec.product, self.found.version)
     }
-    place(&workspace.data(), &making, &finished).or_inconclusive(what())?;
-    workspace.remove()?;
-    Ok(finished)
+
+    /// The program that makes it, and its arguments.
+    fn command(&self, workspace: &Workspace) -> Result<(PathBuf, Vec<String>)> {
+        let (initial, installation) = (self.initial, &self.spec.installation);
+        let program = match initial.programs {
+            [] => self.found.program.clone(),
+            names => find_program(self.spec.programs.as_deref(), names).ok_or_else(|| {
+                let what = format!("cannot make an empty data directory of {}", self.product());
+                Error::inconclusive(format!("{what}: there is no program `{}`", names[0]))
+                    .hint(format!("it comes with the server (Debian package {})", installation.package))
+            })?,
+        };
+        let mut options = vec![(initial.directory.to_owned(), Text::from(Place::Data))];
+        for decisive in initial.decisive.iter().filter(|decisive| decisive.is_told) {
+            let value = self.value(decisive);
+            if value != decisive.usual {
+                options.push((decisive.option.to_owned(), value.into()));
+            }
+        }
+        if let Some(zones) = &self.zones {
+            let file = Text::from(Place::Own).then(format!("/{ZONES_FILE}"));
+            options.push((zones.table.option.to_owned(), file));
+        }
+        let mut args: Vec<String> = installation.first.iter().map(|arg| (*arg).to_owned()).collect();
+        args.extend(launch::arguments(&options, |text| launch::written(text, workspace, None)));
+        args.extend(initial.arguments.iter().map(|arg| (*arg).to_owned()));
+        Ok((program, args))
+    }
+
+    /// The kept data directory, made in a workspace of `make_workspace` if there is none.
+    pub(super) fn kept(
+        &self,
+        state_dir: &Path,
+        patience: &Patience<'_>,
+        make_workspace: impl FnOnce() -> Result<Workspace>,
+    ) -> Result<PathBuf> {
+        let key = self.key()?;
+        let directory = state_dir.join("templates");
+        let what = || format!("cannot keep empty data directory {}", directory.join(&key).display());
+        DirBuilder::new().mode(0o700).recursive(true).create(&directory).or_inconclusive(what())?;
+        let finished = directory.join(&key);
+        if finished.is_dir() {
+            return Ok(finished);
+        }
+        // One maker at a time; the others find the result.
+        let lock = lock_file(&directory.join(format!("{key}.lock"))).or_inconclusive(what())?;
+        patience.until(TIME_TO_MAKE, what, || match lock.try_lock() {
+            Ok(()) => Ok(Some(())),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error).or_inconclusive(what()),
+        })?;
+        if finished.is_dir() {
+            return Ok(finished);
+        }
+        let mut workspace = make_workspace()?;
+        self.initialise(&workspace, patience)?;
+        let making = directory.join(format!("{key}.making"));
+        if making.exists() {
+            fs::remove_dir_all(&making).or_inconclusive(what())?;
+        }
+        place(&workspace.data(), &making, &finished).or_inconclusive(what())?;
+        workspace.remove()?;
+        Ok(finished)
+    }
+
+    fn initialise(&self, workspace: &Workspace, patience: &Patience<'_>) -> Result<()> {
+        let what = format!("cannot make an empty data directory of {}", self.product());
+        let product = format!("the initialisation of {}", self.product());
+        if let Some(zones) = &self.zones {
+            describe_zones(workspace, zones, patience.cancel)?;
+        }
+        let (program, args) = self.command(workspace)?;
+        workspace.make_data()?;
+        workspace.hand_over()?;
+        let isolation = Isolation::possible(workspace, false);
+        let limits = Limits { isolation, memory: None, loopback: None, outside: Vec::new() };
+        let mut child = launch(workspace, &product, &program, &args, &limits)?;
+        patience.cancel.takes_down(child.killer());
+        patience.until(TIME_TO_MAKE, || what.clone(), || child.try_wait().or_inconclusive(&what))?;
+        child.wait_success().map_err(|_| {
+            Error::new(Kind::Inconclusive, format!("{what}: {}", last_words(&child)))
+                .hint("the server's initialisation program must work on this host; is the disk full?")
+        })
+    }
 }
 
 /// Emptied or made, and never what a link leads to.
@@ -85,39 +175,17 @@ fn place(from: &Path, making: &Path, finished: &Path) -> io::Result<()> {
     placed
 }
 
-fn generate(workspace: &Workspace, file: &Generated, cancel: &Cancel) -> Result<()> {
-    let path = workspace.directory().join(&file.name);
-    let what = || format!("make {} with {}", path.display(), file.program.display());
+/// Write the statements that name this host's time zones.
+fn describe_zones(workspace: &Workspace, zones: &Telling, cancel: &Cancel) -> Result<()> {
+    let path = workspace.directory().join(ZONES_FILE);
+    let what = || format!("cannot write time zones to {} with {}", path.display(), zones.program.display());
     let mut output = File::create(&path).or_inconclusive(what())?;
-    output.write_all(file.head.as_bytes()).or_inconclusive(what())?;
-    let mut command = process::command(&file.program);
-    command.args(&file.args).stdin(Stdio::null()).stdout(output);
-    let mut child = OwnedChild::spawn(command, &file.program.to_string_lossy())?;
+    output.write_all(zones.table.head.as_bytes()).or_inconclusive(what())?;
+    let mut command = process::command(&zones.program);
+    command.arg(zones.zones).stdin(Stdio::null()).stdout(output);
+    let mut child = OwnedChild::spawn(command, &zones.program.to_string_lossy())?;
     cancel.takes_down(child.killer());
     child.wait_success().map_err(|error| error.with_kind(Kind::Inconclusive).context(what()))
-}
-
-fn initialise(workspace: &Workspace, product: &str, template: &Template, patience: &Patience<'_>) -> Result<()> {
-    let what = format!("initialise an empty data directory of {product}");
-    let product = format!("{product} initialisation");
-    for file in &template.files {
-        generate(workspace, file, patience.cancel)?;
-    }
-    workspace.make_data()?;
-    workspace.hand_over()?;
-    let isolation = Isolation::possible(workspace, false);
-    let limits = Limits { isolation, memory: None, loopback: None, outside: Vec::new() };
-    let mut child = launch(workspace, &product, &template.program, &template.args, &limits)?;
-    patience.cancel.takes_down(child.killer());
-    patience.until(
-        TIME_TO_MAKE,
-        || format!("wait for {product}"),
-        || child.try_wait().or_inconclusive(format!("wait for {product}")),
-    )?;
-    child.wait_success().map_err(|_| {
-        Error::new(Kind::Inconclusive, format!("{what}: {}", last_words(&child)))
-            .hint("the server's initialisation program must work on this host; is the disk full?")
-    })
 }
 
 #[cfg(test)]

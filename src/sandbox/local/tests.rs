@@ -3,16 +3,18 @@
 use super::*;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};
 
 use rustix::process::geteuid;
 
 use crate::clock::SystemClock;
+use crate::engine::mysql::installed::{MARIADB, MYSQL};
+use crate::error::Kind;
 use crate::process::find_program;
-use crate::sandbox::{Fixed, Template};
+use crate::sandbox::{Initial, Installation, Place, Text};
 
+pub(crate) mod bench;
 mod outside;
 
 const MEMORY: u64 = 1 << 30;
@@ -21,56 +23,72 @@ fn program(name: &str) -> PathBuf {
     find_program(None, &[name]).unwrap_or_else(|| panic!("{name} is not installed: run scripts/setup"))
 }
 
-fn mariadb() -> ServerSpec {
-    let texts = |args: &[&str]| args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<String>>();
+fn server(product: &str, series: &str, installation: &Installation) -> ServerSpec {
     ServerSpec {
-        product: "MariaDB".to_owned(),
-        version: "10.11".to_owned(),
-        program: program("mariadbd"),
-        args: texts(&[
-            "--no-defaults",
-            "--datadir={data}",
-            "--socket={socket}",
-            "--pid-file={dir}/server.pid",
-            "--skip-networking",
-            "--innodb-buffer-pool-size=64M",
-            "--innodb-log-file-size=16M",
-            "--key-buffer-size=8M",
-            "--aria-pagecache-buffer-size=8M",
-        ]),
-        template: Some(Template {
-            key: "mariadb-10.11".to_owned(),
-            program: program("mariadb-install-db"),
-            args: texts(&[
-                "--no-defaults",
-                "--datadir={data}",
-                "--auth-root-authentication-method=normal",
-                "--skip-test-db",
-                "--skip-name-resolve",
-                "--innodb-log-file-size=16M",
-            ]),
-            files: Vec::new(),
-        }),
-        settings: BTreeMap::new(),
-        memory: MEMORY,
+        product: product.to_owned(),
+        series: series.to_owned(),
+        options: Vec::new(),
         files: Vec::new(),
-        fixed: Fixed::default(),
-        user: "root".to_owned(),
-        password: None,
-        accounts: &["mysql", "nobody"],
+        first_statements: String::new(),
+        data: Data::New,
+        named_time_zones: false,
+        libraries: Vec::new(),
+        extras: Vec::new(),
+        memory: MEMORY,
         network: Network::None,
         outside: Vec::new(),
         connections: Vec::new(),
         greeting: None,
+        user: "root".to_owned(),
+        password: None,
+        recorded: BTreeMap::new(),
+        installation: *installation,
+        programs: None,
     }
+}
+
+fn add(spec: &mut ServerSpec, options: &[(&str, &str)]) {
+    spec.options.extend(options.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())));
+}
+
+/// Where every server has its files.
+fn places() -> Vec<(String, Text)> {
+    vec![
+        ("datadir".to_owned(), Place::Data.into()),
+        ("socket".to_owned(), Place::Socket.into()),
+        ("pid-file".to_owned(), Text::from(Place::Own).then("/server.pid")),
+    ]
+}
+
+pub(crate) fn mariadb() -> ServerSpec {
+    let mut spec = ServerSpec { options: places(), ..server("MariaDB", "10.11", &MARIADB) };
+    add(
+        &mut spec,
+        &[
+            ("skip-networking", "1"),
+            ("innodb-buffer-pool-size", "64M"),
+            ("innodb-log-file-size", "16M"),
+            ("key-buffer-size", "8M"),
+            ("aria-pagecache-buffer-size", "8M"),
+        ],
+    );
+    spec
 }
 
 fn sandbox(state: &Path) -> LocalSandbox {
     LocalSandbox::new(state, SystemClock::shared())
 }
 
+/// An instance that was started.
 fn provision(state: &Path, run: &str, spec: &ServerSpec) -> Result<Box<dyn Instance>> {
-    sandbox(state).provision(&SandboxSpec::Server(Box::new(spec.clone())), run, &RunContext::silent())
+    provision_in(&sandbox(state), run, spec)
+}
+
+fn provision_in(sandbox: &LocalSandbox, run: &str, spec: &ServerSpec) -> Result<Box<dyn Instance>> {
+    let context = RunContext::silent();
+    let mut instance = sandbox.provision(&SandboxSpec::Server(Box::new(spec.clone())), run, &context)?;
+    instance.start(&context)?;
+    Ok(instance)
 }
 
 /// The MySQL that `scripts/mysql-root` puts beside the system.
@@ -81,39 +99,13 @@ fn mysql_program(name: &str) -> PathBuf {
 }
 
 fn mysql() -> ServerSpec {
-    let texts = |args: &[&str]| args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<String>>();
-    ServerSpec {
-        product: "MySQL".to_owned(),
-        version: "9.7".to_owned(),
-        program: mysql_program("mysqld"),
-        args: texts(&[
-            "--no-defaults",
-            "--datadir={data}",
-            "--socket={socket}",
-            "--pid-file={dir}/server.pid",
-            "--skip-networking",
-            "--mysqlx=OFF",
-            "--disable-log-bin",
-            "--innodb-buffer-pool-size=128M",
-        ]),
-        template: Some(Template {
-            key: "mysql-9.7".to_owned(),
-            program: mysql_program("mysqld"),
-            args: texts(&["--no-defaults", "--initialize-insecure", "--datadir={data}"]),
-            files: Vec::new(),
-        }),
-        settings: BTreeMap::new(),
-        memory: MEMORY,
-        files: Vec::new(),
-        fixed: Fixed::default(),
-        user: "root".to_owned(),
-        password: None,
-        accounts: &["mysql", "nobody"],
-        network: Network::None,
-        outside: Vec::new(),
-        connections: Vec::new(),
-        greeting: None,
-    }
+    let programs = mysql_program("mysqld").parent().map(Path::to_owned);
+    let mut spec = ServerSpec { options: places(), programs, ..server("MySQL", "9.7", &MYSQL) };
+    add(
+        &mut spec,
+        &[("skip-networking", "1"), ("mysqlx", "OFF"), ("skip-log-bin", "1"), ("innodb-buffer-pool-size", "128M")],
+    );
+    spec
 }
 
 /// Fails with what the server or client says.
@@ -137,6 +129,10 @@ fn query_with(client: &Path, instance: &dyn Instance, sql: &str) -> String {
 fn leftovers(state: &Path) -> Vec<PathBuf> {
     let entries = area::all(state).into_iter().flat_map(|area| fs::read_dir(area).unwrap());
     entries.map(|entry| entry.unwrap().path()).collect()
+}
+
+fn mode(path: &Path) -> u32 {
+    path.metadata().unwrap().mode() & 0o777
 }
 
 fn is_gone(pid: u32) -> bool {
@@ -202,28 +198,23 @@ fn mysql_runs_in_it_as_mariadb_does() {
 #[test]
 fn a_program_behind_a_private_directory_runs_by_its_real_path_or_is_refused_by_name() {
     let state = State::new();
-    let mut spec = mariadb();
-    spec.program = state.path().join("server");
-    std::os::unix::fs::symlink(program("mariadbd"), &spec.program).unwrap();
+    let mut spec = ServerSpec { programs: Some(state.path().to_owned()), ..mariadb() };
+    for name in ["mariadbd", "mariadb-install-db"] {
+        std::os::unix::fs::symlink(program(name), state.path().join(name)).unwrap();
+    }
     provision(state.path(), "run1", &spec).unwrap().destroy().unwrap();
-    fs::remove_file(&spec.program).unwrap();
-    fs::copy("/bin/true", &spec.program).unwrap();
+    let server = state.path().join("mariadbd");
+    fs::remove_file(&server).unwrap();
+    fs::write(&server, "#!/bin/sh\n[ \"$BACKUP_SLA_SANDBOX\" ] || echo 'x  Ver 10.11.1-MariaDB y'\n").unwrap();
+    fs::set_permissions(&server, fs::Permissions::from_mode(0o755)).unwrap();
+    spec.data = Data::Laid;
     let text = provision(state.path(), "run1", &spec).err().unwrap().to_string();
+    assert!(text.starts_with("cannot start MariaDB 10.11.1-MariaDB: "), "{text}");
     if geteuid().is_root() {
-        assert!(text.contains("cannot reach") && text.contains("/server"), "{text}");
+        assert!(text.contains("cannot reach") && text.contains("/mariadbd"), "{text}");
     } else {
         assert!(text.contains("it ended with exit status: 0"), "{text}");
     }
-}
-
-#[test]
-fn a_dropped_instance_is_destroyed_too() {
-    let state = State::new();
-    let instance = provision(state.path(), "run1", &mariadb()).unwrap();
-    let pid = instance.pid().unwrap();
-    drop(instance);
-    assert!(is_gone(pid));
-    assert_eq!(leftovers(state.path()), Vec::<PathBuf>::new());
 }
 
 #[test]
@@ -245,12 +236,15 @@ fn instances_provided_at_once_share_one_template_and_nothing_else() {
             thread.join().unwrap();
         }
     });
-    let template = state.path().join("templates/mariadb-10.11");
+    let kept = fs::read_dir(state.path().join("templates")).unwrap().map(|entry| entry.unwrap().path());
+    let kept: Vec<PathBuf> = kept.filter(|path| path.is_dir()).collect();
+    let [template] = kept.as_slice() else { panic!("{kept:?}") };
+    assert!(template.file_name().unwrap().to_str().unwrap().starts_with("mariadb-10-11-"), "{kept:?}");
     let made = template.metadata().unwrap();
     assert_eq!((made.mode() & 0o777, made.uid()), (0o700, geteuid().as_raw()));
     // A program that cannot run shows that it is not asked again.
     let mut spec = mariadb();
-    spec.template.as_mut().unwrap().program = PathBuf::from("/nonexistent");
+    spec.installation.initial.as_mut().unwrap().programs = &["no such program"];
     provision(state.path(), "again", &spec).unwrap().destroy().unwrap();
     assert_eq!(template.metadata().unwrap().ino(), made.ino());
     assert_eq!(leftovers(state.path()), Vec::<PathBuf>::new());
@@ -260,23 +254,41 @@ fn instances_provided_at_once_share_one_template_and_nothing_else() {
 fn a_server_that_does_not_start_is_inconclusive_and_says_why() {
     let state = State::new();
     let mut spec = mariadb();
-    spec.args.push("--no-such-option".to_owned());
+    add(&mut spec, &[("no-such-option", "1")]);
     let error = provision(state.path(), "run1", &spec).err().unwrap();
     assert_eq!(error.kind(), Kind::Inconclusive);
     let text = error.to_string();
-    assert!(text.starts_with("provide sandbox: start MariaDB 10.11: it ended with exit status"), "{text}");
+    assert!(text.starts_with("cannot start MariaDB 10.11.") && text.contains(": it ended with exit status"), "{text}");
     assert!(text.contains("no-such-option"), "{text}");
     assert!(error.hint_text().unwrap().contains("memory"));
-    spec.template.as_mut().unwrap().key = "other".to_owned();
-    spec.template.as_mut().unwrap().args.push("--no-such-option".to_owned());
+    let usual = spec.installation.initial.unwrap();
+    spec.installation.initial = Some(Initial { arguments: &["--no-such-option"], decisive: &[], ..usual });
     let error = provision(state.path(), "run1", &spec).err().unwrap();
     assert_eq!(error.kind(), Kind::Inconclusive);
-    assert!(error.to_string().contains("initialise an empty data directory of MariaDB 10.11"), "{error}");
-    spec.program = PathBuf::from("/nonexistent/mariadbd");
-    spec.template.as_mut().unwrap().key = "mariadb-10.11".to_owned();
+    assert!(error.to_string().starts_with("cannot make an empty data directory of MariaDB 10.11."), "{error}");
+    spec.installation.initial = Some(usual);
+    spec.programs = Some(PathBuf::from("/nonexistent"));
     let error = provision(state.path(), "run1", &spec).err().unwrap();
     assert_eq!(error.kind(), Kind::Inconclusive);
-    assert!(error.to_string().contains("there is no program /nonexistent/mariadbd"), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("MariaDB 10.11 server") && text.contains("no program `mariadbd` in /nonexistent"), "{text}");
+    assert!(error.hint_text().unwrap().contains("mariadb-server"));
+    assert_eq!(leftovers(state.path()), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_program_of_another_series_or_product_is_not_run() {
+    let state = State::new();
+    let other = ServerSpec { series: "10.6".to_owned(), ..mariadb() };
+    let maria_as_mysql = ServerSpec { series: "10.11".to_owned(), programs: None, ..mysql() };
+    for (spec, wanted) in [(other, "MariaDB 10.6"), (maria_as_mysql, "MySQL 10.11")] {
+        let error = provision(state.path(), "run1", &spec).err().unwrap();
+        assert_eq!(error.kind(), Kind::Inconclusive);
+        let text = error.to_string();
+        assert!(text.starts_with(&format!("cannot find a {wanted} server to restore into: /")), "{text}");
+        assert!(text.contains("Ver 10.11."), "{text}");
+        assert!(error.hint_text().unwrap().contains("another series proves nothing"));
+    }
     assert_eq!(leftovers(state.path()), Vec::<PathBuf>::new());
 }
 
@@ -284,23 +296,11 @@ fn a_server_that_does_not_start_is_inconclusive_and_says_why() {
 fn a_server_that_never_answers_ends_with_the_time_to_start() {
     let state = State::new();
     let mut spec = mariadb();
-    spec.args.retain(|arg| !arg.starts_with("--socket"));
-    spec.args.push("--socket={dir}/other.sock".to_owned());
+    spec.options.push(("socket".to_owned(), Text::from(Place::Own).then("/other.sock")));
     let sandbox = sandbox(state.path()).time_to_start(Duration::from_millis(200));
-    let error = sandbox.provision(&SandboxSpec::Server(Box::new(spec)), "run1", &RunContext::silent()).err().unwrap();
+    let error = provision_in(&sandbox, "run1", &spec).err().unwrap();
     assert_eq!(error.kind(), Kind::Inconclusive);
-    assert!(error.to_string().contains("nothing after 200ms"), "{error}");
-    assert_eq!(leftovers(state.path()), Vec::<PathBuf>::new());
-}
-
-#[test]
-fn a_cancelled_run_gets_no_instance_and_leaves_nothing() {
-    let state = State::new();
-    let context = RunContext::silent();
-    context.cancel.cancel();
-    let error =
-        sandbox(state.path()).provision(&SandboxSpec::Server(Box::new(mariadb())), "run1", &context).err().unwrap();
-    assert_eq!(error.kind(), Kind::Cancelled);
+    assert!(error.to_string().contains("it took longer than 200ms"), "{error}");
     assert_eq!(leftovers(state.path()), Vec::<PathBuf>::new());
 }
 
@@ -309,14 +309,17 @@ fn a_server_that_needs_more_memory_than_it_may_have_ends_and_we_say_what_it_had(
     let state = State::new();
     let mut spec = mariadb();
     spec.memory = 300 << 20;
-    spec.args.push("--innodb-buffer-pool-size=1400M".to_owned());
+    add(&mut spec, &[("innodb-buffer-pool-size", "1400M")]);
     let error = provision(state.path(), "run1", &spec).err().unwrap();
     assert_eq!(error.kind(), Kind::Inconclusive);
     // Whether a server that is refused memory says so or crashes is its own affair; what it had is said either way.
-    assert!(error.to_string().contains("start MariaDB 10.11: it ended with"), "{error}");
+    assert!(
+        error.to_string().starts_with("cannot start MariaDB 10.11.") && error.to_string().contains(": it ended with"),
+        "{error}"
+    );
     assert!(error.hint_text().unwrap().contains("it may have 300.0 MiB of memory"), "{:?}", error.hint_text());
     // The same server fits if it is asked to.
-    spec.args.push("--innodb-buffer-pool-size=16M".to_owned());
+    add(&mut spec, &[("innodb-buffer-pool-size", "16M")]);
     let instance = provision(state.path(), "run2", &spec).unwrap();
     let limits = fs::read_to_string(format!("/proc/{}/limits", instance.pid().unwrap())).unwrap();
     let limit = |name: &str| {
@@ -334,10 +337,9 @@ fn a_server_that_needs_more_memory_than_it_may_have_ends_and_we_say_what_it_had(
 fn a_server_that_holds_a_network_socket_is_refused() {
     let state = State::new();
     let mut spec = mariadb();
-    spec.args.retain(|arg| arg != "--skip-networking");
-    spec.args.extend(["--bind-address=127.0.0.1".to_owned(), "--port=0".to_owned()]);
+    spec.options.retain(|(name, _)| name != "skip-networking");
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    spec.args.push(format!("--port={free}"));
+    add(&mut spec, &[("bind-address", "127.0.0.1"), ("port", &free.to_string())]);
     let error = provision(state.path(), "run1", &spec).err().unwrap();
     assert_eq!(error.kind(), Kind::Inconclusive);
     let text = error.to_string();
@@ -360,41 +362,4 @@ fn a_long_state_directory_still_gets_a_socket() {
     instance.destroy().unwrap();
     assert!(!socket.parent().unwrap().exists());
     assert_eq!(leftovers(&state), Vec::<PathBuf>::new());
-}
-
-/// Runs itself as the process that is killed: a lock is only really lost with its process.
-#[test]
-fn what_a_killed_process_leaves_is_reaped_and_what_a_live_one_has_is_not() {
-    const CHILD: &str = "BACKUP_SLA_TEST_LEAK";
-    if let Some(state) = std::env::var_os(CHILD) {
-        let instance = provision(Path::new(&state), "leaked", &mariadb()).unwrap();
-        println!("\nserver {}", instance.pid().unwrap());
-        // Until we are killed, or our parent is gone.
-        let _ = std::io::stdin().read_line(&mut String::new());
-        return;
-    }
-    let state = State::new();
-    let name = "sandbox::local::tests::what_a_killed_process_leaves_is_reaped_and_what_a_live_one_has_is_not";
-    let mut owner = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", name, "--nocapture", "--test-threads=1"])
-        .env(CHILD, state.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(owner.stdout.take().unwrap()).lines();
-    let server = lines.find_map(|line| line.unwrap().strip_prefix("server ").map(str::to_owned)).unwrap();
-    let server: u32 = server.parse().unwrap();
-    let live = provision(state.path(), "live", &mariadb()).unwrap();
-    assert_eq!(sandbox(state.path()).reap().unwrap(), [], "both owners live");
-    owner.kill().unwrap();
-    owner.wait().unwrap();
-    assert!(!is_gone(server), "nobody has ended it yet");
-    let reaped = sandbox(state.path()).reap().unwrap();
-    let directory = live.directory().with_file_name("leaked");
-    assert_eq!(reaped, [Reaped { directory: directory.clone(), pid: Some(server) }]);
-    assert!(is_gone(server) && !directory.exists());
-    assert_eq!(query(&*live, "SELECT 1"), "1");
-    live.destroy().unwrap();
-    assert_eq!(leftovers(state.path()), Vec::<PathBuf>::new());
 }

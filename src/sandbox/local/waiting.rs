@@ -27,13 +27,15 @@ impl Patience<'_> {
     ) -> Result<T> {
         let watch = Stopwatch::start(self.clock);
         loop {
+            let looked = look();
+            // What broke because we ended it is not the reason.
             self.cancel.check()?;
-            if let Some(found) = look()? {
+            if let Some(found) = looked? {
                 return Ok(found);
             }
             if watch.elapsed() >= limit {
                 let limit = humantime::format_duration(limit);
-                return Err(Error::inconclusive(format!("{}: nothing after {limit}", what())));
+                return Err(Error::inconclusive(format!("{}: it took longer than {limit}", what())));
             }
             thread::sleep(POLL);
         }

@@ -8,7 +8,7 @@ mod abandoned;
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, lchown, symlink};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,7 +21,6 @@ use super::processes::end_processes;
 use crate::clock::Clock;
 use crate::error::{Error, OrFailed, Result};
 use crate::process::identity::started;
-use crate::sandbox::Fixed;
 
 /// Longest path that a unix socket can have on Linux, without the final zero.
 const SOCKET_PATH_BYTES: usize = 107;
@@ -74,10 +73,10 @@ impl Workspace {
     /// Make `name` in `area`: 0700, not yet of `account`.
     pub(super) fn create(area: &Path, name: &str, account: Option<&Account>, clock: &Arc<dyn Clock>) -> Result<Self> {
         if name.is_empty() || name.starts_with('.') || name.contains(['/', '\0']) {
-            return Err(Error::inconclusive(format!("make sandbox directory: `{name}` is not a file name")));
+            return Err(Error::inconclusive(format!("cannot make a sandbox directory: `{name}` is not a file name")));
         }
         let directory = area.join(name);
-        let what = || format!("make sandbox directory {}", directory.display());
+        let what = || format!("cannot make sandbox directory {}", directory.display());
         let lock = make_locked(area, &directory).or_inconclusive(what())?;
         let owner = ProcessStamp::of(std::process::id());
         let record = Record { created: clock.wall(), owner, server: None, socket_directory: None };
@@ -120,7 +119,7 @@ impl Workspace {
     /// Make an empty data directory.
     pub(super) fn make_data(&self) -> Result<()> {
         let data = self.data();
-        DirBuilder::new().mode(0o700).create(&data).or_inconclusive(format!("make {}", data.display()))
+        DirBuilder::new().mode(0o700).create(&data).or_inconclusive(format!("cannot make {}", data.display()))
     }
 
     pub(super) fn temporary(&self) -> PathBuf {
@@ -147,7 +146,7 @@ impl Workspace {
     pub(super) fn make_outside(&self, count: usize) -> Result<()> {
         self.outside().take(count).try_for_each(|path| {
             let done = DirBuilder::new().mode(0o700).recursive(true).create(&path);
-            done.or_inconclusive(format!("make {}", path.display()))
+            done.or_inconclusive(format!("cannot make {}", path.display()))
         })
     }
 
@@ -163,36 +162,10 @@ impl Workspace {
     pub(super) fn hand_over(&self) -> Result<()> {
         let Some(account) = &self.account else { return Ok(()) };
         super::copying::change_owner(&self.directory, account.uid, account.gid).or_inconclusive(format!(
-            "give {} to user {}",
+            "cannot give {} to user {}",
             self.directory.display(),
             account.name
         ))
-    }
-
-    /// Make links and files, after [`Workspace::hand_over`]: what they are in is ours, so the server changes nothing of it.
-    pub(super) fn fix(&self, fixed: &Fixed, fill: impl Fn(&str) -> String) -> Result<()> {
-        for (name, target) in &fixed.links {
-            let path = self.directory.join(name);
-            let what = || format!("link {} to {}", path.display(), target.display());
-            self.make_place(&path).or_inconclusive(what())?;
-            symlink(target, &path).or_inconclusive(what())?;
-        }
-        for (name, text) in &fixed.files {
-            let path = self.directory.join(name);
-            let what = || format!("write {}", path.display());
-            self.make_place(&path).or_inconclusive(what())?;
-            fs::write(&path, fill(text)).or_inconclusive(what())?;
-            fs::set_permissions(&path, Permissions::from_mode(0o644)).or_inconclusive(what())?;
-        }
-        Ok(())
-    }
-
-    /// The directory that `path` is in.
-    fn make_place(&self, path: &Path) -> io::Result<()> {
-        let place = path.parent().unwrap_or(&self.directory);
-        DirBuilder::new().recursive(true).create(place)?;
-        // A mode given when it is made is cut by the umask.
-        fs::set_permissions(place, Permissions::from_mode(0o755))
     }
 
     fn hand_over_one(&self, path: &Path) -> io::Result<()> {
@@ -207,12 +180,12 @@ impl Workspace {
 
     fn write_record(&self) -> Result<()> {
         let path = record_path(&self.directory);
-        let text = serde_json::to_vec_pretty(&self.record).or_inconclusive("describe sandbox")?;
+        let text = serde_json::to_vec_pretty(&self.record).or_inconclusive("cannot describe the sandbox")?;
         let new = path.with_extension("json.new");
         fs::write(&new, text)
             .and_then(|()| fs::set_permissions(&new, Permissions::from_mode(0o600)))
             .and_then(|()| fs::rename(&new, &path))
-            .or_inconclusive(format!("write {}", path.display()))
+            .or_inconclusive(format!("cannot write {}", path.display()))
     }
 
     /// Kill what still runs in it, also what left the server's process group, and wipe it.
@@ -228,7 +201,7 @@ impl Drop for Workspace {
         if !self.removed
             && let Err(error) = self.remove()
         {
-            tracing::error!(%error, "a sandbox was not removed");
+            tracing::error!(hint = error.hint_text(), "{error}");
         }
     }
 }
@@ -267,12 +240,12 @@ fn wipe(directory: &Path, socket_directory: Option<&Path>) -> Result<()> {
             }
             other => other,
         }
-        .or_inconclusive(format!("wipe sandbox {}", path.display()))
+        .or_inconclusive(format!("cannot wipe sandbox {}", path.display()))
         .map_err(|e| e.hint("it holds restored data: remove it by hand"))?;
     }
     match fs::remove_file(record_path(directory)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).or_inconclusive(format!("remove the record of sandbox {}", directory.display()))?;
+            Err(error).or_inconclusive(format!("cannot remove the record of sandbox {}", directory.display()))?;
         }
         _ => {}
     }

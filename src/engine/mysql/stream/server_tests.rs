@@ -218,11 +218,12 @@ fn scanned(client: &Client, script: &str) -> Option<(Vec<u8>, u64)> {
 
 fn computes_nothing(product: &str, series: &str, programs: Option<&Path>) {
     let manifest = manifest(product, series);
-    let spec = server::spec(&manifest, &Needs::default(), programs, 1 << 30).unwrap();
+    let spec = server::spec(&manifest, &Needs::default(), programs, 1 << 30);
     let state = tempfile::tempdir().unwrap();
     let sandbox = LocalSandbox::new(state.path(), SystemClock::shared());
     let spec = SandboxSpec::Server(Box::new(spec));
-    let instance = sandbox.provision(&spec, "run", &RunContext::silent()).unwrap();
+    let mut instance = sandbox.provision(&spec, "run", &RunContext::silent()).unwrap();
+    instance.start(&RunContext::silent()).unwrap();
     let SandboxSpec::Server(server) = &spec else { unreachable!() };
     let tools = Tools::find(&manifest.server, programs).unwrap();
     let client = Client { tools, socket: instance.access().socket.clone(), user: server.user.clone() };

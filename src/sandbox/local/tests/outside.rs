@@ -6,6 +6,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 
 use super::*;
+use crate::engine::influxdb::server::INSTALLATION;
 
 /// What a program in the sandbox tries before it becomes the server. Each success is a line of `{dir}/reached`.
 const PROBE: &str = r#"
@@ -41,17 +42,37 @@ for path in "${dir%/*}"/*; do
 done
 [ "$root" ] && [ "$(id -u)" = 0 ] && reached "is root"
 echo done >>"$dir/reached"
-exec "$@"
+exec "$server" "$@"
 "#;
 
-/// `spec` behind the probe.
-fn probing(mut spec: ServerSpec, settings: &[(&str, String)]) -> ServerSpec {
-    let settings: Vec<String> = settings.iter().map(|(name, value)| format!("{name}='{value}'\n")).collect();
-    let script = format!("dir={{dir}}\n{}{PROBE}", settings.concat());
-    let server = spec.program.display().to_string();
-    spec.program = program("bash");
-    spec.args.splice(0..0, ["-c".to_owned(), script, "probe".to_owned(), server]);
-    spec
+/// The programs of `spec`, of which the server tries out what it can reach before it becomes the real one.
+struct Probe(tempfile::TempDir);
+
+impl Probe {
+    fn new(spec: &ServerSpec, settings: &[(&str, String)]) -> Self {
+        let open = fs::Permissions::from_mode(0o755);
+        let place = tempfile::Builder::new().prefix("probe-").permissions(open.clone()).tempdir_in("/var/tmp").unwrap();
+        let name = spec.installation.server[0];
+        let settings: Vec<String> = settings.iter().map(|(name, value)| format!("{name}='{value}'\n")).collect();
+        let server = program(name).display().to_string();
+        // Outside it is asked what it is, and answers.
+        let head =
+            format!("#!/bin/bash\nserver={server}\ndir=$BACKUP_SLA_SANDBOX\n[ \"$dir\" ] || exec \"$server\" \"$@\"\n");
+        let probe = place.path().join("bin").join(name);
+        fs::create_dir(place.path().join("bin")).unwrap();
+        fs::write(&probe, format!("{head}{}{PROBE}", settings.concat())).unwrap();
+        for path in [&place.path().join("bin"), &probe] {
+            fs::set_permissions(path, open.clone()).unwrap();
+        }
+        for name in spec.installation.initial.iter().filter_map(|initial| initial.programs.first()) {
+            std::os::unix::fs::symlink(program(name), place.path().join("bin").join(name)).unwrap();
+        }
+        Self(place)
+    }
+
+    fn of(&self, spec: ServerSpec) -> ServerSpec {
+        ServerSpec { programs: Some(self.0.path().join("bin")), ..spec }
+    }
 }
 
 /// Shared memory of this host that anybody may read.
@@ -78,21 +99,25 @@ fn a_program_inside_reads_writes_and_reaches_nothing_outside() {
 
 #[test]
 fn a_program_with_ports_of_its_own_reaches_nothing_outside_either() {
-    let configuration = r#"reporting-disabled = true
-bind-address = "127.0.0.1:{port:rpc}"
-meta = { dir = "{data}/meta" }
-data = { dir = "{data}/data", wal-dir = "{data}/wal" }
-http = { bind-address = "127.0.0.1:{port:http}", unix-socket-enabled = true, bind-socket = "{socket}" }
-"#;
+    let configuration = Text::from("reporting-disabled = true\nbind-address = \"127.0.0.1:")
+        .then(Place::Port("rpc"))
+        .then("\"\nmeta = { dir = \"")
+        .then(Place::Data)
+        .then("/meta\" }\ndata = { dir = \"")
+        .then(Place::Data)
+        .then("/data\", wal-dir = \"")
+        .then(Place::Data)
+        .then("/wal\" }\nhttp = { bind-address = \"127.0.0.1:")
+        .then(Place::Port("http"))
+        .then("\", unix-socket-enabled = true, bind-socket = \"")
+        .then(Place::Socket)
+        .then("\" }\n");
     let influxdb = ServerSpec {
-        product: "InfluxDB".to_owned(),
-        program: program("influxd"),
-        args: vec!["-config".to_owned(), "{dir}/influxd.toml".to_owned()],
-        template: None,
-        files: vec![("influxd.toml".to_owned(), configuration.to_owned())],
+        options: vec![("config".to_owned(), Text::from(Place::Own).then("/influxd.toml"))],
+        files: vec![("influxd.toml".to_owned(), configuration)],
         network: Network::Loopback(&["http", "rpc"]),
-        greeting: Some("GET /ping HTTP/1.0\r\n\r\n".to_owned()),
-        ..mariadb()
+        greeting: Some("GET /ping HTTP/1.0\r\n\r\n"),
+        ..server("InfluxDB", "1.6", &INSTALLATION)
     };
     reaches_nothing(influxdb, |instance| assert_eq!(instance.access().ports.len(), 2));
 }
@@ -126,7 +151,8 @@ fn reaches_nothing(spec: ServerSpec, works: impl Fn(&dyn Instance)) {
         ("port", listener.local_addr().unwrap().port().to_string()),
         ("owner", std::process::id().to_string()),
     ];
-    let instance = provision(state.path(), "run1", &probing(spec, &settings)).unwrap();
+    let probe = Probe::new(&spec, &settings);
+    let instance = provision(state.path(), "run1", &probe.of(spec)).unwrap();
     assert_eq!(instance.access().isolation, Isolation::View.describe());
     assert_eq!(fs::read_to_string(instance.directory().join("reached")).unwrap(), "done\n");
     assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
@@ -232,8 +258,9 @@ fn is_contained(spec: &ServerSpec, client: &Path) {
 #[test]
 fn whatever_a_dump_says_mariadb_touches_nothing_outside() {
     let mut spec = mariadb();
-    let more = ["--secure-file-priv={nowhere}", "--plugin-load-add=ha_federatedx"];
-    spec.args.extend(more.map(str::to_owned));
+    spec.options.push(("secure-file-priv".to_owned(), Place::Nowhere.into()));
+    add(&mut spec, &[("plugin-load-add", "ha_federatedx")]);
+    spec.libraries = vec!["ha_federatedx.so".to_owned()];
     is_contained(&spec, &program("mariadb"));
 }
 
@@ -277,9 +304,8 @@ fn what_is_mounted_below_a_tree_of_programs_is_seen_and_read_only() {
 #[test]
 fn whatever_a_dump_says_mysql_touches_nothing_outside() {
     let mut spec = mysql();
-    spec.args.extend(["--secure-file-priv=NULL".to_owned(), "--federated".to_owned()]);
-    // What the engine says of the directories that a backup needs.
-    spec.args.push("--innodb-directories=/var/tmp".to_owned());
+    // The last is what the engine says of the directories that a backup needs.
+    add(&mut spec, &[("secure-file-priv", "NULL"), ("federated", "ON"), ("innodb-directories", "/var/tmp")]);
     is_contained(&spec, &mysql_program("mysql"));
 }
 
@@ -288,8 +314,7 @@ fn where_the_kernel_allows_less_the_instance_says_so_and_takes_no_definition_tha
     let state = State::new();
     for (most, network) in [(Isolation::Account, false), (Isolation::Network, true)] {
         let sandbox = sandbox(state.path()).at_most(most);
-        let provide =
-            |spec: ServerSpec| sandbox.provision(&SandboxSpec::Server(Box::new(spec)), "run1", &RunContext::silent());
+        let provide = |spec: ServerSpec| provision_in(&sandbox, "run1", &spec);
         let instance = provide(mariadb()).unwrap();
         assert_eq!(instance.access().isolation, most.describe());
         let exposed = instance.access().exposure.clone().unwrap();

@@ -36,7 +36,7 @@ impl Abandoned {
 
 /// Directories in `area` that nobody owns. Records without a directory are removed on the way.
 pub(in crate::sandbox::local) fn abandoned(area: &Path) -> Result<Vec<Abandoned>> {
-    let what = || format!("look for leftovers in {}", area.display());
+    let what = || format!("cannot look for leftover sandboxes in {}", area.display());
     let area_lock = match lock_area(area) {
         // It went with its last instance.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -66,7 +66,7 @@ pub(in crate::sandbox::local) fn abandoned(area: &Path) -> Result<Vec<Abandoned>
 
 /// When each instance in `area` was made: by its record, or by its directory where that has none (any more).
 pub(in crate::sandbox::local) fn existing(area: &Path) -> Result<Vec<DateTime<Utc>>> {
-    let what = || format!("count sandboxes in {}", area.display());
+    let what = || format!("cannot count the sandboxes in {}", area.display());
     let entries = match fs::read_dir(area) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other.or_failed(what())?,
