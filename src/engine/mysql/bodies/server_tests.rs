@@ -97,10 +97,12 @@ struct Server {
 impl Server {
     fn start(product: &str, series: &str, programs: Option<&Path>, state: &Path) -> Self {
         let manifest = manifest(product, series);
-        let spec = server::spec(&manifest, &Needs::default(), programs, 1 << 30).unwrap();
+        let spec = server::spec(&manifest, &Needs::default(), programs, 1 << 30);
         let user = spec.user.clone();
         let sandbox = LocalSandbox::new(state, SystemClock::shared());
-        let instance = sandbox.provision(&SandboxSpec::Server(Box::new(spec)), "run", &RunContext::silent()).unwrap();
+        let mut instance =
+            sandbox.provision(&SandboxSpec::Server(Box::new(spec)), "run", &RunContext::silent()).unwrap();
+        instance.start(&RunContext::silent()).unwrap();
         let socket = instance.access().socket.clone();
         Self { instance, tools: Tools::find(&manifest.server, programs).unwrap(), socket, user }
     }
