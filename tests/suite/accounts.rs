@@ -298,7 +298,7 @@ fn a_backup_account_that_may_not_read_one_database_is_refused() {
     let config = std::fs::read_to_string(world.path("config.toml")).unwrap();
     std::fs::write(world.path("config.toml"), config.replace("user = \"root\"", "user = \"b\"")).unwrap();
     let ran = world.run(&["backup"]);
-    assert!(ran.status == 1 && ran.stderr.contains("missing TRIGGER on `secret`.*"), "{ran:?}");
+    assert!(ran.status == 1 && ran.stderr.contains("the account lacks TRIGGER on `secret`.*"), "{ran:?}");
 }
 
 /// What a refused restore says.
@@ -380,6 +380,6 @@ fn the_definition_that_a_server_refuses_is_named_with_the_server_s_words() {
     world.backup();
     let drill = world.json(&["drill"], 3);
     let reason = drill["reason"].as_str().unwrap();
-    assert!(reason.starts_with("load event Odd (definitions of database d): ERROR 1064 "), "{reason}");
+    assert!(reason.starts_with("cannot load event Odd (definitions of database d): ERROR 1064 "), "{reason}");
     assert!(reason.contains("You have an error in your SQL syntax"), "{reason}");
 }

@@ -104,7 +104,7 @@ impl<'t> Parser<'t> {
 
     /// Behind `BEGIN`.
     pub(super) fn block(&mut self) -> Parsed {
-        while !self.is("END") && !(self.is("EXCEPTION") && self.is_at(1, "WHEN")) {
+        while !(self.is("END") || self.is("EXCEPTION") && self.is_at(1, "WHEN")) {
             self.inside()?;
             self.statement()?;
             self.semicolon()?;
