@@ -48,7 +48,7 @@ fn what_was_forgotten_is_marked_first_and_goes_with_a_later_run() {
 
     let first = free(&repository, Duration::ZERO);
     assert!(first.freed_bytes < 10_000 && first.marked_bytes > 2_900_000, "{first:?}");
-    assert!(du(&root.join("data")) >= before, "the first step removes nothing");
+    assert!(du(&root.join("data")) > before - 10_000, "the first step removes none of it");
     assert!(is_sound(&repository));
     let second = free(&repository, Duration::ZERO);
     assert!(second.freed_bytes > 2_900_000, "{second:?}");
