@@ -21,7 +21,7 @@ use crate::domain::history::{Share, Verdict};
 use crate::domain::left_out::LeftOutCounts;
 use crate::domain::sla::{self, Judgement, Objective, Objectives};
 use crate::error::Side;
-use crate::ledger::{Operation, Outcome, Run, SourceFigures};
+use crate::ledger::{Operation, Outcome, Run, SourceFigures, Upkeep, UpkeepOutcome};
 use crate::state::View;
 
 pub use self::change::Change;
@@ -49,6 +49,9 @@ pub struct SourceStatus {
     /// The first of what the ledger has that is not as it was written: then the figures may be false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ledger_problem: Option<String>,
+    /// What the last check of its repository found wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repository_damage: Option<String>,
     /// What the source had and its newest recovery point has not, one sentence each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
@@ -244,7 +247,7 @@ impl SourceStatus {
     pub fn is_bad(&self) -> bool {
         let is_destroyed = self.change.as_ref().is_some_and(|change| change.state == State::Critical);
         let lacks_some = self.measured.left_out.table > 0 || self.measured.vanished > 0;
-        let is_trouble = self.problem.is_some() || self.ledger_problem.is_some();
+        let is_trouble = [&self.problem, &self.ledger_problem, &self.repository_damage].iter().any(|it| it.is_some());
         !self.broken().is_empty() || is_trouble || lacks_some || is_destroyed || self.has_first_failed()
     }
 
@@ -335,6 +338,14 @@ pub fn all(view: &View) -> Vec<SourceStatus> {
     view.config.sources.values().map(|config| of(view, config)).collect()
 }
 
+/// What the last check of a repository found wrong; none where it found nothing, or there was none.
+fn damage(view: &View, repository: &str) -> Option<String> {
+    match &view.snapshot.upkeep.get(repository)?.last_result.get(&Upkeep::Check)?.outcome {
+        UpkeepOutcome::Failed(reason, _) => Some(reason.clone()),
+        UpkeepOutcome::Succeeded | UpkeepOutcome::Inconclusive(..) => None,
+    }
+}
+
 /// The status of one configured source.
 pub fn of(view: &View, config: &SourceConfig) -> SourceStatus {
     let nothing = SourceFigures::default();
@@ -358,6 +369,7 @@ pub fn of(view: &View, config: &SourceConfig) -> SourceStatus {
         repository: config.repository.clone(),
         problem: None,
         ledger_problem: view.service.seals.as_ref().and_then(|seals| seals.first.clone()),
+        repository_damage: damage(view, &config.repository),
         left_out: Vec::new(),
         suspicions: Vec::new(),
         other_hosts: view.service.other_hosts.get(&config.name).cloned(),

@@ -96,9 +96,13 @@ impl App {
     /// Keep others of this host from freeing room in the repository `name` while something is stored there; waits for one
     /// that does.
     pub fn storing_in(&self, name: &str, cancel: &Cancel) -> Result<RepositoryLock> {
+        let mut is_said = false;
         loop {
             if let Some(lock) = self.try_repository(name, FlockOperation::NonBlockingLockShared)? {
                 return Ok(lock);
+            }
+            if !std::mem::replace(&mut is_said, true) {
+                tracing::info!(repository = %name, "waiting: maintenance frees space in repository {name}");
             }
             cancel.check()?;
             std::thread::sleep(LOOK_AGAIN);

@@ -56,7 +56,7 @@ fn print(report: &MaintainReport) -> Result<()> {
 }
 
 fn print_plan(repository: &str, source: &SourceReport) -> Result<()> {
-    let mut table = output::table(&["REPOSITORY", "SOURCE", "RECOVERY POINT", "TIME (UTC)", "", "WHY"]);
+    let mut table = output::table(&["REPOSITORY", "SOURCE", "RECOVERY POINT", "TIME (UTC)", "FATE", "WHY"]);
     let first = |id: &dyn std::fmt::Display| vec![repository.to_owned(), source.source.clone(), id.to_string()];
     let removed = source.removed.iter().map(|point| {
         let (fate, why) = match &source.held_back {

@@ -285,6 +285,9 @@ fn print(lines: &[SourceStatus], zone: Tz) -> Result<()> {
             let side = line.problem_side.unwrap_or(Side::Repository.name());
             output::line(&format!("{}: the {side} is in trouble: {problem}", line.source))?;
         }
+        if let Some(damage) = &line.repository_damage {
+            output::line(&format!("{}: {damage}", line.source))?;
+        }
         if let Some(said) = line.measured.left_out.of_the_backup() {
             output::line(&format!("{}: the newest backup {said}", line.source))?;
         }

@@ -49,6 +49,8 @@ pub struct Candidate {
     pub needs: Option<RecoveryPointId>,
     /// Its date cannot be right.
     pub is_misdated: bool,
+    /// It may be another host's.
+    pub is_of_nobody: bool,
     /// A drill has passed on it.
     pub is_proved: bool,
     /// It is the last before data that looks destroyed, and nobody said that this was meant.
@@ -76,6 +78,8 @@ pub enum Reason {
     BeforeChange,
     /// Its date cannot be right, so nobody knows how old it is.
     Misdated,
+    /// It was made before hosts were recorded, and several hosts have recovery points of this source.
+    OfNobody,
     /// This point, which stays, is replayed on top of it.
     NeededBy(RecoveryPointId),
 }
@@ -92,6 +96,7 @@ impl fmt::Display for Reason {
             Self::LastProved => f.write_str("newest that a drill passed on"),
             Self::BeforeChange => f.write_str("last before a suspect change"),
             Self::Misdated => f.write_str("its date cannot be right"),
+            Self::OfNobody => f.write_str("no host is recorded, and several share the repository"),
             Self::NeededBy(id) => write!(f, "needed by {id}"),
         }
     }
@@ -123,6 +128,9 @@ pub fn plan(points: &[Candidate], policy: &Policy) -> Plan {
     };
     for point in points.iter().filter(|point| point.is_misdated) {
         keep(&point.id, Reason::Misdated);
+    }
+    for point in points.iter().filter(|point| point.is_of_nobody) {
+        keep(&point.id, Reason::OfNobody);
     }
     for point in points.iter().filter(|point| point.is_before_change) {
         keep(&point.id, Reason::BeforeChange);

@@ -332,7 +332,8 @@ fn repository_state(out: &mut Exposition, name: &str, repository: &RepositorySta
 /// What is done to a repository beside backups.
 fn upkeep_state(out: &mut Exposition, name: &str, upkeep: &UpkeepFigures, config: &Config, now: DateTime<Utc>) {
     let within = config.maintenance.read_all_within;
-    let read = upkeep.parts.values().filter(|at| (now - **at).to_std().is_ok_and(|age| age <= within)).count();
+    let read =
+        upkeep.parts.values().filter(|it| it.is_sound && (now - it.at).to_std().is_ok_and(|age| age <= within)).count();
     out.set(&m::REPOSITORY_CHECK_PROGRESS, &[name], read as f64 / f64::from(REPOSITORY_PARTS));
     out.set(&m::MAINTENANCE_LAST_SUCCESS, &[name], timestamp(upkeep.last_success.get(&Upkeep::Maintain).copied()));
     out.set(&m::MAINTENANCE_REMOVED_POINTS, &[name], whole(upkeep.removed_points));

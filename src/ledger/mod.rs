@@ -49,7 +49,7 @@ pub use snapshot::{
     SourceFigures,
 };
 
-pub use upkeep::{REPOSITORY_PARTS, Upkeep, UpkeepFigures, UpkeepOutcome, UpkeepRun};
+pub use upkeep::{PartRead, REPOSITORY_PARTS, Upkeep, UpkeepFigures, UpkeepOutcome, UpkeepRun};
 
 /// File name of the ledger inside the state directory.
 pub const FILE_NAME: &str = "ledger.sqlite";

@@ -84,6 +84,15 @@ pub struct UpkeepRun {
     pub read_bytes: u64,
 }
 
+/// A part of the data that was read whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartRead {
+    /// When, for the last time.
+    pub at: DateTime<Utc>,
+    /// Whether all of it was what had been stored.
+    pub is_sound: bool,
+}
+
 /// What is known of one repository's upkeep.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UpkeepFigures {
@@ -95,8 +104,8 @@ pub struct UpkeepFigures {
     pub last_success: BTreeMap<Upkeep, DateTime<Utc>>,
     /// Recovery points that were removed in all.
     pub removed_points: u64,
-    /// When each part of the data was last read whole.
-    pub parts: BTreeMap<u32, DateTime<Utc>>,
+    /// Each part of the data that was ever read whole.
+    pub parts: BTreeMap<u32, PartRead>,
 }
 
 const NEWEST: &str = "SELECT u.* FROM upkeep u JOIN (SELECT repository, operation, MAX(revision) AS newest FROM upkeep \
@@ -111,8 +120,8 @@ fn failed(error: sqlx::Error) -> Error {
 }
 
 impl Ledger {
-    /// Write down what was done to a repository, and which parts of it were read whole.
-    pub async fn record_upkeep(&self, run: &UpkeepRun, parts: &[u32]) -> Result<()> {
+    /// Write down what was done to a repository, which parts of it were read whole, and whether each was sound.
+    pub async fn record_upkeep(&self, run: &UpkeepRun, parts: &[(u32, bool)]) -> Result<()> {
         let mut tx = self.write().await?;
         let revision = next_revision(&mut tx).await?;
         let insert = "INSERT INTO upkeep (id, repository, operation, outcome, reason, hint, started_at, ended_at, \
@@ -134,13 +143,14 @@ impl Ledger {
             .execute(&mut *tx)
             .await
             .map_err(failed)?;
-        for part in parts {
+        for (part, is_sound) in parts {
             let known = "DELETE FROM repository_parts WHERE repository = ? AND part = ?";
             sqlx::query(known).bind(&run.repository).bind(part).execute(&mut *tx).await.map_err(failed)?;
-            sqlx::query("INSERT INTO repository_parts (repository, part, read_at) VALUES (?, ?, ?)")
+            sqlx::query("INSERT INTO repository_parts (repository, part, read_at, sound) VALUES (?, ?, ?, ?)")
                 .bind(&run.repository)
                 .bind(part)
                 .bind(stored::micros(run.started))
+                .bind(i64::from(*is_sound))
                 .execute(&mut *tx)
                 .await
                 .map_err(failed)?;
@@ -174,10 +184,11 @@ pub(super) async fn read_upkeep(tx: &mut Connection) -> Result<BTreeMap<String, 
         let figures = all.entry(column(&row, "repository")?).or_default();
         figures.removed_points += stored::count(column(&row, "removed_points")?);
     }
-    for row in rows(tx, "SELECT repository, part, read_at FROM repository_parts").await? {
+    for row in rows(tx, "SELECT repository, part, read_at, sound FROM repository_parts").await? {
         let part = u32::try_from(column::<i64>(&row, "part")?).unwrap_or(u32::MAX);
         let figures = all.entry(column(&row, "repository")?).or_default();
-        figures.parts.insert(part, stored::time(column(&row, "read_at")?)?);
+        let is_sound = column::<i64>(&row, "sound")? != 0;
+        figures.parts.insert(part, PartRead { at: stored::time(column(&row, "read_at")?)?, is_sound });
     }
     Ok(all)
 }

@@ -3,10 +3,9 @@
 //! The structure is looked at each time. Of the data a part is read each time, the part that was read longest ago first, so
 //! that all of it was read within a promised time; or all of it at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::identity::check_identity;
@@ -15,7 +14,7 @@ use super::upkeep::{Recording, said};
 use crate::app::App;
 use crate::domain::manifest::RecoveryPointId;
 use crate::error::{Error, Result};
-use crate::ledger::{REPOSITORY_PARTS as PARTS, Upkeep, UpkeepOutcome};
+use crate::ledger::{PartRead, REPOSITORY_PARTS as PARTS, Upkeep, UpkeepOutcome};
 use crate::repository::{CheckDepth, Checked};
 use crate::run_context::RunContext;
 
@@ -57,11 +56,8 @@ pub fn check(app: &App, name: &str, reading: Reading, context: &RunContext) -> R
     };
     let source = source.afresh();
     let _lock = app.lock(name, "repository.check")?;
-    let parts = match reading {
-        Reading::Structure => Vec::new(),
-        Reading::All => (0..PARTS).collect(),
-        Reading::Due(interval) => due(app, name, interval)?,
-    };
+    let known = app.block_on(app.ledger.upkeep())?.remove(name).unwrap_or_default().parts;
+    let parts = wanted(&known, reading, app.config.maintenance.read_all_within);
     let recording = Recording::begin(app, name, Upkeep::Check);
     let look = || {
         source.repository.open_existing()?;
@@ -73,8 +69,11 @@ pub fn check(app: &App, name: &str, reading: Reading, context: &RunContext) -> R
         };
         source.repository.storing()?.check(depth, context)
     };
-    let found = look().map(|checked| report(name, checked));
-    let found = found.map_err(|error| error.context(format!("cannot check repository {name}")));
+    let found = look().map_err(|error| error.context(format!("cannot check repository {name}")));
+    let read: Vec<(u32, bool)> = found
+        .as_ref()
+        .map_or(Vec::new(), |checked| parts.iter().map(|part| (*part, !checked.is_in_part(*part, PARTS))).collect());
+    let found = found.map(|checked| report(name, checked));
     let outcome = match &found {
         Ok(report) => report.problems.first().map_or(UpkeepOutcome::Succeeded, |first| {
             UpkeepOutcome::Failed(format!("repository {name} is damaged: {first}"), Some(HOW_TO_GO_ON.to_owned()))
@@ -85,8 +84,7 @@ pub fn check(app: &App, name: &str, reading: Reading, context: &RunContext) -> R
             UpkeepOutcome::Inconclusive(reason, hint)
         }
     };
-    let is_sound = outcome == UpkeepOutcome::Succeeded;
-    let recorded = recording.finish(outcome, if is_sound { &parts } else { &[] }, |run| {
+    let recorded = recording.finish(outcome, &read, |run| {
         run.read_bytes = found.as_ref().map_or(0, |report| report.read_bytes);
     });
     found.and_then(|report| recorded.map(|()| report))
@@ -96,10 +94,16 @@ pub fn check(app: &App, name: &str, reading: Reading, context: &RunContext) -> R
 pub const HOW_TO_GO_ON: &str =
     "take a new backup of each source now; then see the runbook BackupSlaRepositoryCheckFailed";
 
-/// The parts that are due, those read longest ago first.
-fn due(app: &App, name: &str, interval: Duration) -> Result<Vec<u32>> {
-    let read = app.block_on(app.ledger.upkeep())?.remove(name).unwrap_or_default().parts;
-    Ok(oldest(&read, share(interval, app.config.maintenance.read_all_within)))
+/// The parts that are read: what is asked for, and always what was damaged when it was last read. Damage that is not looked at
+/// again would be forgotten.
+fn wanted(known: &BTreeMap<u32, PartRead>, reading: Reading, within: Duration) -> Vec<u32> {
+    let damaged = known.iter().filter(|(_, read)| !read.is_sound).map(|(part, _)| *part);
+    let asked = match reading {
+        Reading::Structure => Vec::new(),
+        Reading::All => (0..PARTS).collect(),
+        Reading::Due(interval) => oldest(known, share(interval, within)),
+    };
+    damaged.chain(asked).collect::<BTreeSet<u32>>().into_iter().collect()
 }
 
 /// How many parts have their turn each time.
@@ -112,9 +116,9 @@ fn share(interval: Duration, within: Duration) -> usize {
 }
 
 /// The `count` parts that were read longest ago; those never read come first.
-fn oldest(read: &BTreeMap<u32, DateTime<Utc>>, count: usize) -> Vec<u32> {
+fn oldest(read: &BTreeMap<u32, PartRead>, count: usize) -> Vec<u32> {
     let mut parts: Vec<u32> = (0..PARTS).collect();
-    parts.sort_by_key(|part| (read.get(part), *part));
+    parts.sort_by_key(|part| (read.get(part).map(|read| read.at), *part));
     parts.truncate(count);
     parts
 }
@@ -150,12 +154,26 @@ mod tests {
 
     #[test]
     fn what_was_never_read_comes_first_and_then_what_was_read_longest_ago() {
-        let at = |hour: i64| DateTime::UNIX_EPOCH + chrono::TimeDelta::hours(hour);
-        let mut read: BTreeMap<u32, DateTime<Utc>> = (0..PARTS).map(|part| (part, at(i64::from(part)))).collect();
+        let at =
+            |hour: i64| PartRead { at: chrono::DateTime::UNIX_EPOCH + chrono::TimeDelta::hours(hour), is_sound: true };
+        let mut read: BTreeMap<u32, PartRead> = (0..PARTS).map(|part| (part, at(i64::from(part)))).collect();
         assert_eq!(oldest(&read, 3), [0, 1, 2]);
         read.insert(0, at(100));
         read.remove(&40);
         assert_eq!(oldest(&read, 3), [40, 1, 2]);
         assert_eq!(oldest(&BTreeMap::new(), 2), [0, 1]);
+    }
+
+    #[test]
+    fn what_was_damaged_is_read_again_by_every_check_until_it_is_sound() {
+        let read = |is_sound| PartRead { at: chrono::DateTime::UNIX_EPOCH, is_sound };
+        let mut known: BTreeMap<u32, PartRead> = (0..PARTS).map(|part| (part, read(part != 60))).collect();
+        let hours = Duration::from_hours;
+        let wanted_of = |known: &BTreeMap<u32, PartRead>, reading| wanted(known, reading, hours(64));
+        assert_eq!(wanted_of(&known, Reading::Structure), [60]);
+        assert_eq!(wanted_of(&known, Reading::Due(hours(1))), [0, 60]);
+        assert_eq!(wanted_of(&known, Reading::All).len(), PARTS as usize);
+        known.insert(60, read(true));
+        assert_eq!(wanted_of(&known, Reading::Structure), [0; 0]);
     }
 }

@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::before_change::must_be_kept;
 use super::listing::refresh_points_of;
 use super::observe::by_repository;
+use super::ownership::last_said_of_others;
 use super::select::split_suspects;
 use super::upkeep::{Recording, said};
 use crate::app::{App, Source};
@@ -28,7 +29,7 @@ use crate::run_context::RunContext;
 
 /// How long running backups are waited for before room is given back another time.
 const PATIENCE: Duration = Duration::from_mins(10);
-/// The least time between the two steps in which room is given back.
+/// The least time between the two steps in which room is given back, and how much longer than anybody may take it is.
 const LEAST_GRACE: Duration = Duration::from_hours(24);
 
 /// What was done, or would be done, to one repository.
@@ -89,22 +90,29 @@ pub fn maintain(app: &App, name: &str, dry_run: bool, context: &RunContext) -> R
     // Two at a time would each count on what the other removes.
     let _lock = app.lock(name, "repository.maintain")?;
     if dry_run {
-        return look_and_plan(app, name, &sources).map(|planned| report(name, &planned, true));
+        return look_and_plan(app, &sources).map(|planned| report(name, &planned, true));
     }
     let recording = Recording::begin(app, name, Upkeep::Maintain);
-    let done = carry_out(app, name, &sources, context);
+    let mut removed = 0;
+    let done = carry_out(app, name, &sources, &mut removed, context);
     let done = done.map_err(|error| error.context(format!("cannot maintain repository {name}")));
     let outcome = match &done {
-        Ok(_) => UpkeepOutcome::Succeeded,
+        // What should have gone and did not is no success: the last one becomes old, and somebody is told.
+        Ok(report) => report
+            .warnings
+            .first()
+            .map_or(UpkeepOutcome::Succeeded, |first| UpkeepOutcome::Inconclusive(first.clone(), None)),
         Err(error) => {
             let (reason, hint) = said(error);
-            UpkeepOutcome::Failed(reason, hint)
+            match error.kind() {
+                Kind::Busy | Kind::Cancelled | Kind::Inconclusive => UpkeepOutcome::Inconclusive(reason, hint),
+                Kind::Failed | Kind::Configuration => UpkeepOutcome::Failed(reason, hint),
+            }
         }
     };
     let recorded = recording.finish(outcome, &[], |run| {
-        if let Ok(report) = &done {
-            (run.removed_points, run.freed_bytes) = (report.removed_points, report.freed_bytes);
-        }
+        run.removed_points = removed;
+        run.freed_bytes = done.as_ref().map_or(0, |report| report.freed_bytes);
     });
     // What went wrong first is told.
     done.and_then(|report| recorded.map(|()| report))
@@ -136,14 +144,14 @@ impl Planned<'_> {
     }
 }
 
-fn look_and_plan<'s>(app: &App, name: &str, sources: &'s [Source]) -> Result<Vec<Planned<'s>>> {
+fn look_and_plan<'s>(app: &App, sources: &'s [Source]) -> Result<Vec<Planned<'s>>> {
     let repository = &sources[0].repository;
     if !repository.exists()? {
         return Ok(Vec::new());
     }
     repository.open_existing()?;
     let listing = refresh_points_of(app, &sources.iter().collect::<Vec<_>>())?;
-    refuse_doubt(name, &listing)?;
+    refuse_doubt(&listing)?;
     let mut points: BTreeMap<String, Vec<Published>> = BTreeMap::new();
     for point in listing.points {
         points.entry(point.manifest.source.clone()).or_default().push(point);
@@ -152,9 +160,9 @@ fn look_and_plan<'s>(app: &App, name: &str, sources: &'s [Source]) -> Result<Vec
 }
 
 /// What cannot be read may be what something else needs, or the only good one.
-fn refuse_doubt(name: &str, listing: &Listing) -> Result<()> {
+fn refuse_doubt(listing: &Listing) -> Result<()> {
     let Some(first) = listing.damaged.first() else { return Ok(()) };
-    let what = format!("repository {name} cannot be read whole, so nothing is removed from it: {first}");
+    let what = format!("nothing is removed, because something in it cannot be read: {first}");
     Err(Error::failed(what).hint(first.hint_text().unwrap_or("see `backup-sla check`").to_owned()))
 }
 
@@ -164,12 +172,15 @@ fn planned<'s>(app: &App, source: &'s Source, points: Vec<Published>) -> Result<
     let proved = app.block_on(app.ledger.verified_at(&source.name))?;
     let compared = app.block_on(app.ledger.compared(&source.name))?;
     let before = must_be_kept(&points, &compared);
+    let is_shared = last_said_of_others(app, &source.name).is_some();
     let candidates: Vec<Candidate> = points
         .iter()
         .map(|point| Candidate {
             id: point.manifest.id.clone(),
             as_of: point.manifest.as_of,
             needs: point.manifest.parent.clone(),
+            // Of several hosts that share the source's name, nobody knows whose it is.
+            is_of_nobody: is_shared && point.manifest.host.is_none(),
             is_misdated: suspect.contains(&point.manifest.id),
             is_proved: proved.contains_key(&point.manifest.id),
             is_before_change: before.contains(&point.manifest.id),
@@ -177,7 +188,7 @@ fn planned<'s>(app: &App, source: &'s Source, points: Vec<Published>) -> Result<
         .collect();
     let policy = Policy {
         within: source.objectives.retention,
-        longest_gap: source.objectives.rpo * 2,
+        longest_gap: (source.objectives.rpo * 2).min(source.objectives.retention / 2),
         counts: app.config.maintenance.keep,
         zone: app.config.timezone,
     };
@@ -197,26 +208,36 @@ fn planned<'s>(app: &App, source: &'s Source, points: Vec<Published>) -> Result<
     Ok(Planned { source, points, plan, held_back })
 }
 
-fn carry_out(app: &App, name: &str, sources: &[Source], context: &RunContext) -> Result<MaintainReport> {
-    let mut planned = look_and_plan(app, name, sources)?;
+fn carry_out(
+    app: &App,
+    name: &str,
+    sources: &[Source],
+    removed: &mut u64,
+    context: &RunContext,
+) -> Result<MaintainReport> {
+    if !sources[0].repository.exists()? {
+        return Ok(report(name, &[], false));
+    }
+    let mut planned = look_and_plan(app, sources)?;
     context.cancel.check()?;
     for one in planned.iter_mut().filter(|one| !one.removed().is_empty()) {
         // What a drill or a restore reads must stay until it has ended.
         if let Some(_lock) = app.removing_from(&one.source.name)? {
             forget(app, one)?;
+            *removed += one.removed().len() as u64;
         } else {
             one.held_back = Some("a drill or restore of it is running: the next run removes them".to_owned());
         }
         context.cancel.check()?;
     }
     let mut report = report(name, &planned, false);
-    match free(app, name, sources, context)? {
+    match free(app, name, &planned, context)? {
         Freeing::Done(freed) => (report.freed_bytes, report.marked_bytes) = (freed.freed_bytes, freed.marked_bytes),
         Freeing::Later(why) => report.warnings.push(format!("no room was freed: {why}; the next run tries again")),
     }
     // Only now is it known that everything that was to stay is there.
     let left = refresh_points_of(app, &sources.iter().collect::<Vec<_>>())?;
-    refuse_doubt(name, &left)?;
+    refuse_doubt(&left)?;
     still_there(&planned, &left)?;
     Ok(report)
 }
@@ -248,17 +269,30 @@ enum Freeing {
 }
 
 /// Give back the room that nothing needs any more.
-fn free(app: &App, name: &str, sources: &[Source], context: &RunContext) -> Result<Freeing> {
-    let Some(first) = sources.first().filter(|source| source.repository.exists().unwrap_or(true)) else {
-        return Ok(Freeing::Done(Freed::default()));
-    };
+fn free(app: &App, name: &str, planned: &[Planned<'_>], context: &RunContext) -> Result<Freeing> {
+    let Some(first) = planned.first() else { return Ok(Freeing::Done(Freed::default())) };
+    // What was marked is removed by its age.
+    if planned.iter().any(|one| one.points.iter().any(|point| is_to_come(point.manifest.as_of, app.clock.wall()))) {
+        return Ok(Freeing::Later(
+            "a recovery point is dated in the future: look at the clock of this host".to_owned(),
+        ));
+    }
+    // Who reads with an index of before finds packs that are packed anew under their old names only.
+    let mut readers = Vec::new();
+    for one in planned {
+        let Some(lock) = app.removing_from(&one.source.name)? else {
+            return Ok(Freeing::Later(format!("a drill or restore of {} is running", one.source.name)));
+        };
+        readers.push(lock);
+    }
     let Some(_lock) = app.freeing_in(name, PATIENCE, &context.cancel)? else {
         return Ok(Freeing::Later(format!("backups were running for {} minutes on end", PATIENCE.as_secs() / 60)));
     };
     let limits = app.config.sources.values().flat_map(|source| Work::ALL.map(|work| source.time_limit(work)));
-    let grace = limits.max().unwrap_or_default().max(LEAST_GRACE);
+    // Hosts differ in their limits, and a command has none.
+    let grace = limits.max().unwrap_or_default().max(LEAST_GRACE) + LEAST_GRACE;
     let request = FreeRequest { host: &app.host.identity.name, grace, context };
-    match first.repository.storing()?.free(&request) {
+    match first.source.repository.storing()?.free(&request) {
         Ok(freed) => Ok(Freeing::Done(freed)),
         Err(error) if error.kind() == Kind::Busy => Ok(Freeing::Later(error.to_string())),
         Err(error) => Err(error),

@@ -32,7 +32,7 @@ pub(super) fn room(app: &App, source: &Source) -> Result<Option<String>> {
 fn judge(free: u64, last: Option<u64>) -> Result<Option<String>> {
     if free < LEAST {
         return Err(Error::failed(format!("only {} are free there", display::size(free)))
-            .hint("make room on its file system: grow it, or move away what is no backup"));
+            .hint("free space on its file system: grow it, or move other files away"));
     }
     let last = last.filter(|last| free < *last);
     Ok(last.map(|last| {

@@ -20,8 +20,13 @@ impl<'a> Recording<'a> {
         Self { app, repository, operation, started: app.clock.wall() }
     }
 
-    /// It has ended like this; `fill` adds what it brought. `parts` of the data were read whole.
-    pub(super) fn finish(self, outcome: UpkeepOutcome, parts: &[u32], fill: impl FnOnce(&mut UpkeepRun)) -> Result<()> {
+    /// It has ended like this; `fill` adds what it brought. `parts` of the data were read whole, each sound or not.
+    pub(super) fn finish(
+        self,
+        outcome: UpkeepOutcome,
+        parts: &[(u32, bool)],
+        fill: impl FnOnce(&mut UpkeepRun),
+    ) -> Result<()> {
         let Self { app, repository, operation, started } = self;
         let mut run = UpkeepRun {
             repository: repository.to_owned(),

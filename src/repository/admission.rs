@@ -96,7 +96,8 @@ pub fn parse_manifest(bytes: &[u8]) -> Result<Manifest> {
     match manifest.contradiction() {
         None => Ok(manifest),
         Some(what) => {
-            Err(Error::failed(format!("cannot read manifest {} of {}: it is {what}", manifest.id, manifest.source)))
+            let failed = format!("cannot read manifest {} of {}: it is {what}", manifest.id, manifest.source);
+            Err(Error::failed(failed).hint("the manifest is damaged or was changed: use another recovery point"))
         }
     }
 }

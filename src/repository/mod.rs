@@ -280,10 +280,19 @@ impl CheckDepth<'_> {
 pub struct Checked {
     /// What is wrong, by name.
     pub wrong: Vec<Error>,
+    /// Where in a random order what is wrong with the data has its place: see [`CheckDepth::reads`].
+    pub wrong_places: Vec<u32>,
     /// Source and id of the published backups that cannot be restored whole because of it.
     pub damaged_points: Vec<(String, RecoveryPointId)>,
     /// Bytes that were read and are what they were.
     pub read_bytes: u64,
     /// Bytes that are stored.
     pub stored_bytes: u64,
+}
+
+impl Checked {
+    /// Whether something is wrong with this one of `of` parts.
+    pub fn is_in_part(&self, part: u32, of: u32) -> bool {
+        self.wrong_places.iter().any(|place| place % of == part)
+    }
 }

@@ -34,6 +34,8 @@ pub(super) fn begin(work: &Arc<AppWork>, state: &Arc<State>, stop: &Cancel) {
             let app = work.app();
             for (name, interval) in due(&app, &state, &mut asked) {
                 if !stop.is_cancelled() {
+                    // However this ends, and whether or not that can be written down: the next turn comes at its time.
+                    asked.insert(name.clone(), app.clock.wall());
                     turn(&app, &name, interval, &stop);
                     state.changed();
                 }
@@ -57,8 +59,9 @@ fn due(app: &App, state: &State, asked: &mut BTreeMap<String, DateTime<Utc>>) ->
     let interval = timing.shortest_gap().unwrap_or(app.config.maintenance.read_all_within);
     let mut due = Vec::new();
     for name in by_repository(app).into_keys() {
-        let since = *asked.entry(name.clone()).or_insert(now);
-        let begun = view.snapshot.upkeep.get(&name).and_then(last_begun).unwrap_or(since);
+        let known = view.snapshot.upkeep.get(&name).and_then(last_begun);
+        let since = *asked.entry(name.clone()).or_insert(known.unwrap_or(now));
+        let begun = known.map_or(since, |known| known.max(since));
         // A clock that was put back does not make it wait for the old time to come again.
         let next = timing.next_after(begun.min(now), app.config.timezone);
         if next.is_some_and(|next| next <= now) {
@@ -90,9 +93,9 @@ fn turn(app: &App, name: &str, interval: Duration, stop: &Cancel) {
             }
         });
         let done = catch_unwind(AssertUnwindSafe(|| {
-            tell(name, "maintained", maintain(app, name, false, &context).map(|report| report.warnings));
+            tell(name, "maintained", None, maintain(app, name, false, &context).map(|report| report.warnings));
             let checked = check(app, name, Reading::Due(interval), &context);
-            tell(name, "checked", checked.map(|report| report.problems));
+            tell(name, "checked", Some(HOW_TO_GO_ON), checked.map(|report| report.problems));
         }));
         drop(over);
         done
@@ -102,11 +105,12 @@ fn turn(app: &App, name: &str, interval: Duration, stop: &Cancel) {
     }
 }
 
-fn tell(name: &str, done: &str, ended: Result<Vec<String>, Error>) {
+fn tell(name: &str, done: &str, hint: Option<&str>, ended: Result<Vec<String>, Error>) {
     match ended {
         Ok(said) if said.is_empty() => tracing::info!(repository = %name, "repository {name} was {done}"),
-        Ok(said) => said.iter().for_each(|said| {
-            tracing::error!(repository = %name, hint = HOW_TO_GO_ON, "repository {name} was {done}: {said}");
+        Ok(said) => said.iter().for_each(|said| match hint {
+            Some(hint) => tracing::error!(repository = %name, hint, "repository {name} was {done}: {said}"),
+            None => tracing::warn!(repository = %name, "repository {name} was {done}: {said}"),
         }),
         Err(error) if matches!(error.kind(), Kind::Busy | Kind::Cancelled) => {
             tracing::info!(repository = %name, "repository {name} was not {done}: {error}");

@@ -187,7 +187,7 @@ fn a_federated_table_is_drilled_without_a_connection() {
     let listened = other.sql("SHOW GLOBAL STATUS LIKE 'Connections'");
     let report = drill_passes(&world);
     let notes = report["warnings"].to_string();
-    assert!(notes.contains("table shop.far is a connection to another server"), "{report}");
+    assert!(notes.contains("table shop.far shows a table of another server"), "{report}");
     let after = other.sql("SHOW GLOBAL STATUS LIKE 'Connections'");
     let count = |text: &str| text.rsplit('\t').next().unwrap().parse::<u64>().unwrap();
     assert_eq!(count(&after), count(&listened) + 1, "only this question was a connection");

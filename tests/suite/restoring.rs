@@ -235,24 +235,23 @@ fn every_reason_for_a_refused_connection_has_its_own_hint() {
 #[test]
 fn every_command_of_the_restore_page_runs() {
     let source = Server::stock(Product::MariaDb);
-    source.sql(
-        "CREATE DATABASE agama; CREATE TABLE agama.orders (id INT PRIMARY KEY); INSERT INTO agama.orders VALUES (1)",
-    );
+    source
+        .sql("CREATE DATABASE shop; CREATE TABLE shop.orders (id INT PRIMARY KEY); INSERT INTO shop.orders VALUES (1)");
     let world = World::new(&source, &[], "");
     world.secret("restore.pw", "for a while");
     let tree = world.path("tree");
     fs::create_dir_all(&tree).unwrap();
     fs::write(tree.join("site.yml"), "- hosts: all\n").unwrap();
-    let mysql = format!("[source.agama.mysql]\nsocket = \"{}\"\nuser = \"{}\"\n", source.socket.display(), source.user);
+    let mysql = format!("[source.shop.mysql]\nsocket = \"{}\"\nuser = \"{}\"\n", source.socket.display(), source.user);
     let files = format!(
         "[source.ansible]\nkind = \"files\"\nrepository = \"local\"\nsla = \"standard\"\nschedule = {{ full = \"0 2 * * *\" }}\n\
          [source.ansible.files]\npaths = [\"{}\"]\n",
         tree.display()
     );
-    world.configure_source("agama", "mysql", &(mysql + &files));
+    world.configure_source("shop", "mysql", &(mysql + &files));
     assert_eq!(world.run(&["backup"]).status, 0);
     let now = (chrono::Utc::now() + chrono::TimeDelta::seconds(1)).to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
-    let listed = world.run(&["--json", "list", "agama"]).stdout;
+    let listed = world.run(&["--json", "list", "shop"]).stdout;
     let listed: serde_json::Value = serde_json::from_str(listed.lines().next().unwrap()).unwrap();
     let point = format!("--recovery-point {}", listed["id"].as_str().unwrap());
     let page = documented("restore.md");

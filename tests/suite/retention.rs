@@ -58,7 +58,8 @@ fn assert_sound(world: &World) {
 #[test]
 fn what_is_beyond_its_retention_goes_once_a_drill_has_passed_and_the_rest_restores() {
     let world = short_world("");
-    let made = [1, 2, 3, 4].map(|round| backup(&world, round));
+    // A gap between two of them counts at most half of the retention: the third is as old as that.
+    let made = [1, 2, 3, 4, 5].map(|round| backup(&world, round));
 
     // Nothing is proved yet.
     let plan = world.json(&["maintain", "--dry-run"], 0);
@@ -67,22 +68,24 @@ fn what_is_beyond_its_retention_goes_once_a_drill_has_passed_and_the_rest_restor
     let done = world.json(&["maintain"], 0);
     assert_eq!(done["removed_points"], 0, "{done:#}");
     assert!(done["warnings"][0].as_str().unwrap().contains("backup-sla drill ansible"), "{done:#}");
-    assert_eq!(listed(&world).len(), 4);
+    assert_eq!(listed(&world).len(), 5);
+    let metrics = world.run(&["metrics"]).stdout;
+    assert!(!metrics.contains("backup_sla_maintenance_last_run_success{"), "nothing was done: {metrics}");
 
     assert_eq!(world.json(&["drill", "--oldest"], 0)["verdict"], "passed");
     let said = world.run(&["maintain", "--dry-run"]);
     assert!(said.stdout.contains("newest that a drill passed on"), "{said:?}");
     assert!(said.stdout.contains("covers the start of retention"), "{said:?}");
     assert!(said.stdout.contains("1 recovery points would be removed; nothing was changed"), "{said:?}");
-    assert_eq!(listed(&world).len(), 4, "a dry run changes nothing");
+    assert_eq!(listed(&world).len(), 5, "a dry run changes nothing");
     // The one that is proved stays, however old, and of the others the one that covers the start.
     let done = world.json(&["maintain"], 0);
     assert_eq!(done["removed_points"], 1, "{done:#}");
-    assert_eq!(listed(&world), set([&made[0], &made[2], &made[3]]));
+    assert_eq!(listed(&world), set([&made[0], &made[2], &made[3], &made[4]]));
 
     assert_eq!(world.json(&["drill"], 0)["verdict"], "passed");
     assert_eq!(world.json(&["maintain"], 0)["removed_points"], 1);
-    assert_eq!(listed(&world), set([&made[2], &made[3]]));
+    assert_eq!(listed(&world), set([&made[2], &made[3], &made[4]]));
     assert_eq!(world.json(&["maintain"], 0)["removed_points"], 0, "there is no more to do");
     // Removed on purpose: nobody is told that they vanished.
     let status = world.status();
@@ -103,7 +106,7 @@ fn what_is_beyond_its_retention_goes_once_a_drill_has_passed_and_the_rest_restor
 #[test]
 fn nothing_goes_while_anything_that_is_listed_cannot_be_read() {
     let world = short_world("");
-    let made = [1, 2, 3].map(|round| backup(&world, round));
+    let made = [1, 2, 3, 4].map(|round| backup(&world, round));
     assert_eq!(world.json(&["drill"], 0)["verdict"], "passed");
     let snapshots = entries(&world.path("repo/snapshots"));
     let mut bytes = fs::read(&snapshots[0]).unwrap();
@@ -120,12 +123,12 @@ fn nothing_goes_while_anything_that_is_listed_cannot_be_read() {
         ran.stderr.contains("cannot maintain repository local") && ran.stderr.contains("nothing is removed"),
         "{ran:?}"
     );
-    assert_eq!(entries(&world.path("repo/snapshots")).len(), 3);
+    assert_eq!(entries(&world.path("repo/snapshots")).len(), 4);
     let metrics = world.run(&["metrics"]).stdout;
     assert!(metrics.contains("backup_sla_maintenance_last_run_success{repository=\"local\"} 0"), "{metrics}");
     write(&whole);
     assert_eq!(world.json(&["maintain"], 0)["removed_points"], 1);
-    assert_eq!(listed(&world), set([&made[1], &made[2]]));
+    assert_eq!(listed(&world), set([&made[1], &made[2], &made[3]]));
 }
 
 #[test]
@@ -135,7 +138,8 @@ fn a_flipped_byte_is_found_by_reading_and_named_with_the_points_that_it_costs() 
     assert_eq!(world.json(&["check", "--read-data"], 0)["ok"], true);
     let packs: Vec<_> = entries(&world.path("repo/data")).iter().flat_map(|directory| entries(directory)).collect();
     let largest = packs.iter().max_by_key(|pack| fs::metadata(pack).unwrap().len()).unwrap();
-    let mut bytes = fs::read(largest).unwrap();
+    let whole = fs::read(largest).unwrap();
+    let mut bytes = whole.clone();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 0x10;
     fs::remove_file(largest).unwrap();
@@ -154,8 +158,19 @@ fn a_flipped_byte_is_found_by_reading_and_named_with_the_points_that_it_costs() 
     );
     let metrics = world.run(&["metrics"]).stdout;
     assert!(metrics.contains("backup_sla_repository_check_success{repository=\"local\"} 0"), "{metrics}");
+    let status = world.json(&["status"], 1);
+    assert!(status["repository_damage"].as_str().unwrap().contains(name), "{status:#}");
     let said = world.run(&["check", "--read-data"]);
     assert!(said.status == 1 && said.stdout.contains("DAMAGED") && said.stderr.contains(name), "{said:?}");
+
+    // What was damaged is read again by every check, and by no other way does it count as sound.
+    assert_eq!(world.json(&["check"], 1)["ok"], false);
+    fs::remove_file(largest).unwrap();
+    fs::write(largest, &whole).unwrap();
+    let mended = world.json(&["check"], 0);
+    assert!(mended["ok"] == true && mended["read_bytes"].as_u64().unwrap() >= whole.len() as u64, "{mended:#}");
+    let metrics = world.run(&["metrics"]).stdout;
+    assert!(metrics.contains("backup_sla_repository_check_success{repository=\"local\"} 1"), "{metrics}");
 
     // What is not there at all is found without reading.
     fs::remove_file(largest).unwrap();
@@ -195,7 +210,7 @@ fn a_maintenance_that_is_killed_anywhere_leaves_a_repository_that_is_whole() {
         assert_eq!(world.json(&["check", "--read-data"], 0)["ok"], true, "{round}");
     }
     assert_eq!(world.run(&["maintain"]).status, 0);
-    assert_eq!(listed(&world).len(), 2);
+    assert_eq!(listed(&world).len(), 3);
     assert_sound(&world);
     assert_eq!(world.json(&["drill", "--oldest"], 0)["verdict"], "passed");
 }
@@ -220,7 +235,7 @@ fn backups_and_drills_beside_maintenance_all_succeed() {
 #[test]
 fn the_service_maintains_and_checks_at_its_times() {
     let world = short_world("[maintenance]\nschedule = \"@every 2s\"\ncheck = { read_all_within = \"1h\" }\n");
-    let made = [1, 2, 3].map(|round| backup(&world, round));
+    let made = [1, 2, 3, 4].map(|round| backup(&world, round));
     assert_eq!(world.json(&["drill"], 0)["verdict"], "passed");
     assert_eq!(world.run(&["check-config"]).stdout.matches("retention").count(), 0);
     let service = Service::start(&world);
@@ -231,5 +246,5 @@ fn the_service_maintains_and_checks_at_its_times() {
     assert_eq!(service.value("recovery_points_vanished{source=\"ansible\"}"), 0.0);
     service.stop();
     let left = wait_for("the last listing", || Some(listed(&world)));
-    assert!(!left.contains(&made[0]) && left.contains(&made[2]), "{left:?}");
+    assert!(!left.contains(&made[0]) && left.contains(&made[3]), "{left:?}");
 }

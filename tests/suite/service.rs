@@ -106,7 +106,7 @@ fn a_changed_configuration_is_followed_and_a_bad_one_changes_nothing() {
 
     fs::write(world.path("config.toml"), good.replace("state_dir = \"state\"", "state_dir = \"elsewhere\"")).unwrap();
     service.signal(Signal::HUP);
-    wait_for("the refusal", || service.said().contains("has to be restarted").then_some(()));
+    wait_for("the refusal", || service.said().contains("restart the service").then_some(()));
     assert_eq!(service.value("config_last_reload_success"), 0.0);
 
     fs::write(world.path("config.toml"), good.replace("rpo = \"24h\"", "rpo = \"12h\"")).unwrap();

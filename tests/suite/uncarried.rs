@@ -11,7 +11,7 @@ fn databases_of_the_server_itself_are_refused_before_a_backup() {
     let checked = world.run(&["check-config", "--connect"]);
     assert_eq!(checked.status, 1, "{checked:?}");
     let said = format!("{}{}", checked.stdout, checked.stderr);
-    assert!(said.contains("cannot back up database mysql: it belongs to the server"), "{checked:?}");
+    assert!(said.contains("cannot back up database mysql: it is a system database"), "{checked:?}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ fn point(hour: i64) -> Candidate {
         as_of: hours(hour),
         needs: None,
         is_misdated: false,
+        is_of_nobody: false,
         is_proved: false,
         is_before_change: false,
     }
@@ -155,6 +156,14 @@ fn a_point_of_a_wrong_date_stays_and_stands_for_nothing() {
     assert_eq!(kept(&points, &with_counts), [0, 7, 8, 9, 90]);
     assert_eq!(reasons(&points, &policy(2), &points[10].id), [Reason::Misdated]);
     assert!(reasons(&points, &policy(2), &points[9].id).contains(&Reason::Newest));
+}
+
+#[test]
+fn what_may_be_another_hosts_stays() {
+    let mut points = daily(0..10);
+    points[1].is_of_nobody = true;
+    assert_eq!(kept(&points, &policy(2)), [1, 7, 8, 9]);
+    assert_eq!(reasons(&points, &policy(2), &points[1].id), [Reason::OfNobody]);
 }
 
 #[test]

@@ -251,7 +251,9 @@ impl Loading<'_> {
 fn put_link(place: &mut Place, file: &Arc<dyn StoredFile>, first: &mut FirstName, entry: &Entry) -> Result<()> {
     match first {
         FirstName::Unseen => {
-            Err(Error::failed(format!("cannot restore {}: its first name is not in the archive", entry.path)))
+            let what = "it is a hard link, and the file it links to is not in the archive";
+            Err(Error::failed(format!("cannot restore {}: {what}", entry.path))
+                .hint("the recovery point is damaged or was changed: run `backup-sla check`, and use another one"))
         }
         FirstName::Restored(name) => {
             let link = Entry { hard_link: Some(name.clone()), ..entry.clone() };

@@ -283,8 +283,9 @@ impl Loading<'_> {
                 Some((at, pipe)) => self.hand_over(name, waiting.swap_remove(at).shard_id, pipe, handed)?,
                 None if over => {
                     let ids = waiting.iter().map(|shard| shard.shard_id.to_string()).collect::<Vec<_>>().join(", ");
-                    let what = format!("influxd restore ended well without reading shard {ids} of {name}");
-                    return Err(Feeding::Unread(Error::failed(what)));
+                    let what = format!("influxd restore exited with status 0 but never read shard {ids} of {name}");
+                    let hint = "this restore is incomplete: see the log of the destination server";
+                    return Err(Feeding::Unread(Error::failed(what).hint(hint)));
                 }
                 None => std::thread::sleep(POLL),
             }

@@ -246,7 +246,8 @@ impl Engine for InfluxdbEngine {
     ) -> Result<Inspection> {
         let facts = stored_facts(point)?;
         if facts.inventory() != *point.manifest.inventory() {
-            return Err(Error::failed(format!("cannot use {FACTS_FILE}: it does not match the manifest")));
+            return Err(Error::failed(format!("cannot use {FACTS_FILE}: it does not match the manifest"))
+                .hint("the recovery point is damaged or was changed: run `backup-sla check`, and use another one"));
         }
         let mut client = self.client_at(at, &context.cancel)?;
         context.progress.phase("verify", None);

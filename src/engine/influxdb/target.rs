@@ -41,7 +41,7 @@ impl Target {
     pub fn named(address: &str, credentials: &Credentials) -> Result<Self> {
         let unusable = |why: &str| {
             Error::configuration(format!("cannot use `{address}` as a destination: {why}")).hint(
-                "use influxdb://USER@HOST:PORT, and --rpc-address HOST:PORT where the backup service is elsewhere than port 8088",
+                "use http://USER@HOST:PORT; add --rpc-address HOST:PORT if its backup service is not on port 8088",
             )
         };
         let (scheme, rest) = address

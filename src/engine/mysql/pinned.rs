@@ -69,5 +69,5 @@ pub fn refuse(smaller: &[String]) -> Result<()> {
         return Ok(());
     }
     Err(Error::failed(format!("cannot back up with this server's settings: {}", smaller.join(", ")))
-        .hint("the dump client would print fewer rows and say nothing: set the value named above, also in the server's option file"))
+        .hint("with these settings the dump would silently miss rows: run the statements above, and change the server's option file too"))
 }

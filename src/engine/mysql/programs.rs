@@ -168,7 +168,7 @@ impl Shown {
         if let (Some((first, refusal)), 0) = (self.denied.first(), self.readable) {
             let name = names::qualified(database, &first.name);
             return Err(Error::failed(format!(
-                "cannot back up {kind} {name}: {refusal}; the server refuses all {count} of that kind in the database"
+                "cannot read any {kind} of database {database}: {refusal} (all {count} are refused, the first is {name})"
             ))
             .hint("give the backup account the privileges of /usr/share/doc/backup-sla/docs/mysql-privileges.md"));
         }

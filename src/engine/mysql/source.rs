@@ -175,9 +175,8 @@ fn choose(wanted: &[String], present: &[String], folds: bool) -> Result<Vec<Stri
     }
     let own: Vec<_> = wanted.iter().filter(|name| system(name)).map(String::as_str).collect();
     if !own.is_empty() {
-        return Err(Error::failed(format!("cannot back up database {}: it belongs to the server", own.join(", "))).hint(
-            "take it out of `databases`: a server makes it by itself, and accounts and grants are backed up without it",
-        ));
+        return Err(Error::failed(format!("cannot back up database {}: it is a system database", own.join(", ")))
+            .hint("remove it from `databases`: accounts and grants are backed up anyway"));
     }
     let spelt = |name: &String| {
         present.iter().find(|present| *present == name || (folds && present.to_lowercase() == name.to_lowercase()))

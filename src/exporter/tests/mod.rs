@@ -209,7 +209,7 @@ pub(super) async fn seeded(dir: &Path, clock: &Arc<SetClock>) -> Ledger {
             freed_bytes: 0,
             read_bytes: 0,
         };
-        let parts: Vec<u32> = (0..REPOSITORY_PARTS / 4).collect();
+        let parts: Vec<(u32, bool)> = (0..=REPOSITORY_PARTS / 4).map(|part| (part, part > 0)).collect();
         ledger.record_upkeep(&run, if operation == Upkeep::Check { &parts } else { &[] }).await.unwrap();
     }
     clock.advance(400);

@@ -140,7 +140,7 @@ fn check_versions(applied: &[AppliedMigration]) -> Result<()> {
         return Err(Error::configuration(what).hint("verify it with the version that wrote it, or a newer one"));
     }
     if let Some(other) = applied.iter().find(|it| known(it.version).is_none_or(|ours| ours.checksum != it.checksum)) {
-        let what = format!("its schema version {} is not the one this program knows", other.version);
+        let what = format!("it was written by a development build (schema version {} differs)", other.version);
         let hint = "it was written by a development build: verify it with that one";
         return Err(Error::configuration(what).hint(hint));
     }

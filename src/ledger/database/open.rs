@@ -207,8 +207,8 @@ fn migration_error(error: MigrateError) -> Error {
                 .hint("run the version that wrote it, or a newer one; an older one would misread it")
         }
         MigrateError::VersionMismatch(version) | MigrateError::Dirty(version) => {
-            Error::failed(format!("its schema version {version} is not the one this program knows"))
-                .hint("it was written by a development build: move the file away, and a new one is started")
+            Error::failed(format!("it was written by a development build (schema version {version} differs)"))
+                .hint("run that build, or move the file away to begin a new one: the history of backups and drills begins again, recovery points stay")
         }
         MigrateError::Execute(e) | MigrateError::ExecuteMigration(e, _) => ledger_error("cannot update its schema", e),
         other => Error::failed("cannot update its schema").because(other),

@@ -18,10 +18,11 @@ CREATE TABLE upkeep (
 
 CREATE INDEX upkeep_by_repository ON upkeep (repository, operation, revision);
 
--- When each part of a repository's data was last read whole and found sound.
+-- When each part of a repository's data was last read whole, and whether it was sound.
 CREATE TABLE repository_parts (
     repository VARCHAR(190) NOT NULL,
     part       BIGINT       NOT NULL,
     read_at    BIGINT       NOT NULL,
+    sound      SMALLINT     NOT NULL,
     PRIMARY KEY (repository, part)
 );

@@ -5,6 +5,8 @@
 //! is what was stored; nothing has to be decrypted for that, and the reading goes as fast as the disk.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
+use std::sync::Arc;
 
 use rustic_core::{FileType, Id};
 use sha2::{Digest, Sha256};
@@ -22,21 +24,39 @@ use crate::run_context::RunContext;
 /// Bytes that are read at a time.
 const PIECE: u32 = 4 << 20;
 
-/// Look at everything that is listed, and read as much of the data as `depth` says.
+/// How often everything is looked at again, because somebody changed the repository meanwhile.
+const ATTEMPTS: usize = 3;
+
+/// Look at everything that is listed, and read as much of the data as `depth` says. Errors: it could not be looked at.
 pub(super) fn check(session: &Session, depth: CheckDepth<'_>, context: &RunContext) -> Result<Checked> {
+    for _ in 1..ATTEMPTS {
+        let (_, promised) = session.promised_packs()?;
+        let found = look(session, depth, context)?;
+        // What somebody removed meanwhile is not missing.
+        if found.wrong.is_empty() || Arc::ptr_eq(&promised, &session.promised_packs()?.1) {
+            return Ok(found);
+        }
+    }
+    look(session, depth, context)
+}
+
+/// Names are digests: their first bytes are as good as random.
+fn place(id: &Id) -> u32 {
+    u32::from_str_radix(&id.to_hex().as_str()[..8], 16).unwrap_or(0)
+}
+
+fn look(session: &Session, depth: CheckDepth<'_>, context: &RunContext) -> Result<Checked> {
     let (repository, promised) = session.promised_packs()?;
     let present = session.backend().list_with_size(FileType::Pack).or_refused("cannot list packs")?;
     let present: BTreeMap<Id, u32> = present.into_iter().collect();
-    let mut found =
-        Checked { stored_bytes: promised.values().map(|length| u64::from(*length)).sum(), ..Checked::default() };
+    let stored_bytes = promised.values().map(|length| u64::from(*length)).sum();
+    let mut found = Checked { stored_bytes, ..Checked::default() };
     let mut bad = BTreeSet::new();
     for (id, length) in promised.iter().filter(|(id, length)| present.get(*id) != Some(*length)) {
         let is = present.get(id).map_or("is missing".to_owned(), |is| format!("has {is} bytes instead of {length}"));
         found.wrong.push(damaged(format!("pack {} {is}", id.to_hex().as_str())));
         bad.insert(*id);
     }
-    // Names are digests: their first bytes are as good as random.
-    let place = |id: &Id| u32::from_str_radix(&id.to_hex().as_str()[..8], 16).unwrap_or(0);
     let wanted: Vec<(Id, u32)> = promised
         .iter()
         .filter(|(id, _)| depth.reads(place(id)) && !bad.contains(*id))
@@ -46,15 +66,15 @@ pub(super) fn check(session: &Session, depth: CheckDepth<'_>, context: &RunConte
     context.progress.phase("check", Some(total));
     for (id, length) in wanted {
         context.cancel.check()?;
-        match is_what_it_was(session, &id, length) {
-            Ok(()) => found.read_bytes += u64::from(length),
-            Err(error) => {
-                found.wrong.push(error);
-                bad.insert(id);
-            }
+        if let Some(error) = is_changed(session, &id, length)? {
+            found.wrong.push(error);
+            bad.insert(id);
+        } else {
+            found.read_bytes += u64::from(length);
         }
         context.progress.advance(u64::from(length));
     }
+    found.wrong_places = bad.iter().map(place).collect();
     let (entries, unreadable) = catalogue::entries(session)?;
     found.wrong.extend(unreadable);
     for entry in entries {
@@ -64,6 +84,10 @@ pub(super) fn check(session: &Session, depth: CheckDepth<'_>, context: &RunConte
             Ok(_) => None,
             Err(error) => Some(error),
         };
+        // One that was removed meanwhile costs nobody anything.
+        if trouble.is_some() && !catalogue::entries(session)?.0.iter().any(|listed| listed.snapshot == entry.snapshot) {
+            continue;
+        }
         let (source, point) = (entry.tags.source, entry.tags.point);
         found.wrong.extend(trouble.map(|error| error.context(format!("recovery point {point} of {source}"))));
         found.damaged_points.push((source, point));
@@ -75,20 +99,33 @@ fn damaged(what: String) -> Error {
     Error::failed(what).on(Side::Repository).hint(DAMAGE_HINT)
 }
 
-/// Read a pack and hold it against its name.
-fn is_what_it_was(session: &Session, id: &Id, length: u32) -> Result<()> {
+/// Read a pack and hold it against its name: what is wrong with it, if something is. Errors: it could not be read, which says
+/// nothing of what is in it.
+fn is_changed(session: &Session, id: &Id, length: u32) -> Result<Option<Error>> {
     let name = id.to_hex();
     let (mut hasher, mut offset) = (Sha256::new(), 0);
     while offset < length {
         let piece = PIECE.min(length - offset);
         let read = session.backend().read_partial(FileType::Pack, id, false, offset, piece);
-        hasher.update(read.or_refused(format!("cannot read pack {}", name.as_str()))?);
+        let read = read.or_refused(format!("cannot read pack {}", name.as_str()));
+        match read {
+            Ok(bytes) => hasher.update(bytes),
+            // It went, or became shorter, after it was listed.
+            Err(error) if is_gone(&error) => return Ok(Some(error)),
+            Err(error) => return Err(error),
+        }
         offset += piece;
     }
     if Id::new(hasher.finalize().into()) == *id {
-        return Ok(());
+        return Ok(None);
     }
-    Err(damaged(format!("pack {} is not what was stored: its content does not match its name", name.as_str())))
+    let what = format!("pack {} is not what was stored: its content does not match its name", name.as_str());
+    Ok(Some(damaged(what)))
+}
+
+fn is_gone(error: &Error) -> bool {
+    let kind = error.cause::<std::io::Error>().map(std::io::Error::kind);
+    matches!(kind, Some(ErrorKind::NotFound | ErrorKind::UnexpectedEof))
 }
 
 /// Whether a recovery point has all its pieces, none of them in a pack that is bad.

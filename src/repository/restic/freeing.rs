@@ -53,7 +53,10 @@ pub(super) fn free(session: &Session, files: &PlaceBackend, request: &FreeReques
     let cipher = Cipher::new(&session.master_key()?, false)?;
     let _lock = ExclusiveLock::take(files, &cipher, request.host)?;
     let mut options = PruneOptions::default();
-    options.max_repack = LimitOption::Size(MOST_REPACKED);
+    // On a disk that is nearly full, first remove what can go without writing anything but an index.
+    let room = files.place().room().ok().and_then(|room| room.usable);
+    let is_scarce = room.is_some_and(|room| room < MOST_REPACKED.as_u64() * 2);
+    options.max_repack = LimitOption::Size(if is_scarce { bytesize::ByteSize(0) } else { MOST_REPACKED });
     options.max_unused = LimitOption::Percentage(MOST_UNUSED);
     // Small packs do no harm, and packing them anew each day would cost reading and writing for nothing.
     options.no_resize = true;
@@ -61,7 +64,9 @@ pub(super) fn free(session: &Session, files: &PlaceBackend, request: &FreeReques
     // What is as young as this may belong to a backup of another host that is not published yet.
     options.keep_pack = span(request.grace);
     let repository = session.open_through(session.backend().clone())?;
-    let plan = repository.prune_plan(&options).or_refused("cannot find out what is not needed any more")?;
+    // A backup that another host published meanwhile is not in the index that was read before.
+    let plan = repository.prune_plan(&options).or_else(|_| repository.prune_plan(&options));
+    let plan = plan.or_refused("cannot find out what is not needed any more")?;
     request.context.cancel.check()?;
     let stats = &plan.stats;
     let sizes = stats.size_sum();

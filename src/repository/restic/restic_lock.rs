@@ -19,6 +19,8 @@ use crate::error::{Error, Kind, OrFailed, Result};
 use crate::repository::place::ItemKind;
 
 const LOCKS: &str = "locks";
+/// Who has a lock of ours.
+const OURS: &str = "backup-sla";
 /// After this time without being renewed a lock holds nobody up.
 const STALE: Duration = Duration::from_mins(30);
 /// A lock is a few hundred bytes.
@@ -52,12 +54,13 @@ impl Drop for ExclusiveLock<'_> {
 impl<'a> ExclusiveLock<'a> {
     /// Lock the repository for `host`. Errors, of [`Kind::Busy`]: somebody else has locked it.
     pub(super) fn take(files: &'a PlaceBackend, cipher: &Cipher, host: &str) -> Result<Self> {
+        remove_own(files, cipher, host);
         refuse_others(files, cipher, "")?;
         let lock = Lock {
             time: Timestamp::now(),
             exclusive: true,
             hostname: host.to_owned(),
-            username: "backup-sla".to_owned(),
+            username: OURS.to_owned(),
             pid: std::process::id(),
         };
         let content = cipher.encrypt(&serde_json::to_vec(&lock).or_failed("cannot write a lock")?)?;
@@ -67,6 +70,19 @@ impl<'a> ExclusiveLock<'a> {
         let taken = Self { files, name };
         // Somebody may have come in between: then both give way.
         refuse_others(files, cipher, &taken.name).map(|()| taken)
+    }
+}
+
+/// Remove what killed processes of ours left on this host. What cannot be removed is told by who finds it in the way.
+fn remove_own(files: &PlaceBackend, cipher: &Cipher, host: &str) {
+    for item in files.place().list(LOCKS).unwrap_or_default() {
+        let name = format!("{LOCKS}/{}", item.name);
+        let content = files.place().read(&name, 0, usize::try_from(item.length.min(LONGEST)).unwrap_or(0));
+        let Some(lock) = content.ok().and_then(|content| read(cipher, &content)) else { continue };
+        let is_ours = lock.username == OURS && lock.hostname == host;
+        if is_ours && !std::path::Path::new(&format!("/proc/{}", lock.pid)).exists() {
+            let _ = files.place().remove(&name);
+        }
     }
 }
 
@@ -89,7 +105,9 @@ fn refuse_others(files: &PlaceBackend, cipher: &Cipher, own: &str) -> Result<()>
             None => "a program whose lock cannot be read".to_owned(),
         };
         let what = format!("repository {} is locked by {by}", files.place().location());
-        return Err(Error::new(Kind::Busy, what).hint("wait for it to end; if it is gone, run `restic unlock`"));
+        return Err(Error::new(Kind::Busy, what).hint(
+            "wait for it to end; if it is gone, run `restic unlock` (`--remove-all` for a lock that cannot be read)",
+        ));
     }
     Ok(())
 }

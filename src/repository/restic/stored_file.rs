@@ -29,7 +29,7 @@ pub fn open(session: &Session, source: &str, point: &RecoveryPointId, path: &str
     let (length, _) = measure(&repository, &node).map_err(|e| e.context(format!("cannot open {name}")))?;
     if length != node.meta.size {
         return Err(Error::failed(format!(
-            "cannot open {name}: its pieces are {length} bytes long, its directory says {}",
+            "cannot open {name}: it is {length} bytes long, but the snapshot records {}",
             node.meta.size
         ))
         .hint(DAMAGE_HINT));

@@ -77,11 +77,11 @@ impl Isolation {
     pub(super) fn must_hide(self, outside: &[PathBuf], connections: &[String]) -> Result<()> {
         let what = match (outside.first(), connections.first()) {
             (Some(place), _) if self < Self::View => format!(
-                "cannot provide directory {} in the sandbox: there it would be this host's own",
+                "cannot provide directory {} in the sandbox: it has no file system of its own and would write to this host's",
                 place.display()
             ),
             (_, Some(table)) if self < Self::Network => format!(
-                "cannot restore table {table} in the sandbox: it is a connection, and the sandbox has this host's network"
+                "cannot restore table {table} in the sandbox: it connects to another server, and the sandbox shares this host's network"
             ),
             _ => return Ok(()),
         };

@@ -104,7 +104,7 @@ fn reachable(program: &Path, workspace: &Workspace) -> Result<PathBuf> {
         (false, _) => {
             let what = format!("user {} cannot reach {}", account.name, real.display());
             Err(Error::inconclusive(what)
-                .hint("as root the sandbox's server runs as that user: let others pass through the directories above, or move the program"))
+                .hint("the server of a drill runs as that user: let it enter every directory of that path (chmod o+x), or install the program elsewhere"))
         }
     }
 }

@@ -113,10 +113,13 @@ impl Running {
         let what = launched.what();
         let Some(status) = child.try_wait().or_inconclusive(&what)? else { return Ok(()) };
         let blame = launched.template.map_or(String::new(), |template| {
-            format!("; if its empty data directory is to blame, remove {}", template.display())
+            format!(
+                "; if the kept data directory {} is broken, remove it: the next drill makes a new one",
+                template.display()
+            )
         });
         let hint = format!(
-            "it may have {} of memory: if that was too little, raise `memory` of the sandbox{blame}",
+            "if it ran out of memory, raise `memory` of the sandbox (now {}){blame}",
             bytesize::ByteSize(launched.memory)
         );
         let why = format!("{what}: it ended with {status}: {}", last_words(child));

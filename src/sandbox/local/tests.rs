@@ -317,7 +317,11 @@ fn a_server_that_needs_more_memory_than_it_may_have_ends_and_we_say_what_it_had(
         error.to_string().starts_with("cannot start MariaDB 10.11.") && error.to_string().contains(": it ended with"),
         "{error}"
     );
-    assert!(error.hint_text().unwrap().contains("it may have 300.0 MiB of memory"), "{:?}", error.hint_text());
+    assert!(
+        error.hint_text().unwrap().contains("raise `memory` of the sandbox (now 300.0 MiB)"),
+        "{:?}",
+        error.hint_text()
+    );
     // The same server fits if it is asked to.
     add(&mut spec, &[("innodb-buffer-pool-size", "16M")]);
     let instance = provision(state.path(), "run2", &spec).unwrap();
