@@ -71,8 +71,8 @@ fn print_plan(repository: &str, source: &SourceReport) -> Result<()> {
     });
     let mut rows: Vec<_> = removed.chain(kept).collect();
     rows.sort();
-    rows.into_iter().for_each(|(_, row)| {
+    for (_, row) in rows {
         table.add_row(row);
-    });
+    }
     output::text(&table.to_string())
 }

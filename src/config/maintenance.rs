@@ -3,6 +3,7 @@
 use super::MaintenanceConfig;
 use crate::display::limit;
 use crate::domain::retention::Counts;
+use crate::domain::schedule::Timing;
 use crate::strict::{Section, value};
 
 /// Most days, weeks or months that may be kept.
@@ -23,7 +24,7 @@ pub(super) fn maintenance(file: &Section<'_>) -> MaintenanceConfig {
     }
     let timeout = section.optional("timeout", value::duration);
     maintenance.timeout = timeout.unwrap_or(maintenance.timeout);
-    let gap = maintenance.schedule.as_ref().and_then(|schedule| schedule.shortest_gap());
+    let gap = maintenance.schedule.as_ref().and_then(Timing::shortest_gap);
     if gap.is_some_and(|gap| gap > maintenance.read_all_within) {
         let within = maintenance.read_all_within;
         let message = format!("`schedule` must come at least once within `read_all_within` ({})", limit(within));

@@ -40,6 +40,7 @@ pub struct Policy {
 
 /// A recovery point of one source.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)] // each is a reason of its own
 pub struct Candidate {
     /// Its name.
     pub id: RecoveryPointId,

@@ -62,4 +62,6 @@ pub struct Ledger {
     process: Arc<str>,
     /// The file, and which one it was when it was opened.
     place: Arc<(std::path::PathBuf, Option<(u64, u64)>)>,
+    /// The greatest length that it was seen to have. It never becomes shorter by itself.
+    longest: Arc<std::sync::atomic::AtomicU64>,
 }

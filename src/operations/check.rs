@@ -128,6 +128,9 @@ fn report(name: &str, checked: Checked) -> CheckReport {
     for (source, id) in checked.damaged_points {
         damaged_points.entry(source).or_default().push(id);
     }
+    for points in damaged_points.values_mut() {
+        points.sort();
+    }
     let problems: Vec<String> = checked.wrong.iter().map(ToString::to_string).collect();
     CheckReport {
         repository: name.to_owned(),

@@ -108,10 +108,15 @@ fn turn(app: &App, name: &str, interval: Duration, stop: &Cancel) {
 fn tell(name: &str, done: &str, hint: Option<&str>, ended: Result<Vec<String>, Error>) {
     match ended {
         Ok(said) if said.is_empty() => tracing::info!(repository = %name, "repository {name} was {done}"),
-        Ok(said) => said.iter().for_each(|said| match hint {
-            Some(hint) => tracing::error!(repository = %name, hint, "repository {name} was {done}: {said}"),
-            None => tracing::warn!(repository = %name, "repository {name} was {done}: {said}"),
-        }),
+        Ok(said) => {
+            for said in said {
+                if let Some(hint) = hint {
+                    tracing::error!(repository = %name, hint, "repository {name} was {done}: {said}");
+                } else {
+                    tracing::warn!(repository = %name, "repository {name} was {done}: {said}");
+                }
+            }
+        }
         Err(error) if matches!(error.kind(), Kind::Busy | Kind::Cancelled) => {
             tracing::info!(repository = %name, "repository {name} was not {done}: {error}");
         }

@@ -292,7 +292,9 @@ proptest! {
         // Days that are counted are those of the dates; the promised time is what must hold.
         let policy = Policy { counts: Counts::default(), ..policy };
         let mut right = points.clone();
-        right.iter_mut().for_each(|point| point.is_misdated = false);
+        for point in &mut right {
+            point.is_misdated = false;
+        }
         let mut wrong = right.clone();
         let last = wrong.len() - 1;
         wrong[last].as_of += TimeDelta::hours(jump);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::failure::ledger_error;
 use super::lock::identity;
 use super::open::Expected;
-use super::schema::damaged_page;
+use super::schema::{NO_TABLES, damaged_page, is_bare};
 use super::set_aside::{Found, is_damage, put_beside};
 use crate::clock::Clock;
 use crate::error::Result;
@@ -46,6 +46,10 @@ impl Ledger {
     pub async fn look_for_damage(&self) -> Result<()> {
         let failed = |error| ledger_error("cannot look for damage in the ledger", error);
         let found = damaged_page(&self.pool).await.map_err(failed)?;
+        let found = match found {
+            None if is_bare(&self.pool).await.map_err(failed)? => Some(NO_TABLES.to_owned()),
+            found => found,
+        };
         found.map_or(Ok(()), |found| Err(failed(sqlx::Error::Database(Box::new(Found(found))))))
     }
 }
@@ -95,6 +99,31 @@ mod tests {
         let error = Ledger::open(dir.path(), SystemClock::shared()).await.err().unwrap();
         assert!(error.to_string().contains("it was emptied"), "{error}");
         assert!(set_aside(dir.path()).is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_ledger_that_has_bytes_and_no_tables_counts_as_damaged_where_there_was_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join(FILE_NAME);
+        let empty = async || {
+            let _ = fs::remove_file(&file);
+            let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&file).create_if_missing(true);
+            let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+            sqlx::query("CREATE TABLE brief (a BIGINT)").execute(&pool).await.unwrap();
+            sqlx::query("DROP TABLE brief").execute(&pool).await.unwrap();
+            pool.close().await;
+            assert!(fs::metadata(&file).unwrap().len() > 0);
+        };
+        empty().await;
+        begin(dir.path()).await.close().await;
+        assert!(set_aside(dir.path()).is_empty(), "a first start that was killed has lost nothing");
+        fs::create_dir(dir.path().join("locks")).unwrap();
+        fs::write(dir.path().join("locks/service.lock"), "").unwrap();
+        begin(dir.path()).await.close().await;
+        assert!(set_aside(dir.path()).is_empty());
+        empty().await;
+        begin(dir.path()).await.look_for_damage().await.unwrap();
+        assert_eq!(set_aside(dir.path()).len(), 1);
     }
 
     #[tokio::test]

@@ -46,7 +46,8 @@ impl LedgerCopy {
         let refused = |error| unusable(&shown, error);
         let place = check_file(file).map_err(refused)?;
         let pool = connect(&place).await.map_err(refused)?;
-        let ledger = Ledger { pool, clock, process: own().into(), place: Arc::new((place, None)) };
+        let ledger =
+            Ledger { pool, clock, process: own().into(), place: Arc::new((place, None)), longest: Arc::default() };
         check_schema(&ledger.pool).await.map_err(refused)?;
         Ok(Self { ledger, shown })
     }

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -13,8 +14,9 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 use super::failure::ledger_error;
-use super::lock::{identity, lock};
-use super::set_aside::note_loss;
+use super::lock::{identity, lock, was_in_use};
+use super::schema::{NO_TABLES, is_bare};
+use super::set_aside::{Found, note_loss};
 use super::{Pool, Transaction, stored};
 use crate::clock::Clock;
 use crate::error::{Error, OrFailed, Result, Side};
@@ -51,13 +53,19 @@ impl Ledger {
     ) -> Result<Self> {
         let file = state_dir.join(FILE_NAME);
         let (directory, stop, now) = (state_dir.to_owned(), stop.clone(), clock.wall());
+        // One that was used has tables. One without was emptied, and something was written to it after that.
+        let has_bytes = std::fs::metadata(&file).is_ok_and(|facts| facts.len() > 0);
+        let must_have_tables = expected == Expected::WhatWasThere && has_bytes && was_in_use(state_dir)?;
         // Held until the schema is there: two processes must not create it at the same time.
         let prepared = tokio::task::spawn_blocking(move || prepare(&directory, &stop, now, expected));
         let lock = prepared.await.or_failed("cannot prepare the ledger")??;
-        let pool = connect(&file).await.map_err(|e| e.context(format!("cannot open ledger `{}`", file.display())))?;
+        let pool = connect(&file, must_have_tables)
+            .await
+            .map_err(|e| e.context(format!("cannot open ledger `{}`", file.display())))?;
         drop(lock);
         let place = Arc::new((file.clone(), identity(&file)));
-        let ledger = Self { pool, clock, process: own().into(), place };
+        let longest = Arc::default();
+        let ledger = Self { pool, clock, longest, process: own().into(), place };
         ledger.begin_ledger().await?;
         ledger.seal_what_is_there().await?;
         ledger.recover().await?;
@@ -105,10 +113,13 @@ impl Ledger {
         is_there && opened.is_some() && is_other
     }
 
-    /// Whether somebody emptied the file while it was open: SQLite would not notice before it reads what it has not yet.
+    /// Whether somebody emptied the file while it was open: SQLite would not notice before it reads what it has not yet, and what
+    /// it writes meanwhile gives the file a few bytes again.
     pub fn is_emptied(&self) -> bool {
         let (file, opened) = &*self.place;
-        std::fs::metadata(file).is_ok_and(|facts| facts.len() == 0 && Some((facts.dev(), facts.ino())) == *opened)
+        let Ok(facts) = std::fs::metadata(file) else { return false };
+        let longest = self.longest.fetch_max(facts.len(), Ordering::SeqCst);
+        (facts.len() == 0 || facts.len() < longest) && Some((facts.dev(), facts.ino())) == *opened
     }
 
     /// A transaction that will write. SQLite has to know at its begin: a reader that becomes a writer fails at once
@@ -128,7 +139,7 @@ impl Ledger {
     }
 }
 
-async fn connect(file: &Path) -> Result<Pool> {
+async fn connect(file: &Path, must_have_tables: bool) -> Result<Pool> {
     let options = SqliteConnectOptions::new()
         .filename(file)
         .journal_mode(SqliteJournalMode::Wal)
@@ -145,6 +156,10 @@ async fn connect(file: &Path) -> Result<Pool> {
         .connect_with(options)
         .await
         .map_err(|e| ledger_error("cannot connect to it", e))?;
+    if must_have_tables && is_bare(&pool).await.map_err(|e| ledger_error("cannot read it", e))? {
+        pool.close().await;
+        return Err(ledger_error("cannot use it", sqlx::Error::Database(Box::new(Found(NO_TABLES.to_owned())))));
+    }
     if let Err(error) = MIGRATIONS.run(&pool).await {
         pool.close().await;
         return Err(migration_error(error));

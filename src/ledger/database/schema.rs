@@ -28,3 +28,13 @@ pub(super) async fn damaged_page(pool: &Pool) -> sqlx::Result<Option<String>> {
     let found: Vec<String> = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_all(pool).await?;
     Ok(found.into_iter().find(|said| said != "ok"))
 }
+
+/// What is wrong with a ledger that [`is_bare`].
+pub(super) const NO_TABLES: &str = "it has no tables any more: somebody emptied it";
+
+/// Whether there is no table at all.
+pub(super) async fn is_bare(pool: &Pool) -> sqlx::Result<bool> {
+    let tables: i64 =
+        sqlx::query_scalar("SELECT COUNT(*) FROM sqlite_master WHERE type = 'table'").fetch_one(pool).await?;
+    Ok(tables == 0)
+}

@@ -92,7 +92,9 @@ impl Cipher {
     pub fn write_index(&self, backend: &dyn WriteBackend, packs: &[Value], made: DateTime<Utc>) -> Result<()> {
         let time = made.to_rfc3339_opts(SecondsFormat::Micros, true);
         let mut packs = packs.to_vec();
-        packs.iter_mut().for_each(|pack| pack["time"] = time.as_str().into());
+        for pack in &mut packs {
+            pack["time"] = time.as_str().into();
+        }
         let plain = serde_json::to_vec(&json!({ "packs": packs })).or_failed("cannot write the index")?;
         write(backend, FileType::Index, self.encrypt(&plain)?)?;
         Ok(())
