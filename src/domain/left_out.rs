@@ -78,7 +78,7 @@ impl LeftOutCounts {
 impl LeftOut {
     /// A kind: the table's definition is in the backup, its rows are not.
     pub const ROWS: &str = "rows of table";
-    /// A kind: a file of a tree. Behind those that are named stands how many more there are ([`Self::more_files`]).
+    /// A kind: a file of a tree. Behind those that are named stands how many more there are (`more_files`).
     pub const FILE: &str = "file";
     /// A kind: all files of a git repository are in the backup, but git did not tell HEAD and branches.
     pub const GIT_HEAD: &str = "git HEAD";

@@ -1,6 +1,6 @@
 //! SEAM: the throwaway instance a drill restores into.
 //!
-//! What every implementation must keep (the suite in [`contract`] runs over all of them, with every product):
+//! What every implementation must keep (the suite in `contract` runs over all of them, with every product):
 //!
 //! - Reachable from no network; in a directory of mode 0700; memory bounded. Where the kernel allows it, what runs in it reads,
 //!   writes and reaches nothing outside. Where not, the instance says so and refuses definitions that name places outside.

@@ -7,7 +7,7 @@
 //! What is compared, and why normal days do not show:
 //! - [`volume`]: rows, tables and bytes that are gone, against the deepest fall that the same table had in the window before.
 //!   Growth takes nothing away; what is emptied every night has fallen as deep before.
-//! - [`drain`]: rows that go away little by little, against the most that there were.
+//! - `drain`: rows that go away little by little, against the most that there were.
 //! - [`content`]: rows and files that were replaced, and whether what replaced them compresses. Updates replace rows by rows that
 //!   compress as well as before; encryption does not.
 

@@ -4,7 +4,7 @@
 //! overwriting, fsync of the directory. Temporary files live in [`STAGING`]; a writer holds a shared lock on that directory,
 //! so whoever gets the exclusive lock knows that what lies there was left behind by a killed one.
 //!
-//! Others can write to the directory: everything is reached by [`Directory`] handles, and no link in it is followed.
+//! Others can write to the directory: everything is reached by `Directory` handles, and no link in it is followed.
 
 mod handles;
 mod staging;
