@@ -319,7 +319,7 @@ fn a_backup_that_cannot_fit_is_refused_before_the_source_is_looked_at_and_one_th
         refused.stderr.contains("cannot store in repository local (") && refused.stderr.contains("are free"),
         "{refused:?}"
     );
-    assert!(refused.stderr.contains("hint: make room"), "{refused:?}");
+    assert!(refused.stderr.contains("hint: free space"), "{refused:?}");
     disk.free();
     fs::rename(world.path("away"), world.path("tree")).unwrap();
     let again = world.json(&["backup"], 0);
