@@ -49,6 +49,9 @@ pub struct SourceStatus {
     /// The first of what the ledger has that is not as it was written: then the figures may be false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ledger_problem: Option<String>,
+    /// Whether the service is asked to remove what is beyond its retention.
+    #[serde(skip)]
+    pub removes_older: bool,
     /// What the last check of its repository found wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repository_damage: Option<String>,
@@ -369,6 +372,7 @@ pub fn of(view: &View, config: &SourceConfig) -> SourceStatus {
         repository: config.repository.clone(),
         problem: None,
         ledger_problem: view.service.seals.as_ref().and_then(|seals| seals.first.clone()),
+        removes_older: view.config.maintenance.schedule.is_some(),
         repository_damage: damage(view, &config.repository),
         left_out: Vec::new(),
         suspicions: Vec::new(),

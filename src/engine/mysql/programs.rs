@@ -361,7 +361,12 @@ mod tests {
     fn an_account_that_may_see_none_of_a_kind_is_refused() {
         let denied = || vec![(one(), refusal(1142))];
         let error = Shown { denied: denied(), ..Shown::default() }.check("procedure", "d").unwrap_err();
-        assert!(error.to_string().contains("cannot back up procedure d.p: x (1142)"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("cannot read any procedure of database d: x (1142) (all 1 are refused, the first is d.p)"),
+            "{error}"
+        );
         assert!(error.hint_text().unwrap().contains("mysql-privileges.md"));
         Shown { denied: denied(), readable: 1, ..Shown::default() }.check("procedure", "d").unwrap();
         Shown { damaged: denied(), ..Shown::default() }.check("procedure", "d").unwrap();

@@ -82,8 +82,9 @@ pub(super) fn fact(status: &SourceStatus, objective: Objective, now: DateTime<Ut
             None,
         ),
     };
-    // A promise to keep things is half of a retention: the other half, to remove them, is not built.
-    let note = (objective == Objective::Retention).then_some("older ones are not removed yet");
+    // A promise to keep things is half of a retention: the other half is to remove them.
+    let is_half = objective == Objective::Retention && !status.removes_older;
+    let note = is_half.then_some("older ones are not removed");
     Fact { name, meaning, promised, measured, judged, at, note }
 }
 

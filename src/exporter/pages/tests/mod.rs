@@ -361,9 +361,13 @@ async fn a_new_source_is_grey_and_says_what_it_waits_for() {
         "pending: first backup due now",
         "not judged yet",
         "after 7 days, so far 11 hours",
-        "older ones are not removed yet",
     ];
     assert_says(&text, &all);
+    assert!(!text.contains("older ones are not removed"), "maintenance has a schedule: {text}");
+    let mut config = (*place.view.config).clone();
+    config.maintenance.schedule = None;
+    place.view.config = Arc::new(config);
+    assert_says(&place.text("/").await, &["older ones are not removed"]);
     assert!(!text.contains("state bad") && !text.contains("Wrong now"), "{text}");
     place.view.service.scheduler = Some(due(now + TimeDelta::hours(2)));
     let page = place.text("/sources/fresh").await;
