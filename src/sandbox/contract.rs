@@ -356,8 +356,12 @@ fn what_a_killed_process_leaves_is_reaped_and_nothing_else(
         assert_eq!(reaped.iter().map(|one| one.pid).collect::<Vec<_>>(), [server], "{step}");
         assert!(reaped[0].directory.ends_with("leaked"), "{reaped:?}");
         // It was killed; a big one takes the kernel a moment to take apart.
-        let is_gone = || server.is_none_or(|pid| bench.is_gone(pid));
-        assert!((0..500).any(|_| is_gone() || (std::thread::sleep(std::time::Duration::from_millis(20)), false).1));
+        let mut looks = 0;
+        while !server.is_none_or(|pid| bench.is_gone(pid)) {
+            assert!(looks < 500, "a reaped server still runs");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            looks += 1;
+        }
         assert_eq!(bench.open().reap().unwrap(), []);
         assert_eq!(bench.open().existing().unwrap().len(), 1);
         assert!(subject.is_marked(&*live) && subject.is_marked(&*of_another), "{step}");
