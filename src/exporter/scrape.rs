@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::time::MissedTickBehavior;
 
 use super::collector::collect;
 use super::exposition::{Exposition, Format};
@@ -47,10 +48,13 @@ impl Exporter {
 
     /// Keep what was asked for lately ready for the next scrape, for as long as it is polled.
     pub async fn keep_rendered(self: Arc<Self>) {
+        // News come more often than this: what waited for a time without any would wait for ever.
+        let mut ticks = tokio::time::interval(rendering::INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let is_due = tokio::select! {
                 () = self.state.news() => false,
-                () = tokio::time::sleep(rendering::INTERVAL) => true,
+                _ = ticks.tick() => true,
             };
             let exporter = self.clone();
             // If it panics the next scrape does, too, and says so.

@@ -156,7 +156,8 @@ fn busy(world: &World) -> Service<&World> {
     let text = text.replace("[scheduler]", "[scheduler]\ndrain = \"1s\"").replace("0 2 * * *", "@every 1h");
     fs::write(world.path("config.toml"), text).unwrap();
     let service = Service::start(world);
-    service.wait("operation_start_timestamp_seconds{source=\"ansible\",operation=\"backup\"}", |value| value > 0.0);
+    // It has written down that it begins, and reads the tree.
+    service.wait("operation_progress_ratio{source=\"ansible\",operation=\"backup\"}", |value| value > 0.0);
     service
 }
 
@@ -173,7 +174,8 @@ fn a_service_ends_when_asked_though_its_state_directory_is_full() {
     assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
     disk.free();
     // The next start knows that it was interrupted.
-    assert_eq!(world.json(&["--json", "status"][1..], 1)["last_backup"]["outcome"], "interrupted");
+    let status = world.json(&["status"], 1);
+    assert_eq!(status["last_backup"]["outcome"], "interrupted", "{status:#}");
 }
 
 #[test]
