@@ -156,8 +156,12 @@ fn busy(world: &World) -> Service<&World> {
     let text = text.replace("[scheduler]", "[scheduler]\ndrain = \"1s\"").replace("0 2 * * *", "@every 1h");
     fs::write(world.path("config.toml"), text).unwrap();
     let service = Service::start(world);
-    // It has written down that it begins, and reads the tree.
-    service.wait("operation_progress_ratio{source=\"ansible\",operation=\"backup\"}", |value| value > 0.0);
+    // Whatever a beginning writes into the state directory is written: it reads the tree.
+    wait_for("the backup to read", || {
+        let answer = service.get("/api/v1/status?running=true");
+        let (_, done) = answer.split_once("\"done_bytes\":")?;
+        done.trim_start().starts_with(|first: char| ('1'..='9').contains(&first)).then_some(())
+    });
     service
 }
 
