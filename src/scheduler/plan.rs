@@ -181,5 +181,4 @@ impl Candidate {
 }
 
 #[cfg(test)]
-#[path = "plan_tests.rs"]
 mod tests;

@@ -118,6 +118,57 @@ pub fn split_next_id(sql: &str) -> (String, Option<u64>) {
     (format!("{body}{}{rest}", &options[..at]), digits.parse().ok())
 }
 
+/// FLOAT columns: the server prints six digits of them, whoever asks.
+pub fn lossy_columns(table: &str, sql: &str) -> Option<String> {
+    let is_float = |line: &&str| {
+        let name = line.strip_prefix("  ").and_then(names::first_identifier);
+        name.is_some_and(|name| line[2 + names::quote(&name).len()..].starts_with(" float"))
+    };
+    let columns: Vec<String> = sql
+        .lines()
+        .filter(|line| line.starts_with("  `"))
+        .filter(is_float)
+        .filter_map(names::first_identifier)
+        .collect();
+    (!columns.is_empty()).then(|| {
+        format!(
+            "table {table}: FLOAT column(s) {} are printed with six digits; more are not backed up",
+            columns.join(", ")
+        )
+    })
+}
+
+/// MySQL prints the character set of a column beside its collation or not, depending on how the table came to be; the
+/// collation implies it.
+pub fn without_implied_charset(sql: &str) -> String {
+    const KEY: &str = " CHARACTER SET ";
+    let mut out = String::with_capacity(sql.len());
+    let mut quote = None;
+    let mut rest = sql;
+    while let Some(first) = rest.chars().next() {
+        let mut length = first.len_utf8();
+        match quote {
+            // Expressions are printed with a backslash before a quote.
+            Some('\'') if first == '\\' => length += rest[1..].chars().next().map_or(0, char::len_utf8),
+            // A doubled quote ends the text and begins it again.
+            Some(open) if open == first => quote = None,
+            None if matches!(first, '\'' | '`') => quote = Some(first),
+            None if rest.starts_with(KEY) => {
+                let after = &rest[KEY.len()..];
+                let charset = after.split(' ').next().unwrap_or_default();
+                let implying = format!(" COLLATE {charset}_");
+                if after[charset.len()..].starts_with(&implying) {
+                    rest = &after[charset.len()..];
+                }
+            }
+            _ => {}
+        }
+        out.push_str(&rest[..length]);
+        rest = &rest[length..];
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,5 +209,19 @@ mod tests {
         assert_eq!(next, Some(77));
         assert!(definition.contains("ENGINE=InnoDB DEFAULT CHARSET") && definition.contains("' AUTO_INCREMENT=5'"));
         assert_eq!(split_next_id(&definition).1, None);
+    }
+
+    #[test]
+    fn only_a_character_set_that_the_collation_implies_is_left_out_and_never_in_a_text() {
+        let same = |sql: &str| assert_eq!(without_implied_charset(sql), sql);
+        assert_eq!(
+            without_implied_charset("  `a` enum('x','it''s') CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL"),
+            "  `a` enum('x','it''s') COLLATE utf8mb4_bin NOT NULL"
+        );
+        same("  `it's CHARACTER SET utf8mb4 COLLATE utf8mb4_bin` int,");
+        same("  `a` text COLLATE utf8mb4_bin,\n  `b` text CHARACTER SET latin1,");
+        same("  `a` text DEFAULT (concat(_utf8mb4'it\\'s CHARACTER SET utf8mb4 COLLATE utf8mb4_bin')),");
+        same("  `a` text CHARACTER SET utf8mb3 COLLATE utf8mb4_bin,");
+        same("  `a` text COMMENT 'it''s CHARACTER SET utf8mb4 COLLATE utf8mb4_bin',");
     }
 }

@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::columns::{Column, columns, indexes, options_at, split_next_id};
+use super::columns::{Column, columns, indexes, lossy_columns, split_next_id, without_implied_charset};
 use super::names::{self, Created};
 use super::order;
 use super::rows::RowFacts;
+use super::table_options::{ROWS_ELSEWHERE, TRANSACTIONAL, storage_engine};
 use crate::domain::capture::{Capture, DefinitionRule, DigestRule};
 use crate::domain::change::sample::Sample;
 use crate::domain::change::texture::Texture;
@@ -15,10 +16,6 @@ use crate::domain::manifest::{Inventory, ObjectFacts, ObjectKind, Position, Segm
 use crate::domain::needs::Needs;
 use crate::error::{Error, Result};
 
-/// Storage engines whose tables are part of a consistent snapshot.
-const TRANSACTIONAL: [&str; 4] = ["innodb", "rocksdb", "tokudb", "ndbcluster"];
-/// Storage engines whose rows are not dumped: they belong to another table or server.
-pub const ROWS_ELSEWHERE: [&str; 6] = ["mrg_myisam", "federated", "connect", "oqgraph", "spider", "vp"];
 /// Time columns per table whose newest value is kept.
 const WATCHED_COLUMNS: usize = 4;
 
@@ -376,88 +373,4 @@ impl DumpFacts {
 /// A statement without the version comment that it begins with.
 fn opened(sql: &str) -> &str {
     sql.strip_prefix("/*!").map_or(sql, |rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start())
-}
-
-/// FLOAT columns: the server prints six digits of them, whoever asks.
-fn lossy_columns(table: &str, sql: &str) -> Option<String> {
-    let is_float = |line: &&str| {
-        let name = line.strip_prefix("  ").and_then(names::first_identifier);
-        name.is_some_and(|name| line[2 + names::quote(&name).len()..].starts_with(" float"))
-    };
-    let columns: Vec<String> = sql
-        .lines()
-        .filter(|line| line.starts_with("  `"))
-        .filter(is_float)
-        .filter_map(names::first_identifier)
-        .collect();
-    (!columns.is_empty()).then(|| {
-        format!(
-            "table {table}: FLOAT column(s) {} are printed with six digits; more are not backed up",
-            columns.join(", ")
-        )
-    })
-}
-
-/// Storage engine named in a table's options.
-pub fn storage_engine(sql: &str) -> Option<&str> {
-    let options = &sql[options_at(sql)?..];
-    let rest = &options[options.find("ENGINE=")? + "ENGINE=".len()..];
-    rest.split(|c: char| !c.is_alphanumeric() && c != '_').next()
-}
-
-/// MySQL prints the character set of a column beside its collation or not, depending on how the table came to be; the
-/// collation implies it.
-fn without_implied_charset(sql: &str) -> String {
-    const KEY: &str = " CHARACTER SET ";
-    let mut out = String::with_capacity(sql.len());
-    let mut quote = None;
-    let mut rest = sql;
-    while let Some(first) = rest.chars().next() {
-        let mut length = first.len_utf8();
-        match quote {
-            // Expressions are printed with a backslash before a quote.
-            Some('\'') if first == '\\' => length += rest[1..].chars().next().map_or(0, char::len_utf8),
-            // A doubled quote ends the text and begins it again.
-            Some(open) if open == first => quote = None,
-            None if matches!(first, '\'' | '`') => quote = Some(first),
-            None if rest.starts_with(KEY) => {
-                let after = &rest[KEY.len()..];
-                let charset = after.split(' ').next().unwrap_or_default();
-                let implying = format!(" COLLATE {charset}_");
-                if after[charset.len()..].starts_with(&implying) {
-                    rest = &after[charset.len()..];
-                }
-            }
-            _ => {}
-        }
-        out.push_str(&rest[..length]);
-        rest = &rest[length..];
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn options_are_found_behind_a_tablespace_too() {
-        let sql = "CREATE TABLE `t` (\n  `a` int\n) /*!50100 TABLESPACE `ts` */ ENGINE=InnoDB AUTO_INCREMENT=7 DEFAULT CHARSET=utf8mb4";
-        assert_eq!(storage_engine(sql), Some("InnoDB"));
-        assert_eq!(split_next_id(sql), (sql.replace(" AUTO_INCREMENT=7", ""), Some(7)));
-    }
-
-    #[test]
-    fn only_a_character_set_that_the_collation_implies_is_left_out_and_never_in_a_text() {
-        let same = |sql: &str| assert_eq!(without_implied_charset(sql), sql);
-        assert_eq!(
-            without_implied_charset("  `a` enum('x','it''s') CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL"),
-            "  `a` enum('x','it''s') COLLATE utf8mb4_bin NOT NULL"
-        );
-        same("  `it's CHARACTER SET utf8mb4 COLLATE utf8mb4_bin` int,");
-        same("  `a` text COLLATE utf8mb4_bin,\n  `b` text CHARACTER SET latin1,");
-        same("  `a` text DEFAULT (concat(_utf8mb4'it\\'s CHARACTER SET utf8mb4 COLLATE utf8mb4_bin')),");
-        same("  `a` text CHARACTER SET utf8mb3 COLLATE utf8mb4_bin,");
-        same("  `a` text COMMENT 'it''s CHARACTER SET utf8mb4 COLLATE utf8mb4_bin',");
-    }
 }

@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 
 use super::create_table::CreateTable;
 use super::elsewhere;
-use super::facts::storage_engine;
 use super::names::{self, Token};
 use super::source::Survey;
-use super::table_options::{option, text_after, value};
+use super::table_options::{option, storage_engine, text_after, value};
 use crate::domain::manifest::{FileRole, Segment, SegmentKind};
 use crate::domain::needs::Needs;
 use crate::engine::StoredPoint;
