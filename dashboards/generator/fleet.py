@@ -49,18 +49,19 @@ def first_glance():
             "neither in nor out of SLA.",
             [target(pending, "pending", instant=True)], unit="none", thresholds=steps(PLAIN), noValue="none")),
         (4, stat(
-            "Worst RPO", "The source that would lose most against its promise if it were lost now: age of its newest "
-            "recovery point as a share of its RPO objective. A source without a recovery point counts since it is known.",
+            "Worst RPO", "The source that would lose the most data, measured against its promise, if it failed now: "
+            "age of its newest recovery point as a share of its RPO objective. A source without a recovery point "
+            "counts from when it was first seen.",
             [target(f"topk(1, {q.RPO_SHARE})", "{{source}}", instant=True)], unit="percentunit", named=True,
             decimals=0, thresholds=OF_OBJECTIVE, noValue="no source")),
         (4, stat(
-            "Worst RTO", "The source whose last drill took longest against its promise: measured recovery time as a "
+            "Worst RTO", "The source whose last drill took longest, measured against its promise: recovery time as a "
             "share of its RTO objective.",
             [target(f"topk(1, {q.RTO_SHARE})", "{{source}}", instant=True)], unit="percentunit", named=True,
             decimals=0, thresholds=OF_OBJECTIVE, noValue="never measured")),
         (5, stat(
-            "Drills", "Test restores in the chosen time. Only passed ones prove anything; inconclusive ones (or those "
-            "still running) could not say.",
+            "Drills", "Test restores in the selected time range. Only passed ones prove that a backup restores; "
+            "inconclusive ones, and those still running, say nothing about it.",
             drills, unit="none", named=True, color=fixed(PLAIN), overrides=[
                 override("byFrameRefID", "A", color=fixed(GOOD)),
                 override("byFrameRefID", "B", color={"mode": "thresholds"}, thresholds=alarm),
@@ -68,8 +69,9 @@ def first_glance():
                 override("byFrameRefID", "D", color={"mode": "thresholds"}, thresholds=alarm),
             ])),
         (3, stat(
-            "Least error budget left", "Of the time in which a promise may be broken in 30 days, the share that is left, "
-            "of the source and promise that has the least. Below 0 it is overspent, -100 % is twice the budget or worse.",
+            "Least error budget left", "The source and promise with the least error budget left. The budget is the "
+            "time that a promise may be broken in 30 days. Below 0 it is overspent; -100 % means twice the budget or "
+            "more.",
             [target(f"bottomk(1, {q.BUDGET_LEFT})", "{{source}}: {{objective}}", instant=True)], unit="percentunit",
             named=True, decimals=0, thresholds=OF_BUDGET, noValue="no source")),
     ]
@@ -87,8 +89,8 @@ def alerts():
     since = f"ALERTS_FOR_STATE{{{ours}}} and ignoring (alertstate) {firing()}"
     return table(
         "Firing alerts",
-        "Alerts of backup-sla that fire now. The watchdog always does: if it is missing, the rules of alerts/ are not "
-        "loaded, or the exporter or its scheduler is dead.",
+        "Alerts of backup-sla that fire now. The watchdog always fires: if it is missing, the rules in alerts/ are "
+        "not loaded, or the exporter or its scheduler is down.",
         [
             Column("Severity", f"max by {row} (2 * {critical} or {warning} or 0 * {none})", width=85, cell=COLORED,
                    mappings=SEVERITIES),
@@ -108,8 +110,8 @@ def sources():
     known = f"{q.of_source('source_info')} and on {q.ONE} {q.of_source('source_retired')} == 0"
     return table(
         "Sources",
-        "Every configured source as it is now. RPO and RTO are shares of what is promised: 100 % is the objective. Click "
-        "a name to look closer.",
+        "Every configured source as it is now. RPO and RTO are shares of what is promised: 100 % is the objective. "
+        "Click a name to open its own dashboard.",
         [
             Column("Source", label="source", width=150, links=TO_SOURCE),
             Column("Kind", label="engine", width=80),
@@ -154,8 +156,8 @@ def repositories():
 
     return table(
         "Repositories",
-        "Where backups are kept, as it was when it was last tried. Free is what is free where the repository is, also as "
-        "a share of that and what the repository occupies.",
+        "Where backups are kept, as of the last listing. Free is the free space on the storage of the repository. "
+        "Free share is that space, divided by itself plus the size of the repository.",
         [
             Column("Repository", label="repository", width=120),
             Column("Readable", each("repository_up"), width=85, cell=COLORED, mappings=YES_OR_NO),
@@ -186,8 +188,8 @@ def exporters():
     missed = f"round(sum by (job, instance) (increase({q.of_source('missed_runs_total')}[$__range])))"
     return table(
         "Exporters",
-        "The services themselves. One that is down stays listed for as long as the chosen time has data of it. A test page "
-        "proves that an alert really reaches a person.",
+        "The backup-sla services. One that is down stays listed as long as the selected time range has data from it. "
+        "A confirmed test page proves that alerts reach a person.",
         [
             Column("Instance", label="instance", width=190),
             Column("Version", label="version", width=80),
@@ -217,8 +219,8 @@ def exporters():
 
 def dashboard():
     worst = graph(
-        "Worst shares of objectives", "The highest RPO and RTO of all sources over time, as shares of what is promised to "
-        "each. Above the dashed line a promise is broken.",
+        "Worst shares of objectives", "The highest RPO and RTO of all sources over time, each as a share of what is "
+        "promised for the source. Above the dashed line a promise is broken.",
         [target(f"max({q.RPO_SHARE})", "RPO"), target(f"max({q.RTO_SHARE})", "RTO of the last drills"),
          target(f"max({q.FORECAST_SHARE})", "RTO forecast")],
         unit="percentunit", limit=True, thresholds=steps("transparent", (1, BAD)), decimals=0, overrides=[
@@ -228,13 +230,14 @@ def dashboard():
                      custom__lineStyle={"fill": "dash", "dash": [4, 4]}, custom__lineWidth=1),
         ])
     rpo = states(
-        "RPO", "Whether the newest recovery point of each source was young enough: at risk from 80 % of the objective on.",
+        "RPO", "Whether the newest recovery point of each source was young enough: at risk from 80 % of the "
+        "objective on.",
         [target(q.RPO_STATE, "{{source}}")], RPO_STATES)
     drills = states(
         "Last drill", "The verdict of the last test restore of each source, over time.",
         [target(q.DRILL_OUTCOME, "{{source}}")], OUTCOMES)
     room = graph(
-        "Free space", "Bytes free where each repository is.",
+        "Free space", "Free space on the storage of each repository.",
         [target(q.of_service("repository_available_bytes"), "{{repository}}")], unit="bytes", min=0)
     starts = annotation(
         "Service starts", f"process_start_time_seconds{{{q.SERVICE}}} * 1000 and on (job, instance)"

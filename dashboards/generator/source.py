@@ -8,7 +8,8 @@ from .model import (
 )
 
 OBJECTIVES = {
-    "rpo": "RPO", "rto": "RTO", "retention": "Retention", "drill_interval": "Drill interval", "chain_length": "Chain length",
+    "rpo": "RPO", "rto": "RTO", "retention": "Retention", "drill_interval": "Drill interval", "chain_length": "Chain "
+    "length",
 }
 STAGES = {"select": PLAIN, "provision": "yellow", "load": CALM, "replay": "purple", "start": RISK, "verify": GOOD}
 DASHED = {"fill": "dash", "dash": [8, 6]}
@@ -46,21 +47,22 @@ def first_glance():
     ]
     return [
         (3, stat(
-            "Broken promises", "Promises that are not kept now, of RPO, RTO, retention, drill interval and chain length.",
+            "Broken promises", "How many promises are broken now, out of RPO, RTO, retention, drill interval and "
+            "chain length.",
             [target(f"sum({q.PROMISES_BROKEN}) > 0 or -1 * max({q.PENDING}) or sum({q.PROMISES_BROKEN})", "broken",
                     instant=True)], unit="none", background=True,
             mappings=values(**{"_-1": ("pending", IDLE), "_0": ("none", GOOD)}) + from_value(1, BAD), noValue="unknown")),
         (4, with_share(
-            "RPO", "Age of the newest recovery point (of the data in it, not of the backup's end), and its share of the "
-            "objective: what would be lost now.",
+            "RPO", "How much data would be lost now: age of the newest recovery point (of the data in it, not since "
+            "the backup ended), and that age as a share of the objective.",
             (f"max({q.UNPROTECTED_SECONDS})", "would be lost"), q.RPO_SHARE, noValue="unknown")),
         (4, with_share(
             "RTO", "How long the last drill took from the decision to restore to the last verified answer, and its share "
             "of the objective.",
             (f"max({q.of_source('drill_last_rto_seconds')} > 0)", "measured"), q.RTO_SHARE, noValue="never measured")),
         (3, with_share(
-            "RTO forecast", "Expected recovery time if the newest recovery point were restored now, from past drills and "
-            "the sizes of today.",
+            "RTO forecast", "Expected recovery time if the newest recovery point were restored now, computed from "
+            "past drills and today's sizes.",
             (f"max({q.of_source('forecast_rto_seconds')} > 0)", "expected"), q.FORECAST_SHARE, noValue="no forecast yet")),
         (4, stat(
             "Last drill", "Verdict of the last test restore, and when one last passed.",
@@ -68,7 +70,7 @@ def first_glance():
                 override("byFrameRefID", "A", unit="none", mappings=OUTCOMES),
             ], noValue="unknown")),
         (3, stat(
-            "Left out", "Tables, views and other objects that the source has and the newest recovery point has not, because "
+            "Left out", "Tables, views and other objects that are missing from the newest recovery point because "
             "they could not be read: `backup-sla status` names them.",
             [target(f"sum({q.LEFT_OUT})", "left out", instant=True)], unit="none",
             mappings=values(_0=("nothing", GOOD)) + from_value(1, RISK), noValue="no recovery point")),
@@ -91,8 +93,8 @@ def rpo():
 
 def budget():
     return bars(
-        "Error budget left", "Of the time in which each promise may be broken in 30 days, the share that is left. Empty: "
-        "broken for as long as the promise allows, or longer.",
+        "Error budget left", "Share of each error budget that is left. The budget is the time that a promise may be "
+        "broken in 30 days. An empty bar means that it is used up or overspent.",
         [target(f"min by (objective) ({q.BUDGET_LEFT})", "{{objective}}", instant=True)],
         unit="percentunit", min=0, max=1, decimals=0, thresholds=OF_BUDGET,
         overrides=[override("byName", objective, displayName=name) for objective, name in OBJECTIVES.items()])
@@ -101,8 +103,8 @@ def budget():
 def rto():
     median = q.of_source("drill_rto_seconds", 'quantile="0.5"')
     return graph(
-        "RTO of the drills", "Measured recovery time of the last drill, its 30-day median, the objective, and the forecast "
-        "with its interval: what a restore of the newest recovery point would take.",
+        "RTO of the drills", "Measured recovery time of the last drill, its 30-day median, the objective, and the "
+        "forecast, with its interval, of how long a restore of the newest recovery point would take.",
         [
             target(f"{q.of_source('drill_last_rto_seconds')} > 0", "{{source}}: measured"),
             target(q.of_source("rto_objective_seconds"), "{{source}}: objective"),
@@ -120,7 +122,8 @@ def rto():
 
 def stages():
     return graph(
-        "Stages of the drills", "Where the recovery time of the last drill went; with several sources chosen, their sum.",
+        "Stages of the drills", "How long each stage of the last drill took; if several sources are selected, their "
+        "sum.",
         [target(f"sum by (stage) ({q.of_source('drill_stage_duration_seconds')})", "{{stage}}")],
         unit="s", line="stepAfter", fill=60, stacked=True,
         overrides=[override("byName", stage, color=fixed(color)) for stage, color in STAGES.items()])
@@ -141,22 +144,22 @@ def of_each_kind(metric):
 
 def sizes():
     return graph(
-        "Size of backups", "Size of the last successful backup before deduplication and compression; increments on the "
-        "right.",
+        "Size of backups", "Size of the last successful backup before deduplication and compression; increments use "
+        "the right axis.",
         **of_each_kind("backup_last_size_bytes"))
 
 
 def added():
     return graph(
-        "Added to the repository", "What the last successful backup really added after deduplication and compression; "
-        "increments on the right.",
+        "Added to the repository", "Bytes that the last successful backup added to the repository, after "
+        "deduplication and compression; increments use the right axis.",
         **of_each_kind("backup_last_added_bytes"))
 
 
 def chain():
     return graph(
-        "Chain length", "Increments that a restore of the newest recovery point replays on top of its full backup, and the "
-        "most that are promised.",
+        "Chain length", "Increments that a restore of the newest recovery point replays on top of its full backup, "
+        "and the promised maximum.",
         [target(q.of_source("chain_length"), "{{source}}: increments"),
          target(q.of_source("chain_length_objective"), "{{source}}: objective")],
         unit="none", line="stepAfter", fill=15, decimals=0, overrides=[promised("B")])
@@ -173,8 +176,8 @@ def window():
 
 def verification():
     return graph(
-        "Verification", "Comparisons between the restored data and what its backup promised in the last drill that could "
-        "tell, and those that did not agree.",
+        "Verification", "Comparisons of the restored data with what its backup promised, in the last drill that "
+        "passed or failed, and those that found a difference.",
         [target(q.of_source("verification_checks"), "{{source}}: comparisons"),
          target(q.of_source("verification_mismatches"), "{{source}}: mismatches")],
         unit="none", line="stepAfter", fill=0, decimals=0, overrides=[
@@ -211,7 +214,7 @@ def runs():
     missed = f"increase({q.of_source('missed_runs_total')}[$__range])"
     alarm = {"color": {"mode": "thresholds"}, "thresholds": steps(PLAIN, (0.5, BAD))}
     return stat(
-        "Runs", "In the chosen time: backups begun and failed, drills passed and failed, and scheduled runs that did not "
+        "Runs", "In the selected time range: backups begun and failed, drills passed and failed, and scheduled runs that did not "
         "begin.",
         [
             target(q.count(backups), "backups", instant=True),
@@ -239,8 +242,8 @@ def data():
         return q.of_source("change_suspect", f'severity="{severity}"')
 
     return graph(
-        "Data", "Rows of the newest backup, and on the right since when its data looks destroyed (critical) or changed in an "
-        "unusual way (warning) beside the backups before it.",
+        "Data", "Rows of the newest backup. On the right axis, 1 while its data, compared with the backups before "
+        "it, looks destroyed (suspect) or changed in an unusual way (unusual).",
         [target(q.of_source("change_rows"), "{{source}}: rows"),
          target(suspect("warning"), "{{source}}: unusual"),
          target(suspect("critical"), "{{source}}: suspect")],

@@ -56,17 +56,17 @@ macro_rules! metrics {
 
 metrics! {
     SOURCE_INFO Gauge "backup_sla_source_info" "1" ["source" "kind" "engine" "repository" "sla"]
-        "Always 1; what the source is, where its backups are kept, what is promised, and the operator's own labels. `kind` is an old name of `engine`."
+        "Always 1; its labels say what the source is, where its backups are kept and which SLA is promised, and carry the operator's own. `kind` is the old name of `engine`."
     SOURCE_CREATED Gauge "backup_sla_source_created_timestamp_seconds" "seconds" ["source"]
         "When the ledger first heard of the source, or the time of its oldest recovery point if that is older; 0 if never."
     SOURCE_RETIRED Gauge "backup_sla_source_retired" "1" ["source"]
         "1 if the source is no longer configured; then only its info, creation and recovery points are exported."
 
     SOURCE_PENDING Gauge "backup_sla_source_pending" "1" ["source"]
-        "1 while the first backup or the first drill of a new source is not due yet: what is pending has no backup_sla_objective_met."
+        "1 while a new source still has time for its first backup or its first drill; its pending objectives have no backup_sla_objective_met."
 
     RPO_OBJECTIVE Gauge "backup_sla_rpo_objective_seconds" "seconds" ["source"]
-        "Promised: largest age of the newest recovery point that the repository lists, whether a drill has tried it or not."
+        "Promised: largest age of the newest recovery point that the repository lists, whether or not a drill has restored it."
     RTO_OBJECTIVE Gauge "backup_sla_rto_objective_seconds" "seconds" ["source"]
         "Promised: largest time from the decision to restore to the first correct answer."
     RETENTION_OBJECTIVE Gauge "backup_sla_retention_objective_seconds" "seconds" ["source"]
@@ -76,53 +76,53 @@ metrics! {
     CHAIN_LENGTH_OBJECTIVE Gauge "backup_sla_chain_length_objective" "1" ["source"]
         "Promised: largest number of increments on top of a full backup."
     SLO_OBJECTIVE Gauge "backup_sla_slo_objective_ratio" "ratio" ["source"]
-        "Promised: share of time in which the objectives are met."
+        "Promised: share of the time in which each objective is met."
 
     RECOVERY_POINT_TIMESTAMP Gauge "backup_sla_recovery_point_timestamp_seconds" "seconds" ["source"]
         "As-of time of the newest recovery point that the repository lists; 0 if there is none."
     VERIFIED_RECOVERY_POINT_TIMESTAMP Gauge "backup_sla_verified_recovery_point_timestamp_seconds" "seconds" ["source"]
-        "As-of time of the newest listed recovery point whose last verdict is passed; 0 if there is none."
+        "As-of time of the newest listed recovery point whose last drill passed (inconclusive drills do not count); 0 if there is none."
     OLDEST_RECOVERY_POINT_TIMESTAMP Gauge "backup_sla_oldest_recovery_point_timestamp_seconds" "seconds" ["source"]
         "As-of time of the oldest recovery point that the repository lists; 0 if there is none."
     RECOVERY_POINT_AGE Gauge "backup_sla_recovery_point_age_seconds" "seconds" ["source"]
-        "Age of the newest recovery point at the scrape, for people (alerts use the timestamp); absent if there is none."
+        "Age of the newest recovery point when it was scraped, for people to read (alerts use the timestamp); absent if there is none."
     RECOVERY_POINTS Gauge "backup_sla_recovery_points" "1" ["source" "kind"]
         "Recovery points that the repository lists."
     RECOVERY_POINTS_VANISHED Gauge "backup_sla_recovery_points_vanished" "1" ["source"]
-        "Recovery points that are gone from the repository, though the promised retention still asks for them."
+        "Recovery points that are gone from the repository before the promised retention is over."
     SUSPECT_RECOVERY_POINT_TIMESTAMP Gauge "backup_sla_suspect_recovery_point_timestamp_seconds" "seconds" ["source"]
-        "As-of time of the latest recovery point that is dated after now or against the order of publication; nothing else counts such points; 0 if there is none."
+        "As-of time of the latest recovery point with a doubtful date: in the future, or against the order of publication. Such points count for no objective. 0 if there is none."
 
     CHANGE_SUSPECT Gauge "backup_sla_change_suspect" "1" ["source" "severity"]
         "1 if the data of the newest backup looks destroyed (critical) or changed in an unusual way (warning) and nobody accepted that, else 0."
     CHANGE_JUDGED Gauge "backup_sla_change_judged" "1" ["source"]
-        "1 if the newest backup was compared with those before it; 0 while there are too few, and where that is turned off."
+        "1 if the newest backup was compared with those before it; 0 while there are too few of them, or if comparing is turned off."
     CHANGE_CONTENT_JUDGED Gauge "backup_sla_change_content_judged" "1" ["source"]
         "1 if the newest backup could be checked for encrypted content; 0 if not, or if it was not compared (backup_sla_change_judged)."
     CHANGE_BEFORE Gauge "backup_sla_change_before_timestamp_seconds" "seconds" ["source"]
         "As-of time of the last recovery point before a suspect change; 0 if nothing is suspect."
     CHANGE_ROWS Gauge "backup_sla_change_rows" "1" ["source"]
-        "Rows of the newest compared backup: of tables, points of measurements, entries of trees; 0 if there was none."
+        "Rows of tables, points of measurements or entries of file trees in the newest compared backup; 0 if none was compared."
     CHANGE_ROWS_LOST Gauge "backup_sla_change_rows_lost_ratio" "ratio" ["source"]
-        "Share of the rows that is gone in the newest compared backup, beyond what comes and goes; 0 if it was not judged."
+        "Share of the rows that are gone from the newest compared backup, beyond the usual ups and downs; 0 if it was not judged."
     CHANGE_TABLES_EMPTIED Gauge "backup_sla_change_tables_emptied" "1" ["source"]
-        "Tables, measurements or trees that are gone or nearly empty in the newest compared backup and were not before; 0 if it was not judged."
+        "Tables, measurements or trees that are gone or nearly empty in the newest compared backup, but were not before; 0 if it was not judged."
     CHANGE_REPLACED Gauge "backup_sla_change_content_replaced_ratio" "ratio" ["source"]
-        "Share of the content that the newest compared backup has in another form than the one before; absent where that is not known."
+        "Share of the content that was replaced between the newest compared backup and the one before; absent where that is unknown."
     CHANGE_COMPRESSION Gauge "backup_sla_change_compression_ratio" "ratio" ["source"]
-        "Stored bytes per byte of new data in the newest compared backup, near 1 for encrypted data; absent where there was little."
+        "Stored bytes per byte of new data in the newest compared backup, near 1 for encrypted data; absent if there was little new data."
 
     LEFT_OUT_OBJECTS Gauge "backup_sla_left_out_objects" "1" ["source" "kind"]
-        "Tables, views and other objects that the source had and its newest recovery point has not, because they could not be read; files count as tables."
+        "Tables, views and other objects that are missing from the newest recovery point because they could not be read; files count as tables."
     PITR_GAP Gauge "backup_sla_pitr_gap_seconds" "seconds" ["source"]
         "Time that no increment covers between the newest full backup and the newest increment; full backups have none."
 
     BACKUPS Counter "backup_sla_backups_total" "1" ["source" "kind"]
-        "Backups begun since the ledger exists."
+        "Backups begun since the ledger was created."
     BACKUP_FAILURES Counter "backup_sla_backup_failures_total" "1" ["source" "kind"]
-        "Backups that failed or were interrupted since the ledger exists."
+        "Backups that failed or were interrupted since the ledger was created."
     BACKUP_ADDED_BYTES Counter "backup_sla_backup_added_bytes_total" "bytes" ["source" "kind"]
-        "Bytes that backups added to the repository since the ledger exists."
+        "Bytes that backups added to the repository since the ledger was created."
     BACKUP_LAST_RUN_SUCCESS Gauge "backup_sla_backup_last_run_success" "1" ["source"]
         "1 if the last finished backup succeeded, 0 if it did not or there was none."
     BACKUP_LAST_START Gauge "backup_sla_backup_last_start_timestamp_seconds" "seconds" ["source" "kind"]
@@ -134,9 +134,9 @@ metrics! {
     BACKUP_LAST_SIZE Gauge "backup_sla_backup_last_size_bytes" "bytes" ["source" "kind"]
         "Size of the last successful backup before deduplication and compression; 0 if there was none."
     BACKUP_LAST_ADDED Gauge "backup_sla_backup_last_added_bytes" "bytes" ["source" "kind"]
-        "What the last successful backup added to the repository; 0 if there was none."
+        "Bytes that the last successful backup added to the repository; 0 if there was none."
     BACKUP_NEXT_RUN Gauge "backup_sla_backup_next_run_timestamp_seconds" "seconds" ["source" "kind"]
-        "When the next scheduled backup is due, in the past if it is late; 0 without a schedule."
+        "When the next scheduled backup is due, a time in the past if it is late; 0 without a schedule."
 
     CHAIN_LENGTH Gauge "backup_sla_chain_length" "1" ["source"]
         "Increments that a restore of the newest recovery point replays on top of its full backup."
@@ -144,29 +144,29 @@ metrics! {
         "1 if an increment does not continue the one before; full backups have no chain to break."
 
     DRILLS Counter "backup_sla_drills_total" "1" ["source"]
-        "Drills begun since the ledger exists."
+        "Drills begun since the ledger was created."
     DRILL_FAILURES Counter "backup_sla_drill_failures_total" "1" ["source"]
-        "Drills with the verdict failed since the ledger exists; inconclusive ones say nothing about the backup."
+        "Drills with the verdict failed since the ledger was created; inconclusive ones do not count, they say nothing about the backup."
     DRILLS_OVER_RTO Counter "backup_sla_drills_over_rto_total" "1" ["source"]
-        "Drills that took longer than the RTO promised at their time, since the ledger exists."
+        "Drills that took longer than the RTO that was promised at the time, since the ledger was created."
     DRILL_LAST_OUTCOME Gauge "backup_sla_drill_last_outcome" "1" ["source" "outcome"]
         "1 for the outcome of the last finished drill, 0 for the others; an interrupted drill is inconclusive."
     DRILL_LAST_SUCCESS Gauge "backup_sla_drill_last_success_timestamp_seconds" "seconds" ["source"]
         "When the last passed drill ended; 0 if there was none."
     DRILL_LAST_RTO Gauge "backup_sla_drill_last_rto_seconds" "seconds" ["source"]
-        "RTO of the last drill that measured one; 0 if none did."
+        "Recovery time of the last drill that measured one; 0 if none has."
     DRILL_STAGE_DURATION Gauge "backup_sla_drill_stage_duration_seconds" "seconds" ["source" "stage"]
-        "Stages of the drill of backup_sla_drill_last_rto_seconds; 0 for a stage it did not enter."
+        "Duration of each stage of the drill that backup_sla_drill_last_rto_seconds is from; 0 for a stage that it did not enter."
     DRILL_RTO Summary "backup_sla_drill_rto_seconds" "seconds" ["source"]
-        "RTO of passed drills: percentiles of the last 30 days (0 if there was none), sum and count since the ledger exists."
+        "Recovery time of passed drills: percentiles of the last 30 days (0 if there was none), sum and count since the ledger was created."
     DRILL_NEXT_RUN Gauge "backup_sla_drill_next_run_timestamp_seconds" "seconds" ["source"]
-        "When the next scheduled drill is due, in the past if it is late; 0 without a schedule."
+        "When the next scheduled drill is due, a time in the past if it is late; 0 without a schedule."
     VERIFICATION_CHECKS Gauge "backup_sla_verification_checks" "1" ["source"]
         "Comparisons made by the last drill that passed or failed."
     VERIFICATION_MISMATCHES Gauge "backup_sla_verification_mismatches" "1" ["source"]
-        "Comparisons that did not agree in the last drill that passed or failed."
+        "Comparisons that found a difference in the last drill that passed or failed."
     VERIFIED_ROWS Gauge "backup_sla_verified_rows" "1" ["source"]
-        "Rows found by the last drill that passed or failed."
+        "Rows in the data restored by the last drill that passed or failed."
 
     FORECAST_RTO Gauge "backup_sla_forecast_rto_seconds" "seconds" ["source"]
         "Recovery time to expect if the newest recovery point were restored now; 0 if there is no forecast."
@@ -177,91 +177,91 @@ metrics! {
     FORECAST_ERROR Gauge "backup_sla_forecast_error_ratio" "ratio" ["source"]
         "How wrong the forecast before the last passed drill was: the difference as a share of what the drill measured; 0 if there is no forecast."
     FORECAST_DRILLS Gauge "backup_sla_forecast_drills" "1" ["source"]
-        "Passed drills that the forecast rests on; 0 if there is no forecast."
+        "Passed drills that the forecast is based on; 0 if there is no forecast."
 
     OBJECTIVE_MET Gauge "backup_sla_objective_met" "1" ["source" "objective"]
-        "1 if the objective is met now, 0 if not, absent while it is pending or, if recovery points met it, while their repository cannot be read: rpo, rto (last measured one), retention, drill_interval, chain_length."
+        "1 if the objective (rpo, rto as last measured, retention, drill_interval or chain_length) is met now, 0 if not. Absent while it is pending, and while the repository that would have to prove it cannot be read."
     OBJECTIVE_MET_RATIO Gauge "backup_sla_objective_met_ratio" "ratio" ["source" "objective" "window"]
-        "Share of the window, or of the time since the source was first seen, in which the objective was met; time in which it was pending does not count, and where there was no other the share is absent."
+        "Share of the window, or of the time since the source was first seen if that is shorter, in which the objective was met. Pending time does not count; absent if there was no other time."
     OBJECTIVE_MET_RATIO_JUDGED Gauge "backup_sla_objective_met_ratio_judged" "1" ["source" "objective" "window"]
-        "1 if backup_sla_objective_met_ratio rests on enough time to be judged: 7 days, or more lost than the whole window allows."
+        "1 if backup_sla_objective_met_ratio can be judged: it covers 7 days or more, or more time was lost than the whole window allows."
 
     REPOSITORY_UP Gauge "backup_sla_repository_up" "1" ["repository"]
-        "1 if the repository could be read when it was last tried, 0 also while it does not answer; absent until it was tried."
+        "1 if the repository could be read when that was last tried, 0 if not, or while it does not answer; absent until the first try."
     REPOSITORY_LAST_LOOK Gauge "backup_sla_repository_last_look_timestamp_seconds" "seconds" ["repository"]
-        "When a look at the repository last ended: what is said of it and of recovery points in it is from then; absent before the first."
+        "When the last listing of the repository ended, successful or not: all figures about it and its recovery points are from then; absent before the first."
     REPOSITORY_UNSEEN_SINCE Gauge "backup_sla_repository_unseen_since_timestamp_seconds" "seconds" ["repository"]
-        "Since when the first look at the repository is waited for: the start of the service, or the reload that brought the repository; absent once a look ended."
+        "Since when the service waits for the first listing of the repository: its own start, or the reload that added the repository; absent once a listing has ended."
     REPOSITORY_LOOK_INTERVAL Gauge "backup_sla_repository_look_interval_seconds" "seconds" ["repository"]
-        "Longest time between two looks at the repository while all is well: listing_interval and listing_timeout."
+        "Longest time between two listings of the repository while all is well: listing_interval plus listing_timeout."
     REPOSITORY_CHECK_SUCCESS Gauge "backup_sla_repository_check_success" "1" ["repository"]
-        "1 if the last integrity check found nothing wrong, 0 if it did; absent before the first one."
+        "1 if the last integrity check found nothing wrong, 0 if it found something; absent before the first one."
     REPOSITORY_CHECK_TIMESTAMP Gauge "backup_sla_repository_check_timestamp_seconds" "seconds" ["repository"]
         "When the last integrity check ended; 0 if there was none."
     REPOSITORY_CHECK_PROGRESS Gauge "backup_sla_repository_check_progress_ratio" "ratio" ["repository"]
-        "Share of the repository's data that was read whole and found sound within read_all_within; 0 if none was."
+        "Share of the repository's data that checks have read and found intact within the last read_all_within; 0 if none."
     MAINTENANCE_LAST_SUCCESS Gauge "backup_sla_maintenance_last_success_timestamp_seconds" "seconds" ["repository"]
-        "When recovery points beyond their retention were last removed, or there was none to remove; 0 if never."
+        "When maintenance last succeeded: it removed the recovery points beyond their retention, or found none; 0 if never."
     MAINTENANCE_LAST_RUN_SUCCESS Gauge "backup_sla_maintenance_last_run_success" "1" ["repository"]
-        "1 if the last maintenance did what it should, 0 if it failed; absent before the first one."
+        "1 if the last maintenance succeeded, 0 if it failed; absent before the first one."
     MAINTENANCE_REMOVED_POINTS Counter "backup_sla_maintenance_removed_points_total" "1" ["repository"]
-        "Recovery points that maintenance removed, since the ledger exists."
+        "Recovery points that maintenance removed since the ledger was created."
     MAINTENANCE_INTERVAL Gauge "backup_sla_maintenance_interval_seconds" "seconds" ["repository"]
-        "Longest time between two scheduled maintenances; absent where none is scheduled."
+        "Longest time between two scheduled maintenance runs; absent if none is scheduled."
     REPOSITORY_SIZE Gauge "backup_sla_repository_size_bytes" "bytes" ["repository"]
-        "Bytes the repository occupies; absent where that is not known."
+        "Bytes that the repository occupies; absent where that is unknown."
     REPOSITORY_AVAILABLE Gauge "backup_sla_repository_available_bytes" "bytes" ["repository"]
-        "Bytes free where the repository is; absent where that is not known."
+        "Free bytes on the storage that the repository is on; absent where that is unknown."
     ENCRYPTION_KEY_AVAILABLE Gauge "backup_sla_encryption_key_available" "1" ["repository"]
-        "1 if the repository could be opened with the configured key when it was last tried; absent until it was, and while another repository is in its place."
+        "1 if the configured key opened the repository when that was last tried, 0 if not; absent until the first try, and while another repository is in its place."
 
     OPERATION_START Gauge "backup_sla_operation_start_timestamp_seconds" "seconds" ["source" "operation"]
         "When the oldest running operation of this kind began; 0 if none runs."
     OPERATION_PROGRESS Gauge "backup_sla_operation_progress_ratio" "ratio" ["source" "operation"]
-        "Share of its current phase that the oldest running operation of this kind has done, as far as that can be estimated; 0 if none runs."
+        "Estimated share of its current phase that the oldest running operation of this kind has done; 0 if none runs."
     MISSED_RUNS Counter "backup_sla_missed_runs_total" "1" ["source" "operation"]
-        "Scheduled runs that did not begin because the service was down or they could not start, since the ledger exists."
+        "Scheduled runs that did not begin in time, because the service was down or they could not start, since the ledger was created."
     SCHEDULER_LAST_TICK Gauge "backup_sla_scheduler_last_tick_timestamp_seconds" "seconds" []
-        "When the scheduler last looked for work; 0 if this process has none."
+        "When the scheduler last looked for work; 0 if this process has no scheduler."
     STATE_WRITABLE Gauge "backup_sla_state_writable" "1" []
-        "1 if the state directory could be written when it was last tried, 0 if not: nothing is recorded and nothing can begin then."
+        "1 if the state directory could be written when that was last tried, 0 if not; then nothing is recorded, and no backup or drill can begin."
     CONFIG_LAST_RELOAD_SUCCESS Gauge "backup_sla_config_last_reload_success" "1" []
-        "1 if the configuration in use is the one last read, 0 if the last one read was refused."
+        "1 if the configuration that was last read is in use, 0 if it was refused and the one before is still in use."
     SANDBOXES Gauge "backup_sla_sandboxes" "1" []
-        "Sandboxes that exist now, left-over ones included."
+        "Sandboxes that exist now, including those that were left behind."
     OLDEST_SANDBOX Gauge "backup_sla_oldest_sandbox_created_timestamp_seconds" "seconds" []
         "When the oldest existing sandbox was made; 0 if there is none."
     TEST_PAGE_CODE Gauge "backup_sla_test_page_code" "1" []
-        "Code that confirms the test page that is raised now; 0 if none is."
+        "Code that confirms the test page that is raised now; 0 if none is raised."
     TEST_PAGE_RAISED Gauge "backup_sla_test_page_raised_timestamp_seconds" "seconds" []
         "When a test page was last raised; 0 if never."
     TEST_PAGE_CONFIRMED Gauge "backup_sla_test_page_confirmed_timestamp_seconds" "seconds" []
-        "When a test page was last proved to have arrived; 0 if never."
+        "When somebody last confirmed that a test page had arrived; 0 if never."
     LEDGER_CREATED Gauge "backup_sla_ledger_created_timestamp_seconds" "seconds" []
-        "When the ledger began: counters count from then. If a source's oldest recovery point is older, history was lost."
+        "When the ledger was created: counters count from then. If a source's oldest recovery point is older, history was lost."
     LEDGERS_SET_ASIDE Gauge "backup_sla_ledgers_set_aside" "1" []
-        "Ledgers that were damaged, removed or emptied, each with a file beside the one in use: what they knew is in no report."
+        "Earlier ledgers that were damaged, removed or emptied; each left a file beside the one in use. What they had recorded is in no report."
     LEDGER_SEALS_VERIFIED Gauge "backup_sla_ledger_seals_verified_timestamp_seconds" "seconds" []
-        "When all records of the ledger were last compared with their seals; 0 if they were not."
+        "When all records of the ledger were last compared with their seals; 0 if never."
     LEDGER_SEAL_FAULTS Gauge "backup_sla_ledger_seal_faults" "1" []
-        "Records of the ledger that were not as they were written when that was last compared; absent before the first time."
+        "Records of the ledger that did not match their seals when they were last compared: they were changed after they were written. Absent before the first comparison."
     LEDGER_LAST_READ Gauge "backup_sla_ledger_last_read_timestamp_seconds" "seconds" []
-        "When the figures of this exposition were last read from the ledger."
+        "When these figures were last read from the ledger."
     BUILD_INFO Gauge "backup_sla_build_info" "1" ["version" "revision"]
-        "Always 1; the program that answers."
+        "Always 1; its labels name the program that answers."
 
     PROCESS_CPU Counter "process_cpu_seconds_total" "seconds" []
         "User and system CPU time of this process."
     PROCESS_START Gauge "process_start_time_seconds" "seconds" []
         "When this process started."
     PROCESS_RESIDENT Gauge "process_resident_memory_bytes" "bytes" []
-        "Memory of this process that is resident."
+        "Resident memory of this process."
     PROCESS_VIRTUAL Gauge "process_virtual_memory_bytes" "bytes" []
         "Address space of this process."
     PROCESS_OPEN_FDS Gauge "process_open_fds" "1" []
-        "File descriptors this process has open."
+        "Open file descriptors of this process."
     PROCESS_MAX_FDS Gauge "process_max_fds" "1" []
-        "File descriptors this process may open."
+        "Most file descriptors that this process may open."
 }
 
 /// The table of `docs/metrics.md`, in Markdown.

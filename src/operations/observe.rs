@@ -187,7 +187,7 @@ fn judge(app: &App, source: &Source, looked: Result<Option<Listing>>) -> Observa
     seen.state.up = Some(seen.trouble.is_none());
     if let Some(error) = &seen.trouble {
         let repository = &source.repository_name;
-        tracing::error!(%repository, hint = error.hint_text(), "cannot look at repository: {error}");
+        tracing::error!(%repository, hint = error.hint_text(), "cannot list repository: {error}");
     }
     seen
 }

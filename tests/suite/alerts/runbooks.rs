@@ -160,6 +160,47 @@ fn commands_of_runbooks_and_alerts_exist() {
     }
 }
 
+/// What a text tells somebody to search the journal for.
+fn searched(text: &str) -> Vec<String> {
+    let after = |option: &'static str| text.split(option).skip(1).map(str::trim_start);
+    let found = [" -g ", " --grep ", " -g\n", " --grep\n"].into_iter().flat_map(after);
+    let word = |rest: &str| match rest.chars().next() {
+        Some(quote @ ('"' | '\'')) => rest[1..].split(quote).next().unwrap().to_owned(),
+        _ => rest.split([' ', '`', '\n']).next().unwrap().to_owned(),
+    };
+    found.map(word).map(|pattern| pattern.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
+#[test]
+fn what_runbooks_and_alerts_search_the_journal_for_is_what_the_program_says() {
+    let mut said = String::new();
+    let mut open = vec![path("src")];
+    while let Some(place) = open.pop() {
+        if place.is_dir() {
+            open.extend(entries(&place));
+        } else if place.extension().is_some_and(|ending| ending == "rs") {
+            let code = fs::read_to_string(&place).unwrap();
+            // A text that goes on in the next line is one; a comment says nothing to the journal.
+            let lines = code.lines().map(str::trim).filter(|line| !line.starts_with("//"));
+            said.extend(lines.flat_map(|line| {
+                [line.strip_suffix('\\').unwrap_or(line), if line.ends_with('\\') { "" } else { "\n" }]
+            }));
+        }
+    }
+    let texts = pages()
+        .into_iter()
+        .chain(alerts().into_iter().map(|it| (it.name.clone(), it.annotation("description").to_owned())));
+    let mut count = 0;
+    for (place, text) in texts {
+        let wanted = searched(&text).into_iter().filter(|pattern| pattern != "SOURCE");
+        for pattern in wanted.flat_map(|pattern| pattern.split('|').map(str::to_owned).collect::<Vec<_>>()) {
+            assert!(said.contains(&pattern), "{place}: nothing in the journal says `{pattern}`");
+            count += 1;
+        }
+    }
+    assert!(count > 10, "only {count} searches were found");
+}
+
 /// What runbooks and alerts tell somebody to type, once each, about the source `ansible` in the repository `local`; `ID`, `TIME` and so on are filled in.
 fn typed(world: &World) -> BTreeSet<String> {
     let point: serde_json::Value =
