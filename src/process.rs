@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
-pub use self::ended::{Died, is_from_outside};
+pub use self::ended::{Died, FellSilent, is_from_outside};
 
 use self::locked::locked;
 pub use self::output::ChildOutput;

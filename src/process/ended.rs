@@ -4,6 +4,7 @@
 use std::fmt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
+use std::time::Duration;
 
 use rustix::process::Signal;
 
@@ -74,6 +75,18 @@ impl fmt::Display for Died {
 }
 
 impl std::error::Error for Died {}
+
+/// A child that was ended because it had printed nothing for so long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FellSilent(pub Duration);
+
+impl fmt::Display for FellSilent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "printed nothing for {}", humantime::format_duration(self.0))
+    }
+}
+
+impl std::error::Error for FellSilent {}
 
 /// Whether the status is that of a program, or of one that it ran and waited for, which a signal from outside ended.
 pub fn is_from_outside(status: ExitStatus) -> bool {

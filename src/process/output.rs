@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::{Killer, OwnedChild};
+use super::{FellSilent, Killer, OwnedChild};
 use crate::error::{Error, Result};
 
 /// A child's standard output that ends with `Ok(0)` only if the child exited with status 0.
@@ -59,8 +59,8 @@ impl Read for ChildOutput {
         }
         if !self.wait()? {
             self.child.kill_now();
-            let silence = humantime::format_duration(self.longest_silence.unwrap_or_default());
-            let error = Error::inconclusive(format!("{} printed nothing for {silence}", self.child.name));
+            let silence = FellSilent(self.longest_silence.unwrap_or_default());
+            let error = Error::inconclusive(format!("{} {silence}", self.child.name)).because(silence);
             return Err(io::Error::other(error));
         }
         let read = self.stdout.read(buffer)?;
@@ -104,6 +104,8 @@ mod tests {
         output.read_exact(&mut text[6..]).unwrap();
         let error = output.read(&mut text).unwrap_err();
         assert_eq!(error.to_string(), "shell printed nothing for 3s");
+        let error = error.downcast::<Error>().unwrap();
+        assert_eq!(error.cause(), Some(&FellSilent(Duration::from_secs(3))));
     }
 
     #[test]

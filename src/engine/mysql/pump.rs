@@ -11,7 +11,7 @@ use super::supplement::Supplement;
 use crate::domain::capture::Capture;
 use crate::engine::stream::{self, BLOCK, Outcome, Part};
 use crate::error::{Error, Result};
-use crate::process::Died;
+use crate::process::{Died, FellSilent};
 use crate::run_context::{RunContext, Silent};
 
 /// What a complete dump was.
@@ -74,14 +74,11 @@ fn from_io(error: io::Error) -> Error {
 fn explain(error: Error) -> Error {
     const CHANGED: &str =
         "a definition changed while the dump ran: take the backup again, at a time without such changes";
-    const HINTS: [(&str, &str); 6] = [
+    /// What the client printed has no type.
+    const HINTS: [(&str, &str); 5] = [
         ("Table definition has changed", CHANGED),
         ("(1412)", CHANGED),
         ("(1146)", CHANGED),
-        (
-            "printed nothing for",
-            "something holds a lock on a table or on the whole server: look at SHOW FULL PROCESSLIST",
-        ),
         (
             "references invalid table",
             "the view named above is broken at the source: mend or drop it, else it could not be restored",
@@ -97,6 +94,9 @@ fn explain(error: Error) -> Error {
              (`programs`), or change the table: mariadb-dump 10.11 crashes at a FEDERATED table with an INVISIBLE column"
         );
         return error.hint(hint);
+    }
+    if error.cause::<FellSilent>().is_some() {
+        return error.hint("something holds a lock on a table or on the whole server: look at SHOW FULL PROCESSLIST");
     }
     let said = error.to_string();
     match HINTS.iter().find(|(words, _)| said.contains(words)) {
@@ -123,7 +123,11 @@ pub fn start(
 
 #[cfg(test)]
 mod tests {
+    use std::process::{Command, Stdio};
+    use std::time::Duration;
+
     use super::*;
+    use crate::process::{ChildOutput, OwnedChild};
 
     fn plain() -> Reading {
         Reading { client: Client::MariaDb, capture: Capture::default(), supplement: Supplement::default() }
@@ -136,6 +140,19 @@ mod tests {
         let error = stream.read_to_end(&mut Vec::new()).unwrap_err();
         assert!(error.to_string().contains("end marker"), "{error}");
         assert!(outcome.take().is_err());
+    }
+
+    #[test]
+    fn a_client_that_fell_silent_is_told_by_the_cause_and_not_by_words() {
+        let mut command = Command::new("sleep");
+        command.arg("1000").stdin(Stdio::null()).stdout(Stdio::piped());
+        let silent = ChildOutput::new(OwnedChild::spawn(command, "dump client").unwrap()).unwrap();
+        let silent = silent.never_silent_for(Duration::from_millis(50));
+        let error = scan(silent, plain(), &RunContext::silent(), |_| Ok(())).unwrap_err();
+        assert_eq!(error.to_string(), "cannot read the dump: dump client printed nothing for 50ms");
+        assert!(error.hint_text().unwrap().contains("SHOW FULL PROCESSLIST"), "{:?}", error.hint_text());
+        let words = Error::failed("cannot read table `the printer printed nothing for a week`");
+        assert_eq!(from_io(io::Error::other(words)).hint_text(), None);
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! One instance: an empty place first, and then the server in it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::found::Found;
 use super::isolation::Isolation;
+use super::kept::Kept;
 use super::launch::{self, Limits};
 use super::libraries::{Confined, confine};
 use super::namespace::Loopback;
@@ -26,7 +27,7 @@ pub(super) struct Planned {
     pub(super) spec: ServerSpec,
     pub(super) found: Found,
     /// What its data directory is copied from.
-    pub(super) template: Option<PathBuf>,
+    pub(super) template: Option<Kept>,
     pub(super) isolation: Isolation,
     pub(super) time_to_start: Duration,
     pub(super) clock: Arc<dyn Clock>,
@@ -72,7 +73,7 @@ impl Planned {
         context.cancel.check()?;
         let spec = &self.spec;
         if let Some(template) = &self.template {
-            fill(&workspace.data(), template)?;
+            fill(&workspace.data(), &template.directory)?;
         }
         workspace.make_outside(spec.outside.len())?;
         let loopback = match spec.network {
@@ -97,7 +98,7 @@ impl Planned {
             limits: &limits,
             memory: spec.memory,
             greeting: spec.greeting,
-            template: self.template.as_deref(),
+            template: self.template.as_ref().map(|template| template.directory.as_path()),
             time_to_start: self.time_to_start,
         };
         let patience = Patience { clock: &self.clock, cancel: &context.cancel };

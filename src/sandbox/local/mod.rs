@@ -1,7 +1,7 @@
 //! Sandbox `local`: a private server process in a 0700 directory.
 //!
 //! ```text
-//! <state_dir>/templates/<key>/          empty data directory, made once per product and version
+//! <state_dir>/templates/<key>/          empty data directory, made once per product and version    (see `kept`)
 //! <state_dir>/sandboxes/<run>/          one instance: data/ tmp/ outside/ server.sock     (or elsewhere: see `area`)
 //! <state_dir>/sandboxes/<run>.json      its record
 //! ```
@@ -18,6 +18,7 @@ mod fixed;
 mod found;
 mod instance;
 mod isolation;
+mod kept;
 mod launch;
 mod libraries;
 mod namespace;
@@ -142,6 +143,9 @@ impl Sandbox for LocalSandbox {
                     Err(error) => failure = failure.or(Some(error)),
                 }
             }
+        }
+        if let Err(error) = kept::clean(&self.state_dir, self.clock.wall()) {
+            failure = failure.or(Some(error));
         }
         failure.map_or(Ok(reaped), Err)
     }

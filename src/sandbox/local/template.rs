@@ -1,18 +1,14 @@
-//! Data directories of new servers, made once and kept in `<state_dir>/templates/<key>`: making one takes seconds that a real
-//! restore would not lose, for there the server is installed already.
+//! Data directories of new servers, made once and [kept](super::kept): making one takes seconds that a real restore would not lose,
+//! for there the server is installed already.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
 
-use rustix::fs::OFlags;
-
-use super::copying::copy_tree;
 use super::found::Found;
 use super::isolation::Isolation;
+use super::kept::{Kept, Slot, TIME_TO_MAKE, User};
 use super::launch::{self, Limits, last_words, launch};
 use super::time_zones::{self, Telling};
 use super::waiting::Patience;
@@ -22,8 +18,6 @@ use crate::process::{self, OwnedChild, find_program};
 use crate::run_context::Cancel;
 use crate::sandbox::{Decisive, Initial, Place, ServerSpec, Text};
 
-/// How long making one may take.
-pub(super) const TIME_TO_MAKE: Duration = Duration::from_mins(3);
 /// The file with the statements that name time zones.
 const ZONES_FILE: &str = "zones.sql";
 
@@ -101,35 +95,16 @@ impl<'a> Template<'a> {
         &self,
         state_dir: &Path,
         patience: &Patience<'_>,
-        make_workspace: impl FnOnce() -> Result<Workspace>,
-    ) -> Result<PathBuf> {
-        let key = self.key()?;
-        let directory = state_dir.join("templates");
-        let what = || format!("cannot keep empty data directory {}", directory.join(&key).display());
-        DirBuilder::new().mode(0o700).recursive(true).create(&directory).or_inconclusive(what())?;
-        let finished = directory.join(&key);
-        if finished.is_dir() {
-            return Ok(finished);
-        }
-        // One maker at a time; the others find the result.
-        let lock = lock_file(&directory.join(format!("{key}.lock"))).or_inconclusive(what())?;
-        patience.until(TIME_TO_MAKE, what, || match lock.try_lock() {
-            Ok(()) => Ok(Some(())),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error).or_inconclusive(what()),
-        })?;
-        if finished.is_dir() {
-            return Ok(finished);
-        }
-        let mut workspace = make_workspace()?;
-        self.initialise(&workspace, patience)?;
-        let making = directory.join(format!("{key}.making"));
-        if making.exists() {
-            fs::remove_dir_all(&making).or_inconclusive(what())?;
-        }
-        place(&workspace.data(), &making, &finished).or_inconclusive(what())?;
-        workspace.remove()?;
-        Ok(finished)
+        make_workspace: impl Fn() -> Result<Workspace>,
+    ) -> Result<Kept> {
+        let slot = Slot::of(state_dir, &self.key()?)?;
+        let user = User { program: self.found.program.clone(), version: self.found.version.clone() };
+        slot.kept(&user, patience, || {
+            let mut workspace = make_workspace()?;
+            self.initialise(&workspace, patience)?;
+            slot.put(&workspace.data())?;
+            workspace.remove()
+        })
     }
 
     fn initialise(&self, workspace: &Workspace, patience: &Patience<'_>) -> Result<()> {
@@ -153,28 +128,6 @@ impl<'a> Template<'a> {
     }
 }
 
-/// Emptied or made, and never what a link leads to.
-fn lock_file(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(false).write(true).mode(0o600);
-    options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(path)
-}
-
-/// Copy `from` to `finished` by way of `making`. What cannot be finished goes at once: the disk may be full of it, and the
-/// ledger is on the same one.
-fn place(from: &Path, making: &Path, finished: &Path) -> io::Result<()> {
-    let placed = copy_tree(from, making).and_then(|()| {
-        // After a power cut there is a whole one or none.
-        rustix::fs::syncfs(&File::open(making)?)?;
-        fs::rename(making, finished)
-    });
-    if placed.is_err() {
-        // What matters is why it failed; the next try removes what is left.
-        let _ = fs::remove_dir_all(making);
-    }
-    placed
-}
-
 /// Write the statements that name this host's time zones.
 fn describe_zones(workspace: &Workspace, zones: &Telling, cancel: &Cancel) -> Result<()> {
     let path = workspace.directory().join(ZONES_FILE);
@@ -186,35 +139,4 @@ fn describe_zones(workspace: &Workspace, zones: &Telling, cancel: &Cancel) -> Re
     let mut child = OwnedChild::spawn(command, &zones.program.to_string_lossy())?;
     cancel.takes_down(child.killer());
     child.wait_success().map_err(|error| error.with_kind(Kind::Inconclusive).context(what()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_lock_follows_no_link() {
-        let dir = tempfile::tempdir().unwrap();
-        let (lock, other) = (dir.path().join("key.lock"), dir.path().join("other"));
-        std::os::unix::fs::symlink(&other, &lock).unwrap();
-        lock_file(&lock).unwrap_err();
-        assert!(!other.exists());
-        fs::remove_file(&lock).unwrap();
-        lock_file(&lock).unwrap();
-    }
-
-    #[test]
-    fn a_template_that_cannot_be_finished_leaves_nothing_behind() {
-        let directory = tempfile::tempdir().unwrap();
-        let at = |name: &str| directory.path().join(name);
-        fs::create_dir_all(at("data/mysql")).unwrap();
-        fs::write(at("data/mysql/user.frm"), [7; 5000]).unwrap();
-        // Something that is not copied, as a disk that is full in the middle would not.
-        std::os::unix::fs::symlink("user.frm", at("data/mysql/link")).unwrap();
-        assert!(place(&at("data"), &at("key.making"), &at("key")).is_err());
-        assert!(!at("key.making").exists() && !at("key").exists());
-        fs::remove_file(at("data/mysql/link")).unwrap();
-        place(&at("data"), &at("key.making"), &at("key")).unwrap();
-        assert_eq!(fs::read(at("key/mysql/user.frm")).unwrap(), [7; 5000]);
-    }
 }
