@@ -185,5 +185,5 @@ fn encrypted_tables_of_mysql_are_drilled_with_throwaway_keys() {
     let report = world.json(&["drill", "shop"], 4);
     assert_eq!(report["verdict"], "inconclusive", "{report}");
     assert!(report["reason"].as_str().unwrap().contains("the destination has no keyring"), "{report}");
-    assert!(report["hint"].as_str().unwrap().contains("no component_keyring_file.so"), "{report}");
+    assert!(report["hint"].as_str().unwrap().contains("lacks component_keyring_file.so"), "{report}");
 }

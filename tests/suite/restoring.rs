@@ -151,7 +151,10 @@ fn the_account_that_restores_keeps_its_password_and_the_output_says_so() {
         let restored = world.json(&arguments, 0);
         assert_eq!(restored["verified"], true, "{restored:#}");
         assert!(restored["accounts"]["kept"].to_string().contains("dba@localhost"), "{restored:#}");
-        assert!(restored["warnings"].to_string().contains("this restore is signed in as it"), "{restored:#}");
+        assert!(
+            restored["warnings"].to_string().contains("the restore itself signs in with this account"),
+            "{restored:#}"
+        );
     }
 }
 

@@ -137,7 +137,7 @@ fn what_follows_a_program_is_not_stored_whoever_made_the_client_print_it() {
         crate::waits::use_programs(&world, &programs);
         let ran = world.run(&["backup"]);
         assert_eq!(ran.status, 1, "{product:?}: {ran:?}");
-        let told = "it contains a program with something behind its end, near database shop";
+        let told = "it contains a program with more text after its end, near database shop";
         assert!(ran.stderr.contains(told), "{product:?}: {ran:?}");
         assert_eq!(world.json(&["status"], 1)["measured"]["recovery_points"], 0, "{product:?}");
     }

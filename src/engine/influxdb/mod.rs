@@ -258,14 +258,14 @@ impl Engine for InfluxdbEngine {
 
     fn assert(&self, at: &Destination, assertion: &Assertion, context: &RunContext) -> Result<Check> {
         let Question::Query(question) = &assertion.question else {
-            return Err(Error::configuration(format!("cannot ask assertion {}: it is not InfluxQL", assertion.name)));
+            return Err(Error::configuration(format!("cannot run assertion {}: it is not InfluxQL", assertion.name)));
         };
         let database = match self.config.databases.as_slice() {
             [one] => one.as_str(),
             _ => "",
         };
         let answer = self.client_at(at, &context.cancel)?.try_query(database, question);
-        let answer = answer.map_err(|error| error.context(format!("cannot ask assertion {}", assertion.name)))?;
+        let answer = answer.map_err(|error| error.context(format!("cannot run assertion {}", assertion.name)))?;
         let (actual, ok) = match answer {
             Ok(series) => judge(&series),
             Err(error) => (error.to_string(), false),

@@ -13,12 +13,12 @@ use crate::error::Result;
 /// Between programs in a dump.
 const DELIMITER: &[u8] = b";;";
 /// Why it is left out, and what to do.
-const REASON: &str = "the client program reads its text differently from the server, and would misread everything behind it; create it \
-                      again without a backslash in front of a closing quote (sql_mode ANSI_QUOTES, or a text between $$), and \
-                      without quotes or comments inside of comments";
+const REASON: &str = "the dump client reads its text differently from the server, and would misread everything after it; \
+     create it again without a backslash before a closing quote (sql_mode ANSI_QUOTES, or a text between $$), and without \
+     quotes or comments inside comments";
 /// The same where the text does not end with the program.
-const GOES_ON: &str = "a server that loads the dump would find more than one statement in its text, and run the rest by itself; look \
-                       at the text, and create it again without that, and without comments inside of comments";
+const GOES_ON: &str = "a server that loads the dump would read more than one statement in its text, and run the others, too; \
+     check the text, and create it again as one statement, without comments inside comments";
 
 /// Leave out by name what of `databases` would not come through the client as it is: the others are safe without it.
 pub fn look(session: &mut Session, databases: &[String], client: Client, out: &mut Examined) -> Result<()> {

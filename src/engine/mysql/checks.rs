@@ -38,10 +38,11 @@ pub fn violated(session: &mut Session, inventory: &Inventory, only: &[String]) -
             match session.ask(&format!("SELECT 1 FROM {place} WHERE NOT ({clause}) LIMIT 1"))? {
                 Ok(rows) if rows.is_empty() => {}
                 Ok(_) => out.push(format!(
-                    "table {shown}: rows violate its CHECK {} ({clause}); they are as in the source, but a plain load of the dump refuses them",
+                    "table {shown}: rows violate its CHECK {} ({clause}); they are the same as in the source, but loading the \
+                     dump by hand would refuse them",
                     names::quote(name)
                 )),
-                Err(refusal) => out.push(format!("table {shown}: its CHECK {} could not be asked: {refusal}", names::quote(name))),
+                Err(refusal) => out.push(format!("table {shown}: its CHECK {} could not be tested: {refusal}", names::quote(name))),
             }
         }
     }

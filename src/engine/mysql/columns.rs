@@ -132,7 +132,7 @@ pub fn lossy_columns(table: &str, sql: &str) -> Option<String> {
         .collect();
     (!columns.is_empty()).then(|| {
         format!(
-            "table {table}: FLOAT column(s) {} are printed with six digits; more are not backed up",
+            "table {table}: FLOAT column(s) {} are backed up with six significant digits: the server prints no more",
             columns.join(", ")
         )
     })

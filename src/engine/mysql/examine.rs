@@ -77,8 +77,8 @@ pub fn examine(session: &mut Session, databases: &[String], maria: bool) -> Resu
         out.without_history = true;
         out.notes.extend(versions.all.iter().map(|table| {
             format!(
-                "table {table}: only its current rows are in the backup, not its history: the dump client refuses all history \
-                 because {first} keeps its own by transaction (ALTER it to TIMESTAMP columns to have history backed up)"
+                "table {table}: only its current rows are in the backup, not its history: the dump client cannot \
+                 dump any history because table {first} is versioned by transaction (ALTER it to TIMESTAMP columns to have history backed up)"
             )
         }));
     }
@@ -145,7 +145,7 @@ fn table(session: &mut Session, table: Relation, seen: &mut Seen) -> Result<Opti
     };
     let engine = storage_engine(&definition).unwrap_or_default().to_ascii_lowercase();
     let reason = match engine.as_str() {
-        "s3" => Some("the dump client leaves tables of the storage engine S3 out"),
+        "s3" => Some("the dump client leaves out tables of the storage engine S3"),
         _ => (!stream::can_carry(seen.client, &definition)).then_some(UNCARRIED),
     };
     if let Some(reason) = reason {

@@ -65,7 +65,7 @@ fn is_source(
         Ok(mut session) => Ok(session.value(IDENTITY)? == destination.value(IDENTITY)?),
         Err(_) if source.has_address_of(to) => Ok(occupied),
         Err(error) => {
-            warnings.push(format!("the source could not be asked whether it is the destination: {error}"));
+            warnings.push(format!("cannot tell whether the destination is the source itself: {error}"));
             Ok(false)
         }
     }

@@ -96,8 +96,14 @@ impl Listing {
         };
         let lost = those(&|here, before, after| here < before.min(after));
         if !lost.is_empty() {
-            return Err(Error::failed(format!("cannot trust the dump: the server has {}, the dump has not", named(lost)))
-                .hint("a definition changed while the dump ran, or the account may not see everything: try again, then check its privileges (/usr/share/doc/backup-sla/docs/mysql-privileges.md)"));
+            return Err(Error::failed(format!(
+                "cannot trust the dump: it lacks {}, which the server has",
+                named(lost)
+            ))
+            .hint(
+                "a definition changed while the dump ran, or the account may not see everything: try again, then check \
+                     its privileges (/usr/share/doc/backup-sla/docs/mysql-privileges.md)",
+            ));
         }
         let invented = those(&|here, before, after| here > before.max(after));
         if !invented.is_empty() {
@@ -107,9 +113,9 @@ impl Listing {
             ))
             .hint("definitions changed while the dump ran: try again"));
         }
-        let dropped = those(&|here, before, _| here < before)
-            .into_iter()
-            .map(|(kind, name)| format!("{kind} {name} was dropped or renamed while the backup ran: it is not in it"));
+        let dropped = those(&|here, before, _| here < before).into_iter().map(|(kind, name)| {
+            format!("{kind} {name} was dropped or renamed while the backup ran: the backup does not have it")
+        });
         let made = those(&|here, before, _| here > before);
         let made = made.into_iter().map(|(kind, name)| format!("{kind} {name} was made while the backup ran"));
         Ok(dropped.chain(made).collect())
@@ -134,7 +140,7 @@ mod tests {
         let same = listing(&["d.a", "d.b"]).check(&before, || Err(Error::failed("nobody asked"))).unwrap();
         assert_eq!(same, [""; 0]);
         let error = listing(&["d.a"]).check(&before, || Ok(before.clone())).unwrap_err();
-        assert!(error.to_string().contains("the server has table d.b, the dump has not"), "{error}");
+        assert!(error.to_string().contains("it lacks table d.b, which the server has"), "{error}");
         let error = listing(&["d.a", "d.b", "d.x"]).check(&before, || Ok(before.clone())).unwrap_err();
         assert!(error.to_string().contains("it contains table d.x, which the server did not list"), "{error}");
     }
@@ -165,7 +171,7 @@ mod tests {
             ObjectKind::Sequence,
         ] {
             let lost = Listing::default().check(&of(kind), || Ok(of(kind))).unwrap_err().to_string();
-            assert!(lost.contains(&format!("the server has {kind} d.x, the dump has not")), "{lost}");
+            assert!(lost.contains(&format!("it lacks {kind} d.x, which the server has")), "{lost}");
             let invented = of(kind).check(&Listing::default(), || Ok(Listing::default())).unwrap_err().to_string();
             assert!(invented.contains(&format!("it contains {kind} d.x, which the server did not list")), "{invented}");
         }

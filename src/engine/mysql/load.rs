@@ -110,7 +110,9 @@ pub fn load(
     }
     if options.tables.is_empty() {
         let missing = missing_definers(to, point);
-        warnings.extend(missing.unwrap_or_else(|error| vec![format!("definers could not be looked for: {error}")]));
+        warnings.extend(
+            missing.unwrap_or_else(|error| vec![format!("cannot check whether definers have accounts: {error}")]),
+        );
     }
     context.progress.finish();
     Ok(LoadReport { warnings, bytes, lacking, accounts, refusals })
@@ -140,7 +142,7 @@ fn select<'a>(point: &'a StoredPoint, tables: &[String]) -> Result<Vec<&'a Segme
     for wanted in tables {
         if !known.iter().any(|table| table.name == *wanted) {
             let near = nearest(wanted, known.iter().map(|table| table.name.as_str()));
-            let near = if near.is_empty() { String::new() } else { format!("; the nearest are {}", near.join(", ")) };
+            let near = if near.is_empty() { String::new() } else { format!("; similar names are {}", near.join(", ")) };
             return Err(Error::configuration(format!("cannot restore table {wanted}: the backup does not have it"))
                 .hint(format!("write it as DATABASE.TABLE, names with special characters in backticks{near}")));
         }

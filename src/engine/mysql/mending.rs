@@ -11,7 +11,7 @@ pub fn hint(said: &str, throwaway: bool) -> Option<String> {
             "the account that restores lacks a privilege at the destination: /usr/share/doc/backup-sla/docs/mysql-privileges.md (\"The account at the destination\")",
         ),
         1290 => Some(
-            "the destination runs with an option that forbids this: its message names it; change it there for the restore",
+            "an option of the destination's server forbids this: its message names the option; change it there for the restore",
         ),
         1418 | 1419 => Some("at the destination: SET GLOBAL log_bin_trust_function_creators = ON"),
         _ => None,
@@ -24,21 +24,23 @@ pub fn hint(said: &str, throwaway: bool) -> Option<String> {
     }
     let mend = match number {
         1054 if said.contains("'NEW'") || said.contains("'OLD'") => {
-            "a trigger of this table uses a column that the table no longer has: drop the trigger or create it anew (SHOW TRIGGERS)"
+            "a trigger of this table uses a column that the table no longer has: drop the trigger or create it again (SHOW \
+             TRIGGERS)"
         }
-        1054 | 1146 | 1305 => "a definition uses something that is gone: drop the definition or create it anew",
+        1054 | 1146 | 1305 => "a definition uses something that is gone: drop the definition or create it again",
         1062 | 1586 => "rows have the same value in a unique key of the table: mend the rows or drop the key",
         3819 | 4025 => {
             "rows violate a CHECK constraint of the table: mend the rows, or drop the constraint or make it NOT ENFORCED"
         }
         1118 | 1071 => {
-            "the table was made under limits that the server no longer has: give it ROW_FORMAT=DYNAMIC, or shorter columns and keys"
+            "the table was created under wider limits than the server has now: give it ROW_FORMAT=DYNAMIC, or shorter columns \
+             and keys"
         }
         1264 | 1292 | 1366 | 1406 | 3156 => {
             "rows hold values that their columns no longer take: mend the rows, or the column's type"
         }
         1064 | 1193 | 1231 | 1235 | 1286 | 1295 | 1524 => {
-            "a definition uses what this server does not know: see the line that is named"
+            "a definition uses something that this server does not know: see the line that the message names"
         }
         _ => return None,
     };

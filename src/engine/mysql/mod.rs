@@ -282,7 +282,7 @@ impl Engine for MysqlEngine {
 
     fn assert(&self, at: &Destination, assertion: &Assertion, context: &RunContext) -> Result<Check> {
         let Question::Query(sql) = &assertion.question else {
-            return Err(Error::configuration(format!("cannot ask assertion `{}`: it is not SQL", assertion.name)));
+            return Err(Error::configuration(format!("cannot run assertion `{}`: it is not SQL", assertion.name)));
         };
         let account = readers::asking(Account::of_destination(at)?).for_run(&context.cancel);
         let mut session = Session::open(&account.answers_within(self.config.assertion_timeout))?;
@@ -292,7 +292,7 @@ impl Engine for MysqlEngine {
             Ok(answer) => answer.map_err(|refusal| refusal.to_string()),
             Err(error) => match error.cause::<Unanswered>().filter(|question| question.is_alive) {
                 Some(question) => Err(question.to_string()),
-                None => return Err(error.context(format!("cannot ask assertion `{}`", assertion.name))),
+                None => return Err(error.context(format!("cannot run assertion `{}`", assertion.name))),
             },
         };
         let value = answer.map(|rows| rows.into_iter().next().and_then(|mut row| row.drain(..).next().flatten()));

@@ -80,8 +80,8 @@ fn without_keys(server: &ServerIdentity) -> String {
         ("file_key_management", "mariadb-server")
     };
     format!(
-        "the drill host's server has no {what}.so among its plugins, which would take throwaway keys: it comes with the server \
-         ({package}), or set `programs` in the source's [sandbox] table to a server that has it"
+        "the server on the drill host lacks {what}.so, with which the sandbox uses throwaway keys: install \
+         {package}, or set `programs` in the source's [sandbox] table to a server that has it"
     )
 }
 

@@ -38,7 +38,8 @@ pub fn events(session: &mut Session, databases: &[String], out: &mut Examined) -
         _ => return Ok(()),
     };
     out.without_events = true;
-    let reason = format!("{refusal}; start the server with event_scheduler=OFF, which runs none and shows all");
+    let reason =
+        format!("{refusal}; start the server with event_scheduler=OFF, which runs no event and shows all of them");
     let listed = databases.iter().map(|name| names::quote_text(name)).collect::<Vec<_>>().join(", ");
     let stored = format!("SELECT db, name, body FROM mysql.event WHERE db IN ({listed}) ORDER BY db, name");
     match session.ask(&stored)? {
@@ -317,7 +318,7 @@ pub fn names(session: &mut Session, databases: &[String], maria: bool, out: &mut
             }
             let reason = format!(
                 "the server's own dump cannot carry its name, because it was created by a client of character set {charset}: \
-                 create it anew after SET NAMES utf8mb4"
+                 create it again after SET NAMES utf8mb4"
             );
             let name = names::qualified(database, &name);
             out.cannot_return.push(LeftOut { kind, name, reason, definition: None });

@@ -88,7 +88,7 @@ pub fn look(
         && let Some(table) = needs::without_key(point, selected)?
     {
         ready.problems.push((
-            format!("it refuses tables without a primary key, as {table} is (innodb_force_primary_key)"),
+            format!("it refuses tables without a primary key, such as {table} (innodb_force_primary_key)"),
             "SET GLOBAL innodb_force_primary_key = OFF".to_owned(),
         ));
     }
@@ -105,7 +105,7 @@ pub fn look(
         return Ok(ready);
     }
     let (what, how): (Vec<String>, Vec<String>) = ready.problems.into_iter().unzip();
-    Err(Error::failed(format!("cannot restore to this server as it is set: {}", what.join("; ")))
+    Err(Error::failed(format!("cannot restore with the destination's settings: {}", what.join("; ")))
         .hint(format!("at the destination: {}; then try again", how.join("; "))))
 }
 
@@ -170,7 +170,7 @@ fn judge(there: &BTreeMap<String, String>, manifest: &Manifest, needs: &Needs, h
     }
     if is("log_bin", "ON") {
         ready.warnings.push(
-            "the load is in the destination's binary log, too: its replicas get it, and its disk must hold both"
+            "the restore is written to the destination's binary log, too: its replicas receive it, and its disk needs room for both"
                 .to_owned(),
         );
     }

@@ -19,7 +19,7 @@ pub fn timed_out(account: &Account, seconds: u64) -> Error {
 /// A question without an answer. That says nothing about the data.
 pub fn unanswered(account: &Account, question: Unanswered) -> Error {
     let hint = if question.is_alive {
-        "look at what the server does meanwhile: SHOW FULL PROCESSLIST"
+        "see what the server is doing: SHOW FULL PROCESSLIST"
     } else {
         "the server answers nobody: is its process stopped, or its disk gone?"
     };
@@ -100,7 +100,7 @@ fn of_the_server(account: &Account, number: u16) -> String {
         1045 => of_a_wrong_password(account),
         1698 => of_a_socket_account(account),
         1130 => format!(
-            "no account of that server may come from this host: make '{user}' with this host's name or address behind the @"
+            "that server accepts no account from this host: create '{user}' with this host's name or address after the @"
         ),
         1129 => "that server blocked this host after too many failed connections: find out what failed, then run FLUSH HOSTS \
                  there (MySQL 8.4 and later: TRUNCATE performance_schema.host_cache)"
@@ -147,7 +147,8 @@ fn of_a_wrong_password(account: &Account) -> String {
 fn of_a_socket_account(account: &Account) -> String {
     match (account.side(), account.socket()) {
         (Side::Source, _) => format!(
-            "'{}' signs in as the operating system's user of that name, on the server's own socket; /usr/share/doc/backup-sla/docs/mysql-privileges.md \
+            "'{}' can only sign in as the operating system's user of that name, through the server's own socket; \
+             /usr/share/doc/backup-sla/docs/mysql-privileges.md \
              says how to make an account with a password",
             account.user()
         ),

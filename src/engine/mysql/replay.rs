@@ -185,11 +185,14 @@ fn classify(error: Error, said: &str, throwaway: bool) -> Error {
             .with_kind(Kind::Inconclusive)
             .hint("the disk that the destination keeps its data on is full; make room and try again")
     } else if said.contains("max_allowed_packet") || said.contains("ERROR 1153") {
-        error.hint("raise max_allowed_packet at the destination: a row is larger than it")
+        error.hint("a row is larger than max_allowed_packet: raise it at the destination")
     } else if said.contains("ERROR 1298") {
         error.hint("load the time zones at the destination: mariadb-tzinfo-to-sql /usr/share/zoneinfo | mysql mysql")
     } else if said.contains("ERROR 1434") {
-        error.hint("the table is a connection to another server, which must answer while it is restored; restore the other tables with --table")
+        error.hint(
+            "the table is a connection to another server, which must answer while it is restored; restore the other \
+        tables with --table",
+        )
     } else if said.contains("Lost connection") || said.contains("gone away") {
         error.hint("the destination server went away; see its log")
     } else if let Some(hint) = mending::hint(said, throwaway) {

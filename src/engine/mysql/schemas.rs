@@ -94,7 +94,7 @@ impl Schemas {
             let (shown, quoted) = (names::database(name), names::quote(name));
             if !overwrite {
                 return Err(Error::failed(format!(
-                    "cannot restore database {shown}: it takes no changes at the destination (READ ONLY)"
+                    "cannot restore database {shown}: it is READ ONLY at the destination"
                 ))
                 .hint(format!(
                     "ALTER SCHEMA {quoted} READ ONLY = 0 at the destination, or replace it with --overwrite"
@@ -103,9 +103,11 @@ impl Schemas {
             session.rows(&format!("ALTER SCHEMA {quoted} READ ONLY = 0"))?;
             self.opened.insert(name.clone());
             notes.push(if self.partly || *read_only {
-                format!("database {shown} takes no changes (READ ONLY): it was opened for the restore and closed again")
+                format!(
+                    "database {shown} is READ ONLY: it was made writable for the restore, and READ ONLY again after it"
+                )
             } else {
-                format!("database {shown} took no changes (READ ONLY): it takes them now, as in the backup")
+                format!("database {shown} was READ ONLY: it is writable now, as in the backup")
             });
         }
         Ok(notes)

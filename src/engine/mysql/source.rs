@@ -122,8 +122,8 @@ pub fn survey(session: &mut Session, wanted: &[String]) -> Result<Survey> {
     if !missing.is_empty() {
         return Err(Error::failed(format!("cannot back up as {}: the account lacks {}", survey.user, missing.join(", ")))
             .hint(
-                "grant what /usr/share/doc/backup-sla/docs/mysql-privileges.md lists; without it parts of the backup would be \
-                 missing in silence",
+                "grant what /usr/share/doc/backup-sla/docs/mysql-privileges.md lists; without it, parts of the backup would be \
+                 missing, and nobody would know",
             ));
     }
     let sizes = "SELECT CAST(COALESCE(SUM(DATA_LENGTH), 0) AS CHAR) FROM information_schema.TABLES \

@@ -30,6 +30,6 @@ pub fn unparsable(session: &mut Session, database: &str) -> Result<BTreeSet<Stri
 
 /// What is said of such a trigger.
 pub fn refusal() -> Refusal {
-    let message = "the server cannot parse it, and refuses changes to its table: drop the trigger and create it anew";
+    let message = "the server cannot parse it, and refuses changes to its table: drop the trigger and create it again";
     Refusal { number: 1064, message: message.to_owned() }
 }

@@ -142,7 +142,8 @@ impl<'a> Restoring<'a> {
     fn why_kept(&self, name: &String) -> String {
         if *name == self.own {
             format!(
-                "account {name} keeps the password of the destination and was given the backup's grants: this restore is signed in as it"
+                "account {name} keeps the password of the destination and was given the backup's grants: the restore itself \
+                 signs in with this account"
             )
         } else {
             format!(
@@ -161,7 +162,9 @@ impl<'a> Restoring<'a> {
                 out.refusals.insert(format!("{} {name}", ObjectKind::Account), said.clone());
                 said
             }
-            None if self.odd.contains(&line) => "the backup has a statement for it that is none of accounts".to_owned(),
+            None if self.odd.contains(&line) => {
+                "the backup has a statement for it that is not about accounts".to_owned()
+            }
             None => "the destination has it differently".to_owned(),
         };
         let stays = self.fates.get(&line) == Some(&Fate::Spared);

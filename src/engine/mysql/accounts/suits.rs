@@ -40,7 +40,7 @@ pub fn check(session: &mut Session, point: &StoredPoint, options: &LoadOptions) 
         return Ok(if options.throwaway { Vec::new() } else { inactive(manifest, &there, &steps) });
     }
     let (what, how): (Vec<String>, Vec<String>) = problems.into_iter().unzip();
-    Err(Error::failed(format!("cannot restore accounts to this server as it is set: {}", what.join("; "))).hint(
+    Err(Error::failed(format!("cannot restore accounts with the destination's settings: {}", what.join("; "))).hint(
         format!("at the destination: {}; then try again, or leave accounts out with --no-accounts", how.join("; ")),
     ))
 }

@@ -70,7 +70,7 @@ const MARIADB: [Holding; 3] = [
     holding(
         "times of transactions (system versioning by transaction)",
         "SELECT CONCAT(COUNT(*), ' transactions') FROM mysql.transaction_registry HAVING COUNT(*) > 0",
-        "history by transaction cannot be asked for after a restore",
+        "history by transaction cannot be queried after a restore",
     ),
     holding(
         "a replica's position (gtid_slave_pos)",

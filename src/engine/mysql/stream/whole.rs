@@ -60,7 +60,7 @@ impl StreamScanner {
         }
         if is_program && !is_one_statement(&sql, quoting, self.lexer.client()) {
             let shown: String = sql.chars().take(80).collect();
-            return Err(refuse("a program with something behind its end", &self.facts.place(), &shown));
+            return Err(refuse("a program with more text after its end", &self.facts.place(), &shown));
         }
         self.facts.statement(body, &sql, position)?;
         self.out.extend_from_slice(&stored);
