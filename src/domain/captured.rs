@@ -54,6 +54,18 @@ pub struct Made {
 }
 
 impl Captured {
+    /// The manifest of an increment that continues `parent`. One without changes is nothing to replay.
+    pub fn increment(self, made: Made, parent: &Manifest) -> Manifest {
+        let has_changes = !self.files.is_empty();
+        Manifest {
+            kind: BackupKind::Incremental,
+            chain_length: parent.chain_length + u32::from(has_changes),
+            parent: Some(parent.id.clone()),
+            from: parent.position.clone(),
+            ..self.full(made)
+        }
+    }
+
     /// The manifest of a full backup.
     pub fn full(self, made: Made) -> Manifest {
         Manifest {

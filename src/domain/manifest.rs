@@ -13,6 +13,7 @@ use super::host::HostIdentity;
 pub use super::inventory::{Inventory, ObjectFacts, ObjectKind, TableFacts};
 use super::left_out::LeftOut;
 use super::needs::Needs;
+pub use super::position::{LastGroup, LogIdentity, Position};
 use super::promise::Promise;
 pub use super::recovery_point_id::RecoveryPointId;
 
@@ -179,17 +180,6 @@ pub struct ServerIdentity {
     pub series: String,
 }
 
-/// Position of a consistent snapshot in the server's change stream.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Position {
-    /// Binary log file name, where known.
-    pub binlog_file: Option<String>,
-    /// Offset in that file, in bytes.
-    pub binlog_offset: Option<u64>,
-    /// GTID state of the snapshot (MariaDB: position; MySQL: executed set).
-    pub gtid: Option<String>,
-}
-
 /// What a stored file is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -202,6 +192,8 @@ pub enum FileRole {
     Description,
     /// What the backup promises in detail, beyond the inventory.
     Facts,
+    /// Changes of an increment: a part of one file of the server's log. Several are replayed in the manifest's order.
+    Log,
 }
 
 /// One stored file.

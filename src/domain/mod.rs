@@ -4,6 +4,7 @@
 
 pub mod capture;
 pub mod captured;
+pub mod chain;
 pub mod change;
 pub mod comparison;
 pub mod digest;
@@ -18,6 +19,7 @@ pub mod local_time;
 pub mod manifest;
 pub mod needs;
 pub mod order;
+pub mod position;
 pub mod promise;
 pub mod recovery_point_id;
 pub mod retention;

@@ -11,9 +11,10 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 pub use crate::domain::captured::Captured;
+use crate::domain::chain::{Break, Until};
 use crate::domain::drill::Check;
 use crate::domain::manifest::{Inventory, Manifest};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::repository::{StoredFile, Streams};
 use crate::run_context::RunContext;
 use crate::sandbox::{Access, SandboxSpec};
@@ -77,12 +78,46 @@ pub struct LoadOptions {
 /// Opens a file of one backup by its path.
 pub type Opener = Arc<dyn Fn(&str) -> Result<Arc<dyn StoredFile>> + Send + Sync>;
 
-/// A published backup, opened for a restore.
+/// A recovery point, opened for a restore: a full backup, and what is replayed on top of it.
 pub struct StoredPoint {
+    /// What the full backup promises.
+    pub manifest: Manifest,
+    /// Opens one of its files by path.
+    pub open: Opener,
+    /// The increments that continue it, in order; none for the state of the full backup itself.
+    pub increments: Vec<StoredIncrement>,
+    /// Where in the last of them replay stops.
+    pub until: Until,
+}
+
+/// A published increment, opened for a restore.
+pub struct StoredIncrement {
     /// What it promises.
     pub manifest: Manifest,
     /// Opens one of its files by path.
     pub open: Opener,
+}
+
+impl StoredPoint {
+    /// A full backup without increments.
+    pub fn full(manifest: Manifest, open: Opener) -> Self {
+        Self { manifest, open, increments: Vec::new(), until: Until::End }
+    }
+
+    /// The manifest that names the recovery point: that of the last increment, or of the full backup.
+    pub fn newest(&self) -> &Manifest {
+        self.increments.last().map_or(&self.manifest, |increment| &increment.manifest)
+    }
+}
+
+/// What has come at a source since a position.
+pub enum Since {
+    /// Nothing: at this moment the source was where the backup ends.
+    Nothing(DateTime<Utc>),
+    /// Changes, which stream. Where it turns out on the way that they do not continue the backup, the error's cause is a [`Break`].
+    Changes(Dump),
+    /// The source does not continue the backup.
+    Broken(Break),
 }
 
 /// What is asked of an inspection.
@@ -148,6 +183,15 @@ pub struct LoadReport {
 pub trait Engine: Send + Sync {
     /// Reach the source, check privileges (missing ones are named) and what must hold before a dump. Changes nothing.
     fn preflight<'e>(&'e self, context: &RunContext) -> Result<Box<dyn Ready + 'e>>;
+    /// Whether backups of this kind can be continued by increments: it keeps a log of its changes.
+    fn has_increments(&self) -> bool {
+        false
+    }
+    /// What has come since `after`, a backup of this source. Only where [`Engine::has_increments`].
+    fn changes_since(&self, after: &Manifest, context: &RunContext) -> Result<Since> {
+        let _ = (after, context);
+        Err(Error::configuration("there are no incremental backups of this kind of source"))
+    }
     /// What drills restore into: for a server the same product and series as the manifest says, or `Inconclusive` with
     /// the reason.
     fn sandbox(&self, point: &StoredPoint) -> Result<SandboxSpec>;

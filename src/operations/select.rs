@@ -214,5 +214,5 @@ fn any(count: usize) -> usize {
 pub fn open(source: &Source, published: &Published) -> StoredPoint {
     let (repository, name) = (source.repository.clone(), source.name.clone());
     let id = published.manifest.id.clone();
-    StoredPoint { manifest: published.manifest.clone(), open: Arc::new(move |path| repository.open(&name, &id, path)) }
+    StoredPoint::full(published.manifest.clone(), Arc::new(move |path| repository.open(&name, &id, path)))
 }

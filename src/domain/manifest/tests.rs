@@ -113,7 +113,12 @@ fn what_another_inventory_has_not_is_taken_out_and_named() {
 /// An increment as the next version makes them.
 fn increment() -> Manifest {
     let at = |offset| {
-        Some(Position { binlog_file: Some("binlog.000007".to_owned()), binlog_offset: Some(offset), gtid: None })
+        Some(Position {
+            binlog_file: Some("binlog.000007".to_owned()),
+            binlog_offset: Some(offset),
+            gtid: None,
+            log: None,
+        })
     };
     let touched = TableChanges { inserted: 3, updated: 1, deleted: 0 };
     let changes =

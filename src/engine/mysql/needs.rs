@@ -250,10 +250,8 @@ mod tests {
             "inventory": {"tables": [], "objects": []},
             "segments": [{"kind": "table", "database": "d", "table": "t", "offset": 8, "bytes": STREAM.len() - 8}],
         });
-        let mut point = StoredPoint {
-            manifest: serde_json::from_value(manifest).unwrap(),
-            open: Arc::new(|_| Ok(Arc::new(Text(STREAM)) as Arc<dyn StoredFile>)),
-        };
+        let open = Arc::new(|_: &str| Ok(Arc::new(Text(STREAM)) as Arc<dyn StoredFile>));
+        let mut point = StoredPoint::full(serde_json::from_value(manifest).unwrap(), open);
         assert_eq!(of(&point).unwrap().directories, ["/x/ssd".to_owned()].into());
         point.manifest.needs = Some(Needs::default());
         assert_eq!(of(&point).unwrap(), Needs::default(), "what is recorded is not looked for again");

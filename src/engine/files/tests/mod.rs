@@ -171,7 +171,7 @@ fn store(dump: Dump) -> Result<StoredPoint> {
 }
 
 fn point(repository: MemoryRepository, manifest: Manifest, id: RecoveryPointId) -> StoredPoint {
-    StoredPoint { manifest, open: Arc::new(move |path| repository.open("tree", &id, path)) }
+    StoredPoint::full(manifest, Arc::new(move |path| repository.open("tree", &id, path)))
 }
 
 /// All bytes of a stored file.

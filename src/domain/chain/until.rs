@@ -1,0 +1,22 @@
+//! Where a replay stops.
+
+use chrono::{DateTime, Utc};
+
+/// Where a replay stops: always at the end of a transaction, and before the one that is named.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Until {
+    /// At the end of the last increment.
+    #[default]
+    End,
+    /// Before the transaction that begins at this place or contains it.
+    Before {
+        /// Name of the log file.
+        file: String,
+        /// Offset in it, in bytes.
+        offset: u64,
+    },
+    /// Before the transaction with this GTID.
+    BeforeGtid(String),
+    /// Before the first transaction that was committed later.
+    Time(DateTime<Utc>),
+}
