@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};
 
+use chrono::TimeDelta;
 use rustix::process::geteuid;
 
 use crate::clock::SystemClock;
@@ -248,6 +249,31 @@ fn instances_provided_at_once_share_one_template_and_nothing_else() {
     provision(state.path(), "again", &spec).unwrap().destroy().unwrap();
     assert_eq!(template.metadata().unwrap().ino(), made.ino());
     assert_eq!(leftovers(state.path()), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_template_that_no_sandbox_used_for_30_days_goes_at_the_reap() {
+    struct Later(SystemClock);
+    impl Clock for Later {
+        fn wall(&self) -> DateTime<Utc> {
+            self.0.wall() + TimeDelta::days(31)
+        }
+        fn monotonic(&self) -> Duration {
+            self.0.monotonic()
+        }
+    }
+    let state = State::new();
+    let (now, later) =
+        (sandbox(state.path()), LocalSandbox::new(state.path(), Arc::new(Later(SystemClock::default()))));
+    let kept = || fs::read_dir(state.path().join("templates")).unwrap().count();
+    let spec = SandboxSpec::Server(Box::new(mariadb()));
+    let mut instance = now.provision(&spec, "run1", &RunContext::silent()).unwrap();
+    assert_eq!((later.reap().unwrap(), kept()), (Vec::new(), 2), "a server is about to be started on it");
+    instance.start(&RunContext::silent()).unwrap();
+    assert_eq!(query(&*instance, "SELECT 1"), "1");
+    instance.destroy().unwrap();
+    assert_eq!((now.reap().unwrap(), kept()), (Vec::new(), 2), "it was used just now");
+    assert_eq!((later.reap().unwrap(), kept()), (Vec::new(), 0));
 }
 
 #[test]
