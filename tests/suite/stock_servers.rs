@@ -1,16 +1,13 @@
 //! Data directories as the products' own packages make them: what users have on the first day.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
-use crate::support::{Product, as_server, hand_to_server, own_temporary};
+use crate::support::{Product, as_server, hand_to_server, own_temporary, place_of_this_run};
 
 /// As postinst of Debian's mariadb-server calls it, and as the packages of MySQL do.
 pub fn make(product: Product) -> (PathBuf, String) {
-    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("stock-{product:?}-{}", std::process::id()));
-    let _ = fs::remove_dir_all(&place);
-    fs::create_dir_all(&place).unwrap();
+    let place = place_of_this_run(&format!("stock-{product:?}"));
     hand_to_server(&place);
     let mut command = match product {
         Product::MariaDb if rustix::process::geteuid().is_root() => {

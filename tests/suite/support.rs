@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-pub use self::server::{Product, Server, as_server, hand_to_server, mysql_programs, own_temporary};
+pub use self::server::{Product, Server, as_server, hand_to_server, mysql_programs, own_temporary, place_of_this_run};
 use crate::leftovers::left_in;
 
 /// The program under test.

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use super::entries;
 use crate::stock_servers;
 
 /// Which product a server is, and where its programs are.
@@ -49,10 +50,23 @@ pub fn mysql_programs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/mysql-root/wrappers")
 }
 
-fn make_template(product: Product) -> PathBuf {
-    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("template-{product:?}-{}", std::process::id()));
+/// An empty place for what one run of the suite makes once. Places of that name go whose run has ended.
+pub fn place_of_this_run(name: &str) -> PathBuf {
+    let all = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    for old in entries(all) {
+        let run = old.file_name().unwrap().to_str().and_then(|file| file.strip_prefix(name)?.strip_prefix('-'));
+        if run.is_some_and(|run| run.parse::<u32>().is_ok() && !Path::new("/proc").join(run).exists()) {
+            let _ = fs::remove_dir_all(&old);
+        }
+    }
+    let place = all.join(format!("{name}-{}", std::process::id()));
     let _ = fs::remove_dir_all(&place);
     fs::create_dir_all(&place).unwrap();
+    place
+}
+
+fn make_template(product: Product) -> PathBuf {
+    let place = place_of_this_run(&format!("template-{product:?}"));
     let data = place.join("data");
     hand_to_server(&place);
     let mut command = match product {
