@@ -5,6 +5,7 @@
 
 pub use crate::engine::files::fuzzing::{index, tape};
 pub use crate::engine::influxdb::fuzzing::influx;
+pub use crate::engine::mysql::binlog::fuzzing::binlog;
 pub use crate::engine::mysql::fuzzing::sql;
 pub use crate::exporter::web::web_file as web;
 pub use crate::repository::fuzzing::manifest;
@@ -49,7 +50,7 @@ mod tests {
 
     type Target = (&'static str, fn(&[u8]));
 
-    const TARGETS: [Target; 8] = [
+    const TARGETS: [Target; 9] = [
         ("sql", super::sql),
         ("manifest", super::manifest),
         ("influx", super::influx),
@@ -58,6 +59,7 @@ mod tests {
         ("keys", super::keys),
         ("web", super::web),
         ("listing", super::listing),
+        ("binlog", super::binlog),
     ];
 
     #[test]

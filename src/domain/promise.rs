@@ -1,6 +1,6 @@
 //! What a manifest promises. Tagged, so that a reader never takes one kind of promise for another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -27,18 +27,64 @@ pub struct Changes {
     pub row_events: u64,
     /// Bytes of the change stream.
     pub bytes: u64,
-    /// Tables that it touches, by qualified name.
+    /// Tables that it touches, by the qualified name that they have at its end.
     #[serde(default)]
     pub tables: BTreeMap<String, TableChanges>,
+    /// What may be defined otherwise than before, as checks name it: `view shop.v`; `trigger shop.*` for all of a database,
+    /// `account *` for all of a kind, `*` for everything there is.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub definitions: BTreeSet<String>,
+    /// Databases that it drops. What it creates in them afterwards is among the tables.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub dropped: BTreeSet<String>,
+    /// Why rows of any table may have changed without being counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncounted: Option<String>,
 }
 
-/// Rows of one table that an increment changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[allow(missing_docs)]
+/// What an increment does to one table.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TableChanges {
+    /// Rows that were inserted, into what it says of its origin.
     pub inserted: u64,
+    /// Rows that were updated.
     pub updated: u64,
+    /// Rows that were deleted.
     pub deleted: u64,
+    /// What these are counted from.
+    #[serde(default, skip_serializing_if = "Origin::is_before")]
+    pub origin: Origin,
+    /// A statement may have changed its definition.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub redefined: bool,
+    /// Why its rows cannot be counted, where that is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncounted: Option<String>,
+}
+
+/// Where a table's rows come from, before those that are counted.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// It is the table of before.
+    #[default]
+    Before,
+    /// It is the table of before, or was created without rows where there was none.
+    BeforeOrNothing,
+    /// It was created, or emptied.
+    Nothing,
+    /// It is the table of before that had this name.
+    Renamed(String),
+    /// It is the table of before that had this name, or was created without rows where there was none.
+    RenamedOrNothing(String),
+    /// It is gone.
+    Gone,
+}
+
+impl Origin {
+    fn is_before(&self) -> bool {
+        *self == Self::Before
+    }
 }
 
 /// Name of a promise in a manifest. Before it was written every promise was exact.

@@ -120,9 +120,14 @@ fn increment() -> Manifest {
             log: None,
         })
     };
-    let touched = TableChanges { inserted: 3, updated: 1, deleted: 0 };
-    let changes =
-        Changes { transactions: 2, row_events: 4, bytes: 900, tables: BTreeMap::from([("d.a".to_owned(), touched)]) };
+    let touched = TableChanges { inserted: 3, updated: 1, ..TableChanges::default() };
+    let changes = Changes {
+        transactions: 2,
+        row_events: 4,
+        bytes: 900,
+        tables: [("d.a".to_owned(), touched)].into(),
+        ..Changes::default()
+    };
     Manifest {
         kind: BackupKind::Incremental,
         chain_length: 1,

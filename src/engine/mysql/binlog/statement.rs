@@ -1,0 +1,445 @@
+//! What statements of a log do to tables and definitions. One that is not understood makes everything that it may touch
+//! unsure, never exact.
+
+mod alter;
+mod words;
+
+use self::words::Words;
+use super::query::Query;
+use crate::engine::mysql::comments::Versioned;
+use crate::engine::mysql::names::{self, Token};
+use crate::engine::mysql::source::SYSTEM_DATABASES;
+
+/// Storage engines that keep the rows which are written into them, each by itself.
+const KEEPS_ROWS: [&str; 9] = ["INNODB", "MYISAM", "ARIA", "MEMORY", "HEAP", "ARCHIVE", "CSV", "ROCKSDB", "TOKUDB"];
+/// What a database has beside tables, as the checks name it.
+const PROGRAMS: [&str; 3] = ["procedure", "function", "package"];
+
+/// How a table came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Made {
+    /// Without rows.
+    Anew,
+    /// The same, where there was none of its name.
+    IfMissing,
+}
+
+/// One effect of a statement. Tables are named as checks name them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    Made(String, Made),
+    Emptied(String),
+    Dropped(String),
+    /// From this name to that.
+    Renamed(String, String),
+    /// The definition of a table may be another one.
+    Redefined(String),
+    /// Its rows cannot be counted, for this reason.
+    Doubted(String, String),
+    /// Something else may be defined otherwise, or be there or not: `view d.v`, `trigger d.*`, `account *`, `*`.
+    Definition(String),
+    DroppedDatabase(String),
+    /// Rows of any table may have changed, for this reason.
+    Uncounted(String),
+}
+
+/// What a statement means.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Understood {
+    pub effects: Vec<Effect>,
+    /// It changes rows: statement format.
+    pub is_rows: bool,
+    /// Rows follow, and a commit.
+    pub begins: bool,
+}
+
+/// What a statement is to the transaction around it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    Begin,
+    /// A transaction of XA by this name; MariaDB says it only at its end.
+    Xa(String),
+    Commit,
+    Rollback,
+    RollbackTo,
+    XaCommit(String),
+    XaRollback(String),
+    /// A part of a transaction without effect.
+    Inside,
+    /// None of these.
+    Statement,
+}
+
+/// What `text` is to the transaction around it.
+pub fn order(text: &str) -> Order {
+    let tokens = names::tokens(text, 4);
+    let is = |at: usize, word: &str| tokens.get(at).is_some_and(|token| token.is_word(word));
+    let xa = |length: usize| {
+        let name = text.trim_start().get(length..).unwrap_or_default().trim();
+        let end = name.to_ascii_uppercase().rfind(" ONE PHASE").unwrap_or(name.len());
+        name[..end].to_owned()
+    };
+    match () {
+        () if is(0, "BEGIN") && !is(1, "NOT") || is(0, "START") && is(1, "TRANSACTION") => Order::Begin,
+        () if is(0, "COMMIT") => Order::Commit,
+        () if is(0, "ROLLBACK") && (is(1, "TO") || is(2, "TO")) => Order::RollbackTo,
+        () if is(0, "ROLLBACK") => Order::Rollback,
+        () if is(0, "SAVEPOINT") || is(0, "RELEASE") => Order::Inside,
+        () if is(0, "XA") && is(1, "START") => Order::Xa(xa("XA START".len())),
+        () if is(0, "XA") && is(1, "END") => Order::Xa(xa("XA END".len())),
+        () if is(0, "XA") && is(1, "COMMIT") => Order::XaCommit(xa("XA COMMIT".len())),
+        () if is(0, "XA") && is(1, "ROLLBACK") => Order::XaRollback(xa("XA ROLLBACK".len())),
+        () if is(0, "XA") => Order::Inside,
+        () => Order::Statement,
+    }
+}
+
+/// What a statement does. `is_thread_specific`: a temporary table took part in it.
+pub fn effects(query: &Query, is_thread_specific: bool) -> Understood {
+    let Some(text) = &query.text else { return unknown("a statement in another character set") };
+    let tokens = names::tokens(text, 1);
+    let Some(Token::Word(first)) = tokens.first() else {
+        let is_empty = tokens.is_empty();
+        return if is_empty { Understood::default() } else { unknown("a statement that is not known") };
+    };
+    let first = first.to_ascii_uppercase();
+    if let Some(understood) = of_rows(&first, query, text) {
+        return understood;
+    }
+    let mut tokens = names::tokens(text, usize::MAX);
+    if first == "SET"
+        && tokens.get(1).is_some_and(|token| token.is_word("STATEMENT"))
+        && let Some(at) = tokens.iter().position(|token| token.is_word("FOR"))
+    {
+        tokens.drain(..=at);
+    }
+    let mut statement = Statement {
+        words: Words::new(&tokens, &query.database).folding(query.folds_names),
+        out: Vec::new(),
+        doubt: doubt(query, text),
+        is_thread_specific,
+    };
+    let Some(()) = statement.read() else { return unknown(&format!("the statement {first}")) };
+    if query.error != 0 && !statement.out.is_empty() {
+        return unknown(&format!("{first} failed halfway (error {})", query.error));
+    }
+    statement.out.retain(|effect| !is_of_server(effect));
+    let begins = tokens.len() >= 2
+        && tokens[tokens.len() - 2].is_word("START")
+        && tokens[tokens.len() - 1].is_word("TRANSACTION");
+    Understood { effects: statement.out, is_rows: false, begins }
+}
+
+/// Statements that change rows; none for others.
+fn of_rows(first: &str, query: &Query, text: &str) -> Option<Understood> {
+    let rows = ["INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "CALL", "SELECT", "DO", "WITH", "VALUES", "TABLE"];
+    if !rows.contains(&first) {
+        return None;
+    }
+    // The server empties a table in memory that was lost when it stopped.
+    if first == "DELETE" && text.contains("generated by server") {
+        let tokens = names::tokens(text, 8);
+        let mut words = Words::new(&tokens, &query.database).folding(query.folds_names);
+        if words.eats("DELETE")
+            && words.eats("FROM")
+            && let Some(table) = words.table()
+            && words.is_at_end()
+        {
+            return Some(Understood { effects: vec![Effect::Emptied(table)], ..Understood::default() });
+        }
+    }
+    let effects = vec![Effect::Uncounted(format!("{first} in statement format"))];
+    Some(Understood { effects, is_rows: true, begins: false })
+}
+
+/// Nothing is known of what it did.
+fn unknown(what: &str) -> Understood {
+    let why = format!("it is not known what was done by {what}");
+    let effects = vec![Effect::Uncounted(why), Effect::Definition("*".to_owned())];
+    Understood { effects, is_rows: false, begins: false }
+}
+
+/// Why the rest of a statement may mean something else than it seems to.
+fn doubt(query: &Query, text: &str) -> Option<&'static str> {
+    let has_version = |at: usize| Versioned::at(&text[at..]).is_some_and(|version| version.depends);
+    if query.is_cut {
+        Some("a statement is too long to be read")
+    } else if query.quoting.plain_backslash && text.contains('\\') {
+        Some("a statement with a backslash under NO_BACKSLASH_ESCAPES")
+    } else if text.match_indices("/*").any(|(at, _)| has_version(at)) {
+        Some("a statement that depends on the server's version")
+    } else {
+        None
+    }
+}
+
+/// A statement that is being read.
+struct Statement<'t> {
+    words: Words<'t>,
+    out: Vec<Effect>,
+    doubt: Option<&'static str>,
+    is_thread_specific: bool,
+}
+
+impl Statement<'_> {
+    /// None where it is not understood.
+    fn read(&mut self) -> Option<()> {
+        match self.words.keyword()?.as_str() {
+            "CREATE" => self.create(),
+            "ALTER" => self.alter(),
+            "DROP" => self.drop(),
+            "RENAME" => self.rename(),
+            "TRUNCATE" => {
+                self.words.eats("TABLE");
+                let table = self.words.table()?;
+                self.out.push(Effect::Emptied(table.clone()));
+                self.may_be_temporary(table);
+                Some(())
+            }
+            "GRANT" | "REVOKE" => self.accounts(),
+            "SET" => {
+                if self.words.eats("PASSWORD") || self.words.eats("DEFAULT") || self.words.eats("ROLE") {
+                    return self.accounts();
+                }
+                None
+            }
+            "ANALYZE" => {
+                // Histograms are a part of what a dump says of a table.
+                if self.words.has("HISTOGRAM") {
+                    self.definition("table *");
+                }
+                Some(())
+            }
+            "REPAIR" => {
+                self.words.eats_any(&["NO_WRITE_TO_BINLOG", "LOCAL"]);
+                self.words.keyword()?;
+                for table in self.words.tables()? {
+                    self.out.push(Effect::Doubted(table, "it was repaired".to_owned()));
+                }
+                Some(())
+            }
+            "OPTIMIZE" | "CHECK" | "FLUSH" | "CACHE" | "INSTALL" | "UNINSTALL" | "RESET" | "PURGE" | "HELP" => Some(()),
+            _ => None,
+        }
+    }
+
+    fn definition(&mut self, name: &str) {
+        self.out.push(Effect::Definition(name.to_owned()));
+    }
+
+    #[allow(clippy::unnecessary_wraps)] // as its siblings
+    fn accounts(&mut self) -> Option<()> {
+        self.definition("account *");
+        Some(())
+    }
+
+    fn may_be_temporary(&mut self, table: String) {
+        if self.is_thread_specific {
+            self.out.push(Effect::Doubted(table, "a temporary table may have hidden it".to_owned()));
+        }
+    }
+
+    /// Triggers run in an order, and go with their table.
+    fn triggers(&mut self, of: &str) {
+        let all = words::all_beside(of);
+        self.definition(&format!("trigger {all}"));
+    }
+
+    fn create(&mut self) -> Option<()> {
+        let head = self.words.head()?;
+        match head.kind.as_str() {
+            "TABLE" if head.is_temporary => Some(()),
+            "TABLE" => self.create_table(head.replaces),
+            "DATABASE" | "SCHEMA" => {
+                self.words.eats_condition();
+                let name = names::database(&self.words.one_name()?);
+                if head.replaces {
+                    self.out.push(Effect::DroppedDatabase(name.clone()));
+                }
+                self.definition(&format!("database {name}"));
+                Some(())
+            }
+            "INDEX" => {
+                while !self.words.eats("ON") {
+                    self.words.skip()?;
+                }
+                let table = self.words.table()?;
+                self.out.push(Effect::Redefined(table));
+                Some(())
+            }
+            kind => self.object(kind),
+        }
+    }
+
+    /// Something that is no table, behind the word that says what: created, altered or dropped, it may be another one.
+    fn object(&mut self, kind: &str) -> Option<()> {
+        let kind = match kind {
+            "VIEW" => "view",
+            "TRIGGER" => "trigger",
+            "EVENT" => "event",
+            "PROCEDURE" => "procedure",
+            "FUNCTION" => "function",
+            "PACKAGE" => "package",
+            "LIBRARY" => "library",
+            "SEQUENCE" => "sequence",
+            "USER" | "ROLE" => return self.accounts(),
+            // None of them is backed up, and none has rows.
+            "SERVER" | "TABLESPACE" | "LOGFILE" | "REFERENCE" | "RESOURCE" | "INSTANCE" | "PREPARE" | "UNDO" => {
+                return Some(());
+            }
+            _ => return None,
+        };
+        self.words.eats("BODY");
+        self.words.eats_condition();
+        let mut all = vec![self.words.table()?];
+        while self.words.eats_mark(',') {
+            all.push(self.words.table()?);
+        }
+        if kind == "event" && self.words.seek(&["RENAME", "TO"]) {
+            all.push(self.words.table()?);
+        }
+        for name in all {
+            match kind {
+                "trigger" => self.triggers(&name),
+                _ => self.definition(&format!("{kind} {name}")),
+            }
+            if kind == "package" {
+                self.definition(&format!("package {name} body"));
+            }
+        }
+        Some(())
+    }
+
+    fn create_table(&mut self, replaces: bool) -> Option<()> {
+        let is_conditional = self.words.eats_condition();
+        let table = self.words.table()?;
+        let made = if is_conditional && !replaces { Made::IfMissing } else { Made::Anew };
+        self.out.push(Effect::Made(table.clone(), made));
+        if replaces {
+            self.triggers(&table);
+        }
+        let of_query = ["SELECT", "TABLE"].iter().any(|word| self.words.has(word))
+            || self.words.follows("VALUES").any(|next| next.is_word("ROW"));
+        if of_query {
+            self.out.push(Effect::Uncounted("CREATE TABLE … SELECT in statement format".to_owned()));
+            self.out.push(Effect::Doubted(table.clone(), "it was filled by a statement".to_owned()));
+        }
+        self.storage(&table);
+        self.doubt_rest(&table);
+        Some(())
+    }
+
+    /// Rows of a table whose storage engine keeps none, or those of another table, are not countable.
+    fn storage(&mut self, table: &str) {
+        let kept = |engine: &Token| KEEPS_ROWS.iter().any(|name| words::text(engine).eq_ignore_ascii_case(name));
+        if !self.words.values("ENGINE").into_iter().all(kept) || !self.words.values("UNION").is_empty() {
+            let why = "its storage engine keeps no rows of its own".to_owned();
+            self.out.push(Effect::Doubted(table.to_owned(), why));
+        }
+    }
+
+    fn doubt_rest(&mut self, table: &str) {
+        if let Some(why) = self.doubt {
+            self.out.push(Effect::Doubted(table.to_owned(), why.to_owned()));
+        }
+    }
+
+    fn drop(&mut self) -> Option<()> {
+        let is_temporary = self.words.eats("TEMPORARY");
+        let kind = self.words.keyword()?;
+        match kind.as_str() {
+            "TABLE" | "TABLES" | "SEQUENCE" if is_temporary => Some(()),
+            "TABLE" | "TABLES" => {
+                self.words.eats_condition();
+                for table in self.words.tables()? {
+                    self.triggers(&table);
+                    self.definition(&format!("sequence {table}"));
+                    self.definition(&format!("view {table}"));
+                    self.out.push(Effect::Dropped(table));
+                }
+                Some(())
+            }
+            "DATABASE" | "SCHEMA" => {
+                self.words.eats_condition();
+                let name = names::database(&self.words.one_name()?);
+                self.definition(&format!("database {name}"));
+                self.out.push(Effect::DroppedDatabase(name));
+                Some(())
+            }
+            "INDEX" => {
+                while !self.words.eats("ON") {
+                    self.words.skip()?;
+                }
+                let table = self.words.table()?;
+                self.out.push(Effect::Redefined(table));
+                Some(())
+            }
+            kind => self.object(kind),
+        }
+    }
+
+    fn rename(&mut self) -> Option<()> {
+        match self.words.keyword()?.as_str() {
+            "USER" => return self.accounts(),
+            "TABLE" | "TABLES" => {}
+            _ => return None,
+        }
+        self.words.eats_condition();
+        loop {
+            let from = self.words.table()?;
+            self.words.eats_wait();
+            if !self.words.eats("TO") {
+                return None;
+            }
+            let to = self.words.table()?;
+            self.renamed(from, to);
+            if !self.words.eats_mark(',') {
+                return Some(());
+            }
+        }
+    }
+
+    /// What is renamed like a table may be a view or a sequence. Foreign keys of other tables name it.
+    fn renamed(&mut self, from: String, to: String) {
+        for name in [&from, &to] {
+            self.triggers(name);
+            self.definition(&format!("view {name}"));
+            self.definition(&format!("sequence {name}"));
+        }
+        self.definition("table *");
+        self.out.push(Effect::Renamed(from, to.clone()));
+        self.may_be_temporary(to);
+    }
+}
+
+/// Whether it is about a table of the server's own.
+fn is_of_server(effect: &Effect) -> bool {
+    let (Effect::Made(table, _)
+    | Effect::Emptied(table)
+    | Effect::Dropped(table)
+    | Effect::Redefined(table)
+    | Effect::Renamed(table, _)
+    | Effect::Doubted(table, _)) = effect
+    else {
+        return false;
+    };
+    names::split_qualified(table).is_some_and(|(database, _)| SYSTEM_DATABASES.contains(&database.as_str()))
+}
+
+/// A table of the server's own: what its rows define, as `account *`; nothing where they define nothing that is backed up.
+pub fn defined_by(database: &str, table: &str) -> Option<Vec<Effect>> {
+    if !SYSTEM_DATABASES.contains(&database) {
+        return None;
+    }
+    let all = |kinds: &[&str]| kinds.iter().map(|kind| Effect::Definition(format!("{kind} *"))).collect();
+    Some(match table {
+        "proc" | "func" => all(&PROGRAMS),
+        "event" => all(&["event"]),
+        "user" | "global_priv" | "db" | "tables_priv" | "columns_priv" | "procs_priv" | "proxies_priv"
+        | "roles_mapping" | "default_roles" | "role_edges" | "global_grants" => all(&["account"]),
+        _ => Vec::new(),
+    })
+}
+
+#[cfg(test)]
+mod tests;
