@@ -9,10 +9,11 @@ use super::change::evidence::Evidence;
 use super::host::HostIdentity;
 use super::left_out::LeftOut;
 use super::manifest::{
-    BackupKind, MANIFEST_FORMAT, Manifest, Position, RecoveryPointId, Segment, ServerIdentity, StoredFileFacts,
+    BackupKind, FileRole, MANIFEST_FORMAT, Manifest, Position, RecoveryPointId, Segment, ServerIdentity,
+    StoredFileFacts,
 };
 use super::needs::Needs;
-use super::promise::Promise;
+use super::promise::{Changes, Promise};
 
 /// The contents of a complete backup. The fields are those of [`Manifest`].
 #[derive(Debug, Clone, PartialEq)]
@@ -54,9 +55,28 @@ pub struct Made {
 }
 
 impl Captured {
+    /// What an increment has where nothing came since `parent`: it ends where that ends. `note` is its only file.
+    pub fn nothing_since(parent: &Manifest, note: StoredFileFacts) -> Self {
+        Self {
+            server: parent.server.clone(),
+            tool: parent.tool.clone(),
+            settings: parent.settings.clone(),
+            position: parent.position.clone(),
+            files: vec![note],
+            promise: Promise::Changes(Changes::default()),
+            segments: Vec::new(),
+            needs: None,
+            warnings: Vec::new(),
+            left_out: Vec::new(),
+            cannot_return: Vec::new(),
+            capture: Capture::default(),
+            evidence: Evidence::default(),
+        }
+    }
+
     /// The manifest of an increment that continues `parent`. One without changes is nothing to replay.
     pub fn increment(self, made: Made, parent: &Manifest) -> Manifest {
-        let has_changes = !self.files.is_empty();
+        let has_changes = self.files.iter().any(|file| file.role == FileRole::Log);
         Manifest {
             kind: BackupKind::Incremental,
             chain_length: parent.chain_length + u32::from(has_changes),

@@ -13,7 +13,7 @@ use super::host::HostIdentity;
 pub use super::inventory::{Inventory, ObjectFacts, ObjectKind, TableFacts};
 use super::left_out::LeftOut;
 use super::needs::Needs;
-pub use super::position::{LastGroup, LogIdentity, Position};
+pub use super::position::{LastGroup, LogIdentity, Place, Position};
 use super::promise::Promise;
 pub use super::recovery_point_id::RecoveryPointId;
 
@@ -161,6 +161,11 @@ impl Manifest {
     /// The stored file with this role.
     pub fn file(&self, role: FileRole) -> Option<&StoredFileFacts> {
         self.files.iter().find(|file| file.role == role)
+    }
+
+    /// Transactions of an increment; none of a full backup.
+    pub fn transactions(&self) -> Option<u64> {
+        if let Promise::Changes(changes) = &self.promise { Some(changes.transactions) } else { None }
     }
 
     /// Sum of the rows of all tables.

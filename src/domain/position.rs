@@ -30,6 +30,22 @@ pub struct LogIdentity {
     /// The last event group that ends at the position; none where the file has none before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<LastGroup>,
+    /// Of a full backup: where the log was when everything had been read. Definitions that change before are in the backup already,
+    /// or half.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<Place>,
+    /// Of a full backup: tables that were read outside of its snapshot, so that rows of them may be in it and in the log.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outside: Vec<String>,
+}
+
+/// A place in a log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Name of the file.
+    pub file: String,
+    /// Offset in it, in bytes.
+    pub offset: u64,
 }
 
 /// The bytes of one event group (a transaction, or a statement of its own) in a log file.

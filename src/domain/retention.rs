@@ -1,7 +1,8 @@
 //! Retention: which recovery points of a source stay, each with why, and which may go. Pure.
 //!
-//! A point goes only if nothing keeps it. The promise (`retention`) is kept whole: any moment of it can be asked for, so the
-//! last point before its start stays too. What is counted beside it (daily, weekly, monthly) only adds to what stays.
+//! A point goes only if nothing keeps it, and what a kept one is replayed on top of stays with it. The promise (`retention`) is kept
+//! whole: any moment of it can be asked for, so the last point before its start stays too. What is counted beside it (daily, weekly,
+//! monthly) only adds to what stays. What cannot be restored covers nothing and stands for no day.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -48,6 +49,8 @@ pub struct Candidate {
     pub as_of: DateTime<Utc>,
     /// The point that it is replayed on top of; none for a full.
     pub needs: Option<RecoveryPointId>,
+    /// It is an increment, and what it is replayed on top of is not there: it restores nothing.
+    pub is_broken: bool,
     /// Its date cannot be right.
     pub is_misdated: bool,
     /// It may be another host's.
@@ -63,6 +66,8 @@ pub struct Candidate {
 pub enum Reason {
     /// It is the newest.
     Newest,
+    /// It is part of the chain of the newest full.
+    NewestChain,
     /// It is of the promised time.
     WithinRetention,
     /// It is the last before the promised time: what was at its start comes from it.
@@ -89,6 +94,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Newest => f.write_str("newest"),
+            Self::NewestChain => f.write_str("newest chain"),
             Self::WithinRetention => f.write_str("within retention"),
             Self::CoversStart => f.write_str("covers the start of retention"),
             Self::Daily => f.write_str("daily"),
@@ -122,56 +128,32 @@ pub struct Plan {
 pub fn plan(points: &[Candidate], policy: &Policy) -> Plan {
     let mut points: Vec<&Candidate> = points.iter().collect();
     points.sort_by(|a, b| (a.as_of, &a.id).cmp(&(b.as_of, &b.id)));
-    let mut reasons: BTreeMap<&RecoveryPointId, BTreeSet<Reason>> = BTreeMap::new();
-    let mut keep = |point: &'_ RecoveryPointId, reason: Reason| match points.iter().find(|it| it.id == *point) {
-        Some(known) => reasons.entry(&known.id).or_default().insert(reason),
-        None => false,
-    };
-    for point in points.iter().filter(|point| point.is_misdated) {
-        keep(&point.id, Reason::Misdated);
-    }
-    for point in points.iter().filter(|point| point.is_of_nobody) {
-        keep(&point.id, Reason::OfNobody);
-    }
-    for point in points.iter().filter(|point| point.is_before_change) {
-        keep(&point.id, Reason::BeforeChange);
+    let by_id: ById<'_> = points.iter().map(|point| (&point.id, *point)).collect();
+    let mut reasons: Reasons<'_> = BTreeMap::new();
+    for point in &points {
+        let own = [
+            (point.is_misdated, Reason::Misdated),
+            (point.is_of_nobody, Reason::OfNobody),
+            (point.is_before_change, Reason::BeforeChange),
+        ];
+        for (_, reason) in own.into_iter().filter(|(applies, _)| *applies) {
+            keep(&mut reasons, point, reason);
+        }
     }
     // One that lies about its time stands for no day and covers nothing.
     let dated: Vec<&Candidate> = points.iter().copied().filter(|point| !point.is_misdated).collect();
     if let Some(newest) = dated.last() {
-        keep(&newest.id, Reason::Newest);
+        keep(&mut reasons, newest, Reason::Newest);
     }
-    if let Some(proved) = dated.iter().rfind(|point| point.is_proved) {
-        keep(&proved.id, Reason::LastProved);
+    let whole: Vec<&Candidate> = dated.iter().copied().filter(|point| !point.is_broken).collect();
+    keep_newest_chain(&mut reasons, &whole, &by_id);
+    if let Some(proved) = whole.iter().rfind(|point| point.is_proved) {
+        keep(&mut reasons, proved, Reason::LastProved);
     }
-    let ages = ages(&dated, policy.longest_gap);
-    for (point, age) in dated.iter().zip(&ages) {
-        if *age <= policy.within {
-            keep(&point.id, Reason::WithinRetention);
-        }
-    }
-    if let Some(at) = ages.iter().rposition(|age| *age >= policy.within) {
-        keep(&dated[at].id, Reason::CoversStart);
-    }
-    let local = |point: &Candidate| point.as_of.with_timezone(&policy.zone).date_naive();
-    let day = |point: &Candidate| local(point);
-    let week = |point: &Candidate| {
-        let date = local(point);
-        date - TimeDelta::days(i64::from(date.weekday().num_days_from_monday()))
-    };
-    let month = |point: &Candidate| local(point).with_day(1).unwrap_or_else(|| local(point));
-    for id in last_of_each(&dated, policy.counts.daily, day) {
-        keep(id, Reason::Daily);
-    }
-    for id in last_of_each(&dated, policy.counts.weekly, week) {
-        keep(id, Reason::Weekly);
-    }
-    for id in last_of_each(&dated, policy.counts.monthly, month) {
-        keep(id, Reason::Monthly);
-    }
-    let needed = needed(&points, reasons.keys().copied());
-    for (id, by) in needed {
-        reasons.entry(id).or_default().insert(Reason::NeededBy(by));
+    keep_promised(&mut reasons, &dated, &whole, policy);
+    keep_counted(&mut reasons, &whole, policy);
+    for (point, by) in needed(&by_id, reasons.keys().copied().collect()) {
+        keep(&mut reasons, point, Reason::NeededBy(by));
     }
     let mut plan = Plan::default();
     for point in points {
@@ -181,6 +163,77 @@ pub fn plan(points: &[Candidate], policy: &Policy) -> Plan {
         }
     }
     plan
+}
+
+type ById<'p> = BTreeMap<&'p RecoveryPointId, &'p Candidate>;
+type Reasons<'p> = BTreeMap<&'p RecoveryPointId, BTreeSet<Reason>>;
+
+fn keep<'p>(reasons: &mut Reasons<'p>, point: &'p Candidate, reason: Reason) {
+    reasons.entry(&point.id).or_default().insert(reason);
+}
+
+/// The newest full, and all that continues it, are never removed.
+fn keep_newest_chain<'p>(reasons: &mut Reasons<'p>, whole: &[&'p Candidate], by_id: &ById<'p>) {
+    let Some(full) = whole.iter().rfind(|point| point.needs.is_none()) else { return };
+    let mut of_chain: BTreeMap<&RecoveryPointId, bool> = BTreeMap::from([(&full.id, true)]);
+    for point in whole {
+        let (mut way, mut at) = (Vec::new(), Some(*point));
+        let is_of_chain = loop {
+            let Some(here) = at else { break false };
+            match of_chain.get(&here.id) {
+                Some(known) => break *known,
+                // Of a circle none is.
+                None => of_chain.insert(&here.id, false),
+            };
+            way.push(here);
+            at = here.needs.as_ref().and_then(|base| by_id.get(base).copied());
+        };
+        of_chain.extend(way.into_iter().map(|point| (&point.id, is_of_chain)));
+    }
+    for point in whole.iter().filter(|point| point.needs.is_some() && of_chain.get(&point.id) == Some(&true)) {
+        keep(reasons, point, Reason::NewestChain);
+    }
+    keep(reasons, full, if whole.last() == Some(full) { Reason::Newest } else { Reason::NewestChain });
+}
+
+/// The promised time, and the last point before its start.
+fn keep_promised<'p>(reasons: &mut Reasons<'p>, dated: &[&'p Candidate], whole: &[&'p Candidate], policy: &Policy) {
+    let ages = ages(whole, policy.longest_gap);
+    for (point, age) in whole.iter().zip(&ages) {
+        if *age <= policy.within {
+            keep(reasons, point, Reason::WithinRetention);
+        }
+    }
+    if let Some(at) = ages.iter().rposition(|age| *age >= policy.within) {
+        keep(reasons, whole[at], Reason::CoversStart);
+    }
+    // What restores nothing tells nobody how time went on.
+    let newest = whole.last().map(|point| point.as_of);
+    for point in dated.iter().filter(|point| point.is_broken) {
+        let age = newest.and_then(|newest| (newest - point.as_of).to_std().ok()).unwrap_or_default();
+        if age <= policy.within {
+            keep(reasons, point, Reason::WithinRetention);
+        }
+    }
+}
+
+/// What is counted beside the promise.
+fn keep_counted<'p>(reasons: &mut Reasons<'p>, whole: &[&'p Candidate], policy: &Policy) {
+    let local = |point: &Candidate| point.as_of.with_timezone(&policy.zone).date_naive();
+    let week = |point: &Candidate| {
+        let date = local(point);
+        date - TimeDelta::days(i64::from(date.weekday().num_days_from_monday()))
+    };
+    let month = |point: &Candidate| local(point).with_day(1).unwrap_or_else(|| local(point));
+    for point in last_of_each(whole, policy.counts.daily, local) {
+        keep(reasons, point, Reason::Daily);
+    }
+    for point in last_of_each(whole, policy.counts.weekly, week) {
+        keep(reasons, point, Reason::Weekly);
+    }
+    for point in last_of_each(whole, policy.counts.monthly, month) {
+        keep(reasons, point, Reason::Monthly);
+    }
 }
 
 /// How old each is: the time between it and the newest, in which no stretch without a point counts more than `longest_gap`.
@@ -193,28 +246,30 @@ fn ages(dated: &[&Candidate], longest_gap: Duration) -> Vec<Duration> {
     ages
 }
 
-/// The newest point of each of the last `count` periods that have one.
+/// The newest full of each of the last `count` periods that have a point; of a period without a full the newest increment, which keeps
+/// everything that it is replayed on top of.
 fn last_of_each<'p>(
-    dated: &[&'p Candidate],
+    whole: &[&'p Candidate],
     count: u32,
     period: impl Fn(&Candidate) -> NaiveDate,
-) -> Vec<&'p RecoveryPointId> {
-    let newest: BTreeMap<NaiveDate, &RecoveryPointId> = dated.iter().map(|point| (period(point), &point.id)).collect();
-    newest.into_values().rev().take(usize::try_from(count).unwrap_or(usize::MAX)).collect()
+) -> impl Iterator<Item = &'p Candidate> {
+    let mut newest: BTreeMap<NaiveDate, &Candidate> = BTreeMap::new();
+    for point in whole {
+        let chosen = newest.entry(period(point)).or_insert(point);
+        if point.needs.is_none() || chosen.needs.is_some() {
+            *chosen = point;
+        }
+    }
+    newest.into_values().rev().take(usize::try_from(count).unwrap_or(usize::MAX))
 }
 
 /// Everything that `kept` are replayed on top of, with who needs it.
-fn needed<'p>(
-    points: &[&'p Candidate],
-    kept: impl Iterator<Item = &'p RecoveryPointId>,
-) -> Vec<(&'p RecoveryPointId, RecoveryPointId)> {
-    let by_id: BTreeMap<&RecoveryPointId, &'p Candidate> = points.iter().map(|point| (&point.id, *point)).collect();
-    let (mut out, mut seen) = (Vec::new(), BTreeSet::new());
-    let mut open: Vec<&RecoveryPointId> = kept.collect();
+fn needed<'p>(by_id: &ById<'p>, kept: Vec<&'p RecoveryPointId>) -> Vec<(&'p Candidate, RecoveryPointId)> {
+    let (mut out, mut seen, mut open) = (Vec::new(), BTreeSet::new(), kept);
     while let Some(id) = open.pop() {
         let base = by_id.get(id).and_then(|point| point.needs.as_ref()).and_then(|base| by_id.get(base));
         if let Some(base) = base.filter(|_| seen.insert(id)) {
-            out.push((&base.id, id.clone()));
+            out.push((*base, id.clone()));
             open.push(&base.id);
         }
     }

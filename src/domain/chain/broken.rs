@@ -20,6 +20,8 @@ pub enum BreakKind {
     Behind,
     /// The log itself is damaged: an event is cut, or its checksum is wrong.
     Damaged,
+    /// A definition or an account changed while the full backup was read: nothing can be replayed on it.
+    ChangedMeanwhile,
     /// What the backup recorded does not tell whether the log continues it.
     Unknown,
 }
@@ -43,6 +45,7 @@ impl BreakKind {
             Self::OtherHistory => "other_history",
             Self::Behind => "behind",
             Self::Damaged => "damaged",
+            Self::ChangedMeanwhile => "changed_meanwhile",
             Self::Unknown => "unknown",
         }
     }

@@ -1,7 +1,29 @@
-//! Chains: a full backup and the increments that continue it without a hole.
+//! Chains: a full backup and the increments that continue it without a hole. Pure.
+//!
+//! [`Chains`] links the manifests of one source, [`Chains::windows`] says which moments can be restored, and [`Chains::plan`] what a
+//! restore of one of them takes, or why it cannot be.
 
 mod broken;
+mod chains;
+mod closing;
+mod gtid;
+mod place;
+mod plan;
+mod refusal;
 mod until;
+mod windows;
 
 pub use self::broken::{Break, BreakKind};
+pub use self::chains::{Chains, Line};
+pub use self::closing::Closing;
+pub use self::gtid::Gtid;
+pub use self::place::Place;
+pub use self::plan::{Plan, Target};
+pub use self::refusal::{NoPlan, Unrestorable};
 pub use self::until::Until;
+pub use self::windows::{Window, kept_since};
+
+#[cfg(test)]
+pub(super) mod model;
+#[cfg(test)]
+mod tests;

@@ -20,3 +20,20 @@ pub enum Until {
     /// Before the first transaction that was committed later.
     Time(DateTime<Utc>),
 }
+
+impl Until {
+    /// As-of time of a full and `increments` of it, which have these as-of times, when replay of the last stops here: never later than
+    /// what is in it.
+    pub fn as_of(
+        &self,
+        full: DateTime<Utc>,
+        increments: impl DoubleEndedIterator<Item = DateTime<Utc>>,
+    ) -> DateTime<Utc> {
+        let mut back = increments.rev().chain([full]);
+        match self {
+            Self::Time(time) => *time,
+            Self::End => back.next().unwrap_or(full),
+            Self::Before { .. } | Self::BeforeGtid(_) => back.nth(1).unwrap_or(full),
+        }
+    }
+}

@@ -12,6 +12,7 @@ fn point(hour: i64) -> Candidate {
         id: RecoveryPointId(format!("h{hour:06}")),
         as_of: hours(hour),
         needs: None,
+        is_broken: false,
         is_misdated: false,
         is_of_nobody: false,
         is_proved: false,
@@ -183,6 +184,88 @@ fn what_a_kept_point_is_replayed_on_stays_however_old() {
 }
 
 #[test]
+fn what_cannot_be_restored_covers_nothing_and_goes_when_it_is_old() {
+    let mut points = daily(0..10);
+    for at in [3, 6] {
+        points[at].needs = Some(RecoveryPointId("gone".to_owned()));
+        points[at].is_broken = true;
+    }
+    points[3].is_proved = true;
+    assert_eq!(kept(&points, &policy(3)), [5, 6, 7, 8, 9], "day 6 is as old as promised and covers nothing");
+    points[6].as_of -= TimeDelta::hours(1);
+    assert_eq!(kept(&points, &policy(3)), [5, 7, 8, 9], "day 5 covers the start");
+    let with_counts = Policy { counts: Counts { daily: 7, ..Counts::default() }, ..policy(1) };
+    assert_eq!(kept(&points, &with_counts), [1, 2, 4, 5, 7, 8, 9], "the last seven days that have a point");
+    // However much is published that restores nothing, what restores something does not grow old.
+    let mut broken = daily(0..10);
+    for point in &mut broken[4..] {
+        point.is_broken = true;
+        point.needs = Some(RecoveryPointId("gone".to_owned()));
+    }
+    assert_eq!(kept(&broken, &policy(3)), (0..10).collect::<Vec<_>>());
+}
+
+/// Days with a full at night and an increment every six hours.
+fn chains_of_a_day(days: std::ops::Range<i64>) -> Vec<Candidate> {
+    let mut points: Vec<Candidate> = Vec::new();
+    for hour in days.flat_map(|day| (0..4).map(move |part| day * 24 + part * 6)) {
+        let needs = points.last().filter(|_| hour % 24 != 0).map(|base| base.id.clone());
+        points.push(Candidate { needs, ..point(hour) });
+    }
+    points
+}
+
+#[test]
+fn the_chain_that_covers_the_start_stays_up_to_the_promised_time_and_what_is_before_it() {
+    let points = chains_of_a_day(0..6);
+    // The newest is of day 5, hour 18: the start is day 3, hour 18.
+    let plan = plan(&points, &policy(2));
+    let removed: Vec<&str> = plan.removed.iter().map(|id| id.0.as_str()).collect();
+    let expected: Vec<String> = (0..12).map(|at| points[at].id.0.clone()).collect();
+    assert_eq!(removed, expected, "three whole days go, and of day 3 nothing");
+    assert_eq!(reasons(&points, &policy(2), &points[12].id), [Reason::NeededBy(points[13].id.clone())]);
+    assert!(reasons(&points, &policy(2), &points[20].id).contains(&Reason::NewestChain));
+}
+
+#[test]
+fn counts_choose_the_full_of_a_period_and_only_without_one_an_increment_with_its_line() {
+    let mut points = chains_of_a_day(0..6);
+    let with_counts = Policy { counts: Counts { daily: 3, ..Counts::default() }, ..policy(0) };
+    let ids = |points: &[Candidate]| -> Vec<String> {
+        plan(points, &with_counts).kept.iter().map(|(id, _)| id.0.clone()).collect()
+    };
+    let fulls = [3, 4].map(|day| points[day * 4].id.0.clone());
+    let newest: Vec<String> = points[20..].iter().map(|point| point.id.0.clone()).collect();
+    assert_eq!(ids(&points), [&fulls[..], &newest].concat(), "a full of each day, and the newest chain");
+    // Day 4 continues the chain of day 3: its last increment stands for it, with all that it needs.
+    points[16].needs = Some(points[15].id.clone());
+    assert_eq!(ids(&points)[..8], points[12..20].iter().map(|point| point.id.0.clone()).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_newest_chain_stays_whole_with_all_its_branches() {
+    let mut points = daily(0..10);
+    for (at, base) in [(2, 1), (3, 1), (4, 2), (5, 0)] {
+        points[at].needs = Some(points[base].id.clone());
+    }
+    points.truncate(6);
+    points[1].needs = None;
+    assert_eq!(kept(&points, &policy(0)), [0, 1, 2, 3, 4, 5], "day 5 continues day 0 and is the newest");
+    points.truncate(5);
+    assert_eq!(kept(&points, &policy(0)), [1, 2, 3, 4]);
+}
+
+#[test]
+fn hundreds_of_thousands_of_increments_are_planned() {
+    let mut points: Vec<Candidate> = (0..200_000).map(point).collect();
+    for at in 1..points.len() {
+        points[at].needs = (at % 10_000 != 0).then(|| points[at - 1].id.clone());
+    }
+    let removed = plan(&points, &policy(1000)).removed;
+    assert_eq!(removed.len(), 170_000, "each is looked up, not searched for: else this takes hours");
+}
+
+#[test]
 fn reasons_read_as_people_say_them() {
     let said: Vec<String> = [
         Reason::Newest,
@@ -208,17 +291,24 @@ fn reasons_read_as_people_say_them() {
     );
 }
 
-/// A year of backups at random gaps, some of them increments.
+/// A year of backups at random gaps, some of them increments: of the point before, of an older one, or of one that is gone.
 fn histories() -> impl Strategy<Value = Vec<Candidate>> {
-    let step = (1_i64..60, any::<bool>(), any::<bool>(), 0_u8..40);
+    let step = (1_i64..60, 0_usize..6, any::<bool>(), 0_u8..40);
     prop::collection::vec(step, 0..60).prop_map(|steps| {
         let mut hour = 0;
         let mut points: Vec<Candidate> = Vec::new();
-        for (gap, is_increment, is_proved, mark) in steps {
+        for (gap, continues, is_proved, mark) in steps {
             hour += gap;
-            let needs = points.last().filter(|_| is_increment).map(|base| base.id.clone());
+            // Three in six are fulls.
+            let base =
+                continues.checked_sub(3).and_then(|back| points.len().checked_sub(1 + back)).map(|at| &points[at]);
+            let is_lost = base.is_some() && mark == 2;
+            let needs = base.map(|base| base.id.clone()).filter(|_| !is_lost);
+            let needs = if is_lost { Some(RecoveryPointId("gone".to_owned())) } else { needs };
+            let is_broken = is_lost || base.is_some_and(|base| base.is_broken);
             points.push(Candidate {
                 needs,
+                is_broken,
                 is_proved,
                 is_misdated: mark == 0,
                 is_before_change: mark == 1,
@@ -226,6 +316,25 @@ fn histories() -> impl Strategy<Value = Vec<Candidate>> {
             });
         }
         points
+    })
+}
+
+/// Whether the state of an hour can be restored from those of `points` that `stays` has: it is that of a point, or lies between one and
+/// what it continues.
+fn has_moment(points: &[Candidate], stays: &dyn Fn(&RecoveryPointId) -> bool, hour: i64) -> bool {
+    let find = |id: &RecoveryPointId| points.iter().find(|point| point.id == *id && stays(id));
+    let is_whole = |point: &Candidate| {
+        let mut at = Some(point);
+        while let Some(base) = at.and_then(|point| point.needs.as_ref()) {
+            at = find(base);
+        }
+        at.is_some() && !point.is_misdated
+    };
+    let listed = points.iter().filter(|point| stays(&point.id) && is_whole(point));
+    let time = hours(hour);
+    listed.into_iter().any(|point| {
+        let base = point.needs.as_ref().and_then(find).filter(|base| is_whole(base));
+        point.as_of == time || base.is_some_and(|base| base.as_of <= time && time <= point.as_of)
     })
 }
 
@@ -255,23 +364,43 @@ proptest! {
             }
             prop_assert!(is_safe || !(point.is_misdated || point.is_before_change));
             // Nothing that stays lacks what it needs.
-            if let Some(base) = point.needs.as_ref().filter(|_| is_safe) {
-                prop_assert!(stays(base));
+            let base = point.needs.as_ref().and_then(|base| points.iter().find(|point| point.id == *base));
+            if let Some(base) = base.filter(|_| is_safe) {
+                prop_assert!(stays(&base.id));
             }
         }
-        if let Some(proved) = points.iter().rfind(|point| point.is_proved && !point.is_misdated) {
+        if let Some(proved) = points.iter().rfind(|point| point.is_proved && !point.is_misdated && !point.is_broken) {
             prop_assert!(stays(&proved.id));
+        }
+        if let Some(full) = points.iter().rfind(|point| point.needs.is_none() && !point.is_misdated) {
+            prop_assert!(stays(&full.id));
         }
         // Any moment of the promised time that could be asked for before can be asked for after.
         if let Some(newest) = newest {
             prop_assert!(stays(&newest.id));
             let start = newest.as_of - TimeDelta::from_std(policy.within).unwrap();
             let last_before = |only_kept: bool| {
-                points.iter().rfind(|p| !p.is_misdated && p.as_of <= start && (!only_kept || stays(&p.id)))
+                points.iter().rfind(|p| {
+                    !p.is_misdated && !p.is_broken && p.as_of <= start && (!only_kept || stays(&p.id))
+                })
             };
             if last_before(false).is_some() {
                 prop_assert!(last_before(true).is_some(), "the start is covered no more");
             }
+        }
+    }
+
+    #[test]
+    fn every_moment_of_the_promised_time_that_could_be_restored_can_be_restored_afterwards(
+        points in histories(), policy in policies(),
+    ) {
+        let plan = plan(&points, &policy);
+        let stays = |id: &RecoveryPointId| plan.kept.iter().any(|(kept, _)| kept == id);
+        let last = points.iter().rfind(|point| !point.is_misdated).map_or(0, |point| (point.as_of - hours(0)).num_hours());
+        let promised = i64::try_from(policy.within.as_secs() / 3600).unwrap();
+        for hour in (last - promised).max(0)..=last {
+            let before = has_moment(&points, &|_| true, hour);
+            prop_assert!(!before || has_moment(&points, &stays, hour), "hour {hour}: {:?}", plan.removed);
         }
     }
 
@@ -294,6 +423,8 @@ proptest! {
         let mut right = points.clone();
         for point in &mut right {
             point.is_misdated = false;
+            // What is old because others are broken is no matter of clocks.
+            (point.is_broken, point.needs) = (false, point.needs.take().filter(|_| !point.is_broken));
         }
         let mut wrong = right.clone();
         let last = wrong.len() - 1;
