@@ -3,7 +3,7 @@
 mod locks;
 mod private;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::config::{Config, RepositoryConfig, RepositoryKind, SourceConfig};
 use crate::domain::change::watch::Watch;
 use crate::domain::host::ThisHost;
+use crate::domain::schedule::Timing;
 use crate::domain::sla::Objectives;
 use crate::engine::Engine;
 use crate::engine::assertion::Assertion;
@@ -246,6 +247,7 @@ impl App {
         config.settings.engine(Wiring {
             clock: self.clock.clone(),
             sandbox: config.sandbox.clone(),
+            increments: config.schedule.incremental.as_ref().and_then(Timing::longest_gap),
             memory: Arc::new(memory),
             staging: self.config.state_dir.join("staging").join(&config.name),
             own_places: self.own_places(),

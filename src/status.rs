@@ -9,12 +9,12 @@ mod running;
 mod words;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::config::SourceConfig;
+use crate::domain::chain::Window;
 use crate::domain::change::State;
 use crate::domain::forecast::Forecast;
 use crate::domain::history::{Share, Verdict};
@@ -68,6 +68,8 @@ pub struct SourceStatus {
     pub objectives: Promised,
     /// What is.
     pub measured: Measured,
+    /// Between which times any moment can be restored, oldest first. A full backup that no increment continues is a single moment.
+    pub windows: Vec<Window>,
     /// What a restore of the newest recovery point would take now (docs/forecast.md); null where that cannot be said.
     pub forecast: Option<Forecast>,
     /// Whether each promise is kept now.
@@ -124,6 +126,8 @@ pub struct Measured {
     pub verified_rpo_seconds: Option<f64>,
     /// As-of time of the oldest.
     pub oldest_recovery_point_time: Option<DateTime<Utc>>,
+    /// Since when whoever asks for any moment loses at most the RPO; null where no incremental backups are scheduled.
+    pub any_moment_since: Option<DateTime<Utc>>,
     /// Of the last drill that measured one.
     pub rto_seconds: Option<f64>,
     /// When a drill last passed.
@@ -272,7 +276,7 @@ impl SourceStatus {
     }
 }
 
-fn measured(figures: &SourceFigures, retention: Duration, now: DateTime<Utc>) -> Measured {
+fn measured(figures: &SourceFigures, objectives: &Objectives, now: DateTime<Utc>) -> Measured {
     // Clocks that differ a little make nothing younger than new.
     let age = |time: Option<DateTime<Utc>>| time.map(|time| (now - time).as_seconds_f64().max(0.0));
     Measured {
@@ -282,10 +286,11 @@ fn measured(figures: &SourceFigures, retention: Duration, now: DateTime<Utc>) ->
         verified_recovery_point_time: figures.points.newest_verified,
         verified_rpo_seconds: age(figures.points.newest_verified),
         oldest_recovery_point_time: figures.points.oldest,
+        any_moment_since: figures.any_moment_since(objectives.rpo),
         rto_seconds: figures.drills.last_measured.as_ref().and_then(|run| run.rto_seconds),
         last_passed_drill_time: figures.drills.last_passed.as_ref().and_then(|run| run.ended),
         chain_length: figures.points.chain_length,
-        vanished: figures.points.vanished_of(retention, now),
+        vanished: figures.points.vanished_of(objectives.retention, now),
         suspect: figures.points.suspect,
         left_out: figures.points.left_out,
     }
@@ -379,7 +384,8 @@ pub fn of(view: &View, config: &SourceConfig) -> SourceStatus {
         other_hosts: view.service.other_hosts.get(&config.name).cloned(),
         problem_side: None,
         objectives: promised(&config.objectives),
-        measured: measured(figures, config.objectives.retention, view.now),
+        measured: measured(figures, &config.objectives, view.now),
+        windows: figures.points.windows.clone(),
         forecast: view.forecasts.get(&config.name).copied(),
         met: met(&config.objectives, &held_against, view.now),
         pending: pending(&config.objectives, &held_against, view.now),

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use crate::domain::chain::{Gtid, Place};
 use crate::domain::local_time;
 use crate::error::{Error, Result};
 use crate::operations::select::Selection;
@@ -20,9 +21,41 @@ pub(super) struct PointArguments {
     /// This recovery point, by the id that `list` shows or an unambiguous prefix of it
     #[arg(long, value_name = "ID", group = "point")]
     pub(super) recovery_point: Option<String>,
-    /// Newest recovery point at or before this time: "2026-11-26 11:29" in the configured time zone, or RFC 3339
+    /// The state at this time: "2026-11-26 11:29" in the configured time zone, or RFC 3339. Without increments the newest recovery
+    /// point at or before it
     #[arg(long, value_name = "TIME", group = "point")]
     pub(super) at: Option<String>,
+}
+
+/// Before which transaction, where there are increments.
+#[derive(Debug, Args)]
+pub(super) struct BeforeArguments {
+    /// The state just before the transaction at this place of the server's binary log
+    #[arg(long, value_name = "FILE:POS", group = "point")]
+    pub(super) before_position: Option<String>,
+    /// The state just before this transaction: 0-1-57 (MariaDB), UUID:57 or UUID:TAG:57 (MySQL)
+    #[arg(long, value_name = "GTID", group = "point")]
+    pub(super) before_gtid: Option<String>,
+}
+
+impl BeforeArguments {
+    /// What was asked for; none where nothing was.
+    pub(super) fn selection(&self) -> Result<Option<Selection>> {
+        if let Some(text) = &self.before_position {
+            let place = Place::parse(text).ok_or_else(|| {
+                Error::configuration(format!("cannot read position {text:?}"))
+                    .hint("write the name of a log file and an offset in it: --before-position binlog.000042:1337")
+            })?;
+            return Ok(Some(Selection::BeforePosition(place)));
+        }
+        let Some(text) = &self.before_gtid else { return Ok(None) };
+        let gtid: Result<Gtid, _> = text.parse();
+        gtid.map_err(|_| {
+            Error::configuration(format!("cannot read GTID {text:?}"))
+                .hint("write the GTID of one transaction: 0-1-57 (MariaDB), UUID:57 or UUID:TAG:57 (MySQL)")
+        })?;
+        Ok(Some(Selection::BeforeGtid(text.clone())))
+    }
 }
 
 /// Whose recovery point.

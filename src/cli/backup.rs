@@ -8,9 +8,10 @@ use super::session::{Session, for_each};
 use super::{notes, output};
 use crate::display::{duration, size};
 use crate::domain::words::Words;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::operations::backup::{BackupReport, backup};
 use crate::operations::change::warning;
+use crate::operations::increment::increment;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -19,8 +20,8 @@ pub struct Arguments {
     /// A full backup (the default)
     #[arg(long, conflicts_with = "incremental")]
     full: bool,
-    /// Only what changed since the last backup (not built yet)
-    #[arg(long, hide = true)]
+    /// Only what came since the newest backup; a full one where that cannot be continued
+    #[arg(long)]
     incremental: bool,
     /// Show all notes, not only those that are new since the last backup
     #[arg(long)]
@@ -28,14 +29,12 @@ pub struct Arguments {
 }
 
 pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
-    if arguments.incremental {
-        return Err(Error::configuration("incremental backups are not built yet").hint("take a full one with --full"));
-    }
     let app = session.app()?;
     let names = app.names(&arguments.sources.sources)?;
     Ok(for_each(session, &names, |name| {
         let source = app.source(name)?;
-        let report = backup(&app, &source, &session.context)?;
+        let take = if arguments.incremental { increment } else { backup };
+        let report = take(&app, &source, &session.context)?;
         if session.json {
             output::json(&report)?;
         } else if !session.quiet {
@@ -54,7 +53,14 @@ pub fn print(report: &BackupReport, words: Words, notes: &[String], zone: Tz) ->
         report.kind,
         report.recovery_point,
         output::time_in(report.recovery_point_time, zone),
-        output::contents(words, report.tables, report.rows),
+        report.transactions.map_or_else(
+            || output::contents(words, report.tables, report.rows),
+            |transactions| format!(
+                "{} transaction{}",
+                output::count(transactions),
+                if transactions == 1 { "" } else { "s" }
+            ),
+        ),
         size(report.logical_bytes),
         size(report.stored_bytes),
         duration(report.duration_seconds),

@@ -3,7 +3,7 @@
 use chrono_tz::Tz;
 use clap::Args;
 
-use super::arguments::{PointArguments, Sources};
+use super::arguments::{BeforeArguments, PointArguments, Sources};
 use super::session::{Session, for_each};
 use super::{notes, output};
 use crate::display::duration;
@@ -20,6 +20,8 @@ pub struct Arguments {
     sources: Sources,
     #[command(flatten)]
     point: PointArguments,
+    #[command(flatten)]
+    before: BeforeArguments,
     /// The oldest recovery point that is kept
     #[arg(long, group = "point")]
     oldest: bool,
@@ -40,7 +42,10 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
     let selection = match (arguments.oldest, arguments.random) {
         (true, _) => Selection::Oldest,
         (_, true) => Selection::Random,
-        _ => arguments.point.selection(app.config.timezone)?,
+        _ => match arguments.before.selection()? {
+            Some(before) => before,
+            None => arguments.point.selection(app.config.timezone)?,
+        },
     };
     let request = DrillRequest { selection, keep_on_failure: arguments.keep_on_failure };
     Ok(for_each(session, &names, |name| {

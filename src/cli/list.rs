@@ -1,6 +1,6 @@
 //! `backup-sla list [SOURCE…]`: what the repository has, asked now.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -11,15 +11,16 @@ use super::session::{Session, for_each, worse};
 use super::{output, retired};
 use crate::app::App;
 use crate::display::{rfc3339, size};
+use crate::domain::chain::{Chains, Window};
 use crate::domain::change::State;
-use crate::domain::manifest::{BackupKind, RecoveryPointId};
-use crate::domain::order::is_to_come;
+use crate::domain::manifest::{BackupKind, Manifest, RecoveryPointId};
+use crate::domain::promise::Promise;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::SourceFigures;
 use crate::operations::before_change::must_be_kept;
 use crate::operations::listing::refresh_points;
 use crate::operations::ownership::Listed;
-use crate::operations::select::suspicion;
+use crate::operations::select::{Suspects, suspicion};
 use crate::repository::Published;
 
 #[derive(Debug, Serialize)]
@@ -38,6 +39,24 @@ struct Line {
     kind: BackupKind,
     time: DateTime<Utc>,
     chain_length: u32,
+    /// What an increment continues, and from where to where in the server's log it reaches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<RecoveryPointId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transactions: Option<u64>,
+    /// Between which times any moment can be restored, this one included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    window: Option<Window>,
+    /// Why it cannot be restored, although it is listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unrestorable: Option<String>,
+    /// As-of time and id of the full that its chain begins with.
+    #[serde(skip)]
+    chain: (DateTime<Utc>, RecoveryPointId),
     logical_bytes: u64,
     stored_bytes: u64,
     verified_at: Option<DateTime<Utc>>,
@@ -67,6 +86,11 @@ impl Line {
 }
 
 impl Line {
+    fn shown_id(&self) -> String {
+        let indent = if self.kind == BackupKind::Incremental { "  " } else { "" };
+        format!("{indent}{}", self.id)
+    }
+
     fn shown_change(&self) -> String {
         match self.change {
             Some(state) => state.of_the_data().to_owned(),
@@ -108,7 +132,9 @@ pub fn run(session: &Session<'_>, arguments: &Sources) -> Result<u8> {
         lines.iter().try_for_each(output::json)?;
         return Ok(code);
     }
+    lines.sort_by(|a, b| (&a.source, &a.chain, a.time, &a.id).cmp(&(&b.source, &b.chain, b.time, &b.id)));
     print(&lines, app.config.timezone)?;
+    print_windows(&lines, app.config.timezone)?;
     empty.iter().try_for_each(|name| {
         output::line(&format!("{name}: no recovery point; take the first with `backup-sla backup {name}`"))
     })?;
@@ -119,15 +145,21 @@ fn print(lines: &[Line], zone: Tz) -> Result<()> {
     let local = format!("TIME ({zone})");
     let mut header = vec!["SOURCE", "RECOVERY POINT", "HOST", "KIND", "TIME (UTC)"];
     header.extend((zone != Tz::UTC).then_some(local.as_str()));
+    let has_increments = lines.iter().any(|line| line.kind == BackupKind::Incremental);
+    header.extend(has_increments.then_some(["CHAIN", "TRANSACTIONS"]).into_iter().flatten());
     header.extend(["SIZE", "STORED", "VERIFIED"]);
     let is_suspect = lines.iter().any(|line| line.change.is_some());
     header.extend(is_suspect.then_some("DATA"));
     let mut table = output::table(&header);
     for line in lines {
         let source = if line.retired { format!("{} (retired)", line.source) } else { line.source.clone() };
-        let mut row = vec![source, line.id.to_string(), line.shown_host()];
+        let mut row = vec![source, line.shown_id(), line.shown_host()];
         row.extend([line.kind.to_string(), rfc3339(line.time)]);
         row.extend((zone != Tz::UTC).then(|| output::wall_clock(line.time, zone)));
+        if has_increments {
+            let transactions = line.transactions.map_or("-".to_owned(), |count| count.to_string());
+            row.extend([line.chain_length.to_string(), transactions]);
+        }
         row.extend([size(line.logical_bytes), size(line.stored_bytes)]);
         row.push(line.verified_at.map_or("never".to_owned(), rfc3339));
         row.extend(is_suspect.then(|| line.shown_change()));
@@ -135,8 +167,35 @@ fn print(lines: &[Line], zone: Tz) -> Result<()> {
     }
     output::text(&table.to_string())?;
     for line in lines {
+        line.unrestorable
+            .iter()
+            .try_for_each(|why| output::line(&format!("{} {}: cannot be restored: {why}", line.source, line.id)))?;
         line.suspect.iter().try_for_each(|said| output::line(&format!("{}: {said}", line.source)))?;
         line.left_out.iter().try_for_each(|said| output::line(&format!("{} {}: {said}", line.source, line.id)))?;
+    }
+    Ok(())
+}
+
+/// Which moments can be restored, of sources that have increments.
+fn print_windows(lines: &[Line], zone: Tz) -> Result<()> {
+    let own = lines.iter().filter(|line| !line.foreign);
+    let with_increments: BTreeSet<&str> =
+        own.clone().filter(|line| line.kind == BackupKind::Incremental).map(|line| line.source.as_str()).collect();
+    for source in with_increments {
+        let windows: BTreeSet<Window> =
+            own.clone().filter(|line| line.source == source).filter_map(|it| it.window).collect();
+        if windows.is_empty() {
+            output::line(&format!("{source}: no moment can be restored"))?;
+        }
+        for window in windows {
+            let (from, to) = (output::time_in(window.from, zone), output::time_in(window.to, zone));
+            let shown = if window.is_instant() {
+                format!("{from} alone (a full backup without increments)")
+            } else {
+                format!("any moment from {from} to {to}")
+            };
+            output::line(&format!("{source}: restore window: {shown}"))?;
+        }
     }
     Ok(())
 }
@@ -164,10 +223,25 @@ fn shown(app: &App, name: &str, listed: Listed, retired: bool) -> Result<(Vec<Li
     let verified = app.block_on(app.ledger.verified_at(name))?;
     let compared = app.block_on(app.ledger.compared(name))?;
     let kept = must_be_kept(&own.points, &compared);
-    let (suspect, now) = (app.block_on(app.ledger.suspect_points(name))?, app.clock.wall());
+    let (suspects, now) = (Suspects::of_name(app, name)?, app.clock.wall());
+    let places = {
+        let is_suspect = |manifest: &Manifest| suspects.contains(manifest);
+        let windows = Chains::of(own.points.iter().map(|point| &point.manifest), is_suspect);
+        let all = own.points.iter().chain(&foreign);
+        places(&windows, &Chains::of(all.map(|point| &point.manifest), is_suspect))
+    };
     let line = |(point, foreign): (Published, bool)| Line {
-        suspect: (suspect.contains(&point.manifest.id.0) || is_to_come(point.manifest.as_of, now))
-            .then(|| suspicion(&point, now)),
+        suspect: suspects.contains(&point.manifest).then(|| suspicion(&point, now)),
+        chain: places.chain_of(&point.manifest),
+        window: places.windows.get(&point.manifest.id).copied(),
+        unrestorable: places.unrestorable.get(&point.manifest.id).cloned(),
+        parent: point.manifest.parent.clone(),
+        from: point.manifest.from.as_ref().map(ToString::to_string),
+        to: point.manifest.from.as_ref().and(point.manifest.position.as_ref()).map(ToString::to_string),
+        transactions: match &point.manifest.promise {
+            Promise::Changes(changes) => Some(changes.transactions),
+            Promise::Exact(_) | Promise::Pending => None,
+        },
         source: name.to_owned(),
         host: point.manifest.host.as_ref().map(|host| host.name.clone()),
         ambiguous: point.manifest.host.as_ref().is_some_and(|host| ambiguous.contains(&host.name)),
@@ -189,4 +263,31 @@ fn shown(app: &App, name: &str, listed: Listed, retired: bool) -> Result<(Vec<Li
     let mut lines: Vec<Line> = all.map(line).collect();
     lines.sort_by(|a, b| (a.time, &a.id).cmp(&(b.time, &b.id)));
     Ok((lines, own.damaged))
+}
+
+/// Where recovery points are in their chains.
+struct Places {
+    windows: BTreeMap<RecoveryPointId, Window>,
+    chains: BTreeMap<RecoveryPointId, (DateTime<Utc>, RecoveryPointId)>,
+    unrestorable: BTreeMap<RecoveryPointId, String>,
+}
+
+impl Places {
+    /// What cannot be restored stands by itself.
+    fn chain_of(&self, manifest: &Manifest) -> (DateTime<Utc>, RecoveryPointId) {
+        self.chains.get(&manifest.id).cloned().unwrap_or_else(|| (manifest.as_of, manifest.id.clone()))
+    }
+}
+
+fn places(own: &Chains<'_>, all: &Chains<'_>) -> Places {
+    let chain = |point: &Manifest| {
+        let full = all.full_of(&point.id)?;
+        Some((point.id.clone(), (full.as_of, full.id.clone())))
+    };
+    let broken = all.unrestorable().filter(|(point, _)| point.kind == BackupKind::Incremental);
+    Places {
+        windows: own.in_windows().into_iter().map(|(id, window)| (id.clone(), window)).collect(),
+        chains: all.points().filter_map(chain).collect(),
+        unrestorable: broken.map(|(point, why)| (point.id.clone(), why.to_string())).collect(),
+    }
 }

@@ -10,6 +10,7 @@ mod check_config;
 mod demo;
 mod destination;
 mod drill;
+mod events;
 mod list;
 mod maintain;
 mod metrics;
@@ -76,6 +77,8 @@ enum Command {
     Verify(verify::Arguments),
     /// List recovery points, read from the repository
     List(Sources),
+    /// Show the transactions near a time, and how to restore to just before each
+    Events(events::Arguments),
     /// Show what is promised and what is measured, per source
     Status(Sources),
     /// Print the metrics once
@@ -132,6 +135,7 @@ pub fn run(cli: Cli, runtime: &Handle, context: RunContext) -> Result<u8> {
         Command::Restore(arguments) => restore::run(&session, &arguments),
         Command::Verify(arguments) => verify::run(&session, &arguments),
         Command::List(sources) => list::run(&session, &sources),
+        Command::Events(arguments) => events::run(&session, &arguments),
         Command::Status(sources) => status::run(&session, &sources),
         Command::Metrics => metrics::run(&session),
         Command::TestPage(arguments) => test_page::run(&session, &arguments),

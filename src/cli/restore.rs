@@ -5,7 +5,7 @@ use std::path::Path;
 use chrono_tz::Tz;
 use clap::Args;
 
-use super::arguments::{HostArguments, PointArguments};
+use super::arguments::{BeforeArguments, HostArguments, PointArguments};
 use super::destination::{self, CredentialArguments};
 use super::output;
 use super::session::Session;
@@ -30,6 +30,8 @@ pub struct Arguments {
     credentials: CredentialArguments,
     #[command(flatten)]
     point: PointArguments,
+    #[command(flatten)]
+    before: BeforeArguments,
     #[command(flatten)]
     host: HostArguments,
     /// Restore only this table, or with --path only this path of a file tree; may be repeated
@@ -66,7 +68,8 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
         sessions: arguments.sessions,
         throwaway: false,
     };
-    let selection = arguments.point.selection(app.config.timezone)?;
+    let before = arguments.before.selection()?;
+    let selection = before.map_or_else(|| arguments.point.selection(app.config.timezone), Ok)?;
     let request =
         RestoreRequest { selection, host: arguments.host.host.clone(), to, options, verify: !arguments.no_verify };
     let report = restore(&app, &source, &request, &session.context)

@@ -31,7 +31,7 @@ pub(super) fn source(
     let repository = section
         .required("repository", "repository = \"offsite\"", |v| value::reference(v, "repository", names.repositories));
     let sla = section.required("sla", "sla = \"standard\"", |v| value::reference(v, "sla", names.slas));
-    let schedule = schedule(section);
+    let schedule = schedule(section, kind);
     let labels = labels::labels(section);
     let watch = watch::watch(section);
     let sandbox = sandbox(name, section);
@@ -39,9 +39,6 @@ pub(super) fn source(
     let (table, made_elsewhere) = table(name, section, kind, names.kinds);
     if made_elsewhere && (schedule.full.is_some() || schedule.incremental.is_some()) {
         section.problem("schedule", "the backups of this source are made elsewhere: keep only `drill` in `schedule`");
-    }
-    if schedule.incremental.is_some() {
-        section.not_built("schedule", Subject::Service, "`schedule.incremental`");
     }
     let objectives = sla.as_deref().and_then(|sla| slas.get(sla));
     Some(SourceConfig {
@@ -94,11 +91,19 @@ fn refuse_other_kinds(name: &str, section: &Section<'_>, kind: &str, kinds: Kind
     }
 }
 
-fn schedule(source: &Section<'_>) -> Schedule {
+fn schedule(source: &Section<'_>, kind: Option<&dyn Kind>) -> Schedule {
     let example = "{ full = \"0 2 * * *\", drill = \"30 4 * * *\" }";
     let Some(section) = source.table("schedule", example) else { return Schedule::default() };
     let full = section.optional("full", value::schedule);
-    let incremental = section.optional("incremental", value::schedule);
+    let incremental = section.optional("incremental", value::pace);
+    if matches!(incremental, Some(value::Pace::Continuous)) {
+        source.not_built("schedule", Subject::Service, "`incremental = \"continuous\"`");
+    }
+    let mut incremental = incremental.and_then(value::Pace::timing);
+    if let Some(kind) = kind.filter(|kind| incremental.is_some() && !kind.has_increments()) {
+        source.not_built("schedule", Subject::Service, &format!("`schedule.incremental` of kind `{}`", kind.name()));
+        incremental = None;
+    }
     let drill = section.optional("drill", value::schedule);
     let jitter = section.optional("jitter", value::duration);
     let backup_timeout = section.optional("backup_timeout", value::duration);

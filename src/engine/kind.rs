@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Engine;
 use super::assertion::Form;
@@ -31,6 +32,11 @@ pub trait Kind: Debug + Send + Sync {
     /// Read the table of the source `source`. Problems are reported to the section; with any, what is returned means
     /// nothing. Ask for every key, so that all problems are found at once.
     fn read(&self, source: &str, section: &Section<'_>) -> Table;
+
+    /// Whether its backups can be continued by increments.
+    fn has_increments(&self) -> bool {
+        false
+    }
 
     /// How its assertions are written.
     fn form(&self) -> Form;
@@ -69,6 +75,8 @@ pub struct Wiring {
     pub clock: Arc<dyn Clock>,
     /// What drills of the source restore into.
     pub sandbox: SandboxConfig,
+    /// How far apart its increments are scheduled; none where none are.
+    pub increments: Option<Duration>,
     /// What is remembered of the source between backups.
     pub memory: Arc<dyn Memory>,
     /// A directory of the source's own, where data waits that cannot be streamed. It need not exist.

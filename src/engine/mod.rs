@@ -13,7 +13,9 @@ use serde::Serialize;
 pub use crate::domain::captured::Captured;
 use crate::domain::chain::{Break, Until};
 use crate::domain::drill::Check;
+use crate::domain::logged::LoggedTransaction;
 use crate::domain::manifest::{Inventory, Manifest};
+use crate::domain::promise::Changes;
 use crate::error::{Error, Result};
 use crate::repository::{StoredFile, Streams};
 use crate::run_context::RunContext;
@@ -108,6 +110,36 @@ impl StoredPoint {
     pub fn newest(&self) -> &Manifest {
         self.increments.last().map_or(&self.manifest, |increment| &increment.manifest)
     }
+
+    /// As-of time of what a restore brings back: never later than what is in it.
+    pub fn as_of(&self) -> DateTime<Utc> {
+        self.until.as_of(self.manifest.as_of, self.increments.iter().map(|increment| increment.manifest.as_of))
+    }
+
+    /// What reports and the ledger say of it: name and time of what is restored, contents and losses of the full backup.
+    pub fn shown(&self) -> Manifest {
+        let newest = self.newest();
+        let mut shown = self.manifest.clone();
+        shown.files.extend(self.increments.iter().flat_map(|increment| increment.manifest.files.iter().cloned()));
+        Manifest {
+            id: newest.id.clone(),
+            kind: newest.kind,
+            chain_length: newest.chain_length,
+            as_of: self.as_of(),
+            ..shown
+        }
+    }
+
+    /// Refuse increments: for an engine that has none.
+    pub fn refuse_increments(&self) -> Result<()> {
+        if self.increments.is_empty() {
+            return Ok(());
+        }
+        let (id, source) = (&self.newest().id, &self.manifest.source);
+        let what = "it is an incremental backup, and sources of this kind have none";
+        Err(Error::failed(format!("cannot restore recovery point {id} of {source}: {what}"))
+            .hint(format!("restore the full backup that it continues: --recovery-point {}", self.manifest.id)))
+    }
 }
 
 /// What has come at a source since a position.
@@ -118,6 +150,17 @@ pub enum Since {
     Changes(Dump),
     /// The source does not continue the backup.
     Broken(Break),
+}
+
+/// What a replay did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// What was in each increment, up to where replay stopped.
+    pub changes: Vec<Changes>,
+    /// Row events of each increment that the destination took, and that were left out on purpose.
+    pub row_events: Vec<u64>,
+    /// Where it stopped and why there, one sentence each.
+    pub notes: Vec<String>,
 }
 
 /// What is asked of an inspection.
@@ -183,13 +226,23 @@ pub struct LoadReport {
 pub trait Engine: Send + Sync {
     /// Reach the source, check privileges (missing ones are named) and what must hold before a dump. Changes nothing.
     fn preflight<'e>(&'e self, context: &RunContext) -> Result<Box<dyn Ready + 'e>>;
-    /// Whether backups of this kind can be continued by increments: it keeps a log of its changes.
+    /// Whether backups of this kind can be continued by increments.
     fn has_increments(&self) -> bool {
         false
     }
     /// What has come since `after`, a backup of this source. Only where [`Engine::has_increments`].
     fn changes_since(&self, after: &Manifest, context: &RunContext) -> Result<Since> {
         let _ = (after, context);
+        Err(Error::configuration("there are no incremental backups of this kind of source"))
+    }
+    /// Call `seen` with every transaction that an increment holds, in order. Only where [`Engine::has_increments`].
+    fn transactions(
+        &self,
+        increment: &StoredIncrement,
+        seen: &mut dyn FnMut(LoggedTransaction) -> Result<()>,
+        context: &RunContext,
+    ) -> Result<()> {
+        let _ = (increment, seen, context);
         Err(Error::configuration("there are no incremental backups of this kind of source"))
     }
     /// What drills restore into: for a server the same product and series as the manifest says, or `Inconclusive` with
@@ -207,6 +260,17 @@ pub trait Engine: Send + Sync {
         options: &LoadOptions,
         context: &RunContext,
     ) -> Result<LoadReport>;
+    /// Replay the increments of a recovery point whose full backup was loaded there just now. Only where [`Engine::has_increments`].
+    fn replay(
+        &self,
+        point: &StoredPoint,
+        to: &Destination,
+        options: &LoadOptions,
+        context: &RunContext,
+    ) -> Result<Replayed> {
+        let _ = (point, to, options, context);
+        Err(Error::configuration("there are no incremental backups of this kind of source"))
+    }
     /// What `at` holds of what the backup promises, and what it holds beyond in the same places.
     fn inspect(
         &self,

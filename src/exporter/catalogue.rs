@@ -84,6 +84,10 @@ metrics! {
         "As-of time of the newest listed recovery point whose last drill passed (inconclusive drills do not count); 0 if there is none."
     OLDEST_RECOVERY_POINT_TIMESTAMP Gauge "backup_sla_oldest_recovery_point_timestamp_seconds" "seconds" ["source"]
         "As-of time of the oldest recovery point that the repository lists; 0 if there is none."
+    RESTORE_WINDOW_START_TIMESTAMP Gauge "backup_sla_restore_window_start_timestamp_seconds" "seconds" ["source"]
+        "Start of the newest unbroken restore window: any moment from then to its end can be restored; 0 if there is none."
+    RESTORE_WINDOW_END_TIMESTAMP Gauge "backup_sla_restore_window_end_timestamp_seconds" "seconds" ["source"]
+        "End of the newest unbroken restore window, equal to its start where no increment follows the full backup; 0 if there is none."
     RECOVERY_POINT_AGE Gauge "backup_sla_recovery_point_age_seconds" "seconds" ["source"]
         "Age of the newest recovery point when it was scraped, for people to read (alerts use the timestamp); absent if there is none."
     RECOVERY_POINTS Gauge "backup_sla_recovery_points" "1" ["source" "kind"]
@@ -115,7 +119,7 @@ metrics! {
     LEFT_OUT_OBJECTS Gauge "backup_sla_left_out_objects" "1" ["source" "kind"]
         "Tables, views and other objects that are missing from the newest recovery point because they could not be read; files count as tables."
     PITR_GAP Gauge "backup_sla_pitr_gap_seconds" "seconds" ["source"]
-        "Time that no increment covers between the newest full backup and the newest increment; full backups have none."
+        "Time between the newest backup before a break of the chain and the moment at which the break was found; 0 once a newer full backup is there."
 
     BACKUPS Counter "backup_sla_backups_total" "1" ["source" "kind"]
         "Backups begun since the ledger was created."
@@ -141,7 +145,11 @@ metrics! {
     CHAIN_LENGTH Gauge "backup_sla_chain_length" "1" ["source"]
         "Increments that a restore of the newest recovery point replays on top of its full backup."
     CHAIN_BROKEN Gauge "backup_sla_chain_broken" "1" ["source"]
-        "1 if an increment does not continue the one before; full backups have no chain to break."
+        "1 from a break of the chain (the source did not continue its newest backup) until a newer full backup is there."
+    CHAIN_BREAKS Counter "backup_sla_chain_breaks_total" "1" ["source"]
+        "Breaks of the chain since the ledger was created. Moments between a break and the next full backup cannot be restored."
+    CHAIN_LAST_BREAK Gauge "backup_sla_chain_last_break_timestamp_seconds" "seconds" ["source"]
+        "When the last break of the chain was found; 0 if there was none."
 
     DRILLS Counter "backup_sla_drills_total" "1" ["source"]
         "Drills begun since the ledger was created."

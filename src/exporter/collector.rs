@@ -18,8 +18,8 @@ use crate::domain::manifest::BackupKind;
 use crate::domain::schedule::{Timing, Work};
 use crate::domain::sla::{Judgement, Measured, Objective};
 use crate::ledger::{
-    BackupFigures, ChangeFigures, DrillFigures, Operation, Outcome, REPOSITORY_PARTS, SourceFigures, Upkeep,
-    UpkeepFigures, UpkeepOutcome,
+    BackupFigures, BreakFigures, ChangeFigures, DrillFigures, Operation, Outcome, REPOSITORY_PARTS, SourceFigures,
+    Upkeep, UpkeepFigures, UpkeepOutcome,
 };
 use crate::state::View;
 use crate::state::process_facts::ProcessFacts;
@@ -95,6 +95,7 @@ pub fn collect_lasting(view: &View, mut out: Exposition) -> Exposition {
         out.set(&m::SOURCE_RETIRED, &[&source.name], 0.0);
         objectives(&mut out, source);
         points(&mut out, &source.name, figures);
+        breaks(&mut out, &source.name, figures, ledger.breaks.get(&source.name));
         promises_kept_so_far(&mut out, source, met_ratios.get(&source.name));
         change(&mut out, source, figures);
         backups(&mut out, &source.name, figures);
@@ -192,14 +193,25 @@ fn points(out: &mut Exposition, source: &str, figures: &SourceFigures) {
     out.set(&m::RECOVERY_POINT_TIMESTAMP, &name, timestamp(points.newest));
     out.set(&m::VERIFIED_RECOVERY_POINT_TIMESTAMP, &name, timestamp(points.newest_verified));
     out.set(&m::OLDEST_RECOVERY_POINT_TIMESTAMP, &name, timestamp(points.oldest));
+    let window = points.windows.last();
+    out.set(&m::RESTORE_WINDOW_START_TIMESTAMP, &name, timestamp(window.map(|window| window.from)));
+    out.set(&m::RESTORE_WINDOW_END_TIMESTAMP, &name, timestamp(window.map(|window| window.to)));
     out.set(&m::SUSPECT_RECOVERY_POINT_TIMESTAMP, &name, timestamp(points.newest_suspect));
     out.set(&m::CHAIN_LENGTH, &name, f64::from(points.chain_length));
     for (kind, count) in points.left_out.by_kind() {
         out.set(&m::LEFT_OUT_OBJECTS, &[source, kind], f64::from(count));
     }
-    // There are only full backups yet: no increment that could fail to continue another.
-    out.set(&m::CHAIN_BROKEN, &name, 0.0);
-    out.set(&m::PITR_GAP, &name, 0.0);
+}
+
+fn breaks(out: &mut Exposition, source: &str, figures: &SourceFigures, breaks: Option<&BreakFigures>) {
+    let name = [source];
+    let newest_full = figures.points.newest_of.get(&BackupKind::Full);
+    // What comes after it begins a new chain.
+    let open = breaks.map(|it| &it.last).filter(|last| newest_full.is_none_or(|full| *full < last.found));
+    out.set(&m::CHAIN_BROKEN, &name, f64::from(u8::from(open.is_some())));
+    out.set(&m::PITR_GAP, &name, open.map_or(0.0, |last| (last.found - last.lost_since).as_seconds_f64().max(0.0)));
+    out.set(&m::CHAIN_BREAKS, &name, whole(breaks.map_or(0, |it| it.count)));
+    out.set(&m::CHAIN_LAST_BREAK, &name, timestamp(breaks.map(|it| it.last.found)));
 }
 
 fn change(out: &mut Exposition, source: &SourceConfig, figures: &SourceFigures) {

@@ -197,10 +197,12 @@ async fn with_verdicts(tx: &mut Connection, source: &str, points: Vec<PointRow>)
         let row = sqlx::query(
             "SELECT outcome, ended_at FROM runs WHERE ended_revision = \
                (SELECT MAX(ended_revision) FROM runs WHERE source = ? AND recovery_point = ? \
-                AND operation = 'drill' AND outcome IN ('passed', 'failed'))",
+                AND operation = 'drill' AND outcome IN ('passed', 'failed') \
+                AND (outcome = 'failed' OR recovery_point_time IS NULL OR recovery_point_time = ?))",
         )
         .bind(source)
         .bind(&point.id.0)
+        .bind(stored::micros(point.as_of))
         .fetch_optional(&mut *tx)
         .await
         .map_err(failed)?;

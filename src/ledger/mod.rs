@@ -22,6 +22,7 @@ use std::sync::Arc;
 use self::database::Pool;
 use crate::clock::Clock;
 
+mod breaks;
 mod database;
 mod evidence;
 pub mod history;
@@ -35,6 +36,7 @@ mod snapshot;
 mod tests;
 mod upkeep;
 
+pub use breaks::{BreakFigures, ChainBreak};
 pub use database::{HOW_TO_COPY, LedgerCopy, is_damage, is_in_use, set_aside};
 pub use evidence::{
     ChainHead, ChangeFigures, Compared, ReportedRun, SealFault, SealWatch, Sealed, TableTotals, TestPage, TestPages,

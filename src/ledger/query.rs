@@ -62,7 +62,8 @@ impl Ledger {
         let rows: Vec<(String, i64)> = sqlx::query_as(
             "SELECT p.id, r.ended_at FROM points p JOIN runs r ON r.ended_revision = \
                (SELECT MAX(d.ended_revision) FROM runs d WHERE d.source = p.source AND d.recovery_point = p.id \
-                AND d.operation = 'drill' AND d.outcome IN ('passed', 'failed')) \
+                AND d.operation = 'drill' AND d.outcome IN ('passed', 'failed') AND (d.outcome = 'failed' \
+                OR d.recovery_point_time IS NULL OR d.recovery_point_time = p.as_of)) \
              WHERE p.source = ? AND r.outcome = 'passed'",
         )
         .bind(source)

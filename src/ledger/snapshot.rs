@@ -12,10 +12,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 pub use self::figures::{
     BackupFigures, DrillFigures, LedgerSnapshot, PointFigures, RtoSummary, RunningOperation, SourceFigures,
 };
+use crate::domain::chain::Window;
 use crate::domain::manifest::BackupKind;
 use crate::domain::order::latest;
 use crate::error::Result;
 use crate::ledger::Ledger;
+use crate::ledger::breaks::read_breaks;
 use crate::ledger::database::stored::{self, column};
 use crate::ledger::database::{Builder, Connection, Product, Row, ledger_error};
 use crate::ledger::evidence::{read_changes, read_test_pages};
@@ -31,10 +33,12 @@ pub(super) const VALUES_PER_QUERY: usize = 1000;
 
 type Sources = BTreeMap<String, SourceFigures>;
 
-/// Drills say something about the points that are listed.
+/// Drills say something about the points that are listed. One that stopped within an increment proves no point; one that failed there
+/// says that it is bad.
 pub(super) const VERIFIED: &str = "SELECT p.source AS source, MAX(p.as_of) AS newest FROM points p JOIN runs r ON r.ended_revision = \
        (SELECT MAX(d.ended_revision) FROM runs d WHERE d.source = p.source AND d.recovery_point = p.id \
-        AND d.operation = 'drill' AND d.outcome IN ('passed', 'failed')) \
+        AND d.operation = 'drill' AND d.outcome IN ('passed', 'failed') AND (d.outcome = 'failed' \
+        OR d.recovery_point_time IS NULL OR d.recovery_point_time = p.as_of)) \
      WHERE r.outcome = 'passed' AND p.suspect = 0 AND p.as_of <= ? GROUP BY p.source";
 /// Runs, counted.
 pub(super) const COUNTERS: &str = "SELECT source, operation, kind, outcome, COUNT(*) AS runs, MAX(started_at) AS last_start, \
@@ -75,8 +79,9 @@ impl Ledger {
         }
         let test_pages = read_test_pages(&mut tx).await?;
         let upkeep = read_upkeep(&mut tx).await?;
+        let breaks = read_breaks(&mut tx).await?;
         tx.commit().await.map_err(failed)?;
-        Ok(LedgerSnapshot { taken, created, revision, test_pages, upkeep, sources })
+        Ok(LedgerSnapshot { taken, created, revision, test_pages, upkeep, breaks, sources })
     }
 }
 
@@ -147,6 +152,13 @@ async fn read_points(tx: &mut Connection, sources: &mut Sources, taken: DateTime
         let finished = stored::time(column(&row, "finished")?)?;
         points.first_finished = Some(points.first_finished.map_or(finished, |known| known.min(finished)));
         points.newest = points.newest.max(stored::optional_time(column(&row, "newest")?)?);
+    }
+    let windows = "SELECT source, window_from, MAX(as_of) AS window_to FROM points \
+         WHERE window_from IS NOT NULL AND suspect = 0 AND as_of <= ? GROUP BY source, window_from ORDER BY source, window_from";
+    for row in rows_until(tx, windows, until).await? {
+        let points = &mut sources.entry(column(&row, "source")?).or_default().points;
+        let (from, to) = (stored::time(column(&row, "window_from")?)?, stored::time(column(&row, "window_to")?)?);
+        points.windows.push(Window { from, to });
     }
     for row in rows(tx, EVER_HAD_POINTS).await? {
         sources.entry(column(&row, "name")?).or_default().points.ever = true;

@@ -11,9 +11,10 @@ use super::ownership::Listed;
 use super::recording::{Recorded, new_id};
 use super::room::room;
 use crate::app::{App, Source};
-use crate::domain::captured::Made;
+use crate::domain::captured::{Captured, Made};
 use crate::domain::change::Assessment;
 use crate::domain::manifest::{BackupKind, Manifest, RecoveryPointId};
+use crate::engine::Dump;
 use crate::engine::stream::Unread;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{Operation, Outcome, RunResult};
@@ -35,6 +36,9 @@ pub struct BackupReport {
     pub tables: usize,
     /// Rows in them.
     pub rows: u64,
+    /// Transactions of an increment; none of a full backup.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transactions: Option<u64>,
     /// Bytes before deduplication and compression.
     pub logical_bytes: u64,
     /// Bytes the repository grew by.
@@ -54,9 +58,24 @@ pub struct BackupReport {
 pub fn backup(app: &App, source: &Source, context: &RunContext) -> Result<BackupReport> {
     // One operation at a time on a source: two dumps would slow the server twice for one backup.
     let _lock = app.lock(&source.name, "backup")?;
+    full(app, source, context)
+}
+
+/// The same where the source is locked.
+pub(super) fn full(app: &App, source: &Source, context: &RunContext) -> Result<BackupReport> {
     // From here on every end is in the ledger: what failed is as much of the truth as what succeeded.
     let run = Recorded::begin(app, source, Operation::Backup, Some(BackupKind::Full))?;
-    match take(app, source, context) {
+    record(source, run, take(app, source, context), context)
+}
+
+/// Whatever came of it is in the ledger, and reported.
+pub(super) fn record(
+    source: &Source,
+    run: Recorded<'_>,
+    taken: Result<Taken>,
+    context: &RunContext,
+) -> Result<BackupReport> {
+    match taken {
         Ok(Taken { manifest, stored_bytes, change }) => {
             let mut result = RunResult::new(Outcome::Succeeded, run.seconds());
             result.recovery_point = Some(manifest.id.clone());
@@ -79,10 +98,10 @@ pub fn backup(app: &App, source: &Source, context: &RunContext) -> Result<Backup
 }
 
 /// A published backup.
-struct Taken {
-    manifest: Manifest,
-    stored_bytes: u64,
-    change: Option<Assessment>,
+pub(super) struct Taken {
+    pub(super) manifest: Manifest,
+    pub(super) stored_bytes: u64,
+    pub(super) change: Option<Assessment>,
 }
 
 fn take(app: &App, source: &Source, context: &RunContext) -> Result<Taken> {
@@ -96,23 +115,39 @@ fn take(app: &App, source: &Source, context: &RunContext) -> Result<Taken> {
     // A consistent snapshot: everything in the backup is of one moment. Reading the streams drives the dump.
     let dump = ready.dump(context)?;
     let id = RecoveryPointId(new_id());
+    let made = made(app, source, id, dump.as_of);
     // Stored as a candidate, which no listing shows: whatever ends us from here on leaves nothing that looks like a backup.
-    let candidate =
-        NewCandidate { source: source.name.clone(), id: id.clone(), as_of: dump.as_of, streams: dump.streams };
+    let (candidate, captured) = store(source, &made, dump, context)?;
+    // The manifest promises what was captured, and only if that is what the repository gave back when it was read.
+    let manifest = promise(app, source, captured.full(made), &candidate)?;
+    let (manifest, stored_bytes, listed) = publish(app, source, candidate, manifest)?;
+    Ok(taken(app, source, (manifest, stored_bytes), &listed, scarce))
+}
+
+/// Let everything stream into the repository, as a candidate.
+pub(super) fn store(source: &Source, made: &Made, dump: Dump, context: &RunContext) -> Result<(Candidate, Captured)> {
+    let (id, as_of) = (made.id.clone(), dump.as_of);
+    let candidate = NewCandidate { source: source.name.clone(), id, as_of, streams: dump.streams };
     let stored = source.repository.storing()?.store(candidate);
     // What was captured is known only once the tool has succeeded and its end was seen. Why it did not comes before what the
     // repository says, which only saw a stream end.
-    let (candidate, captured) = match (stored, (dump.finish)()) {
+    let stored = match (stored, (dump.finish)()) {
         (Ok(candidate), Ok(captured)) => (candidate, captured),
         (Err(stored), Err(dump)) => return Err(first_cause(stored, dump)),
         (Err(error), Ok(_)) | (Ok(_), Err(error)) => return Err(error),
     };
     context.cancel.check()?;
-    // The manifest promises what was captured, and only if that is what the repository gave back when it was read.
-    let made = made(app, source, id, dump.as_of);
-    let manifest = promise(app, source, captured.full(made), &candidate)?;
+    Ok(stored)
+}
+
+/// Publishing comes last: from here on it is a backup.
+pub(super) fn publish(
+    app: &App,
+    source: &Source,
+    candidate: Candidate,
+    manifest: Manifest,
+) -> Result<(Manifest, u64, Listed)> {
     whole(&candidate, &manifest)?;
-    // Publishing comes last: from here on it is a backup.
     let stored_bytes = source.repository.storing()?.publish(candidate, &manifest)?;
     // What counts is what the repository lists now, not that we believe to have published.
     let listed = refresh_points(app, source)?;
@@ -120,11 +155,11 @@ fn take(app: &App, source: &Source, context: &RunContext) -> Result<Taken> {
         return Err(Error::failed(format!("cannot publish backup {}: the repository does not list it", manifest.id))
             .hint("find out what removes files from the repository: see who else can write to it"));
     }
-    Ok(taken(app, source, (manifest, stored_bytes), &listed, scarce))
+    Ok((manifest, stored_bytes, listed))
 }
 
 /// What only we know of the backup: the engine knows no names, and the repository no hosts.
-fn made(app: &App, source: &Source, id: RecoveryPointId, as_of: DateTime<Utc>) -> Made {
+pub(super) fn made(app: &App, source: &Source, id: RecoveryPointId, as_of: DateTime<Utc>) -> Made {
     Made {
         id,
         source: source.name.clone(),
@@ -191,6 +226,7 @@ fn report(manifest: Manifest, stored_bytes: u64, duration_seconds: f64) -> Backu
     BackupReport {
         tables: manifest.inventory().tables.len(),
         rows: manifest.rows(),
+        transactions: manifest.transactions(),
         logical_bytes: manifest.logical_bytes(),
         losses: manifest.losses(),
         source: manifest.source,

@@ -170,14 +170,20 @@ impl Caution {
 }
 
 /// What whoever restores the recovery point `chosen` of `source` has to know: that something suspect was found in it, be it over or
-/// accepted, and which one is the last before that. One that was chosen by its name is held against nothing but its own figures.
-pub(super) fn caution(app: &App, source: &Source, chosen: &Manifest, is_named: bool) -> Result<Option<Caution>> {
+/// accepted, and which one is the last before that. One that was chosen by its name is held against nothing but its own figures, and
+/// those of the `full` that it continues.
+pub(super) fn caution(
+    app: &App,
+    source: &Source,
+    (chosen, full): (&Manifest, &Manifest),
+    is_named: bool,
+) -> Result<Option<Caution>> {
     if !source.watch.enabled {
         return Ok(None);
     }
     let name = &source.name;
     let suspect = app.block_on(app.ledger.suspect_changes(name))?;
-    if let Some(own) = suspect.iter().find(|it| it.point.id == chosen.id) {
+    if let Some(own) = suspect.iter().find(|it| it.point.id == full.id) {
         let good = last_good(&suspect, own);
         let is_destroyed = own.found.state == State::Critical && own.accepted.is_none();
         return Ok(Some(Caution::of(chosen, of_own(name, own, good), (is_destroyed, good))));

@@ -65,7 +65,7 @@ pub fn drill(app: &App, source: &Source, request: &DrillRequest, context: &RunCo
     // Only what the repository lists now can be restored, whatever the ledger remembers.
     let (point, damaged, suspect) =
         match stages.run(Stage::Select, || select(app, source, &request.selection, Whose::Own)) {
-            Ok(selected) => (open(source, &selected.published), selected.damaged, selected.suspect),
+            Ok(selected) => (open(source, &selected), selected.damaged, selected.suspect),
             Err(error) if error.kind() == Kind::Configuration => return Err(run.fail(error, None)),
             Err(error) => return Finding::of_error(&error, unless_unseen(&error)).conclude(source, run, &stages),
         };
@@ -75,7 +75,7 @@ pub fn drill(app: &App, source: &Source, request: &DrillRequest, context: &RunCo
         Ok(found) if found.verdict == Verdict::Passed || !context.cancel.is_cancelled() => found,
         // Whatever broke when we ended it is not the reason.
         _ if context.cancel.is_cancelled() => match context.cancel.error() {
-            error if error.kind() == Kind::Cancelled => return Err(run.fail(error, Some(point.manifest.id))),
+            error if error.kind() == Kind::Cancelled => return Err(run.fail(error, Some(point.newest().id.clone()))),
             error => Finding::of_error(&error, in_time(source, &stages)),
         },
         Ok(found) => found,
@@ -85,7 +85,7 @@ pub fn drill(app: &App, source: &Source, request: &DrillRequest, context: &RunCo
     let mut finding = blemish(finding, &damaged);
     finding.warnings.splice(0..0, suspect.into_iter().chain(point.manifest.not_in_it()));
     finding.hint = finding.hint.or_else(|| known_beforehand(&finding.proof.comparison.checks, &point.manifest));
-    finding.point = Some(point.manifest);
+    finding.point = Some(point.shown());
     // Verdict, ledger, report.
     finding.conclude(source, run, &stages)
 }
@@ -148,8 +148,8 @@ fn restore_and_prove(
     let access = instance.access().clone();
     let at = source.engine.destination(&spec, &access);
     let options = LoadOptions { accounts: true, throwaway: true, ..LoadOptions::default() };
-    let result = restore::load(source, point, &at, &options, stages, context).and_then(|loaded| {
-        let scope = Scope { apart: true, refusals: loaded.refusals.clone(), ..Scope::all() };
+    let result = restore::load(source, point, &at, &options, stages, context).and_then(|(loaded, replayed)| {
+        let scope = Scope { apart: true, refusals: loaded.refusals.clone(), replayed, ..Scope::all() };
         let proof = restore::check(source, point, &at, &scope, stages, context)?;
         Ok((loaded, proof))
     });

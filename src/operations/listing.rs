@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::identity::check_identity;
 use super::ownership::{Listed, tell_of_others};
+use super::suspects::Suspects;
 use crate::app::{App, Source};
+use crate::domain::chain::Chains;
 use crate::domain::left_out::LeftOutCounts;
 use crate::error::Result;
 use crate::ledger::{Gone, KnownSource, PointRow};
@@ -18,7 +20,7 @@ pub fn refresh_points(app: &App, source: &Source) -> Result<Listed> {
     check_identity(app, source)?;
     let begun = app.block_on(app.ledger.revision())?;
     let listed = Listed::of(app, source.repository.listing(Some(&source.name))?);
-    let rows: Vec<PointRow> = listed.own.points.iter().map(point_row).collect();
+    let rows = point_rows(app, source, &listed.own.points.iter().collect::<Vec<_>>())?;
     reconcile(app, source, &rows, (begun, &Unlisted::of(app, &listed.own, &listed.foreign)))?;
     Ok(listed)
 }
@@ -32,12 +34,13 @@ pub(super) fn refresh_points_of(app: &App, sources: &[&Source]) -> Result<Listin
     listing.damaged.extend(first.repository.incomplete()?);
     let unlisted = Unlisted::of(app, &listing, &foreign);
     tell_of_others(app, sources, foreign);
-    let mut rows: BTreeMap<&str, Vec<PointRow>> = BTreeMap::new();
+    let mut points: BTreeMap<&str, Vec<&Published>> = BTreeMap::new();
     for published in &listing.points {
-        rows.entry(&published.manifest.source).or_default().push(point_row(published));
+        points.entry(&published.manifest.source).or_default().push(published);
     }
     for source in sources {
-        reconcile(app, source, rows.get(source.name.as_str()).map_or(&[], Vec::as_slice), (begun, &unlisted))?;
+        let rows = point_rows(app, source, &points.remove(source.name.as_str()).unwrap_or_default())?;
+        reconcile(app, source, &rows, (begun, &unlisted))?;
     }
     Ok(listing)
 }
@@ -115,17 +118,25 @@ pub fn know(app: &App, sources: &[&Source]) -> Result<()> {
     app.block_on(app.ledger.know(&known))
 }
 
-fn point_row(published: &Published) -> PointRow {
-    let manifest = &published.manifest;
-    PointRow {
-        id: manifest.id.clone(),
-        kind: manifest.kind,
-        as_of: manifest.as_of,
-        finished: manifest.finished,
-        chain_length: manifest.chain_length,
-        logical_bytes: manifest.logical_bytes(),
-        stored_bytes: published.stored_bytes,
-        rows: manifest.rows(),
-        left_out: LeftOutCounts::of(&manifest.left_out),
-    }
+/// The points of one source as the ledger remembers them.
+fn point_rows(app: &App, source: &Source, points: &[&Published]) -> Result<Vec<PointRow>> {
+    let suspects = Suspects::of(app, source)?;
+    let chains = Chains::of(points.iter().map(|point| &point.manifest), |manifest| suspects.contains(manifest));
+    let windows = chains.in_windows();
+    let row = |published: &&Published| {
+        let manifest = &published.manifest;
+        PointRow {
+            id: manifest.id.clone(),
+            kind: manifest.kind,
+            as_of: manifest.as_of,
+            finished: manifest.finished,
+            chain_length: manifest.chain_length,
+            logical_bytes: manifest.logical_bytes(),
+            stored_bytes: published.stored_bytes,
+            rows: manifest.rows(),
+            left_out: LeftOutCounts::of(&manifest.left_out),
+            window_from: windows.get(&manifest.id).map(|window| window.from),
+        }
+    };
+    Ok(points.iter().map(row).collect())
 }

@@ -18,7 +18,8 @@ use super::ownership::last_said_of_others;
 use super::select::split_suspects;
 use super::upkeep::{Recording, said};
 use crate::app::{App, Source};
-use crate::domain::manifest::RecoveryPointId;
+use crate::domain::chain::{Chains, Unrestorable};
+use crate::domain::manifest::{BackupKind, Manifest, RecoveryPointId};
 use crate::domain::order::is_to_come;
 use crate::domain::retention::{Candidate, Plan, Policy, Reason, plan};
 use crate::domain::schedule::Work;
@@ -71,6 +72,10 @@ pub struct KeptPoint {
     pub id: RecoveryPointId,
     /// Its as-of time.
     pub time: DateTime<Utc>,
+    /// Full or incremental.
+    pub kind: BackupKind,
+    /// The full that its chain begins with; itself where it is one, or where its chain is broken.
+    pub chain: RecoveryPointId,
     /// Why.
     pub reasons: BTreeSet<Reason>,
 }
@@ -82,6 +87,10 @@ pub struct RemovedPoint {
     pub id: RecoveryPointId,
     /// Its as-of time.
     pub time: DateTime<Utc>,
+    /// Full or incremental.
+    pub kind: BackupKind,
+    /// The full that its chain begins with; itself where it is one, or where its chain is broken.
+    pub chain: RecoveryPointId,
 }
 
 /// Remove what is beyond its retention from the repository `name`; with `dry_run` only say what that is.
@@ -134,6 +143,8 @@ fn sources_of(app: &App, name: &str) -> Result<Vec<Source>> {
 struct Planned<'s> {
     source: &'s Source,
     points: Vec<Published>,
+    /// By id: the full that its chain begins with.
+    chains: BTreeMap<RecoveryPointId, RecoveryPointId>,
     plan: Plan,
     held_back: Option<String>,
 }
@@ -172,6 +183,7 @@ fn planned<'s>(app: &App, source: &'s Source, points: Vec<Published>) -> Result<
     let proved = app.block_on(app.ledger.verified_at(&source.name))?;
     let compared = app.block_on(app.ledger.compared(&source.name))?;
     let before = must_be_kept(&points, &compared);
+    let (broken, chains) = chains(&points, &suspect);
     let is_shared = last_said_of_others(app, &source.name).is_some();
     let candidates: Vec<Candidate> = points
         .iter()
@@ -179,6 +191,7 @@ fn planned<'s>(app: &App, source: &'s Source, points: Vec<Published>) -> Result<
             id: point.manifest.id.clone(),
             as_of: point.manifest.as_of,
             needs: point.manifest.parent.clone(),
+            is_broken: broken.contains(&point.manifest.id),
             // Of several hosts that share the source's name, nobody knows whose it is.
             is_of_nobody: is_shared && point.manifest.host.is_none(),
             is_misdated: suspect.contains(&point.manifest.id),
@@ -205,7 +218,20 @@ fn planned<'s>(app: &App, source: &'s Source, points: Vec<Published>) -> Result<
     } else {
         None
     };
-    Ok(Planned { source, points, plan, held_back })
+    Ok(Planned { source, points, chains, plan, held_back })
+}
+
+/// Points whose chain is broken, and the full that each of the others begins with.
+fn chains(
+    points: &[Published],
+    suspect: &BTreeSet<&RecoveryPointId>,
+) -> (BTreeSet<RecoveryPointId>, BTreeMap<RecoveryPointId, RecoveryPointId>) {
+    let chains = Chains::of(points.iter().map(|point| &point.manifest), |manifest| suspect.contains(&manifest.id));
+    // What a newer version can restore is not broken.
+    let is_broken = |why: &Unrestorable| !matches!(why, Unrestorable::Physical { .. });
+    let broken = chains.unrestorable().filter(|(_, why)| is_broken(why)).map(|(point, _)| point.id.clone());
+    let of_full = |point: &Manifest| Some((point.id.clone(), chains.full_of(&point.id)?.id.clone()));
+    (broken.collect(), chains.points().filter_map(of_full).collect())
 }
 
 fn carry_out(
@@ -250,6 +276,7 @@ fn forget(app: &App, planned: &Planned<'_>) -> Result<()> {
     }
     source.repository.storing()?.forget(&source.name, removed)?;
     let listed = super::listing::refresh_points(app, source)?;
+    let removed: BTreeSet<&RecoveryPointId> = removed.iter().collect();
     if let Some(point) = listed.own.points.iter().find(|point| removed.contains(&point.manifest.id)) {
         return Err(Error::failed(format!(
             "recovery point {} of {} was removed and is still listed",
@@ -317,13 +344,18 @@ fn still_there(planned: &[Planned<'_>], left: &Listing) -> Result<()> {
 
 fn report(name: &str, planned: &[Planned<'_>], dry_run: bool) -> MaintainReport {
     let sources = planned.iter().map(|one| {
-        let times: BTreeMap<&RecoveryPointId, DateTime<Utc>> =
-            one.points.iter().map(|point| (&point.manifest.id, point.manifest.as_of)).collect();
+        let points: BTreeMap<&RecoveryPointId, &Manifest> =
+            one.points.iter().map(|point| (&point.manifest.id, &point.manifest)).collect();
+        let chain = |id: &RecoveryPointId| one.chains.get(id).unwrap_or(id).clone();
         let kept = one.plan.kept.iter().filter_map(|(id, reasons)| {
-            Some(KeptPoint { id: id.clone(), time: *times.get(id)?, reasons: reasons.clone() })
+            let point = points.get(id)?;
+            let (id, reasons) = (id.clone(), reasons.clone());
+            Some(KeptPoint { chain: chain(&id), id, time: point.as_of, kind: point.kind, reasons })
         });
-        let removed =
-            one.plan.removed.iter().filter_map(|id| Some(RemovedPoint { id: id.clone(), time: *times.get(id)? }));
+        let removed = one.plan.removed.iter().filter_map(|id| {
+            let point = points.get(id)?;
+            Some(RemovedPoint { id: id.clone(), time: point.as_of, kind: point.kind, chain: chain(id) })
+        });
         SourceReport {
             source: one.source.name.clone(),
             kept: kept.collect(),

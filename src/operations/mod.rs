@@ -10,9 +10,11 @@ pub mod cancel;
 pub mod change;
 pub mod check;
 pub mod drill;
+pub mod events;
 pub mod expectations;
 mod finding;
 pub mod identity;
+pub mod increment;
 pub mod ledger_health;
 pub mod listing;
 pub mod maintain;
@@ -20,11 +22,14 @@ pub mod observe;
 pub mod ownership;
 pub mod prove;
 mod recording;
+mod refusals;
 pub mod report;
 pub mod restore;
 mod room;
 pub mod select;
+mod selection;
 mod stages;
+mod suspects;
 #[cfg(test)]
 pub(crate) mod tests;
 #[cfg(test)]

@@ -157,14 +157,14 @@ impl Others {
     pub fn are_not_meant(
         &self,
         source: &Source,
-        chosen: Option<&Published>,
+        chosen: Option<(&RecoveryPointId, DateTime<Utc>)>,
         until: Option<DateTime<Utc>>,
     ) -> Result<()> {
         let in_time = |made: &&(DateTime<Utc>, HostIdentity)| until.is_none_or(|until| made.0 <= until);
         let Some((time, host)) = self.theirs.iter().rfind(in_time) else { return Ok(()) };
         let other = format!("host {host} (id {})", host.id);
         let at = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
-        let why = match (chosen.map(|point| point.manifest.as_of), self.oldest_own) {
+        let why = match (chosen.map(|(_, as_of)| as_of), self.oldest_own) {
             (None, _) => format!("this host has none of that time, {other} has one of {}", at(*time)),
             (Some(own), _) if own < *time => {
                 format!("that of {other} is newer ({}) than this host's ({})", at(*time), at(own))
@@ -176,9 +176,8 @@ impl Others {
             ),
             _ => return Ok(()),
         };
-        let own = chosen.map(|point| {
-            format!("restore or verify this host's own with --recovery-point {}; or the other: ", point.manifest.id)
-        });
+        let own = chosen
+            .map(|(id, _)| format!("restore or verify this host's own with --recovery-point {id}; or the other: "));
         let hint = own.unwrap_or_default() + &how_to_name(host, &self.ambiguous);
         Err(Error::configuration(format!("cannot choose a recovery point of {}: {why}", source.name)).hint(hint))
     }

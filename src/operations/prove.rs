@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 
 use crate::app::Source;
+use crate::domain::chain::Until;
 use crate::domain::comparison::{Comparison, compare};
 use crate::domain::drill::Check;
+use crate::domain::expected::Expected;
 use crate::domain::manifest::{Inventory, ObjectKind};
-use crate::engine::{Destination, InspectOptions, StoredPoint};
+use crate::domain::promise::Promise;
+use crate::engine::{Destination, InspectOptions, Replayed, StoredIncrement, StoredPoint};
 use crate::error::Result;
 use crate::run_context::RunContext;
 
@@ -28,6 +31,8 @@ pub struct Scope {
     pub apart: bool,
     /// What the destination said when it refused something, by the name of the check that misses it.
     pub refusals: BTreeMap<String, String>,
+    /// What was replayed on top of the full backup.
+    pub replayed: Replayed,
 }
 
 impl Scope {
@@ -89,7 +94,13 @@ pub fn prove(
         inventory.tables.retain(|table| !inspection.untried.contains(&table.name));
     }
     let mut more = if scope.may_have_more { found.take_what_is_not_in(&promised) } else { Vec::new() };
-    let mut comparison = compare(&promised, &found);
+    let (mut comparison, unproved) = if point.increments.is_empty() {
+        (compare(&promised, &found), Vec::new())
+    } else {
+        // The full backup's promise, as far as the log tells what has become of it.
+        Expected::after(&promised, &scope.replayed.changes).compare(&found)
+    };
+    comparison.checks.extend(complete(point, &scope.replayed));
     for check in comparison.checks.iter_mut().filter(|check| !check.ok) {
         if let Some(said) = scope.refusals.get(&check.name) {
             check.actual = format!("{} ({said})", check.actual);
@@ -108,5 +119,23 @@ pub fn prove(
             comparison.checks.push(source.engine.assert(at, assertion, context)?);
         }
     }
-    Ok(Proof { comparison, more, notes: inspection.notes })
+    let notes = [scope.replayed.notes.clone(), inspection.notes, unproved].concat();
+    Ok(Proof { comparison, more, notes })
+}
+
+/// What was replayed is what was stored: as many transactions were read back, and as many row events were dealt with at the
+/// destination, of each increment that was replayed to its end.
+fn complete(point: &StoredPoint, replayed: &Replayed) -> Vec<Check> {
+    let whole =
+        if point.until == Until::End { point.increments.len() } else { point.increments.len().saturating_sub(1) };
+    let counted = |transactions: u64, events: u64| format!("{transactions} transactions, {events} row events");
+    let check = |(at, increment): (usize, &StoredIncrement)| {
+        let Promise::Changes(promised) = &increment.manifest.promise else { return None };
+        let expected = counted(promised.transactions, promised.row_events);
+        let done = replayed.changes.get(at).zip(replayed.row_events.get(at));
+        let actual = done.map_or_else(|| "nothing".to_owned(), |(read, events)| counted(read.transactions, *events));
+        let ok = expected == actual;
+        Some(Check { name: format!("replay of {}", increment.manifest.id), expected, actual, ok })
+    };
+    point.increments[..whole].iter().enumerate().filter_map(check).collect()
 }

@@ -14,8 +14,8 @@ use super::select::{Selection, open, select};
 use super::stages::Stages;
 use crate::app::{App, Source};
 use crate::domain::drill::{Check, Stage, Verdict};
-use crate::domain::manifest::{FileRole, Manifest, RecoveryPointId};
-use crate::engine::{AccountsLoaded, Destination, LoadOptions, LoadReport, StoredPoint};
+use crate::domain::manifest::{FileRole, RecoveryPointId};
+use crate::engine::{AccountsLoaded, Destination, LoadOptions, LoadReport, Replayed, StoredPoint};
 use crate::error::{Error, Kind, Result, Side};
 use crate::ledger::{Operation, Outcome};
 use crate::run_context::RunContext;
@@ -61,7 +61,7 @@ pub struct RestoreReport {
     pub warnings: Vec<String>,
 }
 
-/// Load a recovery point: the stage that drill and restore share.
+/// Load a recovery point, and replay what continues it: the stages that drill and restore share.
 pub(super) fn load(
     source: &Source,
     point: &StoredPoint,
@@ -69,8 +69,14 @@ pub(super) fn load(
     options: &LoadOptions,
     stages: &mut Stages,
     context: &RunContext,
-) -> Result<LoadReport> {
-    stages.run(Stage::Load, || source.engine.load(point, to, options, context))
+) -> Result<(LoadReport, Replayed)> {
+    let loaded = stages.run(Stage::Load, || source.engine.load(point, to, options, context))?;
+    let replayed = if point.increments.is_empty() {
+        Replayed::default()
+    } else {
+        stages.run(Stage::Replay, || source.engine.replay(point, to, options, context))?
+    };
+    Ok((loaded, replayed))
 }
 
 /// Prove what was loaded: the other stage that they share.
@@ -153,18 +159,20 @@ fn bring_back(
 ) -> Result<Restored> {
     let whose = Whose::asked(request.host.as_deref());
     let selected = stages.run(Stage::Select, || select(app, source, &request.selection, whose))?;
-    let point = open(source, &selected.published);
-    let caution = cautioned(app, source, request, &point.manifest)?;
+    let point = open(source, &selected);
+    refuse_single_tables(&point, &request.options)?;
+    let shown = point.shown();
+    let caution = cautioned(app, source, request, &point)?;
     let mut options = request.options.clone();
     for table in &mut options.tables {
         *table = source.engine.table_name(table)?;
     }
-    let loaded = load(source, &point, &request.to, &options, stages, context)?;
+    let (loaded, replayed) = load(source, &point, &request.to, &options, stages, context)?;
     let accounts = loaded.accounts.clone().or_else(|| left_out(&point, &options));
     let mut warnings = [caution.into_iter().collect(), selected.warnings(), loaded.warnings.clone()].concat();
     let mut finding = Finding::default();
     if request.verify {
-        let scope = scope(&options, loaded);
+        let scope = scope(&options, loaded, replayed);
         let proof = check(source, &point, &request.to, &scope, stages, context)
             .map_err(|error: Error| error.context("cannot verify what was restored"))?;
         let more = proof.more.iter().map(|name| format!("the destination also has {name}, which is not in the backup"));
@@ -175,16 +183,30 @@ fn bring_back(
     warnings.append(&mut finding.warnings);
     warnings.extend(afterthoughts(source, &point, &request.to, &options.tables));
     // Whether an alert is on changes nothing of what was restored.
-    warnings.extend(end_of_alert(app, source, &point.manifest).unwrap_or_default());
+    warnings.extend(end_of_alert(app, source, &shown).unwrap_or_default());
     let verified = request.verify.then_some(finding.verdict == Verdict::Passed);
-    let (id, as_of) = (point.manifest.id.clone(), point.manifest.as_of);
-    let finding = Finding { point: Some(point.manifest), warnings, ..finding };
+    let (id, as_of) = (shown.id.clone(), shown.as_of);
+    let finding = Finding { point: Some(shown), warnings, ..finding };
     Ok(Restored { id, as_of, verified, accounts, duration_seconds, finding })
+}
+
+/// A transaction that changes several tables cannot be replayed for one of them alone.
+fn refuse_single_tables(point: &StoredPoint, options: &LoadOptions) -> Result<()> {
+    if options.tables.is_empty() || point.increments.is_empty() {
+        return Ok(());
+    }
+    let (id, full, count) = (&point.newest().id, &point.manifest.id, point.increments.len());
+    let what =
+        format!("cannot restore single tables of recovery point {id}: {count} increments are replayed for it, whole");
+    Err(Error::configuration(what).hint(format!(
+        "restore all of it into an empty place and copy the table from there, or take the table from the full backup: \
+         --recovery-point {full}"
+    )))
 }
 
 /// What is held against the manifest. Assertions ask for the whole database, and for its state in production; a restore is not
 /// held to them.
-fn scope(options: &LoadOptions, loaded: LoadReport) -> Scope {
+fn scope(options: &LoadOptions, loaded: LoadReport, replayed: Replayed) -> Scope {
     Scope {
         apart: false,
         tables: options.tables.clone(),
@@ -193,14 +215,15 @@ fn scope(options: &LoadOptions, loaded: LoadReport) -> Scope {
         assertions: false,
         may_have_more: options.overwrite,
         refusals: loaded.refusals,
+        replayed,
     }
 }
 
 /// Said before anything is written, and once more at the end: whoever chose the recovery point may not want this one. It is taken all
 /// the same, since only people know whether the change was meant. But what looks destroyed replaces nothing unless it is named.
-fn cautioned(app: &App, source: &Source, request: &RestoreRequest, chosen: &Manifest) -> Result<Option<String>> {
+fn cautioned(app: &App, source: &Source, request: &RestoreRequest, point: &StoredPoint) -> Result<Option<String>> {
     let is_named = matches!(request.selection, Selection::Id(_));
-    let caution = caution(app, source, chosen, is_named).unwrap_or_else(|error| {
+    let caution = caution(app, source, (&point.shown(), &point.manifest), is_named).unwrap_or_else(|error| {
         tracing::warn!(source = %source.name, "cannot tell whether the data looks destroyed: {error}");
         None
     });

@@ -1,39 +1,32 @@
 //! Which recovery point to restore.
 
-use std::sync::Arc;
+#[cfg(test)]
+mod tests;
 
-use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
+use std::sync::Arc;
 
 use super::listing::refresh_points;
 use super::ownership::{Others, Whose, refusal};
+use super::refusals::{Asked, beyond_engine, refuse};
+pub use super::selection::Selection;
+pub use super::suspects::{Suspects, split_suspects, suspicion};
 use crate::app::{App, Source};
-use crate::domain::manifest::{BackupKind, Manifest, RecoveryPointId};
-use crate::domain::order::is_to_come;
-use crate::domain::promise::Promise;
-use crate::engine::StoredPoint;
+use crate::domain::chain::{Chains, NoPlan, Plan, Until};
+use crate::domain::manifest::Manifest;
+use crate::engine::{Opener, StoredIncrement, StoredPoint};
 use crate::error::{Error, Result};
 use crate::repository::{Listing, Published};
 
-/// How the operator names a recovery point.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Selection {
-    /// The newest.
-    #[default]
-    Newest,
-    /// The oldest that is kept.
-    Oldest,
-    /// Any.
-    Random,
-    /// This one; an unambiguous beginning of its name will do.
-    Id(RecoveryPointId),
-    /// The newest that is not newer than this.
-    At(DateTime<Utc>),
-}
-
 /// What was chosen.
 pub struct Selected {
-    /// The recovery point.
+    /// The recovery point, or the one within which replay stops: the last increment, or the full.
     pub published: Published,
+    /// The full that its line begins with.
+    pub full: Manifest,
+    /// What is replayed on top of it, in order.
+    pub increments: Vec<Manifest>,
+    /// Where in the last of them replay stops.
+    pub until: Until,
     /// What the repository has and cannot be read: a newer one may be among it.
     pub damaged: Vec<Error>,
     /// What of other hosts, or of none, was not considered.
@@ -47,7 +40,7 @@ impl Selected {
     pub fn warnings(&self) -> Vec<String> {
         let damaged = self.damaged.iter().map(|error| format!("{error}; a newer recovery point may be lost with it"));
         let passed_over = self.not_considered.iter().chain(&self.suspect).cloned();
-        damaged.chain(passed_over).chain(self.published.manifest.not_in_it()).collect()
+        damaged.chain(passed_over).chain(self.full.not_in_it()).collect()
     }
 }
 
@@ -55,7 +48,7 @@ impl Selected {
 pub fn select(app: &App, source: &Source, selection: &Selection, whose: Whose<'_>) -> Result<Selected> {
     let listed = refresh_points(app, source)?;
     if let (Selection::Id(id), Whose::Own | Whose::Unsaid) = (selection, whose)
-        && by_name(&listed.own.points, id)?.is_none()
+        && !listed.own.points.iter().any(|point| point.manifest.id.0.starts_with(&id.0))
         && let Some(refusal) = refusal(&listed, source, id)
     {
         return Err(refusal);
@@ -63,156 +56,65 @@ pub fn select(app: &App, source: &Source, selection: &Selection, whose: Whose<'_
     let not_considered = listed.notes(source, whose);
     // Whoever names a recovery point means that one.
     let others = (whose == Whose::Unsaid && !matches!(selection, Selection::Id(_))).then(|| Others::of(&listed));
-    let mut listing = listed.of_host(source, whose)?;
-    let suspect = pass_over_suspects(app, source, &mut listing, selection)?;
-    let restorable = listing.points.iter().rev().find(|point| is_restorable(&point.manifest));
-    let instead = restorable.map(|point| (point.manifest.id.clone(), point.manifest.as_of));
-    let selected = choose(source, listing, selection, others.as_ref())?;
-    if !is_restorable(&selected.published.manifest) {
-        return Err(too_new(source, &selected.published.manifest, instead));
+    let listing = listed.of_host(source, whose)?;
+    let suspects = Suspects::of(app, source)?;
+    let mut selected = choose(source, listing, (selection, &suspects), others.as_ref())?;
+    selected.not_considered = not_considered;
+    Ok(selected)
+}
+
+fn choose(
+    source: &Source,
+    listing: Listing,
+    (selection, suspects): (&Selection, &Suspects),
+    others: Option<&Others>,
+) -> Result<Selected> {
+    let Listing { points, damaged, .. } = listing;
+    let is_suspect = |manifest: &Manifest| suspects.contains(manifest);
+    let chains = Chains::of(points.iter().map(|point| &point.manifest), is_suspect);
+    let asked = Asked { source, selection, chains: &chains };
+    let plan = chains.plan(&selection.target());
+    let suspect = suspects.said(&points, selection, plan.as_ref().ok());
+    if let (Err(NoPlan::Empty), Some(said)) = (&plan, suspect.last()) {
+        return Err(suspects.nothing_else(source, &points, said));
     }
-    Ok(Selected { not_considered, suspect, ..selected })
-}
-
-/// Whether this version can restore and prove it: a full whose contents are known exactly.
-fn is_restorable(manifest: &Manifest) -> bool {
-    manifest.kind == BackupKind::Full && matches!(manifest.promise, Promise::Exact(_))
-}
-
-/// The error about a recovery point that is sound, as far as anybody knows, and beyond this version.
-fn too_new(source: &Source, manifest: &Manifest, instead: Option<(RecoveryPointId, DateTime<Utc>)>) -> Error {
-    let Manifest { id, created_by, .. } = manifest;
-    let what = if manifest.kind == BackupKind::Incremental { "an incremental backup" } else { "a physical copy" };
-    let other = instead.map_or(String::new(), |(id, as_of)| {
-        let as_of = as_of.to_rfc3339_opts(SecondsFormat::Secs, true);
-        format!("; the newest that this version can restore is of {as_of}: --recovery-point {id}")
-    });
-    Error::inconclusive(format!(
-        "cannot use recovery point {id} of {}: it is {what}, which needs a newer version of backup-sla",
-        source.name
-    ))
-    .hint(format!("it was made by {created_by}: use that version or a later one{other}"))
-}
-
-/// Take out what is dated by a wrong clock, unless it was asked for by its name. What is said of it is given back.
-fn pass_over_suspects(app: &App, source: &Source, listing: &mut Listing, selection: &Selection) -> Result<Vec<String>> {
-    let now = app.clock.wall();
-    if let Selection::Id(id) = selection {
-        let named = by_name(&listing.points, id)?.map(|at| listing.points[at].clone());
-        let (suspect, _) = split_suspects(app, source, named.into_iter().collect())?;
-        return Ok(suspect.iter().map(|point| suspicion(point, now)).collect());
-    }
-    let (suspect, sound) = split_suspects(app, source, std::mem::take(&mut listing.points))?;
-    listing.points = sound;
-    let Some(last) = suspect.last().filter(|_| listing.points.is_empty()) else {
-        return Ok(suspect.iter().map(|point| format!("{}; it was not considered", suspicion(point, now))).collect());
-    };
-    let what =
-        format!("cannot choose a recovery point of {}: {}, and there is no other", source.name, suspicion(last, now));
-    // It may as well be the clock of today that is wrong: nothing is known to be bad.
-    Err(Error::inconclusive(what).hint(format!(
-        "check the clock of this host (`timedatectl`); to use it anyway, name it: --recovery-point {}",
-        last.manifest.id
-    )))
-}
-
-/// Points whose date cannot be right, and the others.
-pub fn split_suspects(app: &App, source: &Source, points: Vec<Published>) -> Result<(Vec<Published>, Vec<Published>)> {
-    let (known, now) = (app.block_on(app.ledger.suspect_points(&source.name))?, app.clock.wall());
-    let is_suspect = |point: &Published| known.contains(&point.manifest.id.0) || is_to_come(point.manifest.as_of, now);
-    Ok(points.into_iter().partition(is_suspect))
-}
-
-/// Why a point is suspect.
-pub fn suspicion(point: &Published, now: DateTime<Utc>) -> String {
-    let Manifest { id, as_of, .. } = &point.manifest;
-    let as_of = as_of.to_rfc3339_opts(SecondsFormat::Secs, true);
-    if is_to_come(point.manifest.as_of, now) {
-        format!(
-            "recovery point {id} is dated {as_of}, in the future: the clock was wrong when it was made, or is wrong now"
-        )
-    } else {
-        format!("recovery point {id} is dated {as_of}, older than a backup published before it: a clock was wrong")
-    }
-}
-
-fn choose(source: &Source, listing: Listing, selection: &Selection, others: Option<&Others>) -> Result<Selected> {
-    let Listing { points: mut published, mut damaged, .. } = listing;
-    let times = published.first().zip(published.last()).map(|(a, b)| (a.manifest.as_of, b.manifest.as_of));
-    let Some((oldest, newest)) = times else {
-        if let Some(error) = damaged.pop() {
-            return Err(error.context(format!("cannot choose a recovery point of {}: none can be read", source.name)));
-        }
-        return Err(Error::failed(format!(
-            "cannot choose a recovery point of {}: the repository lists none",
-            source.name
-        ))
-        .hint(format!("take one with `backup-sla backup {}`", source.name)));
-    };
-    let at = match selection {
-        Selection::Newest => Some(published.len() - 1),
-        Selection::Oldest => Some(0),
-        Selection::Random => Some(any(published.len())),
-        // People type the seconds that they were shown.
-        Selection::At(time) => published.iter().rposition(|p| p.manifest.as_of.trunc_subsecs(0) <= *time),
-        Selection::Id(id) => by_name(&published, id)?,
-    };
-    if let Some(others) = others {
+    if let Some(others) = others.filter(|_| is_meant_by_time(selection, &plan)) {
+        let chosen = plan.as_ref().ok().map(|plan| (&plan.newest().id, plan.as_of()));
         let until = if let Selection::At(time) = selection { Some(*time) } else { None };
-        others.are_not_meant(source, at.map(|at| &published[at]), until)?;
+        others.are_not_meant(source, chosen, until)?;
     }
-    let shown = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
-    let there = match published.len() {
-        1 => format!("the only one is of {}", shown(newest)),
-        many => format!("there are {many} from {} to {}", shown(oldest), shown(newest)),
+    let plan = match plan {
+        Ok(plan) => plan,
+        Err(why) => return Err(refuse(&asked, why, damaged)),
     };
-    let range = format!("{there}; `backup-sla list {}` shows them by id", source.name);
-    match at {
-        Some(at) => {
-            Ok(Selected { published: published.swap_remove(at), damaged, not_considered: None, suspect: Vec::new() })
-        }
-        None if !damaged.is_empty() => {
-            let what = format!(
-                "cannot choose a recovery point of {}: none that can be read {}",
-                source.name,
-                wanted(selection)
-            );
-            Err(damaged.swap_remove(0).context(what))
-        }
-        None => {
-            let what = format!("cannot choose a recovery point of {}: none {}", source.name, wanted(selection));
-            Err(Error::configuration(what).hint(range))
-        }
+    if !plan.increments.is_empty() && !source.engine.has_increments() {
+        return Err(beyond_engine(&asked, plan.newest()));
     }
+    let (full, until) = (plan.full.clone(), plan.until.clone());
+    let increments: Vec<Manifest> = plan.increments.iter().map(|increment| (*increment).clone()).collect();
+    let newest = &plan.newest().id;
+    let published = points.iter().find(|point| point.manifest.id == *newest).cloned();
+    let Some(published) = published else { return Err(refuse(&asked, NoPlan::NoSuchPoint, damaged)) };
+    let suspect = suspect.into_iter().map(|(_, said)| said).collect();
+    Ok(Selected { published, full, increments, until, damaged, not_considered: None, suspect })
 }
 
-fn wanted(selection: &Selection) -> String {
-    match selection {
-        Selection::Id(id) => format!("matches {id}"),
-        Selection::At(time) => format!("is of {} or before", time.to_rfc3339_opts(SecondsFormat::Secs, true)),
-        Selection::Newest | Selection::Oldest | Selection::Random => "can be chosen".to_owned(),
+/// Whether another host's recovery point could be meant as well: nobody gives a place in its log or a GTID by mistake.
+fn is_meant_by_time(selection: &Selection, plan: &Result<Plan<'_>, NoPlan>) -> bool {
+    let is_place = matches!(selection, Selection::BeforePosition(_) | Selection::BeforeGtid(_));
+    !is_place && matches!(plan, Ok(_) | Err(NoPlan::Outside | NoPlan::NoSuchPoint))
+}
+
+/// Open what was chosen for a restore.
+pub fn open(source: &Source, selected: &Selected) -> StoredPoint {
+    let opener = |manifest: &Manifest| -> Opener {
+        let (repository, name, id) = (source.repository.clone(), source.name.clone(), manifest.id.clone());
+        Arc::new(move |path| repository.open(&name, &id, path))
+    };
+    let increment = |manifest: &Manifest| StoredIncrement { manifest: manifest.clone(), open: opener(manifest) };
+    StoredPoint {
+        increments: selected.increments.iter().map(increment).collect(),
+        until: selected.until.clone(),
+        ..StoredPoint::full(selected.full.clone(), opener(&selected.full))
     }
-}
-
-fn by_name(published: &[Published], id: &RecoveryPointId) -> Result<Option<usize>> {
-    let found: Vec<usize> = (0..published.len()).filter(|at| published[*at].manifest.id.0.starts_with(&id.0)).collect();
-    match found.as_slice() {
-        [] => Ok(None),
-        [one] => Ok(Some(*one)),
-        _ => Err(Error::configuration(format!("cannot choose recovery point {id}: several ids begin with it"))
-            .hint("write more of its id: `backup-sla list` shows them")),
-    }
-}
-
-/// A number below `count`, different from call to call.
-fn any(count: usize) -> usize {
-    use std::hash::{BuildHasher, RandomState};
-    usize::try_from(RandomState::new().hash_one(count) % count as u64).unwrap_or(0)
-}
-
-/// Open a published backup for a restore.
-pub fn open(source: &Source, published: &Published) -> StoredPoint {
-    let (repository, name) = (source.repository.clone(), source.name.clone());
-    let id = published.manifest.id.clone();
-    StoredPoint::full(published.manifest.clone(), Arc::new(move |path| repository.open(&name, &id, path)))
 }

@@ -9,8 +9,8 @@ use super::stages::Stages;
 use crate::app::{App, Source};
 use crate::domain::drill::{DrillReport, Stage};
 use crate::domain::manifest::{Manifest, ObjectKind};
-use crate::engine::Destination;
-use crate::error::Result;
+use crate::engine::{Destination, StoredPoint};
+use crate::error::{Error, Result};
 use crate::ledger::Operation;
 use crate::run_context::RunContext;
 
@@ -20,6 +20,15 @@ fn not_compared(manifest: &Manifest, scope: &Scope) -> Option<String> {
     (accounts > 0 && !scope.accounts).then(|| {
         format!("accounts and grants were not compared ({accounts} in the backup): --accounts compares them too")
     })
+}
+
+/// An increment says what changes, and not what is there afterwards.
+fn no_contents(point: &StoredPoint) -> Error {
+    let (id, full) = (&point.newest().id, &point.manifest.id);
+    Error::configuration(format!(
+        "cannot compare with recovery point {id}: an increment promises changes, not contents"
+    ))
+    .hint(format!("compare with the full backup that it continues: --recovery-point {full}; a drill proves increments"))
 }
 
 /// Compare what is at `against` with a recovery point of `source`, of another `host` where that was asked for. The report has no
@@ -40,7 +49,10 @@ pub fn verify(
         Ok(selected) => selected,
         Err(error) => return Err(run.fail(error, None)),
     };
-    let point = open(source, &selected.published);
+    let point = open(source, &selected);
+    if !point.increments.is_empty() {
+        return Err(run.fail(no_contents(&point), Some(point.newest().id.clone())));
+    }
     let proof = match stages.run(Stage::Verify, || prove(source, &point, against, scope, context)) {
         Ok(proof) => proof,
         Err(error) => return Err(run.fail(error, Some(point.manifest.id))),

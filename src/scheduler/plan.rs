@@ -71,6 +71,7 @@ impl Plan {
             .entries
             .iter()
             .filter(|(job, entry)| entry.is_ready(now) && !(entry.awaits_first() && job.work == Work::Drill))
+            .filter(|(job, _)| !self.comes_after_a_full(job, &promise))
             .map(|(job, entry)| Candidate::new(job, entry, promise(&job.source), now))
             .collect();
         ready.sort_by_key(Candidate::rank);
@@ -85,6 +86,13 @@ impl Plan {
             }
         }
         steps
+    }
+
+    /// An increment of a source that has nothing to continue yet waits for the full backup, which is due at once.
+    fn comes_after_a_full(&self, job: &Job, promise: impl Fn(&str) -> Option<Promise>) -> bool {
+        job.work == Work::IncrementalBackup
+            && self.entries.contains_key(&Job::new(job.source.clone(), Work::FullBackup))
+            && promise(&job.source).is_some_and(|promise| promise.newest.is_none())
     }
 
     /// What nothing ever came of is due now, if it can do something.

@@ -11,8 +11,8 @@ pub(super) fn operation(work: Work) -> Operation {
     if work.is_backup() { Operation::Backup } else { Operation::Drill }
 }
 
-/// Incremental backups have their place in the plan, and no engine makes them yet.
-pub(super) const BUILT: [Work; 2] = [Work::FullBackup, Work::Drill];
+/// What can be done.
+pub(super) const BUILT: [Work; 3] = Work::ALL;
 
 /// Everything that is scheduled and can be done.
 pub(super) fn all_specs(app: &App) -> impl Iterator<Item = JobSpec> + '_ {

@@ -13,8 +13,9 @@ use crate::domain::drill::Verdict;
 use crate::domain::schedule::Work;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{LastRuns, MissedRuns, Outcome, SourceFigures};
-use crate::operations::backup::backup;
+use crate::operations::backup::{BackupReport, backup};
 use crate::operations::drill::{DrillRequest, drill};
+use crate::operations::increment::increment;
 use crate::operations::observe::observe;
 use crate::run_context::RunContext;
 use crate::state::State;
@@ -111,12 +112,8 @@ impl Workplace for AppWork {
             Err(error) => return judge(job, &error),
         };
         let ended = match job.work {
-            Work::FullBackup => backup(&app, &source, context).map(|report| {
-                let (point, seconds) = (report.recovery_point, report.duration_seconds);
-                tracing::info!(source = %job.source, %point, seconds, "{} succeeded", job.work);
-                Ended::Done
-            }),
-            Work::IncrementalBackup => Err(Error::configuration("incremental backups are not built yet")),
+            Work::FullBackup => backup(&app, &source, context).map(|report| succeeded(job, &report)),
+            Work::IncrementalBackup => increment(&app, &source, context).map(|report| succeeded(job, &report)),
             Work::Drill => drill(&app, &source, &DrillRequest::default(), context).map(|report| {
                 let (verdict, reason, rto) = (report.verdict, report.reason, report.rto_seconds);
                 match verdict {
@@ -214,6 +211,12 @@ pub(super) fn history(work: Work, runs: Option<&LastRuns>, figures: Option<&Sour
         awaits_first,
         duration: runs.last_good_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
     }
+}
+
+fn succeeded(job: &Job, report: &BackupReport) -> Ended {
+    let (point, seconds) = (&report.recovery_point, report.duration_seconds);
+    tracing::info!(source = %job.source, %point, seconds, "{} backup succeeded", report.kind);
+    Ended::Done
 }
 
 /// What an error means for the job; it is said here, once.

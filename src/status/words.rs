@@ -58,6 +58,7 @@ mod tests {
             revision: 0,
             test_pages: crate::ledger::TestPages::default(),
             upkeep: BTreeMap::new(),
+            breaks: BTreeMap::new(),
             sources: BTreeMap::new(),
         };
         let mut status = of(&View::new(config.clone(), snapshot, service(), clock.wall()), &config.sources["agama"]);

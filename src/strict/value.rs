@@ -88,6 +88,31 @@ pub fn schedule(value: &Value<'_>) -> Result<Timing, Fault> {
     Timing::parse(string(value, schedule::EXPECTED)?.trim()).map_err(|message| Fault::new(value, message))
 }
 
+/// When something is done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Pace {
+    /// At these times.
+    Timed(Timing),
+    /// All the time.
+    Continuous,
+}
+
+impl Pace {
+    /// Its times, if it has any.
+    pub fn timing(self) -> Option<Timing> {
+        match self {
+            Self::Timed(timing) => Some(timing),
+            Self::Continuous => None,
+        }
+    }
+}
+
+/// A schedule, or `continuous`.
+pub fn pace(value: &Value<'_>) -> Result<Pace, Fault> {
+    let is_continuous = string(value, schedule::EXPECTED)?.trim() == "continuous";
+    if is_continuous { Ok(Pace::Continuous) } else { self::schedule(value).map(Pace::Timed) }
+}
+
 /// A name of the IANA time zone database.
 pub fn timezone(value: &Value<'_>) -> Result<Tz, Fault> {
     let wanted = "a time zone such as \"UTC\" or \"Europe/Berlin\"";

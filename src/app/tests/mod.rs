@@ -56,6 +56,12 @@ fn configuration(dir: &Path, text: &str) -> Result<Config> {
     parse(text, &dir.join("config.toml"), KINDS)
 }
 
+/// An app with one source, `shopping`, of a kind that has increments.
+pub(crate) fn toy_app(dir: &Path, runtime: &Runtime) -> App {
+    let config = configuration(dir, CONFIG).unwrap();
+    App::open(config, SystemClock::shared(), runtime.handle().clone()).unwrap()
+}
+
 #[test]
 fn a_new_kind_is_configured_backed_up_drilled_and_restored_by_the_same_code() {
     let (dir, runtime, context) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap(), RunContext::silent());

@@ -88,7 +88,6 @@ fn what_is_not_built_is_named_with_its_place_and_its_owner() {
         rows,
         [
             ("-", "offsite", "line 10, column 1: a restic repository at a `sftp://` url is not built yet"),
-            ("-", "-", "line 25, column 1: `schedule.incremental` is not built yet"),
             ("-", "recipe", "line 53, column 1: repository kind `duplicity` is not built yet"),
             ("legacy", "-", "line 64, column 1: `dump_file` (backups made elsewhere) is not built yet"),
         ]

@@ -28,6 +28,7 @@ pub fn load(
     options: &LoadOptions,
     context: &RunContext,
 ) -> Result<LoadReport> {
+    point.refuse_increments()?;
     let roots = roots(&point.manifest)?;
     let only = selected(&options.tables, &roots)?;
     check_destination(destination, live, options.overwrite)?;

@@ -62,6 +62,7 @@ pub struct Loading<'a> {
 impl Loading<'_> {
     /// Restore everything.
     pub fn run(&self, options: &LoadOptions) -> Result<LoadReport> {
+        self.point.refuse_increments()?;
         let facts = stored_facts(self.point)?;
         let address = Address::of_target(self.to);
         let mut client = Client::open(&address, self.timeout, &self.context.cancel)?;

@@ -36,10 +36,26 @@ pub struct Refusal {
     pub message: String,
 }
 
+impl Refusal {
+    /// Its words up to where they repeat what was in the statement or in a row.
+    pub fn without_data(&self) -> String {
+        let words = self.message.split('\'').next().unwrap_or_default().trim_end_matches([' ', ':']);
+        format!("{words} ({})", self.number)
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.message, self.number)
     }
+}
+
+/// How a statement is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    AsText,
+    /// The server takes one statement at a time this way.
+    Prepared,
 }
 
 /// A connection for a few queries. Blocks; not for async code.
@@ -76,13 +92,23 @@ impl Session {
 
     /// Run one statement, all rows as text.
     pub fn rows(&mut self, sql: &str) -> Result<Rows> {
-        let rows = self.fetch(sql)?.map_err(|error| refusal::of_query(&self.account, error))?;
+        let rows = self.fetch(How::AsText, sql)?.map_err(|error| refusal::of_query(&self.account, error))?;
         self.texts(&rows)
     }
 
     /// The same, where the server may refuse: a refusal is an answer, a lost connection is an error.
     pub fn ask(&mut self, sql: &str) -> Result<std::result::Result<Rows, Refusal>> {
         self.asked(sql, Self::texts)
+    }
+
+    /// Run exactly one statement: the server reads the text as a whole, so that nothing in it can end it and begin another.
+    pub fn one(&mut self, sql: &str) -> Result<std::result::Result<(), Refusal>> {
+        /// What cannot be prepared was read as a whole to find that out.
+        const NOT_TO_BE_PREPARED: u16 = 1295;
+        match self.answer(How::Prepared, sql, |_, _| Ok(()))? {
+            Err(refusal) if refusal.number == NOT_TO_BE_PREPARED => self.asked(sql, |_, _| Ok(())),
+            done => Ok(done),
+        }
     }
 
     /// The same, as the server sent it: programs are kept in the character set of whoever created them.
@@ -95,7 +121,16 @@ impl Session {
         sql: &str,
         read: impl Fn(&Self, &[MySqlRow]) -> Result<T>,
     ) -> Result<std::result::Result<T, Refusal>> {
-        match self.fetch(sql)? {
+        self.answer(How::AsText, sql, read)
+    }
+
+    fn answer<T>(
+        &mut self,
+        how: How,
+        sql: &str,
+        read: impl Fn(&Self, &[MySqlRow]) -> Result<T>,
+    ) -> Result<std::result::Result<T, Refusal>> {
+        match self.fetch(how, sql)? {
             Ok(rows) => Ok(Ok(read(self, &rows)?)),
             Err(error) => match error.as_database_error().and_then(|e| e.try_downcast_ref::<MySqlDatabaseError>()) {
                 Some(said) => Ok(Err(Refusal { number: said.number(), message: said.message().to_owned() })),
@@ -104,13 +139,19 @@ impl Session {
         }
     }
 
-    fn fetch(&mut self, sql: &str) -> Result<sqlx::Result<Vec<MySqlRow>>> {
+    fn fetch(&mut self, how: How, sql: &str) -> Result<sqlx::Result<Vec<MySqlRow>>> {
         let waits = self.account.waits.clone();
         let connection = self
             .connection
             .as_mut()
             .ok_or_else(|| Error::failed("cannot query the server: the connection is closed"))?;
-        let query = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_all(connection);
+        let sql = AssertSqlSafe(sql.to_owned());
+        let query = async {
+            match how {
+                How::AsText => sqlx::raw_sql(sql).fetch_all(connection).await,
+                How::Prepared => sqlx::query(sql).persistent(false).fetch_all(connection).await,
+            }
+        };
         let given_up = match self.runtime.block_on(waits.on(query)) {
             Ok(answered) => return Ok(answered),
             Err(given_up) => given_up,

@@ -353,7 +353,7 @@ impl DumpFacts {
         let quoted = |key: &str| {
             let rest = &text[text.find(key)? + key.len()..];
             let (_, rest) = rest.split_once('\'')?;
-            rest.split_once('\'').map(|(value, _)| value.replace(['\n', ' '], ""))
+            rest.split_once('\'').map(|(value, _)| value.replace(['\n', ' '], "").trim_start_matches('+').to_owned())
         };
         for key in ["MASTER_LOG_FILE=", "SOURCE_LOG_FILE="] {
             self.position.binlog_file = quoted(key).or(self.position.binlog_file.take());

@@ -30,6 +30,10 @@ impl Kind for Mysql {
         table::read(source, section)
     }
 
+    fn has_increments(&self) -> bool {
+        true
+    }
+
     fn form(&self) -> Form {
         Form { key: "sql", example: "\"SELECT COUNT(*) > 0 FROM shop.orders\"", sort: Sort::Query }
     }
@@ -54,6 +58,6 @@ impl Kind for Mysql {
 
 impl Settings for MysqlConfig {
     fn engine(&self, wiring: Wiring) -> Arc<dyn Engine> {
-        Arc::new(MysqlEngine::new(self.clone(), wiring.sandbox, wiring.clock))
+        Arc::new(MysqlEngine::new(self.clone(), wiring.sandbox, wiring.clock, wiring.increments))
     }
 }

@@ -6,6 +6,7 @@
 
 mod account;
 mod accounts;
+pub(crate) mod binlog;
 mod bodies;
 mod carried;
 mod checks;
@@ -24,6 +25,7 @@ mod facts;
 pub mod fuzzing;
 mod guard;
 mod holdings;
+mod increments;
 mod inspect;
 pub(crate) mod installed;
 mod invoker;
@@ -53,6 +55,7 @@ mod ready;
 mod refusal;
 mod relations;
 mod replay;
+mod rollforward;
 mod rows;
 mod schemas;
 mod server;
@@ -76,6 +79,7 @@ mod waits;
 
 use std::io::Cursor;
 use std::sync::Arc;
+use std::time::Duration;
 
 use self::account::Account;
 use self::accounts::Accounts;
@@ -89,14 +93,16 @@ use self::waits::Unanswered;
 use super::assertion::{Assertion, Question};
 use super::destination::Destination;
 use super::{
-    Captured, Dump, Engine, InspectOptions, Inspection, LoadOptions, LoadReport, Preflight, Ready, StoredPoint,
+    Captured, Dump, Engine, InspectOptions, Inspection, LoadOptions, LoadReport, Preflight, Ready, Replayed, Since,
+    StoredIncrement, StoredPoint,
 };
 use crate::clock::Clock;
 use crate::domain::change::evidence::Evidence;
 use crate::domain::digest::Digest;
 use crate::domain::drill::Check;
 use crate::domain::left_out::LeftOut;
-use crate::domain::manifest::{FileRole, Position, StoredFileFacts};
+use crate::domain::logged::LoggedTransaction;
+use crate::domain::manifest::{FileRole, Manifest, Position, StoredFileFacts};
 use crate::domain::promise::Promise;
 use crate::error::{Error, Result};
 use crate::repository::{Stream, in_order};
@@ -114,12 +120,19 @@ pub struct MysqlEngine {
     config: MysqlConfig,
     sandbox: SandboxConfig,
     clock: Arc<dyn Clock>,
+    /// How far apart increments are scheduled; none where none are.
+    increments: Option<Duration>,
 }
 
 impl MysqlEngine {
     /// The engine of a source with this configuration.
-    pub fn new(config: MysqlConfig, sandbox: SandboxConfig, clock: Arc<dyn Clock>) -> Self {
-        Self { config, sandbox, clock }
+    pub fn new(
+        config: MysqlConfig,
+        sandbox: SandboxConfig,
+        clock: Arc<dyn Clock>,
+        increments: Option<Duration>,
+    ) -> Self {
+        Self { config, sandbox, clock, increments }
     }
 
     fn source(&self, cancel: &Cancel) -> Account {
@@ -147,6 +160,8 @@ struct Surveyed<'e> {
     session: Session,
     survey: Survey,
     tools: Tools,
+    /// What stands in the way of scheduled increments.
+    hindrances: Vec<String>,
 }
 
 impl Ready for Surveyed<'_> {
@@ -160,11 +175,12 @@ impl Ready for Surveyed<'_> {
             survey.databases.len(),
             if survey.binlog() { "on" } else { "off" }
         );
-        Ok(Preflight { summary, warnings: warnings(survey, tools) })
+        let warnings = [warnings(survey, tools), self.hindrances.clone()].concat();
+        Ok(Preflight { summary, warnings })
     }
 
     fn dump(self: Box<Self>, context: &RunContext) -> Result<Dump> {
-        let Self { engine, mut session, survey, tools } = *self;
+        let Self { engine, mut session, survey, tools, .. } = *self;
         accounts::prepare(&mut session, &survey.server.product, "")?;
         let mut accounts = accounts::read(&mut session, &survey.server.product)?;
         let left_out = survey.examined.left_out.clone();
@@ -193,6 +209,7 @@ impl Ready for Surveyed<'_> {
             Stream { path: DUMP_FILE.to_owned(), reader },
         ]);
         let (progress, source) = (context.progress.clone(), engine.source(&context.cancel));
+        let cancel = context.cancel.clone();
         let finish = Box::new(move || {
             progress.finish();
             let complete = outcome.take()?;
@@ -202,8 +219,19 @@ impl Ready for Surveyed<'_> {
                 listing::read(&mut session, &survey.databases, !survey.capture.without_events, &left_out)
             };
             let moved = listing::Listing::of(&complete.facts.inventory()).check(&listed, now)?;
+            let engine_left_out =
+                |table: &String| table.rsplit_once(" (").map_or(table.as_str(), |(name, _)| name).to_owned();
+            let outside: Vec<String> = complete.facts.not_in_snapshot.iter().map(engine_left_out).collect();
             let mut captured = captured(&survey, &tools, complete, &accounts, &accounts_sql);
             captured.warnings.extend(moved);
+            if let Some(position) = &mut captured.position {
+                position.log = increments::identify(&tools, &source, (&accounts.all, &outside), position, &cancel)
+                    .unwrap_or_else(|error| {
+                        // It is a good backup all the same; an incremental one says why it cannot continue it.
+                        tracing::debug!("this backup cannot be continued by increments: {error}");
+                        None
+                    });
+            }
             Ok(captured)
         });
         Ok(Dump { streams, as_of, finish })
@@ -212,8 +240,20 @@ impl Ready for Surveyed<'_> {
 
 impl Engine for MysqlEngine {
     fn preflight<'e>(&'e self, context: &RunContext) -> Result<Box<dyn Ready + 'e>> {
-        let (session, survey, tools) = self.survey(&context.cancel)?;
-        Ok(Box::new(Surveyed { engine: self, session, survey, tools }))
+        let (mut session, survey, tools) = self.survey(&context.cancel)?;
+        let hindrances = match self.increments {
+            Some(every) => increments::hindrances::look(&mut session, tools.product(), every)?,
+            None => Vec::new(),
+        };
+        Ok(Box::new(Surveyed { engine: self, session, survey, tools, hindrances }))
+    }
+
+    fn has_increments(&self) -> bool {
+        true
+    }
+
+    fn changes_since(&self, after: &Manifest, context: &RunContext) -> Result<Since> {
+        increments::changes_since(self, after, context)
     }
 
     fn sandbox(&self, point: &StoredPoint) -> Result<SandboxSpec> {
@@ -245,6 +285,25 @@ impl Engine for MysqlEngine {
         let tools = self.tools(&point.manifest.server)?;
         let account = Account::of_destination(to)?.for_run(&context.cancel);
         load::load(&tools, &self.source(&context.cancel), &account, point, options, context)
+    }
+
+    fn transactions(
+        &self,
+        increment: &StoredIncrement,
+        seen: &mut dyn FnMut(LoggedTransaction) -> Result<()>,
+        context: &RunContext,
+    ) -> Result<()> {
+        rollforward::events(increment, seen, context)
+    }
+
+    fn replay(
+        &self,
+        point: &StoredPoint,
+        to: &Destination,
+        options: &LoadOptions,
+        context: &RunContext,
+    ) -> Result<Replayed> {
+        rollforward::roll_forward(&Account::of_destination(to)?.for_run(&context.cancel), point, options, context)
     }
 
     fn inspect(

@@ -23,7 +23,7 @@ impl Grants {
         Self(lines.iter().filter_map(|line| grant(line)).collect())
     }
 
-    fn has(&self, privilege: &str, database: Option<&str>, table: Option<&str>) -> bool {
+    pub fn has(&self, privilege: &str, database: Option<&str>, table: Option<&str>) -> bool {
         let names_it = |grant: &Grant| {
             let all = grant.privileges.iter().any(|p| p.starts_with("ALL PRIVILEGES") || p == "ALL");
             all || grant.privileges.iter().any(|p| p == privilege)

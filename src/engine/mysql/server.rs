@@ -120,6 +120,7 @@ fn settings(manifest: &Manifest, memory: u64) -> BTreeMap<String, String> {
     for name in [
         "character_set_server",
         "collation_server",
+        "default_storage_engine",
         "explicit_defaults_for_timestamp",
         "innodb_default_row_format",
         "innodb_strict_mode",

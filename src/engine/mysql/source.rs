@@ -14,9 +14,9 @@ use crate::domain::manifest::ServerIdentity;
 use crate::error::{Error, Result};
 
 /// Schemas that belong to the server.
-const SYSTEM_DATABASES: [&str; 5] = ["information_schema", "performance_schema", "mysql", "sys", "ndbinfo"];
+pub const SYSTEM_DATABASES: [&str; 5] = ["information_schema", "performance_schema", "mysql", "sys", "ndbinfo"];
 /// Settings recorded with a backup; a name that a server does not know is left out.
-const SETTINGS: [&str; 17] = [
+const SETTINGS: [&str; 18] = [
     "activate_all_roles_on_login",
     "mandatory_roles",
     "partial_revokes",
@@ -34,7 +34,13 @@ const SETTINGS: [&str; 17] = [
     "gtid_mode",
     "innodb_version",
     "explicit_defaults_for_timestamp",
+    "default_storage_engine",
 ];
+
+/// Name under which it is recorded whether a backup is of all databases, those to come among them.
+pub const DATABASES: &str = "databases";
+/// It is.
+pub const ALL_DATABASES: &str = "all";
 
 /// Name under which the libraries of authentication plugins are recorded, beside the server's own settings.
 pub const AUTHENTICATION_LIBRARIES: &str = "authentication_libraries";
@@ -88,7 +94,10 @@ pub fn survey(session: &mut Session, wanted: &[String]) -> Result<Survey> {
     let present = session.column("SHOW DATABASES")?;
     let folds = session.value("SELECT @@lower_case_table_names")?.is_some_and(|mode| mode != "0");
     let databases = choose(wanted, &present, folds)?;
-    let settings = settings(session)?;
+    let mut settings = settings(session)?;
+    if wanted.is_empty() {
+        settings.insert(DATABASES.to_owned(), ALL_DATABASES.to_owned());
+    }
     let libraries = "SELECT UPPER(PLUGIN_NAME), PLUGIN_LIBRARY FROM information_schema.PLUGINS WHERE \
                      PLUGIN_TYPE = 'STORAGE ENGINE' AND PLUGIN_STATUS = 'ACTIVE' AND PLUGIN_LIBRARY IS NOT NULL";
     let engine_libraries = session.rows(libraries)?.into_iter().filter_map(pair).collect();

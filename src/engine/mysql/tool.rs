@@ -104,6 +104,16 @@ impl Tools {
         self.takes_pins
     }
 
+    /// The program that fetches and prints binary logs: it lies beside the dump program.
+    pub fn log_client(&self) -> Result<PathBuf> {
+        let names: &[&str] =
+            if self.product == "MariaDB" { &["mariadb-binlog", "mysqlbinlog"] } else { &["mysqlbinlog"] };
+        find_program(self.dump.parent(), names).ok_or_else(|| {
+            Error::failed(format!("cannot find `{}` beside {}", names[0], self.dump.display()))
+                .hint("install the whole client package of the server's series, or set `programs` in the source's [mysql] table")
+        })
+    }
+
     /// `MariaDB` or `MySQL`.
     pub fn product(&self) -> &str {
         &self.product

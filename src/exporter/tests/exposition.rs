@@ -171,6 +171,7 @@ async fn what_is_not_known_of_a_repository_is_not_claimed() {
         revision: 0,
         test_pages: TestPages::default(),
         upkeep: BTreeMap::new(),
+        breaks: BTreeMap::new(),
         sources: BTreeMap::new(),
     };
     let mut service = service();

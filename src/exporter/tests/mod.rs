@@ -141,6 +141,7 @@ pub(super) fn point(id: &str, as_of: DateTime<Utc>) -> PointRow {
         stored_bytes: 1,
         rows: 1,
         left_out: crate::domain::left_out::LeftOutCounts::default(),
+        window_from: Some(as_of),
     }
 }
 

@@ -126,6 +126,7 @@ pub(in crate::ledger) fn point(row: &Row) -> Result<PointRow> {
         stored_bytes: count(column(row, "stored_bytes")?),
         rows: count(column(row, "row_count")?),
         left_out: left_out(row)?,
+        window_from: optional_time(column(row, "window_from")?)?,
     })
 }
 

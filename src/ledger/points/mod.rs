@@ -259,14 +259,15 @@ async fn replace_points(tx: &mut Connection, source: &str, listed: &[&PointRow])
     for chunk in listed.chunks(ROWS_PER_INSERT) {
         let mut insert = Builder::new(
             "INSERT INTO points (source, id, kind, as_of, finished, chain_length, logical_bytes, stored_bytes, \
-             row_count, left_out_tables, left_out_views, left_out_others) ",
+             row_count, left_out_tables, left_out_views, left_out_others, window_from) ",
         );
         insert.push_values(chunk, |mut row, point| {
-            let (id, kind, numbers) = stored_form(point);
+            let (id, kind, numbers, window) = stored_form(point);
             row.push_bind(source.to_owned()).push_bind(id.to_owned()).push_bind(kind);
             for number in numbers {
                 row.push_bind(number);
             }
+            row.push_bind(window);
         });
         insert.build().execute(&mut *tx).await.map_err(failed)?;
     }
@@ -303,7 +304,7 @@ async fn older_than_ledger(tx: &mut Connection, appeared: &[&PointRow]) -> Resul
 }
 
 /// A point as its columns have it: times lose what is below a microsecond.
-fn stored_form(point: &PointRow) -> (&str, &'static str, [i64; 9]) {
+fn stored_form(point: &PointRow) -> (&str, &'static str, [i64; 9], Option<i64>) {
     let numbers = [
         stored::micros(point.as_of),
         stored::micros(point.finished),
@@ -315,5 +316,5 @@ fn stored_form(point: &PointRow) -> (&str, &'static str, [i64; 9]) {
         i64::from(point.left_out.view),
         i64::from(point.left_out.other),
     ];
-    (&point.id.0, stored::kind_name(Some(point.kind)), numbers)
+    (&point.id.0, stored::kind_name(Some(point.kind)), numbers, point.window_from.map(stored::micros))
 }

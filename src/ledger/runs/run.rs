@@ -264,4 +264,6 @@ pub struct PointRow {
     pub rows: u64,
     /// What the source had and it has not.
     pub left_out: LeftOutCounts,
+    /// As-of time with which the restore window begins that it is part of; none where it cannot be restored.
+    pub window_from: Option<DateTime<Utc>>,
 }

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::domain::chain::{Window, kept_since};
 use crate::domain::left_out::LeftOutCounts;
 use crate::domain::manifest::BackupKind;
 use crate::domain::schedule::Work;
 use crate::domain::sla::{Measured, is_older_than_ledger};
+use crate::ledger::breaks::BreakFigures;
 use crate::ledger::evidence::{ChangeFigures, TestPages};
 use crate::ledger::runs::{Operation, Run, RunId};
 use crate::ledger::upkeep::UpkeepFigures;
@@ -26,6 +28,8 @@ pub struct LedgerSnapshot {
     pub test_pages: TestPages,
     /// What was done to repositories beside backups, by name.
     pub upkeep: BTreeMap<String, UpkeepFigures>,
+    /// Breaks of chains, by source; a source without any is missing.
+    pub breaks: BTreeMap<String, BreakFigures>,
     /// By name; every source the ledger ever heard of.
     pub sources: BTreeMap<String, SourceFigures>,
 }
@@ -57,6 +61,15 @@ pub struct SourceFigures {
     pub missed: BTreeMap<Operation, u64>,
     /// What was found in the newest backup that was compared with those before it; none before the first.
     pub change: Option<ChangeFigures>,
+}
+
+impl SourceFigures {
+    /// Since when whoever asks for any moment loses at most `rpo` of it; none where no increments are asked for, or nothing can be
+    /// restored.
+    pub fn any_moment_since(&self, rpo: Duration) -> Option<DateTime<Utc>> {
+        let asked = self.asked_since.get(&Work::IncrementalBackup)?;
+        kept_since(&self.points.windows, TimeDelta::from_std(rpo).unwrap_or(TimeDelta::MAX), *asked)
+    }
 }
 
 impl LedgerSnapshot {
@@ -100,6 +113,8 @@ pub struct PointFigures {
     pub newest_of: BTreeMap<BackupKind, DateTime<Utc>>,
     /// As-of time of the oldest.
     pub oldest: Option<DateTime<Utc>>,
+    /// Between which times any moment can be restored, oldest first.
+    pub windows: Vec<Window>,
     /// Whether there ever was one.
     pub ever: bool,
     /// When the first of them was published; its as-of time is earlier.

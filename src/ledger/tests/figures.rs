@@ -91,6 +91,73 @@ async fn only_a_point_whose_newest_verdict_is_passed_and_that_is_still_listed_is
 }
 
 #[tokio::test]
+async fn windows_are_read_from_the_points_and_moments_are_counted_once_increments_are_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = SetClock::new();
+    let ledger = open(dir.path(), &clock).await;
+    let begin = |seconds_ago: i64| Some(clock.wall() - TimeDelta::seconds(seconds_ago));
+    let listed = [
+        (5000, begin(5000)),
+        (4000, begin(5000)),
+        (3000, begin(3000)),
+        (1000, begin(3000)),
+        (500, None),
+        // Dated in the future.
+        (-9000, begin(3000)),
+    ];
+    let row = |(ago, window_from): &(i64, _)| PointRow {
+        window_from: *window_from,
+        ..point(&format!("p{ago}"), &clock, *ago)
+    };
+    let listed: Vec<PointRow> = listed.iter().map(row).collect();
+    ledger.reconcile_points("agama", &listed).await.unwrap();
+    let mut snapshot = ledger.snapshot().await.unwrap();
+    let windows: Vec<_> =
+        snapshot.sources["agama"].points.windows.iter().map(|it| (Some(it.from), Some(it.to))).collect();
+    assert_eq!(windows, [(begin(5000), begin(4000)), (begin(3000), begin(1000))]);
+
+    let since = |figures: &SourceFigures, rpo| figures.any_moment_since(Duration::from_secs(rpo));
+    let figures = snapshot.sources.get_mut("agama").unwrap();
+    assert_eq!(since(figures, 1000), None, "only points are promised");
+    let asked = begin(90_000).unwrap();
+    figures.asked_since.insert(crate::domain::schedule::Work::IncrementalBackup, asked);
+    assert_eq!((since(figures, 999), since(figures, 1000)), (begin(3000), begin(5000)));
+    // What a listing finds broken later is in no window any more.
+    let broken: Vec<PointRow> = listed.iter().map(|point| PointRow { window_from: None, ..point.clone() }).collect();
+    ledger.reconcile_points("agama", &broken).await.unwrap();
+    assert_eq!(agama(&ledger).await.points.windows, []);
+}
+
+#[tokio::test]
+async fn a_drill_that_stopped_within_an_increment_verifies_no_point_and_one_that_failed_there_says_it_is_bad() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = SetClock::new();
+    let ledger = open(dir.path(), &clock).await;
+    let point = PointRow { kind: BackupKind::Incremental, chain_length: 2, ..point("inc", &clock, 50) };
+    ledger.reconcile_points("agama", std::slice::from_ref(&point)).await.unwrap();
+    let until = |time| RunResult { recovery_point_time: Some(time), ..passed("inc", 4.0) };
+    let within = point.as_of - TimeDelta::seconds(20);
+    let is_verified = async || {
+        let (figures, verified) = (agama(&ledger).await, ledger.verified_at("agama").await.unwrap());
+        let history = ledger.source_history("agama", point.as_of, figures.points.newest_verified).await.unwrap();
+        let is_passed = history.points.iter().any(|state| state.verdict.is_some_and(|(passed, _)| passed));
+        assert_eq!(verified.is_empty(), figures.points.newest_verified.is_none());
+        assert_eq!(verified.is_empty(), !is_passed);
+        !verified.is_empty()
+    };
+    for (result, expected) in [
+        (until(within), false),
+        (until(point.as_of), true),
+        (until(within), true),
+        (RunResult { recovery_point_time: Some(within), ..failed("inc") }, false),
+        (until(within), false),
+    ] {
+        ran(&ledger, drill("agama"), result).await;
+        assert_eq!(is_verified().await, expected);
+    }
+}
+
+#[tokio::test]
 async fn backup_counters_and_last_results_are_counted_from_the_runs_and_survive_reopening() {
     let dir = tempfile::tempdir().unwrap();
     let clock = SetClock::new();

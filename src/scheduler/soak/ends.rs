@@ -66,6 +66,8 @@ impl Soak {
                 stored_bytes: happened.bytes / 10,
                 rows: 1,
                 left_out: crate::domain::left_out::LeftOutCounts::default(),
+                // Each point is a window of its own.
+                window_from: Some(happened.begun),
             };
             self.model.repository.entry(source.clone()).or_default().push(row);
             self.list(source).await;

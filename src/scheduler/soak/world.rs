@@ -59,11 +59,11 @@ sla = "hourly"
 schedule = { full = "@every 290m", drill = "@every 13h" }
 files = { paths = ["c"] }
 [source.e]
-kind = "files"
+kind = "mysql"
 repository = "offsite"
 sla = "tight"
 schedule = { full = "10 1 * * *", incremental = "15 */2 * * *", drill = "20 5 * * *" }
-files = { paths = ["e"] }
+mysql = { socket = "nowhere", user = "nobody" }
 "#;
 
 const D: &str = r#"

@@ -109,6 +109,10 @@ impl Engine for ToyEngine {
         Ok(Box::new(Note(self)))
     }
 
+    fn has_increments(&self) -> bool {
+        true
+    }
+
     fn sandbox(&self, _point: &StoredPoint) -> Result<SandboxSpec> {
         Ok(SandboxSpec::Directory)
     }

@@ -291,6 +291,7 @@ async fn the_api_answers_what_is_documented_and_null_for_what_nobody_knows() {
         "repository",
         "running",
         "source",
+        "windows",
     ];
     assert_eq!(keys(agama), documented);
     assert_eq!(

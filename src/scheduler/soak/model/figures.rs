@@ -57,8 +57,8 @@ impl Model {
         put("drill_interval_objective_seconds", "", promised.drill_interval);
         put("chain_length_objective", "", promised.chain_length);
         put("slo_objective_ratio", "", promised.ratio);
-        // Nothing looks whether increments link yet.
-        for name in ["chain_broken", "pitr_gap_seconds"] {
+        // No run of this world finds that an increment does not link.
+        for name in ["chain_broken", "pitr_gap_seconds", "chain_breaks_total", "chain_last_break_timestamp_seconds"] {
             put(name, "", 0.0);
         }
         // Of backups that leave nothing out.
@@ -70,6 +70,9 @@ impl Model {
         put("chain_length", "", newest.map_or(0.0, |newest| f64::from(newest.chain_length)));
         let as_of = newest.map(|newest| newest.as_of);
         put("recovery_point_timestamp_seconds", "", stamp(as_of));
+        for end in ["start", "end"] {
+            put(&format!("restore_window_{end}_timestamp_seconds"), "", stamp(as_of));
+        }
         put("oldest_recovery_point_timestamp_seconds", "", stamp(points.iter().map(|point| point.as_of).min()));
         put(
             "recovery_point_age_seconds",

@@ -1,0 +1,235 @@
+//! Increments: what came into a server's binary log since a backup, byte for byte, and whether it continues that backup.
+//!
+//! Continuity is never taken from names and numbers alone: the server must be the same, the file must have been begun at the same
+//! time, and the last archived transaction, fetched again, must have the same bytes. Whatever does not fit is a
+//! [`Break`], never skipped over.
+
+mod capture;
+mod fetch;
+pub(super) mod hindrances;
+mod log;
+
+use std::io::Read;
+
+use self::fetch::Fetch;
+use self::log::Log;
+use super::MysqlEngine;
+use super::account::Account;
+use super::accounts::{self, AccountSql};
+use super::binlog::LogScanner;
+use super::connection::Session;
+use super::names;
+use super::tool::Tools;
+use crate::domain::chain::{Break, BreakKind};
+use crate::domain::digest::Digest;
+use crate::domain::manifest::{LogIdentity, Manifest, Place, Position};
+use crate::engine::Since;
+use crate::error::{Error, Result};
+use crate::run_context::{Cancel, RunContext};
+
+/// Bytes that are read at once.
+const PIECE: usize = 256 * 1024;
+
+/// What has come since `after`.
+pub(super) fn changes_since(engine: &MysqlEngine, after: &Manifest, context: &RunContext) -> Result<Since> {
+    let cancel = &context.cancel;
+    let (mut session, survey, tools) = engine.survey(cancel)?;
+    let from = after.position.clone().unwrap_or_default();
+    // Before the server is asked how far it is: what it has then is at least this new.
+    let as_of = engine.clock.wall();
+    let Some(log) = log::read(&mut session, tools.product())? else {
+        if from == Position::default() {
+            // It is no break where there was never anything to continue: a full backup would change nothing.
+            return Err(Error::failed("the server keeps no binary log").hint(hindrances::LOG_BIN));
+        }
+        return Ok(Since::Broken(Break::new(BreakKind::NoLog, "the server keeps no binary log any more")));
+    };
+    // Without these no full backup can be continued: another one would change nothing either.
+    hindrances::allowed(&mut session, tools.product())?;
+    hindrances::logs_everything(&mut session, &survey.databases)?;
+    let account = engine.source(cancel);
+    if from.log.is_none() {
+        begun(&tools, &account, (&log.file, log.offset), cancel)?;
+    }
+    let files = match log.since(&from) {
+        Ok(files) => files,
+        Err(broken) => return Ok(Since::Broken(broken)),
+    };
+    if let Some(broken) = other_history(&tools, &account, &mut session, &from, cancel)? {
+        return Ok(Since::Broken(broken));
+    }
+    if log.ends_at(&from) {
+        return Ok(Since::Nothing(as_of));
+    }
+    let gtid = gtid_at_end(&mut session, tools.product(), &log)?;
+    drop(session);
+    let from_log = capture::From { position: from, files, log, gtid };
+    capture::start(capture::Capture { tools, account, survey, from: from_log, as_of }, context).map(Since::Changes)
+}
+
+/// The identity of the log in which a full backup's snapshot stands, as far as the server tells it; and where the log was when
+/// the backup had been read.
+pub(super) fn identify(
+    tools: &Tools,
+    account: &Account,
+    (accounts, outside): (&[AccountSql], &[String]),
+    position: &Position,
+    cancel: &Cancel,
+) -> Result<Option<LogIdentity>> {
+    let (Some(file), Some(offset)) = (&position.binlog_file, position.binlog_offset) else { return Ok(None) };
+    let mut session = Session::open(account)?;
+    // They were read before the snapshot: the log after it does not have what came between.
+    accounts::prepare(&mut session, tools.product(), "")?;
+    if accounts::read(&mut session, tools.product())?.all != accounts {
+        return Err(Error::failed("cannot tell which accounts it has: they changed while the backup was taken"));
+    }
+    let Some((end_file, end_offset, _)) = log::end(&mut session)? else { return Ok(None) };
+    let server = log::server(&mut session, tools.product())?;
+    let begun = begun(tools, account, (file, offset), cancel)?;
+    let settled = Some(Place { file: end_file, offset: end_offset });
+    Ok(Some(LogIdentity { server, begun, last: None, settled, outside: outside.to_vec() }))
+}
+
+/// When the server began a file, in its own words.
+fn begun(tools: &Tools, account: &Account, (file, offset): (&str, u64), cancel: &Cancel) -> Result<u32> {
+    let mut fetch = Fetch::start(tools, account, (file, offset), cancel)?;
+    let mut scanner = LogScanner::new(file, offset);
+    let mut buffer = [0; 4096];
+    while scanner.header().is_none() {
+        let read = read(&mut fetch, &mut buffer)?;
+        if read == 0 {
+            return Err(Error::failed(format!("cannot fetch {file}: it ends before its header is complete")));
+        }
+        scanner.push(&buffer[..read])?;
+    }
+    scanner
+        .header()
+        .map(|header| header.timestamp)
+        .ok_or_else(|| Error::failed(format!("cannot fetch {file}: it has no header")))
+}
+
+/// Why the log at `from` is not the one that was archived; none where it is.
+fn other_history(
+    tools: &Tools,
+    account: &Account,
+    session: &mut Session,
+    from: &Position,
+    cancel: &Cancel,
+) -> Result<Option<Break>> {
+    let (Some(file), Some(offset), Some(identity)) = (&from.binlog_file, from.binlog_offset, &from.log) else {
+        return Ok(Some(Break::new(BreakKind::Unknown, "the backup does not say where in which log it ends")));
+    };
+    let differs = |why: String| Ok(Some(Break::new(BreakKind::OtherHistory, why)));
+    if tools.product() == "MariaDB" {
+        let asked = format!("SELECT BINLOG_GTID_POS({}, {offset})", names::quote_text(file));
+        let now = session.value(&asked)?.filter(|gtid| !gtid.is_empty());
+        if let Some(was) = from.gtid.as_ref().filter(|was| !same_gtids(was, now.as_deref())) {
+            let now = now.as_deref().unwrap_or("nothing");
+            return differs(format!(
+                "{file}:{offset} was at GTID {was} and is at {now}: the log was begun anew, or the server restored"
+            ));
+        }
+    } else if let Some(was) = from.gtid.as_deref().map(|was| was.trim_start_matches('+')) {
+        let asked = format!("SELECT GTID_SUBSET({}, @@GLOBAL.gtid_executed)", names::quote_text(was));
+        if session.value(&asked)?.as_deref() != Some("1") {
+            return differs(format!(
+                "the server no longer has all of the archived transactions {was}: it was restored, or reset"
+            ));
+        }
+    }
+    let first = identity.last.as_ref().map_or(offset, |last| last.offset);
+    let mut fetch = Fetch::start(tools, account, (file, first), cancel)?;
+    let mut again = Again { header: Vec::new(), group: blake3::Hasher::new(), left: offset - first };
+    let (mut scanner, mut buffer) = (LogScanner::new(file, first), vec![0; PIECE]);
+    while scanner.header().is_none() || again.left > 0 {
+        let read = read(&mut fetch, &mut buffer)?;
+        if read == 0 {
+            return differs(format!("{file} ends inside of the last archived transaction"));
+        }
+        again.push(&buffer[..read]);
+        if scanner.header().is_some_and(|header| header.timestamp != identity.begun) {
+            return differs(format!("{file} is another file than the archived one: it was begun at another time"));
+        }
+        if let Err(error) = scanner.push(&buffer[..read]) {
+            return match error.cause::<Break>() {
+                // What was a whole event when it was archived is none now.
+                Some(broken) => differs(format!("at {file}:{first} there is another log: {broken}")),
+                None => Err(error),
+            };
+        }
+    }
+    let begun = scanner.header().map(|header| header.timestamp);
+    if begun != Some(identity.begun) {
+        return differs(format!("{file} is another file than the archived one: it was begun at another time"));
+    }
+    let digest = Digest(*again.group.finalize().as_bytes());
+    match &identity.last {
+        Some(last) if last.digest != digest => differs(format!(
+            "the transaction at {file}:{} is not the archived one: the log has another history",
+            last.offset
+        )),
+        _ => Ok(None),
+    }
+}
+
+/// What is fetched again of the last archived event group.
+struct Again {
+    /// Magic and format description, which come first wherever one starts.
+    header: Vec<u8>,
+    group: blake3::Hasher,
+    /// Bytes of the group that are still to come.
+    left: u64,
+}
+
+impl Again {
+    fn push(&mut self, mut bytes: &[u8]) {
+        let missing =
+            capture::header_length(&self.header).map_or(usize::MAX, |length| length.saturating_sub(self.header.len()));
+        if missing > 0 {
+            self.header.extend_from_slice(bytes);
+            let Some(length) = capture::header_length(&self.header).filter(|length| self.header.len() > *length) else {
+                return;
+            };
+            let rest = self.header.split_off(length);
+            return self.push(&rest);
+        }
+        bytes = &bytes[..bytes.len().min(usize::try_from(self.left).unwrap_or(usize::MAX))];
+        self.group.update(bytes);
+        self.left -= bytes.len() as u64;
+    }
+}
+
+/// Both name the same transactions, in whatever order the domains are written.
+fn same_gtids(was: &str, now: Option<&str>) -> bool {
+    let sorted = |text: &str| {
+        let mut parts: Vec<String> = text.split(',').map(|part| part.trim().to_owned()).collect();
+        parts.sort();
+        parts
+    };
+    sorted(was) == sorted(now.unwrap_or_default())
+}
+
+/// GTID state at exactly the end of `log`.
+fn gtid_at_end(session: &mut Session, product: &str, log: &Log) -> Result<Option<String>> {
+    if product != "MariaDB" {
+        // It was in the same answer as the position.
+        return Ok(log.gtid.clone());
+    }
+    let asked = format!("SELECT BINLOG_GTID_POS({}, {})", names::quote_text(&log.file), log.offset);
+    Ok(session.value(&asked)?.filter(|gtid| !gtid.is_empty()))
+}
+
+fn read(from: &mut impl Read, buffer: &mut [u8]) -> Result<usize> {
+    loop {
+        match from.read(buffer) {
+            Ok(read) => return Ok(read),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                return Err(match error.downcast::<Error>() {
+                    Ok(error) => error.context("cannot fetch the binary log"),
+                    Err(error) => Error::failed("cannot fetch the binary log").because(error),
+                });
+            }
+        }
+    }
+}
