@@ -21,7 +21,7 @@ use crate::domain::history::{Share, Verdict};
 use crate::domain::left_out::LeftOutCounts;
 use crate::domain::sla::{self, Judgement, Objective, Objectives};
 use crate::error::Side;
-use crate::ledger::{Operation, Outcome, Run, SourceFigures, Upkeep, UpkeepOutcome};
+use crate::ledger::{ChainBreak, Operation, Outcome, Run, SourceFigures, Upkeep, UpkeepOutcome};
 use crate::state::View;
 
 pub use self::change::Change;
@@ -95,6 +95,9 @@ pub struct SourceStatus {
     pub last_backup: Option<Ended>,
     /// The drill whose result was written last.
     pub last_drill: Option<Ended>,
+    /// The newest break of a chain; missing where there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_break: Option<ChainBreak>,
     /// The newest backup that was compared with those before it; null before the first, and where that is turned off.
     pub change: Option<Change>,
 }
@@ -398,6 +401,7 @@ pub fn of(view: &View, config: &SourceConfig) -> SourceStatus {
         running: figures.running.iter().map(|run| run.operation.name().to_owned()).collect(),
         last_backup: figures.last_backup.as_ref().map(ended),
         last_drill: figures.drills.last.as_ref().map(ended),
+        last_break: view.snapshot.breaks.get(&config.name).map(|breaks| breaks.last.clone()),
         change: figures.change.as_ref().filter(|_| config.watch.enabled).map(Change::of),
     };
     status.with_problem(problem)

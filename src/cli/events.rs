@@ -84,10 +84,16 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
         }
         output::line(&format!("{}  {restore}", shown(&transaction, zone)))
     };
-    events(&app, &source, (&sought, whose), &mut seen, &session.context)?;
+    let uncovered = events(&app, &source, (&sought, whose), &mut seen, &session.context)?;
     if count == 0 && !session.json {
         let within = humantime::format_duration(arguments.within);
         output::line(&format!("no such transaction within {within} of {}", output::time_in(around, zone)))?;
+    }
+    if let Some(uncovered) = uncovered {
+        tracing::warn!(
+            hint = format!("`backup-sla backup {} --incremental` stores what has come since", arguments.source),
+            "{uncovered}"
+        );
     }
     Ok(0)
 }

@@ -277,6 +277,13 @@ fn print(lines: &[SourceStatus], zone: Tz) -> Result<()> {
                 output::line(&format!("{}: last {what} {}: {}", line.source, ended.outcome, ended.reason))?;
             }
         }
+        if let Some(broken) = &line.last_break {
+            let (found, since) = (output::time_in(broken.found, zone), output::time_in(broken.lost_since, zone));
+            output::line(&format!(
+                "{}: the chain broke ({}), found {found}: {}; moments from {since} to the full backup that followed cannot be restored",
+                line.source, broken.kind, broken.detail
+            ))?;
+        }
         if line.history_is_partial {
             let (name, since) = (&line.source, rfc3339(line.history_since));
             output::line(&format!("{name}: the ledger began {since}; the history before that is lost"))?;

@@ -39,14 +39,15 @@ impl Sought {
     }
 }
 
-/// Call `seen` with each transaction of `source` that is sought, in order.
+/// Call `seen` with each transaction of `source` that is sought, in order. What of the time no increment covers is given back in
+/// words: nothing is known of it.
 pub fn events(
     app: &App,
     source: &Source,
     (sought, whose): (&Sought, Whose<'_>),
     seen: &mut dyn FnMut(LoggedTransaction) -> Result<()>,
     context: &RunContext,
-) -> Result<()> {
+) -> Result<Option<String>> {
     if !source.engine.has_increments() {
         return Err(Error::configuration(format!(
             "cannot look for transactions of {}: there are no increments of this kind of source",
@@ -57,8 +58,8 @@ pub fn events(
     let manifests: Vec<&Manifest> = listing.points.iter().map(|point| &point.manifest).collect();
     let (from, until) = sought.interval();
     let reaching = reaching(&manifests, from - SKEW, until + SKEW);
+    let windows = Chains::of(manifests.iter().copied(), |_| false).windows();
     if reaching.is_empty() {
-        let windows = Chains::of(manifests.iter().copied(), |_| false).windows();
         return Err(nothing_there(source, sought.around, &windows));
     }
     for manifest in reaching {
@@ -78,7 +79,16 @@ pub fn events(
             context,
         )?;
     }
-    Ok(())
+    let until = until.min(app.clock.wall());
+    let is_covered = windows.iter().any(|window| window.from <= from && until <= window.to);
+    Ok((!is_covered).then(|| format!("only increments are looked through, which reach {}", reach(&windows).join(", "))))
+}
+
+/// Between which times increments hold what came.
+fn reach(windows: &[Window]) -> Vec<String> {
+    let shown = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let windows = windows.iter().filter(|window| !window.is_instant());
+    windows.map(|window| format!("from {} to {}", shown(window.from), shown(window.to))).collect()
 }
 
 /// Increments that hold something of this interval, in order.
@@ -100,11 +110,7 @@ fn nothing_there(source: &Source, around: DateTime<Utc>, windows: &[Window]) -> 
     let shown = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
     let what =
         format!("cannot look for transactions of {} around {}: no increment reaches there", source.name, shown(around));
-    let windows: Vec<String> = windows
-        .iter()
-        .filter(|window| !window.is_instant())
-        .map(|window| format!("from {} to {}", shown(window.from), shown(window.to)))
-        .collect();
+    let windows = reach(windows);
     match windows.len() {
         0 => Error::failed(what).hint("there are no increments yet"),
         _ => Error::failed(what).hint(format!("increments reach {}", windows.join(", "))),

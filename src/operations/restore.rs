@@ -161,6 +161,7 @@ fn bring_back(
     let selected = stages.run(Stage::Select, || select(app, source, &request.selection, whose))?;
     let point = open(source, &selected);
     refuse_single_tables(&point, &request.options)?;
+    refuse_in_place(&point, &request.options)?;
     let shown = point.shown();
     let caution = cautioned(app, source, request, &point)?;
     let mut options = request.options.clone();
@@ -188,6 +189,16 @@ fn bring_back(
     let (id, as_of) = (shown.id.clone(), shown.as_of);
     let finding = Finding { point: Some(shown), warnings, ..finding };
     Ok(Restored { id, as_of, verified, accounts, duration_seconds, finding })
+}
+
+/// What the increments create may be there already, and then the replay stops half way: with the old data gone.
+fn refuse_in_place(point: &StoredPoint, options: &LoadOptions) -> Result<()> {
+    if !options.overwrite || point.increments.is_empty() {
+        return Ok(());
+    }
+    let id = &point.newest().id;
+    Err(Error::configuration(format!("will not overwrite data with recovery point {id}: its increments are replayed into an empty place only"))
+        .hint("restore into an empty server, compare, and put that in place of the old one or copy from it: /usr/share/doc/backup-sla/docs/restore.md"))
 }
 
 /// A transaction that changes several tables cannot be replayed for one of them alone.

@@ -37,11 +37,11 @@ fn wrong_configuration_is_explained_with_its_place() {
     fails(&world, &["backup"], 2, &["chmod 600"]);
     fs::set_permissions(world.path("key"), fs::Permissions::from_mode(0o600)).unwrap();
     fails(&world, &["backup", "shopp"], 2, &["unknown source shopp", "shop"]);
-    fails(&world, &["backup", "--incremental"], 2, &["not built yet"]);
+    fails(&world, &["backup", "--incremental", "--full"], 2, &["cannot be used with"]);
     fails(&world, &["bakup"], 2, &["backup"]);
     change("kind = \"mysql\"", "kind = \"influxdb\"");
     fails(&world, &["check-config"], 2, &[]);
-    change("full = \"0 2 * * *\"", "full = \"0 2 * * *\", incremental = \"*/15 * * * *\"");
+    change("full = \"0 2 * * *\"", "full = \"0 2 * * *\", incremental = \"continuous\"");
     fails(&world, &["check-config"], 2, &["incremental", "not built yet"]);
     fs::write(world.path("config.toml"), &good).unwrap();
     assert_eq!(world.run(&["check-config", "--connect"]).status, 0);

@@ -275,3 +275,116 @@ fn whoever_takes_increments_may_be_killed_at_any_moment() {
     let check = world.restic(&["check", "--read-data"]);
     assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
 }
+
+#[test]
+fn what_a_server_does_not_log_is_no_increment() {
+    let cases = [
+        (Product::MariaDb, "--binlog-ignore-db=shop", "", "does not log changes of shop"),
+        (Product::MariaDb, "--binlog-do-db=other", "", "does not log changes of shop"),
+        (
+            Product::MySql,
+            "--log-replica-updates=OFF",
+            "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1'",
+            "is a replica",
+        ),
+    ];
+    for (product, option, sql, said) in cases {
+        let server = Server::start_with(product, &[option]);
+        server.sql(&format!("CREATE DATABASE shop; CREATE TABLE shop.t (a INT PRIMARY KEY); {sql}"));
+        let world = World::new(&server, &["shop"], "");
+        world.backup();
+        server.sql("INSERT INTO shop.t VALUES (1)");
+        let ran = world.run(&["backup", "shop", "--incremental"]);
+        assert!(ran.status == 1 && ran.stderr.contains(said) && ran.stderr.contains("hint:"), "{option}: {ran:?}");
+        assert_eq!(world.listed(), 1, "{option}: nothing is published, and no full backup in its place");
+    }
+    let server = Server::start_with(Product::MariaDb, &["--binlog-do-db=shop"]);
+    server.sql("CREATE DATABASE shop; USE shop; CREATE TABLE t (a INT PRIMARY KEY)");
+    let world = World::new(&server, &["shop"], "");
+    world.backup();
+    server.sql("USE shop; INSERT INTO t VALUES (1)");
+    increment(&world);
+    drilled(&world);
+}
+
+#[test]
+fn the_name_of_a_variable_ends_no_statement_in_any_character_set() {
+    let server = Server::start_with(Product::MariaDb, &["--binlog-format=MIXED"]);
+    server.sql(
+        "CREATE DATABASE shop CHARACTER SET utf8mb4; CREATE TABLE shop.t (id INT PRIMARY KEY AUTO_INCREMENT, a TEXT)",
+    );
+    let world = World::new(&server, &["shop"], "");
+    world.backup();
+    // The last byte of the letter and the quote behind it are one letter of GBK.
+    let name = "`日``:=1;CREATE USER evil@localhost;#`";
+    server.sql(&format!(
+        "USE shop; SET NAMES gbk; INSERT INTO t (a) VALUES ('x'); SET NAMES utf8mb4; SET @{name} := 'seven'; SET NAMES gbk; INSERT INTO t (a) VALUES ('y'); \
+         SET NAMES utf8mb4; INSERT INTO t (a) VALUES (@{name})"
+    ));
+    increment(&world);
+    drilled(&world);
+    let destination = Server::start(Product::MariaDb);
+    world.json(&["restore", "shop", "--to", &destination.destination()], 0);
+    assert_eq!(destination.sql("SELECT COUNT(*) FROM mysql.user WHERE user = 'evil'"), "0");
+    assert_eq!(destination.sql("SELECT GROUP_CONCAT(a ORDER BY id) FROM shop.t"), "x,y,seven");
+}
+
+#[test]
+fn a_destination_is_looked_at_before_a_replay_and_keeps_what_it_is_told_to_keep() {
+    for product in BOTH {
+        let server = Server::start(product);
+        server.sql("CREATE DATABASE shop; CREATE TABLE shop.t (a INT PRIMARY KEY); INSERT INTO shop.t VALUES (1)");
+        let world = World::new(&server, &["shop"], "");
+        world.backup();
+        server.sql("CREATE TABLE shop.u (a INT); CREATE USER clerk@localhost IDENTIFIED BY 'Clerk 1'; GRANT SELECT ON shop.* TO clerk@localhost; INSERT INTO shop.t VALUES (2)");
+        increment(&world);
+        let destination = Server::start(product);
+        let to = destination.destination();
+        // In place, what increments create would be there already.
+        let ran = world.run(&["restore", "shop", "--to", &to, "--overwrite"]);
+        assert!(ran.status == 2 && ran.stderr.contains("into an empty place only"), "{product:?}: {ran:?}");
+        // Events that run meanwhile change what the log is about.
+        destination.sql("CREATE DATABASE other; CREATE EVENT other.e ON SCHEDULE EVERY 1 DAY DO SELECT 1; SET GLOBAL event_scheduler = ON");
+        let ran = world.run(&["restore", "shop", "--to", &to]);
+        assert!(ran.status == 1 && ran.stderr.contains("SET GLOBAL event_scheduler = OFF"), "{product:?}: {ran:?}");
+        assert_eq!(destination.sql("SHOW DATABASES LIKE 'shop'"), "", "{product:?}: nothing was loaded");
+        destination.sql("SET GLOBAL event_scheduler = OFF");
+        let restored = world.json(&["restore", "shop", "--to", &to, "--no-accounts"], 0);
+        assert_eq!(restored["verified"], true, "{product:?}: {restored:#}");
+        assert_eq!(destination.sql("SELECT COUNT(*) FROM mysql.user WHERE user = 'clerk'"), "0", "{product:?}");
+        assert_eq!(destination.sql("SELECT GROUP_CONCAT(a ORDER BY a) FROM shop.t"), "1,2", "{product:?}");
+    }
+}
+
+#[test]
+fn a_busy_server_that_rotates_its_log_all_the_time_breaks_nothing() {
+    for product in BOTH {
+        let server = Server::start(product);
+        server.sql("CREATE DATABASE shop; CREATE TABLE shop.t (a INT PRIMARY KEY AUTO_INCREMENT)");
+        let world = World::new(&server, &["shop"], "");
+        world.backup();
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::SeqCst) {
+                    server.sql(&["INSERT INTO shop.t VALUES (NULL)"; 100].join(";"));
+                }
+            });
+            for _ in 0..8 {
+                server.sql("FLUSH BINARY LOGS; INSERT INTO shop.t VALUES (NULL)");
+                let made = world.run(&["--json", "backup", "shop", "--incremental"]);
+                if made.status != 0 || !made.stdout.contains("\"kind\":\"incremental\"") {
+                    is_over.store(true, Ordering::SeqCst);
+                    panic!("{product:?}: {made:?}");
+                }
+            }
+            is_over.store(true, Ordering::SeqCst);
+        });
+        // What the server notes after a rotation may come behind the last transaction.
+        for _ in 0..8 {
+            server.sql("FLUSH BINARY LOGS; INSERT INTO shop.t VALUES (NULL)");
+            increment(&world);
+        }
+        drilled(&world);
+    }
+}

@@ -257,6 +257,15 @@ fn every_command_of_the_restore_page_runs() {
     let listed = world.run(&["--json", "list", "shop"]).stdout;
     let listed: serde_json::Value = serde_json::from_str(listed.lines().next().unwrap()).unwrap();
     let point = format!("--recovery-point {}", listed["id"].as_str().unwrap());
+    // The same server with an increment, for moments between two backups.
+    let chained = World::new(&source, &[], "");
+    chained.secret("restore.pw", "for a while");
+    chained.backup();
+    source.sql("INSERT INTO shop.orders VALUES (2)");
+    chained.json(&["backup", "shop", "--incremental"], 0);
+    let around = chrono::Utc::now().to_rfc3339();
+    let logged = chained.json(&["events", "shop", "--around", &around, "--within", "1h"], 0);
+    let of = |field: &str| logged[field].as_str().unwrap().to_owned();
     let page = documented("restore.md");
     let (_, page) = page.split_once('\n').unwrap();
     let mut ran = 0;
@@ -281,12 +290,15 @@ fn every_command_of_the_restore_page_runs() {
             .replace("/root/restore.pw", &world.path("restore.pw").display().to_string())
             .replace("/srv/restored", &restored.display().to_string())
             .replace("2026-11-26T11:29:00Z", &now)
+            .replace("binlog.000042:1337", &of("position"))
+            .replace("0-1-57", &of("gtid"))
             .replace("--recovery-point ID", &point)
             .split(' ')
             .map(str::to_owned)
             .collect();
         // InfluxDB's command is run by the suite of that engine.
         if !line.contains("telegraf") {
+            let world = if line.contains("--before-") { &chained } else { &world };
             let done = world.run(&words.iter().map(String::as_str).collect::<Vec<_>>());
             assert_eq!(done.status, 0, "{line}: {done:?}");
             ran += 1;

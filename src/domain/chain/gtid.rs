@@ -34,7 +34,7 @@ impl FromStr for Gtid {
         let text = text.trim();
         mariadb(text)
             .map(|(domain, sequence)| Self::MariaDb { domain, sequence })
-            .or_else(|| mysql(text))
+            .or_else(|| with_uuid(text))
             .ok_or(NotAGtid)
     }
 }
@@ -63,7 +63,7 @@ fn mariadb(text: &str) -> Option<(u32, u64)> {
     Some((domain.parse().ok()?, sequence.parse().ok()?)).filter(|_| parts.next().is_none())
 }
 
-fn mysql(text: &str) -> Option<Gtid> {
+fn with_uuid(text: &str) -> Option<Gtid> {
     let (uuid, rest) = text.split_once(':')?;
     let (tag, number) = rest.rsplit_once(':').unwrap_or(("", rest));
     let is_uuid = uuid.split('-').map(str::len).eq([8, 4, 4, 4, 12])
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_of_mysql_contains_what_lies_in_its_intervals_under_the_same_tag() {
+    fn a_set_with_uuids_contains_what_lies_in_its_intervals_under_the_same_tag() {
         let state = format!("11111111-71ca-11e1-9e33-c80aa9429562:1-9,\n{}:1-57:60:nightly:1-3:5", UUID.to_lowercase());
         for (gtid, contained) in [
             ("57", true),

@@ -24,6 +24,7 @@ pub use self::until::Until;
 pub use self::windows::{Window, kept_since};
 
 #[cfg(test)]
+#[path = "model_tests.rs"]
 pub(super) mod model;
 #[cfg(test)]
 mod tests;

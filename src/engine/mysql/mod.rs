@@ -253,7 +253,9 @@ impl Engine for MysqlEngine {
     }
 
     fn changes_since(&self, after: &Manifest, context: &RunContext) -> Result<Since> {
-        increments::changes_since(self, after, context)
+        let (session, survey, tools) = self.survey(&context.cancel)?;
+        let reached = increments::Reached { session, survey, tools, account: self.source(&context.cancel) };
+        increments::changes_since(reached, &*self.clock, after, context)
     }
 
     fn sandbox(&self, point: &StoredPoint) -> Result<SandboxSpec> {
@@ -284,6 +286,10 @@ impl Engine for MysqlEngine {
     ) -> Result<LoadReport> {
         let tools = self.tools(&point.manifest.server)?;
         let account = Account::of_destination(to)?.for_run(&context.cancel);
+        if !point.increments.is_empty() {
+            // What the replay needs is named before anything is loaded.
+            rollforward::look(&account, point, options)?;
+        }
         load::load(&tools, &self.source(&context.cancel), &account, point, options, context)
     }
 

@@ -10,6 +10,7 @@ use crate::config::SourceConfig;
 use crate::display::rfc3339;
 pub(super) use crate::display::shell_word as quoted;
 use crate::domain::change::State;
+use crate::domain::manifest::BackupKind;
 use crate::domain::manifest::RecoveryPointId;
 use crate::engine::kind::RestoreTo;
 use crate::ledger::PointRow;
@@ -97,16 +98,27 @@ pub(super) fn section(view: &View, config: &SourceConfig, history: &SourceHistor
                     (step(view, title, newest, &mark(history, &newest.id), &restore(view, config, &newest.id)))
                 }
                 h3 { "The state at a time" }
-                p.muted { "The newest recovery point that is not newer than it; put a time just before the damage." }
-                (block(&at(&rfc3339(whole_second_after(newest.as_of)))))
+                @if newest.kind == BackupKind::Incremental {
+                    p.muted {
+                        "Any moment of a restore window; put a time just before the damage. What happened near a time, with the command that \
+                         restores to just before it:"
+                    }
+                    (block(&program(view, &["events", name, "--around", &rfc3339(newest.as_of.trunc_subsecs(0))])))
+                    (block(&at(&rfc3339(newest.as_of.trunc_subsecs(0)))))
+                } @else {
+                    p.muted { "The newest recovery point that is not newer than it; put a time just before the damage." }
+                    (block(&at(&rfc3339(whole_second_after(newest.as_of)))))
+                }
                 h3 { "Other things to type" }
                 p.muted { "Test restore into a sandbox, now." }
                 (block(&program(view, &["drill", name])))
-                p.muted {
-                    "Compare what was restored, by whatever means, with what the newest recovery point promises; after a restore \
-                     with --at or --recovery-point, add the same here."
+                @if newest.kind == BackupKind::Full {
+                    p.muted {
+                        "Compare what was restored, by whatever means, with what the newest recovery point promises; after a restore \
+                         with --at or --recovery-point, add the same here."
+                    }
+                    (block(&program(view, &[&["verify", name, "--against"], to].concat())))
                 }
-                (block(&program(view, &[&["verify", name, "--against"], to].concat())))
                 p.muted { "Ask the repository for all recovery points." }
                 (block(&program(view, &["list", name])))
             } @else {

@@ -28,6 +28,8 @@ const OF_PROMETHEUS: [&str; 2] = ["up", "ALERTS"];
 
 /// Numbers other than 0 and 1, and ranges, that an alert has; every other one is a promise in the wrong place.
 const LITERALS: &[(&str, &[&str])] = &[
+    // A break is told for an hour, also when a full backup has followed at once.
+    ("BackupSlaChainBroken", &["3600"]),
     // A scheduler that ticks twice a second and a ledger that is read every few seconds.
     ("BackupSlaSchedulerStalled", &["300", "300"]),
     ("BackupSlaWatchdog", &["300"]),

@@ -11,6 +11,7 @@ use super::query::{KEPT, Query};
 use super::rows::{RowCounter, RowsHead};
 use super::statement::{self, Effect, Order};
 use super::table_map::{self, TableMap};
+use super::table_rows::TableRows;
 use super::tally::{Done, Tally};
 use crate::domain::digest::Digest;
 use crate::domain::position::LastGroup;
@@ -27,15 +28,6 @@ const MOST_COLUMNS: usize = 1 << 20;
 const MOST_TABLES: usize = 1 << 19;
 /// Statements of a group that are shown.
 const MOST_SHOWN: usize = 20;
-
-/// Rows of one table that a group changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[allow(missing_docs)]
-pub struct TableRows {
-    pub inserted: u64,
-    pub updated: u64,
-    pub deleted: u64,
-}
 
 /// A transaction, or a statement of its own, for people and for a replay that has to stop somewhere.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

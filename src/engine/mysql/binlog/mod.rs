@@ -16,6 +16,7 @@ mod scanner;
 pub(super) mod statement;
 pub mod stop;
 mod table_map;
+mod table_rows;
 mod tally;
 
 pub use self::group::Group;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::group::TableRows;
 use super::statement::{Effect, Made};
+use super::table_rows::TableRows;
 use crate::domain::promise::{Changes, Origin, TableChanges};
 
 /// What one group did.

@@ -4,9 +4,8 @@ use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Utc};
 
-use super::fetch::Fetch;
+use super::fetch::{Fetch, PIECE, read};
 use super::log::Log;
-use super::{PIECE, read};
 use crate::domain::capture;
 use crate::domain::captured::Captured;
 use crate::domain::chain::{Break, BreakKind};
@@ -154,9 +153,9 @@ impl Maker {
         context: &RunContext,
     ) -> Result<()> {
         let mut fetch = Fetch::start(&self.tools, &self.account, (&part.file, part.start), &context.cancel)?;
-        let mut window = Window::of(part);
+        let mut window = Window::of(part.start, part.end);
         let mut buffer = vec![0; PIECE];
-        while window.left > 0 || !window.is_begun() {
+        while !window.is_full() {
             context.cancel.check()?;
             let read = read(&mut fetch, &mut buffer)?;
             if read == 0 {
@@ -229,7 +228,7 @@ fn may_define(statement: &str) -> bool {
 }
 
 /// Of what the client sends: its header, and then no more than was asked for.
-struct Window {
+pub(super) struct Window {
     header: Vec<u8>,
     /// Bytes behind the header that are still to come.
     left: u64,
@@ -238,16 +237,21 @@ struct Window {
 }
 
 impl Window {
-    fn of(part: &Part) -> Self {
-        let left = part.end - part.start;
-        Self { header: Vec::new(), left, is_from_the_beginning: part.start == MAGIC as u64 }
+    /// Of a file that is fetched from `start`, to `end`.
+    pub(super) fn of(start: u64, end: u64) -> Self {
+        Self { header: Vec::new(), left: end - start, is_from_the_beginning: start == MAGIC as u64 }
+    }
+
+    /// Nothing more is wanted.
+    pub(super) fn is_full(&self) -> bool {
+        self.left == 0 && self.is_begun()
     }
 
     fn is_begun(&self) -> bool {
         header_length(&self.header).is_some_and(|length| self.header.len() >= length)
     }
 
-    fn keep(&mut self, bytes: &[u8]) -> Vec<u8> {
+    pub(super) fn keep(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut kept = Vec::with_capacity(bytes.len());
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -274,7 +278,7 @@ impl Window {
 }
 
 /// Length of magic and format description together, once their beginning is there.
-pub(super) fn header_length(header: &[u8]) -> Option<usize> {
+fn header_length(header: &[u8]) -> Option<usize> {
     let length = header.get(MAGIC + LENGTH_AT..MAGIC + EVENT_HEADER)?.first_chunk::<4>()?;
     Some(MAGIC + (u32::from_le_bytes(*length) as usize).max(EVENT_HEADER))
 }
@@ -343,11 +347,10 @@ mod tests {
     }
 
     fn kept(start: u64, end: u64, behind: usize, piece: usize) -> Vec<u8> {
-        let part = Part { path: String::new(), file: String::new(), start, end, is_in_use: true };
-        let mut window = Window::of(&part);
+        let mut window = Window::of(start, end);
         let mut kept = Vec::new();
         for bytes in file(behind).chunks(piece) {
-            if window.left > 0 || !window.is_begun() {
+            if !window.is_full() {
                 kept.extend(window.keep(bytes));
             }
         }

@@ -19,6 +19,8 @@ use crate::process::{self, ChildOutput, OwnedChild, find_program};
 use crate::run_context::Cancel;
 use crate::temporary;
 
+/// Bytes that are read at once.
+pub const PIECE: usize = 256 * 1024;
 /// A server that sends nothing for so long hangs.
 const LONGEST_SILENCE: Duration = Duration::from_mins(2);
 
@@ -80,4 +82,20 @@ fn prefix(directory: &Path) -> std::ffi::OsString {
     argument.push(directory);
     argument.push("/");
     argument
+}
+
+/// As much as there is now; 0 at the end.
+pub fn read(from: &mut impl Read, buffer: &mut [u8]) -> Result<usize> {
+    loop {
+        match from.read(buffer) {
+            Ok(read) => return Ok(read),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                return Err(match error.downcast::<Error>() {
+                    Ok(error) => error.context("cannot fetch the binary log"),
+                    Err(error) => Error::failed("cannot fetch the binary log").because(error),
+                });
+            }
+        }
+    }
 }

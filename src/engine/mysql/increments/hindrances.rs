@@ -49,7 +49,9 @@ pub fn logs_everything(session: &mut Session, databases: &[String]) -> Result<()
     };
     let repeats =
         is(session, "SELECT @@GLOBAL.log_slave_updates")? || is(session, "SELECT @@GLOBAL.log_replica_updates")?;
-    let is_replica = is(session, "SELECT @@GLOBAL.gtid_slave_pos")?
+    // Which of these may be asked differs from product to product.
+    let runs = session.ask("SHOW GLOBAL STATUS LIKE 'Slave_running'")?.unwrap_or_default();
+    let is_replica = runs.into_iter().any(|row| row.last().cloned().flatten().is_some_and(|state| state == "ON"))
         || is(session, "SELECT @@GLOBAL.wsrep_on")?
         || session.ask("SHOW REPLICA STATUS")?.is_ok_and(|rows| !rows.is_empty())
         || session.ask("SHOW SLAVE STATUS")?.is_ok_and(|rows| !rows.is_empty());

@@ -45,7 +45,7 @@ pub fn read(session: &mut Session, product: &str) -> Result<Option<Log>> {
         Err(refusal) if refusal.number == NO_LOG => return Ok(None),
         Err(refusal) => {
             return Err(Error::failed(format!("cannot list binary logs: {refusal}"))
-                .hint("the privileges for increments are in docs/mysql-privileges.md"));
+                .hint("the privileges for increments are in /usr/share/doc/backup-sla/docs/mysql-privileges.md"));
         }
     };
     let file_and_size = |row: Vec<Option<String>>| {
@@ -82,7 +82,7 @@ pub fn end(session: &mut Session) -> Result<Option<(String, u64, Option<String>)
             Err(refusal) if refusal.number == UNKNOWN => {}
             Err(refusal) => {
                 return Err(Error::failed(format!("cannot read where the binary log ends: {refusal}"))
-                    .hint("the privileges for increments are in docs/mysql-privileges.md"));
+                    .hint("the privileges for increments are in /usr/share/doc/backup-sla/docs/mysql-privileges.md"));
             }
         }
     }

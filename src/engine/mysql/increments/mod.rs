@@ -9,34 +9,43 @@ mod fetch;
 pub(super) mod hindrances;
 mod log;
 
-use std::io::Read;
-
-use self::fetch::Fetch;
+use self::capture::Window;
+use self::fetch::{Fetch, PIECE, read};
 use self::log::Log;
-use super::MysqlEngine;
 use super::account::Account;
 use super::accounts::{self, AccountSql};
 use super::binlog::LogScanner;
 use super::connection::Session;
 use super::names;
+use super::source::Survey;
 use super::tool::Tools;
+use crate::clock::Clock;
 use crate::domain::chain::{Break, BreakKind};
-use crate::domain::digest::Digest;
 use crate::domain::manifest::{LogIdentity, Manifest, Place, Position};
 use crate::engine::Since;
 use crate::error::{Error, Result};
 use crate::run_context::{Cancel, RunContext};
 
-/// Bytes that are read at once.
-const PIECE: usize = 256 * 1024;
+/// A source that was reached.
+pub(super) struct Reached {
+    pub(super) session: Session,
+    pub(super) survey: Survey,
+    pub(super) tools: Tools,
+    pub(super) account: Account,
+}
 
 /// What has come since `after`.
-pub(super) fn changes_since(engine: &MysqlEngine, after: &Manifest, context: &RunContext) -> Result<Since> {
+pub(super) fn changes_since(
+    reached: Reached,
+    clock: &dyn Clock,
+    after: &Manifest,
+    context: &RunContext,
+) -> Result<Since> {
+    let Reached { mut session, survey, tools, account } = reached;
     let cancel = &context.cancel;
-    let (mut session, survey, tools) = engine.survey(cancel)?;
     let from = after.position.clone().unwrap_or_default();
     // Before the server is asked how far it is: what it has then is at least this new.
-    let as_of = engine.clock.wall();
+    let as_of = clock.wall();
     let Some(log) = log::read(&mut session, tools.product())? else {
         if from == Position::default() {
             // It is no break where there was never anything to continue: a full backup would change nothing.
@@ -47,7 +56,6 @@ pub(super) fn changes_since(engine: &MysqlEngine, after: &Manifest, context: &Ru
     // Without these no full backup can be continued: another one would change nothing either.
     hindrances::allowed(&mut session, tools.product())?;
     hindrances::logs_everything(&mut session, &survey.databases)?;
-    let account = engine.source(cancel);
     if from.log.is_none() {
         begun(&tools, &account, (&log.file, log.offset), cancel)?;
     }
@@ -139,32 +147,27 @@ fn other_history(
     }
     let first = identity.last.as_ref().map_or(offset, |last| last.offset);
     let mut fetch = Fetch::start(tools, account, (file, first), cancel)?;
-    let mut again = Again { header: Vec::new(), group: blake3::Hasher::new(), left: offset - first };
+    let mut window = Window::of(first, offset);
     let (mut scanner, mut buffer) = (LogScanner::new(file, first), vec![0; PIECE]);
-    while scanner.header().is_none() || again.left > 0 {
+    while !window.is_full() {
         let read = read(&mut fetch, &mut buffer)?;
         if read == 0 {
             return differs(format!("{file} ends inside of the last archived transaction"));
         }
-        again.push(&buffer[..read]);
+        if let Err(error) = scanner.push(&window.keep(&buffer[..read])) {
+            return another_log(error, (file, first));
+        }
         if scanner.header().is_some_and(|header| header.timestamp != identity.begun) {
             return differs(format!("{file} is another file than the archived one: it was begun at another time"));
         }
-        if let Err(error) = scanner.push(&buffer[..read]) {
-            return match error.cause::<Break>() {
-                // What was a whole event when it was archived is none now.
-                Some(broken) => differs(format!("at {file}:{first} there is another log: {broken}")),
-                None => Err(error),
-            };
-        }
     }
-    let begun = scanner.header().map(|header| header.timestamp);
-    if begun != Some(identity.begun) {
-        return differs(format!("{file} is another file than the archived one: it was begun at another time"));
-    }
-    let digest = Digest(*again.group.finalize().as_bytes());
+    let again = match scanner.finish() {
+        Ok(whole) => whole.last_group,
+        Err(error) => return another_log(error, (file, first)),
+    };
+    // Between the last transaction and the position the server may have put notes of its own, which are no part of it.
     match &identity.last {
-        Some(last) if last.digest != digest => differs(format!(
+        Some(last) if again.as_ref() != Some(last) => differs(format!(
             "the transaction at {file}:{} is not the archived one: the log has another history",
             last.offset
         )),
@@ -172,30 +175,14 @@ fn other_history(
     }
 }
 
-/// What is fetched again of the last archived event group.
-struct Again {
-    /// Magic and format description, which come first wherever one starts.
-    header: Vec<u8>,
-    group: blake3::Hasher,
-    /// Bytes of the group that are still to come.
-    left: u64,
-}
-
-impl Again {
-    fn push(&mut self, mut bytes: &[u8]) {
-        let missing =
-            capture::header_length(&self.header).map_or(usize::MAX, |length| length.saturating_sub(self.header.len()));
-        if missing > 0 {
-            self.header.extend_from_slice(bytes);
-            let Some(length) = capture::header_length(&self.header).filter(|length| self.header.len() > *length) else {
-                return;
-            };
-            let rest = self.header.split_off(length);
-            return self.push(&rest);
+/// What was whole events when it was archived is none now.
+fn another_log(error: Error, (file, first): (&str, u64)) -> Result<Option<Break>> {
+    match error.cause::<Break>() {
+        Some(broken) => {
+            let why = format!("at {file}:{first} there is another log: {broken}");
+            Ok(Some(Break::new(BreakKind::OtherHistory, why)))
         }
-        bytes = &bytes[..bytes.len().min(usize::try_from(self.left).unwrap_or(usize::MAX))];
-        self.group.update(bytes);
-        self.left -= bytes.len() as u64;
+        None => Err(error),
     }
 }
 
@@ -217,19 +204,4 @@ fn gtid_at_end(session: &mut Session, product: &str, log: &Log) -> Result<Option
     }
     let asked = format!("SELECT BINLOG_GTID_POS({}, {})", names::quote_text(&log.file), log.offset);
     Ok(session.value(&asked)?.filter(|gtid| !gtid.is_empty()))
-}
-
-fn read(from: &mut impl Read, buffer: &mut [u8]) -> Result<usize> {
-    loop {
-        match from.read(buffer) {
-            Ok(read) => return Ok(read),
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => {
-                return Err(match error.downcast::<Error>() {
-                    Ok(error) => error.context("cannot fetch the binary log"),
-                    Err(error) => Error::failed("cannot fetch the binary log").because(error),
-                });
-            }
-        }
-    }
 }

@@ -28,6 +28,11 @@ use crate::run_context::RunContext;
 /// Bytes that are read from the repository at once.
 const PIECE: u64 = 1024 * 1024;
 
+/// An error where the destination would not take a replay.
+pub fn look(to: &Account, point: &StoredPoint, options: &LoadOptions) -> Result<()> {
+    Applier::open(to, Setting::of(&point.manifest, options)).map(drop)
+}
+
 /// Replay the increments of `point` at `to`.
 pub fn roll_forward(
     to: &Account,

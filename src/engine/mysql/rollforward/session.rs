@@ -42,6 +42,10 @@ const COMPLETED_XA: u8 = 128;
 
 /// Before text of our own: names are quoted for these.
 const OUR_OWN: &str = "SET SESSION character_set_client = utf8mb4, sql_mode = ''";
+/// A privilege is missing.
+const DENIED: u16 = 1227;
+/// An account could not be made or changed: it is there, or is not.
+const ACCOUNT_FAILED: u16 = 1396;
 /// No such database, table, column or routine.
 const NOT_THERE: [u16; 5] = [1049, 1054, 1141, 1146, 1305];
 
@@ -265,6 +269,8 @@ impl<'a> Applier<'a> {
             Err(refusal) if refusal.number == query.error => Ok(()),
             // It was logged with all its tables, though not all were there.
             Err(refusal) if refusal.number == NO_SUCH_TABLE && first_word(text) == "DROP" => Ok(()),
+            // The destination's own account of this name is kept, as it is when a full backup is loaded.
+            Err(refusal) if refusal.number == ACCOUNT_FAILED && self.keeps_accounts(text) => Ok(()),
             // Rights on something that is not replayed.
             Err(refusal) if NOT_THERE.contains(&refusal.number) && self.is_about_others(text) => Ok(()),
             Err(refusal) => Err(refused(&refusal, text)),
@@ -274,6 +280,10 @@ impl<'a> Applier<'a> {
     /// Without accounts, what the log says of them is left out too.
     fn leaves_out(&self, text: &str) -> bool {
         !self.setting.accounts && is_about_accounts(text)
+    }
+
+    fn keeps_accounts(&self, text: &str) -> bool {
+        !self.setting.throwaway && first_word(text) == "CREATE"
     }
 
     fn is_about_others(&self, text: &str) -> bool {
@@ -400,7 +410,7 @@ impl<'a> Applier<'a> {
 
 /// Nothing of what the account or the server sets by default gets into what the log says.
 fn ready(session: &mut Session, maria: bool, setting: &Setting) -> Result<()> {
-    let hint = "replay needs an account with all privileges: see docs/restore.md";
+    let hint = "replay needs an account with all privileges: see /usr/share/doc/backup-sla/docs/restore.md";
     let mut set = "SET SESSION pseudo_slave_mode = 1, autocommit = 1".to_owned();
     for (name, value) in &setting.recorded {
         // Writing into a text cannot fail.
@@ -414,6 +424,12 @@ fn ready(session: &mut Session, maria: bool, setting: &Setting) -> Result<()> {
         .map_err(|refusal| Error::failed(format!("cannot replay at the destination: {refusal}")).hint(hint))?;
     if setting.throwaway {
         return Ok(());
+    }
+    // Whoever may not send rows of a log is refused before the text is looked at.
+    if let Err(refusal) = session.ask("BINLOG ''")?
+        && refusal.number == DENIED
+    {
+        return Err(Error::failed(format!("cannot replay at the destination: {refusal}")).hint(hint));
     }
     // An event that runs meanwhile changes rows that the log is about.
     let runs = session.value("SELECT @@GLOBAL.event_scheduler = 'ON' AND EXISTS (SELECT 1 FROM information_schema.EVENTS WHERE STATUS = 'ENABLED')")?;

@@ -27,7 +27,7 @@ pub fn manifest(
         Some(_) => ("changes", json!({"transactions": 0, "row_events": 0, "bytes": 0})),
     };
     let mut all = json!({
-        "format": 2, "id": id, "source": "shop", "engine": "mysql", "kind": "full", "as_of": as_of, "finished": as_of,
+        "format": 2, "id": id, "source": "shop", "engine": "server", "kind": "full", "as_of": as_of, "finished": as_of,
         "created_by": "model", "server": {"product": "MariaDB", "version": "10.11.19", "series": "10.11"}, "tool": "none",
         "position": position, "files": [], "promise": promise.0,
     });
