@@ -5,8 +5,10 @@ mod event;
 mod events;
 mod query;
 mod session;
+mod setting;
 mod variables;
 mod wanted;
+mod xa;
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -14,7 +16,8 @@ use std::sync::Arc;
 use chrono::{DateTime, SecondsFormat};
 
 pub use self::events::events;
-use self::session::{Applier, Setting};
+use self::session::Applier;
+use self::setting::Setting;
 use super::account::Account;
 use super::binlog::stop::{self, LogFile, Stop};
 use super::binlog::{LogScanner, Scanned};

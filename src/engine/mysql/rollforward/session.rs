@@ -5,7 +5,6 @@
 //! can end no statement and begin no other.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::io::Read;
 use std::time::Duration;
 
@@ -15,10 +14,9 @@ use base64::engine::general_purpose::STANDARD;
 use super::compressed;
 use super::event::{Event, Events};
 use super::query::Query;
+use super::setting::{Setting, ready};
 use super::variables::{self, Collations};
-use super::wanted::Wanted;
-use crate::domain::manifest::Manifest;
-use crate::engine::LoadOptions;
+use super::xa;
 use crate::engine::mysql::account::Account;
 use crate::engine::mysql::binlog::event::{Kind, THREAD_SPECIFIC};
 use crate::engine::mysql::binlog::gtid;
@@ -42,39 +40,10 @@ const COMPLETED_XA: u8 = 128;
 
 /// Before text of our own: names are quoted for these.
 const OUR_OWN: &str = "SET SESSION character_set_client = utf8mb4, sql_mode = ''";
-/// A privilege is missing.
-const DENIED: u16 = 1227;
 /// An account could not be made or changed: it is there, or is not.
 const ACCOUNT_FAILED: u16 = 1396;
 /// No such database, table, column or routine.
 const NOT_THERE: [u16; 5] = [1049, 1054, 1141, 1146, 1305];
-
-/// What holds for a whole replay.
-#[derive(Debug, Clone)]
-pub struct Setting {
-    wanted: Wanted,
-    /// Accounts are part of it.
-    accounts: bool,
-    /// The destination is a sandbox, in which no event runs.
-    throwaway: bool,
-    /// What the source had, where statements rely on it: names and values.
-    recorded: Vec<(&'static str, String)>,
-}
-
-impl Setting {
-    /// Of a replay on top of this full backup.
-    pub fn of(manifest: &Manifest, options: &LoadOptions) -> Self {
-        let recorded = ["default_storage_engine", "innodb_strict_mode"]
-            .into_iter()
-            .filter_map(|name| Some((name, manifest.settings.get(name)?.clone())));
-        Self {
-            wanted: Wanted::of(manifest),
-            accounts: options.accounts,
-            throwaway: options.throwaway,
-            recorded: recorded.collect(),
-        }
-    }
-}
 
 /// Does what a log says.
 pub struct Applier<'a> {
@@ -219,7 +188,8 @@ impl<'a> Applier<'a> {
         self.is_announced = gtid::mariadb(body, 0).is_some_and(|begun| begun.is_announcement);
         let flags = body.get(12).copied().unwrap_or_default();
         if flags & PREPARED_XA != 0 {
-            let xid = mariadb_xid(body).ok_or_else(|| Error::failed("the name of an XA transaction cannot be read"))?;
+            let xid =
+                xa::of_mariadb(body).ok_or_else(|| Error::failed("the name of an XA transaction cannot be read"))?;
             self.xid = Some(xid.clone());
             self.is_open = true;
             return self.run(&format!("XA START {xid}"));
@@ -322,7 +292,7 @@ impl<'a> Applier<'a> {
     /// The session that prepared an XA transaction can do nothing else before its end, which may come much later: it is left.
     fn xa_prepare(&mut self, body: &[u8]) -> Result<()> {
         let (one_phase, xid) = body.split_first().ok_or_else(|| Error::failed("an XA transaction is cut off"))?;
-        let xid = xid_of(xid).ok_or_else(|| Error::failed("the name of an XA transaction cannot be read"))?;
+        let xid = xa::prepared(xid).ok_or_else(|| Error::failed("the name of an XA transaction cannot be read"))?;
         if self.xid.take().is_some() {
             self.run(&format!("XA END {xid}"))?;
         }
@@ -408,40 +378,6 @@ impl<'a> Applier<'a> {
     }
 }
 
-/// Nothing of what the account or the server sets by default gets into what the log says.
-fn ready(session: &mut Session, maria: bool, setting: &Setting) -> Result<()> {
-    let hint = "replay needs an account with all privileges: see /usr/share/doc/backup-sla/docs/restore.md";
-    let mut set = "SET SESSION pseudo_slave_mode = 1, autocommit = 1".to_owned();
-    for (name, value) in &setting.recorded {
-        // Writing into a text cannot fail.
-        let _ = write!(set, ", {name} = {}", names::quote_text(value));
-    }
-    if maria {
-        set += ", max_statement_time = 0, system_versioning_alter_history = 'KEEP'";
-    }
-    session
-        .one(&set)?
-        .map_err(|refusal| Error::failed(format!("cannot replay at the destination: {refusal}")).hint(hint))?;
-    if setting.throwaway {
-        return Ok(());
-    }
-    // Whoever may not send rows of a log is refused before the text is looked at.
-    if let Err(refusal) = session.ask("BINLOG ''")?
-        && refusal.number == DENIED
-    {
-        return Err(Error::failed(format!("cannot replay at the destination: {refusal}")).hint(hint));
-    }
-    // An event that runs meanwhile changes rows that the log is about.
-    let runs = session.value("SELECT @@GLOBAL.event_scheduler = 'ON' AND EXISTS (SELECT 1 FROM information_schema.EVENTS WHERE STATUS = 'ENABLED')")?;
-    if runs.as_deref() == Some("1") {
-        let what = "cannot replay at the destination: its events run meanwhile";
-        return Err(
-            Error::failed(what).hint("SET GLOBAL event_scheduler = OFF there, restore again, then switch it on")
-        );
-    }
-    Ok(())
-}
-
 /// Whether a statement is about accounts.
 fn is_about_accounts(text: &str) -> bool {
     let words: Vec<String> = text.split_whitespace().take(3).map(str::to_ascii_uppercase).collect();
@@ -474,24 +410,4 @@ fn first_word(text: &str) -> String {
     let text = text.trim_start();
     let end = text.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(text.len());
     text[..end].to_ascii_uppercase()
-}
-
-/// `X'…',X'…',N` as MariaDB's event has it behind its flags.
-fn mariadb_xid(body: &[u8]) -> Option<String> {
-    const GROUP_COMMIT: u8 = 2;
-    let at = 13 + if body.get(12)? & GROUP_COMMIT != 0 { 8 } else { 0 };
-    let format = u32::from_le_bytes(*body.get(at..)?.first_chunk()?);
-    let (first, second) = (usize::from(*body.get(at + 4)?), usize::from(*body.get(at + 5)?));
-    named(format, body.get(at + 6..)?, first, second)
-}
-
-/// The same as both products' XA PREPARE has it.
-fn xid_of(body: &[u8]) -> Option<String> {
-    let word = |at: usize| Some(u32::from_le_bytes(*body.get(at..)?.first_chunk()?));
-    named(word(0)?, body.get(12..)?, usize::try_from(word(4)?).ok()?, usize::try_from(word(8)?).ok()?)
-}
-
-fn named(format: u32, data: &[u8], first: usize, second: usize) -> Option<String> {
-    let (gtrid, bqual) = (data.get(..first)?, data.get(first..first.checked_add(second)?)?);
-    Some(format!("X'{}',X'{}',{format}", variables::hex(gtrid), variables::hex(bqual)))
 }
