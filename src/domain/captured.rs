@@ -98,6 +98,7 @@ impl Captured {
             chain_length: 0,
             parent: None,
             from: None,
+            joins: None,
             as_of: made.as_of,
             finished: made.finished,
             created_by: made.created_by,

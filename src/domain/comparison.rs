@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::drill::{Check, TableResult};
+use super::drill::{Check, Counted, TableResult};
 use super::manifest::{Inventory, ObjectFacts, ObjectKind};
 
 /// Every comparison, in a stable order.
@@ -12,6 +12,8 @@ pub struct Comparison {
     pub checks: Vec<Check>,
     /// One line per promised table.
     pub tables: Vec<TableResult>,
+    /// Tables of which only the number of rows is known.
+    pub counted: Counted,
 }
 
 impl Comparison {
@@ -129,7 +131,7 @@ mod tests {
 
     fn object(name: &str, definition: &str) -> ObjectFacts {
         let (kind, definition) = (ObjectKind::View, Digest::of(definition.as_bytes()));
-        ObjectFacts { kind, name: name.to_owned(), definition, shown: None, definer: None }
+        ObjectFacts { kind, name: name.to_owned(), definition, shown: None, definer: None, ends: None }
     }
 
     fn tables(tables: &[TableFacts]) -> Inventory {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::drill_choice::DrillKind;
 use super::manifest::RecoveryPointId;
 
 /// Stages of a restore, in order. The sum of all is the measured RTO.
@@ -109,6 +110,21 @@ pub struct TableResult {
     pub digest_ok: bool,
 }
 
+/// Tables that increments changed: their content is not known, only the number of their rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// How many tables.
+    pub tables: usize,
+    /// Rows found in them.
+    pub rows: u64,
+}
+
+impl Counted {
+    fn is_nothing(&self) -> bool {
+        self.tables == 0
+    }
+}
+
 /// Result of a drill or of `verify --against`: the JSON of INTERFACE.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DrillReport {
@@ -131,10 +147,28 @@ pub struct DrillReport {
     pub stages: BTreeMap<Stage, f64>,
     /// Increments replayed.
     pub chain_length: u32,
+    /// Why this was drilled; none for `verify`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill_kind: Option<DrillKind>,
+    /// Transactions replayed.
+    #[serde(default)]
+    pub replayed_transactions: u64,
+    /// What was proven: kinds of checks that hold, with how many there are of each.
+    #[serde(default)]
+    pub proven: Vec<String>,
+    /// What was not proven and why, one sentence each.
+    #[serde(default)]
+    pub not_proven: Vec<String>,
+    /// Of a closing proof: those of them that are about something that differs, and may. Then the chain is not proved whole.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differs: Vec<String>,
     /// Every comparison.
     pub checks: Vec<Check>,
-    /// Every table.
+    /// Every table whose content was compared.
     pub tables: Vec<TableResult>,
+    /// The tables of which only the number of rows was compared.
+    #[serde(default, skip_serializing_if = "Counted::is_nothing")]
+    pub counted: Counted,
     /// Settings and versions of the instance that was restored into.
     #[serde(default)]
     pub sandbox: BTreeMap<String, String>,
@@ -149,7 +183,7 @@ pub struct DrillReport {
 impl DrillReport {
     /// Rows found in all tables.
     pub fn verified_rows(&self) -> u64 {
-        self.tables.iter().map(|table| table.rows_restored).sum()
+        self.tables.iter().map(|table| table.rows_restored).sum::<u64>() + self.counted.rows
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which restores a scheduled drill tries: the newest recovery point every time, and beside it what would otherwise never be tried. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -10,10 +10,11 @@ use super::chain::{Chains, Closing, Plan, Target, Window};
 use super::manifest::{Manifest, RecoveryPointId};
 
 /// Why something is drilled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DrillKind {
     /// The newest recovery point, with its whole chain.
+    #[default]
     Newest,
     /// A chain that a newer full has closed, compared with that full.
     ClosedChain,
@@ -21,7 +22,59 @@ pub enum DrillKind {
     Random,
     /// The oldest recovery point.
     Oldest,
+    /// What somebody named: a recovery point, a moment, a place.
+    Named,
 }
+
+impl DrillKind {
+    /// Every kind.
+    pub const ALL: [Self; 5] = [Self::Newest, Self::ClosedChain, Self::Random, Self::Oldest, Self::Named];
+
+    /// Name in metrics, JSON and the ledger.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Newest => "newest",
+            Self::ClosedChain => "closed_chain",
+            Self::Random => "random",
+            Self::Oldest => "oldest",
+            Self::Named => "named",
+        }
+    }
+
+    /// Name for people.
+    pub fn shown(self) -> &'static str {
+        match self {
+            Self::Newest => "newest recovery point",
+            Self::ClosedChain => "closing proof",
+            Self::Random => "random moment",
+            Self::Oldest => "oldest recovery point",
+            Self::Named => "as named",
+        }
+    }
+
+    /// The switch of `backup-sla drill` that asks for it, where there is one.
+    pub fn switch(self) -> Option<&'static str> {
+        match self {
+            Self::ClosedChain => Some("--closed-chain"),
+            Self::Random => Some("--random"),
+            Self::Oldest => Some("--oldest"),
+            Self::Newest | Self::Named => None,
+        }
+    }
+
+    /// Whether the promises on drills and the recovery time are about it.
+    pub fn counts_for_promises(self) -> bool {
+        self == Self::Newest
+    }
+
+    /// Whether the operator's questions are asked: they are about the state of now, such as how fresh the orders are.
+    pub fn asks_assertions(self) -> bool {
+        matches!(self, Self::Newest | Self::Named)
+    }
+}
+
+/// A chain that was proved wrong is tried again after this time.
+const WRONG_AGAIN: Duration = Duration::from_hours(24 * 7);
 
 /// How often each is drilled. The newest is every time, and each closed chain once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +99,12 @@ impl Default for Policy {
 pub struct Past {
     /// The fulls whose chains were proved.
     pub proved: BTreeSet<RecoveryPointId>,
+    /// Those whose chains came to something else that may be: nothing is wrong, and another try would say the same.
+    pub not_whole: BTreeSet<RecoveryPointId>,
+    /// Those whose chains were wrong, and when that was last found.
+    pub wrong: BTreeMap<RecoveryPointId, DateTime<Utc>>,
+    /// When the last of them was.
+    pub last_proof: Option<DateTime<Utc>>,
     /// When a random moment was last drilled.
     pub random: Option<DateTime<Utc>>,
     /// When the oldest was last drilled.
@@ -75,7 +134,7 @@ pub fn choose<'m>(
     let choice = |kind, target: &Target| Some(Choice { kind, plan: chains.plan(target).ok()?, proof: None });
     let mut choices: Vec<Choice<'m>> = choice(DrillKind::Newest, &Target::Newest).into_iter().collect();
     if policy.closed_chains {
-        choices.extend(unproved(chains, past));
+        choices.extend(unproved(chains, past, now));
     }
     let mut add = |kind, every: Option<Duration>, last: Option<DateTime<Utc>>, target: Option<Target>| {
         let chosen = target.filter(|_| is_due(every, last, now)).and_then(|target| choice(kind, &target));
@@ -87,15 +146,27 @@ pub fn choose<'m>(
     choices
 }
 
-/// Chains that can be proved and were not, newest first: what was closed last is most likely to be needed.
-fn unproved<'m>(chains: &Chains<'m>, past: &Past) -> Vec<Choice<'m>> {
+/// Chains that can be proved and were not, newest first: what was closed last is most likely to be needed. All that were closed since
+/// the last proof, and of older ones one: whoever begins to prove them may have a month of them. One that was wrong is tried again after
+/// a week, behind the others.
+fn unproved<'m>(chains: &Chains<'m>, past: &Past, now: DateTime<Utc>) -> Vec<Choice<'m>> {
+    let is_wanted = |full: &RecoveryPointId| {
+        let has_passed = past.proved.contains(full) || past.not_whole.contains(full);
+        !has_passed && is_due(Some(WRONG_AGAIN), past.wrong.get(full).copied(), now)
+    };
     let proof = |(full, closing): (&'m Manifest, Closing<'m>)| match closing {
-        Closing::Proof { plan, next } if !past.proved.contains(&full.id) => {
+        // Whether definitions changed while that full backup was read shows when an increment continues it.
+        Closing::Proof { plan, next } if is_wanted(&full.id) && chains.is_continued(&next.id) => {
             Some(Choice { kind: DrillKind::ClosedChain, plan, proof: Some(next) })
         }
         _ => None,
     };
-    chains.closings().into_iter().rev().filter_map(proof).collect()
+    let mut unproved: Vec<Choice<'m>> = chains.closings().into_iter().rev().filter_map(proof).collect();
+    unproved.sort_by_key(|choice| past.wrong.contains_key(&choice.plan.full.id));
+    let is_new =
+        |choice: &Choice<'m>| past.last_proof.zip(choice.proof).is_some_and(|(last, next)| next.finished > last);
+    let new = unproved.iter().filter(|choice| is_new(choice)).count();
+    unproved.into_iter().take(new + 1).collect()
 }
 
 /// What was never done is due. A time to come was written by a wrong clock, and says nothing.

@@ -210,6 +210,11 @@ impl Expected {
         let mut comparison = compare(&expected, &found);
         comparison.checks.retain(|check| !unproved.contains(&check.name));
         let is_whole = |name: &str| matches!(self.tables.get(name).map(|table| &table.rows), Some(Rows::Untouched(_)));
+        let is_counted = |name: &str| matches!(self.tables.get(name).map(|table| &table.rows), Some(Rows::Counted(_)));
+        for table in comparison.tables.iter().filter(|table| is_counted(&table.name)) {
+            comparison.counted.tables += 1;
+            comparison.counted.rows += table.rows_restored;
+        }
         comparison.tables.retain(|table| is_whole(&table.name));
         (comparison, self.notes(&found, &loose))
     }
@@ -324,7 +329,7 @@ fn counted_databases(names: &[&str]) -> String {
 }
 
 /// The database of a name as people write it: `database.table`, either part in backticks where it has to be.
-fn database_of(name: &str) -> &str {
+pub(super) fn database_of(name: &str) -> &str {
     let mut in_quotes = false;
     let end = name.find(|c: char| {
         in_quotes ^= c == '`';
@@ -334,21 +339,21 @@ fn database_of(name: &str) -> &str {
 }
 
 /// Whether a qualified name is in one of these databases, or is one.
-fn lies_in(name: &str, databases: &BTreeSet<String>) -> bool {
+pub(super) fn lies_in(name: &str, databases: &BTreeSet<String>) -> bool {
     databases.iter().any(|database| {
         name.strip_prefix(database.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     })
 }
 
 /// `table d.a`, `3 tables (d.a, d.b, …)`.
-fn list(what: &str, names: &[&str]) -> String {
+pub(super) fn list(what: &str, names: &[&str]) -> String {
     match names {
         [one] => format!("{what} {one}"),
         _ => format!("{} {what}s ({})", names.len(), listed(names)),
     }
 }
 
-fn listed(names: &[&str]) -> String {
+pub(super) fn listed(names: &[&str]) -> String {
     let more = names.len().saturating_sub(LISTED);
     let first = names[..names.len().min(LISTED)].join(", ");
     if more > 0 { format!("{first}, and {more} more") } else { first }

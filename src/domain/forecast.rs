@@ -48,6 +48,14 @@ pub struct Size {
     pub logical_bytes: u64,
     /// Increments that are replayed on top of the full backup.
     pub chain_length: u32,
+    /// Bytes of theirs, which are among `logical_bytes`; 0 where nothing is replayed, and of drills of earlier versions.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub replay_bytes: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde asks
+fn is_nothing(bytes: &u64) -> bool {
+    *bytes == 0
 }
 
 /// A drill that passed.
@@ -77,6 +85,8 @@ pub struct Forecast {
     pub error_ratio: Option<f64>,
     /// Drills that this rests on; at least [`FEWEST`].
     pub drills: usize,
+    /// How much of what is expected is the replay of increments.
+    pub replay_seconds: f64,
     /// What would be restored.
     #[serde(flatten)]
     pub size: Size,
@@ -93,7 +103,7 @@ pub fn forecast(drills: &[PassedDrill], size: Size, now: DateTime<Utc>) -> Optio
     if basis.len() < FEWEST {
         return None;
     }
-    let rto_seconds = expected(&basis, size)?;
+    let (rto_seconds, replay_seconds) = expected(&basis, size)?;
     let tests = back_tests(&drills, now);
     let (low, high) = spread(tests.iter().filter_map(|test| test.as_ref().map(BackTest::ratio)).collect());
     Some(Forecast {
@@ -102,6 +112,7 @@ pub fn forecast(drills: &[PassedDrill], size: Size, now: DateTime<Utc>) -> Optio
         rto_high_seconds: rto_seconds * high,
         error_ratio: tests.last().and_then(|test| test.as_ref().map(BackTest::error_ratio)),
         drills: basis.len(),
+        replay_seconds,
         size,
     })
 }
@@ -123,9 +134,11 @@ const PARTS: [Option<Stage>; 7] = [
 ];
 
 /// What the time of a part grows with; 0 for what takes as long whatever is restored.
-fn amount(part: Option<Stage>, size: Size) -> f64 {
+fn amount(part: Option<Stage>, size: Size, weighs_increments: bool) -> f64 {
     match part {
-        Some(Stage::Load | Stage::Verify) => size.logical_bytes as f64,
+        Some(Stage::Load) => size.logical_bytes.saturating_sub(size.replay_bytes) as f64,
+        Some(Stage::Verify) => size.logical_bytes as f64,
+        Some(Stage::Replay) if weighs_increments => size.replay_bytes as f64,
         Some(Stage::Replay) => f64::from(size.chain_length),
         Some(Stage::Select | Stage::Provision | Stage::Start) | None => 0.0,
     }
@@ -163,24 +176,30 @@ fn counts(drill: &Measured, now: DateTime<Utc>) -> bool {
     drill.ended + MAX_AGE > now
 }
 
-/// Seconds that a restore of this `size` takes, if it goes as the drills of `basis` did.
-fn expected(basis: &[&Measured], size: Size) -> Option<f64> {
+/// Seconds that a restore of this `size` takes, if it goes as the drills of `basis` did, and how much of them is replay.
+fn expected(basis: &[&Measured], size: Size) -> Option<(f64, f64)> {
     let has_replayed = basis.iter().any(|drill| drill.size.chain_length > 0);
     if basis.is_empty() || (size.chain_length > 0 && !has_replayed) {
         return None;
     }
+    // Drills of earlier versions only counted them.
+    let is_weighed = |size: Size| size.chain_length == 0 || size.replay_bytes > 0;
+    let by_bytes = is_weighed(size) && basis.iter().all(|drill| is_weighed(drill.size));
     let of_part = |(at, part): (usize, &Option<Stage>)| {
         let sample = |(newer, drill): (usize, &&Measured)| Sample {
-            amount: amount(*part, drill.size),
+            amount: amount(*part, drill.size, by_bytes),
             seconds: drill.parts[at],
             weight: 0.5_f64.powf(newer as f64 / HALF_LIFE),
         };
         let samples: Vec<Sample> = basis.iter().enumerate().map(sample).collect();
-        let seconds = Line::through(&samples).at(amount(*part, size));
+        let seconds = Line::through(&samples).at(amount(*part, size, by_bytes));
         // Without increments there is no replay, and nothing of it that takes a fixed time.
         if *part == Some(Stage::Replay) && size.chain_length == 0 { 0.0 } else { seconds }
     };
-    Some(within_measured(basis, size, PARTS.iter().enumerate().map(of_part).sum()))
+    let parts: Vec<f64> = PARTS.iter().enumerate().map(of_part).collect();
+    let seconds = within_measured(basis, size, parts.iter().sum());
+    let replay = PARTS.iter().zip(&parts).find(|(part, _)| **part == Some(Stage::Replay)).map_or(0.0, |(_, it)| *it);
+    Some((seconds, replay.min(seconds)))
 }
 
 /// What was measured bounds what is expected: nothing that is as large as the smallest drill is expected to take less than
@@ -294,7 +313,7 @@ fn back_tests(drills: &[Measured], now: DateTime<Utc>) -> Vec<Option<BackTest>> 
     let newest = drills.iter().enumerate().rev().filter(|(_, drill)| counts(drill, now)).take(TESTED);
     let mut tests: Vec<Option<BackTest>> = newest
         .map(|(at, drill)| {
-            let forecast = expected(&basis(&drills[..at], drill.ended), drill.size)?;
+            let (forecast, _) = expected(&basis(&drills[..at], drill.ended), drill.size)?;
             Some(BackTest { forecast, measured: drill.rto })
         })
         .collect();

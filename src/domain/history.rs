@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::chain::{Gap, PromisedTime, newest_break};
 use super::drill::Verdict as DrillVerdict;
 use super::sla::{CLOCK_SKEW, Judgement, Measured, Objective, Objectives, is_older_than_ledger};
 
@@ -45,6 +46,17 @@ pub struct Lifetime {
     pub gone: Option<DateTime<Utc>>,
 }
 
+/// A gap between restorable moments for as long as it was there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GapLifetime {
+    /// The gap.
+    pub gap: Gap,
+    /// Since when it was there.
+    pub since: DateTime<Utc>,
+    /// When it was found to be gone, if it was.
+    pub gone: Option<DateTime<Utc>>,
+}
+
 /// The result of a drill, as far as a promise is about it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Drilled {
@@ -69,6 +81,10 @@ pub struct Facts {
     pub promises: Vec<Promise>,
     /// In any order.
     pub points: Vec<Lifetime>,
+    /// In any order.
+    pub gaps: Vec<GapLifetime>,
+    /// When any moment was promised, oldest first.
+    pub moments: Vec<PromisedTime>,
     /// In the order in which their results were written, the last ones before the time in question included.
     pub drills: Vec<Drilled>,
 }
@@ -127,6 +143,7 @@ impl Timeline {
                 ..Measured::default()
             },
             points: BTreeSet::new(),
+            gaps: BTreeSet::new(),
         };
         let from = from.timestamp_micros();
         let mut spans: Vec<Span> = Vec::new();
@@ -138,7 +155,7 @@ impl Timeline {
             rest[..together].iter().for_each(|change| state.apply(facts, change.what));
             rest = &rest[together..];
             if at >= from {
-                let answers = state.answers(at);
+                let answers = state.answers(facts, at);
                 if spans.last().is_none_or(|span| span.answers != answers) {
                     spans.push(Span { start: at, answers });
                 }
@@ -223,6 +240,8 @@ enum What {
     Promised(usize),
     Appears(usize),
     Goes(usize),
+    GapOpens(usize),
+    GapCloses(usize),
     Drilled(usize),
     /// Something has become too old, or is no longer in the future.
     Ages,
@@ -234,6 +253,8 @@ struct State<'f> {
     /// As-of time, chain length and place of the points that can be restored. Of two newest points with one time the one
     /// that is worse to restore comes last, and that is the one that counts.
     points: BTreeSet<(i64, u32, usize)>,
+    /// Gaps between moments that can be restored, with their places.
+    gaps: BTreeSet<(Gap, usize)>,
 }
 
 impl<'f> State<'f> {
@@ -250,6 +271,12 @@ impl<'f> State<'f> {
             }
             What::Goes(at) => {
                 self.points.remove(&entry(at));
+            }
+            What::GapOpens(at) => {
+                self.gaps.insert((facts.gaps[at].gap, at));
+            }
+            What::GapCloses(at) => {
+                self.gaps.remove(&(facts.gaps[at].gap, at));
             }
             What::Drilled(at) => {
                 let drill = &facts.drills[at];
@@ -269,11 +296,23 @@ impl<'f> State<'f> {
         self.measured.oldest = time(self.points.first());
     }
 
-    fn answers(&self, at: i64) -> Answers {
+    /// What is known at a moment, with what was promised by then.
+    fn measured(&self, facts: &Facts, now: DateTime<Utc>) -> Measured {
+        let asked = facts.moments.iter().filter(|time| time.from <= now);
+        let promised: Vec<PromisedTime> =
+            asked.map(|time| PromisedTime { to: time.to.filter(|to| *to <= now), ..*time }).collect();
+        let is_asked = promised.iter().any(|time| time.to.is_none());
+        let loss = TimeDelta::from_std(self.promised.rpo).unwrap_or(TimeDelta::MAX);
+        let newest = || newest_break(self.gaps.iter().map(|(gap, _)| gap), loss, &promised);
+        Measured { newest_gap: is_asked.then(newest).flatten(), ..self.measured }
+    }
+
+    fn answers(&self, facts: &Facts, at: i64) -> Answers {
         let mut answers = Answers::default();
         let Some(now) = DateTime::from_timestamp_micros(at) else { return answers };
+        let measured = self.measured(facts, now);
         for objective in Objective::ALL {
-            match self.promised.judge(objective, &self.measured, now) {
+            match self.promised.judge(objective, &measured, now) {
                 Judgement::Met => answers.met |= bit(objective),
                 Judgement::Pending => answers.pending |= bit(objective),
                 Judgement::NotMet => {}
@@ -304,6 +343,16 @@ fn changes(facts: &Facts, from: i64, now: i64) -> Vec<Change> {
         out.push(Change { at: available, what: What::Appears(at) });
         out.extend(gone.map(|at_end| Change { at: at_end, what: What::Goes(at) }));
     }
+    for (at, known) in facts.gaps.iter().enumerate() {
+        let since = known.since.timestamp_micros().min(now);
+        let gone = known.gone.map(|gone| gone.timestamp_micros().min(now));
+        if gone.is_none_or(|gone| gone > since) {
+            out.push(Change { at: since, what: What::GapOpens(at) });
+            out.extend(gone.map(|at_end| Change { at: at_end, what: What::GapCloses(at) }));
+        }
+    }
+    let asked = facts.moments.iter().flat_map(|time| [Some(time.from), time.to]).flatten();
+    out.extend(asked.map(|time| Change { at: time.timestamp_micros(), what: What::Ages }));
     for (at, promise) in facts.promises.iter().enumerate() {
         let begins = if at == 0 { i64::MIN } else { promised[at] };
         let ends = promised.get(at + 1).copied().unwrap_or(i64::MAX);
@@ -329,13 +378,14 @@ fn ages(facts: &Facts, objectives: &Objectives) -> impl Iterator<Item = i64> {
         let reaches_back = point.as_of.timestamp_micros().saturating_add(micros(retention));
         limits(point.as_of, rpo).into_iter().chain([reaches_back])
     });
+    let of_gaps = facts.gaps.iter().map(move |it| it.gap.to.timestamp_micros().saturating_add(micros(retention)));
     let of_drills = facts
         .drills
         .iter()
         .filter(|drill| drill.verdict == DrillVerdict::Passed)
         .flat_map(move |drill| limits(drill.ended, interval));
     let of_creation = [retention.saturating_add(rpo), rpo, interval].map(|limit| limits(facts.created, limit));
-    of_points.chain(of_drills).chain(of_creation.into_iter().flatten())
+    of_points.chain(of_gaps).chain(of_drills).chain(of_creation.into_iter().flatten())
 }
 
 #[allow(clippy::cast_possible_truncation)] // a small constant

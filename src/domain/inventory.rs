@@ -111,4 +111,7 @@ pub struct ObjectFacts {
     /// `user@host` in whose name it runs; a restore without that account is warned about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub definer: Option<String>,
+    /// An event that ends by itself: its definition without whether it is switched on. None of others, and in older manifests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<Digest>,
 }

@@ -65,6 +65,9 @@ pub struct Manifest {
     /// Where in the server's change stream an increment begins: where its parent ends. None for a full.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Position>,
+    /// Of an increment that took the place of several: which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joins: Option<Joins>,
     /// As-of time of the data: a moment not later than the consistent snapshot. Never when the backup finished.
     pub as_of: DateTime<Utc>,
     /// When the last byte was stored.
@@ -108,6 +111,15 @@ pub struct Manifest {
     /// What a later backup is compared with; nothing where the backup is of a version that did not record it.
     #[serde(default, skip_serializing_if = "is_default")]
     pub evidence: Evidence,
+}
+
+/// Increments that one took the place of: it brings what they brought, and ends where the last of them ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Joins {
+    /// How many times what it holds was joined.
+    pub tier: u32,
+    /// Every one of them, those included that they had taken the place of.
+    pub of: Vec<RecoveryPointId>,
 }
 
 impl Manifest {

@@ -40,6 +40,16 @@ pub struct Changes {
     /// Why rows of any table may have changed without being counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uncounted: Option<String>,
+    /// Rows were changed by statements, which may give others when they are run again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_statements: bool,
+    /// Of which tables: `shop.t`, `shop.*` for any table of a database, `*` for any there is. Where `by_statements` stands alone, an earlier
+    /// version wrote it, and it may be any.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub stated: BTreeSet<String>,
+    /// Why it can never be replayed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreplayable: Option<String>,
 }
 
 /// What an increment does to one table.
@@ -60,6 +70,9 @@ pub struct TableChanges {
     /// Why its rows cannot be counted, where that is so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uncounted: Option<String>,
+    /// Why a statement on it gives other contents when it is run again, where that is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub varies: Option<String>,
 }
 
 /// Where a table's rows come from, before those that are counted.

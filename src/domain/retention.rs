@@ -49,6 +49,8 @@ pub struct Candidate {
     pub as_of: DateTime<Utc>,
     /// The point that it is replayed on top of; none for a full.
     pub needs: Option<RecoveryPointId>,
+    /// How many points it is: an increment that took the place of others stands for them all.
+    pub stands_for: u32,
     /// It is an increment, and what it is replayed on top of is not there: it restores nothing.
     pub is_broken: bool,
     /// Its date cannot be right.
@@ -241,7 +243,9 @@ fn ages(dated: &[&Candidate], longest_gap: Duration) -> Vec<Duration> {
     let mut ages = vec![Duration::ZERO; dated.len()];
     for at in (0..dated.len().saturating_sub(1)).rev() {
         let gap = (dated[at + 1].as_of - dated[at].as_of).to_std().unwrap_or_default();
-        ages[at] = ages[at + 1].saturating_add(gap.min(longest_gap));
+        // Where points were joined into one, there were some on the way.
+        let longest = longest_gap.saturating_mul(dated[at + 1].stands_for.max(1));
+        ages[at] = ages[at + 1].saturating_add(gap.min(longest));
     }
     ages
 }
@@ -278,3 +282,5 @@ fn needed<'p>(by_id: &ById<'p>, kept: Vec<&'p RecoveryPointId>) -> Vec<(&'p Cand
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod year_tests;

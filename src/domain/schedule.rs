@@ -84,6 +84,24 @@ impl fmt::Display for Timing {
     }
 }
 
+/// Following a source's log all the time: while something comes, increments are published at most so far apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Continuous {
+    /// The longest time between what comes and its increment.
+    pub interval: Duration,
+    /// So many bytes are published earlier.
+    pub size: u64,
+}
+
+/// How the ledger calls it where a schedule is written down.
+pub const CONTINUOUS: &str = "continuous";
+
+impl Default for Continuous {
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(10), size: 16 << 20 }
+    }
+}
+
 impl Timing {
     /// `text` as a timing: exactly five cron fields, or `@every DURATION`. The error reads "is not …: …; write …".
     pub fn parse(text: &str) -> Result<Self, String> {

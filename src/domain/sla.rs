@@ -16,7 +16,7 @@ pub struct Objectives {
     pub rpo: Duration,
     /// Largest time from the decision to restore to the first correct answer.
     pub rto: Duration,
-    /// How far back recovery points are kept.
+    /// How far back recovery points are kept; where incremental backups are asked for, any moment.
     pub retention: Duration,
     /// Largest time between two passed drills.
     pub drill_interval: Duration,
@@ -33,7 +33,7 @@ pub enum Objective {
     Rpo,
     /// Recovery time of the last drill that measured one.
     Rto,
-    /// How far back recovery points reach.
+    /// How far back recovery points reach; where incremental backups are asked for, without a hole.
     Retention,
     /// Time since the last passed drill.
     DrillInterval,
@@ -75,6 +75,8 @@ pub struct Measured {
     pub newest: Option<DateTime<Utc>>,
     /// As-of time of the oldest.
     pub oldest: Option<DateTime<Utc>>,
+    /// Where any moment is promised, the end of the newest gap of which more is lost than the RPO allows.
+    pub newest_gap: Option<DateTime<Utc>>,
     /// Last measured recovery time, in seconds.
     pub rto_seconds: Option<f64>,
     /// When a drill last passed.
@@ -104,7 +106,10 @@ impl Objectives {
                 // point may come as late as the RPO allows.
                 let is_young = within(age(measured.created), self.retention.saturating_add(self.rpo));
                 let reaches_back = age(measured.oldest).is_some_and(|s| s >= self.retention.as_secs_f64());
-                measured.oldest.is_some() && (is_young || reaches_back)
+                // Where any moment is promised, a hole breaks that until it is older than the promised time.
+                let is_outlived = |end| age(Some(end)).is_some_and(|s| s >= self.retention.as_secs_f64());
+                let is_whole = measured.newest_gap.is_none_or(is_outlived);
+                measured.oldest.is_some() && (is_young || reaches_back) && is_whole
             }
             Objective::DrillInterval => within(age(measured.last_passed_drill), self.drill_interval),
             Objective::ChainLength => measured.newest.is_some() && measured.chain_length <= self.max_chain_length,
@@ -137,6 +142,7 @@ mod tests {
             ever_had_point: true,
             newest: ago(24),
             oldest: ago(48),
+            newest_gap: None,
             rto_seconds: Some(5.0 * 3600.0),
             last_passed_drill: ago(24),
             ever_failed_drill: false,
@@ -193,6 +199,11 @@ mod tests {
         ] {
             let measured = Measured { created: ago(created), oldest: ago(oldest), ..good };
             assert_eq!(met(Objective::Retention, measured), is_met, "{created}, {oldest}");
+        }
+        for (gap, is_met) in [(1_000_000, true), (999_999, false)] {
+            let young = Measured { created: ago(1000), newest_gap: ago(gap), ..good };
+            assert_eq!(met(Objective::Retention, Measured { newest_gap: ago(gap), ..good }), is_met, "{gap}");
+            assert_eq!(met(Objective::Retention, young), is_met, "a young source has no excuse for a hole: {gap}");
         }
         let no_point = Measured { created: ago(1000), oldest: None, ..good };
         assert!(!met(Objective::Retention, no_point), "nothing is kept");

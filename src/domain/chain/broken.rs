@@ -20,6 +20,8 @@ pub enum BreakKind {
     Behind,
     /// The log itself is damaged: an event is cut, or its checksum is wrong.
     Damaged,
+    /// What the newest backup relies on is no longer in the repository.
+    Missing,
     /// A definition or an account changed while the full backup was read: nothing can be replayed on it.
     ChangedMeanwhile,
     /// What the backup recorded does not tell whether the log continues it.
@@ -45,6 +47,7 @@ impl BreakKind {
             Self::OtherHistory => "other_history",
             Self::Behind => "behind",
             Self::Damaged => "damaged",
+            Self::Missing => "missing",
             Self::ChangedMeanwhile => "changed_meanwhile",
             Self::Unknown => "unknown",
         }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
+use super::place::are_one_log;
 use super::refusal::Unrestorable;
-use crate::domain::manifest::{BackupKind, Manifest, RecoveryPointId};
-use crate::domain::promise::Promise;
+use crate::domain::manifest::{BackupKind, FileRole, Manifest, RecoveryPointId};
+use crate::domain::promise::{Changes, Promise};
 
 /// The recovery points of one source, linked.
 pub struct Chains<'m> {
@@ -49,8 +50,13 @@ impl<'m> Chains<'m> {
         let mut manifests: Vec<&Manifest> = manifests.into_iter().collect();
         manifests.sort_by(|a, b| (a.as_of, &a.id).cmp(&(b.as_of, &b.id)));
         let by_id: BTreeMap<_, _> = manifests.iter().enumerate().map(|(at, manifest)| (&manifest.id, at)).collect();
-        let steps: Vec<Step> = manifests.iter().map(|manifest| step(manifest, &manifests, &by_id)).collect();
-        let fulls = resolve(&steps, &manifests);
+        let known = Known { by_id: &by_id, joined: joined(&manifests) };
+        let mut steps: Vec<Step> = manifests.iter().map(|manifest| step(manifest, &manifests, &known)).collect();
+        let mut fulls = resolve(&steps, &manifests);
+        if !known.joined.is_empty() {
+            shorten(&mut steps, &fulls, &known, |at| (!is_suspect(manifests[at])).then_some(manifests[at]));
+            fulls = resolve(&steps, &manifests);
+        }
         let member = |((manifest, step), (full, depth)): ((&'m Manifest, &Step), _)| Member {
             manifest,
             is_suspect: is_suspect(manifest),
@@ -82,6 +88,31 @@ impl<'m> Chains<'m> {
         Some(self.points[full].manifest)
     }
 
+    /// Whether an increment continues the recovery point `id`.
+    pub fn is_continued(&self, id: &RecoveryPointId) -> bool {
+        self.points.iter().any(|point| point.manifest.parent.as_ref() == Some(id))
+    }
+
+    /// The recovery point that the increment `id` continues, or what took its place.
+    pub fn parent_of(&self, id: &RecoveryPointId) -> Option<&'m Manifest> {
+        let parent = self.points[*self.by_id.get(id)?].parent?;
+        Some(self.points[parent].manifest)
+    }
+
+    /// Increments with changes that a restore of the recovery point `id` replays; none where it cannot be restored.
+    pub fn replayed(&self, id: &RecoveryPointId) -> Option<u32> {
+        let line = self.line(id)?.ok()?;
+        let has_changes = |increment: &&&Manifest| increment.file(FileRole::Log).is_some();
+        u32::try_from(line.increments.iter().filter(has_changes).count()).ok()
+    }
+
+    /// The same as it is shown: what was joined counts once, whatever was counted when a later one was made.
+    pub fn length_of(&self, manifest: &Manifest) -> u32 {
+        let has_joined = self.points.iter().any(|point| point.manifest.joins.is_some());
+        let replayed = if has_joined { self.replayed(&manifest.id) } else { None };
+        replayed.unwrap_or(manifest.chain_length)
+    }
+
     /// The recovery point of this name.
     pub fn point(&self, id: &RecoveryPointId) -> Option<&'m Manifest> {
         self.by_id.get(id).map(|at| self.points[*at].manifest)
@@ -107,6 +138,11 @@ impl<'m> Chains<'m> {
         self.points.iter().filter_map(|point| Some((point.manifest, point.full.as_ref().err()?)))
     }
 
+    /// Whether places and GTIDs may occur more than once, because the server's log was begun anew or is not known.
+    pub fn are_places_ambiguous(&self) -> bool {
+        !are_one_log(self.points())
+    }
+
     /// Whether any of them is an increment.
     pub fn has_increments(&self) -> bool {
         self.points.iter().any(|point| point.manifest.kind == BackupKind::Incremental)
@@ -128,20 +164,72 @@ enum Step {
     Lost(Unrestorable),
 }
 
-fn step(manifest: &Manifest, all: &[&Manifest], by_id: &BTreeMap<&RecoveryPointId, usize>) -> Step {
+/// Where the recovery point of a name is.
+struct Known<'k, 'm> {
+    by_id: &'k BTreeMap<&'m RecoveryPointId, usize>,
+    /// By name of one that was joined: what took its place.
+    joined: BTreeMap<&'m RecoveryPointId, Vec<usize>>,
+}
+
+/// By name of each increment that was joined: those that took its place, one after the other.
+fn joined<'m>(all: &[&'m Manifest]) -> BTreeMap<&'m RecoveryPointId, Vec<usize>> {
+    let mut joined: BTreeMap<&RecoveryPointId, Vec<usize>> = BTreeMap::new();
+    for (at, manifest) in all.iter().enumerate() {
+        for id in manifest.joins.iter().flat_map(|joins| &joins.of) {
+            joined.entry(id).or_default().push(at);
+        }
+    }
+    joined
+}
+
+fn step(manifest: &Manifest, all: &[&Manifest], known: &Known<'_, '_>) -> Step {
     let id = || manifest.id.clone();
     if manifest.kind == BackupKind::Full {
         let is_exact = matches!(manifest.promise, Promise::Exact(_));
         return if is_exact { Step::Full } else { Step::Lost(Unrestorable::Physical { full: id() }) };
     }
     let Some(parent) = &manifest.parent else { return Step::Lost(Unrestorable::NoParent { increment: id() }) };
-    let Some(at) = by_id.get(parent) else {
+    // What was joined is gone. Of those that took its place one ends where it ended, the shortest way to it is that of the largest.
+    let tier = |at: &usize| all[*at].joins.as_ref().map(|joins| joins.tier);
+    let ends_there = |at: &&usize| manifest.from == all[**at].position;
+    let joined = || {
+        let joined = known.joined.get(parent)?;
+        joined.iter().filter(ends_there).max_by_key(|at| tier(at)).or(joined.first())
+    };
+    let Some(at) = known.by_id.get(parent).or_else(joined) else {
         return Step::Lost(Unrestorable::ParentMissing { increment: id(), parent: parent.clone() });
     };
     if manifest.from.is_none() || manifest.from != all[*at].position {
         return Step::Lost(Unrestorable::Hole { increment: id(), parent: parent.clone() });
     }
+    if let Promise::Changes(Changes { unreplayable: Some(why), .. }) = &manifest.promise {
+        return Step::Lost(Unrestorable::Unreplayable { increment: id(), why: why.clone() });
+    }
     Step::Continues(*at)
+}
+
+/// The way through what was joined, also while what it took the place of is still listed. `dated` is what is dated right.
+fn shorten<'m>(
+    steps: &mut [Step],
+    fulls: &[(Result<usize, Unrestorable>, usize)],
+    known: &Known<'_, 'm>,
+    dated: impl Fn(usize) -> Option<&'m Manifest>,
+) {
+    for step in steps {
+        let Step::Continues(parent) = step else { continue };
+        let (Some(original), (Ok(full), depth)) = (dated(*parent), &fulls[*parent]) else { continue };
+        let joined = known.joined.get(&original.id).into_iter().flatten().copied();
+        // It restores the same, at the same moment, and is not further from the full: so no way leads in a circle.
+        let is_same = |at: &usize| {
+            let ends = |manifest: &Manifest| (manifest.as_of, manifest.position.clone());
+            let is_near = fulls[*at].0.as_ref() == Ok(full) && fulls[*at].1 <= *depth;
+            is_near && dated(*at).is_some_and(|joined| ends(joined) == ends(original))
+        };
+        let tier = |at: &usize| dated(*at).and_then(|joined| joined.joins.as_ref()).map(|joins| joins.tier);
+        if let Some(joined) = joined.filter(is_same).max_by_key(tier) {
+            *parent = joined;
+        }
+    }
 }
 
 /// For each point the full of its line, or why there is none, and how many increments lie on the way.

@@ -6,6 +6,7 @@
 mod broken;
 mod chains;
 mod closing;
+mod compaction;
 mod gtid;
 mod place;
 mod plan;
@@ -16,15 +17,16 @@ mod windows;
 pub use self::broken::{Break, BreakKind};
 pub use self::chains::{Chains, Line};
 pub use self::closing::Closing;
+pub use self::compaction::{Compaction, Join};
 pub use self::gtid::Gtid;
 pub use self::place::Place;
 pub use self::plan::{Plan, Target};
 pub use self::refusal::{NoPlan, Unrestorable};
 pub use self::until::Until;
-pub use self::windows::{Window, kept_since};
+pub use self::windows::{Gap, PromisedTime, Window, gaps, kept_since, newest_break};
 
 #[cfg(test)]
 #[path = "model_tests.rs"]
-pub(super) mod model;
+pub(crate) mod model;
 #[cfg(test)]
 mod tests;

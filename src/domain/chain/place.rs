@@ -91,6 +91,23 @@ pub(super) fn is_one_log(a: &BTreeSet<Anchor<'_>>, b: &BTreeSet<Anchor<'_>>) -> 
     !a.is_empty() && !b.is_empty() && a.iter().all(|a| b.iter().all(|b| agree(a, b)))
 }
 
+/// Whether all backups are of one log that was never begun anew: then no place and no GTID occurs twice.
+pub(super) fn are_one_log<'m>(manifests: impl Iterator<Item = &'m Manifest>) -> bool {
+    let mut all = BTreeSet::new();
+    for manifest in manifests.filter(|manifest| manifest.position.is_some()) {
+        let known = anchors(manifest);
+        if known.is_empty() {
+            return false;
+        }
+        all.extend(known);
+    }
+    let all: Vec<Anchor<'_>> = all.into_iter().collect();
+    all.windows(2).all(|pair| {
+        let (a, b) = (pair[0], pair[1]);
+        (a.0, a.1) == (b.0, b.1) && (a.2 < b.2 && a.3 <= b.3)
+    })
+}
+
 /// Whether two increments hold a part of one log, for certain.
 pub(super) fn do_overlap(a: &Manifest, b: &Manifest) -> bool {
     let place = |position: &Option<Position>| position.as_ref().and_then(Place::of);

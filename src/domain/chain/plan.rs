@@ -29,6 +29,8 @@ pub enum Target {
     BeforePosition(Place),
     /// The state before the transaction of this GTID.
     BeforeGtid(String),
+    /// A place or a GTID within this increment: where the server began its log anew, both can occur more than once.
+    Within(RecoveryPointId, Box<Target>),
 }
 
 /// A full, what is replayed on top of it, and where that stops.
@@ -74,6 +76,26 @@ impl<'m> Chains<'m> {
             Target::At(time) => self.at_time(*time, &dated),
             Target::BeforePosition(place) => self.before_place(place),
             Target::BeforeGtid(gtid) => self.before_gtid(gtid),
+            Target::Within(id, target) => self.within(self.called(id)?, target),
+        }
+    }
+
+    /// A place or a transaction of the recovery point at this place, and of no other.
+    fn within(&self, at: usize, target: &Target) -> Result<Plan<'m>, NoPlan> {
+        let point = self.points[at].manifest;
+        match target {
+            Target::BeforePosition(place) if ends_at(place, point) => self.whole(at),
+            // Before its first transaction is what it continues.
+            Target::BeforePosition(place) if begins_at(place, point) => {
+                self.points[at].parent.map_or(Err(NoPlan::Outside), |parent| self.whole(parent))
+            }
+            Target::BeforePosition(place) if place.is_inside(point) => {
+                self.stopped(at, Until::Before { file: place.file.clone(), offset: place.offset })
+            }
+            Target::BeforeGtid(text) if text.parse().is_ok_and(|gtid| brings(&gtid, point)) => {
+                self.stopped(at, Until::BeforeGtid(text.trim().to_owned()))
+            }
+            _ => Err(NoPlan::Outside),
         }
     }
 
@@ -89,10 +111,15 @@ impl<'m> Chains<'m> {
     }
 
     fn named(&self, id: &RecoveryPointId) -> Result<Plan<'m>, NoPlan> {
+        self.whole(self.called(id)?)
+    }
+
+    /// The recovery point whose name begins so.
+    fn called(&self, id: &RecoveryPointId) -> Result<usize, NoPlan> {
         let mut found = (0..self.points.len()).filter(|at| self.points[*at].manifest.id.0.starts_with(&id.0));
         match (found.next(), found.next()) {
             (None, _) => Err(NoPlan::NoSuchPoint),
-            (Some(at), None) => self.whole(at),
+            (Some(at), None) => Ok(at),
             (Some(_), Some(_)) => Err(NoPlan::SeveralPoints),
         }
     }
@@ -120,10 +147,9 @@ impl<'m> Chains<'m> {
     }
 
     fn before_place(&self, place: &Place) -> Result<Plan<'m>, NoPlan> {
-        let ends_there = |position: &Position| Place::of(position).as_ref() == Some(place);
         let (mut exact, mut inside) = (Vec::new(), Vec::new());
         for (at, point) in self.points.iter().enumerate() {
-            if point.manifest.position.as_ref().is_some_and(ends_there) {
+            if ends_at(place, point.manifest) {
                 exact.push(at);
             } else if place.is_inside(point.manifest) {
                 inside.push(at);
@@ -141,14 +167,7 @@ impl<'m> Chains<'m> {
 
     fn before_gtid(&self, text: &str) -> Result<Plan<'m>, NoPlan> {
         let Ok(gtid) = text.parse::<Gtid>() else { return Err(NoPlan::Outside) };
-        let is_in = |position: &Option<Position>| {
-            position.as_ref().and_then(|position| position.gtid.as_deref()).is_some_and(|state| gtid.is_in(state))
-        };
-        let brings = |at: &usize| {
-            let manifest = self.points[*at].manifest;
-            manifest.from.is_some() && !is_in(&manifest.from) && is_in(&manifest.position)
-        };
-        let inside: Vec<usize> = (0..self.points.len()).filter(brings).collect();
+        let inside: Vec<usize> = (0..self.points.len()).filter(|at| brings(&gtid, self.points[*at].manifest)).collect();
         self.check_one_transaction(&inside)?;
         match self.shortest(&inside) {
             Some(Ok(at)) => self.stopped(at, Until::BeforeGtid(text.trim().to_owned())),
@@ -185,4 +204,22 @@ impl<'m> Chains<'m> {
     fn ambiguous(&self, fulls: BTreeSet<usize>) -> NoPlan {
         NoPlan::Ambiguous(fulls.into_iter().map(|at| self.points[at].manifest.id.clone()).collect())
     }
+}
+
+/// Whether what it holds begins at this place.
+fn begins_at(place: &Place, point: &Manifest) -> bool {
+    point.from.as_ref().is_some_and(|position| Place::of(position).as_ref() == Some(place))
+}
+
+/// Whether what it holds ends at this place.
+fn ends_at(place: &Place, point: &Manifest) -> bool {
+    point.position.as_ref().is_some_and(|position| Place::of(position).as_ref() == Some(place))
+}
+
+/// Whether it is the increment that holds the transaction.
+fn brings(gtid: &Gtid, point: &Manifest) -> bool {
+    let is_in = |position: &Option<Position>| {
+        position.as_ref().and_then(|position| position.gtid.as_deref()).is_some_and(|state| gtid.is_in(state))
+    };
+    point.from.is_some() && !is_in(&point.from) && is_in(&point.position)
 }

@@ -31,6 +31,13 @@ pub enum Unrestorable {
         /// What it says that it continues.
         parent: RecoveryPointId,
     },
+    /// What an increment of its line says of itself: it can never be replayed.
+    Unreplayable {
+        /// The increment.
+        increment: RecoveryPointId,
+        /// Why.
+        why: String,
+    },
     /// Its line leads back to itself.
     Circle {
         /// An increment of the circle.
@@ -49,6 +56,7 @@ impl fmt::Display for Unrestorable {
             Self::Hole { increment, parent } => {
                 write!(f, "increment {increment} does not begin where {parent} ends")
             }
+            Self::Unreplayable { increment, why } => write!(f, "increment {increment} cannot be replayed: {why}"),
             Self::Circle { increment } => write!(f, "increment {increment} leads back to itself"),
         }
     }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use super::model::{Fate, World, manifest, moment, steps};
 use super::*;
 use crate::domain::manifest::{LogIdentity, Manifest, Position, RecoveryPointId};
-use crate::domain::promise::Promise;
+use crate::domain::promise::{Changes, Promise};
 
 fn position(file: &str, offset: u64, begun: u32) -> Position {
     let log = LogIdentity { server: "1".to_owned(), begun, last: None, settled: None, outside: Vec::new() };
@@ -50,6 +50,19 @@ fn a_time_takes_the_increments_up_to_the_first_that_reaches_it_and_stops_there()
         assert_eq!(planned(&points, &Target::At(moment(outside))), Err(NoPlan::Outside));
     }
     assert_eq!(chains(&points).windows(), [Window { from: moment(0), to: moment(40) }]);
+}
+
+#[test]
+fn an_increment_that_can_never_be_replayed_ends_the_window_before_it() {
+    let mut points = shop();
+    points[1].promise = Promise::Changes(Changes { unreplayable: Some("LOAD DATA".to_owned()), ..Changes::default() });
+    let chains = chains(&points);
+    assert_eq!(chains.windows(), [Window { from: moment(0), to: moment(0) }]);
+    assert_eq!(chains.restorable().map(|point| point.id.0.as_str()).collect::<Vec<_>>(), ["f1"]);
+    let why = Unrestorable::Unreplayable { increment: id("i1"), why: "LOAD DATA".to_owned() };
+    for point in ["i1", "i2"] {
+        assert_eq!(chains.line(&id(point)), Some(Err(&why)), "{point}");
+    }
 }
 
 #[test]
@@ -99,6 +112,30 @@ fn a_place_that_two_logs_have_is_ambiguous_and_one_that_two_chains_of_one_log_ha
     points[4].from = points[3].position.clone();
     assert_eq!(planned(&points, &place("bin.000001:270")), Err(NoPlan::Ambiguous(vec![id("f1"), id("f2")])));
     assert_eq!(planned(&points, &place("bin.000001:150")).unwrap().0, ["f1", "i1"]);
+    assert!(chains(&points).are_places_ambiguous());
+    let within = |id: &str, at: &str| {
+        let named = Target::Within(super::super::manifest::RecoveryPointId(id.to_owned()), Box::new(place(at)));
+        planned(&points, &named).map(|planned| planned.0)
+    };
+    assert_eq!(within("j1", "bin.000001:270").unwrap(), ["f2", "j1"], "the increment says which log is meant");
+    assert_eq!(within("i2", "bin.000001:270").unwrap(), ["f1", "i1", "i2"]);
+    assert_eq!(within("i2", "bin.000001:200").unwrap(), ["f1", "i1"], "its first transaction");
+    assert_eq!(within("i1", "bin.000001:270"), Err(NoPlan::Outside));
+    assert_eq!(within("x", "bin.000001:270"), Err(NoPlan::NoSuchPoint));
+}
+
+#[test]
+fn places_are_unambiguous_as_long_as_one_log_goes_on() {
+    let mut points = shop();
+    assert!(!chains(&points).are_places_ambiguous());
+    points[2].position = Some(position("bin.000002", 4, 2));
+    assert!(!chains(&points).are_places_ambiguous(), "the next file was begun later");
+    points[2].position = Some(position("bin.000002", 4, 0));
+    assert!(chains(&points).are_places_ambiguous(), "the log was begun anew in between");
+    for point in &mut points {
+        (point.from, point.position.as_mut().unwrap().log) = (None, None);
+    }
+    assert!(chains(&points).are_places_ambiguous(), "what is not known may be any log");
 }
 
 #[test]
@@ -169,14 +206,36 @@ fn a_chain_that_ends_where_the_next_full_stands_leaves_no_moment_between_them() 
 fn moments_are_kept_back_to_the_first_gap_that_loses_more_than_is_allowed_since_they_were_promised() {
     let window = |from, to| Window { from: moment(from), to: moment(to) };
     let windows = [window(0, 0), window(50, 50), window(100, 200), window(210, 300), window(340, 400)];
-    let since = |loss: i64, promised| kept_since(&windows, TimeDelta::milliseconds(500 * loss), moment(promised));
+    let since = |loss: i64, promised| {
+        let promised = PromisedTime { from: moment(promised), to: None };
+        kept_since(&windows, TimeDelta::milliseconds(500 * loss), &[promised])
+    };
     assert_eq!(since(40, 0), Some(moment(100)), "50 to 100 is too much");
     assert_eq!(since(39, 0), Some(moment(340)));
     assert_eq!(since(10, 330), Some(moment(0)), "the first increment may come so late");
     assert_eq!(since(10, 329), Some(moment(340)));
     assert_eq!(since(40, 60), Some(moment(0)));
     assert_eq!(since(40, 59), Some(moment(100)));
-    assert_eq!(kept_since(&[], TimeDelta::days(1), moment(0)), None);
+    assert_eq!(kept_since(&[], TimeDelta::days(1), &[]), None);
+    let between = |from, to| {
+        let promised = [PromisedTime { from: moment(from), to: Some(moment(to)) }];
+        kept_since(&windows, TimeDelta::milliseconds(500 * 30), &promised)
+    };
+    assert_eq!(between(0, 81), Some(moment(100)), "a gap of the time in which moments were promised counts for ever");
+    assert_eq!(
+        between(0, 80),
+        Some(moment(50)),
+        "who asked for a moment within that time lost no more than is allowed"
+    );
+}
+
+#[test]
+fn what_cannot_be_restored_before_the_first_window_is_a_gap_too() {
+    let windows = [Window { from: moment(50), to: moment(60) }, Window { from: moment(70), to: moment(70) }];
+    let found: Vec<_> = gaps(&windows, Some(moment(40))).iter().map(|gap| (gap.from, gap.to)).collect();
+    assert_eq!(found, [(moment(40), moment(50)), (moment(60), moment(70))]);
+    assert_eq!(gaps(&windows, Some(moment(50))).len(), 1);
+    assert!(gaps(&[], Some(moment(0))).is_empty());
 }
 
 #[test]

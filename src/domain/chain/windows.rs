@@ -25,19 +25,58 @@ impl Window {
     }
 }
 
-/// Since when, back from the newest of `windows` (oldest first), nobody who asks for a moment loses more than `loss` of it. Before
-/// `promised` no moments were promised, only recovery points: gaps there do not count. None: nothing can be restored.
-pub fn kept_since(windows: &[Window], loss: TimeDelta, promised: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let (newest, older) = windows.split_last()?;
-    let mut since = newest.from;
-    for window in older.iter().rev() {
-        let is_promised = since - loss > promised;
-        if is_promised && since - window.to > loss {
-            break;
-        }
-        since = window.from;
+/// A stretch between two moments that can be restored, of which no moment can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Gap {
+    /// The first moment after it: from there on moments can be restored again.
+    pub to: DateTime<Utc>,
+    /// The last moment before it.
+    pub from: DateTime<Utc>,
+}
+
+/// A time in which any moment was promised, because incremental backups were asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PromisedTime {
+    /// Its begin.
+    pub from: DateTime<Utc>,
+    /// Its end; none where it goes on.
+    pub to: Option<DateTime<Utc>>,
+}
+
+impl Gap {
+    /// Whether somebody who asks for a moment in it loses more than `loss`, although moments were promised then. What comes first may come
+    /// as late as `loss` after they were promised.
+    pub fn breaks(&self, promised: &[PromisedTime], loss: TimeDelta) -> bool {
+        let after_begin = |from| self.to.checked_sub_signed(loss).is_some_and(|to| to > from);
+        let before_end = |to| self.from.checked_add_signed(loss).is_some_and(|from| from < to);
+        self.to - self.from > loss
+            && promised.iter().any(|time| after_begin(time.from) && time.to.is_none_or(before_end))
     }
-    Some(since)
+}
+
+/// What lies between `windows` (oldest first), and before the first of them if a recovery point, dated `oldest`, is there that cannot be
+/// restored. Oldest first.
+pub fn gaps(windows: &[Window], oldest: Option<DateTime<Utc>>) -> Vec<Gap> {
+    let lost = windows.first().zip(oldest).filter(|(first, oldest)| *oldest < first.from);
+    let lost = lost.map(|(first, oldest)| Gap { from: oldest, to: first.from });
+    let between = windows.windows(2).map(|pair| Gap { from: pair[0].to, to: pair[1].from });
+    lost.into_iter().chain(between).collect()
+}
+
+/// The end of the newest of `gaps` (oldest first) that breaks the promise of any moment.
+pub fn newest_break<'g>(
+    gaps: impl DoubleEndedIterator<Item = &'g Gap>,
+    loss: TimeDelta,
+    promised: &[PromisedTime],
+) -> Option<DateTime<Utc>> {
+    gaps.rev().find(|gap| gap.breaks(promised, loss)).map(|gap| gap.to)
+}
+
+/// Since when, back from the newest of `windows` (oldest first), nobody who asks for a moment loses more than `loss` of it. Where no
+/// moments were promised, only recovery points were: gaps there do not count. None: nothing can be restored.
+pub fn kept_since(windows: &[Window], loss: TimeDelta, promised: &[PromisedTime]) -> Option<DateTime<Utc>> {
+    let first = windows.first()?.from;
+    Some(newest_break(gaps(windows, None).iter(), loss, promised).unwrap_or(first))
 }
 
 impl Chains<'_> {

@@ -74,6 +74,7 @@ pub(super) fn backup(day: i64, tables: &[(&str, Table)], new: Option<(u64, f64)>
         chain_length: 0,
         parent: None,
         from: None,
+        joins: None,
         as_of,
         finished: as_of,
         created_by: String::new(),

@@ -37,7 +37,13 @@ fn a_drill_takes_the_newest_each_closed_chain_once_a_random_moment_weekly_and_th
     let oldest = named(DrillKind::Oldest, "f1", None);
     assert_eq!(chosen(&points, &Past::default(), 1), [newest.clone(), closed, random.clone(), oldest.clone()]);
     let day = |day| Some(moment(0) + TimeDelta::days(day));
-    let mut past = Past { proved: [points[0].id.clone()].into(), random: day(1), oldest: day(1) };
+    let mut past = Past {
+        proved: [points[0].id.clone()].into(),
+        last_proof: day(1),
+        random: day(1),
+        oldest: day(1),
+        ..Past::default()
+    };
     assert_eq!(chosen(&points, &past, 7), std::slice::from_ref(&newest));
     assert_eq!(chosen(&points, &past, 8), [newest.clone(), random.clone()]);
     assert_eq!(chosen(&points, &past, 31), [newest.clone(), random.clone(), oldest]);
@@ -45,6 +51,45 @@ fn a_drill_takes_the_newest_each_closed_chain_once_a_random_moment_weekly_and_th
     past.oldest = day(5);
     assert_eq!(chosen(&points, &past, 8), [newest, random], "a clock was wrong once");
     assert_eq!(chosen(&[], &past, 8), []);
+    let unconfirmed = chosen(&points[..4], &Past::default(), 1);
+    assert!(
+        unconfirmed.iter().all(|it| it.0 != DrillKind::ClosedChain),
+        "no increment continues the second full backup"
+    );
+}
+
+#[test]
+fn all_chains_that_closed_since_the_last_proof_are_proved_and_one_older_one() {
+    let mut points = Vec::new();
+    for number in 0..6_i64 {
+        let at = |more: i64| moment(100 * number + more);
+        let offset = 1000 * u64::try_from(number).unwrap();
+        let full = manifest(&format!("f{number}"), at(0), position(100 + offset), None);
+        points.push(manifest(&format!("i{number}"), at(99), position(1100 + offset), Some(&full)));
+        points.push(full);
+    }
+    let closed = |last_proof, proved: &[&str]| {
+        let proved = proved.iter().map(|full| RecoveryPointId((*full).to_owned())).collect();
+        let past = Past { proved, last_proof, ..Past::default() };
+        let chosen = chosen(&points, &past, 1).into_iter();
+        chosen.filter(|it| it.0 == DrillKind::ClosedChain).map(|it| it.1).collect::<Vec<_>>()
+    };
+    assert_eq!(closed(None, &[]), ["i4"], "the newest that is closed");
+    assert_eq!(closed(Some(moment(250)), &["f4"]), ["i3", "i2", "i1"], "f3 and f4 came after that, and one older");
+    assert_eq!(closed(Some(moment(550)), &["f4", "f3"]), ["i2"]);
+    assert_eq!(closed(Some(moment(550)), &["f0", "f1", "f2", "f3", "f4"]), [""; 0]);
+}
+
+#[test]
+fn a_chain_that_was_wrong_is_tried_again_after_a_week_and_one_that_may_differ_is_not() {
+    let points = two_chains(0);
+    let full = points[0].id.clone();
+    let is_proved = |past: &Past, day| chosen(&points, past, day).iter().any(|it| it.0 == DrillKind::ClosedChain);
+    let wrong = Past { wrong: [(full.clone(), moment(0) + TimeDelta::days(1))].into(), ..Past::default() };
+    assert_eq!([2, 7, 8, 30].map(|day| is_proved(&wrong, day)), [false, false, true, true]);
+    let passed = Past { proved: [full.clone()].into(), ..wrong };
+    let not_whole = Past { not_whole: [full].into(), ..Past::default() };
+    assert!(!is_proved(&passed, 30) && !is_proved(&not_whole, 30));
 }
 
 #[test]

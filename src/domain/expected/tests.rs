@@ -15,7 +15,7 @@ fn facts(name: &str, rows: u64) -> TableFacts {
 
 fn view(name: &str, definition: &str) -> ObjectFacts {
     let definition = Digest::of(definition.as_bytes());
-    ObjectFacts { kind: ObjectKind::View, name: name.to_owned(), definition, shown: None, definer: None }
+    ObjectFacts { kind: ObjectKind::View, name: name.to_owned(), definition, shown: None, definer: None, ends: None }
 }
 
 fn inventory(tables: &[TableFacts], objects: &[ObjectFacts]) -> Inventory {
@@ -72,6 +72,7 @@ fn of_a_counted_table_the_number_is_compared_and_the_content_named_as_not_compar
     assert_eq!(held(&base, &increments, &found(9)).0, ["definition d.t", "! rows d.t"]);
     let (comparison, _) = after(&base, &increments).compare(&found(8));
     assert_eq!(comparison.tables, [], "its content is not known to be right");
+    assert_eq!((comparison.counted.tables, comparison.counted.rows), (1, 8));
     let redefined = changes([("d.t", TableChanges { redefined: true, ..rows(0, 0) })]);
     let (checks, notes) = held(&base, &[&redefined], &found(7));
     assert_eq!(checks, ["rows d.t"]);

@@ -11,7 +11,7 @@ fn at(day: i64) -> DateTime<Utc> {
 }
 
 fn empty() -> Size {
-    Size { logical_bytes: 0, chain_length: 0 }
+    Size { logical_bytes: 0, chain_length: 0, replay_bytes: 0 }
 }
 
 /// A drill that took `seconds`, all of them for getting a server.
@@ -84,9 +84,11 @@ fn a_drill_is_divided_into_its_stages_and_the_rest() {
 
 #[test]
 fn loading_and_verifying_grow_with_bytes_and_replaying_with_the_chain() {
-    let size = Size { logical_bytes: 700, chain_length: 3 };
-    let amounts: Vec<f64> = PARTS.into_iter().map(|part| amount(part, size)).collect();
-    assert_eq!(amounts, [0.0, 0.0, 700.0, 3.0, 0.0, 700.0, 0.0]);
+    let size = Size { logical_bytes: 700, chain_length: 3, replay_bytes: 0 };
+    let amounts = |size, by_bytes| PARTS.into_iter().map(|part| amount(part, size, by_bytes)).collect::<Vec<f64>>();
+    assert_eq!(amounts(size, false), [0.0, 0.0, 700.0, 3.0, 0.0, 700.0, 0.0]);
+    let weighed = Size { replay_bytes: 200, ..size };
+    assert_eq!(amounts(weighed, true), [0.0, 0.0, 500.0, 200.0, 0.0, 700.0, 0.0]);
 }
 
 #[test]
@@ -94,7 +96,8 @@ fn a_drill_weighs_half_as_much_as_the_fifth_after_it() {
     for (slow, expected_seconds) in [(4, 1.0), (5, 2.0)] {
         let drills: Vec<_> = (0..30).map(|day| drill(day, if day < 30 - slow { 1.0 } else { 2.0 })).collect();
         let drills = measured(&drills);
-        let found = expected(&basis(&drills, at(30)), empty()).unwrap();
+        let (found, replay) = expected(&basis(&drills, at(30)), empty()).unwrap();
+        assert!(replay < f64::MIN_POSITIVE);
         assert!(is_near(found, expected_seconds), "{slow} slow ones: {found}");
     }
 }

@@ -13,7 +13,7 @@ fn day(days: i64) -> DateTime<Utc> {
 }
 
 fn full(logical_bytes: u64) -> Size {
-    Size { logical_bytes, chain_length: 0 }
+    Size { logical_bytes, chain_length: 0, replay_bytes: 0 }
 }
 
 /// A host and a kind of data: 6 s whatever is restored, and 2 s per MB; all of it `slowness` times.
@@ -275,7 +275,7 @@ fn sizes_of_zero_are_sizes() {
 
 #[test]
 fn increments_are_replayed_at_their_pace_and_a_chain_that_nobody_ever_replayed_is_not_forecast() {
-    let chain = |chain_length| Size { logical_bytes: 100 * MB, chain_length };
+    let chain = |chain_length| Size { logical_bytes: 100 * MB, chain_length, replay_bytes: 0 };
     let never = daily(10, |_| 100 * MB, |_| 1.0);
     assert_eq!(forecast(&never, chain(3), day(10)), None);
     assert!(forecast(&never, chain(0), day(10)).is_some());
@@ -289,6 +289,26 @@ fn increments_are_replayed_at_their_pace_and_a_chain_that_nobody_ever_replayed_i
     // Chains of two lengths tell the pace of any.
     let varied: Vec<PassedDrill> = (0..10).map(|on| drill(on, chain(if on < 5 { 5 } else { 10 }), 1.0)).collect();
     assert!(off(at_length(&varied, 40), base + 40.0) < 1e-9);
+}
+
+#[test]
+fn increments_are_weighed_once_every_drill_says_how_many_bytes_it_replayed() {
+    let size = |replay_bytes| Size { logical_bytes: 100 * MB + replay_bytes, chain_length: 4, replay_bytes };
+    // 1 s per MB, and 3 s for whatever else.
+    let drilled = |on, replay_bytes| {
+        let stages = [(Stage::Provision, 3.0), (Stage::Replay, replay_bytes as f64 / MB as f64)];
+        let rto_seconds = stages.iter().map(|(_, seconds)| seconds).sum();
+        PassedDrill { ended: day(on), size: size(replay_bytes), rto_seconds, stages: stages.into() }
+    };
+    let mut drills: Vec<PassedDrill> = (0..6).map(|on| drilled(on, (10 + 10 * on.unsigned_abs()) * MB)).collect();
+    let found = forecast(&drills, size(200 * MB), day(6)).unwrap();
+    assert!(off(found.replay_seconds, 200.0) < 1e-9 && off(found.rto_seconds, 203.0) < 1e-9, "{found:?}");
+    let nothing = Size { logical_bytes: 100 * MB, chain_length: 0, replay_bytes: 0 };
+    assert!(forecast(&drills, nothing, day(6)).unwrap().replay_seconds < f64::MIN_POSITIVE);
+    // One that only counted them: then they are counted, and all chains were of the same length.
+    drills[0].size.replay_bytes = 0;
+    let counted = forecast(&drills, size(200 * MB), day(6)).unwrap();
+    assert!(counted.replay_seconds <= 60.0, "{counted:?}");
 }
 
 #[test]
@@ -336,7 +356,7 @@ prop_compose! {
         stages in proptest::collection::vec(any_seconds(), 6),
     ) -> PassedDrill {
         let stages = Stage::ALL.into_iter().zip(stages).collect();
-        PassedDrill { ended: day(on), size: Size { logical_bytes: bytes, chain_length }, rto_seconds, stages }
+        PassedDrill { ended: day(on), size: Size { logical_bytes: bytes, chain_length, replay_bytes: 0 }, rto_seconds, stages }
     }
 }
 

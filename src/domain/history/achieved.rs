@@ -97,6 +97,8 @@ mod tests {
             had_points: false,
             promises: Vec::new(),
             points: points.iter().map(life).collect(),
+            gaps: Vec::new(),
+            moments: Vec::new(),
             drills: Vec::new(),
         }
     }

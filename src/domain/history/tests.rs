@@ -33,6 +33,14 @@ fn moment(facts: &Facts, now: DateTime<Utc>, at: DateTime<Utc>) -> (Objectives, 
         .filter(|it| it.available.min(now) <= at && it.gone.is_none_or(|gone| gone.min(now) > at))
         .collect();
     let newest = points.iter().map(|it| it.as_of).max();
+    let gaps = facts.gaps.iter().filter(|it| it.since.min(now) <= at && it.gone.is_none_or(|gone| gone.min(now) > at));
+    let rpo = TimeDelta::from_std(facts.promises[promised].objectives.rpo).unwrap();
+    let is_over = |it: &PromisedTime| it.to.is_some_and(|to| to <= at);
+    let asked: Vec<&PromisedTime> = facts.moments.iter().filter(|it| it.from <= at).collect();
+    let is_promised =
+        |gap: &Gap| asked.iter().any(|it| gap.to - it.from > rpo && (!is_over(it) || it.to.unwrap() - gap.from > rpo));
+    let broken = gaps.map(|it| it.gap).filter(|gap| gap.to - gap.from > rpo && is_promised(gap));
+    let newest_gap = broken.map(|gap| gap.to).max().filter(|_| asked.iter().any(|it| !is_over(it)));
     // What went away in the same moment in which it came was never there.
     let came = |it: &&Lifetime| it.gone.is_none_or(|gone| gone.min(now) > it.available.min(now));
     let measured = Measured {
@@ -41,6 +49,7 @@ fn moment(facts: &Facts, now: DateTime<Utc>, at: DateTime<Utc>) -> (Objectives, 
         ever_had_point: facts.had_points || facts.points.iter().filter(came).any(|it| it.available.min(now) <= at),
         newest,
         oldest: points.iter().map(|it| it.as_of).min(),
+        newest_gap,
         rto_seconds: drills.iter().rev().find_map(|it| it.rto_seconds),
         last_passed_drill: drills.iter().rev().find(|it| it.verdict == DrillVerdict::Passed).map(|it| it.ended),
         ever_failed_drill: drills.iter().any(|it| it.verdict == DrillVerdict::Failed),
@@ -70,18 +79,30 @@ fn some_facts() -> impl Strategy<Value = Facts> {
         verdict,
         rto_seconds: rto.map(f64::from),
     });
+    let gap = (-SPAN..SPAN, 1..900_i64, -SPAN..SPAN + 700, prop::option::of(0..SPAN)).prop_map(
+        |(from, length, since, life)| GapLifetime {
+            gap: Gap { from: at(from), to: at(from + length) },
+            since: at(since),
+            gone: life.map(|life| at(since + life)),
+        },
+    );
+    let asked = (-SPAN..SPAN, prop::option::of(1..SPAN))
+        .prop_map(|(from, length)| PromisedTime { from: at(from), to: length.map(|length| at(from + length)) });
     (
         (-SPAN..SPAN, -SPAN..SPAN, any::<bool>()),
+        (prop::collection::vec(gap, 0..5), prop::collection::vec(asked, 0..3)),
         prop::collection::vec(promise, 1..4),
         prop::collection::vec(point, 0..12),
         prop::collection::vec(drill, 0..8),
     )
-        .prop_map(|((created, began, had_points), promises, points, drills)| Facts {
+        .prop_map(|((created, began, had_points), (gaps, moments), promises, points, drills)| Facts {
             created: at(created),
             ledger_began: at(began),
             had_points,
             promises,
             points,
+            gaps,
+            moments,
             drills,
         })
 }
@@ -120,6 +141,7 @@ proptest! {
             promises: facts.promises.into_iter().map(|it| Promise { since: it.since.min(at(0)), ..it }).collect(),
             drills: facts.drills.into_iter().map(|it| Drilled { ended: it.ended.min(at(0)), ..it }).collect(),
             points: facts.points.into_iter().filter(|it| it.available.max(it.gone.unwrap_or(it.available)) <= at(0)).collect(),
+            gaps: facts.gaps.into_iter().filter(|it| it.since.max(it.gone.unwrap_or(it.since)) <= at(0)).collect(),
             ..facts
         };
         let (early, late) = (Timeline::of(&facts, at(-100), at(0)), Timeline::of(&facts, at(-100), at(later)));
@@ -137,6 +159,8 @@ fn healthy() -> Facts {
         points: (0..10)
             .map(|n| Lifetime { as_of: at(n * hour), chain_length: 0, available: at(n * hour + 60), gone: None })
             .collect(),
+        gaps: Vec::new(),
+        moments: Vec::new(),
         drills: vec![Drilled { ended: at(hour), verdict: DrillVerdict::Passed, rto_seconds: Some(300.0) }],
     }
 }

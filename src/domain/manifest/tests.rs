@@ -13,7 +13,7 @@ fn table(name: &str, rows: u64) -> TableFacts {
 }
 
 fn object(kind: ObjectKind, name: &str) -> ObjectFacts {
-    ObjectFacts { kind, name: name.to_owned(), definition: Digest::default(), shown: None, definer: None }
+    ObjectFacts { kind, name: name.to_owned(), definition: Digest::default(), shown: None, definer: None, ends: None }
 }
 
 fn left_out(name: &str) -> LeftOut {
@@ -36,6 +36,7 @@ fn manifest() -> Manifest {
         chain_length: 0,
         parent: None,
         from: None,
+        joins: None,
         as_of: DateTime::UNIX_EPOCH,
         finished: DateTime::UNIX_EPOCH,
         created_by: String::new(),

@@ -12,6 +12,7 @@ fn point(hour: i64) -> Candidate {
         id: RecoveryPointId(format!("h{hour:06}")),
         as_of: hours(hour),
         needs: None,
+        stands_for: 1,
         is_broken: false,
         is_misdated: false,
         is_of_nobody: false,
@@ -203,6 +204,22 @@ fn what_cannot_be_restored_covers_nothing_and_goes_when_it_is_old() {
         point.needs = Some(RecoveryPointId("gone".to_owned()));
     }
     assert_eq!(kept(&broken, &policy(3)), (0..10).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_was_joined_is_as_old_as_all_that_it_stands_for() {
+    let hourly = Policy { longest_gap: Duration::from_hours(1), ..policy(3) };
+    let mut points = daily(0..10);
+    assert_eq!(kept(&points, &hourly), (0..10).collect::<Vec<_>>(), "each gap counts as an hour");
+    for point in &mut points {
+        point.stands_for = 24;
+    }
+    assert_eq!(kept(&points, &hourly), kept(&points, &policy(3)));
+    // A clock that jumped while a few were made moves nothing far.
+    for point in &mut points {
+        point.stands_for = 2;
+    }
+    assert_eq!(kept(&points, &hourly), (0..10).collect::<Vec<_>>());
 }
 
 /// Days with a full at night and an increment every six hours.

@@ -186,6 +186,7 @@ mod tests {
                 is_history_partial: is_partial,
                 newest: newest.map(at),
                 oldest: newest.map(at),
+                newest_gap: None,
                 rto_seconds: rto.map(f64::from),
                 last_passed_drill: passed.map(at),
                 ever_failed_drill: failed,
