@@ -11,10 +11,10 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 pub use crate::domain::captured::Captured;
-use crate::domain::chain::{Break, Until};
+use crate::domain::chain::{Break, Place, Until};
 use crate::domain::drill::Check;
 use crate::domain::logged::LoggedTransaction;
-use crate::domain::manifest::{Inventory, Manifest};
+use crate::domain::manifest::{Inventory, Manifest, Position};
 use crate::domain::promise::Changes;
 use crate::error::{Error, Result};
 use crate::repository::{StoredFile, Streams};
@@ -49,6 +49,8 @@ pub struct Preflight {
     pub summary: String,
     /// What is not wrong but should be known.
     pub warnings: Vec<String>,
+    /// Why incremental backups that are scheduled cannot be taken, and what mends that; none where they can.
+    pub impossible: Option<(String, String)>,
 }
 
 /// A dump that has been started.
@@ -90,6 +92,16 @@ pub struct StoredPoint {
     pub increments: Vec<StoredIncrement>,
     /// Where in the last of them replay stops.
     pub until: Until,
+    /// The full backup that stands at exactly that place, where this is held against it.
+    pub proved_by: Option<Box<Proving>>,
+}
+
+/// A full backup that says what must be there at the end of the chain before it.
+pub struct Proving {
+    /// The full backup.
+    pub full: StoredPoint,
+    /// An increment continues it. So no definition changed while it was read.
+    pub is_continued: bool,
 }
 
 /// A published increment, opened for a restore.
@@ -103,7 +115,7 @@ pub struct StoredIncrement {
 impl StoredPoint {
     /// A full backup without increments.
     pub fn full(manifest: Manifest, open: Opener) -> Self {
-        Self { manifest, open, increments: Vec::new(), until: Until::End }
+        Self { manifest, open, increments: Vec::new(), until: Until::End, proved_by: None }
     }
 
     /// The manifest that names the recovery point: that of the last increment, or of the full backup.
@@ -113,6 +125,9 @@ impl StoredPoint {
 
     /// As-of time of what a restore brings back: never later than what is in it.
     pub fn as_of(&self) -> DateTime<Utc> {
+        if let Some(next) = &self.proved_by {
+            return next.full.manifest.as_of;
+        }
         self.until.as_of(self.manifest.as_of, self.increments.iter().map(|increment| increment.manifest.as_of))
     }
 
@@ -150,6 +165,12 @@ pub enum Since {
     Changes(Dump),
     /// The source does not continue the backup.
     Broken(Break),
+}
+
+/// Tells how far the change stream of a source is: asked every second, so that it must cost next to nothing.
+pub trait Tail: Send {
+    /// Where the stream ends now; none where the source keeps none.
+    fn end(&mut self) -> Result<Option<Place>>;
 }
 
 /// What a replay did.
@@ -230,9 +251,33 @@ pub trait Engine: Send + Sync {
     fn has_increments(&self) -> bool {
         false
     }
+    /// Whether a replay can be limited to single tables; which of them it cannot be limited to, it then says itself.
+    fn replays_single_tables(&self) -> bool {
+        false
+    }
+    /// Whether no full backup is taken by itself after a break: increments then wait for one that somebody, or the schedule, takes.
+    fn waits_on_break(&self) -> bool {
+        false
+    }
     /// What has come since `after`, a backup of this source. Only where [`Engine::has_increments`].
     fn changes_since(&self, after: &Manifest, context: &RunContext) -> Result<Since> {
         let _ = (after, context);
+        Err(Error::configuration("there are no incremental backups of this kind of source"))
+    }
+    /// The same, and no further than `end`, a place of its log that lies behind. Only where [`Engine::has_increments`].
+    fn changes_until(&self, after: &Manifest, end: &Position, context: &RunContext) -> Result<Since> {
+        let _ = (after, end, context);
+        Err(Error::configuration("there are no incremental backups of this kind of source"))
+    }
+    /// Begin to look how far the source is, again and again. Only where [`Engine::has_increments`].
+    fn tail(&self, context: &RunContext) -> Result<Box<dyn Tail>> {
+        let _ = context;
+        Err(Error::configuration("there are no incremental backups of this kind of source"))
+    }
+    /// Put increments that follow each other together: the contents of one that brings the same, and ends where the last of them
+    /// ends. Only where [`Engine::has_increments`].
+    fn join(&self, increments: &[StoredIncrement], context: &RunContext) -> Result<Dump> {
+        let _ = (increments, context);
         Err(Error::configuration("there are no incremental backups of this kind of source"))
     }
     /// Call `seen` with every transaction that an increment holds, in order. Only where [`Engine::has_increments`].

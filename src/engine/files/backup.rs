@@ -109,7 +109,7 @@ impl Ready for Found<'_> {
             warnings.push("there is no `git`: HEAD and branches of the repositories are not promised".to_owned());
         }
         let summary = format!("{} path(s) with {repositories} git repositories", paths.len());
-        Ok(Preflight { summary, warnings })
+        Ok(Preflight { summary, warnings, impossible: None })
     }
 
     fn dump(self: Box<Self>, context: &RunContext) -> Result<Dump> {

@@ -257,7 +257,14 @@ impl State {
 }
 
 fn object(kind: ObjectKind, name: String, text: &str) -> ObjectFacts {
-    ObjectFacts { kind, name, definition: Digest::of(text.as_bytes()), shown: Some(text.to_owned()), definer: None }
+    ObjectFacts {
+        kind,
+        name,
+        definition: Digest::of(text.as_bytes()),
+        shown: Some(text.to_owned()),
+        definer: None,
+        ends: None,
+    }
 }
 
 /// Settings of a manifest about one repository.

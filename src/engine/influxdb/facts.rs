@@ -338,7 +338,7 @@ fn table(
 
 fn object(kind: ObjectKind, name: String, shown: Option<String>) -> ObjectFacts {
     let definition = Digest::of(shown.as_deref().unwrap_or_default().as_bytes());
-    ObjectFacts { kind, name, definition, shown, definer: None }
+    ObjectFacts { kind, name, definition, shown, definer: None, ends: None }
 }
 
 fn policy_object(database: &str, name: &str, policy: &Policy) -> ObjectFacts {

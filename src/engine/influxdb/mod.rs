@@ -134,7 +134,7 @@ impl Ready for Surveyed<'_> {
         let shards: usize = survey.databases.values().map(|database| database.shards.len()).sum();
         let (version, databases) = (&self.client.version, survey.databases.len());
         let summary = format!("InfluxDB {version}, {databases} database(s), {shards} shard(s)");
-        Ok(Preflight { summary, warnings: warnings(survey, &self.program.1) })
+        Ok(Preflight { summary, warnings: warnings(survey, &self.program.1), impossible: None })
     }
 
     fn dump(self: Box<Self>, context: &RunContext) -> Result<Dump> {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::columns::{Column, columns, indexes, lossy_columns, split_next_id, without_implied_charset};
+use super::event_ends;
 use super::names::{self, Created};
 use super::order;
 use super::rows::RowFacts;
@@ -262,7 +263,10 @@ impl DumpFacts {
             }
             _ => self.definition(kind, body),
         };
-        let facts = ObjectFacts { kind, name: name.clone(), definition, shown: None, definer: created.definer };
+        let settings =
+            || self.session.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("\0");
+        let ends = (kind == ObjectKind::Event).then(|| event_ends::of(sql, &settings())).flatten();
+        let facts = ObjectFacts { kind, name: name.clone(), definition, shown: None, definer: created.definer, ends };
         if self.objects.insert((kind, name.clone()), facts).is_some() {
             return Err(Error::failed(format!("cannot read the dump: {kind} {name} is defined twice")));
         }

@@ -156,6 +156,7 @@ mod tests {
                 definition,
                 shown: None,
                 definer: None,
+                ends: None,
             });
             Listing::of(&inventory)
         };

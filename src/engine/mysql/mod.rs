@@ -7,6 +7,7 @@
 mod account;
 mod accounts;
 pub(crate) mod binlog;
+mod block_ddl;
 mod bodies;
 mod captured;
 mod carried;
@@ -18,6 +19,7 @@ mod create_table;
 mod defer;
 mod destination;
 mod elsewhere;
+mod event_ends;
 mod event_zones;
 mod examine;
 mod examined;
@@ -83,6 +85,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::account::Account;
+use self::block_ddl::Blocked;
 use self::captured::{ACCOUNTS_FILE, DUMP_FILE, captured, warnings};
 use self::connection::Session;
 pub use self::kind::Mysql;
@@ -100,7 +103,7 @@ use super::{
 use crate::clock::Clock;
 use crate::domain::drill::Check;
 use crate::domain::logged::LoggedTransaction;
-use crate::domain::manifest::Manifest;
+use crate::domain::manifest::{Manifest, Position};
 use crate::error::{Error, Result};
 use crate::repository::{Stream, in_order};
 use crate::run_context::{Cancel, RunContext};
@@ -154,6 +157,8 @@ struct Surveyed<'e> {
     tools: Tools,
     /// What stands in the way of scheduled increments.
     hindrances: Vec<String>,
+    /// Why increments that are scheduled cannot be taken at all, and what mends it.
+    impossible: Option<(String, String)>,
 }
 
 impl Ready for Surveyed<'_> {
@@ -168,7 +173,7 @@ impl Ready for Surveyed<'_> {
             if survey.binlog() { "on" } else { "off" }
         );
         let warnings = [warnings(survey, tools), self.hindrances.clone()].concat();
-        Ok(Preflight { summary, warnings })
+        Ok(Preflight { summary, warnings, impossible: self.impossible.clone() })
     }
 
     fn dump(self: Box<Self>, context: &RunContext) -> Result<Dump> {
@@ -194,7 +199,13 @@ impl Ready for Surveyed<'_> {
         let extent = Extent { asked, pins: &survey.pins };
         let dump = tools.start_dump(&engine.source(&context.cancel), &extent, purpose, &context.cancel)?;
         let reading = pump::Reading { client: tools.reader(), capture: survey.capture, supplement };
-        let (reader, outcome) = pump::start(dump, reading, context)?;
+        let blocked = Blocked::later();
+        let (reader, outcome) = if engine.increments.is_some() && engine.config.block_ddl && survey.binlog() {
+            let product = &survey.server.product;
+            pump::start(blocked.with_first_byte(dump, engine.source(&context.cancel), product), reading, context)?
+        } else {
+            pump::start(dump, reading, context)?
+        };
         let accounts_sql = accounts::write(&accounts.all).into_bytes();
         let streams = in_order(vec![
             Stream { path: ACCOUNTS_FILE.to_owned(), reader: Box::new(Cursor::new(accounts_sql.clone())) },
@@ -224,6 +235,8 @@ impl Ready for Surveyed<'_> {
                         None
                     });
             }
+            // What changes from here on is in the log behind the backup.
+            blocked.end();
             Ok(captured)
         });
         Ok(Dump { streams, as_of, finish })
@@ -233,21 +246,45 @@ impl Ready for Surveyed<'_> {
 impl Engine for MysqlEngine {
     fn preflight<'e>(&'e self, context: &RunContext) -> Result<Box<dyn Ready + 'e>> {
         let (mut session, survey, tools) = self.survey(&context.cancel)?;
-        let hindrances = match self.increments {
-            Some(every) => increments::hindrances::look(&mut session, tools.product(), every)?,
-            None => Vec::new(),
-        };
-        Ok(Box::new(Surveyed { engine: self, session, survey, tools, hindrances }))
+        let (mut hindrances, mut impossible) = (Vec::new(), None);
+        if let Some(every) = self.increments {
+            hindrances = increments::hindrances::look(&mut session, tools.product(), every)?;
+            let error = increments::hindrances::possible(&mut session, tools.product(), &survey.databases).err();
+            impossible = error.map(|error| (error.to_string(), error.hint_text().unwrap_or_default().to_owned()));
+        }
+        Ok(Box::new(Surveyed { engine: self, session, survey, tools, hindrances, impossible }))
     }
 
     fn has_increments(&self) -> bool {
         true
     }
 
+    fn replays_single_tables(&self) -> bool {
+        true
+    }
+
+    fn waits_on_break(&self) -> bool {
+        self.config.waits_on_break
+    }
+
     fn changes_since(&self, after: &Manifest, context: &RunContext) -> Result<Since> {
         let (session, survey, tools) = self.survey(&context.cancel)?;
         let reached = increments::Reached { session, survey, tools, account: self.source(&context.cancel) };
-        increments::changes_since(reached, &*self.clock, after, context)
+        increments::changes_since(reached, &*self.clock, (after, None), context)
+    }
+
+    fn changes_until(&self, after: &Manifest, end: &Position, context: &RunContext) -> Result<Since> {
+        let (session, survey, tools) = self.survey(&context.cancel)?;
+        let reached = increments::Reached { session, survey, tools, account: self.source(&context.cancel) };
+        increments::changes_since(reached, &*self.clock, (after, Some(end)), context)
+    }
+
+    fn tail(&self, context: &RunContext) -> Result<Box<dyn crate::engine::Tail>> {
+        increments::tail(self.source(&context.cancel))
+    }
+
+    fn join(&self, stored: &[StoredIncrement], context: &RunContext) -> Result<Dump> {
+        increments::join(stored, context)
     }
 
     fn sandbox(&self, point: &StoredPoint) -> Result<SandboxSpec> {
@@ -280,7 +317,7 @@ impl Engine for MysqlEngine {
         let account = Account::of_destination(to)?.for_run(&context.cancel);
         if !point.increments.is_empty() {
             // What the replay needs is named before anything is loaded.
-            rollforward::look(&account, point, options)?;
+            rollforward::look(&account, point, options, context)?;
         }
         load::load(&tools, &self.source(&context.cancel), &account, point, options, context)
     }

@@ -36,6 +36,10 @@ pub struct MysqlConfig {
     pub programs: Option<PathBuf>,
     /// Most time that the answer to an assertion may take.
     pub assertion_timeout: Duration,
+    /// Where increments are scheduled, definitions cannot change while a full backup is read.
+    pub block_ddl: bool,
+    /// Whether increments wait for an operator after a break; else a full backup follows at once.
+    pub waits_on_break: bool,
 }
 
 /// Read the table of the source `source`.
@@ -83,7 +87,9 @@ pub fn read(source: &str, section: &Section<'_>) -> Table {
         password,
         databases,
         programs,
+        waits_on_break: section.optional("on_break", |v| value::one_of(v, &["full", "wait"])) == Some("wait"),
         assertion_timeout: section.optional("assertion_timeout", value::duration).unwrap_or(ASSERTION_TIMEOUT),
+        block_ddl: section.optional("block_ddl", value::boolean).unwrap_or(true),
     };
     Table { settings: Arc::new(config), made_elsewhere }
 }

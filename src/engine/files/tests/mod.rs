@@ -132,7 +132,7 @@ impl Bench {
         let inspection = self.engine().inspect(&at, point, &InspectOptions::default(), &RunContext::silent()).unwrap();
         assert_eq!(inspection.problems, [""; 0]);
         // In the order of a reader's interest: what differs by its own name before what follows from it.
-        let mut comparison = Comparison { checks: inspection.checks, tables: Vec::new() };
+        let mut comparison = Comparison { checks: inspection.checks, ..Comparison::default() };
         comparison.checks.extend(compare(point.manifest.inventory(), &inspection.inventory).checks);
         assert!(!comparison.checks.is_empty());
         comparison

@@ -69,6 +69,7 @@ impl AccountSql {
             definition: Digest::of(sorted.join("\n").as_bytes()),
             shown: None,
             definer: None,
+            ends: None,
         }
     }
 
@@ -131,7 +132,8 @@ mod tests {
     fn routine(name: &str) -> Inventory {
         let digest = Digest::of(b"");
         let kind = ObjectKind::Procedure;
-        let object = ObjectFacts { kind, name: name.to_owned(), definition: digest, shown: None, definer: None };
+        let object =
+            ObjectFacts { kind, name: name.to_owned(), definition: digest, shown: None, definer: None, ends: None };
         Inventory { tables: Vec::new(), objects: vec![object] }
     }
 

@@ -248,6 +248,8 @@ impl Groups {
             }
             (Kind::LoadQuery, _) => {
                 open.statement_format("LOAD DATA");
+                let why = "LOAD DATA was logged as a statement, with its file in pieces";
+                open.done.unreplayable.get_or_insert_with(|| why.to_owned());
                 open.has_ended = !open.is_transaction;
             }
             (Kind::TableMap, Body::Kept(kept)) => open.map(&kept.bytes)?,
@@ -353,7 +355,8 @@ impl Open {
 
     fn statement_format(&mut self, what: &str) {
         self.group.has_statement_format = true;
-        self.done.effects(vec![Effect::Uncounted(format!("{what} in statement format"))]);
+        let why = format!("{what} in statement format");
+        self.done.effects(vec![Effect::Uncounted(why), Effect::Stated("*".to_owned())]);
     }
 
     fn map(&mut self, body: &[u8]) -> Result<(), Damage> {

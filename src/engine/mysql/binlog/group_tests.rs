@@ -284,6 +284,13 @@ fn statement_format_leaves_no_table_counted() {
     assert_eq!(changes.uncounted.as_deref(), Some("INSERT in statement format"));
     assert_eq!(changes.tables["d.t"], TableChanges { origin: Origin::Nothing, ..TableChanges::default() });
     assert!(changes.tables["d.v"].uncounted.is_some());
+    assert_eq!((changes.by_statements, changes.stated), (true, ["d.u".to_owned()].into()));
+    log.begin(5, true);
+    log.query("RENAME TABLE u TO w");
+    assert_eq!(log.changes().stated, ["d.w".to_owned()].into());
+    log.begin(6, true);
+    log.query("TRUNCATE TABLE w");
+    assert_eq!((log.changes().by_statements, log.changes().stated.len()), (false, 0), "nothing of it is left");
     let groups = groups(&log.bytes);
     assert!(groups[1].has_statement_format && groups[1].statements.is_empty());
     assert_eq!(groups[2].statements, ["TRUNCATE TABLE t"]);

@@ -10,6 +10,7 @@ pub(super) mod event;
 pub mod fuzzing;
 mod group;
 pub(super) mod gtid;
+pub(super) mod logged;
 pub(super) mod query;
 mod rows;
 mod scanner;

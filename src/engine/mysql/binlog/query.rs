@@ -4,7 +4,7 @@ use std::io::Read;
 
 use flate2::read::ZlibDecoder;
 
-use super::table_map::take;
+use super::logged::Logged;
 use crate::engine::mysql::sql::{Kind, Piece, Quoting, pieces};
 
 /// As much of a statement is looked at.
@@ -14,6 +14,13 @@ const SHOWN: usize = 1000;
 /// Bits of `sql_mode`, the same for both products.
 const ANSI_QUOTES: u64 = 0x4;
 const NO_BACKSLASH_ESCAPES: u64 = 1 << 20;
+
+/// Collations of latin1 by their numbers; those of MariaDB that do not pad are 1024 more.
+const LATIN1: [u16; 10] = [5, 8, 15, 31, 47, 48, 49, 94, 1032, 1071];
+const CODE_PAGE_1252: [char; 32] = [
+    '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}', '\u{90}', '‘', '’',
+    '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
+];
 
 /// A statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,22 +41,17 @@ pub struct Query {
 impl Query {
     /// The body of an event, or its beginning; none where it is none.
     pub fn read(body: &[u8], compressed: bool, mut is_cut: bool) -> Option<Self> {
-        let mut rest = body;
-        // Thread and duration.
-        take(&mut rest, 8)?;
-        let length = usize::from(take(&mut rest, 1)?[0]);
-        let error = u16::from_le_bytes(take(&mut rest, 2)?.try_into().ok()?);
-        let status = u16::from_le_bytes(take(&mut rest, 2)?.try_into().ok()?);
-        let quoting = quoting(take(&mut rest, status.into())?);
-        let database = String::from_utf8_lossy(take(&mut rest, length)?).into_owned();
-        take(&mut rest, 1)?;
-        let mut text = rest.to_vec();
+        let logged = Logged::read(body)?;
+        let quoting = quoting(logged.mode().unwrap_or_default());
+        let (database, error) = (String::from_utf8_lossy(logged.database).into_owned(), logged.error);
+        let mut text = logged.text.to_vec();
         if compressed {
-            let (plain, goes_on) = inflate(rest)?;
+            let (plain, goes_on) = inflate(logged.text)?;
             (text, is_cut) = (plain, goes_on);
         }
+        let is_latin = logged.client().is_some_and(|client| LATIN1.contains(&client));
         // A letter may be cut.
-        let text = match String::from_utf8(text) {
+        let text = match if is_latin { Ok(latin1(&text)) } else { String::from_utf8(text) } {
             Ok(text) => Some(text),
             Err(error) if is_cut && error.utf8_error().error_len().is_none() => {
                 let end = error.utf8_error().valid_up_to();
@@ -81,29 +83,44 @@ fn inflate(bytes: &[u8]) -> Option<(Vec<u8>, bool)> {
     Some((text, is_cut))
 }
 
-/// How the session quoted: the second of the numbered settings.
-fn quoting(status: &[u8]) -> Quoting {
-    let mut rest = status;
-    while let Some(code) = take(&mut rest, 1) {
-        match code[0] {
-            0 => drop(take(&mut rest, 4)),
-            1 => {
-                let Some(mode) = take(&mut rest, 8).and_then(|mode| mode.try_into().ok()) else { break };
-                let mode = u64::from_le_bytes(mode);
-                return Quoting { ansi: mode & ANSI_QUOTES != 0, plain_backslash: mode & NO_BACKSLASH_ESCAPES != 0 };
-            }
-            _ => break,
-        }
-    }
-    Quoting::default()
+/// How the session quoted.
+fn quoting(mode: u64) -> Quoting {
+    Quoting { ansi: mode & ANSI_QUOTES != 0, plain_backslash: mode & NO_BACKSLASH_ESCAPES != 0 }
 }
+
+/// What the servers call latin1 is the code page 1252, with control characters where that has nothing.
+fn latin1(bytes: &[u8]) -> String {
+    let letter = |byte: &u8| match byte {
+        0x80..=0x9f => CODE_PAGE_1252[usize::from(byte - 0x80)],
+        byte => char::from(*byte),
+    };
+    bytes.iter().map(letter).collect()
+}
+
+/// Statements with one of these may have a secret in any of their texts: accounts and replicas, servers and tables elsewhere (FEDERATED,
+/// CONNECT, SPIDER, of which the last has it in a comment), keys.
+const OF_SECRETS: [&str; 13] = [
+    "identified",
+    "passw",
+    "pwd",
+    "secret",
+    "connect",
+    "://",
+    "option_list",
+    "wrapper",
+    "federated",
+    "spider",
+    "srv",
+    "crypt",
+    "options",
+];
 
 fn shown(text: &str, quoting: Quoting) -> String {
     let beginning = &text[..text.floor_char_boundary(SHOWN)];
     let mut out = String::new();
     let mut end = 0;
     let lower = text.to_ascii_lowercase();
-    let has_secret = ["identified", "password", "secret"].iter().any(|word| lower.contains(word));
+    let has_secret = OF_SECRETS.iter().any(|word| lower.contains(word));
     // Names in double quotes are texts here, too: rather one too many is hidden.
     let all = pieces(text, Quoting { ansi: false, ..quoting });
     for (at, piece) in all.iter().enumerate() {
@@ -166,8 +183,26 @@ mod tests {
         for end in 0..head.len() {
             assert_eq!(Query::read(&head[..end], false, false), None, "{end}");
         }
-        assert_eq!(quoting(&[0, 0, 0, 0, 0]), Quoting::default());
-        assert_eq!(quoting(&[1, 4]), Quoting::default());
+        assert_eq!(quoting(0), Quoting::default());
+    }
+
+    #[test]
+    fn a_statement_in_latin1_is_read_in_its_letters() {
+        let mut latin = body(0, "", b"DROP TABLE gr\xf6\xdfe\x80");
+        let status = [4, 8, 0, 8, 0, 8, 0];
+        latin[11] += u8::try_from(status.len()).unwrap();
+        let at = latin.len() - b"\0DROP TABLE gr\xf6\xdfe\x80".len();
+        latin.splice(at..at, status);
+        let query = Query::read(&latin, false, false).unwrap();
+        assert_eq!(query.text.as_deref(), Some("DROP TABLE größe€"));
+        // Bytes that would be a letter of UTF-8 are two of latin1.
+        latin.extend(b" \xc3\xa4");
+        assert_eq!(Query::read(&latin, false, false).unwrap().text.as_deref(), Some("DROP TABLE größe€ Ã¤"));
+        for other in [7, 9, 33, 1033] {
+            let mut other_set = latin.clone();
+            other_set[at + 1..at + 3].copy_from_slice(&u16::to_le_bytes(other));
+            assert_eq!(Query::read(&other_set, false, false).unwrap().text, None, "{other}");
+        }
     }
 
     #[test]
@@ -215,6 +250,31 @@ mod tests {
             (
                 "CREATE SERVER s OPTIONS (USER 'u', PASSWORD 'p')",
                 "CREATE SERVER s OPTIONS (USER '***', PASSWORD '***')",
+            ),
+            (
+                "CREATE TABLE f (a INT) ENGINE=FEDERATED connection='mysql://remote:hunter2@h/d/t'",
+                "CREATE TABLE f (a INT) ENGINE=FEDERATED connection='***'",
+            ),
+            ("ALTER TABLE f COMMENT 'see mysql://u:hunter2@h/d'", "ALTER TABLE f COMMENT '***'"),
+            ("ALTER TABLE f CONNECTION = \"s hunter2\"", "ALTER TABLE f CONNECTION = '***'"),
+            (
+                "CREATE TABLE c ENGINE=CONNECT table_type=MYSQL option_list='user=u,host=hunter2'",
+                "CREATE TABLE c ENGINE=CONNECT table_type=MYSQL option_list='***'",
+            ),
+            ("ALTER TABLE s ENGINE=SPIDER COMMENT='user \"u\", hunter2'", "ALTER TABLE s ENGINE=SPIDER COMMENT='***'"),
+            ("ALTER TABLE s COMMENT 'srv \"a\", pwd \"hunter2\"'", "ALTER TABLE s COMMENT '***'"),
+            (
+                "ALTER TABLE s ADD PARTITION (PARTITION p COMMENT = 'pwd \"hunter2\"')",
+                "ALTER TABLE s ADD PARTITION (PARTITION p COMMENT = '***')",
+            ),
+            (
+                "create server s foreign data wrapper mysql options (host 'h', owner 'hunter2')",
+                "create server s foreign data wrapper mysql options (host '***', owner '***')",
+            ),
+            ("ALTER SERVER s OPTIONS (USER 'hunter2')", "ALTER SERVER s OPTIONS (USER '***')"),
+            (
+                "CREATE VIEW v AS SELECT AES_DECRYPT(a, 'hunter2') FROM t",
+                "CREATE VIEW v AS SELECT AES_DECRYPT(a, '***') FROM t",
             ),
             ("CREATE USER u /*!50000 IDENTIFIED BY 'x' */", "CREATE USER u /* … */"),
             ("CREATE USER u IDENTIFIED BY 'x", "CREATE USER u IDENTIFIED BY '***'"),

@@ -2,6 +2,7 @@
 //! unsure, never exact.
 
 mod alter;
+mod stated;
 mod words;
 
 use self::words::Words;
@@ -9,6 +10,7 @@ use super::query::Query;
 use crate::engine::mysql::comments::Versioned;
 use crate::engine::mysql::names::{self, Token};
 use crate::engine::mysql::source::SYSTEM_DATABASES;
+use crate::engine::mysql::sql::Quoting;
 
 /// Storage engines that keep the rows which are written into them, each by itself.
 const KEEPS_ROWS: [&str; 9] = ["INNODB", "MYISAM", "ARIA", "MEMORY", "HEAP", "ARCHIVE", "CSV", "ROCKSDB", "TOKUDB"];
@@ -36,11 +38,15 @@ pub enum Effect {
     Redefined(String),
     /// Its rows cannot be counted, for this reason.
     Doubted(String, String),
+    /// Run again, the statement gives it other contents, for this reason.
+    Varies(String, String),
     /// Something else may be defined otherwise, or be there or not: `view d.v`, `trigger d.*`, `account *`, `*`.
     Definition(String),
     DroppedDatabase(String),
     /// Rows of any table may have changed, for this reason.
     Uncounted(String),
+    /// A statement changed rows of it, and may give others when it is run again: `d.t`, `d.*`, `*`.
+    Stated(String),
 }
 
 /// What a statement means.
@@ -106,13 +112,7 @@ pub fn effects(query: &Query, is_thread_specific: bool) -> Understood {
     if let Some(understood) = of_rows(&first, query, text) {
         return understood;
     }
-    let mut tokens = names::tokens(text, usize::MAX);
-    if first == "SET"
-        && tokens.get(1).is_some_and(|token| token.is_word("STATEMENT"))
-        && let Some(at) = tokens.iter().position(|token| token.is_word("FOR"))
-    {
-        tokens.drain(..=at);
-    }
+    let tokens = bare_tokens(text, usize::MAX);
     let mut statement = Statement {
         words: Words::new(&tokens, &query.database).folding(query.folds_names),
         out: Vec::new(),
@@ -128,6 +128,31 @@ pub fn effects(query: &Query, is_thread_specific: bool) -> Understood {
         && tokens[tokens.len() - 2].is_word("START")
         && tokens[tokens.len() - 1].is_word("TRANSACTION");
     Understood { effects: statement.out, is_rows: false, begins }
+}
+
+/// The first `limit` tokens of a statement, behind MariaDB's `SET STATEMENT … FOR` where it begins with that.
+pub fn bare_tokens(text: &str, limit: usize) -> Vec<Token> {
+    let is_behind =
+        |tokens: &[Token]| matches!(tokens, [set, word, ..] if set.is_word("SET") && word.is_word("STATEMENT"));
+    let mut tokens = names::tokens(text, limit.max(2));
+    if is_behind(&tokens) {
+        tokens = names::tokens(text, usize::MAX);
+        if let Some(at) = tokens.iter().position(|token| token.is_word("FOR")) {
+            tokens.drain(..=at);
+        }
+    }
+    tokens.truncate(limit);
+    tokens
+}
+
+/// Whether a statement is about accounts, and about nothing else.
+pub fn is_about_accounts(text: &str) -> bool {
+    let text = Some(text.to_owned());
+    let (database, quoting) = (String::new(), Quoting::default());
+    let query = Query { database, text, is_cut: false, error: 0, quoting, folds_names: false };
+    let all = effects(&query, false).effects;
+    let is_account = |effect: &Effect| matches!(effect, Effect::Definition(what) if what.starts_with("account "));
+    !all.is_empty() && all.iter().all(is_account)
 }
 
 /// Statements that change rows; none for others.
@@ -148,7 +173,8 @@ fn of_rows(first: &str, query: &Query, text: &str) -> Option<Understood> {
             return Some(Understood { effects: vec![Effect::Emptied(table)], ..Understood::default() });
         }
     }
-    let effects = vec![Effect::Uncounted(format!("{first} in statement format"))];
+    let mut effects = vec![Effect::Uncounted(format!("{first} in statement format"))];
+    effects.extend(stated::by(first, query, text).into_iter().map(Effect::Stated));
     Some(Understood { effects, is_rows: true, begins: false })
 }
 
@@ -198,7 +224,8 @@ impl Statement<'_> {
             }
             "GRANT" | "REVOKE" => self.accounts(),
             "SET" => {
-                if self.words.eats("PASSWORD") || self.words.eats("DEFAULT") || self.words.eats("ROLE") {
+                self.words.eats("DEFAULT");
+                if self.words.eats("PASSWORD") || self.words.eats("ROLE") {
                     return self.accounts();
                 }
                 None
@@ -322,7 +349,9 @@ impl Statement<'_> {
             || self.words.follows("VALUES").any(|next| next.is_word("ROW"));
         if of_query {
             self.out.push(Effect::Uncounted("CREATE TABLE … SELECT in statement format".to_owned()));
-            self.out.push(Effect::Doubted(table.clone(), "it was filled by a statement".to_owned()));
+            let why = "it was filled by a statement".to_owned();
+            self.out.push(Effect::Doubted(table.clone(), why.clone()));
+            self.out.push(Effect::Varies(table.clone(), why));
         }
         self.storage(&table);
         self.doubt_rest(&table);
@@ -419,6 +448,7 @@ fn is_of_server(effect: &Effect) -> bool {
     | Effect::Dropped(table)
     | Effect::Redefined(table)
     | Effect::Renamed(table, _)
+    | Effect::Varies(table, _)
     | Effect::Doubted(table, _)) = effect
     else {
         return false;

@@ -17,6 +17,8 @@ pub struct Done {
     effects: Vec<Effect>,
     /// Row events in it.
     pub row_events: u64,
+    /// Why it cannot be replayed.
+    pub unreplayable: Option<String>,
     /// A transaction of XA that waits for its commit under this name.
     pub prepared: Option<String>,
     /// One that it commits.
@@ -47,7 +49,7 @@ impl Done {
     pub fn effects(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             // A transaction may have millions of statements: those in statement format all say the same.
-            if !(matches!(effect, Effect::Uncounted(_)) && self.effects.contains(&effect)) {
+            if !(matches!(effect, Effect::Uncounted(_) | Effect::Stated(_)) && self.effects.contains(&effect)) {
                 self.effects.push(effect);
             }
         }
@@ -68,6 +70,9 @@ impl Tally {
         self.changes.transactions += 1;
         self.changes.row_events += done.row_events;
         self.changes.bytes += bytes;
+        if let Some(why) = done.unreplayable.take() {
+            self.changes.unreplayable.get_or_insert(why);
+        }
         if let Some(name) = done.prepared.take() {
             self.prepared.insert(name, done);
             return;
@@ -89,7 +94,11 @@ impl Tally {
                 let table = whole.table(table);
                 table.uncounted.get_or_insert_with(|| "a transaction of XA waits for its commit".to_owned());
             }
+            let stated =
+                done.effects.iter().filter_map(|it| if let Effect::Stated(name) = it { Some(name) } else { None });
+            whole.changes.stated.extend(stated.cloned());
         }
+        whole.changes.by_statements = !whole.changes.stated.is_empty();
         whole.changes
     }
 
@@ -115,6 +124,8 @@ impl Tally {
     }
 
     fn put(&mut self, name: String, origin: Origin) {
+        // What statements wrote there is gone.
+        self.changes.stated.remove(&name);
         let redefined = origin != Origin::Gone;
         self.changes.tables.insert(name, TableChanges { origin, redefined, ..TableChanges::default() });
     }
@@ -144,12 +155,19 @@ impl Tally {
                     other => other,
                 };
                 table.redefined = true;
+                let is_stated = self.changes.stated.contains(&from);
                 self.put(from, Origin::Gone);
+                if is_stated {
+                    self.changes.stated.insert(to.clone());
+                }
                 self.changes.tables.insert(to, table);
             }
             Effect::Redefined(name) => self.table(&name).redefined = true,
             Effect::Doubted(name, why) => {
                 self.table(&name).uncounted.get_or_insert(why);
+            }
+            Effect::Varies(name, why) => {
+                self.table(&name).varies.get_or_insert(why);
             }
             Effect::Definition(name) => {
                 self.changes.definitions.insert(name);
@@ -161,7 +179,11 @@ impl Tally {
                 for name in names {
                     self.put(name, Origin::Gone);
                 }
+                self.changes.stated.retain(|name| !name.starts_with(&prefix));
                 self.changes.dropped.insert(database);
+            }
+            Effect::Stated(name) => {
+                self.changes.stated.insert(name);
             }
             Effect::Uncounted(why) => {
                 for table in self.changes.tables.values_mut().filter(|table| table.origin != Origin::Gone) {

@@ -14,6 +14,7 @@ use crate::domain::manifest::{FileRole, LogIdentity, Place, Position, StoredFile
 use crate::domain::promise::Promise;
 use crate::engine::Dump;
 use crate::engine::mysql::account::Account;
+use crate::engine::mysql::binlog::event::{Header, Kind};
 use crate::engine::mysql::binlog::{Group, LogScanner, Scanned};
 use crate::engine::mysql::source::Survey;
 use crate::engine::mysql::tool::Tools;
@@ -234,12 +235,15 @@ pub(super) struct Window {
     left: u64,
     /// Then its header is among the bytes that were asked for.
     is_from_the_beginning: bool,
+    /// Head of the first event behind the header.
+    first: Vec<u8>,
 }
 
 impl Window {
     /// Of a file that is fetched from `start`, to `end`.
     pub(super) fn of(start: u64, end: u64) -> Self {
-        Self { header: Vec::new(), left: end - start, is_from_the_beginning: start == MAGIC as u64 }
+        let is_from_the_beginning = start == MAGIC as u64;
+        Self { header: Vec::new(), left: end - start, is_from_the_beginning, first: Vec::new() }
     }
 
     /// Nothing more is wanted.
@@ -271,14 +275,32 @@ impl Window {
             let wanted = rest.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
             kept.extend_from_slice(&rest[..wanted]);
             self.left -= wanted as u64;
-            rest = &[];
+            self.look_at_first(&rest[..wanted]);
+            // What was told again is no part of what was asked for.
+            rest = if self.left > 0 { &rest[wanted..] } else { &[] };
         }
         kept
     }
 }
 
+impl Window {
+    /// In the middle of a file that is encrypted, the server of MariaDB tells again how, though it has decrypted what follows.
+    fn look_at_first(&mut self, bytes: &[u8]) {
+        if self.is_from_the_beginning || self.first.len() == EVENT_HEADER {
+            return;
+        }
+        let missing = EVENT_HEADER - self.first.len();
+        self.first.extend_from_slice(&bytes[..missing.min(bytes.len())]);
+        let Ok(head) = <&[u8; EVENT_HEADER]>::try_from(self.first.as_slice()) else { return };
+        let head = Header::read(head);
+        if head.kind() == Some(Kind::StartEncryption) && head.end == 0 {
+            self.left += u64::from(head.size);
+        }
+    }
+}
+
 /// Length of magic and format description together, once their beginning is there.
-fn header_length(header: &[u8]) -> Option<usize> {
+pub(super) fn header_length(header: &[u8]) -> Option<usize> {
     let length = header.get(MAGIC + LENGTH_AT..MAGIC + EVENT_HEADER)?.first_chunk::<4>()?;
     Some(MAGIC + (u32::from_le_bytes(*length) as usize).max(EVENT_HEADER))
 }
@@ -315,16 +337,20 @@ fn captured(survey: &Survey, tools: &Tools, from: From, made: Made) -> Captured 
             outside: Vec::new(),
         }),
     };
+    let changes = made.scanned.changes();
+    let warnings = changes.unreplayable.iter().map(|why| {
+        format!("this increment cannot be replayed: {why}; the next backup is a full one; set binlog_format = ROW at the source")
+    });
     Captured {
         server: survey.server.clone(),
         tool: tools.version.clone(),
         settings: survey.settings.clone(),
         position: Some(position),
         files: made.files,
-        promise: Promise::Changes(made.scanned.changes()),
+        warnings: warnings.collect(),
+        promise: Promise::Changes(changes),
         segments: Vec::new(),
         needs: None,
-        warnings: Vec::new(),
         left_out: Vec::new(),
         cannot_return: Vec::new(),
         capture: capture::Capture::default(),
@@ -366,6 +392,33 @@ mod tests {
             // From the middle it comes on top.
             assert_eq!(kept(1000, 1020, 50, piece), file(20), "{piece}");
         }
+    }
+
+    #[test]
+    fn what_mariadb_tells_again_of_an_encrypted_file_is_beside_what_was_asked_for() {
+        let event = |kind: u8, end: u32, length: u8| {
+            let mut bytes = vec![0; length.into()];
+            (bytes[4], bytes[LENGTH_AT]) = (kind, length);
+            bytes[13..17].copy_from_slice(&end.to_le_bytes());
+            bytes
+        };
+        for (first, told) in [(event(164, 0, 40), 40), (event(164, 540, 40), 0), (event(16, 0, 40), 0)] {
+            let sent = [file(0), first, event(16, 531, 31), event(16, 562, 31)].concat();
+            for piece in [1, 7, 19, 1000] {
+                let (start, end) = (500, 531 + if told == 0 { 40 } else { 0 });
+                let (mut window, mut kept) = (Window::of(start, end), Vec::new());
+                for bytes in sent.chunks(piece) {
+                    if !window.is_full() {
+                        kept.extend(window.keep(bytes));
+                    }
+                }
+                assert!(window.is_full() && kept == sent[..sent.len() - 31], "{told} {piece}: {}", kept.len());
+            }
+        }
+        // From its beginning the event is one of the file.
+        let sent = [file(0), event(164, 0, 40), event(16, 0, 31)].concat();
+        let mut window = Window::of(4, 74);
+        assert_eq!(window.keep(&sent), sent[..74]);
     }
 
     #[test]

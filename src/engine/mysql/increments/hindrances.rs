@@ -9,20 +9,29 @@ use crate::engine::mysql::privileges::Grants;
 use crate::error::{Error, Result};
 
 /// Settings that matter; a name that a server does not know is left out.
-const SETTINGS: [&str; 7] = [
+const SETTINGS: [&str; 6] = [
     "log_bin",
     "binlog_format",
     "sync_binlog",
     "innodb_flush_log_at_trx_commit",
     "binlog_expire_logs_seconds",
     "expire_logs_days",
-    "encrypt_binlog",
 ];
 /// An outage of as many intervals should cost nothing.
 const SURVIVED: u32 = 2;
 
 /// What a server without a log needs.
 pub const LOG_BIN: &str = "write `log_bin` into the server's [mysqld] section, restart it, and take a full backup";
+
+/// An error where no increment can be taken, however the backup before it was made.
+pub fn possible(session: &mut Session, product: &str, databases: &[String]) -> Result<()> {
+    let is_on = session.value("SELECT @@GLOBAL.log_bin")?.is_some_and(|value| value != "0");
+    if !is_on {
+        return Err(Error::failed("the server keeps no binary log").hint(LOG_BIN));
+    }
+    allowed(session, product)?;
+    logs_everything(session, databases)
+}
 
 /// An error that names the privileges for increments which the account lacks.
 pub fn allowed(session: &mut Session, product: &str) -> Result<()> {
@@ -58,12 +67,6 @@ pub fn logs_everything(session: &mut Session, databases: &[String]) -> Result<()
     if is_replica && !repeats {
         return Err(Error::failed("the server is a replica, and what it replicates is not in its own binary log")
             .hint("write `log_slave_updates` into its [mysqld] section and restart it, or back up the primary"));
-    }
-    if is(session, "SELECT @@GLOBAL.encrypt_binlog")? {
-        return Err(Error::failed(
-            "the binary log of a MariaDB server is encrypted, which increments cannot continue yet",
-        )
-        .hint("switch `encrypt_binlog` off, or take full backups more often"));
     }
     let (only, without) = super::log::filters(session)?;
     let names = |list: &str| -> Vec<String> {

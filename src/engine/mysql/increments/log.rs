@@ -140,6 +140,14 @@ impl Log {
         Ok(self.files[first..=last].to_vec())
     }
 
+    /// Take it for one that ends at `end`; or why it has no such place.
+    pub fn end_at(&mut self, end: &Position) -> std::result::Result<(), Break> {
+        let files = self.since(end)?;
+        let (Some((file, _)), Some(offset)) = (files.first(), end.binlog_offset) else { return Ok(()) };
+        (self.file, self.offset, self.gtid) = (file.clone(), offset, end.gtid.clone());
+        Ok(())
+    }
+
     /// Whether it ends where a backup does.
     pub fn ends_at(&self, from: &Position) -> bool {
         from.binlog_file.as_deref() == Some(&self.file) && from.binlog_offset == Some(self.offset)
@@ -183,6 +191,16 @@ mod tests {
         assert_eq!(names(&at("b.000005", 700)).unwrap(), ["b.000005"]);
         assert!(log().ends_at(&at("b.000005", 700)));
         assert!(!log().ends_at(&at("b.000005", 699)) && !log().ends_at(&at("b.000004", 700)));
+    }
+
+    #[test]
+    fn a_log_is_read_to_a_place_before_its_end() {
+        let mut log = log();
+        log.end_at(&at("b.000004", 450)).unwrap();
+        assert_eq!(log.since(&at("b.000003", 4)).unwrap().len(), 2, "the file behind is left out");
+        assert!(log.ends_at(&at("b.000004", 450)));
+        assert_eq!(log.since(&at("b.000004", 451)).unwrap_err().kind, BreakKind::Behind);
+        assert_eq!(log.end_at(&at("b.000002", 4)).unwrap_err().kind, BreakKind::Purged);
     }
 
     #[test]

@@ -7,11 +7,15 @@
 mod capture;
 mod fetch;
 pub(super) mod hindrances;
+mod join;
 mod log;
+mod tail;
 
 use self::capture::Window;
 use self::fetch::{Fetch, PIECE, read};
+pub(super) use self::join::join;
 use self::log::Log;
+pub(super) use self::tail::tail;
 use super::account::Account;
 use super::accounts::{self, AccountSql};
 use super::binlog::LogScanner;
@@ -34,11 +38,11 @@ pub(super) struct Reached {
     pub(super) account: Account,
 }
 
-/// What has come since `after`.
+/// What has come since `after`, up to `end` if there is one, else to where the log ends now.
 pub(super) fn changes_since(
     reached: Reached,
     clock: &dyn Clock,
-    after: &Manifest,
+    (after, end): (&Manifest, Option<&Position>),
     context: &RunContext,
 ) -> Result<Since> {
     let Reached { mut session, survey, tools, account } = reached;
@@ -46,7 +50,7 @@ pub(super) fn changes_since(
     let from = after.position.clone().unwrap_or_default();
     // Before the server is asked how far it is: what it has then is at least this new.
     let as_of = clock.wall();
-    let Some(log) = log::read(&mut session, tools.product())? else {
+    let Some(mut log) = log::read(&mut session, tools.product())? else {
         if from == Position::default() {
             // It is no break where there was never anything to continue: a full backup would change nothing.
             return Err(Error::failed("the server keeps no binary log").hint(hindrances::LOG_BIN));
@@ -58,6 +62,9 @@ pub(super) fn changes_since(
     hindrances::logs_everything(&mut session, &survey.databases)?;
     if from.log.is_none() {
         begun(&tools, &account, (&log.file, log.offset), cancel)?;
+    }
+    if let Some(broken) = end.and_then(|end| log.end_at(end).err()) {
+        return Ok(Since::Broken(broken));
     }
     let files = match log.since(&from) {
         Ok(files) => files,

@@ -1,13 +1,15 @@
 //! Rolls a restored server forward: does there what the logs of increments say, to exactly the wanted place.
 
+mod batch;
 mod compressed;
 mod event;
 mod events;
-mod query;
 mod session;
 mod setting;
+mod single;
 mod variables;
 mod wanted;
+mod words;
 mod xa;
 
 use std::io::{self, Read};
@@ -26,14 +28,24 @@ use crate::domain::manifest::{FileRole, StoredFileFacts};
 use crate::engine::{LoadOptions, Replayed, StoredIncrement, StoredPoint};
 use crate::error::{Error, OrFailed, Result};
 use crate::repository::StoredFile;
-use crate::run_context::RunContext;
+use crate::run_context::{RunContext, Silent};
 
 /// Bytes that are read from the repository at once.
 const PIECE: u64 = 1024 * 1024;
 
-/// An error where the destination would not take a replay.
-pub fn look(to: &Account, point: &StoredPoint, options: &LoadOptions) -> Result<()> {
-    Applier::open(to, Setting::of(&point.manifest, options)).map(drop)
+/// An error where the destination would not take a replay, or where what is asked for cannot be replayed. Nothing is changed.
+pub fn look(to: &Account, point: &StoredPoint, options: &LoadOptions, context: &RunContext) -> Result<()> {
+    let setting = Setting::of(&point.manifest, options);
+    let only = setting.only.clone();
+    let mut applier = Applier::open(to, setting)?;
+    let Some(only) = only else { return Ok(()) };
+    // Single tables may hang together with others by what the log says: that is found out before anything is loaded.
+    applier.only_looks();
+    let quiet = RunContext { progress: Arc::new(Silent), ..context.clone() };
+    for changes in walk(&mut applier, point, stop(point)?.as_ref(), &quiet)?.changes {
+        only.allow(&changes)?;
+    }
+    Ok(())
 }
 
 /// Replay the increments of `point` at `to`.
@@ -46,13 +58,25 @@ pub fn roll_forward(
     let bytes = point.increments.iter().flat_map(logs).map(|file| file.bytes).sum();
     context.progress.phase("replay", Some(bytes));
     let stop = stop(point)?;
-    let mut applier = Applier::open(to, Setting::of(&point.manifest, options))?;
+    let setting = Setting::of(&point.manifest, options);
+    let only = setting.only.clone();
+    let mut replayed = walk(&mut Applier::open(to, setting)?, point, stop.as_ref(), context)?;
+    if let Some(only) = only {
+        replayed.changes.iter_mut().for_each(|changes| only.keep(changes));
+    }
+    replayed.notes = stop.iter().flat_map(ended).collect();
+    context.progress.finish();
+    Ok(replayed)
+}
+
+/// Have `applier` do what the increments say, up to `stop`.
+fn walk(applier: &mut Applier<'_>, point: &StoredPoint, stop: Option<&Stop>, context: &RunContext) -> Result<Replayed> {
     let mut replayed = Replayed::default();
     let folds = point.manifest.settings.get("lower_case_table_names").is_some_and(|mode| mode != "0");
     for (number, increment) in point.increments.iter().enumerate() {
         let mut scanned = None;
         for (at, file) in logs(increment).enumerate() {
-            let end = match &stop {
+            let end = match stop {
                 Some(stop) if (stop.increment, stop.file) == (number, at) => stop.bytes,
                 Some(stop) if (stop.increment, stop.file) < (number, at) => break,
                 _ => file.bytes,
@@ -71,8 +95,6 @@ pub fn roll_forward(
         replayed.row_events.push(applier.take_row_events());
         replayed.changes.push(scanned.map(|scanned: Scanned| scanned.changes()).unwrap_or_default());
     }
-    replayed.notes = stop.iter().flat_map(ended).collect();
-    context.progress.finish();
     Ok(replayed)
 }
 
@@ -123,7 +145,7 @@ fn ended(stop: &Stop) -> Vec<String> {
 }
 
 /// The files of an increment that are replayed, in order.
-fn logs(increment: &StoredIncrement) -> impl Iterator<Item = &StoredFileFacts> {
+pub(super) fn logs(increment: &StoredIncrement) -> impl Iterator<Item = &StoredFileFacts> {
     increment.manifest.files.iter().filter(|file| file.role == FileRole::Log)
 }
 
@@ -192,7 +214,7 @@ impl Read for Log<'_> {
 }
 
 /// Name of the server's file, and where in it the stored part begins.
-fn beginning<'m>(increment: &'m StoredIncrement, path: &'m str) -> (&'m str, u64) {
+pub(super) fn beginning<'m>(increment: &'m StoredIncrement, path: &'m str) -> (&'m str, u64) {
     let name = path.split_once('.').map_or(path, |(_, name)| name);
     let from = increment.manifest.from.as_ref();
     let continues = from.filter(|from| from.binlog_file.as_deref() == Some(name) && path.starts_with("00001."));

@@ -2,7 +2,9 @@
 //!
 //! No statement is taken apart or put together as text: rows go as the server's own events (`BINLOG`), a statement goes alone, in the
 //! mode and character set in which it was run, so that the server reads it as the source did. Whatever a user wrote into a definition
-//! can end no statement and begin no other.
+//! can end no statement and begin no other. Only rows, which are no text of anybody, are sent many at a time.
+
+mod statements;
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -11,17 +13,17 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::batch::{Batch, binlog};
 use super::compressed;
 use super::event::{Event, Events};
-use super::query::Query;
 use super::setting::{Setting, ready};
 use super::variables::{self, Collations};
 use super::xa;
 use crate::engine::mysql::account::Account;
-use crate::engine::mysql::binlog::event::{Kind, THREAD_SPECIFIC};
+use crate::engine::mysql::binlog::event::Kind;
 use crate::engine::mysql::binlog::gtid;
 use crate::engine::mysql::connection::{Refusal, Session};
-use crate::engine::mysql::names;
+use crate::engine::mysql::names::{self, Token};
 use crate::error::{Error, Result};
 
 /// The longest that one statement may take: an ALTER TABLE copies a whole table.
@@ -30,9 +32,9 @@ const LONGEST: Duration = Duration::from_hours(24);
 const CHUNK: usize = 8 * 1024 * 1024;
 /// Rows events say with this bit of their flags that the statement ends with them. The flags stand behind the table's number.
 const STATEMENT_END: u8 = 1;
+/// And with this one that foreign keys are not looked at.
+const NO_FOREIGN_KEYS: u8 = 2;
 const FLAGS_AT: usize = 6;
-/// The table is not there; a DROP of several tables is logged although some were not.
-const NO_SUCH_TABLE: u16 = 1051;
 /// MariaDB's marks on a transaction: one statement without a commit, and parts of XA.
 const STANDALONE: u8 = 1;
 const PREPARED_XA: u8 = 64;
@@ -40,10 +42,6 @@ const COMPLETED_XA: u8 = 128;
 
 /// Before text of our own: names are quoted for these.
 const OUR_OWN: &str = "SET SESSION character_set_client = utf8mb4, sql_mode = ''";
-/// An account could not be made or changed: it is there, or is not.
-const ACCOUNT_FAILED: u16 = 1396;
-/// No such database, table, column or routine.
-const NOT_THERE: [u16; 5] = [1049, 1054, 1141, 1146, 1305];
 
 /// Does what a log says.
 pub struct Applier<'a> {
@@ -53,6 +51,10 @@ pub struct Applier<'a> {
     row_events: u64,
     /// Tables of the statement at hand that are not wanted, by their numbers.
     skipped: BTreeSet<[u8; 6]>,
+    /// Single tables that it may change and has had no rows of.
+    rowless: BTreeSet<[u8; 6]>,
+    /// Nothing is done at the destination.
+    only_looks: bool,
     session: Session,
     maria: bool,
     collations: Collations,
@@ -64,7 +66,9 @@ pub struct Applier<'a> {
     bytes: usize,
     settings: String,
     database: Vec<u8>,
-    is_open: bool,
+    batch: Batch,
+    /// Byte of the log at which the oldest rows stand that are not sent.
+    unsent: Option<u64>,
     /// The next statement is only announced, or taken back.
     is_announced: bool,
     /// Identifier of the XA transaction at hand (MariaDB).
@@ -78,11 +82,14 @@ impl<'a> Applier<'a> {
         let maria = session.identity()?.product == "MariaDB";
         ready(&mut session, maria, &setting)?;
         let collations = variables::collations(&mut session)?;
+        let batch = Batch::new(tells_transactions_apart(&mut session, maria)?);
         Ok(Self {
             to,
             setting,
             row_events: 0,
             skipped: BTreeSet::new(),
+            rowless: BTreeSet::new(),
+            only_looks: false,
             session,
             maria,
             collations,
@@ -92,10 +99,16 @@ impl<'a> Applier<'a> {
             bytes: 0,
             settings: String::new(),
             database: Vec::new(),
-            is_open: false,
+            batch,
+            unsent: None,
             is_announced: false,
             xid: None,
         })
+    }
+
+    /// From now on nothing is done at the destination: only whether everything can be replayed is looked at.
+    pub fn only_looks(&mut self) {
+        self.only_looks = true;
     }
 
     /// How many row events were dealt with since this was last asked.
@@ -105,28 +118,43 @@ impl<'a> Applier<'a> {
 
     /// Everything in `log`, one file of a log or what is inside of a transaction.
     pub fn file(&mut self, log: impl Read) -> Result<()> {
-        self.events(Events::of(log))?;
-        if self.is_open || !self.rows.is_empty() {
+        self.events(Events::of(log), None)?;
+        if self.batch.is_open() || !self.rows.is_empty() {
             return Err(Error::failed("it ends inside of a transaction"));
         }
-        Ok(())
+        self.send_all()
     }
 
-    fn events<R: Read>(&mut self, mut events: Events<R>) -> Result<()> {
+    /// `inside`: where the event stands that they are in.
+    fn events<R: Read>(&mut self, mut events: Events<R>, inside: Option<u64>) -> Result<()> {
         // What it says of itself is in the checked file around it; where it stands is for people.
-        let mut at = 0_u64;
+        let mut at = inside.unwrap_or_default();
         while let Some(event) = events.next()? {
-            self.apply(&event)
-                .map_err(|error| error.context(format!("cannot replay the event at byte {at} of the log")))?;
-            at += event.bytes.len() as u64;
+            match self.apply(&event, at) {
+                Err(error) if inside.is_none() => return Err(self.placed(error, at)),
+                applied => applied?,
+            }
+            if inside.is_none() {
+                at += event.bytes.len() as u64;
+            }
         }
         Ok(())
     }
 
-    fn apply(&mut self, event: &Event) -> Result<()> {
+    /// Rows that were refused may have come before the event at hand.
+    fn placed(&self, error: Error, at: u64) -> Error {
+        let place = match self.unsent {
+            Some(first) if first < at => format!("the events at bytes {first} to {at}"),
+            _ => format!("the event at byte {at}"),
+        };
+        error.context(format!("cannot replay {place} of the log"))
+    }
+
+    fn apply(&mut self, event: &Event, at: u64) -> Result<()> {
         match event.kind()? {
             Kind::FormatDescription => {
                 self.description.clone_from(&event.bytes);
+                self.send_all()?;
                 self.describe()
             }
             Kind::MariaDbGtid => self.mariadb_begin(event.body()),
@@ -138,15 +166,17 @@ impl<'a> Applier<'a> {
                 }
                 self.query(event)
             }
-            Kind::Xid => self.end("COMMIT"),
+            Kind::Xid => self.commit(),
             Kind::XaPrepare => self.xa_prepare(event.body()),
             Kind::TableMap => self.table(event),
             Kind::Rows { compressed, .. } => {
                 let event = if compressed { compressed::rows(event)? } else { event.clone() };
+                self.unsent.get_or_insert(at);
                 self.rows(event)
             }
             Kind::Prelude => {
                 let set = variables::statement(event.header.code, event.body(), &self.collations)?;
+                self.send_all()?;
                 // In the last statement's character set the quotes of a name could be part of a letter.
                 self.run(OUR_OWN)?;
                 self.settings.clear();
@@ -154,7 +184,7 @@ impl<'a> Applier<'a> {
             }
             Kind::Payload => {
                 let inside = compressed::payload(event.body())?;
-                self.events(Events::inside(&inside[..]))
+                self.events(Events::inside(&inside[..]), Some(at))
             }
             Kind::LoadFile | Kind::LoadQuery => Err(Error::failed(
                 "LOAD DATA was logged as a statement, with its file in pieces; that cannot be replayed",
@@ -176,8 +206,8 @@ impl<'a> Applier<'a> {
 
     /// Rows are read as the file says that they are written. MySQL takes that only between transactions.
     fn describe(&mut self) -> Result<()> {
-        let description = STANDARD.encode(&self.description);
-        self.run(&format!("BINLOG '\n{description}\n'"))?;
+        let description = STANDARD.encode(&self.description) + "\n";
+        self.run(&binlog(&description))?;
         // MySQL waits for a GTID of the log then. The destination has its own.
         if self.maria { Ok(()) } else { self.run("SET SESSION gtid_next = 'AUTOMATIC'") }
     }
@@ -191,116 +221,49 @@ impl<'a> Applier<'a> {
             let xid =
                 xa::of_mariadb(body).ok_or_else(|| Error::failed("the name of an XA transaction cannot be read"))?;
             self.xid = Some(xid.clone());
-            self.is_open = true;
-            return self.run(&format!("XA START {xid}"));
+            self.send_all()?;
+            self.run(&format!("XA START {xid}"))?;
+            self.batch.begun();
+        } else if flags & (STANDALONE | COMPLETED_XA) == 0 {
+            self.batch.begin();
         }
-        if flags & (STANDALONE | COMPLETED_XA) == 0 {
-            self.is_open = true;
-            return self.run("BEGIN");
-        }
-        Ok(())
-    }
-
-    fn query(&mut self, event: &Event) -> Result<()> {
-        let query = Query::read(event.body()).ok_or_else(|| Error::failed("a statement is cut off"))?;
-        let text = std::str::from_utf8(query.text).map_err(|_| {
-            Error::failed("a statement is not written in UTF-8")
-                .hint("it can be replayed by `mariadb-binlog … | mariadb` by hand")
-        })?;
-        match first_word(text).as_str() {
-            "BEGIN" => {
-                self.is_open = true;
-                return self.run("BEGIN");
-            }
-            "COMMIT" => return self.end("COMMIT"),
-            "ROLLBACK" if !text.to_ascii_uppercase().contains(" TO ") => return self.end("ROLLBACK"),
-            "XA" => return self.xa(text),
-            _ => {}
-        }
-        if !self.setting.wanted.takes(event.body(), query.database, event.header.has(THREAD_SPECIFIC)) {
-            return Ok(());
-        }
-        let settings = query.settings(self.maria, event.header.timestamp)?;
-        if query.database != self.database {
-            self.use_database(query.database, text)?;
-        }
-        if self.leaves_out(text) {
-            return Ok(());
-        }
-        if settings != self.settings {
-            self.session.one(&settings)?.map_err(|refusal| refused(&refusal, "SET …"))?;
-            self.settings = settings;
-        }
-        match self.session.one(text)? {
-            Ok(()) if query.error == 0 => Ok(()),
-            Ok(()) => {
-                Err(Error::failed(format!("a statement that failed at the source with {} succeeds here", query.error)))
-            }
-            Err(refusal) if refusal.number == query.error => Ok(()),
-            // It was logged with all its tables, though not all were there.
-            Err(refusal) if refusal.number == NO_SUCH_TABLE && first_word(text) == "DROP" => Ok(()),
-            // The destination's own account of this name is kept, as it is when a full backup is loaded.
-            Err(refusal) if refusal.number == ACCOUNT_FAILED && self.keeps_accounts(text) => Ok(()),
-            // Rights on something that is not replayed.
-            Err(refusal) if NOT_THERE.contains(&refusal.number) && self.is_about_others(text) => Ok(()),
-            Err(refusal) => Err(refused(&refusal, text)),
-        }
-    }
-
-    /// Without accounts, what the log says of them is left out too.
-    fn leaves_out(&self, text: &str) -> bool {
-        !self.setting.accounts && is_about_accounts(text)
-    }
-
-    fn keeps_accounts(&self, text: &str) -> bool {
-        !self.setting.throwaway && first_word(text) == "CREATE"
-    }
-
-    fn is_about_others(&self, text: &str) -> bool {
-        self.setting.wanted.is_restricted() && matches!(first_word(text).as_str(), "GRANT" | "REVOKE")
-    }
-
-    fn use_database(&mut self, database: &[u8], text: &str) -> Result<()> {
-        let name = std::str::from_utf8(database)
-            .map_err(|_| Error::failed("the name of a database is not written in UTF-8"))?;
-        // One that is not replayed need not be there. In its place is one in which nothing can be meant by accident.
-        self.run(OUR_OWN)?;
-        self.settings.clear();
-        let name = if name.is_empty() || self.setting.wanted.has(name) { name } else { "information_schema" };
-        // One that this very statement makes, or took away, cannot be used.
-        if !name.is_empty()
-            && let Err(refusal) = self.session.one(&format!("USE {}", names::quote(name)))?
-        {
-            let is_missing = refusal.number == 1049 && matches!(first_word(text).as_str(), "CREATE" | "DROP");
-            return if is_missing { Ok(()) } else { Err(refused(&refusal, "USE")) };
-        }
-        database.clone_into(&mut self.database);
-        // The database's collation goes with it.
-        self.settings.clear();
         Ok(())
     }
 
     fn xa(&mut self, text: &str) -> Result<()> {
-        let word = text.split_whitespace().nth(1).unwrap_or_default().to_ascii_uppercase();
-        self.is_open = matches!(word.as_str(), "START" | "BEGIN" | "END");
+        let word = words(text).nth(1).unwrap_or_default().to_ascii_uppercase();
+        self.send_all()?;
+        if self.only_looks {
+            return Ok(());
+        }
         if word == "END" {
             self.xid = None;
         }
-        self.session.one(text)?.map_err(|refusal| refused(&refusal, text))
+        self.session.one(text)?.map_err(|refusal| refused(&refusal, text))?;
+        match word.as_str() {
+            "START" | "BEGIN" => self.batch.begun(),
+            "END" => {}
+            _ => self.batch.has_ended(),
+        }
+        Ok(())
     }
 
     /// The session that prepared an XA transaction can do nothing else before its end, which may come much later: it is left.
     fn xa_prepare(&mut self, body: &[u8]) -> Result<()> {
         let (one_phase, xid) = body.split_first().ok_or_else(|| Error::failed("an XA transaction is cut off"))?;
         let xid = xa::prepared(xid).ok_or_else(|| Error::failed("the name of an XA transaction cannot be read"))?;
+        self.send_all()?;
         if self.xid.take().is_some() {
             self.run(&format!("XA END {xid}"))?;
         }
-        self.is_open = false;
+        self.batch.has_ended();
         if *one_phase != 0 {
             return self.run(&format!("XA COMMIT {xid} ONE PHASE"));
         }
         self.run(&format!("XA PREPARE {xid}"))?;
+        if self.only_looks {
+            return Ok(());
+        }
         let fresh = Self::open(self.to, self.setting.clone())?;
         let (description, collations) = (std::mem::take(&mut self.description), std::mem::take(&mut self.collations));
         let row_events = self.row_events;
@@ -308,17 +271,40 @@ impl<'a> Applier<'a> {
         self.describe()
     }
 
-    fn end(&mut self, word: &str) -> Result<()> {
-        self.is_open = false;
-        self.run(word)
+    fn commit(&mut self) -> Result<()> {
+        let rest = self.batch.commit();
+        self.do_all(&rest)
+    }
+
+    /// The rows that are waiting come before whatever is done next.
+    fn send_all(&mut self) -> Result<()> {
+        let rest = self.batch.everything();
+        self.do_all(&rest)
+    }
+
+    fn do_all(&mut self, statements: &[String]) -> Result<()> {
+        for statement in statements.iter().filter(|_| !self.only_looks) {
+            self.session.ask(statement)?.map_err(|refusal| {
+                Error::failed(format!("the server refuses rows of the log: {}", refusal.without_data()))
+            })?;
+        }
+        if !statements.is_empty() {
+            self.row_events += self.batch.take_events();
+            self.unsent = None;
+        }
+        Ok(())
     }
 
     fn table(&mut self, event: &Event) -> Result<()> {
         let body = event.body();
-        let (Some(number), Some(database)) = (body.first_chunk::<6>(), table_database(body)) else {
+        let (Some(number), Some((database, table))) = (body.first_chunk::<6>(), table_named(body)) else {
             return Err(Error::failed("the description of a table is cut off"));
         };
-        if self.setting.wanted.has(database) {
+        let only = self.setting.only.as_ref();
+        if self.setting.wanted.has(database) && only.is_none_or(|only| only.has(database, table)) {
+            if only.is_some() && self.maria {
+                self.rowless.insert(*number);
+            }
             self.tables.push(event.clone());
         } else {
             self.skipped.insert(*number);
@@ -328,14 +314,21 @@ impl<'a> Applier<'a> {
 
     fn rows(&mut self, event: Event) -> Result<()> {
         let ends = event.body().get(FLAGS_AT).is_some_and(|flags| flags & STATEMENT_END != 0);
-        if event.body().first_chunk::<6>().is_some_and(|number| self.skipped.contains(number)) {
+        let number = event.body().first_chunk::<6>().copied().unwrap_or_default();
+        self.rowless.remove(&number);
+        if self.skipped.contains(&number) {
             self.row_events += 1;
         } else {
             self.bytes += event.bytes.len();
-            self.rows.push(event);
+            self.rows.push(if self.setting.only.is_some() { without_foreign_keys(&event) } else { event });
         }
         if ends {
             self.send()?;
+            if let Some(only) = self.setting.only.as_ref().filter(|_| !self.rowless.is_empty()) {
+                return Err(
+                    only.refused("rows of it may have been changed by a foreign key, which the log does not say")
+                );
+            }
             self.tables.clear();
             self.skipped.clear();
         } else if self.bytes >= CHUNK {
@@ -352,20 +345,19 @@ impl<'a> Applier<'a> {
             *flags |= STATEMENT_END;
         }
         self.rows.push(last.with(last.header.code, &body));
-        let mut text = String::from("BINLOG '");
+        let mut lines = String::new();
         for event in self.tables.iter().chain(&self.rows) {
-            text.push('\n');
             // Inside of a compressed transaction there are no checksums; the file around it has them.
             let event =
                 if event.is_summed == self.is_summed() { event.clone() } else { event.summed(self.is_summed()) };
-            STANDARD.encode_string(&event.bytes, &mut text);
+            STANDARD.encode_string(&event.bytes, &mut lines);
+            lines.push('\n');
         }
-        text.push_str("\n'");
-        let sent = self.rows.len() as u64;
-        (self.rows, self.bytes) = (Vec::new(), 0);
-        self.run(&text)?;
-        self.row_events += sent;
-        Ok(())
+        let events = self.rows.len() as u64;
+        self.rows.clear();
+        self.bytes = 0;
+        let rest = self.batch.rows(&lines, events);
+        self.do_all(&rest)
     }
 
     fn is_summed(&self) -> bool {
@@ -374,40 +366,56 @@ impl<'a> Applier<'a> {
 
     /// A statement of our own. MySQL 9.7 crashes at a prepared BINLOG where it keeps a log itself.
     fn run(&mut self, sql: &str) -> Result<()> {
+        if self.only_looks {
+            return Ok(());
+        }
         self.session.ask(sql)?.map(drop).map_err(|refusal| refused(&refusal, sql))
     }
 }
 
-/// Whether a statement is about accounts.
-fn is_about_accounts(text: &str) -> bool {
-    let words: Vec<String> = text.split_whitespace().take(3).map(str::to_ascii_uppercase).collect();
-    let word = |at: usize| words.get(at).map_or("", String::as_str);
-    let second = if word(1) == "OR" { word(2) } else { word(1) };
-    match word(0) {
-        "GRANT" | "REVOKE" => true,
-        "CREATE" | "ALTER" | "DROP" | "RENAME" => {
-            matches!(second, "USER" | "ROLE") || words.join(" ").contains("OR REPLACE USER")
-        }
-        "SET" => matches!(word(1), "PASSWORD" | "DEFAULT") && (word(1) == "PASSWORD" || word(2) == "ROLE"),
-        _ => false,
-    }
+/// Whether it makes a difference at the destination which rows are committed together: to MariaDB's tables whose versions are
+/// numbers of transactions, and where MySQL keeps GTIDs and has tables that know no transactions.
+fn tells_transactions_apart(session: &mut Session, maria: bool) -> Result<bool> {
+    let question = if maria {
+        "SELECT EXISTS (SELECT 1 FROM information_schema.COLUMNS WHERE GENERATION_EXPRESSION = 'ROW START' AND \
+         DATA_TYPE = 'bigint')"
+    } else {
+        "SELECT @@GLOBAL.enforce_gtid_consistency = 'ON' AND @@GLOBAL.log_bin AND EXISTS (SELECT 1 FROM \
+         information_schema.TABLES t JOIN information_schema.ENGINES e ON t.ENGINE = e.ENGINE WHERE e.TRANSACTIONS = 'NO' AND \
+         t.TABLE_SCHEMA NOT IN ('mysql', 'sys', 'performance_schema', 'information_schema'))"
+    };
+    Ok(session.value(question)?.as_deref() == Some("1"))
 }
 
 fn refused(refusal: &Refusal, sql: &str) -> Error {
     // The statement may have a password in it, and rows: its first words say enough.
-    let words: Vec<&str> = sql.split_whitespace().take(2).collect();
+    let words: Vec<String> = words(sql).collect();
     Error::failed(format!("the server refuses `{} …`: {}", words.join(" "), refusal.without_data()))
 }
 
-/// The database of a table that is described: behind its number and flags, with its length in front.
-fn table_database(body: &[u8]) -> Option<&str> {
-    let length = usize::from(*body.get(8)?);
-    std::str::from_utf8(body.get(9..9 + length)?).ok()
+/// The first two words of a statement, behind comments.
+fn words(sql: &str) -> impl Iterator<Item = String> {
+    names::tokens(sql, 2).into_iter().filter_map(|token| match token {
+        Token::Word(word) => Some(word),
+        Token::Quoted(_) | Token::Mark(_) => None,
+    })
 }
 
-/// In capitals.
-fn first_word(text: &str) -> String {
-    let text = text.trim_start();
-    let end = text.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(text.len());
-    text[..end].to_ascii_uppercase()
+/// Database and name of a table that is described: behind its number and flags, each with its length in front and a zero behind.
+fn table_named(body: &[u8]) -> Option<(&str, &str)> {
+    let text = |at: usize| {
+        let length = usize::from(*body.get(at)?);
+        Some((std::str::from_utf8(body.get(at + 1..at + 1 + length)?).ok()?, at + length + 2))
+    };
+    let (database, next) = text(8)?;
+    Some((database, text(next)?.0))
+}
+
+/// The same rows; the destination asks for no row of another table, which it may not have, and changes none.
+fn without_foreign_keys(event: &Event) -> Event {
+    let mut body = event.body().to_vec();
+    if let Some(flags) = body.get_mut(FLAGS_AT) {
+        *flags |= NO_FOREIGN_KEYS;
+    }
+    event.with(event.header.code, &body)
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::single::Only;
 use super::wanted::Wanted;
 use crate::domain::manifest::Manifest;
 use crate::engine::LoadOptions;
@@ -16,6 +17,8 @@ const DENIED: u16 = 1227;
 #[derive(Debug, Clone)]
 pub struct Setting {
     pub wanted: Wanted,
+    /// The tables that are replayed; none where all of those databases are.
+    pub only: Option<Only>,
     /// Accounts are part of it.
     pub accounts: bool,
     /// The destination is a sandbox, in which no event runs.
@@ -32,7 +35,8 @@ impl Setting {
             .filter_map(|name| Some((name, manifest.settings.get(name)?.clone())));
         Self {
             wanted: Wanted::of(manifest),
-            accounts: options.accounts,
+            only: Only::of(manifest, &options.tables),
+            accounts: options.accounts && options.tables.is_empty(),
             throwaway: options.throwaway,
             recorded: recorded.collect(),
         }

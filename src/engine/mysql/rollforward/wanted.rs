@@ -81,6 +81,7 @@ fn database(effect: &Effect) -> Option<String> {
         | Effect::Dropped(name)
         | Effect::Redefined(name)
         | Effect::Doubted(name, _)
+        | Effect::Varies(name, _)
         | Effect::Renamed(_, name) => of_table(name),
         Effect::DroppedDatabase(name) => Some(unquoted(name)),
         Effect::Definition(what) => {
@@ -92,7 +93,7 @@ fn database(effect: &Effect) -> Option<String> {
                 }
             }
         }
-        Effect::Uncounted(_) => None,
+        Effect::Uncounted(_) | Effect::Stated(_) => None,
     }
 }
 

@@ -66,6 +66,10 @@ const KEEPS: [&str; 58] = [
     "AUTOEXTEND_SIZE",
 ];
 
+/// Words of values that are others each time: a column that is added with one gets them when the statement is run.
+const VOLATILE: [&str; 9] =
+    ["UUID", "UUID_SHORT", "SYS_GUID", "RAND", "RANDOM_BYTES", "SYSDATE", "NEXTVAL", "NEXT", "CONNECTION_ID"];
+
 /// What is done to a table.
 enum Action {
     RenamesTo(String),
@@ -109,12 +113,25 @@ impl Statement<'_> {
         Some(())
     }
 
+    /// Whether rows that are there get values that the log does not have.
+    fn may_vary(&mut self, table: &str, first: &str, action: &Words<'_>) {
+        let why = match first {
+            "ADD" | "CHANGE" | "MODIFY" if VOLATILE.iter().any(|word| action.has(word)) => {
+                "a column was added whose default is another one each time"
+            }
+            "ADD" | "CHANGE" | "MODIFY" if action.has("AUTO_INCREMENT") => "rows that were there were numbered",
+            _ => return,
+        };
+        self.out.push(Effect::Varies(table.to_owned(), why.to_owned()));
+    }
+
     /// One of the things that are done to a table; none where it is not understood.
     fn action(&mut self, table: &str, action: &mut Words<'_>) -> Option<Action> {
         if action.is_at_end() {
             return Some(Action::Other);
         }
         let first = action.keyword().unwrap_or_default();
+        self.may_vary(table, &first, action);
         let doubt = |why: &str| Effect::Doubted(table.to_owned(), why.to_owned());
         match first.as_str() {
             "RENAME" if action.eats("COLUMN") => self.definition("table *"),

@@ -1,4 +1,4 @@
-//! A statement in a binary log, and the settings of the session that ran it.
+//! A statement as a log has it, in its own bytes, and the settings of the session that ran it.
 
 use std::fmt::Write as _;
 
@@ -22,7 +22,7 @@ const MARIADB_OPTIONS: [(u32, &str, bool); 4] = [
 
 /// A statement as the log has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Query<'e> {
+pub struct Logged<'e> {
     /// Database in use; empty where there was none.
     pub database: &'e [u8],
     pub text: &'e [u8],
@@ -33,7 +33,7 @@ pub struct Query<'e> {
     variables: &'e [u8],
 }
 
-impl<'e> Query<'e> {
+impl<'e> Logged<'e> {
     /// Read the body of its event.
     pub fn read(body: &'e [u8]) -> Option<Self> {
         let word = |at: usize| Some(u32::from_le_bytes(*body.get(at..)?.first_chunk()?));
@@ -44,6 +44,34 @@ impl<'e> Query<'e> {
         let (variables, rest) = rest.split_at_checked(variables)?;
         let (database, rest) = rest.split_at_checked(database)?;
         Some(Self { database, text: rest.get(1..)?, thread, error, variables })
+    }
+
+    /// The session's `sql_mode`, where it is said.
+    pub fn mode(&self) -> Option<u64> {
+        self.modes().0
+    }
+
+    /// The number of a collation of the character set in which the statement is written, where it is said.
+    pub fn client(&self) -> Option<u16> {
+        self.modes().1
+    }
+
+    /// Both stand at the beginning.
+    fn modes(&self) -> (Option<u64>, Option<u16>) {
+        let (mut rest, mut mode) = (Rest(self.variables), None);
+        while let Some(code) = rest.byte() {
+            let passed = match code {
+                0 | 3 => rest.word().map(drop),
+                1 => rest.long().map(|said| mode = Some(said)),
+                4 => return (mode, rest.half()),
+                6 => rest.text().map(drop),
+                _ => None,
+            };
+            if passed.is_none() {
+                break;
+            }
+        }
+        (mode, None)
     }
 
     /// Statements that make a session what the statement's was. `micros`: when it ran, in microseconds since 1970.
@@ -173,8 +201,9 @@ mod tests {
     fn a_statement_of_mariadb_is_read_with_the_settings_of_its_session() {
         let session = "000000000d010000205400000000060373746404210021000800";
         let body = body(&format!("{session}05062b30323a303080baa003"), "d", "insert");
-        let query = Query::read(&body).unwrap();
+        let query = Logged::read(&body).unwrap();
         assert_eq!((query.database, query.text, query.thread, query.error), (&b"d"[..], &b"insert"[..], 7, 1051));
+        assert_eq!((query.mode(), query.client()), (Some(1_411_383_296), Some(33)));
         let want = "SET SESSION pseudo_thread_id = 7, sql_auto_is_null = 0, autocommit = 1, foreign_key_checks = 0, \
                     unique_checks = 0, check_constraint_checks = 1, explicit_defaults_for_timestamp = 1, sql_if_exists = 0, \
                     system_versioning_insert_history = 0, sql_mode = 1411383296, character_set_client = 33, \
@@ -187,11 +216,21 @@ mod tests {
     fn a_statement_of_mysql_is_read_and_what_is_not_known_is_refused() {
         let known = "0000000000012000a04500000000060373746404ff00ff00ff000c01640011170000000000000012ff001300";
         let body_of = |variables: &str| body(variables, "d", "create");
-        let settings = |body: &[u8]| Query::read(body).unwrap().settings(false, 5);
+        let settings = |body: &[u8]| Logged::read(body).unwrap().settings(false, 5);
         let set = settings(&body_of(known)).unwrap();
         assert!(set.contains("collation_server = 255") && set.contains("default_collation_for_utf8mb4 = 255"), "{set}");
         assert!(set.contains("sql_require_primary_key = 0") && set.contains("timestamp = 5.000000"), "{set}");
         assert!(!set.contains("check_constraint_checks"), "{set}");
+        let modes = |variables: &str| {
+            let body = body_of(variables);
+            let query = Logged::read(&body).unwrap();
+            (query.mode(), query.client())
+        };
+        assert_eq!(modes(known), (Some(1_168_113_696), Some(255)));
+        assert_eq!(modes("0000000000"), (None, None));
+        assert_eq!(modes("010100000000000000"), (Some(1), None));
+        assert_eq!(modes("0403000800080001"), (None, Some(3)));
+        assert_eq!((modes("0000"), modes("09"), modes("0104")), ((None, None), (None, None), (None, None)));
         assert!(settings(&body_of(&format!("{known}40"))).unwrap_err().to_string().contains("unknown kind 64"));
         for cut in (2..known.len()).step_by(2) {
             // Never read beyond what is there: cut between two of them is whole.
@@ -200,7 +239,7 @@ mod tests {
         assert!(settings(&body_of(&known[..known.len() - 2])).is_err());
         let whole = body_of(known);
         for cut in 0..whole.len() - "create".len() {
-            assert_eq!(Query::read(&whole[..cut]), None, "{cut}");
+            assert_eq!(Logged::read(&whole[..cut]), None, "{cut}");
         }
     }
 }
