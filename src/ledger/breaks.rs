@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::Ledger;
 use super::database::stored::{self, column};
 use super::database::{Connection, Row, ledger_error};
+use super::evidence::seal_break;
 use super::runs::next_revision;
 use crate::domain::manifest::RecoveryPointId;
 use crate::error::{Error, Result};
@@ -61,8 +62,26 @@ impl Ledger {
             .execute(&mut *tx)
             .await
             .map_err(failed)?;
+        seal_break(&mut tx, revision, self.clock.wall()).await?;
         tx.commit().await.map_err(failed)
     }
+}
+
+impl Ledger {
+    /// The breaks of `source`, oldest first.
+    pub async fn breaks(&self, source: &str) -> Result<Vec<ChainBreak>> {
+        let mut newest = newest_breaks(&mut *self.read().await?, source, i64::MAX).await?;
+        newest.reverse();
+        Ok(newest)
+    }
+}
+
+/// The newest breaks of `source`, newest first, in a transaction of the caller's.
+pub(super) async fn newest_breaks(tx: &mut Connection, source: &str, most: i64) -> Result<Vec<ChainBreak>> {
+    let known = "SELECT * FROM chain_breaks WHERE source = ? ORDER BY revision DESC LIMIT ?";
+    let rows = sqlx::query(known).bind(source).bind(most).fetch_all(tx).await;
+    let rows = rows.map_err(|error| ledger_error("cannot read the breaks of chains", error))?;
+    rows.iter().map(one).collect()
 }
 
 /// What is known of the breaks of each source, in a transaction of the caller's.
@@ -74,15 +93,19 @@ pub(super) async fn read_breaks(tx: &mut Connection) -> Result<BTreeMap<String, 
     rows.iter().map(figures).collect()
 }
 
-fn figures(row: &Row) -> Result<(String, BreakFigures)> {
-    let last = ChainBreak {
+fn one(row: &Row) -> Result<ChainBreak> {
+    Ok(ChainBreak {
         source: column(row, "source")?,
         kind: column(row, "kind")?,
         detail: column(row, "detail")?,
         parent: RecoveryPointId(column(row, "parent")?),
         lost_since: stored::time(column(row, "lost_since")?)?,
         found: stored::time(column(row, "found_at")?)?,
-    };
+    })
+}
+
+fn figures(row: &Row) -> Result<(String, BreakFigures)> {
+    let last = one(row)?;
     Ok((last.source.clone(), BreakFigures { count: stored::count(column(row, "breaks")?), last }))
 }
 
@@ -114,6 +137,8 @@ mod tests {
         let shop = &snapshot.breaks["shop"];
         assert_eq!((shop.count, shop.last.kind.as_str()), (2, "behind"));
         assert_eq!(snapshot.breaks["other"].count, 1);
+        let kinds: Vec<String> = ledger.breaks("shop").await.unwrap().into_iter().map(|it| it.kind).collect();
+        assert_eq!(kinds, ["purged", "behind"]);
         assert_eq!(shop.last.lost_since.timestamp_micros(), at(-55).timestamp_micros());
     }
 }

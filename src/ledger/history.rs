@@ -7,13 +7,15 @@ use chrono::{DateTime, Utc};
 
 use crate::domain::change::State;
 use crate::domain::drill::{Check, TableResult};
+use crate::domain::drill_choice::DrillKind;
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
 use crate::error::Result;
+use crate::ledger::breaks::newest_breaks;
 use crate::ledger::database::stored::{self, column};
 use crate::ledger::database::{Builder, Connection, Row, ledger_error};
 use crate::ledger::evidence::read_suspect;
 use crate::ledger::runs::{Operation, Outcome, PointRow, Run, newest_missed};
-use crate::ledger::{Ledger, MissedRuns};
+use crate::ledger::{ChainBreak, Ledger, MissedRuns};
 
 /// Most recovery points, the newest.
 pub const POINTS: usize = 50;
@@ -25,6 +27,8 @@ pub const DRILLS: usize = 60;
 pub const FAILURES: usize = 10;
 /// Most entries of missed runs, the newest.
 pub const MISSED: usize = 10;
+/// Most breaks of the chain, the newest.
+pub const BREAKS: usize = 50;
 /// Most checks of one drill, those that did not agree first.
 pub const CHECKS: usize = 100;
 /// Most tables of one drill, those that did not agree first.
@@ -49,6 +53,8 @@ pub struct SourceHistory {
     pub failures: Vec<Run>,
     /// Scheduled runs that did not begin, newest first.
     pub missed: Vec<MissedRuns>,
+    /// Breaks of the chain, newest first.
+    pub breaks: Vec<ChainBreak>,
 }
 
 /// A recovery point and what the last drill on it said.
@@ -123,6 +129,7 @@ impl Ledger {
             drills: drills(&mut tx, source).await?,
             failures: failures(&mut tx, source).await?,
             missed: newest_missed(&mut tx, source, MISSED).await?,
+            breaks: newest_breaks(&mut tx, source, limit(BREAKS)).await?,
         };
         tx.commit().await.map_err(failed)?;
         Ok(history)
@@ -301,7 +308,12 @@ async fn stages(tx: &mut Connection, runs: &[Run]) -> Result<BTreeMap<String, Ve
 async fn failures(tx: &mut Connection, source: &str) -> Result<Vec<Run>> {
     let mut runs = Vec::new();
     for operation in Operation::ALL {
-        let kinds: &[&str] = if operation == Operation::Backup { &["full", "incremental"] } else { &[""] };
+        let drills = DrillKind::ALL.map(|kind| stored::drill_name(Some(kind)));
+        let kinds: &[&str] = match operation {
+            Operation::Backup => &["full", "incremental"],
+            Operation::Drill => &drills,
+            _ => &[""],
+        };
         for kind in kinds {
             for outcome in Outcome::ALL.into_iter().filter(|outcome| !outcome.is_good()) {
                 let rows = sqlx::query(

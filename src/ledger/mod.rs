@@ -44,11 +44,12 @@ pub use evidence::{
 pub use points::{Adopted, Gone, Reconciled, VanishedPoint};
 pub use promises::{Asked, Configured, ConfiguredPeriod, ForecastBasis, KnownSource};
 pub use runs::{
-    LastRuns, LiveRun, MissedRuns, Operation, Outcome, PointRow, Run, RunId, RunReport, RunResult, RunStart,
+    LastRuns, LiveRun, MissedRuns, NOT_PROVED, Operation, Outcome, PROVED_CHAIN, PointRow, REPLAYED_BYTES,
+    REPLAYED_TRANSACTIONS, Run, RunId, RunReport, RunResult, RunStart,
 };
 pub use snapshot::{
-    BackupFigures, DrillFigures, LedgerSnapshot, PointFigures, RTO_WINDOW_DAYS, RtoSummary, RunningOperation,
-    SourceFigures,
+    BackupFigures, DrillFigures, KindFigures, LedgerSnapshot, PointFigures, RTO_WINDOW_DAYS, RtoSummary,
+    RunningOperation, SourceFigures,
 };
 
 pub use upkeep::{PartRead, REPOSITORY_PARTS, Upkeep, UpkeepFigures, UpkeepOutcome, UpkeepRun};

@@ -1,6 +1,6 @@
 //! Reading single sources and runs. What the exporter needs of everything at once is in `snapshot`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
@@ -71,6 +71,20 @@ impl Ledger {
         .await
         .map_err(|e| ledger_error("cannot read verified recovery points", e))?;
         rows.into_iter().map(|(id, at)| Ok((RecoveryPointId(id), stored::time(at)?))).collect()
+    }
+
+    /// The remembered recovery points of a source on which a drill has a verdict: those that passed, and those that are bad.
+    pub async fn drilled_points(&self, source: &str) -> Result<BTreeSet<RecoveryPointId>> {
+        let rows: Vec<String> = sqlx::query_scalar(
+            "SELECT p.id FROM points p WHERE p.source = ? AND EXISTS (SELECT 1 FROM runs d WHERE d.source = p.source \
+               AND d.recovery_point = p.id AND d.operation = 'drill' AND d.outcome IN ('passed', 'failed') \
+               AND (d.outcome = 'failed' OR d.recovery_point_time IS NULL OR d.recovery_point_time = p.as_of))",
+        )
+        .bind(source)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|e| ledger_error("cannot read drilled recovery points", e))?;
+        Ok(rows.into_iter().map(RecoveryPointId).collect())
     }
 
     /// Everything about one run. Errors: there is no such run.

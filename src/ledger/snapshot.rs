@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, TimeDelta, Utc};
 
 pub use self::figures::{
-    BackupFigures, DrillFigures, LedgerSnapshot, PointFigures, RtoSummary, RunningOperation, SourceFigures,
+    BackupFigures, DrillFigures, KindFigures, LedgerSnapshot, PointFigures, RtoSummary, RunningOperation, SourceFigures,
 };
 use crate::domain::chain::Window;
 use crate::domain::manifest::BackupKind;
@@ -21,8 +21,8 @@ use crate::ledger::breaks::read_breaks;
 use crate::ledger::database::stored::{self, column};
 use crate::ledger::database::{Builder, Connection, Product, Row, ledger_error};
 use crate::ledger::evidence::{read_changes, read_test_pages};
-use crate::ledger::promises::open_periods;
-use crate::ledger::runs::{Operation, Outcome, Run, RunId};
+use crate::ledger::promises::{open_periods, read_promised_moments};
+use crate::ledger::runs::{Operation, Outcome, REPLAYED_TRANSACTIONS, Run, RunId};
 use crate::ledger::upkeep::read_upkeep;
 
 /// Days over which the RTO percentiles are taken.
@@ -71,6 +71,8 @@ impl Ledger {
         let last = read_counters(&mut tx, &mut sources).await?;
         read_added_bytes(&mut tx, &mut sources).await?;
         read_last_runs(&mut tx, &mut sources, &last).await?;
+        read_beside(&mut tx, &mut sources).await?;
+        read_closing_proofs(&mut tx, &mut sources).await?;
         read_rto_window(&mut tx, &mut sources, taken).await?;
         read_running(&mut tx, &mut sources).await?;
         read_missed(&mut tx, &mut sources).await?;
@@ -119,6 +121,9 @@ async fn read_sources(tx: &mut Connection, sources: &mut Sources) -> Result<()> 
             sources.entry(configured.source).or_default().asked_since.insert(asked.work, began);
         }
     }
+    for (source, times) in read_promised_moments(tx).await? {
+        sources.entry(source).or_default().moments_promised = times;
+    }
     Ok(())
 }
 
@@ -136,8 +141,10 @@ async fn read_points(tx: &mut Connection, sources: &mut Sources, taken: DateTime
         points.suspect = stored::count(column(&row, "suspect")?);
         points.newest_suspect = Some(stored::time(column(&row, "newest")?)?);
     }
+    // An increment that no restore can replay, because its full backup is gone or what is between them, is as good as none.
     let by_kind = "SELECT source, kind, COUNT(*) AS listed, MIN(sound) AS oldest, MIN(finished) AS finished, MAX(sound) AS newest \
-         FROM (SELECT source, kind, finished, CASE WHEN suspect = 0 AND as_of <= ? THEN as_of END AS sound FROM points) p \
+         FROM (SELECT source, kind, finished, CASE WHEN suspect = 0 AND as_of <= ? \
+         AND (kind = 'full' OR window_from IS NOT NULL) THEN as_of END AS sound FROM points) p \
          GROUP BY source, kind";
     for row in rows_until(tx, by_kind, until).await? {
         let points = &mut sources.entry(column(&row, "source")?).or_default().points;
@@ -166,7 +173,8 @@ async fn read_points(tx: &mut Connection, sources: &mut Sources, taken: DateTime
     let newest = "SELECT p.source AS source, p.chain_length AS chain_length, \
          p.left_out_tables AS left_out_tables, p.left_out_views AS left_out_views, \
          p.left_out_others AS left_out_others FROM points p \
-         JOIN (SELECT source, MAX(as_of) AS newest FROM points WHERE suspect = 0 AND as_of <= ? GROUP BY source) n \
+         JOIN (SELECT source, MAX(as_of) AS newest FROM points WHERE suspect = 0 AND as_of <= ? \
+         AND (kind = 'full' OR window_from IS NOT NULL) GROUP BY source) n \
          ON n.source = p.source AND n.newest = p.as_of AND p.suspect = 0";
     for row in rows_until(tx, newest, until).await? {
         let points = &mut sources.entry(column(&row, "source")?).or_default().points;
@@ -277,6 +285,75 @@ async fn read_last_runs(tx: &mut Connection, sources: &mut Sources, revisions: &
     Ok(())
 }
 
+/// Chains that were proved wrong, while their full backup is listed and until they are proved right: newest first. What proves another
+/// chain says nothing of them.
+const WRONG_CHAINS: &str = "SELECT r.* FROM runs r JOIN run_details d ON d.run_id = r.id AND d.name = 'proved_chain' \
+     JOIN points p ON p.source = r.source AND p.id = d.content \
+     WHERE r.operation = 'drill' AND r.kind = 'closed_chain' AND r.outcome = 'failed' AND NOT EXISTS \
+     (SELECT 1 FROM runs s JOIN run_details e ON e.run_id = s.id AND e.name = 'proved_chain' \
+      WHERE s.operation = 'drill' AND s.kind = 'closed_chain' AND s.outcome = 'passed' AND s.source = r.source \
+      AND e.content = d.content AND s.ended_revision > r.ended_revision) \
+     ORDER BY r.ended_revision DESC";
+
+/// What did not pass beside the newest recovery point stands as long as the point is there; without a point, and an inconclusive one,
+/// until the next drill of its kind.
+async fn read_beside(tx: &mut Connection, sources: &mut Sources) -> Result<()> {
+    for row in rows(tx, WRONG_CHAINS).await? {
+        let run = stored::run(&row)?;
+        sources.entry(run.source.clone()).or_default().drills.stands(run);
+    }
+    for (source, figures) in sources.iter_mut() {
+        for run in figures.drills.bad_beside() {
+            let Some(point) = run.recovery_point.as_ref().filter(|_| run.outcome == Some(Outcome::Failed)) else {
+                figures.drills.stands(run);
+                continue;
+            };
+            let listed = sqlx::query_scalar("SELECT COUNT(*) FROM points WHERE source = ? AND id = ?");
+            let listed: i64 = listed
+                .bind(source)
+                .bind(&point.0)
+                .fetch_one(&mut *tx)
+                .await
+                .map_err(|e| ledger_error("cannot read the ledger", e))?;
+            if listed > 0 {
+                figures.drills.stands(run);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The newest full backup of a source that proved the chain before it whole.
+pub(super) const CLOSING_PROOF: &str = "SELECT r.recovery_point_time FROM runs r \
+     WHERE r.operation = 'drill' AND r.kind = 'closed_chain' AND r.outcome = 'passed' AND r.source = ? \
+     AND r.recovery_point_time IS NOT NULL \
+     AND NOT EXISTS (SELECT 1 FROM run_details d WHERE d.run_id = r.id AND d.name = 'not_proved') \
+     ORDER BY r.recovery_point_time DESC LIMIT 1";
+
+async fn read_closing_proofs(tx: &mut Connection, sources: &mut Sources) -> Result<()> {
+    for (source, figures) in sources.iter_mut() {
+        let proved = sqlx::query_scalar(CLOSING_PROOF).bind(source).fetch_optional(&mut *tx).await;
+        let proved: Option<i64> = proved.map_err(|e| ledger_error("cannot read the ledger", e))?;
+        figures.drills.closing_proof = stored::optional_time(proved)?;
+    }
+    let measured: Vec<(String, String)> = sources
+        .iter()
+        .filter_map(|(source, it)| Some((source.clone(), it.drills.last_measured.as_ref()?.id.0.clone())))
+        .collect();
+    for (source, run) in measured {
+        let replayed = sqlx::query_scalar("SELECT content FROM run_details WHERE run_id = ? AND name = ?");
+        let replayed: Option<String> = replayed
+            .bind(run)
+            .bind(REPLAYED_TRANSACTIONS)
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(|e| ledger_error("cannot read the ledger", e))?;
+        let replayed = replayed.and_then(|count| count.parse().ok()).unwrap_or(0);
+        sources.entry(source).or_default().drills.replayed_transactions = replayed;
+    }
+    Ok(())
+}
+
 impl SourceFigures {
     /// Take note of a run that ended after all that were remembered before.
     fn remember(&mut self, run: Run) {
@@ -288,19 +365,7 @@ impl SourceFigures {
                 }
                 self.last_backup = Some(run);
             }
-            Operation::Drill => {
-                let drills = &mut self.drills;
-                if run.outcome == Some(Outcome::Passed) {
-                    drills.last_passed = Some(run.clone());
-                }
-                if matches!(run.outcome, Some(Outcome::Passed | Outcome::Failed)) {
-                    drills.last_conclusive = Some(run.clone());
-                }
-                if run.rto_seconds.is_some() {
-                    drills.last_measured = Some(run.clone());
-                }
-                drills.last = Some(run);
-            }
+            Operation::Drill => self.drills.remember(run),
             Operation::Restore | Operation::Verify => {}
         }
     }

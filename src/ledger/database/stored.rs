@@ -5,6 +5,7 @@ use sqlx::Row as _;
 
 use super::failure::ledger_error;
 use super::{Product, Row};
+use crate::domain::drill_choice::DrillKind;
 use crate::domain::left_out::LeftOutCounts;
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
 use crate::error::{Error, Result};
@@ -63,12 +64,28 @@ pub(in crate::ledger) fn kind_name(kind: Option<BackupKind>) -> &'static str {
     }
 }
 
-/// The reverse of [`kind_name`].
+/// The same of a drill; that of the newest recovery point has none, as in ledgers of before.
+pub(in crate::ledger) fn drill_name(kind: Option<DrillKind>) -> &'static str {
+    kind.filter(|kind| *kind != DrillKind::Newest).map_or("", DrillKind::name)
+}
+
+/// Why the run of a row was a drill; none where it was none.
+pub(in crate::ledger) fn drill(row: &Row) -> Result<Option<DrillKind>> {
+    if operation(column(row, "operation")?)? != Operation::Drill {
+        return Ok(None);
+    }
+    let name: &str = column(row, "kind")?;
+    let known = DrillKind::ALL.into_iter().find(|kind| drill_name(Some(*kind)) == name);
+    known.map(Some).ok_or_else(|| unreadable("kind of drill", name))
+}
+
+/// The reverse of [`kind_name`]; none for drills.
 pub(in crate::ledger) fn kind(name: &str) -> Result<Option<BackupKind>> {
     match name {
         "full" => Ok(Some(BackupKind::Full)),
         "incremental" => Ok(Some(BackupKind::Incremental)),
         "" => Ok(None),
+        drill if DrillKind::ALL.into_iter().any(|kind| kind.name() == drill) => Ok(None),
         other => Err(unreadable("backup kind", other)),
     }
 }
@@ -93,6 +110,7 @@ pub(in crate::ledger) fn run(row: &Row) -> Result<Run> {
         source: column(row, "source")?,
         operation: operation(column(row, "operation")?)?,
         kind: kind(column(row, "kind")?)?,
+        drill: drill(row)?,
         outcome: outcome(column(row, "outcome")?)?,
         reason: column(row, "reason")?,
         hint: column(row, "hint")?,

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use self::gaps::note_gaps;
 use self::suspects::mark_in;
 use self::unreadable::{changed_marks, mark_unreadable};
 use crate::domain::order::is_to_come;
@@ -22,6 +23,7 @@ use crate::ledger::evidence::{Sealable, forget_points, seal_points, seal_source}
 use crate::ledger::promises::read_retention;
 use crate::ledger::runs::{PointRow, next_revision};
 
+mod gaps;
 mod gone;
 mod identities;
 mod suspects;
@@ -136,6 +138,7 @@ pub(in crate::ledger) async fn reconcile_in(
     let listed: Vec<&PointRow> = listed.into_values().collect();
     replace_points(tx, source, &listed).await?;
     mark_in(tx, source, now).await?;
+    note_gaps(tx, source, &appeared, (now, revision, now - TimeDelta::days(GONE_POINTS_DAYS))).await?;
     seal_points(tx, source, revision, now).await?;
     sealable.seal_changes(tx, source, now).await?;
     note_facts(tx, source, &listed, (now, revision)).await?;

@@ -1,10 +1,12 @@
 //! From when until when sources were configured, and what was asked for at which times, as the service found it. What was due
 //! before was never asked for: a new ledger, or a new schedule, must not make a past of runs that did not begin.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::domain::chain::PromisedTime;
 use crate::domain::schedule::Work;
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
@@ -65,8 +67,9 @@ impl Ledger {
                 .execute(&mut *tx)
                 .await
                 .map_err(failed)?;
-            next_revision(&mut tx).await?;
+            let ended = next_revision(&mut tx).await?;
             seal_configured(&mut tx, &gone.source, *revision, now).await?;
+            note_facts(&mut tx, &gone.source, ended).await?;
             wrote = true;
         }
         for new in configured.iter().filter(|new| !known.iter().any(|(it, began, _)| it == *new && is_dated(*began))) {
@@ -140,5 +143,32 @@ async fn begin(tx: &mut Connection, configured: &Configured, now: DateTime<Utc>)
     .execute(&mut *tx)
     .await
     .map_err(failed)?;
-    seal_configured(tx, &configured.source, revision, now).await
+    seal_configured(tx, &configured.source, revision, now).await?;
+    note_facts(tx, &configured.source, revision).await
+}
+
+/// What was promised of moments changed with it.
+async fn note_facts(tx: &mut Connection, source: &str, revision: i64) -> Result<()> {
+    let note = sqlx::query("UPDATE sources SET facts_revision = ? WHERE name = ?").bind(revision).bind(source);
+    note.execute(tx).await.map_err(failed)?;
+    Ok(())
+}
+
+/// When incremental backups were asked for, by source, oldest first. Another schedule of them goes on with the promise.
+pub(in crate::ledger) async fn read_promised_moments(
+    tx: &mut Connection,
+) -> Result<BTreeMap<String, Vec<PromisedTime>>> {
+    let asked = "SELECT source, began_at, ended_at FROM configured WHERE work = ? ORDER BY source, revision";
+    let rows = sqlx::query(asked).bind(Work::IncrementalBackup.name()).fetch_all(tx).await.map_err(failed)?;
+    let mut all: BTreeMap<String, Vec<PromisedTime>> = BTreeMap::new();
+    for row in &rows {
+        let (from, to) = (stored::time(column(row, "began_at")?)?, stored::optional_time(column(row, "ended_at")?)?);
+        let times = all.entry(column(row, "source")?).or_default();
+        match times.last_mut() {
+            // A clock that ran ahead makes it end before it began.
+            Some(last) if last.to.is_none_or(|end| end >= from) => (last.from, last.to) = (last.from.min(from), to),
+            _ => times.push(PromisedTime { from, to }),
+        }
+    }
+    Ok(all)
 }

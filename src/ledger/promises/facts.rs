@@ -2,11 +2,13 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::domain::chain::Gap;
 use crate::domain::drill::Verdict;
-use crate::domain::history::{Drilled, Facts, Lifetime};
+use crate::domain::history::{Drilled, Facts, GapLifetime, Lifetime};
 use crate::error::Result;
 use crate::ledger::database::stored::{self, column};
 use crate::ledger::database::{Connection, Row, ledger_error};
+use crate::ledger::promises::configured::read_promised_moments;
 use crate::ledger::{Ledger, Outcome, promises};
 
 impl Ledger {
@@ -43,12 +45,16 @@ impl Ledger {
         .fetch_all(&mut *tx)
         .await
         .map_err(failed)?;
+        let gaps = read_gaps(&mut tx, source, from).await?;
+        let moments = read_promised_moments(&mut tx).await?.remove(source).unwrap_or_default();
         Ok(Some(Facts {
             created: stored::time(created)?,
             ledger_began: stored::time(began)?,
             had_points: gone > 0,
             promises: promised.iter().map(promises::promise).collect::<Result<_>>()?,
             points: points.iter().map(lifetime).collect::<Result<_>>()?,
+            gaps,
+            moments,
             drills: drills(&mut tx, source, from).await?,
         }))
     }
@@ -68,10 +74,10 @@ fn lifetime(row: &Row) -> Result<Lifetime> {
 }
 
 /// The drills since `from` that say something of the backup, and before it back to the last that passed, the last that failed
-/// and the last that measured a recovery time.
+/// and the last that measured a recovery time. Promises are about drills of the newest recovery point.
 async fn drills(tx: &mut Connection, source: &str, from: DateTime<Utc>) -> Result<Vec<Drilled>> {
     let before = sqlx::query(
-        "SELECT MAX(CASE WHEN outcome = 'passed' THEN ended_revision END) AS passed, \
+        "SELECT MAX(CASE WHEN outcome = 'passed' AND kind = '' THEN ended_revision END) AS passed, \
          MAX(CASE WHEN outcome = 'failed' THEN ended_revision END) AS failed, \
          MAX(CASE WHEN rto_seconds IS NOT NULL THEN ended_revision END) AS measured \
          FROM runs WHERE source = ? AND operation = 'drill' AND ended_at < ?",
@@ -85,7 +91,8 @@ async fn drills(tx: &mut Connection, source: &str, from: DateTime<Utc>) -> Resul
     let first = [last("passed")?, last("failed")?, last("measured")?].into_iter().flatten().min().unwrap_or(0);
     let rows = sqlx::query(
         "SELECT ended_at, outcome, rto_seconds FROM runs WHERE source = ? AND operation = 'drill' \
-         AND ended_revision >= ? AND outcome <> 'running' AND (outcome IN ('passed', 'failed') OR rto_seconds IS NOT NULL) ORDER BY ended_revision",
+         AND ended_revision >= ? AND outcome <> 'running' AND (kind = '' OR outcome = 'failed') \
+         AND (outcome IN ('passed', 'failed') OR rto_seconds IS NOT NULL) ORDER BY ended_revision",
     )
     .bind(source)
     .bind(first)
@@ -105,4 +112,18 @@ async fn drills(tx: &mut Connection, source: &str, from: DateTime<Utc>) -> Resul
         })
     };
     rows.iter().map(drilled).collect()
+}
+
+/// The gaps of `source` that were there after `from`.
+async fn read_gaps(tx: &mut Connection, source: &str, from: DateTime<Utc>) -> Result<Vec<GapLifetime>> {
+    let known = "SELECT * FROM gaps WHERE source = ? AND (gone_at IS NULL OR gone_at > ?)";
+    let rows = sqlx::query(known).bind(source).bind(stored::micros(from)).fetch_all(tx).await.map_err(failed)?;
+    let lifetime = |row: &Row| {
+        Ok(GapLifetime {
+            gap: Gap { from: stored::time(column(row, "begins")?)?, to: stored::time(column(row, "ends")?)? },
+            since: stored::time(column(row, "since_at")?)?,
+            gone: stored::optional_time(column(row, "gone_at")?)?,
+        })
+    };
+    rows.iter().map(lifetime).collect()
 }

@@ -18,8 +18,8 @@ mod facts;
 mod forecasts;
 mod sources;
 
-pub(in crate::ledger) use configured::open_periods;
 pub use configured::{Asked, Configured, ConfiguredPeriod};
+pub(in crate::ledger) use configured::{open_periods, read_promised_moments};
 pub use forecasts::ForecastBasis;
 pub use sources::KnownSource;
 

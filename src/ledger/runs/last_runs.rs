@@ -30,17 +30,19 @@ pub struct LastRuns {
     pub missed_until: Option<DateTime<Utc>>,
 }
 
+// Of drills only those of the newest recovery point are due at the times of a schedule.
 const NEWEST: &str = "SELECT r.source AS source, r.operation AS operation, r.kind AS kind, \
      MAX(r.begun_revision) AS last_begun, \
      MAX(CASE WHEN r.outcome IN ('succeeded', 'passed') THEN r.begun_revision END) AS last_good \
-     FROM runs r WHERE r.operation IN ('backup', 'drill') GROUP BY r.source, r.operation, r.kind";
+     FROM runs r WHERE r.operation = 'backup' OR (r.operation = 'drill' AND r.kind = '') \
+     GROUP BY r.source, r.operation, r.kind";
 
 const FAILURES: &str = "SELECT r.source AS source, r.operation AS operation, r.kind AS kind, COUNT(*) AS failures \
      FROM runs r LEFT JOIN (SELECT g.source AS source, g.operation AS operation, g.kind AS kind, \
        MAX(g.begun_revision) AS last_good FROM runs g WHERE g.outcome IN ('succeeded', 'passed') \
        GROUP BY g.source, g.operation, g.kind) good \
      ON good.source = r.source AND good.operation = r.operation AND good.kind = r.kind \
-     WHERE r.operation IN ('backup', 'drill') AND r.outcome IN ('failed', 'inconclusive', 'interrupted') \
+     WHERE (r.operation = 'backup' OR (r.operation = 'drill' AND r.kind = '')) AND r.outcome IN ('failed', 'inconclusive', 'interrupted') \
        AND (good.last_good IS NULL OR r.begun_revision > good.last_good) GROUP BY r.source, r.operation, r.kind";
 
 impl Ledger {

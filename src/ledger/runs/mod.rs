@@ -2,6 +2,7 @@
 
 mod last_runs;
 pub(in crate::ledger) mod missed;
+mod past;
 mod record;
 mod run;
 mod running;
@@ -10,5 +11,8 @@ pub use last_runs::LastRuns;
 pub use missed::MissedRuns;
 pub(in crate::ledger) use missed::newest_missed;
 pub(in crate::ledger) use record::next_revision;
-pub use run::{Operation, Outcome, PointRow, Run, RunId, RunReport, RunResult, RunStart};
+pub use run::{
+    NOT_PROVED, Operation, Outcome, PROVED_CHAIN, PointRow, REPLAYED_BYTES, REPLAYED_TRANSACTIONS, Run, RunId,
+    RunReport, RunResult, RunStart,
+};
 pub use running::LiveRun;

@@ -36,7 +36,7 @@ impl Ledger {
             .bind(&id)
             .bind(&start.source)
             .bind(start.operation.name())
-            .bind(stored::kind_name(start.kind))
+            .bind(if start.drill.is_some() { stored::drill_name(start.drill) } else { stored::kind_name(start.kind) })
             .bind(stored::RUNNING)
             .bind(&*self.process)
             .bind(stored::micros(now))

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::domain::drill::{Check, TableResult, Verdict};
+use crate::domain::drill_choice::DrillKind;
 use crate::domain::left_out::LeftOutCounts;
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
 
@@ -115,7 +116,18 @@ pub struct RunStart {
     pub operation: Operation,
     /// For a backup: which kind.
     pub kind: Option<BackupKind>,
+    /// For a drill: why. None is the newest recovery point, as drills of earlier versions were.
+    pub drill: Option<DrillKind>,
 }
+
+/// Names of details of a drill: transactions and bytes that were replayed, and the full backup of the chain that was to be proved.
+pub const REPLAYED_TRANSACTIONS: &str = "replayed_transactions";
+#[allow(missing_docs)]
+pub const REPLAYED_BYTES: &str = "replayed_bytes";
+#[allow(missing_docs)]
+pub const PROVED_CHAIN: &str = "proved_chain";
+/// What differs in a chain that was to be proved, and may: it is not proved whole.
+pub const NOT_PROVED: &str = "not_proved";
 
 /// A run that has ended. Only `outcome` and `duration_seconds` always mean something; the rest as the operation has it.
 #[derive(Debug, Clone)]
@@ -189,6 +201,9 @@ pub struct Run {
     pub operation: Operation,
     /// For a backup: which kind.
     pub kind: Option<BackupKind>,
+    /// For a drill: why.
+    #[serde(rename = "drill_kind", skip_serializing_if = "Option::is_none")]
+    pub drill: Option<DrillKind>,
     /// How it ended; none while it is running.
     pub outcome: Option<Outcome>,
     /// Why it did not end well; empty where it did.

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::domain::chain::{Window, kept_since};
+use crate::domain::chain::{Gap, PromisedTime, Window, gaps, kept_since};
+use crate::domain::drill_choice::DrillKind;
 use crate::domain::left_out::LeftOutCounts;
 use crate::domain::manifest::BackupKind;
 use crate::domain::schedule::Work;
 use crate::domain::sla::{Measured, is_older_than_ledger};
 use crate::ledger::breaks::BreakFigures;
 use crate::ledger::evidence::{ChangeFigures, TestPages};
-use crate::ledger::runs::{Operation, Run, RunId};
+use crate::ledger::runs::{Operation, Outcome, Run, RunId};
 use crate::ledger::upkeep::UpkeepFigures;
 
 /// The ledger at one moment.
@@ -45,6 +46,8 @@ pub struct SourceFigures {
     pub created: Option<DateTime<Utc>>,
     /// Since when the service is asked for each work at the times that are configured; what is not asked for is missing.
     pub asked_since: BTreeMap<Work, DateTime<Utc>>,
+    /// When any moment was promised, because incremental backups were asked for; oldest first.
+    pub moments_promised: Vec<PromisedTime>,
     /// [`revision`](crate::ledger::Ledger::revision) at which its points, drills or promises last changed ([`facts`](crate::ledger::Ledger::facts)).
     pub facts_revision: i64,
     /// What the repository last listed.
@@ -67,14 +70,38 @@ impl SourceFigures {
     /// Since when whoever asks for any moment loses at most `rpo` of it; none where no increments are asked for, or nothing can be
     /// restored.
     pub fn any_moment_since(&self, rpo: Duration) -> Option<DateTime<Utc>> {
-        let asked = self.asked_since.get(&Work::IncrementalBackup)?;
-        kept_since(&self.points.windows, TimeDelta::from_std(rpo).unwrap_or(TimeDelta::MAX), *asked)
+        if !self.are_moments_promised() {
+            return None;
+        }
+        kept_since(&self.points.windows, loss(rpo), &self.moments_promised)
+    }
+
+    /// Whether any moment is promised now, and not only recovery points.
+    pub fn are_moments_promised(&self) -> bool {
+        self.moments_promised.iter().any(|time| time.to.is_none())
+    }
+
+    /// Where any moment is promised: the stretches of it that lose more than `rpo`, oldest first.
+    pub fn broken_gaps(&self, rpo: Duration) -> Vec<Gap> {
+        if !self.are_moments_promised() {
+            return Vec::new();
+        }
+        let mut found = gaps(&self.points.windows, self.points.oldest);
+        found.retain(|gap| gap.breaks(&self.moments_promised, loss(rpo)));
+        found
+    }
+
+    /// Those that a `retention` that is promised now still asks for.
+    pub fn gaps_within(&self, retention: Duration, rpo: Duration, now: DateTime<Utc>) -> Vec<Gap> {
+        let mut found = self.broken_gaps(rpo);
+        found.retain(|gap| (now - gap.to).as_seconds_f64() < retention.as_secs_f64());
+        found
     }
 }
 
 impl LedgerSnapshot {
-    /// What the promises of `source` are held against.
-    pub fn measured(&self, source: &str) -> Measured {
+    /// What the promises of `source` are held against; `rpo` is how much of any moment may be lost.
+    pub fn measured(&self, source: &str, rpo: Duration) -> Measured {
         let Some(figures) = self.sources.get(source) else { return Measured::default() };
         Measured {
             created: figures.created,
@@ -82,6 +109,7 @@ impl LedgerSnapshot {
             ever_had_point: figures.points.ever,
             newest: figures.points.newest,
             oldest: figures.points.oldest,
+            newest_gap: figures.broken_gaps(rpo).last().map(|gap| gap.to),
             rto_seconds: figures.drills.last_measured.as_ref().and_then(|run| run.rto_seconds),
             last_passed_drill: figures.drills.last_passed.as_ref().and_then(|run| run.ended),
             ever_failed_drill: figures.drills.failures > 0,
@@ -94,6 +122,10 @@ impl LedgerSnapshot {
         let first = |figures: &SourceFigures| figures.points.first_finished;
         self.sources.get(source).and_then(first).is_some_and(|finished| finished < self.created)
     }
+}
+
+fn loss(rpo: Duration) -> TimeDelta {
+    TimeDelta::from_std(rpo).unwrap_or(TimeDelta::MAX)
 }
 
 /// Recovery points of a source.
@@ -159,18 +191,85 @@ pub struct DrillFigures {
     pub failures: u64,
     /// Over the RTO that was promised then, ever.
     pub over_rto: u64,
-    /// The drill whose result was written last.
+    /// The drill whose result was written last; one of another kind than the newest recovery point that did not pass, as long as that
+    /// stands.
     pub last: Option<Run>,
-    /// The last one that passed.
+    /// The last one of the newest recovery point that passed.
     pub last_passed: Option<Run>,
     /// The last one with a verdict about the data: passed or failed. An inconclusive one does not hide its mismatches.
     pub last_conclusive: Option<Run>,
+    /// The last ones of each kind; a kind that never ended is missing.
+    pub kinds: BTreeMap<DrillKind, KindFigures>,
+    /// As-of time of the newest full backup that proved the chain before it whole.
+    pub closing_proof: Option<DateTime<Utc>>,
+    /// Transactions that the drill of `last_measured` replayed.
+    pub replayed_transactions: u64,
     /// The last one that measured an RTO, with its stages in order; their sum is the RTO.
     pub last_measured: Option<Run>,
     /// Seconds per stage of `last_measured`.
     pub stages: Vec<(String, f64)>,
     /// RTO of passed drills.
     pub rto: RtoSummary,
+}
+
+/// Drills of one kind.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct KindFigures {
+    /// The one whose result was written last.
+    pub last: Option<Run>,
+    /// When the last one that passed ended.
+    pub last_passed: Option<DateTime<Utc>>,
+}
+
+impl DrillFigures {
+    /// Take note of a drill that ended after all that were remembered before.
+    pub(in crate::ledger) fn remember(&mut self, run: Run) {
+        let kind = run.drill.unwrap_or_default();
+        let is_passed = run.outcome == Some(Outcome::Passed);
+        let of_kind = self.kinds.entry(kind).or_default();
+        of_kind.last = Some(run.clone());
+        if is_passed {
+            of_kind.last_passed = run.ended;
+        }
+        if is_passed && kind.counts_for_promises() {
+            self.last_passed = Some(run.clone());
+        }
+        if run.rto_seconds.is_some() {
+            self.last_measured = Some(run.clone());
+        }
+        // Whoever names a point wants to know of it now; the next drill of the newest is the truth again.
+        if matches!(kind, DrillKind::Newest | DrillKind::Named) {
+            if matches!(run.outcome, Some(Outcome::Passed | Outcome::Failed)) {
+                self.last_conclusive = Some(run.clone());
+            }
+            self.last = Some(run);
+        }
+    }
+
+    /// The last drills of the other kinds that did not pass.
+    pub(in crate::ledger) fn bad_beside(&self) -> Vec<Run> {
+        let beside = self.kinds.iter().filter(|(kind, _)| !matches!(kind, DrillKind::Newest | DrillKind::Named));
+        let last = beside.filter_map(|(_, figures)| figures.last.clone());
+        last.filter(|run| run.outcome != Some(Outcome::Passed)).collect()
+    }
+
+    /// A drill beside that of the newest recovery point did not pass, and that stands: a good drill of another point does not hide it.
+    pub(in crate::ledger) fn stands(&mut self, run: Run) {
+        let is_failed = |run: &Option<Run>| run.as_ref().is_some_and(|run| run.outcome == Some(Outcome::Failed));
+        let is_passed = |run: &Option<Run>| run.as_ref().is_none_or(|run| run.outcome == Some(Outcome::Passed));
+        if run.outcome == Some(Outcome::Failed) {
+            if !is_failed(&self.last_conclusive) {
+                self.last_conclusive = Some(run.clone());
+            }
+            if !is_failed(&self.last) {
+                self.last = Some(run);
+            }
+        } else if is_passed(&self.last)
+            && self.last.as_ref().is_none_or(|last| last.ended_revision < run.ended_revision)
+        {
+            self.last = Some(run);
+        }
+    }
 }
 
 /// RTO of passed drills: percentiles over the last [`RTO_WINDOW_DAYS`](super::RTO_WINDOW_DAYS) days, sum and count since the ledger began.

@@ -251,7 +251,8 @@ async fn a_source_that_moved_to_another_repository_has_nothing_there_yet_and_the
     let dir = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(dir.path(), SetClock::new()).await.unwrap();
     ledger.ensure_source("agama", "mysql", "old").await.unwrap();
-    let start = RunStart { source: "agama".into(), operation: Operation::Backup, kind: Some(BackupKind::Full) };
+    let start =
+        RunStart { source: "agama".into(), operation: Operation::Backup, kind: Some(BackupKind::Full), drill: None };
     let run = ledger.begin(&start).await.unwrap();
     ledger.finish(&run, &RunResult::new(Outcome::Succeeded, 1.0)).await.unwrap();
     ledger.reconcile_points("agama", &[point("p", &SetClock::new(), 0)]).await.unwrap();

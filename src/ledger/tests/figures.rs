@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::chain::PromisedTime;
 use crate::domain::left_out::LeftOutCounts;
 use crate::ledger::{RtoSummary, SourceFigures};
 
@@ -120,12 +121,39 @@ async fn windows_are_read_from_the_points_and_moments_are_counted_once_increment
     let figures = snapshot.sources.get_mut("agama").unwrap();
     assert_eq!(since(figures, 1000), None, "only points are promised");
     let asked = begin(90_000).unwrap();
-    figures.asked_since.insert(crate::domain::schedule::Work::IncrementalBackup, asked);
+    figures.moments_promised.push(PromisedTime { from: asked, to: None });
+    let gaps = |figures: &SourceFigures, rpo, retention| {
+        figures.gaps_within(Duration::from_secs(retention), Duration::from_secs(rpo), clock.wall()).len()
+    };
+    assert_eq!((gaps(figures, 999, 9000), gaps(figures, 1000, 9000), gaps(figures, 999, 3000)), (1, 0, 0));
     assert_eq!((since(figures, 999), since(figures, 1000)), (begin(3000), begin(5000)));
     // What a listing finds broken later is in no window any more.
     let broken: Vec<PointRow> = listed.iter().map(|point| PointRow { window_from: None, ..point.clone() }).collect();
     ledger.reconcile_points("agama", &broken).await.unwrap();
     assert_eq!(agama(&ledger).await.points.windows, []);
+}
+
+#[tokio::test]
+async fn an_increment_whose_full_backup_is_gone_keeps_no_promise() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = SetClock::new();
+    let ledger = open(dir.path(), &clock).await;
+    let full = point("full", &clock, 5000);
+    let lost = PointRow {
+        kind: BackupKind::Incremental,
+        chain_length: 7,
+        window_from: None,
+        left_out: LeftOutCounts { table: 3, ..LeftOutCounts::default() },
+        ..point("lost", &clock, 50)
+    };
+    ledger.reconcile_points("agama", &[lost.clone(), full.clone()]).await.unwrap();
+    let points = agama(&ledger).await.points;
+    assert_eq!((points.newest, points.oldest), (Some(full.as_of), Some(full.as_of)));
+    assert_eq!((points.chain_length, points.left_out), (0, LeftOutCounts::default()));
+    assert_eq!(points.by_kind[&BackupKind::Incremental], 1, "it is listed all the same");
+    ledger.reconcile_points("agama", &[lost]).await.unwrap();
+    let points = agama(&ledger).await.points;
+    assert_eq!((points.newest, points.oldest), (None, None));
 }
 
 #[tokio::test]

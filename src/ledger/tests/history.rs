@@ -5,7 +5,9 @@ use super::*;
 use crate::domain::history::{Facts, Timeline, window_start};
 use crate::domain::schedule::Work;
 use crate::domain::sla::{Judgement, Objective, Objectives};
-use crate::ledger::{LastRuns, MissedRuns, Reconciled};
+use crate::ledger::{Asked, Configured, KnownSource, LastRuns, MissedRuns, Reconciled};
+
+const HOUR: i64 = 3600;
 
 fn promised(rpo_hours: u64) -> Objectives {
     let hours = Duration::from_hours;
@@ -49,6 +51,57 @@ async fn a_point_that_vanished_keeps_its_lifetime_and_one_that_came_back_was_not
     ledger.reconcile_points("agama", &[a]).await.unwrap();
     let ever = ledger.facts("agama", DateTime::UNIX_EPOCH).await.unwrap().unwrap().points;
     assert_eq!(ever.len(), 2, "what is gone for more than 400 days is forgotten, what has just gone is not: {ever:?}");
+}
+
+#[tokio::test]
+async fn a_gap_breaks_the_retention_from_the_point_that_ends_it_until_it_is_older_than_the_promised_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = SetClock::new();
+    let ledger = open(dir.path(), &clock).await;
+    let source = KnownSource { name: "agama", kind: "mysql", repository: "onsite", objectives: &promised(1) };
+    ledger.know(&[source]).await.unwrap();
+    let asked = |schedule: &str| Configured {
+        source: "agama".into(),
+        asked: Some(Asked {
+            work: Work::IncrementalBackup,
+            schedule: schedule.into(),
+            zone: "UTC".into(),
+            jitter: Duration::ZERO,
+        }),
+    };
+    ledger.record_configured(&[asked("*/15 * * * *")]).await.unwrap();
+    clock.advance(5 * HOUR);
+    // A chain to four hours ago, and a full backup that began the next one an hour ago.
+    let first = point("first", &clock, 5 * HOUR - 60);
+    let last = PointRow { window_from: first.window_from, ..point("last", &clock, 4 * HOUR) };
+    ledger.reconcile_points("agama", &[first.clone(), last.clone()]).await.unwrap();
+    ledger.record_configured(&[asked("*/10 * * * *")]).await.unwrap();
+    let judged = async |at: DateTime<Utc>| {
+        let (facts, now) = (facts(&ledger, &clock).await, clock.wall());
+        let snapshot = ledger.snapshot().await.unwrap();
+        let measured = snapshot.measured("agama", promised(1).rpo);
+        let timeline = Timeline::of(&facts, window_start(now), now);
+        let judged = promised(1).judge(Objective::Retention, &measured, now);
+        assert_eq!(timeline.judged(Objective::Retention, now), Some(judged), "as of now both say the same");
+        timeline.judged(Objective::Retention, at).unwrap()
+    };
+    assert_eq!(judged(clock.wall()).await, Judgement::Met);
+    let next = point("next", &clock, HOUR);
+    let listed = [first, last.clone(), next.clone()];
+    ledger.reconcile_points("agama", &listed).await.unwrap();
+    assert_eq!(judged(clock.wall()).await, Judgement::NotMet, "three hours are lost, and one is allowed");
+    assert_eq!(judged(next.finished - TimeDelta::seconds(1)).await, Judgement::Met, "not known by then");
+    assert_eq!(judged(next.finished).await, Judgement::NotMet);
+    let outlived = next.as_of + TimeDelta::hours(48);
+    assert_eq!(judged(outlived - TimeDelta::seconds(1)).await, Judgement::NotMet);
+    assert_eq!(judged(outlived).await, Judgement::Met);
+    // What is before the gap is removed: nothing promises any moment of that any more.
+    clock.advance(49 * HOUR);
+    assert_eq!(judged(clock.wall()).await, Judgement::Met);
+    ledger.reconcile_points("agama", &listed[2..]).await.unwrap();
+    assert_eq!(facts(&ledger, &clock).await.gaps[0].gone, Some(clock.wall()));
+    ledger.record_configured(&[]).await.unwrap();
+    assert_eq!(judged(clock.wall()).await, Judgement::Met, "only points are promised now");
 }
 
 #[tokio::test]
@@ -155,7 +208,7 @@ async fn the_history_has_the_answers_that_each_snapshot_gave_at_its_time() {
             }
         }
         ledger.reconcile_points("agama", &points).await.unwrap();
-        let measured = ledger.snapshot().await.unwrap().measured("agama");
+        let measured = ledger.snapshot().await.unwrap().measured("agama", Duration::from_hours(1));
         let until = random.random_range(1..6 * 3600);
         for seconds in (0..until).step_by(601) {
             let at = clock.wall() + TimeDelta::seconds(seconds);

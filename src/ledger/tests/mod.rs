@@ -6,6 +6,7 @@ mod copy;
 mod durability;
 mod figures;
 mod history;
+mod kinds;
 mod portability;
 mod reports;
 mod seals;
@@ -50,11 +51,11 @@ pub(super) async fn open(dir: &Path, clock: &Arc<SetClock>) -> Ledger {
 }
 
 pub(super) fn backup(source: &str) -> RunStart {
-    RunStart { source: source.into(), operation: Operation::Backup, kind: Some(BackupKind::Full) }
+    RunStart { source: source.into(), operation: Operation::Backup, kind: Some(BackupKind::Full), drill: None }
 }
 
 pub(super) fn drill(source: &str) -> RunStart {
-    RunStart { source: source.into(), operation: Operation::Drill, kind: None }
+    RunStart { source: source.into(), operation: Operation::Drill, kind: None, drill: None }
 }
 
 pub(super) async fn ran(ledger: &Ledger, start: RunStart, result: RunResult) -> RunId {

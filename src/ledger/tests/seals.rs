@@ -4,7 +4,7 @@ use super::*;
 use crate::domain::schedule::Work;
 use crate::domain::sla::Objectives;
 use crate::ledger::points::GONE_POINTS_DAYS;
-use crate::ledger::{Asked, ChainHead, Configured, KnownSource, MissedRuns, SealWatch};
+use crate::ledger::{Asked, ChainBreak, ChainHead, Configured, KnownSource, MissedRuns, SealWatch};
 
 const OBJECTIVES: Objectives = Objectives {
     rpo: Duration::from_hours(24),
@@ -23,10 +23,13 @@ pub(super) async fn busy(dir: &Path, clock: &Arc<SetClock>) -> Ledger {
     let configured = |source: &str| Configured { source: source.into(), asked: None };
     let asked = Asked { work: Work::Drill, schedule: "0 3 * * *".into(), zone: "UTC".into(), jitter: Duration::ZERO };
     let drill_of_agama = Configured { source: "agama".into(), asked: Some(asked) };
-    ledger.record_configured(&[configured("agama"), drill_of_agama.clone(), configured("shop")]).await.unwrap();
+    let increments = Asked { work: Work::IncrementalBackup, ..drill_of_agama.asked.clone().unwrap() };
+    let increments = Configured { asked: Some(increments), ..drill_of_agama.clone() };
+    let asked = vec![configured("agama"), drill_of_agama, increments];
+    ledger.record_configured(&[asked.as_slice(), &[configured("shop")]].concat()).await.unwrap();
     assert!(ledger.adopt("offsite", "0a1b2c").await.unwrap().is_new);
     clock.advance(1);
-    ledger.record_configured(&[configured("agama"), drill_of_agama]).await.unwrap();
+    ledger.record_configured(&asked).await.unwrap();
     for second in 0..3 {
         clock.advance(100);
         ran(&ledger, backup("agama"), RunResult::new(Outcome::Succeeded, 2.5)).await;
@@ -40,6 +43,15 @@ pub(super) async fn busy(dir: &Path, clock: &Arc<SetClock>) -> Ledger {
     ledger.reconcile_points("agama", &[point("p", clock, 50), point("q", clock, 20)]).await.unwrap();
     clock.advance(100);
     ledger.reconcile_points("agama", &[point("q", clock, 20)]).await.unwrap();
+    let broken = ChainBreak {
+        source: "agama".into(),
+        kind: "purged".into(),
+        detail: "the server removed its logs".into(),
+        parent: RecoveryPointId("q".into()),
+        lost_since: clock.wall(),
+        found: clock.wall(),
+    };
+    ledger.record_break(&broken).await.unwrap();
     let missed = MissedRuns {
         source: "agama".into(),
         operation: Operation::Backup,
@@ -131,6 +143,11 @@ async fn every_change_of_the_past_is_found_and_named() {
         ("UPDATE points SET as_of = as_of + 1", "listed recovery point agama/q was changed"),
         ("UPDATE points SET left_out_tables = 1", "listed recovery point agama/q was changed"),
         ("DELETE FROM points", "listed recovery point agama/q was removed"),
+        ("UPDATE chain_breaks SET kind = 'no_log'", "break of a chain"),
+        ("DELETE FROM chain_breaks", "break of a chain"),
+        ("UPDATE gaps SET ends = begins + 1", "gap between restorable moments agama/"),
+        ("UPDATE gaps SET gone_at = NULL", "gap between restorable moments agama/"),
+        ("DELETE FROM gaps", "gap between restorable moments agama/"),
         ("UPDATE seal_origin SET adopted = 1000", "number of records from before there were seals"),
         ("UPDATE configured SET ended_at = NULL", "configured period of shop/"),
         ("UPDATE configured SET ended_at = began_at + 5 WHERE source = 'agama'", "configured period of agama/"),
@@ -345,7 +362,11 @@ async fn a_ledger_of_the_version_before_is_sealed_when_it_is_opened_and_only_the
     let ledger = open(dir.path(), &clock).await;
     assert_eq!(faults(&ledger, std::slice::from_ref(&head)).await, Vec::<String>::new());
     let sealed = ledger.seal_head().await.unwrap();
-    assert_eq!(sealed.position, head.position + 4 + 4, "four marks; what is listed, vanished, meant, and the origin");
+    assert_eq!(
+        sealed.position,
+        head.position + 6 + 6,
+        "marks; what is listed, vanished, meant, the origin, a break, a gap"
+    );
     tamper(&ledger, "UPDATE point_lifetimes SET gone_early = 0 WHERE gone_early = 1").await;
     ledger.close().await;
     let ledger = open(dir.path(), &clock).await;

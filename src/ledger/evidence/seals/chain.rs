@@ -37,13 +37,17 @@ pub(in crate::ledger) enum Subject {
     Origin,
     /// What was found in a backup.
     Change,
+    /// A source that did not continue its newest backup.
+    Break,
+    /// From when until when moments between two that can be restored could not be.
+    Gap,
     /// From here on records of another kind are sealed. It is an entry of the chain and no record.
     Adoption,
 }
 
 impl Subject {
     /// Every kind of which there are records.
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::Ledger,
         Self::Run,
         Self::Missed,
@@ -57,10 +61,13 @@ impl Subject {
         Self::Repository,
         Self::Origin,
         Self::Change,
+        Self::Break,
+        Self::Gap,
     ];
 
     /// Those that earlier versions did not seal. An [`Self::Adoption`] says from where on they are.
-    pub(super) const LATER: [Self; 4] = [Self::Listed, Self::Vanished, Self::Repository, Self::Origin];
+    pub(super) const LATER: [Self; 6] =
+        [Self::Listed, Self::Vanished, Self::Repository, Self::Origin, Self::Break, Self::Gap];
 
     pub(super) fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().chain([Self::Adoption]).find(|it| it.name() == name)
@@ -82,6 +89,8 @@ impl Subject {
             Self::Origin => "origin",
             Self::Adoption => "adoption",
             Self::Change => "change",
+            Self::Break => "break",
+            Self::Gap => "gap",
         }
     }
 
@@ -102,6 +111,8 @@ impl Subject {
             Self::Origin => "number of records from before there were seals,",
             Self::Adoption => "first sealing of records of the kind",
             Self::Change => "comparison of recovery point",
+            Self::Break => "break of a chain",
+            Self::Gap => "gap between restorable moments",
         }
     }
 }

@@ -130,6 +130,44 @@ pub(in crate::ledger) async fn forget_points(
     append(tx, &entries, now).await
 }
 
+/// Seal the break of a chain that was recorded with `revision`.
+pub(in crate::ledger) async fn seal_break(tx: &mut Connection, revision: i64, now: DateTime<Utc>) -> Result<()> {
+    let query = sqlx::query("SELECT * FROM chain_breaks WHERE revision = ?").bind(revision);
+    let entries = records::fetch(tx, Subject::Break, query).await?;
+    append(tx, &entries, now).await
+}
+
+/// Seal gaps of `source` that opened or closed: begin, end, and the revision at which each was first seen.
+pub(in crate::ledger) async fn seal_gaps(
+    tx: &mut Connection,
+    source: &str,
+    gaps: &[(i64, i64, i64)],
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let mut entries = Vec::new();
+    for (begins, ends, seen) in gaps {
+        let known = "SELECT * FROM gaps WHERE source = ? AND begins = ? AND ends = ? AND seen_revision = ?";
+        let query = sqlx::query(known).bind(source).bind(begins).bind(ends).bind(seen);
+        entries.extend(records::fetch(tx, Subject::Gap, query).await?);
+    }
+    append(tx, &entries, now).await
+}
+
+/// Note that gaps of `source` that went away before `before` are about to be forgotten.
+pub(in crate::ledger) async fn forget_gaps(
+    tx: &mut Connection,
+    source: &str,
+    before: i64,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let old = sqlx::query("SELECT * FROM gaps WHERE source = ? AND gone_at < ?").bind(source).bind(before);
+    let mut entries = records::fetch(tx, Subject::Gap, old).await?;
+    for entry in &mut entries {
+        FORGOTTEN.clone_into(&mut entry.state);
+    }
+    append(tx, &entries, now).await
+}
+
 impl Ledger {
     /// Seal what an older version of this program wrote, once. A ledger that was sealed before is not sealed again: what is
     /// missing there was removed.

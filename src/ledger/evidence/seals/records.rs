@@ -130,6 +130,20 @@ const CHANGE: Columns = &[
 ];
 const CHANGE_STATE: Columns = &[("accepted_at", Whole)];
 
+const BREAK: Columns = &[
+    ("id", Text),
+    ("source", Text),
+    ("kind", Text),
+    ("detail", Text),
+    ("parent", Text),
+    ("lost_since", Whole),
+    ("found_at", Whole),
+    ("revision", Whole),
+];
+const GAP: Columns =
+    &[("source", Text), ("begins", Whole), ("ends", Whole), ("seen_revision", Whole), ("since_at", Whole)];
+const GAP_STATE: Columns = &[("gone_at", Whole)];
+
 const STAGE: Columns = &[("name", Text), ("seconds", Real)];
 const CHECK: Columns = &[("name", Text), ("expected", Text), ("actual", Text), ("ok", Whole)];
 const TABLE: Columns = &[("name", Text), ("rows_expected", Whole), ("rows_restored", Whole), ("digest_ok", Whole)];
@@ -161,6 +175,8 @@ impl Subject {
             Self::Origin => (ORIGIN, &[]),
             Self::Adoption => (&[], &[]),
             Self::Change => (CHANGE, CHANGE_STATE),
+            Self::Break => (BREAK, &[]),
+            Self::Gap => (GAP, GAP_STATE),
         }
     }
 
@@ -168,10 +184,16 @@ impl Subject {
     fn identity(self) -> usize {
         match self {
             Self::Adoption => 0,
-            Self::Ledger | Self::Run | Self::Source | Self::TestPage | Self::Repository | Self::Origin => 1,
+            Self::Ledger
+            | Self::Run
+            | Self::Source
+            | Self::TestPage
+            | Self::Repository
+            | Self::Origin
+            | Self::Break => 1,
             Self::Configured | Self::Promise | Self::Listed | Self::Change => 2,
             Self::Point | Self::Vanished => 3,
-            Self::Missed => 4,
+            Self::Missed | Self::Gap => 4,
         }
     }
 }
@@ -212,6 +234,8 @@ impl Pages {
             Subject::Repository => "SELECT * FROM repositories ORDER BY name LIMIT ? OFFSET ?",
             Subject::Origin => "SELECT * FROM seal_origin ORDER BY adopted LIMIT ? OFFSET ?",
             Subject::Adoption => return Ok(Vec::new()),
+            Subject::Break => "SELECT * FROM chain_breaks ORDER BY id LIMIT ? OFFSET ?",
+            Subject::Gap => "SELECT * FROM gaps ORDER BY source, begins, ends, seen_revision LIMIT ? OFFSET ?",
             Subject::Change => "SELECT * FROM changes ORDER BY source, recovery_point LIMIT ? OFFSET ?",
         };
         let query = sqlx::query(statement);

@@ -17,9 +17,9 @@ pub(super) enum State {
     Running { since: i64 },
     /// A run that has ended.
     Ended { outcome: Outcome, at: i64 },
-    /// A recovery point that can be restored.
+    /// A recovery point that can be restored, or a gap that is there.
     There,
-    /// A recovery point that went away.
+    /// One that went away.
     Gone { at: i64 },
     /// A period that goes on, or a comparison that nobody accepted.
     Open,
@@ -53,6 +53,7 @@ impl State {
         let found = match subject {
             Subject::Point if values == [Value::Null, Value::Null] => Some(Self::There),
             Subject::Point => number(0).map(|at| Self::Gone { at }),
+            Subject::Gap => Some(number(0).map_or(Self::There, |at| Self::Gone { at })),
             Subject::Configured | Subject::Change => Some(number(0).map_or(Self::Open, |at| Self::Closed { at })),
             Subject::Vanished => number(0).and_then(GoneMark::read).map(Self::Vanished),
             Subject::Repository => number(0).map(|since| {
@@ -67,6 +68,7 @@ impl State {
             | Subject::Promise
             | Subject::Listed
             | Subject::Origin
+            | Subject::Break
             | Subject::Adoption => None,
         };
         found.unwrap_or(Self::Other)
@@ -96,6 +98,8 @@ mod tests {
         assert_eq!(read(Subject::Point, "[null,null]"), State::There);
         assert_eq!(read(Subject::Point, "[5,6]"), State::Gone { at: 5 });
         assert_eq!(read(Subject::Point, "[null,6]"), State::Other);
+        assert_eq!(read(Subject::Gap, "[null]"), State::There);
+        assert_eq!(read(Subject::Gap, "[5]"), State::Gone { at: 5 });
         assert_eq!(read(Subject::Configured, "[null]"), State::Open);
         assert_eq!(read(Subject::Change, "[3]"), State::Closed { at: 3 });
         assert_eq!(read(Subject::Vanished, "[1]"), State::Vanished(GoneMark::Early));

@@ -12,7 +12,7 @@ pub(super) fn may_begin(subject: Subject, state: &State, sealed_at: i64) -> bool
     match subject {
         // The moment at which it was sealed is the moment at which it began.
         Subject::Run => *state == State::Running { since: sealed_at },
-        Subject::Point => *state == State::There,
+        Subject::Point | Subject::Gap => *state == State::There,
         Subject::Configured | Subject::Change => *state == State::Open,
         Subject::Vanished => matches!(state, State::Vanished(GoneMark::Early | GoneMark::Unreadable)),
         Subject::Repository => matches!(state, State::Repository { since, .. } if *since == sealed_at),
@@ -42,8 +42,11 @@ pub(super) fn may_change(subject: Subject, from: &State, to: &State, sealed_at: 
             State::Running { .. } | State::Ended { outcome: Outcome::Interrupted, .. },
             State::Ended { at, .. },
         )
-        | (Subject::Configured | Subject::Change, State::Open, State::Closed { at }) => *at == sealed_at,
-        (Subject::Point, State::Gone { at }, State::Forgotten) => *at < sealed_at - (GONE_POINTS_DAYS - 1) * DAY_MICROS,
+        | (Subject::Configured | Subject::Change, State::Open, State::Closed { at })
+        | (Subject::Gap, State::There, State::Gone { at }) => *at == sealed_at,
+        (Subject::Point | Subject::Gap, State::Gone { at }, State::Forgotten) => {
+            *at < sealed_at - (GONE_POINTS_DAYS - 1) * DAY_MICROS
+        }
         // It may turn out to be older than was known, never younger.
         (Subject::Source, State::Known { since: from }, State::Known { since: to }) => to <= from,
         (Subject::Missed, State::Missed { runs: from }, State::Missed { runs: to }) => to > from,

@@ -23,7 +23,7 @@ const RUNS: i64 = 500;
 const ENTRIES: i64 = 5_000;
 
 /// Kinds with so few records that all of them are compared each time.
-const FEW: [Subject; 9] = [
+const FEW: [Subject; 11] = [
     Subject::Ledger,
     Subject::Missed,
     Subject::Source,
@@ -33,6 +33,8 @@ const FEW: [Subject; 9] = [
     Subject::Vanished,
     Subject::Repository,
     Subject::Origin,
+    Subject::Break,
+    Subject::Gap,
 ];
 
 /// A part of the ledger that has one fingerprint.
