@@ -8,18 +8,19 @@ pub(crate) mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 
-pub use self::locks::{ServiceLock, SourceLock};
+pub use self::locks::{BACKUP, RepositoryLock, ServiceLock, SourceLock};
 use self::private::private_directory;
 use crate::clock::Clock;
 use crate::config::{Config, RepositoryConfig, RepositoryKind, SourceConfig};
 use crate::domain::change::watch::Watch;
+use crate::domain::drill_choice::Policy;
 use crate::domain::host::ThisHost;
-use crate::domain::schedule::Timing;
 use crate::domain::sla::Objectives;
 use crate::engine::Engine;
 use crate::engine::assertion::Assertion;
@@ -91,6 +92,10 @@ pub struct Source {
     pub assertions: Vec<Assertion>,
     /// From when on a change of its data is suspect.
     pub watch: Watch,
+    /// What its scheduled drills try beside the newest recovery point.
+    pub drills: Policy,
+    /// How long the replay of its increments may be expected to take.
+    pub max_replay: Option<Duration>,
 }
 
 impl Source {
@@ -223,6 +228,8 @@ impl App {
             objectives: config.objectives.clone(),
             assertions: config.assertions.clone(),
             watch: config.watch.clone(),
+            drills: config.drills,
+            max_replay: config.max_replay,
         })
     }
 
@@ -247,7 +254,7 @@ impl App {
         config.settings.engine(Wiring {
             clock: self.clock.clone(),
             sandbox: config.sandbox.clone(),
-            increments: config.schedule.incremental.as_ref().and_then(Timing::longest_gap),
+            increments: config.schedule.longest_gap_of_increments(),
             memory: Arc::new(memory),
             staging: self.config.state_dir.join("staging").join(&config.name),
             own_places: self.own_places(),

@@ -2,7 +2,7 @@
 //! cannot be written.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,12 +19,38 @@ use crate::run_context::Cancel;
 /// Bytes that are written to find out whether the state directory takes any: as many as the ledger needs for a record.
 const PROBE: usize = 64 * 1024;
 
+/// What takes backups takes this lock of a source.
+pub const BACKUP: &str = "backup";
+/// How long somebody who asks for a backup waits for an increment that is just being taken.
+const LONGEST_INCREMENT: Duration = Duration::from_secs(30);
+/// A mark is not longer.
+const MARK_BYTES: u64 = 64;
+
 /// How soon somebody who waits for a repository looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Held while an operation works on a source; released when dropped or when the process dies.
 #[derive(Debug)]
-pub struct SourceLock(#[allow(dead_code)] File);
+pub struct SourceLock {
+    #[allow(dead_code)]
+    file: File,
+    /// What whoever held it before wrote into it.
+    found: String,
+    /// What is in it now; nothing where nothing could be written.
+    mark: String,
+}
+
+impl SourceLock {
+    /// What tells this time that it is held from all others.
+    pub fn mark(&self) -> &str {
+        &self.mark
+    }
+
+    /// Whether nobody held it since it had this `mark`.
+    pub fn is_next_after(&self, mark: &str) -> bool {
+        !mark.is_empty() && self.found == mark
+    }
+}
 
 /// Held while something is stored in a repository or read from it, or while something is removed there; released when dropped
 /// or when the process dies.
@@ -156,13 +182,42 @@ impl App {
         }
     }
 
+    /// [`Self::lock`] for a backup that somebody asked for. Increments that are taken all the time hold it every few seconds: the end of
+    /// one is waited for.
+    pub fn lock_for_backup(&self, source: &str, cancel: &Cancel) -> Result<SourceLock> {
+        let waited = Stopwatch::start(&self.clock);
+        let is_followed = self.config.sources.get(source).is_some_and(|source| source.schedule.continuous.is_some());
+        loop {
+            match self.lock(source, BACKUP) {
+                Err(error) if error.kind() == Kind::Busy && is_followed && waited.elapsed() < LONGEST_INCREMENT => {
+                    cancel.check()?;
+                    std::thread::sleep(LOOK_AGAIN);
+                }
+                locked => return locked,
+            }
+        }
+    }
+
+    /// [`Self::lock`] that waits for whoever holds it.
+    pub fn lock_when_free(&self, source: &str, operation: &str, cancel: &Cancel) -> Result<SourceLock> {
+        loop {
+            match self.lock(source, operation) {
+                Err(error) if error.kind() == Kind::Busy => {
+                    cancel.check()?;
+                    std::thread::sleep(LOOK_AGAIN);
+                }
+                locked => return locked,
+            }
+        }
+    }
+
     /// Take the lock of a source for `operation`: a drill that takes hours must not keep the backups away. Fails at once if another operation, of any process, holds it.
     pub fn lock(&self, source: &str, operation: &str) -> Result<SourceLock> {
         let path = self.config.state_dir.join("locks").join(format!("{source}.{operation}.lock"));
-        let file = lock_options().open(&path);
+        let file = lock_options().read(true).open(&path);
         let file = file.map_err(|error| state_failure(format!("cannot open lock {}", path.display()), error))?;
         match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(SourceLock(file)),
+            Ok(()) => Ok(marked(file)),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::new(
                 Kind::Busy,
                 format!("cannot lock source {source}: another {operation} of it is running"),
@@ -171,6 +226,15 @@ impl App {
             Err(error) => Err(Error::failed(format!("cannot lock source {source}")).because(error)),
         }
     }
+}
+
+/// A lock that was taken, with a new mark in it. On a full disk it has none, which only costs whoever asks for it a look.
+fn marked(mut file: File) -> SourceLock {
+    let mut found = String::new();
+    let _ = (&file).take(MARK_BYTES).read_to_string(&mut found);
+    let mark = ulid::Ulid::generate().to_string();
+    let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(mark.as_bytes()));
+    SourceLock { file, found, mark: if written.is_ok() { mark } else { String::new() } }
 }
 
 /// A lock is a file of our own: what somebody put there as a link is not followed.

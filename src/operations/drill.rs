@@ -16,17 +16,20 @@ use super::select::{Selection, open, select};
 use super::stages::Stages;
 use crate::app::{App, Source};
 use crate::domain::drill::{Check, DrillReport, Stage, Verdict};
+use crate::domain::drill_choice::DrillKind;
 use crate::domain::left_out::LeftOut;
 use crate::domain::manifest::Manifest;
 use crate::engine::{LoadOptions, LoadReport, StoredPoint};
 use crate::error::{Error, Kind, Result, Side};
-use crate::ledger::Operation;
 use crate::process::Died;
 use crate::run_context::RunContext;
 use crate::sandbox::{Access, Instance, SandboxSpec};
 
 /// Free space below which a failed load is put down to the drill host's disk.
 const DISK_FULL: u64 = 16 * 1024 * 1024;
+
+/// Where closing proofs are described.
+const INCREMENTS: &str = "/usr/share/doc/backup-sla/docs/increments.md";
 
 /// How often, and how long apart, a sandbox is looked at once something failed.
 const LOOKS_AFTER_FAILURE: u32 = 25;
@@ -37,6 +40,8 @@ const LOOK: Duration = Duration::from_millis(20);
 pub struct DrillRequest {
     /// Which recovery point.
     pub selection: Selection,
+    /// Why.
+    pub kind: DrillKind,
     /// Leave the sandbox running if the verdict is not `passed`.
     pub keep_on_failure: bool,
 }
@@ -48,8 +53,18 @@ pub fn drill(app: &App, source: &Source, request: &DrillRequest, context: &RunCo
     let _lock = app.lock(&source.name, "drill")?;
     // What is restored must not be removed meanwhile.
     let _reading = app.reading_from(&source.name, &context.cancel)?;
+    drill_locked(app, source, request, context)
+}
+
+/// The same where the source is locked and the repository is read.
+pub(super) fn drill_locked(
+    app: &App,
+    source: &Source,
+    request: &DrillRequest,
+    context: &RunContext,
+) -> Result<DrillReport> {
     // From here on every end is in the ledger: a drill that nobody hears of looks like one that was not needed.
-    let run = Recorded::begin(app, source, Operation::Drill, None)?;
+    let run = Recorded::begin_drill(app, source, request.kind)?;
     // What was read before, by looks and other drills, proves nothing: all of it comes from the place again.
     let source = &source.afresh();
     if let Err(error) = source.repository.open_existing() {
@@ -67,7 +82,11 @@ pub fn drill(app: &App, source: &Source, request: &DrillRequest, context: &RunCo
         match stages.run(Stage::Select, || select(app, source, &request.selection, Whose::Own)) {
             Ok(selected) => (open(source, &selected), selected.damaged, selected.suspect),
             Err(error) if error.kind() == Kind::Configuration => return Err(run.fail(error, None)),
-            Err(error) => return Finding::of_error(&error, unless_unseen(&error)).conclude(source, run, &stages),
+            Err(error) => {
+                let kind = Some(request.kind);
+                let finding = Finding { kind, ..Finding::of_error(&error, unless_unseen(&error)) };
+                return finding.conclude(source, run, &stages);
+            }
         };
     // The way of a real restore, into a sandbox, and everything that was promised is looked for there.
     let found = restore_and_prove(source, &point, request, &mut stages, context);
@@ -85,7 +104,13 @@ pub fn drill(app: &App, source: &Source, request: &DrillRequest, context: &RunCo
     let mut finding = blemish(finding, &damaged);
     finding.warnings.splice(0..0, suspect.into_iter().chain(point.manifest.not_in_it()));
     finding.hint = finding.hint.or_else(|| known_beforehand(&finding.proof.comparison.checks, &point.manifest));
+    if request.kind == DrillKind::ClosedChain && finding.verdict == Verdict::Failed && !finding.proof.holds() {
+        let unlogged = "something was changed without the server's log (sql_log_bin = 0, copied files), or the log was replayed wrongly";
+        finding.hint = finding.hint.or_else(|| Some(format!("{unlogged}: {INCREMENTS}")));
+    }
     finding.point = Some(point.shown());
+    finding.kind = Some(request.kind);
+    finding.chain = point.proved_by.is_some().then(|| point.manifest.id.clone());
     // Verdict, ledger, report.
     finding.conclude(source, run, &stages)
 }
@@ -149,7 +174,9 @@ fn restore_and_prove(
     let at = source.engine.destination(&spec, &access);
     let options = LoadOptions { accounts: true, throwaway: true, ..LoadOptions::default() };
     let result = restore::load(source, point, &at, &options, stages, context).and_then(|(loaded, replayed)| {
-        let scope = Scope { apart: true, refusals: loaded.refusals.clone(), replayed, ..Scope::all() };
+        // The operator's questions are about the state of now.
+        let assertions = request.kind.asks_assertions();
+        let scope = Scope { apart: true, refusals: loaded.refusals.clone(), replayed, assertions, ..Scope::all() };
         let proof = restore::check(source, point, &at, &scope, stages, context)?;
         Ok((loaded, proof))
     });

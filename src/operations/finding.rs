@@ -7,9 +7,11 @@ use super::recording::Recorded;
 use super::stages::Stages;
 use crate::app::Source;
 use crate::domain::drill::{DrillReport, Verdict};
-use crate::domain::manifest::Manifest;
+use crate::domain::drill_choice::DrillKind;
+use crate::domain::manifest::{Manifest, RecoveryPointId};
+use crate::domain::proven::proven;
 use crate::error::{Error, Kind, Result};
-use crate::ledger::{Operation, Outcome, RunResult};
+use crate::ledger::{NOT_PROVED, Operation, Outcome, PROVED_CHAIN, REPLAYED_BYTES, REPLAYED_TRANSACTIONS, RunResult};
 
 /// What was found, before it becomes a report.
 #[derive(Debug)]
@@ -25,6 +27,10 @@ pub(super) struct Finding {
     pub rto: Option<f64>,
     pub sandbox: BTreeMap<String, String>,
     pub warnings: Vec<String>,
+    /// Why it was drilled; none where nothing was.
+    pub kind: Option<DrillKind>,
+    /// Begin of the chain that was proved whole, or was to be.
+    pub chain: Option<RecoveryPointId>,
 }
 
 impl Default for Finding {
@@ -38,6 +44,8 @@ impl Default for Finding {
             rto: None,
             sandbox: BTreeMap::new(),
             warnings: Vec::new(),
+            kind: None,
+            chain: None,
         }
     }
 }
@@ -80,18 +88,36 @@ impl Finding {
         result.hint.clone_from(&self.hint);
         result.recovery_point = point.map(|point| point.id.clone());
         result.recovery_point_time = point.map(|point| point.as_of);
-        result.rto_seconds = self.rto;
-        result.over_rto = self.rto.is_some_and(|rto| rto > source.objectives.rto.as_secs_f64());
+        // The promise is about the newest recovery point: how long another one takes says nothing of it.
+        let rto = self.rto.filter(|_| self.kind.is_none_or(DrillKind::counts_for_promises));
+        result.rto_seconds = rto;
+        result.over_rto = rto.is_some_and(|rto| rto > source.objectives.rto.as_secs_f64());
         result.logical_bytes = point.map_or(0, Manifest::logical_bytes);
-        result.rows = comparison.tables.iter().map(|table| table.rows_restored).sum();
+        result.rows = comparison.tables.iter().map(|table| table.rows_restored).sum::<u64>() + comparison.counted.rows;
         result.chain_length = point.map_or(0, |point| point.chain_length);
         result.stages = stages.rows();
         result.checks.clone_from(&comparison.checks);
         result.tables.clone_from(&comparison.tables);
         if run.operation() == Operation::Drill {
-            result.details = self.versions();
+            result.details = self.details();
         }
         run.finish(&result)
+    }
+
+    /// What belongs to a drill alone.
+    fn details(&self) -> BTreeMap<String, String> {
+        let mut details = self.versions();
+        if self.proof.replayed_bytes > 0 {
+            details.insert(REPLAYED_TRANSACTIONS.to_owned(), self.proof.replayed_transactions.to_string());
+            details.insert(REPLAYED_BYTES.to_owned(), self.proof.replayed_bytes.to_string());
+        }
+        if let Some(full) = &self.chain {
+            details.insert(PROVED_CHAIN.to_owned(), full.0.clone());
+        }
+        if !self.proof.differs.is_empty() {
+            details.insert(NOT_PROVED.to_owned(), self.proof.differs.join("; "));
+        }
+        details
     }
 
     /// What the restored instance was, and what made the backup.
@@ -119,8 +145,14 @@ impl Finding {
             rto_seconds: self.rto,
             stages: stages.seconds(),
             chain_length: point.map_or(0, |point| point.chain_length),
+            drill_kind: self.kind,
+            replayed_transactions: self.proof.replayed_transactions,
+            proven: proven(&self.proof.comparison.checks),
+            not_proven: self.proof.not_proven,
+            differs: self.proof.differs,
             losses: point.map(Manifest::losses).unwrap_or_default(),
             checks: self.proof.comparison.checks,
+            counted: self.proof.comparison.counted,
             tables: self.proof.comparison.tables,
             sandbox: self.sandbox,
             warnings: self.warnings,

@@ -47,7 +47,7 @@ pub(super) fn refresh_points_of(app: &App, sources: &[&Source]) -> Result<Listin
 
 /// What is in the repository and counts as no recovery point of this host.
 struct Unlisted {
-    /// What another host made.
+    /// What another host made, and what was joined into something that is there.
     others: BTreeSet<String>,
     /// What cannot be read, by source and id.
     unreadable: BTreeSet<(String, String)>,
@@ -61,12 +61,18 @@ impl Unlisted {
     fn of(app: &App, listing: &Listing, foreign: &[Published]) -> Self {
         let named = listing.unreadable.iter();
         Self {
-            others: foreign.iter().map(|point| point.manifest.id.0.clone()).collect(),
+            others: foreign.iter().map(|point| point.manifest.id.0.clone()).chain(joined(&listing.points)).collect(),
             unreadable: named.map(|(source, id)| (source.clone(), id.0.clone())).collect(),
             unnamed: listing.unnamed,
             configured: app.config.sources.keys().cloned().collect(),
         }
     }
+}
+
+/// Increments whose place another one has taken, which is there.
+fn joined(points: &[Published]) -> impl Iterator<Item = String> + '_ {
+    let joins = points.iter().filter_map(|point| point.manifest.joins.as_ref());
+    joins.flat_map(|joins| joins.of.iter().map(|id| id.0.clone()))
 }
 
 fn reconcile(app: &App, source: &Source, rows: &[PointRow], (begun, unlisted): (i64, &Unlisted)) -> Result<()> {
@@ -130,7 +136,7 @@ fn point_rows(app: &App, source: &Source, points: &[&Published]) -> Result<Vec<P
             kind: manifest.kind,
             as_of: manifest.as_of,
             finished: manifest.finished,
-            chain_length: manifest.chain_length,
+            chain_length: chains.length_of(manifest),
             logical_bytes: manifest.logical_bytes(),
             stored_bytes: published.stored_bytes,
             rows: manifest.rows(),

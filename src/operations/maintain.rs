@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::before_change::must_be_kept;
+use super::compact::{compact_followed, hold_compaction};
 use super::listing::refresh_points_of;
 use super::observe::by_repository;
 use super::ownership::last_said_of_others;
@@ -183,14 +184,19 @@ fn planned<'s>(app: &App, source: &'s Source, points: Vec<Published>) -> Result<
     let proved = app.block_on(app.ledger.verified_at(&source.name))?;
     let compared = app.block_on(app.ledger.compared(&source.name))?;
     let before = must_be_kept(&points, &compared);
-    let (broken, chains) = chains(&points, &suspect);
+    let Linked { broken, chains, parents } = chains(&points, &suspect);
     let is_shared = last_said_of_others(app, &source.name).is_some();
     let candidates: Vec<Candidate> = points
         .iter()
         .map(|point| Candidate {
             id: point.manifest.id.clone(),
             as_of: point.manifest.as_of,
-            needs: point.manifest.parent.clone(),
+            needs: parents.get(&point.manifest.id).or(point.manifest.parent.as_ref()).cloned(),
+            stands_for: point
+                .manifest
+                .joins
+                .as_ref()
+                .map_or(1, |joins| u32::try_from(joins.of.len()).unwrap_or(u32::MAX)),
             is_broken: broken.contains(&point.manifest.id),
             // Of several hosts that share the source's name, nobody knows whose it is.
             is_of_nobody: is_shared && point.manifest.host.is_none(),
@@ -221,17 +227,29 @@ fn planned<'s>(app: &App, source: &'s Source, points: Vec<Published>) -> Result<
     Ok(Planned { source, points, chains, plan, held_back })
 }
 
-/// Points whose chain is broken, and the full that each of the others begins with.
-fn chains(
-    points: &[Published],
-    suspect: &BTreeSet<&RecoveryPointId>,
-) -> (BTreeSet<RecoveryPointId>, BTreeMap<RecoveryPointId, RecoveryPointId>) {
+/// How points hang together.
+struct Linked {
+    /// Points whose chain is broken.
+    broken: BTreeSet<RecoveryPointId>,
+    /// The full that each of the others begins with.
+    chains: BTreeMap<RecoveryPointId, RecoveryPointId>,
+    /// What each increment is replayed on top of: the one it continues, or what took its place.
+    parents: BTreeMap<RecoveryPointId, RecoveryPointId>,
+}
+
+fn chains(points: &[Published], suspect: &BTreeSet<&RecoveryPointId>) -> Linked {
     let chains = Chains::of(points.iter().map(|point| &point.manifest), |manifest| suspect.contains(&manifest.id));
-    // What a newer version can restore is not broken.
-    let is_broken = |why: &Unrestorable| !matches!(why, Unrestorable::Physical { .. });
+    // What a newer version can restore is not broken, nor what was known when it was made.
+    let is_broken =
+        |why: &Unrestorable| !matches!(why, Unrestorable::Physical { .. } | Unrestorable::Unreplayable { .. });
     let broken = chains.unrestorable().filter(|(_, why)| is_broken(why)).map(|(point, _)| point.id.clone());
     let of_full = |point: &Manifest| Some((point.id.clone(), chains.full_of(&point.id)?.id.clone()));
-    (broken.collect(), chains.points().filter_map(of_full).collect())
+    let parent = |point: &Manifest| Some((point.id.clone(), chains.parent_of(&point.id)?.id.clone()));
+    Linked {
+        broken: broken.collect(),
+        chains: chains.points().filter_map(of_full).collect(),
+        parents: chains.points().filter_map(parent).collect(),
+    }
 }
 
 fn carry_out(
@@ -244,6 +262,9 @@ fn carry_out(
     if !sources[0].repository.exists()? {
         return Ok(report(name, &[], false));
     }
+    // What is planned to stay must not be joined, and forgotten, before it is looked for.
+    let joining = hold_compaction(app, sources, context)?;
+    let kept_small = compact_followed(app, sources, &joining, context);
     let mut planned = look_and_plan(app, sources)?;
     context.cancel.check()?;
     for one in planned.iter_mut().filter(|one| !one.removed().is_empty()) {
@@ -257,6 +278,7 @@ fn carry_out(
         context.cancel.check()?;
     }
     let mut report = report(name, &planned, false);
+    report.warnings.extend(kept_small);
     match free(app, name, &planned, context)? {
         Freeing::Done(freed) => (report.freed_bytes, report.marked_bytes) = (freed.freed_bytes, freed.marked_bytes),
         Freeing::Later(why) => report.warnings.push(format!("no room was freed: {why}; the next run tries again")),
@@ -326,13 +348,16 @@ fn free(app: &App, name: &str, planned: &[Planned<'_>], context: &RunContext) ->
     }
 }
 
-/// Everything that was to stay is listed.
+/// Everything that was to stay is listed, or what it was joined to is.
 fn still_there(planned: &[Planned<'_>], left: &Listing) -> Result<()> {
-    let left: BTreeSet<(&str, &RecoveryPointId)> =
-        left.points.iter().map(|point| (point.manifest.source.as_str(), &point.manifest.id)).collect();
+    let mut there: BTreeSet<(&str, &RecoveryPointId)> = BTreeSet::new();
+    for Published { manifest, .. } in &left.points {
+        let joined = manifest.joins.iter().flat_map(|joins| &joins.of);
+        there.extend(joined.chain([&manifest.id]).map(|id| (manifest.source.as_str(), id)));
+    }
     for one in planned {
         let source = one.source.name.as_str();
-        if let Some((id, _)) = one.plan.kept.iter().find(|(id, _)| !left.contains(&(source, id))) {
+        if let Some((id, _)) = one.plan.kept.iter().find(|(id, _)| !there.contains(&(source, id))) {
             let what = format!("recovery point {id} of {source} was to stay and is no longer listed");
             return Err(
                 Error::failed(what).hint("somebody else removes recovery points: see who can write to the repository")
@@ -377,3 +402,7 @@ fn report(name: &str, planned: &[Planned<'_>], dry_run: bool) -> MaintainReport 
             .collect(),
     }
 }
+
+#[cfg(test)]
+#[path = "maintain_tests.rs"]
+mod tests;

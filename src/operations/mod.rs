@@ -6,13 +6,18 @@
 pub mod accept_repository;
 pub mod backup;
 pub mod before_change;
+mod breaks;
 pub mod cancel;
 pub mod change;
 pub mod check;
+mod closing;
+pub mod compact;
 pub mod drill;
+pub mod drill_plan;
 pub mod events;
 pub mod expectations;
 mod finding;
+pub mod follow;
 pub mod identity;
 pub mod increment;
 pub mod ledger_health;
@@ -29,6 +34,7 @@ mod room;
 pub mod select;
 mod selection;
 mod stages;
+mod stored;
 mod suspects;
 #[cfg(test)]
 pub(crate) mod tests;

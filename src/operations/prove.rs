@@ -1,15 +1,17 @@
 //! Holds any instance against a manifest: the same for a drill, for a real restore and for `verify --against`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::app::Source;
 use crate::domain::chain::Until;
+use crate::domain::closing_proof::{Closed, Judged, compare_closed};
 use crate::domain::comparison::{Comparison, compare};
 use crate::domain::drill::Check;
 use crate::domain::expected::Expected;
-use crate::domain::manifest::{Inventory, ObjectKind};
-use crate::domain::promise::Promise;
-use crate::engine::{Destination, InspectOptions, Replayed, StoredIncrement, StoredPoint};
+use crate::domain::left_out::LeftOut;
+use crate::domain::manifest::{Inventory, Manifest, ObjectKind};
+use crate::domain::promise::{Changes, Promise};
+use crate::engine::{Destination, InspectOptions, Proving, Replayed, StoredIncrement, StoredPoint};
 use crate::error::Result;
 use crate::run_context::RunContext;
 
@@ -62,6 +64,14 @@ pub struct Proof {
     pub more: Vec<String>,
     /// What a reader should know of the comparison.
     pub notes: Vec<String>,
+    /// What was not proved and why, one sentence each; among the notes too.
+    pub not_proven: Vec<String>,
+    /// Of a closing proof: those of them that are about something that differs, and may. Then the chain is not proved whole.
+    pub differs: Vec<String>,
+    /// Transactions that were replayed.
+    pub replayed_transactions: u64,
+    /// Bytes of the log that were replayed.
+    pub replayed_bytes: u64,
 }
 
 impl Proof {
@@ -88,17 +98,25 @@ pub fn prove(
     context: &RunContext,
 ) -> Result<Proof> {
     let options = InspectOptions { only: scope.tables.clone(), may_have_more: scope.may_have_more, apart: scope.apart };
-    let inspection = source.engine.inspect(at, point, &options, context)?;
-    let (mut promised, mut found) = (scope.of(point.manifest.inventory()), scope.of(&inspection.inventory));
+    // The full backup that stands where replay stopped says what must be there, and how it is read.
+    let described = point.proved_by.as_deref().map_or(point, |next| &next.full);
+    let inspection = source.engine.inspect(at, described, &options, context)?;
+    let (mut promised, mut found) = (scope.of(described.manifest.inventory()), scope.of(&inspection.inventory));
     for inventory in [&mut promised, &mut found] {
         inventory.tables.retain(|table| !inspection.untried.contains(&table.name));
     }
     let mut more = if scope.may_have_more { found.take_what_is_not_in(&promised) } else { Vec::new() };
-    let (mut comparison, unproved) = if point.increments.is_empty() {
-        (compare(&promised, &found), Vec::new())
-    } else {
+    let changes = &scope.replayed.changes;
+    let mut differs = Vec::new();
+    let (mut comparison, unproved) = match &point.proved_by {
+        Some(next) => {
+            let judged = closed(&point.manifest, next, changes, (&promised, &found));
+            differs = judged.differs;
+            (judged.comparison, judged.notes)
+        }
+        None if point.increments.is_empty() => (compare(&promised, &found), Vec::new()),
         // The full backup's promise, as far as the log tells what has become of it.
-        Expected::after(&promised, &scope.replayed.changes).compare(&found)
+        None => Expected::after(&promised, changes).compare(&found),
     };
     comparison.checks.extend(complete(point, &scope.replayed));
     for check in comparison.checks.iter_mut().filter(|check| !check.ok) {
@@ -119,8 +137,43 @@ pub fn prove(
             comparison.checks.push(source.engine.assert(at, assertion, context)?);
         }
     }
-    let notes = [scope.replayed.notes.clone(), inspection.notes, unproved].concat();
-    Ok(Proof { comparison, more, notes })
+    let not_proven = [inspection.notes, unproved].concat();
+    let notes = [scope.replayed.notes.clone(), not_proven.clone()].concat();
+    let replayed_transactions = changes.iter().map(|changes| changes.transactions).sum();
+    let replayed_bytes = changes.iter().map(|changes| changes.bytes).sum();
+    Ok(Proof { comparison, more, notes, not_proven, differs, replayed_transactions, replayed_bytes })
+}
+
+/// Hold what a chain came to against the full backup that follows it.
+fn closed(
+    base: &Manifest,
+    next: &Proving,
+    replayed: &[Changes],
+    (promised, found): (&Inventory, &Inventory),
+) -> Judged {
+    let Proving { full: StoredPoint { manifest: next, .. }, is_continued } = next;
+    let log = next.position.as_ref().and_then(|position| position.log.as_ref());
+    let name = |one: &LeftOut| match one.kind.as_str() {
+        LeftOut::ROWS => format!("table {}", one.name),
+        kind => format!("{kind} {}", one.name),
+    };
+    let left_out: BTreeSet<String> = base.left_out.iter().chain(&next.left_out).map(name).collect();
+    let chain = Closed {
+        base: base.inventory(),
+        replayed,
+        outside: log.map_or(&[], |log| log.outside.as_slice()),
+        may_be_half: !is_continued && !is_quiet(next),
+        left_out: &left_out,
+    };
+    compare_closed(promised, found, &chain)
+}
+
+/// Whether the log did not move while the full backup was read.
+fn is_quiet(full: &Manifest) -> bool {
+    let position = full.position.as_ref();
+    let settled = position.and_then(|position| position.log.as_ref()?.settled.as_ref());
+    let place = position.and_then(|position| position.binlog_file.as_ref().zip(position.binlog_offset));
+    settled.zip(place).is_some_and(|(settled, (file, offset))| settled.file == *file && settled.offset == offset)
 }
 
 /// What was replayed is what was stored: as many transactions were read back, and as many row events were dealt with at the

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::listing::know;
 use crate::app::{App, Source};
 use crate::clock::Stopwatch;
+use crate::domain::drill_choice::DrillKind;
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{Operation, Outcome, RunId, RunResult, RunStart, is_damage};
@@ -31,8 +32,21 @@ pub(super) struct Recorded<'a> {
 
 impl<'a> Recorded<'a> {
     pub(super) fn begin(app: &'a App, source: &Source, operation: Operation, kind: Option<BackupKind>) -> Result<Self> {
+        Self::started(app, source, (operation, kind, None))
+    }
+
+    /// A drill of this kind.
+    pub(super) fn begin_drill(app: &'a App, source: &Source, kind: DrillKind) -> Result<Self> {
+        Self::started(app, source, (Operation::Drill, None, Some(kind)))
+    }
+
+    fn started(
+        app: &'a App,
+        source: &Source,
+        (operation, kind, drill): (Operation, Option<BackupKind>, Option<DrillKind>),
+    ) -> Result<Self> {
         know(app, &[source])?;
-        let start = RunStart { source: source.name.clone(), operation, kind };
+        let start = RunStart { source: source.name.clone(), operation, kind, drill };
         let id = app.block_on(app.ledger.begin(&start))?;
         Ok(Self { app, operation, id, watch: Stopwatch::start(&app.clock), finished: false })
     }

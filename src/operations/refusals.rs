@@ -4,9 +4,9 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::selection::Selection;
 use crate::app::Source;
-use crate::domain::chain::{Chains, NoPlan, Unrestorable, Window};
+use crate::domain::chain::{Chains, Closing, NoPlan, Plan, Unrestorable, Window};
 use crate::domain::manifest::{BackupKind, Manifest, RecoveryPointId};
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// Windows that a refusal names.
 const SHOWN: usize = 6;
@@ -28,7 +28,7 @@ pub(super) fn refuse(asked: &Asked<'_, '_>, why: NoPlan, mut damaged: Vec<Error>
                 .hint(format!("take one with `backup-sla backup {name}`")),
         },
         NoPlan::SeveralPoints => {
-            let Selection::Id(id) = asked.selection else { return not_there(asked, damaged) };
+            let Some(id) = asked.selection.id() else { return not_there(asked, damaged) };
             Error::configuration(format!("cannot choose recovery point {id}: several ids begin with it"))
                 .hint("write more of its id: `backup-sla list` shows them")
         }
@@ -57,15 +57,18 @@ fn wanted(asked: &Asked<'_, '_>) -> String {
         Selection::At(time) => format!("is of {} or before", shown(*time)),
         Selection::BeforePosition(place) => format!("covers {place}: no increment contains this place"),
         Selection::BeforeGtid(gtid) => format!("covers {gtid}: no increment contains this transaction"),
-        Selection::Newest | Selection::Oldest | Selection::Random => "can be chosen".to_owned(),
+        Selection::Within(id, _) => format!("matches {id} and contains what is named beside it"),
+        Selection::Newest | Selection::Oldest | Selection::Random | Selection::ClosedChain(_) => {
+            "can be chosen".to_owned()
+        }
     }
 }
 
 /// What there is instead.
 fn there(asked: &Asked<'_, '_>) -> String {
     let list = format!("`backup-sla list {}` shows", asked.source.name);
-    let is_place = matches!(asked.selection, Selection::BeforePosition(_) | Selection::BeforeGtid(_));
-    let is_moment = is_place || matches!(asked.selection, Selection::At(_)) && asked.chains.has_increments();
+    let is_moment =
+        asked.selection.is_place() || matches!(asked.selection, Selection::At(_)) && asked.chains.has_increments();
     if is_moment {
         return format!("{}; {list} the recovery points", windows(&asked.chains.windows()));
     }
@@ -108,7 +111,9 @@ fn ambiguous(asked: &Asked<'_, '_>, fulls: &[RecoveryPointId]) -> Error {
          chains of {}",
         each.join(" and ")
     ))
-    .hint(format!("use --at TIME or --recovery-point ID; {}", windows(&asked.chains.windows())))
+    .hint(format!(
+        "add --recovery-point ID, which names the increment, as `backup-sla events` prints it; or use --at TIME; {}", windows(&asked.chains.windows())
+    ))
 }
 
 fn unrestorable(asked: &Asked<'_, '_>, id: &RecoveryPointId, why: Unrestorable) -> Error {
@@ -122,9 +127,39 @@ fn unrestorable(asked: &Asked<'_, '_>, id: &RecoveryPointId, why: Unrestorable) 
         let what = if full == id { "a physical copy" } else { "an increment of a physical copy" };
         return too_new(asked, point, what);
     }
+    if let Unrestorable::Unreplayable { .. } = why {
+        return Error::failed(format!("cannot use recovery point {id} of {name}: {why}"))
+            .hint(format!("restore a recovery point before that{}", instead(asked)));
+    }
     Error::failed(format!("cannot use recovery point {id} of {name}: it is an increment whose chain is broken"))
         .because(why)
         .hint(format!("`backup-sla check` finds what is damaged{}", instead(asked)))
+}
+
+/// The chain that begins with the full backup `id`, or the newest that can be proved, up to the place of the full backup after it, and
+/// that full backup. Errors: there is none.
+pub(super) fn closed_chain<'m>(
+    asked: &Asked<'_, 'm>,
+    id: Option<&RecoveryPointId>,
+) -> Result<(Plan<'m>, &'m Manifest)> {
+    let name = &asked.source.name;
+    let mut unreached = None;
+    for (full, closing) in asked.chains.closings().into_iter().rev() {
+        match closing {
+            _ if id.is_some_and(|id| *id != full.id) => {}
+            Closing::Proof { plan, next } => return Ok((plan, next)),
+            Closing::Unreached { next } => unreached = unreached.or(Some((full, next))),
+            Closing::Open | Closing::Alone => {}
+        }
+    }
+    let error = Error::configuration(format!("cannot prove a closed chain of {name}: there is none"));
+    Err(match unreached {
+        Some((full, next)) => error.hint(format!(
+            "the increments of full backup {} do not reach the next full backup {}: the chain broke between them",
+            full.id, next.id
+        )),
+        None => error.hint("a chain of increments is closed by the next full backup"),
+    })
 }
 
 /// The error about an increment of a source whose engine cannot replay one.

@@ -97,5 +97,6 @@ fn records(app: &App, (name, kind, repository): (&str, &str, &str), period: Peri
         missed: app.block_on(ledger.missed_runs(name, since, MISSED))?,
         changes: app.block_on(ledger.suspect_changes(name))?,
         vanished: app.block_on(ledger.vanished_points(name))?,
+        breaks: app.block_on(ledger.breaks(name))?,
     }))
 }

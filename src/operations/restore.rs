@@ -160,7 +160,7 @@ fn bring_back(
     let whose = Whose::asked(request.host.as_deref());
     let selected = stages.run(Stage::Select, || select(app, source, &request.selection, whose))?;
     let point = open(source, &selected);
-    refuse_single_tables(&point, &request.options)?;
+    refuse_single_tables(source, &point, &request.options)?;
     refuse_in_place(&point, &request.options)?;
     let shown = point.shown();
     let caution = cautioned(app, source, request, &point)?;
@@ -182,6 +182,7 @@ fn bring_back(
     }
     let duration_seconds = stages.total().as_secs_f64();
     warnings.append(&mut finding.warnings);
+    warnings.extend(told_apart(&point, &options));
     warnings.extend(afterthoughts(source, &point, &request.to, &options.tables));
     // Whether an alert is on changes nothing of what was restored.
     warnings.extend(end_of_alert(app, source, &shown).unwrap_or_default());
@@ -201,9 +202,9 @@ fn refuse_in_place(point: &StoredPoint, options: &LoadOptions) -> Result<()> {
         .hint("restore into an empty server, compare, and put that in place of the old one or copy from it: /usr/share/doc/backup-sla/docs/restore.md"))
 }
 
-/// A transaction that changes several tables cannot be replayed for one of them alone.
-fn refuse_single_tables(point: &StoredPoint, options: &LoadOptions) -> Result<()> {
-    if options.tables.is_empty() || point.increments.is_empty() {
+/// Not every engine can tell what a transaction did to one table from what it did to others.
+fn refuse_single_tables(source: &Source, point: &StoredPoint, options: &LoadOptions) -> Result<()> {
+    if options.tables.is_empty() || point.increments.is_empty() || source.engine.replays_single_tables() {
         return Ok(());
     }
     let (id, full, count) = (&point.newest().id, &point.manifest.id, point.increments.len());
@@ -213,6 +214,16 @@ fn refuse_single_tables(point: &StoredPoint, options: &LoadOptions) -> Result<()
         "restore all of it into an empty place and copy the table from there, or take the table from the full backup: \
          --recovery-point {full}"
     )))
+}
+
+/// Other tables of the same transactions are not replayed: what was consistent among them need not be any more.
+fn told_apart(point: &StoredPoint, options: &LoadOptions) -> Option<String> {
+    (!options.tables.is_empty() && !point.increments.is_empty()).then(|| {
+        format!(
+            "of every transaction only what it did to {} was replayed: other tables are as the destination has them",
+            options.tables.join(", ")
+        )
+    })
 }
 
 /// What is held against the manifest. Assertions ask for the whole database, and for its state in production; a restore is not

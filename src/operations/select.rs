@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use super::listing::refresh_points;
 use super::ownership::{Others, Whose, refusal};
-use super::refusals::{Asked, beyond_engine, refuse};
+use super::refusals::{Asked, beyond_engine, closed_chain, refuse};
 pub use super::selection::Selection;
 pub use super::suspects::{Suspects, split_suspects, suspicion};
 use crate::app::{App, Source};
 use crate::domain::chain::{Chains, NoPlan, Plan, Until};
 use crate::domain::manifest::Manifest;
-use crate::engine::{Opener, StoredIncrement, StoredPoint};
+use crate::engine::{Opener, Proving, StoredIncrement, StoredPoint};
 use crate::error::{Error, Result};
 use crate::repository::{Listing, Published};
 
@@ -27,6 +27,10 @@ pub struct Selected {
     pub increments: Vec<Manifest>,
     /// Where in the last of them replay stops.
     pub until: Until,
+    /// The full backup that stands where replay stops, if it is held against that.
+    pub proved_by: Option<Manifest>,
+    /// Whether an increment continues that full backup.
+    pub is_continued: bool,
     /// What the repository has and cannot be read: a newer one may be among it.
     pub damaged: Vec<Error>,
     /// What of other hosts, or of none, was not considered.
@@ -47,7 +51,7 @@ impl Selected {
 /// Choose a recovery point of `source` from what the repository lists now, of the host that `whose` means.
 pub fn select(app: &App, source: &Source, selection: &Selection, whose: Whose<'_>) -> Result<Selected> {
     let listed = refresh_points(app, source)?;
-    if let (Selection::Id(id), Whose::Own | Whose::Unsaid) = (selection, whose)
+    if let (Some(id), Whose::Own | Whose::Unsaid) = (selection.id(), whose)
         && !listed.own.points.iter().any(|point| point.manifest.id.0.starts_with(&id.0))
         && let Some(refusal) = refusal(&listed, source, id)
     {
@@ -55,7 +59,7 @@ pub fn select(app: &App, source: &Source, selection: &Selection, whose: Whose<'_
     }
     let not_considered = listed.notes(source, whose);
     // Whoever names a recovery point means that one.
-    let others = (whose == Whose::Unsaid && !matches!(selection, Selection::Id(_))).then(|| Others::of(&listed));
+    let others = (whose == Whose::Unsaid && selection.id().is_none()).then(|| Others::of(&listed));
     let listing = listed.of_host(source, whose)?;
     let suspects = Suspects::of(app, source)?;
     let mut selected = choose(source, listing, (selection, &suspects), others.as_ref())?;
@@ -73,7 +77,13 @@ fn choose(
     let is_suspect = |manifest: &Manifest| suspects.contains(manifest);
     let chains = Chains::of(points.iter().map(|point| &point.manifest), is_suspect);
     let asked = Asked { source, selection, chains: &chains };
-    let plan = chains.plan(&selection.target());
+    let (plan, proved_by) = match selection {
+        Selection::ClosedChain(full) => {
+            let (plan, next) = closed_chain(&asked, full.as_ref())?;
+            (Ok(plan), Some(next))
+        }
+        _ => (chains.plan(&selection.target()), None),
+    };
     let suspect = suspects.said(&points, selection, plan.as_ref().ok());
     if let (Err(NoPlan::Empty), Some(said)) = (&plan, suspect.last()) {
         return Err(suspects.nothing_else(source, &points, said));
@@ -96,13 +106,14 @@ fn choose(
     let published = points.iter().find(|point| point.manifest.id == *newest).cloned();
     let Some(published) = published else { return Err(refuse(&asked, NoPlan::NoSuchPoint, damaged)) };
     let suspect = suspect.into_iter().map(|(_, said)| said).collect();
-    Ok(Selected { published, full, increments, until, damaged, not_considered: None, suspect })
+    let is_continued = proved_by.is_some_and(|next| chains.is_continued(&next.id));
+    let proved_by = proved_by.cloned();
+    Ok(Selected { published, full, increments, until, proved_by, is_continued, damaged, not_considered: None, suspect })
 }
 
 /// Whether another host's recovery point could be meant as well: nobody gives a place in its log or a GTID by mistake.
 fn is_meant_by_time(selection: &Selection, plan: &Result<Plan<'_>, NoPlan>) -> bool {
-    let is_place = matches!(selection, Selection::BeforePosition(_) | Selection::BeforeGtid(_));
-    !is_place && matches!(plan, Ok(_) | Err(NoPlan::Outside | NoPlan::NoSuchPoint))
+    !selection.is_place() && matches!(plan, Ok(_) | Err(NoPlan::Outside | NoPlan::NoSuchPoint))
 }
 
 /// Open what was chosen for a restore.
@@ -115,6 +126,10 @@ pub fn open(source: &Source, selected: &Selected) -> StoredPoint {
     StoredPoint {
         increments: selected.increments.iter().map(increment).collect(),
         until: selected.until.clone(),
+        proved_by: selected.proved_by.as_ref().map(|full| {
+            let is_continued = selected.is_continued;
+            Box::new(Proving { full: StoredPoint::full(full.clone(), opener(full)), is_continued })
+        }),
         ..StoredPoint::full(selected.full.clone(), opener(&selected.full))
     }
 }

@@ -25,13 +25,28 @@ pub enum Selection {
     BeforePosition(Place),
     /// The state before the transaction of this GTID.
     BeforeGtid(String),
+    /// A place or a GTID within this increment.
+    Within(RecoveryPointId, Box<Selection>),
+    /// The chain that begins with this full backup, up to the place of the next one; none: the newest chain that can be proved so.
+    ClosedChain(Option<RecoveryPointId>),
 }
 
 impl Selection {
+    /// Whether a place in a log or a GTID is named.
+    pub(super) fn is_place(&self) -> bool {
+        matches!(self, Self::BeforePosition(_) | Self::BeforeGtid(_) | Self::Within(..) | Self::ClosedChain(_))
+    }
+
+    /// The recovery point that is named; none where none is.
+    pub(super) fn id(&self) -> Option<&RecoveryPointId> {
+        if let Self::Id(id) | Self::Within(id, _) = self { Some(id) } else { None }
+    }
+
     /// The same for the plan of a restore.
     pub(super) fn target(&self) -> Target {
         match self {
-            Self::Newest => Target::Newest,
+            // Its plan is made with the next full backup at hand.
+            Self::Newest | Self::ClosedChain(_) => Target::Newest,
             Self::Oldest => Target::Oldest,
             // Different from call to call.
             Self::Random => Target::Random(RandomState::new().hash_one(())),
@@ -39,6 +54,7 @@ impl Selection {
             Self::At(time) => Target::At(*time),
             Self::BeforePosition(place) => Target::BeforePosition(place.clone()),
             Self::BeforeGtid(gtid) => Target::BeforeGtid(gtid.clone()),
+            Self::Within(id, inner) => Target::Within(id.clone(), Box::new(inner.target())),
         }
     }
 }

@@ -8,8 +8,8 @@ use chrono_tz::Tz;
 use super::entry::TOLERANCE;
 use super::job::MOST_COUNTED;
 use super::wanted::{operation, specs};
-use crate::config::Config;
-use crate::domain::schedule::{Timing, Work};
+use crate::config::{Config, SourceConfig};
+use crate::domain::schedule::{CONTINUOUS, Timing, Work};
 use crate::error::Result;
 use crate::ledger::{Asked, Configured, LastRuns, Ledger, MissedRuns};
 
@@ -18,7 +18,7 @@ const GONE: &str = "it had not begun when its schedule was changed or taken out 
 
 /// What `config` asks for, of these works. Of a source with anything that is not built nothing is done.
 pub(super) fn asked(config: &Config, works: &[Work]) -> Vec<Configured> {
-    let of_source = |source| {
+    let of_source = |source: &SourceConfig| {
         let jobs = specs(source, works, config.timezone).map(|spec| Configured {
             source: source.name.clone(),
             asked: Some(Asked {
@@ -28,6 +28,16 @@ pub(super) fn asked(config: &Config, works: &[Work]) -> Vec<Configured> {
                 jitter: spec.jitter,
             }),
         });
+        let followed = source.schedule.continuous.map(|_| Configured {
+            source: source.name.clone(),
+            asked: Some(Asked {
+                work: Work::IncrementalBackup,
+                schedule: CONTINUOUS.to_owned(),
+                zone: config.timezone.to_string(),
+                jitter: std::time::Duration::ZERO,
+            }),
+        });
+        let jobs = jobs.chain(followed.filter(|_| works.contains(&Work::IncrementalBackup)));
         let is_built = config.not_built_of(&source.name).next().is_none();
         let itself = Configured { source: source.name.clone(), asked: None };
         std::iter::once(itself).chain(jobs.filter(move |_| is_built)).collect::<Vec<_>>()

@@ -34,6 +34,15 @@ pub(super) struct Waiting {
     first: DateTime<Utc>,
     /// 1 for the first attempt.
     attempt: u32,
+    /// It is no occurrence, but what a run left to be done.
+    is_more: bool,
+}
+
+impl Waiting {
+    /// Something that is due now and is no occurrence: nothing of it can be missed.
+    fn of_now(now: DateTime<Utc>, is_more: bool) -> Self {
+        Self { scheduled: now, due: now, not_before: now, unwritten: 0, first: now, attempt: 1, is_more }
+    }
 }
 
 /// A job that runs.
@@ -108,6 +117,7 @@ impl Entry {
     /// When it is going to begin: in the past if it is late.
     pub(super) fn next_run(&self) -> Option<DateTime<Utc>> {
         match &self.waiting {
+            Some(waiting) if waiting.is_more => self.next,
             Some(waiting) if waiting.attempt > 1 => Some(waiting.not_before),
             Some(waiting) => Some(waiting.due),
             None => self.next,
@@ -137,9 +147,7 @@ impl Entry {
     pub(super) fn first_comes(&mut self, is_wanted: bool, now: DateTime<Utc>) {
         self.awaits_first = false;
         if is_wanted && self.waiting.is_none() && !self.is_running() {
-            let (scheduled, due, not_before, first) = (now, now, now, now);
-            // No occurrence: nothing of it can be missed.
-            self.waiting = Some(Waiting { scheduled, due, not_before, unwritten: 0, first, attempt: 1 });
+            self.waiting = Some(Waiting::of_now(now, false));
         }
     }
 
@@ -174,6 +182,10 @@ impl Entry {
         let first = if late > 0 { last } else { first };
         if let Some(waiting) = &mut self.waiting {
             waiting.scheduled = last;
+            // The occurrence comes first, and finds out itself what else there is to do.
+            if std::mem::replace(&mut waiting.is_more, false) {
+                waiting.due = due;
+            }
             // A failure long ago is no reason to let the next occurrence pass.
             waiting.not_before = waiting.not_before.min(now.max(due));
             if waiting.unwritten == 0 {
@@ -182,7 +194,8 @@ impl Entry {
             waiting.unwritten += unwritten;
         } else {
             let (not_before, attempt) = (due, 1);
-            self.waiting = Some(Waiting { scheduled: last, due, not_before, unwritten, first, attempt });
+            self.waiting =
+                Some(Waiting { scheduled: last, due, not_before, unwritten, first, attempt, is_more: false });
         }
         missed
     }
@@ -200,7 +213,7 @@ impl Entry {
             let last = if is_late { scheduled } else { self.one_before(scheduled, first) };
             Missed { job: job.clone(), first, last, count, reason: QUEUED }
         });
-        let start = Start { job, scheduled: waiting.scheduled, attempt: waiting.attempt };
+        let start = Start { job, scheduled: waiting.scheduled, attempt: waiting.attempt, is_more: waiting.is_more };
         // Told once, also if it has to wait again.
         waiting.unwritten -= count;
         waiting.first = waiting.scheduled;
@@ -222,12 +235,18 @@ impl Entry {
     pub(super) fn ended(&mut self, ended: Ended, now: DateTime<Utc>) {
         let Some(run) = self.running.take() else { return };
         match ended {
-            Ended::Done => {
+            // What is beside the occurrence changes nothing of it, and is not tried again by itself.
+            Ended::Done | Ended::Again if run.from.is_more => {}
+            Ended::More if run.from.is_more => self.has_more(now),
+            Ended::Done | Ended::More => {
                 self.failures = 0;
                 self.duration = (now - run.begun).to_std().ok();
                 // An interval is counted from begin to begin, also where it began late.
                 if matches!(self.spec.timing, Timing::Every(_)) {
                     self.move_cursor(self.cursor.max(run.begun));
+                }
+                if ended == Ended::More {
+                    self.has_more(now);
                 }
             }
             Ended::Again => {
@@ -242,6 +261,7 @@ impl Entry {
                         from.first = newer.first;
                     }
                     from.unwritten += newer.unwritten;
+                    from.is_more &= newer.is_more;
                 }
                 from.not_before = now + BUSY_BACKOFF;
                 self.waiting = Some(from);
@@ -273,7 +293,14 @@ impl Entry {
             waiting.not_before = not_before;
         } else {
             let (unwritten, first) = (0, scheduled);
-            self.waiting = Some(Waiting { scheduled, due, not_before, unwritten, first, attempt });
+            self.waiting = Some(Waiting { scheduled, due, not_before, unwritten, first, attempt, is_more: false });
+        }
+    }
+
+    /// What a run left to be done waits, unless the next occurrence does.
+    fn has_more(&mut self, now: DateTime<Utc>) {
+        if self.waiting.is_none() && !self.is_retired {
+            self.waiting = Some(Waiting::of_now(now, true));
         }
     }
 

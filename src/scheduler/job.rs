@@ -101,6 +101,8 @@ pub struct Start {
     pub scheduled: DateTime<Utc>,
     /// 1 for the first attempt at it.
     pub attempt: u32,
+    /// It goes on with what a run of the same occurrence left to be done.
+    pub is_more: bool,
 }
 
 /// Occurrences that did not begin at their time.
@@ -126,6 +128,8 @@ pub const MOST_COUNTED: u32 = 1000;
 pub enum Ended {
     /// It has its result, good or bad, and is not to be tried again before its next occurrence.
     Done,
+    /// The same, and there is more to do, as a run of its own: as soon as nothing else of the source waits.
+    More,
     /// It has to be tried again.
     Again,
     /// It could not begin: somebody else works on the source.

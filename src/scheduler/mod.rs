@@ -6,9 +6,11 @@
 
 mod asked;
 mod entry;
+mod following;
 mod job;
 mod jumps;
 mod outlook;
+mod pace;
 mod plan;
 #[cfg(test)]
 mod soak;
@@ -27,6 +29,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+pub use self::following::Following;
 pub use self::job::{Ended, Job, JobHistory, JobSpec, Limits, MOST_COUNTED, Missed, Promise, Start, Step};
 use self::jumps::Jumps;
 pub use self::outlook::next_runs;
@@ -36,6 +39,7 @@ pub use self::work::{AppWork, take_over};
 pub use self::workplace::Workplace;
 use crate::clock::Clock;
 use crate::display;
+use crate::domain::schedule::Work;
 use crate::error::Result;
 use crate::ledger::Operation;
 use crate::run_context::{Cancel, RunContext};
@@ -56,12 +60,18 @@ impl Bell {
         // Without a scheduler there is nobody to be told.
         let _ = self.0.send(Message::Reconfigured);
     }
+
+    /// A full backup of `source` is due now, whatever its times are.
+    pub fn full_is_due(&self, source: &str) {
+        let _ = self.0.send(Message::FullIsDue(source.to_owned()));
+    }
 }
 
 #[derive(Debug)]
 enum Message {
     Ended(Job, u64, Ended),
     Reconfigured,
+    FullIsDue(String),
 }
 
 /// Runs jobs when they are due.
@@ -272,6 +282,9 @@ impl Scheduler {
                     self.plan.ended(&job, ended, self.clock.wall());
                 }
                 Ok(Message::Reconfigured) => self.is_behind = true,
+                Ok(Message::FullIsDue(source)) => {
+                    self.plan.is_due(&Job::new(source, Work::FullBackup), self.clock.wall());
+                }
                 // We hold a sender ourselves: it cannot be disconnected.
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
             }

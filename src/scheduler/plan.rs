@@ -108,6 +108,13 @@ impl Plan {
         }
     }
 
+    /// Somebody found that this job is to be done now. One that waits or runs already is not due twice.
+    pub fn is_due(&mut self, job: &Job, now: DateTime<Utc>) {
+        if let Some(entry) = self.entries.get_mut(job).filter(|entry| !entry.is_retired()) {
+            entry.first_comes(true, now);
+        }
+    }
+
     /// A job that was started has ended.
     pub fn ended(&mut self, job: &Job, ended: Ended, now: DateTime<Utc>) {
         let Some(entry) = self.entries.get_mut(job) else { return };

@@ -1,7 +1,8 @@
 //! How the scheduler's jobs are done with an [`App`]: by the same operations that the command line calls.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::asked;
@@ -15,6 +16,8 @@ use crate::error::{Error, Kind, Result};
 use crate::ledger::{LastRuns, MissedRuns, Outcome, SourceFigures};
 use crate::operations::backup::{BackupReport, backup};
 use crate::operations::drill::{DrillRequest, drill};
+use crate::operations::drill_plan::drill_planned;
+use crate::operations::drill_plan::further;
 use crate::operations::increment::increment;
 use crate::operations::observe::observe;
 use crate::run_context::RunContext;
@@ -28,12 +31,14 @@ const LONGEST_LOOK: Duration = Duration::from_secs(30);
 pub struct AppWork {
     app: Arc<RwLock<Arc<App>>>,
     state: Arc<State>,
+    /// What the scheduled drill of a source has still to drill beside the newest recovery point.
+    further: Mutex<BTreeMap<String, VecDeque<DrillRequest>>>,
 }
 
 impl AppWork {
     /// Work on the sources of `app`, and let `state` know.
     pub fn new(app: Arc<App>, state: Arc<State>) -> Self {
-        Self { app: Arc::new(RwLock::new(app)), state }
+        Self { app: Arc::new(RwLock::new(app)), state, further: Mutex::default() }
     }
 
     /// The sources in use.
@@ -49,6 +54,66 @@ impl AppWork {
     /// Work on the sources of `app` from now on.
     pub fn replace(&self, app: Arc<App>) {
         *self.app.write().unwrap_or_else(PoisonError::into_inner) = app;
+    }
+
+    fn further(&self) -> MutexGuard<'_, BTreeMap<String, VecDeque<DrillRequest>>> {
+        self.further.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Drill the newest recovery point, or the next of what is drilled beside it. Each is a run of its own: with its own time limit,
+    /// and backups of the source come between.
+    fn drill(&self, app: &App, source: &Source, start: &Start, context: &RunContext) -> Result<Ended> {
+        let request = if start.is_more {
+            let next = self.further().get(&source.name).and_then(|further| further.front().cloned());
+            let Some(next) = next else { return Ok(Ended::Done) };
+            next
+        } else {
+            self.further().remove(&source.name);
+            DrillRequest::default()
+        };
+        let drilled = if start.is_more {
+            drill_planned(app, source, &request, context)
+        } else {
+            drill(app, source, &request, context).map(Some)
+        };
+        if start.is_more && drilled.as_ref().err().is_none_or(|error| error.kind() != Kind::Busy) {
+            self.further().get_mut(&source.name).and_then(VecDeque::pop_front);
+        }
+        let Some(report) = drilled? else {
+            tracing::info!(source = %source.name, kind = request.kind.name(), "what was to be drilled is not kept any more");
+            return Ok(self.after_drill(source));
+        };
+        let (verdict, reason, rto, kind) = (report.verdict, report.reason, report.rto_seconds, request.kind.name());
+        match verdict {
+            Verdict::Passed if !report.differs.is_empty() => {
+                let differs = report.differs.join("; ");
+                tracing::warn!(source = %source.name, kind, "drill passed, but the chain is not proved whole: {differs}");
+            }
+            Verdict::Passed => tracing::info!(source = %source.name, kind, rto, "drill passed"),
+            Verdict::Failed | Verdict::Inconclusive => {
+                let hint = report.hint;
+                tracing::error!(source = %source.name, kind, hint, "drill {}: {reason}", verdict.name());
+            }
+        }
+        if verdict == Verdict::Inconclusive {
+            // The others would go the same way; they are due at the next drill all the same.
+            self.further().remove(&source.name);
+            return Ok(Ended::Again);
+        }
+        if !start.is_more {
+            let due = further(app, source).unwrap_or_else(|error| {
+                tracing::error!(source = %source.name, hint = error.hint_text(), "cannot tell what else to drill: {error}");
+                VecDeque::new()
+            });
+            self.further().insert(source.name.clone(), due);
+        }
+        // The data does not become better by another look at it.
+        Ok(self.after_drill(source))
+    }
+
+    fn after_drill(&self, source: &Source) -> Ended {
+        let has_more = self.further().get(&source.name).is_some_and(|further| !further.is_empty());
+        if has_more { Ended::More } else { Ended::Done }
     }
 
     /// Read what the repository lists for `source`; what comes out is in the ledger and in the metrics. Not waited for longer
@@ -114,17 +179,7 @@ impl Workplace for AppWork {
         let ended = match job.work {
             Work::FullBackup => backup(&app, &source, context).map(|report| succeeded(job, &report)),
             Work::IncrementalBackup => increment(&app, &source, context).map(|report| succeeded(job, &report)),
-            Work::Drill => drill(&app, &source, &DrillRequest::default(), context).map(|report| {
-                let (verdict, reason, rto) = (report.verdict, report.reason, report.rto_seconds);
-                match verdict {
-                    Verdict::Passed => tracing::info!(source = %job.source, rto, "drill passed"),
-                    Verdict::Failed | Verdict::Inconclusive => {
-                        tracing::error!(source = %job.source, hint = report.hint, "drill {}: {reason}", verdict.name());
-                    }
-                }
-                // The data does not become better by another look at it.
-                if verdict == Verdict::Inconclusive { Ended::Again } else { Ended::Done }
-            }),
+            Work::Drill => self.drill(&app, &source, start, context),
         };
         let ended = ended.unwrap_or_else(|error| judge(job, &error));
         // Who has the source looks at its repository when it is done.

@@ -5,6 +5,7 @@
 //! may end within the drain, then is cancelled and cleans up; the web server answers until the last operation has ended.
 
 mod damage;
+mod events;
 mod looking;
 mod reload;
 mod sealing;
@@ -15,16 +16,18 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use self::damage::DamageWatch;
+use self::events::Looking;
 use self::looking::Nudge;
 use self::reload::Configuration;
 pub use self::reload::ConfigurationFile;
 use crate::app::App;
 use crate::clock::Stopwatch;
 use crate::error::{Error, Result};
+use crate::exporter::events::Desk;
 use crate::exporter::scrape::Exporter;
 use crate::exporter::web::{Site, WebOptions, WebServer};
 use crate::run_context::Cancel;
-use crate::scheduler::{AppWork, Job, Scheduler, take_over};
+use crate::scheduler::{AppWork, Following, Job, Scheduler, take_over};
 use crate::state::State;
 use crate::strict::trust;
 use crate::systemd::Notifier;
@@ -79,8 +82,9 @@ pub fn serve(
     take_over(&app)?;
     app.block_on(state.refresh(&app.ledger))?;
     let app = Arc::new(app);
-    let site = Arc::new(Site { exporter: Exporter::new(state.clone()), ledger: app.ledger.clone() });
     let work = Arc::new(AppWork::new(app.clone(), state.clone()));
+    let events = Some(Desk::new(Arc::new(Looking(work.clone())), stop.clone(), app.clock.clone()));
+    let site = Arc::new(Site { exporter: Exporter::new(state.clone()), ledger: app.ledger.clone(), events });
     let notifier = Notifier::from_environment();
     let closed = Cancel::default();
     let nudge = Nudge::default();
@@ -116,7 +120,12 @@ pub fn serve(
                 notifier: notifier.clone(),
             };
             scope.spawn(move || configuration.keep_current(hang_up, stop));
-            run(scheduler, &work, &notifier, stop)
+            let following = Following::begin(&work, &scheduler.bell(), stop);
+            let left = run(scheduler, &work, &notifier, stop);
+            // They end with `stop` and need no drain: what is not published yet is fetched by the next start.
+            stop.cancel();
+            following.end();
+            left
         });
         // Whatever ended the scheduler ends everything.
         stop.cancel();

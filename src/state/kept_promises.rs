@@ -76,7 +76,7 @@ mod tests {
         let first = kept.ratios(&ledger, &begin).await.unwrap();
         assert_eq!(first.len(), 3);
         clock.advance(61);
-        let start = RunStart { source: "source1".into(), operation: Operation::Drill, kind: None };
+        let start = RunStart { source: "source1".into(), operation: Operation::Drill, kind: None, drill: None };
         let run = ledger.begin(&start).await.unwrap();
         ledger.finish(&run, &RunResult::new(Outcome::Passed, 1.0)).await.unwrap();
         let later = ledger.snapshot().await.unwrap();

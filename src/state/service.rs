@@ -34,12 +34,33 @@ pub struct ServiceState {
     pub oldest_sandbox: Option<DateTime<Utc>>,
     /// The scheduler; none where this process has none (`backup-sla metrics`).
     pub scheduler: Option<SchedulerState>,
+    /// By name: the sources whose logs are followed, as far as is known where they are.
+    pub followed: BTreeMap<String, Followed>,
     /// Operations of this process that run now, oldest first.
     pub running: Vec<Progress>,
     /// Of the configuration file; none before the first reload was asked for.
     pub last_reload: Option<Reload>,
     /// This process.
     pub process: ProcessFacts,
+}
+
+/// A source whose log is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Followed {
+    /// Up to this moment everything is published.
+    pub caught_up: DateTime<Utc>,
+    /// Something came since, or nobody knows.
+    pub is_behind: bool,
+}
+
+impl Followed {
+    /// How old the oldest change is that is not published, at most; 0 where there is none. What was seen long ago is not known now.
+    pub fn lag_seconds(&self, now: DateTime<Utc>) -> f64 {
+        /// It is looked every second.
+        const LOOKED_WITHIN: f64 = 10.0;
+        let since = (now - self.caught_up).as_seconds_f64().max(0.0);
+        if self.is_behind || since > LOOKED_WITHIN { since } else { 0.0 }
+    }
 }
 
 /// The scheduler at its last tick.
@@ -140,5 +161,21 @@ impl ServiceState {
             process: ProcessFacts::read(),
             ..Self::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    #[test]
+    fn a_source_that_nobody_looks_at_lags_like_one_that_is_behind() {
+        let at = |seconds| DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds);
+        let lag = |is_behind, now| format!("{}", Followed { caught_up: at(100), is_behind }.lag_seconds(at(now)));
+        assert_eq!((lag(false, 105), lag(true, 105)), ("0".to_owned(), "5".to_owned()));
+        assert_eq!((lag(false, 160), lag(true, 160)), ("60".to_owned(), "60".to_owned()));
+        assert_eq!(lag(true, 40), "0", "a clock that was put back");
     }
 }

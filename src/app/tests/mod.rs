@@ -5,12 +5,13 @@ mod toy;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use tokio::runtime::Runtime;
 
 use self::toy::Toy;
 use super::App;
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, parse};
 use crate::domain::drill::Verdict;
 use crate::engine::LoadOptions;
@@ -62,6 +63,15 @@ pub(crate) fn toy_app(dir: &Path, runtime: &Runtime) -> App {
     App::open(config, SystemClock::shared(), runtime.handle().clone()).unwrap()
 }
 
+/// The same with increments all the time, and what is done after a break.
+pub(crate) fn followed_toy_app(dir: &Path, runtime: &Runtime, clock: Arc<dyn Clock>, on_break: &str) -> App {
+    let schedule = "schedule = { full = \"0 0 29 2 *\", incremental = \"continuous\" }";
+    let text = CONFIG
+        .replace("[source.shopping.toy]\n", &format!("{schedule}\n[source.shopping.toy]\non_break = \"{on_break}\"\n"));
+    fs::write(dir.join("note.txt"), "bread\nmilk\n").unwrap();
+    App::open(configuration(dir, &text).unwrap(), clock, runtime.handle().clone()).unwrap()
+}
+
 #[test]
 fn a_new_kind_is_configured_backed_up_drilled_and_restored_by_the_same_code() {
     let (dir, runtime, context) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap(), RunContext::silent());
@@ -96,7 +106,7 @@ fn a_new_kind_is_configured_backed_up_drilled_and_restored_by_the_same_code() {
     let page = app.block_on(async {
         let snapshot = app.ledger.snapshot().await?;
         let view = View::new(app.config.clone(), snapshot, ServiceState::default(), app.clock.wall());
-        pages::answer(&view, &app.ledger, "/sources/shopping", None).await
+        pages::answer(&view, (&app.ledger, None), "/sources/shopping", None).await
     });
     let page = String::from_utf8_lossy(&page.unwrap().unwrap().body).into_owned();
     assert!(page.contains("restore shopping --to toy:/EMPTY --recovery-point"), "{page}");

@@ -63,6 +63,7 @@ pub fn manifest(candidate: &Candidate) -> Manifest {
         chain_length: 0,
         parent: None,
         from: None,
+        joins: None,
         as_of: candidate.as_of,
         finished: candidate.as_of + TimeDelta::minutes(1),
         created_by: "contract".to_owned(),

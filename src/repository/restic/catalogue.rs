@@ -169,23 +169,70 @@ pub(super) fn read_entry(repository: &Indexed, entry: &Entry) -> Result<Publishe
     Ok(Published { manifest, stored_bytes: entry.tags.stored })
 }
 
-/// Our entries, and the snapshot files that could not be read.
+/// How often is looked where what was listed is removed before it is read.
+const LOOKS: usize = 3;
+
+/// Our entries, and the snapshot files that could not be read. Others remove snapshots at any time: one that is gone by now is no damage.
 pub(super) fn entries(session: &Session) -> Result<(Vec<Entry>, Vec<Error>)> {
     let repository: Repository<OpenStatus> = session.open_through(session.backend().clone())?;
-    let mut unreadable = Vec::new();
-    let mut out = Vec::new();
-    for file in repository.stream_files::<SnapshotFile>().or_refused("cannot list snapshots")? {
-        match file {
-            Ok((id, snapshot)) => {
-                if let Some(tags) = Tags::of(&snapshot) {
-                    out.push(Entry { tags, name: id.to_string(), snapshot: id, tree: snapshot.tree });
-                }
+    let mut read = BTreeMap::new();
+    let mut listed = ids(&repository)?;
+    let mut look = 1;
+    let unreadable = loop {
+        let mut unreadable = read_snapshots(&repository, &listed, &mut read)?;
+        if unreadable.is_empty() {
+            break unreadable;
+        }
+        // What took the place of one that is gone was published before that went: it is in the new listing.
+        let now = ids(&repository)?;
+        let some = unreadable.len();
+        unreadable.retain(|id, _| now.contains(id));
+        if unreadable.len() == some || look == LOOKS {
+            break unreadable;
+        }
+        (listed, look) = (now, look + 1);
+    };
+    read.retain(|id, _| listed.contains(id));
+    Ok((ours(read), unreadable.into_values().collect()))
+}
+
+fn ids(repository: &Repository<OpenStatus>) -> Result<BTreeSet<SnapshotId>> {
+    Ok(repository.list::<SnapshotId>().or_refused("cannot list snapshots")?.collect())
+}
+
+/// Read those of `listed` that were not read before; why others could not be read.
+fn read_snapshots(
+    repository: &Repository<OpenStatus>,
+    listed: &BTreeSet<SnapshotId>,
+    read: &mut BTreeMap<SnapshotId, SnapshotFile>,
+) -> Result<BTreeMap<SnapshotId, Error>> {
+    let unread: Vec<SnapshotId> = listed.iter().filter(|id| !read.contains_key(*id)).copied().collect();
+    let files = repository.stream_files_list::<SnapshotFile>(unread).or_refused("cannot list snapshots")?;
+    read.extend(files.flatten());
+    let mut unreadable = BTreeMap::new();
+    // The errors of many files at a time do not say whose they are.
+    for id in listed {
+        if read.contains_key(id) {
+            continue;
+        }
+        match repository.get_file::<SnapshotFile>(id) {
+            Ok(file) => {
+                read.insert(*id, file);
             }
             Err(error) => {
                 let error = translate("cannot read snapshots", &error);
-                unreadable.push(if error.hint_text().is_none() { error.hint(DAMAGE_HINT) } else { error });
+                let error = if error.hint_text().is_none() { error.hint(DAMAGE_HINT) } else { error };
+                unreadable.insert(*id, error);
             }
         }
     }
-    Ok((out, unreadable))
+    Ok(unreadable)
+}
+
+fn ours(read: BTreeMap<SnapshotId, SnapshotFile>) -> Vec<Entry> {
+    let entry = |(id, snapshot): (SnapshotId, SnapshotFile)| {
+        let tags = Tags::of(&snapshot)?;
+        Some(Entry { tags, name: id.to_string(), snapshot: id, tree: snapshot.tree })
+    };
+    read.into_iter().filter_map(entry).collect()
 }

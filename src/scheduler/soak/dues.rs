@@ -137,7 +137,8 @@ impl Awaited {
     pub(super) fn ended(&mut self, ended: Ended, now: DateTime<Utc>) {
         let (began, waited) = self.runs.take().unwrap();
         match ended {
-            Ended::Done => {
+            // Here nothing is left to be done.
+            Ended::Done | Ended::More => {
                 self.failures = 0;
                 if let Rule::Every(_) = self.rule {
                     self.dealt_with = self.dealt_with.max(began);

@@ -139,6 +139,11 @@ impl Soak {
                 *since = now;
             }
         }
+        // Another schedule of increments, or a clock that is put right, goes on with what was promised.
+        for job in self.asked_since.keys().filter(|job| job.work == Work::IncrementalBackup) {
+            let since = self.model.moments_since.entry(job.source.clone()).or_insert(now);
+            *since = now.min(*since);
+        }
         let created = self.model.created.keys();
         self.model.retired = created.filter(|name| !names.contains(&name.as_str())).cloned().collect();
     }

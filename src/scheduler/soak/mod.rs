@@ -198,6 +198,7 @@ impl Soak {
             source: job.source.clone(),
             operation: wanted::operation(job.work),
             kind: job.work.backup_kind(),
+            drill: None,
         };
         let run = self.ledger.begin(&start).await.unwrap();
         let longest = match job.work {
@@ -356,7 +357,9 @@ fn within(spans: &[Span], due: DateTime<Utc>) -> bool {
 }
 
 /// Exported, and not what this model is about: the service itself, repositories.
-const ELSEWHERE: [&str; 19] = [
+const ELSEWHERE: [&str; 21] = [
+    "backup_sla_closing_proof_max_age",
+    "backup_sla_increments_since",
     "backup_sla_change_",
     "backup_sla_recovery_points_vanished",
     "backup_sla_suspect_recovery_point_",

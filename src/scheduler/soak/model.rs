@@ -71,6 +71,8 @@ pub(super) struct Model {
     pub missed: BTreeMap<Occurrence, (u32, DateTime<Utc>)>,
     /// Points that are dated against their order, by source: what the ledger says (its own tests hold it against the truth).
     pub suspect: BTreeMap<String, BTreeSet<String>>,
+    /// Since when increments are asked for, by source, as far as the ledger knows.
+    pub moments_since: BTreeMap<String, DateTime<Utc>>,
     /// Sources that had a recovery point, as far as the ledger knows.
     had_point: BTreeSet<String>,
     /// By source and wall clock: for every minute, which promises were kept.
@@ -192,18 +194,35 @@ impl Model {
         let age = |time: DateTime<Utc>| (now - time).as_seconds_f64();
         let within = |time: DateTime<Utc>, limit: f64| (-AHEAD..=limit).contains(&age(time));
         let (mut newest, mut oldest): (Option<&PointRow>, Option<DateTime<Utc>>) = (None, None);
-        for point in points {
+        let points: Vec<&PointRow> = points.collect();
+        for point in &points {
             newest = newest.filter(|newest| by_time(newest) >= by_time(point)).or(Some(point));
             oldest = Some(oldest.map_or(point.as_of, |oldest| oldest.min(point.as_of)));
         }
         let young = within(self.created[source], promised.retention + promised.rpo);
+        let whole = self.gaps(source, &points, now) == 0;
         [
             newest.is_some_and(|newest| within(newest.as_of, promised.rpo)),
             passed.is_some_and(|(seconds, _)| seconds <= promised.rto),
-            oldest.is_some_and(|oldest| young || age(oldest) >= promised.retention),
+            oldest.is_some_and(|oldest| young || age(oldest) >= promised.retention) && whole,
             passed.is_some_and(|(_, at)| within(at, promised.drill_interval)),
             newest.is_some_and(|newest| f64::from(newest.chain_length) <= promised.chain_length),
         ]
+    }
+
+    /// How many pairs of neighbours of `points` are further apart than the RPO, where increments were asked for by then and the retention
+    /// still asks for that time. Here each point is a moment of its own.
+    fn gaps(&self, source: &str, points: &[&PointRow], now: DateTime<Utc>) -> usize {
+        let promised = self.promised[source];
+        let Some(since) = self.moments_since.get(source).filter(|since| **since <= now) else { return 0 };
+        let mut times: Vec<DateTime<Utc>> = points.iter().map(|point| point.as_of).collect();
+        times.sort();
+        let seconds = |from: DateTime<Utc>, to: DateTime<Utc>| (to - from).as_seconds_f64();
+        let counts = |pair: &&[DateTime<Utc>]| {
+            let lost = seconds(pair[0], pair[1]) > promised.rpo && seconds(*since, pair[1]) > promised.rpo;
+            lost && seconds(pair[1], now) < promised.retention
+        };
+        times.windows(2).filter(counts).count()
     }
 
     /// The minute of `now` has passed.
@@ -245,6 +264,7 @@ impl Model {
         self.missed.clear();
         self.had_point.clear();
         self.minutes.clear();
+        self.moments_since.clear();
     }
 
     /// Minutes of the last 30 days in which each promise was kept, and those in which it was judged.

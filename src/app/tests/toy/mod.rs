@@ -1,4 +1,5 @@
-//! A kind of source for tests: one text file, restored into a directory. It is all that a new kind has to bring.
+//! A kind of source for tests: one text file, restored into a directory. It is all that a new kind has to bring. Its increments say that
+//! nothing else became of what was backed up: lines that were added are in the next full backup only.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,18 +9,20 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::domain::capture::Capture;
+use crate::domain::chain::{Break, BreakKind, Place};
 use crate::domain::change::evidence::Evidence;
 use crate::domain::digest::{Digest, RowSetDigest};
 use crate::domain::drill::Check;
 use crate::domain::inventory::{Inventory, TableFacts};
-use crate::domain::manifest::{FileRole, ServerIdentity, StoredFileFacts};
+use crate::domain::manifest::{FileRole, Manifest, Position, ServerIdentity, StoredFileFacts};
 use crate::domain::promise::Promise;
 use crate::domain::words::Words;
 use crate::engine::assertion::{Assertion, Form, Question, Sort};
 use crate::engine::destination::{Credentials, Destination};
 use crate::engine::kind::{Kind, RestoreTo, Settings, Table, Wiring};
 use crate::engine::{
-    Captured, Dump, Engine, InspectOptions, Inspection, LoadOptions, LoadReport, Preflight, Ready, StoredPoint,
+    Captured, Dump, Engine, InspectOptions, Inspection, LoadOptions, LoadReport, Preflight, Ready, Since, StoredPoint,
+    Tail,
 };
 use crate::error::{Error, OrFailed, Result};
 use crate::repository::{Stream, in_order};
@@ -44,7 +47,9 @@ impl Kind for Toy {
 
     fn read(&self, _source: &str, section: &Section<'_>) -> Table {
         let file = section.required("file", "file = \"note.txt\"", |v| value::path(v, section.reading()));
-        Table { settings: Arc::new(ToyTable { file: file.unwrap_or_default() }), made_elsewhere: false }
+        let file = file.unwrap_or_default();
+        let waits_on_break = section.optional("on_break", |v| value::one_of(v, &["full", "wait"])) == Some("wait");
+        Table { settings: Arc::new(ToyTable { file, waits_on_break }), made_elsewhere: false }
     }
 
     fn form(&self) -> Form {
@@ -70,16 +75,17 @@ impl Kind for Toy {
 #[derive(Debug, Clone)]
 struct ToyTable {
     file: PathBuf,
+    waits_on_break: bool,
 }
 
 impl Settings for ToyTable {
     fn engine(&self, wiring: Wiring) -> Arc<dyn Engine> {
-        Arc::new(ToyEngine { file: self.file.clone(), clock: wiring.clock })
+        Arc::new(ToyEngine { table: self.clone(), clock: wiring.clock })
     }
 }
 
 struct ToyEngine {
-    file: PathBuf,
+    table: ToyTable,
     clock: Arc<dyn Clock>,
 }
 
@@ -88,13 +94,13 @@ struct Note<'e>(&'e ToyEngine);
 
 impl Ready for Note<'_> {
     fn describe(&self) -> Result<Preflight> {
-        let lines = read(&self.0.file)?.lines().count();
-        Ok(Preflight { summary: format!("{lines} lines"), warnings: vec![] })
+        let lines = read(&self.0.table.file)?.lines().count();
+        Ok(Preflight { summary: format!("{lines} lines"), ..Preflight::default() })
     }
 
     fn dump(self: Box<Self>, _context: &RunContext) -> Result<Dump> {
         let as_of = self.0.clock.wall();
-        let text = read(&self.0.file)?;
+        let text = read(&self.0.table.file)?;
         let streams = in_order(vec![Stream {
             path: STORED.to_owned(),
             reader: Box::new(Cursor::new(text.clone().into_bytes())),
@@ -105,12 +111,30 @@ impl Ready for Note<'_> {
 
 impl Engine for ToyEngine {
     fn preflight<'e>(&'e self, _context: &RunContext) -> Result<Box<dyn Ready + 'e>> {
-        read(&self.file)?;
+        read(&self.table.file)?;
         Ok(Box::new(Note(self)))
     }
 
     fn has_increments(&self) -> bool {
         true
+    }
+
+    fn waits_on_break(&self) -> bool {
+        self.table.waits_on_break
+    }
+
+    fn changes_since(&self, after: &Manifest, _context: &RunContext) -> Result<Since> {
+        let (as_of, text) = (self.clock.wall(), read(&self.table.file)?);
+        let before = after.position.as_ref().and_then(|position| position.binlog_offset).unwrap_or_default();
+        let kept = usize::try_from(before).ok().and_then(|length| text.get(..length));
+        if kept.is_some_and(|kept| Some(position(kept)) == after.position) {
+            return Ok(Since::Nothing(as_of));
+        }
+        Ok(Since::Broken(Break::new(BreakKind::OtherHistory, "somebody wrote another note")))
+    }
+
+    fn tail(&self, _context: &RunContext) -> Result<Box<dyn Tail>> {
+        Ok(Box::new(ToyTail(self.table.file.clone())))
     }
 
     fn sandbox(&self, _point: &StoredPoint) -> Result<SandboxSpec> {
@@ -162,6 +186,20 @@ impl Engine for ToyEngine {
     }
 }
 
+struct ToyTail(PathBuf);
+
+impl Tail for ToyTail {
+    fn end(&mut self) -> Result<Option<Place>> {
+        Ok(Place::of(&position(&read(&self.0)?)))
+    }
+}
+
+/// Where this text ends.
+fn position(text: &str) -> Position {
+    let (binlog_file, gtid) = (Some(STORED.to_owned()), Some(Digest::of(text.as_bytes()).to_string()));
+    Position { binlog_file, binlog_offset: Some(text.len() as u64), gtid, log: None }
+}
+
 fn read(file: &Path) -> Result<String> {
     fs::read_to_string(file).or_failed(format!("cannot read {}", file.display()))
 }
@@ -186,7 +224,7 @@ fn captured(text: &str) -> Captured {
         server: ServerIdentity { product: "toy".to_owned(), version: "1".to_owned(), series: "1".to_owned() },
         tool: String::new(),
         settings: BTreeMap::new(),
-        position: None,
+        position: Some(position(text)),
         files: vec![StoredFileFacts { path: STORED.to_owned(), role: FileRole::Stream, bytes, digest }],
         promise: Promise::Exact(inventory(text)),
         segments: Vec::new(),

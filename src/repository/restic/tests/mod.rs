@@ -10,6 +10,7 @@ mod new_data;
 mod opening;
 mod places;
 mod program;
+mod removed_meanwhile;
 mod writing;
 
 use std::fs;

@@ -54,3 +54,22 @@ fn a_first_drill_that_comes_due_before_there_is_a_recovery_point_waits_for_one()
     assert_eq!(starts(&steps), ["drill of b #1"]);
     assert_eq!(missed(&steps).iter().map(|it| (it.first, it.count)).collect::<Vec<_>>(), [(at("10:30:00"), 1)]);
 }
+
+#[test]
+fn a_full_that_is_asked_for_while_one_waits_or_runs_is_not_taken_twice_and_one_that_is_asked_for_again_after_it_is_taken()
+ {
+    let full = Job::new("a", Work::FullBackup);
+    let mut plan = plan(vec![spec("a", Work::FullBackup, "0 2 * * *")], "10:00:00", |_| begun("02:00:00"));
+    plan.is_due(&full, at("10:00:00"));
+    plan.is_due(&full, at("10:00:00"));
+    assert_eq!(starts(&plan.tick(at("10:00:01"), calm)), ["full backup of a #1"]);
+    plan.is_due(&full, at("10:00:30"));
+    plan.ended(&full, Ended::Done, at("10:00:31"));
+    assert_eq!(plan.tick(at("10:01:29"), calm), []);
+    plan.is_due(&full, at("10:01:30"));
+    assert_eq!(starts(&plan.tick(at("10:01:30"), calm)), ["full backup of a #1"]);
+    plan.ended(&full, Ended::Again, at("10:02:00"));
+    plan.is_due(&full, at("10:02:30"));
+    assert_eq!(plan.tick(at("10:02:59"), calm), [], "it does not hurry what failed");
+    assert_eq!(starts(&plan.tick(at("10:03:00"), calm)), ["full backup of a #2"]);
+}

@@ -3,6 +3,7 @@
 mod changes;
 mod due;
 mod first_runs;
+mod more;
 mod retries;
 mod turns;
 

@@ -61,6 +61,7 @@ impl Model {
         for name in ["chain_broken", "pitr_gap_seconds", "chain_breaks_total", "chain_last_break_timestamp_seconds"] {
             put(name, "", 0.0);
         }
+        put("retention_gaps", "", self.gaps(source, &self.sound(source, now), now) as f64);
         // Of backups that leave nothing out.
         for kind in [r#"kind="table""#, r#"kind="view""#, r#"kind="other""#] {
             put("left_out_objects", kind, 0.0);
@@ -94,6 +95,7 @@ impl Model {
             passed.map(|(run, at, _)| Drill { ended: *at, bytes: run.bytes as f64, seconds: run.seconds }).collect();
         // The naive forecast knows no increments.
         if source != CHAINED {
+            put("forecast_replay_seconds", "", 0.0);
             // It is made when facts change, and not as time passes.
             let suspect = self.suspect.get(source);
             let newest = self
@@ -161,6 +163,14 @@ impl Model {
         put("drill_last_outcome", "outcome=\"inconclusive\"", truth(inconclusive));
         let passed = ends(End::Good).next_back();
         put("drill_last_success_timestamp_seconds", "", stamp(passed.map(|(_, at, _)| *at)));
+        // All drills of this world are of the newest point, and no chain closes.
+        put("drill_kind_last_success_timestamp_seconds", "drill_kind=\"newest\"", stamp(passed.map(|(_, at, _)| *at)));
+        for kind in ["closed_chain", "random", "oldest", "named"] {
+            put("drill_kind_last_success_timestamp_seconds", &format!("drill_kind=\"{kind}\""), 0.0);
+        }
+        for name in ["closing_proof_timestamp_seconds", "replayed_transactions", "replay_seconds"] {
+            put(name, "", 0.0);
+        }
         put("drill_last_rto_seconds", "", passed.map_or(0.0, |(run, ..)| run.seconds));
         put("drill_stage_duration_seconds", "stage=\"load\"", passed.map_or(0.0, |(run, ..)| run.seconds));
         let mut window: Vec<f64> =

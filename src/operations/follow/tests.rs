@@ -1,0 +1,110 @@
+use std::fs;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use super::*;
+use crate::app::tests::followed_toy_app;
+use crate::exporter::tests::SetClock;
+use crate::operations::backup::backup;
+use crate::operations::breaks::Unreachable;
+
+/// A source that is followed.
+struct Shopping {
+    app: App,
+    source: Source,
+    clock: Arc<SetClock>,
+    follower: Follower,
+    dir: TempDir,
+    _runtime: Runtime,
+}
+
+impl Shopping {
+    /// With a full backup.
+    fn new(on_break: &str) -> Self {
+        let (dir, runtime, clock) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap(), SetClock::new());
+        let app = followed_toy_app(dir.path(), &runtime, clock.clone(), on_break);
+        let source = app.source("shopping").unwrap();
+        let it = Self { app, source, clock, follower: Follower::default(), dir, _runtime: runtime };
+        it.back_up();
+        it
+    }
+
+    fn back_up(&self) {
+        self.clock.advance(1);
+        backup(&self.app, &self.source, &RunContext::silent()).unwrap();
+    }
+
+    fn note(&self, text: &str) {
+        fs::write(self.dir.path().join("note.txt"), text).unwrap();
+    }
+
+    fn advance(&mut self) -> Result<Advance> {
+        self.clock.advance(1);
+        self.follower.advance(&self.app, &self.source, &RunContext::silent())
+    }
+
+    fn asks_again_after(&mut self, seconds: i64) -> bool {
+        self.clock.advance(seconds);
+        self.follower.asks_again(&self.app)
+    }
+
+    fn breaks(&self) -> usize {
+        self.app.block_on(self.app.ledger.breaks("shopping")).unwrap().len()
+    }
+}
+
+#[test]
+fn a_full_backup_that_nobody_heard_of_is_asked_for_again_until_it_is_there() {
+    let mut shop = Shopping::new("full");
+    assert!(matches!(shop.advance(), Ok(Advance::Published(_))));
+    assert!(!shop.asks_again_after(3600), "nothing is in its way");
+    shop.note("eggs\nbread\nmilk\n");
+    assert!(matches!(shop.advance(), Ok(Advance::FullIsDue(_))));
+    assert!(!shop.asks_again_after(58));
+    assert_eq!(shop.advance().unwrap(), Advance::AwaitsFull);
+    assert!(shop.asks_again_after(1) && !shop.asks_again_after(59) && shop.asks_again_after(1));
+    assert_eq!(shop.breaks(), 1);
+    shop.back_up();
+    assert!(matches!(shop.advance(), Ok(Advance::Published(_))));
+    assert!(!shop.asks_again_after(3600));
+}
+
+#[test]
+fn one_that_is_due_for_a_chain_that_nothing_can_replay_is_asked_for_until_it_is_there() {
+    let mut shop = Shopping::new("full");
+    shop.follower.look(&shop.app, &shop.source).unwrap();
+    shop.follower.known.as_mut().unwrap().newest.unrestorable =
+        Some(Unreachable { why: "LOAD DATA".to_owned(), gone: None });
+    // As if it had been looked at under the lock.
+    let lock = shop.app.lock("shopping", BACKUP).unwrap();
+    lock.mark().clone_into(&mut shop.follower.known.as_mut().unwrap().mark);
+    drop(lock);
+    assert_eq!(shop.advance().unwrap(), Advance::FullIsDue("LOAD DATA".to_owned()));
+    assert!(matches!(shop.advance(), Ok(Advance::Published(_))), "increments go on");
+    assert!(matches!(shop.advance(), Ok(Advance::Published(_))));
+    assert!(shop.asks_again_after(60));
+    shop.back_up();
+    assert!(matches!(shop.advance(), Ok(Advance::Published(_))));
+    assert!(!shop.asks_again_after(3600));
+}
+
+#[test]
+fn where_a_break_is_waited_on_each_attempt_fails_until_its_cause_is_mended_and_nobody_is_asked_for_a_full_backup() {
+    let mut shop = Shopping::new("wait");
+    assert!(matches!(shop.advance(), Ok(Advance::Published(_))));
+    shop.note("eggs\nbread\nmilk\n");
+    for _ in 0..3 {
+        let error = shop.advance().unwrap_err();
+        assert!(
+            error.to_string().starts_with("cannot follow shopping: the chain is broken (other_history)"),
+            "{error}"
+        );
+        assert!(error.hint_text().unwrap().contains("backup-sla backup shopping --full"));
+        assert!(!shop.asks_again_after(3600));
+    }
+    assert_eq!(shop.breaks(), 1, "it is one break");
+    shop.note("bread\nmilk\nhoney\n");
+    assert!(matches!(shop.advance(), Ok(Advance::Published(_))));
+}
