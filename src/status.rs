@@ -14,8 +14,9 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::config::SourceConfig;
-use crate::domain::chain::Window;
+use crate::domain::chain::{Gap, Window};
 use crate::domain::change::State;
+use crate::domain::drill_choice::DrillKind;
 use crate::domain::forecast::Forecast;
 use crate::domain::history::{Share, Verdict};
 use crate::domain::left_out::LeftOutCounts;
@@ -70,6 +71,8 @@ pub struct SourceStatus {
     pub measured: Measured,
     /// Between which times any moment can be restored, oldest first. A full backup that no increment continues is a single moment.
     pub windows: Vec<Window>,
+    /// Where any moment is promised: stretches between them, within the retention, that lose more than the RPO allows; oldest first.
+    pub gaps: Vec<Gap>,
     /// What a restore of the newest recovery point would take now (docs/forecast.md); null where that cannot be said.
     pub forecast: Option<Forecast>,
     /// Whether each promise is kept now.
@@ -95,6 +98,8 @@ pub struct SourceStatus {
     pub last_backup: Option<Ended>,
     /// The drill whose result was written last.
     pub last_drill: Option<Ended>,
+    /// Breaks of the chain since the ledger began.
+    pub breaks: u64,
     /// The newest break of a chain; missing where there was none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_break: Option<ChainBreak>,
@@ -133,8 +138,11 @@ pub struct Measured {
     pub any_moment_since: Option<DateTime<Utc>>,
     /// Of the last drill that measured one.
     pub rto_seconds: Option<f64>,
-    /// When a drill last passed.
+    /// When a drill of the newest point last passed.
     pub last_passed_drill_time: Option<DateTime<Utc>>,
+    /// As-of time of the newest full backup that proved the chain of increments before it; missing where none did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closing_proof_time: Option<DateTime<Utc>>,
     /// Increments that a restore of the newest point replays.
     pub chain_length: u32,
     /// Points that are gone from the repository although the promised retention still asks for them.
@@ -176,6 +184,9 @@ impl Met {
 pub struct Ended {
     /// `succeeded`, `failed`, `passed`, `inconclusive`, `interrupted`.
     pub outcome: String,
+    /// Of a drill: what was drilled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<DrillKind>,
     /// When its result was written.
     pub time: Option<DateTime<Utc>>,
     /// Why it did not end well; empty where it did.
@@ -241,6 +252,12 @@ impl SourceStatus {
         }
     }
 
+    /// Since when the retention is kept without a hole.
+    pub fn reaches_back(&self) -> Option<DateTime<Utc>> {
+        let oldest = self.measured.oldest_recovery_point_time;
+        if self.gaps.is_empty() { oldest } else { self.measured.any_moment_since.or(oldest) }
+    }
+
     /// Whether nobody knows of a promise whether it is kept.
     pub fn is_unknown(&self) -> bool {
         Objective::ALL.into_iter().any(|objective| self.judged(objective).is_none())
@@ -292,6 +309,7 @@ fn measured(figures: &SourceFigures, objectives: &Objectives, now: DateTime<Utc>
         any_moment_since: figures.any_moment_since(objectives.rpo),
         rto_seconds: figures.drills.last_measured.as_ref().and_then(|run| run.rto_seconds),
         last_passed_drill_time: figures.drills.last_passed.as_ref().and_then(|run| run.ended),
+        closing_proof_time: figures.drills.closing_proof,
         chain_length: figures.points.chain_length,
         vanished: figures.points.vanished_of(objectives.retention, now),
         suspect: figures.points.suspect,
@@ -331,7 +349,8 @@ fn of_each<T>(value: impl Fn(Objective) -> Option<T>) -> BTreeMap<&'static str, 
 
 fn ended(run: &Run) -> Ended {
     let outcome = run.outcome.map_or("running", Outcome::name);
-    Ended { outcome: outcome.to_owned(), time: run.ended, reason: run.reason.clone(), hint: run.hint.clone() }
+    let (time, reason, hint) = (run.ended, run.reason.clone(), run.hint.clone());
+    Ended { outcome: outcome.to_owned(), kind: run.drill, time, reason, hint }
 }
 
 fn pending(
@@ -370,7 +389,7 @@ pub fn of(view: &View, config: &SourceConfig) -> SourceStatus {
         Verdict::TooLittle => Some(false),
         Verdict::NotYet => None,
     };
-    let held_against = view.snapshot.measured(&config.name);
+    let held_against = view.snapshot.measured(&config.name, config.objectives.rpo);
     let problem = is_down.then(|| {
         (format!("repository {} could not be read when it was last tried", config.repository), Side::Repository)
     });
@@ -389,6 +408,7 @@ pub fn of(view: &View, config: &SourceConfig) -> SourceStatus {
         objectives: promised(&config.objectives),
         measured: measured(figures, &config.objectives, view.now),
         windows: figures.points.windows.clone(),
+        gaps: figures.gaps_within(config.objectives.retention, config.objectives.rpo, view.now),
         forecast: view.forecasts.get(&config.name).copied(),
         met: met(&config.objectives, &held_against, view.now),
         pending: pending(&config.objectives, &held_against, view.now),
@@ -401,6 +421,7 @@ pub fn of(view: &View, config: &SourceConfig) -> SourceStatus {
         running: figures.running.iter().map(|run| run.operation.name().to_owned()).collect(),
         last_backup: figures.last_backup.as_ref().map(ended),
         last_drill: figures.drills.last.as_ref().map(ended),
+        breaks: view.snapshot.breaks.get(&config.name).map_or(0, |breaks| breaks.count),
         last_break: view.snapshot.breaks.get(&config.name).map(|breaks| breaks.last.clone()),
         change: figures.change.as_ref().filter(|_| config.watch.enabled).map(Change::of),
     };

@@ -4,6 +4,7 @@ use clap::Args;
 
 use crate::domain::chain::{Gtid, Place};
 use crate::domain::local_time;
+use crate::domain::manifest::RecoveryPointId;
 use crate::error::{Error, Result};
 use crate::operations::select::Selection;
 
@@ -19,18 +20,18 @@ pub(super) struct Sources {
 #[derive(Debug, Args)]
 pub(super) struct PointArguments {
     /// This recovery point, by the id that `list` shows or an unambiguous prefix of it
-    #[arg(long, value_name = "ID", group = "point")]
+    #[arg(long, value_name = "ID", group = "named")]
     pub(super) recovery_point: Option<String>,
     /// The state at this time: "2026-11-26 11:29" in the configured time zone, or RFC 3339. Without increments the newest recovery
     /// point at or before it
-    #[arg(long, value_name = "TIME", group = "point")]
+    #[arg(long, value_name = "TIME", groups = ["named", "point"])]
     pub(super) at: Option<String>,
 }
 
 /// Before which transaction, where there are increments.
 #[derive(Debug, Args)]
 pub(super) struct BeforeArguments {
-    /// The state just before the transaction at this place of the server's binary log
+    /// The state just before the transaction at this place of the server's binary log; with --recovery-point within that increment
     #[arg(long, value_name = "FILE:POS", group = "point")]
     pub(super) before_position: Option<String>,
     /// The state just before this transaction: 0-1-57 (MariaDB), UUID:57 or UUID:TAG:57 (MySQL)
@@ -39,8 +40,16 @@ pub(super) struct BeforeArguments {
 }
 
 impl BeforeArguments {
-    /// What was asked for; none where nothing was.
-    pub(super) fn selection(&self) -> Result<Option<Selection>> {
+    /// What was asked for, within a recovery point where one is named beside it; none where nothing was.
+    pub(super) fn selection(&self, within: &PointArguments) -> Result<Option<Selection>> {
+        let inside = |place| match within.id() {
+            Some(id) => Selection::Within(id, Box::new(place)),
+            None => place,
+        };
+        Ok(self.place()?.map(inside))
+    }
+
+    fn place(&self) -> Result<Option<Selection>> {
         if let Some(text) = &self.before_position {
             let place = Place::parse(text).ok_or_else(|| {
                 Error::configuration(format!("cannot read position {text:?}"))
@@ -67,10 +76,14 @@ pub(super) struct HostArguments {
 }
 
 impl PointArguments {
+    fn id(&self) -> Option<RecoveryPointId> {
+        self.recovery_point.as_ref().map(|id| RecoveryPointId(id.to_lowercase()))
+    }
+
     /// What was asked for; wall clock times are those of `zone`.
     pub(super) fn selection(&self, zone: chrono_tz::Tz) -> Result<Selection> {
-        Ok(match (&self.recovery_point, &self.at) {
-            (Some(id), _) => Selection::Id(crate::domain::manifest::RecoveryPointId(id.to_lowercase())),
+        Ok(match (self.id(), &self.at) {
+            (Some(id), _) => Selection::Id(id),
             (None, Some(text)) => {
                 let time = local_time::parse(text, zone);
                 Selection::At(time.map_err(|fault| Error::configuration(fault.to_string()).hint(fault.hint()))?)

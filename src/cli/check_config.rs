@@ -109,11 +109,15 @@ fn connect(app: &App, name: &str, session: &Session<'_>) -> Result<u8> {
 fn reach(app: &App, source: &Source, reached: &mut Reached) -> Result<()> {
     let preflight = source.engine.preflight(&RunContext::silent())?.describe()?;
     (reached.summary, reached.notes) = (preflight.summary, preflight.warnings);
+    // Told last: what is wrong with the repository is wrong with full backups, too.
+    let impossible = preflight
+        .impossible
+        .map(|(why, hint)| Error::failed(format!("cannot take the scheduled incremental backups: {why}")).hint(hint));
     let listed = look_at_repository(app, source)?;
     reached.notes.extend(listed.as_ref().and_then(|listed| listed.warning(source)));
     reached.recovery_points = listed.as_ref().map(|listed| listed.own.points.len());
     // What is damaged there is no worse than what cannot be opened.
-    listed.and_then(|mut listed| listed.own.damaged.pop()).map_or(Ok(()), Err)
+    listed.and_then(|mut listed| listed.own.damaged.pop()).or(impossible).map_or(Ok(()), Err)
 }
 
 /// What was found before anything went wrong.

@@ -1,12 +1,16 @@
 //! `backup-sla demo`: a complete world with generated data, so that a newcomer sees the promise kept within a minute.
 
+mod accident;
+mod place;
+
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use self::place::{say, write_configuration};
 use super::session::{Session, worse};
 use super::{backup, drill, output, status};
 use crate::app::{App, KINDS};
@@ -28,6 +32,9 @@ pub struct Arguments {
     /// One round, then exit with the verdict's status
     #[arg(long)]
     pub once: bool,
+    /// Lose a table's rows while customers write, and bring back the state just before; then exit
+    #[arg(long, conflicts_with = "once")]
+    pub accident: bool,
     /// Directory of the demo; must be new or empty, and is kept [default: a temporary directory that is removed]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
@@ -56,6 +63,9 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
         temporary.path().to_owned()
     };
     let directory = prepare(&directory)?;
+    if arguments.accident {
+        return accident::run(session, &directory);
+    }
     say(
         session,
         "starting a MariaDB with a generated shop, an InfluxDB with a week of telegraf, an Ansible repository …",
@@ -66,7 +76,7 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
         ansible: AnsibleRepository::create(&directory.join("ansible"))?,
     };
     let _busy = [world.shop.open_shop()?, world.monitoring.open_telegraf()?, world.ansible.open_office()?];
-    let file = write_configuration(&directory, &world)?;
+    let file = write_configuration(&directory, &configuration::text(&world.shop, &world.monitoring, &world.ansible))?;
     let stop = &session.context.cancel;
     let app = App::open_until(config::load(&file, KINDS)?, SystemClock::shared(), session.runtime.clone(), stop)?;
     say(session, &format!("its configuration: {}", file.display()))?;
@@ -109,12 +119,11 @@ fn stay(session: &Session<'_>, app: App, file: PathBuf, listen: &str) -> Result<
         for url in urls {
             say(session, &format!("status page: {} — metrics: {url}", url.trim_end_matches("metrics")))?;
         }
-        say(session, "a backup a minute, a drill every two; stop with Ctrl-C")
+        say(
+            session,
+            "a backup a minute, of the shop an increment every 20 seconds, a drill every two minutes; stop with Ctrl-C",
+        )
     })
-}
-
-fn say(session: &Session<'_>, text: &str) -> Result<()> {
-    if session.json { Ok(()) } else { output::line(text) }
 }
 
 /// The demo writes into a directory of its own only.
@@ -136,21 +145,6 @@ struct DemoWorld {
     shop: Production,
     monitoring: Monitoring,
     ansible: AnsibleRepository,
-}
-
-fn write_configuration(directory: &Path, world: &DemoWorld) -> Result<PathBuf> {
-    let key = directory.join("repository.key");
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&key)
-        .or_failed("cannot write the repository key")?;
-    writeln!(file, "{}", ulid::Ulid::generate()).or_failed("cannot write the repository key")?;
-    let text = configuration::text(&world.shop, &world.monitoring, &world.ansible);
-    let path = directory.join("config.toml");
-    fs::write(&path, text).or_failed("cannot write the demo's configuration")?;
-    Ok(path)
 }
 
 /// Generated shop database as SQL.

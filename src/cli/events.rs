@@ -1,5 +1,6 @@
 //! `backup-sla events SOURCE --around TIME`
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -14,7 +15,7 @@ use crate::display::shell_word;
 use crate::domain::local_time;
 use crate::domain::logged::{ChangeKind, LoggedTransaction};
 use crate::error::{Error, Result};
-use crate::operations::events::{Sought, events};
+use crate::operations::events::{Before, Sought, events};
 use crate::operations::ownership::Whose;
 
 #[derive(Debug, Args)]
@@ -76,13 +77,15 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
     let sought = Sought { around, within: arguments.within, table, kinds };
     let whose = arguments.host.host.as_deref().map_or(Whose::Own, Whose::Host);
     let mut count = 0_u64;
-    let mut seen = |transaction: LoggedTransaction| {
+    let mut seen = |transaction: LoggedTransaction, before: Before| {
         count += 1;
-        let restore = command(&arguments.source, arguments.host.host.as_deref(), &transaction);
+        let restore = command(&arguments.source, arguments.host.host.as_deref(), &before);
         if session.json {
-            return output::json(&Line { source: &arguments.source, transaction: &transaction, restore: &restore });
+            output::json(&Line { source: &arguments.source, transaction: &transaction, restore: &restore })?;
+        } else {
+            output::line(&format!("{}  {restore}", shown(&transaction, zone)))?;
         }
-        output::line(&format!("{}  {restore}", shown(&transaction, zone)))
+        Ok(ControlFlow::Continue(()))
     };
     let uncovered = events(&app, &source, (&sought, whose), &mut seen, &session.context)?;
     if count == 0 && !session.json {
@@ -112,18 +115,17 @@ fn precise(time: DateTime<Utc>, zone: Tz) -> String {
 }
 
 /// The command that brings back the state just before it; only the destination is missing.
-fn command(source: &str, host: Option<&str>, transaction: &LoggedTransaction) -> String {
-    let before = match &transaction.gtid {
-        Some(gtid) => format!("--before-gtid {gtid}"),
-        None => format!("--before-position {}", shell_word(&transaction.position)),
-    };
-    let host = host.map_or(String::new(), |host| format!(" --host {}", shell_word(host)));
-    format!("backup-sla restore {} {before}{host} --to DESTINATION", shell_word(source))
+fn command(source: &str, host: Option<&str>, before: &Before) -> String {
+    let host = host.map_or(Vec::new(), |host| vec!["--host", host]);
+    let words = [vec!["backup-sla", "restore", source], before.arguments(), host].concat();
+    let words: Vec<String> = words.into_iter().map(shell_word).collect();
+    format!("{} --to DESTINATION", words.join(" "))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::manifest::RecoveryPointId;
 
     fn transaction(gtid: Option<&str>, micros: i64) -> LoggedTransaction {
         LoggedTransaction {
@@ -146,9 +148,12 @@ mod tests {
 
     #[test]
     fn the_command_brings_back_the_state_before_it() {
-        let gtid = command("shop", None, &transaction(Some("0-1-57"), 0));
+        let gtid = command("shop", None, &Before::Gtid("0-1-57".to_owned()));
         assert_eq!(gtid, "backup-sla restore shop --before-gtid 0-1-57 --to DESTINATION");
-        let place = command("a b", Some("old"), &transaction(None, 0));
+        let place = command("a b", Some("old"), &Before::Position("log.1:4".to_owned()));
         assert_eq!(place, "backup-sla restore 'a b' --before-position log.1:4 --host old --to DESTINATION");
+        let within = Before::Within(RecoveryPointId("01ab".to_owned()), "log.1:4".to_owned());
+        let within = command("shop", None, &within);
+        assert_eq!(within, "backup-sla restore shop --recovery-point 01ab --before-position log.1:4 --to DESTINATION");
     }
 }

@@ -249,7 +249,7 @@ fn shown(app: &App, name: &str, listed: Listed, retired: bool) -> Result<(Vec<Li
         foreign,
         kind: point.manifest.kind,
         time: point.manifest.as_of,
-        chain_length: point.manifest.chain_length,
+        chain_length: places.lengths.get(&point.manifest.id).copied().unwrap_or(point.manifest.chain_length),
         logical_bytes: point.manifest.logical_bytes(),
         stored_bytes: point.stored_bytes,
         verified_at: verified.get(&point.manifest.id).copied(),
@@ -270,6 +270,8 @@ struct Places {
     windows: BTreeMap<RecoveryPointId, Window>,
     chains: BTreeMap<RecoveryPointId, (DateTime<Utc>, RecoveryPointId)>,
     unrestorable: BTreeMap<RecoveryPointId, String>,
+    /// Increments that a restore replays.
+    lengths: BTreeMap<RecoveryPointId, u32>,
 }
 
 impl Places {
@@ -289,5 +291,6 @@ fn places(own: &Chains<'_>, all: &Chains<'_>) -> Places {
         windows: own.in_windows().into_iter().map(|(id, window)| (id.clone(), window)).collect(),
         chains: all.points().filter_map(chain).collect(),
         unrestorable: broken.map(|(point, why)| (point.id.clone(), why.to_string())).collect(),
+        lengths: all.points().map(|point| (point.id.clone(), all.length_of(point))).collect(),
     }
 }

@@ -113,7 +113,7 @@ enum Command {
 pub fn stays(cli: &Cli) -> bool {
     match &cli.command {
         Command::Serve(_) => true,
-        Command::Demo(arguments) => !arguments.once,
+        Command::Demo(arguments) => !arguments.once && !arguments.accident,
         _ => false,
     }
 }

@@ -68,7 +68,7 @@ pub fn run(session: &Session<'_>, arguments: &Arguments) -> Result<u8> {
         sessions: arguments.sessions,
         throwaway: false,
     };
-    let before = arguments.before.selection()?;
+    let before = arguments.before.selection(&arguments.point)?;
     let selection = before.map_or_else(|| arguments.point.selection(app.config.timezone), Ok)?;
     let request =
         RestoreRequest { selection, host: arguments.host.host.clone(), to, options, verify: !arguments.no_verify };

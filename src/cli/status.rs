@@ -1,6 +1,7 @@
 //! `backup-sla status [SOURCE…]`: promised against measured.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -13,6 +14,7 @@ use super::{output, retired};
 use crate::app::App;
 use crate::config::SourceConfig;
 use crate::display::{beside, duration, rfc3339};
+use crate::domain::drill_choice::DrillKind;
 use crate::domain::schedule::Work;
 use crate::domain::sla::{Judgement, Objective};
 use crate::error::{Result, Side};
@@ -207,9 +209,12 @@ fn rows(line: &SourceStatus, zone: Tz) -> [(&'static str, String, String, Object
         || never(Objective::DrillInterval).to_owned(),
         |t| format!("last passed {}", output::time_in(t, zone)),
     );
-    let oldest = measured
+    let mut oldest = measured
         .oldest_recovery_point_time
         .map_or("nothing".to_owned(), |t| format!("back to {}", output::time_in(t, zone)));
+    if let Some(since) = measured.any_moment_since {
+        let _ = write!(oldest, "; any moment since {}", output::time_in(since, zone));
+    }
     [
         ("recovery point (RPO)", duration(promised.rpo_seconds), age, Objective::Rpo),
         (
@@ -274,8 +279,20 @@ fn print(lines: &[SourceStatus], zone: Tz) -> Result<()> {
         let ends = [("backup", &line.last_backup), ("drill", &line.last_drill)];
         for (what, ended) in ends.iter().filter_map(|(what, ended)| Some((what, ended.as_ref()?))) {
             if !ended.reason.is_empty() {
-                output::line(&format!("{}: last {what} {}: {}", line.source, ended.outcome, ended.reason))?;
+                let kind = ended.kind.filter(|kind| *kind != DrillKind::Newest);
+                let kind = kind.map_or(String::new(), |kind| format!(" ({})", kind.shown()));
+                output::line(&format!("{}: last {what}{kind} {}: {}", line.source, ended.outcome, ended.reason))?;
             }
+        }
+        for gap in line.gaps_in_words(|time| output::time_in(time, zone), duration) {
+            output::line(&format!("{}: {gap}", line.source))?;
+        }
+        if let Some(proved) = line.measured.closing_proof_time {
+            let proved = output::time_in(proved, zone);
+            output::line(&format!(
+                "{}: the full backup of {proved} proved the chain of increments before it",
+                line.source
+            ))?;
         }
         if let Some(broken) = &line.last_break {
             let (found, since) = (output::time_in(broken.found, zone), output::time_in(broken.lost_since, zone));
@@ -333,7 +350,10 @@ mod tests {
         ledger.ensure_source("agama", "mysql", "offsite").await.unwrap();
         for (operation, outcome) in runs {
             let kind = (*operation == Operation::Backup).then_some(BackupKind::Full);
-            let run = ledger.begin(&RunStart { source: "agama".into(), operation: *operation, kind }).await.unwrap();
+            let run = ledger
+                .begin(&RunStart { source: "agama".into(), operation: *operation, kind, drill: None })
+                .await
+                .unwrap();
             clock.advance(60);
             ledger.finish(&run, &RunResult::new(*outcome, 60.0)).await.unwrap();
         }

@@ -20,8 +20,9 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::domain::change::watch::Watch;
+use crate::domain::drill_choice::Policy;
 use crate::domain::retention::Counts;
-use crate::domain::schedule::{Timing, Work};
+use crate::domain::schedule::{Continuous, Timing, Work};
 use crate::domain::sla::Objectives;
 use crate::engine::assertion::Assertion;
 use crate::engine::kind::{Kind, Kinds, Settings};
@@ -162,6 +163,10 @@ pub struct SourceConfig {
     pub assertions: Vec<Assertion>,
     /// From when on a change of the data is suspect.
     pub watch: Watch,
+    /// What scheduled drills try beside the newest recovery point.
+    pub drills: Policy,
+    /// How long the replay of increments may be expected to take; then a full backup is taken.
+    pub max_replay: Option<Duration>,
 }
 
 /// `schedule = { … }`.
@@ -169,8 +174,10 @@ pub struct SourceConfig {
 pub struct Schedule {
     /// Full backups.
     pub full: Option<Timing>,
-    /// Incremental backups.
+    /// Incremental backups at their times.
     pub incremental: Option<Timing>,
+    /// Incremental backups all the time.
+    pub continuous: Option<Continuous>,
     /// Test restores.
     pub drill: Option<Timing>,
     /// Each run begins up to this much later, always by the same amount for the same occurrence; default 0.
@@ -186,11 +193,25 @@ impl Default for Schedule {
         Self {
             full: None,
             incremental: None,
+            continuous: None,
             drill: None,
             jitter: Duration::ZERO,
             backup_timeout: Duration::from_hours(24),
             drill_timeout: None,
         }
+    }
+}
+
+impl Schedule {
+    /// Whether increments are taken by themselves.
+    pub fn has_increments(&self) -> bool {
+        self.incremental.is_some() || self.continuous.is_some()
+    }
+
+    /// How far increments are apart; none where none are scheduled.
+    pub fn longest_gap_of_increments(&self) -> Option<Duration> {
+        let interval = self.continuous.map(|continuous| continuous.interval);
+        interval.or_else(|| self.incremental.as_ref().and_then(Timing::longest_gap))
     }
 }
 
@@ -202,6 +223,15 @@ impl SourceConfig {
             Work::FullBackup => self.schedule.full.as_ref(),
             Work::Drill => self.schedule.drill.as_ref(),
         }
+    }
+
+    /// How old the newest closing proof may become: the next full backup may be late once, and the drill that proves is due after it. None
+    /// where no chain is to be proved.
+    pub fn closing_proof_age(&self) -> Option<Duration> {
+        let Schedule { full, drill, .. } = &self.schedule;
+        let full = full.as_ref()?.longest_gap()?;
+        let is_due = self.schedule.has_increments() && drill.is_some() && self.drills.closed_chains;
+        is_due.then(|| full * 2 + self.objectives.drill_interval)
     }
 
     /// How long `work` may take.

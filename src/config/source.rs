@@ -1,10 +1,13 @@
 //! `[source.NAME]` with its schedule, sandbox and assertions.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use bytesize::ByteSize;
 
 use super::{Schedule, SourceConfig, labels, watch};
+use crate::domain::drill_choice::Policy;
+use crate::domain::schedule::Continuous;
 use crate::domain::sla::Objectives;
 use crate::engine::assertion::{Assertion, Form, Question, Sort};
 use crate::engine::kind::{Kind, Kinds, Table};
@@ -12,6 +15,11 @@ use crate::sandbox::settings::SandboxConfig;
 use crate::strict::{Section, Subject, value};
 
 const DEFAULT_MEMORY: ByteSize = ByteSize::gib(1);
+/// How following a log is written where the usual will not do.
+const CONTINUOUSLY: &str = "{ interval = \"10s\", size = \"16MiB\" }";
+/// What is published more often would be mostly overhead; what is published less often has a schedule.
+const LEAST_INTERVAL: Duration = Duration::from_secs(1);
+const LONGEST_INTERVAL: Duration = Duration::from_hours(1);
 
 /// Names that a source may refer to, whether or not their tables are good.
 pub(super) struct Names<'n> {
@@ -32,12 +40,20 @@ pub(super) fn source(
         .required("repository", "repository = \"offsite\"", |v| value::reference(v, "repository", names.repositories));
     let sla = section.required("sla", "sla = \"standard\"", |v| value::reference(v, "sla", names.slas));
     let schedule = schedule(section, kind);
+    let drills = drills(section);
+    let max_replay = section.optional("max_replay", value::duration);
+    if let Some(kind) = kind.filter(|kind| max_replay.is_some() && !kind.has_increments()) {
+        section.problem(
+            "max_replay",
+            format!("a source of kind `{}` has no increments to replay: remove it", kind.name()),
+        );
+    }
     let labels = labels::labels(section);
     let watch = watch::watch(section);
     let sandbox = sandbox(name, section);
     let assertions = assertions(section, kind, names.kinds);
     let (table, made_elsewhere) = table(name, section, kind, names.kinds);
-    if made_elsewhere && (schedule.full.is_some() || schedule.incremental.is_some()) {
+    if made_elsewhere && (schedule.full.is_some() || schedule.has_increments()) {
         section.problem("schedule", "the backups of this source are made elsewhere: keep only `drill` in `schedule`");
     }
     let objectives = sla.as_deref().and_then(|sla| slas.get(sla));
@@ -53,6 +69,8 @@ pub(super) fn source(
         sandbox,
         assertions,
         watch,
+        drills,
+        max_replay,
     })
 }
 
@@ -95,14 +113,18 @@ fn schedule(source: &Section<'_>, kind: Option<&dyn Kind>) -> Schedule {
     let example = "{ full = \"0 2 * * *\", drill = \"30 4 * * *\" }";
     let Some(section) = source.table("schedule", example) else { return Schedule::default() };
     let full = section.optional("full", value::schedule);
-    let incremental = section.optional("incremental", value::pace);
-    if matches!(incremental, Some(value::Pace::Continuous)) {
-        source.not_built("schedule", Subject::Service, "`incremental = \"continuous\"`");
-    }
-    let mut incremental = incremental.and_then(value::Pace::timing);
-    if let Some(kind) = kind.filter(|kind| incremental.is_some() && !kind.has_increments()) {
+    let (mut incremental, mut continuous) = match section.optional("incremental", value::pace) {
+        Some(value::Pace::Timed(timing)) => (Some(timing), None),
+        Some(value::Pace::Continuous) => (None, Some(Continuous::default())),
+        Some(value::Pace::Table) => {
+            (None, section.table("incremental", CONTINUOUSLY).map(|table| continuously(&table)))
+        }
+        None => (None, None),
+    };
+    let is_asked = incremental.is_some() || continuous.is_some();
+    if let Some(kind) = kind.filter(|kind| is_asked && !kind.has_increments()) {
         source.not_built("schedule", Subject::Service, &format!("`schedule.incremental` of kind `{}`", kind.name()));
-        incremental = None;
+        (incremental, continuous) = (None, None);
     }
     let drill = section.optional("drill", value::schedule);
     let jitter = section.optional("jitter", value::duration);
@@ -120,11 +142,43 @@ fn schedule(source: &Section<'_>, kind: Option<&dyn Kind>) -> Schedule {
     Schedule {
         full,
         incremental,
+        continuous,
         drill,
         jitter: jitter.unwrap_or(usual.jitter),
         backup_timeout: backup_timeout.unwrap_or(usual.backup_timeout),
         drill_timeout,
     }
+}
+
+/// `drills = { … }`: what a scheduled drill tries beside the newest recovery point.
+fn drills(source: &Section<'_>) -> Policy {
+    let usual = Policy::default();
+    let example = "{ closed_chain = \"every\", random = \"7d\", oldest = \"30d\" }";
+    let Some(section) = source.table("drills", example) else { return usual };
+    let newest = section.optional("newest", value::text);
+    if newest.is_some_and(|newest| newest != "every") {
+        section.problem(
+            "newest",
+            "`newest` is always \"every\", because the promises rest on it: for no drills at all, take `drill` out of `schedule`",
+        );
+    }
+    let closed_chain = section.optional("closed_chain", |v| value::one_of(v, &["every", "never"]));
+    let often = |key| section.optional(key, value::how_often);
+    Policy {
+        closed_chains: closed_chain.map_or(usual.closed_chains, |often| often == "every"),
+        random: often("random").unwrap_or(usual.random),
+        oldest: often("oldest").unwrap_or(usual.oldest),
+    }
+}
+
+/// `incremental = { interval = …, size = … }`.
+fn continuously(table: &Section<'_>) -> Continuous {
+    let usual = Continuous::default();
+    let interval = table.optional("interval", value::duration).unwrap_or(usual.interval);
+    if interval < LEAST_INTERVAL || interval > LONGEST_INTERVAL {
+        table.problem("interval", "`interval` must be between \"1s\" and \"1h\"");
+    }
+    Continuous { interval, size: table.optional("size", value::size).unwrap_or(usual.size) }
 }
 
 fn sandbox(name: &str, source: &Section<'_>) -> SandboxConfig {

@@ -5,8 +5,8 @@ use super::monitoring::{self, Monitoring};
 use super::production::{BACKUP_USER, Production};
 use super::shop;
 
-/// A configuration that backs up and drills all three, in its own directory.
-pub fn text(production: &Production, monitor: &Monitoring, ansible: &AnsibleRepository) -> String {
+/// A configuration that backs up and drills the shop alone, in its own directory.
+pub fn of_shop(production: &Production) -> String {
     format!(
         r#"# Made by `backup-sla demo`.
 state_dir = "state"
@@ -26,7 +26,7 @@ drill_interval = "24h"
 kind = "mysql"
 repository = "onsite"
 sla = "standard"
-schedule = {{ full = "@every 1m", drill = "@every 2m", jitter = "20s" }}
+schedule = {{ full = "@every 10m", incremental = "@every 20s", drill = "@every 2m", jitter = "5s" }}
 
 [source.shop.mysql]
 socket = {socket:?}
@@ -38,7 +38,18 @@ databases = ["{database}"]
 name = "orders are fresh"
 sql = "SELECT COUNT(*) > 0 FROM shop.orders WHERE placed > UTC_TIMESTAMP() - INTERVAL 2 DAY"
 
-[source.telegraf]
+"#,
+        socket = production.socket().display().to_string(),
+        password = production.password_file().display().to_string(),
+        database = shop::DATABASE,
+    )
+}
+
+/// A configuration that backs up and drills all three, in its own directory.
+pub fn text(production: &Production, monitor: &Monitoring, ansible: &AnsibleRepository) -> String {
+    let shop = of_shop(production);
+    format!(
+        r#"{shop}[source.telegraf]
 kind = "influxdb"
 repository = "onsite"
 sla = "standard"
@@ -67,9 +78,6 @@ exclude = ["*.retry"]
 name = "every role of the playbook is there"
 command = ["sh", "-c", "for role in $(sed -n 's/^    - //p' site.yml); do test -s roles/$role/tasks/main.yml || exit; done"]
 "#,
-        socket = production.socket().display().to_string(),
-        password = production.password_file().display().to_string(),
-        database = shop::DATABASE,
         url = monitor.url(),
         rpc_address = monitor.rpc_address(),
         telegraf = monitoring::DATABASE,

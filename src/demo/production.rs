@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::background::Background;
 use super::shop::{self, Size};
 use crate::error::{Error, OrFailed, Result};
-use crate::process::{OwnedChild, find_program};
+use crate::process::{OwnedChild, answer_of, find_program};
 
 /// About twenty changes a second, some of which commit together.
 const BETWEEN_CUSTOMERS: Duration = Duration::from_millis(50);
@@ -42,6 +42,13 @@ pub struct Production {
 impl Production {
     /// Start a server with its data under `directory` and fill it with the demo's shop.
     pub fn start(directory: &Path) -> Result<Self> {
+        let production = Self::empty(directory)?;
+        production.fill()?;
+        Ok(production)
+    }
+
+    /// Start a server with its data under `directory` and nothing in it.
+    pub fn empty(directory: &Path) -> Result<Self> {
         let find = |names: &[&str]| {
             find_program(None, names).ok_or_else(|| {
                 Error::failed(format!("cannot start the demo: there is no program `{}`", names[0]))
@@ -82,7 +89,6 @@ impl Production {
         let password_file = directory.with_file_name("backup.pw");
         let mut production = Self { socket, password_file, client, server };
         production.wait_until_ready()?;
-        production.fill()?;
         Ok(production)
     }
 
@@ -98,7 +104,10 @@ impl Production {
 
     /// Customers from now on: orders are placed until the writer is dropped.
     pub fn open_shop(&self) -> Result<Background> {
-        let mut client = OwnedChild::spawn(self.client(), "the demo's customers")?;
+        // One that is a deadlock's victim goes on with the next thing to do.
+        let mut command = self.client();
+        command.arg("--force");
+        let mut client = OwnedChild::spawn(command, "the demo's customers")?;
         let mut counter =
             client.take_stdin().ok_or_else(|| Error::failed("cannot open the demo's shop: no input pipe"))?;
         Background::every(BETWEEN_CUSTOMERS, "customers", move |at| {
@@ -107,6 +116,14 @@ impl Production {
             let begin = if at == 0 { "USE shop;\n" } else { "" };
             counter.write_all(format!("{begin}{}", activity(at)).as_bytes()).is_ok()
         })
+    }
+
+    /// What the server answers to `sql`, one line per row.
+    pub fn sql(&self, sql: &str) -> Result<String> {
+        let mut command = self.client();
+        command.args(["--skip-column-names", "-e", sql]).stdin(Stdio::null());
+        let said = answer_of(command).map_err(|error| error.context("cannot ask the demo's server"))?;
+        Ok(String::from_utf8_lossy(&said).trim().to_owned())
     }
 
     fn client(&self) -> Command {
@@ -143,7 +160,9 @@ impl Production {
         let mut stdin =
             loading.take_stdin().ok_or_else(|| Error::failed("cannot fill the demo's shop: no input pipe"))?;
         let written = shop::write_all(&mut stdin, &Size::demo())
-            .and_then(|()| stdin.write_all(backup_account_sql(BACKUP_USER, "localhost", &password).as_bytes()));
+            .and_then(|()| stdin.write_all(backup_account_sql(BACKUP_USER, "localhost", &password).as_bytes()))
+            // For increments.
+            .and_then(|()| stdin.write_all(b"GRANT REPLICATION SLAVE ON *.* TO 'backup'@'localhost';\n"));
         drop(stdin);
         loading.wait_success().map_err(|error| error.context("cannot fill the demo's shop"))?;
         written.or_failed("cannot fill the demo's shop")

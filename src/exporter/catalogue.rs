@@ -94,6 +94,8 @@ metrics! {
         "Recovery points that the repository lists."
     RECOVERY_POINTS_VANISHED Gauge "backup_sla_recovery_points_vanished" "1" ["source"]
         "Recovery points that are gone from the repository before the promised retention is over."
+    RETENTION_GAPS Gauge "backup_sla_retention_gaps" "1" ["source"]
+        "Gaps longer than the RPO within the promised retention, of which no moment can be restored although incremental backups were scheduled; 0 if there is none."
     SUSPECT_RECOVERY_POINT_TIMESTAMP Gauge "backup_sla_suspect_recovery_point_timestamp_seconds" "seconds" ["source"]
         "As-of time of the latest recovery point with a doubtful date: in the future, or against the order of publication. Such points count for no objective. 0 if there is none."
 
@@ -151,16 +153,19 @@ metrics! {
     CHAIN_LAST_BREAK Gauge "backup_sla_chain_last_break_timestamp_seconds" "seconds" ["source"]
         "When the last break of the chain was found; 0 if there was none."
 
+    INCREMENT_LAG Gauge "backup_sla_increment_lag_seconds" "seconds" ["source"]
+        "With continuous increments: age of the oldest change that is not in the repository yet, at most; 0 when there is none. Where nobody knows what the server has, the time since the newest recovery point. Absent for other sources."
+
     DRILLS Counter "backup_sla_drills_total" "1" ["source"]
-        "Drills begun since the ledger was created."
+        "Drills of all kinds begun since the ledger was created."
     DRILL_FAILURES Counter "backup_sla_drill_failures_total" "1" ["source"]
         "Drills with the verdict failed since the ledger was created; inconclusive ones do not count, they say nothing about the backup."
     DRILLS_OVER_RTO Counter "backup_sla_drills_over_rto_total" "1" ["source"]
         "Drills that took longer than the RTO that was promised at the time, since the ledger was created."
     DRILL_LAST_OUTCOME Gauge "backup_sla_drill_last_outcome" "1" ["source" "outcome"]
-        "1 for the outcome of the last finished drill, 0 for the others; an interrupted drill is inconclusive."
+        "1 for the outcome of the last finished drill, 0 for the others; an interrupted drill is inconclusive. A closing proof, or a drill of a random moment or the oldest point, that failed stands until one of its kind passes or its point is gone."
     DRILL_LAST_SUCCESS Gauge "backup_sla_drill_last_success_timestamp_seconds" "seconds" ["source"]
-        "When the last passed drill ended; 0 if there was none."
+        "When the last passed drill of the newest recovery point ended; 0 if there was none."
     DRILL_LAST_RTO Gauge "backup_sla_drill_last_rto_seconds" "seconds" ["source"]
         "Recovery time of the last drill that measured one; 0 if none has."
     DRILL_STAGE_DURATION Gauge "backup_sla_drill_stage_duration_seconds" "seconds" ["source" "stage"]
@@ -169,6 +174,18 @@ metrics! {
         "Recovery time of passed drills: percentiles of the last 30 days (0 if there was none), sum and count since the ledger was created."
     DRILL_NEXT_RUN Gauge "backup_sla_drill_next_run_timestamp_seconds" "seconds" ["source"]
         "When the next scheduled drill is due, a time in the past if it is late; 0 without a schedule."
+    DRILL_KIND_LAST_SUCCESS Gauge "backup_sla_drill_kind_last_success_timestamp_seconds" "seconds" ["source" "drill_kind"]
+        "When the last passed drill of this kind ended: the newest recovery point, a closed chain, a random moment, the oldest, or one that somebody named; 0 if there was none."
+    CLOSING_PROOF Gauge "backup_sla_closing_proof_timestamp_seconds" "seconds" ["source"]
+        "As-of time of the newest full backup that proved the chain of increments before it; 0 if there is none."
+    CLOSING_PROOF_MAX_AGE Gauge "backup_sla_closing_proof_max_age_seconds" "seconds" ["source"]
+        "How old the newest closing proof may become: twice the time between full backups and the promised drill interval; 0 where no chain is to be proved."
+    INCREMENTS_SINCE Gauge "backup_sla_increments_since_timestamp_seconds" "seconds" ["source"]
+        "Since when the service is asked for increments at the configured times; 0 if it is not."
+    REPLAYED_TRANSACTIONS Gauge "backup_sla_replayed_transactions" "1" ["source"]
+        "Transactions that the drill replayed which backup_sla_drill_last_rto_seconds is from."
+    REPLAY_SECONDS Gauge "backup_sla_replay_seconds" "seconds" ["source"]
+        "How long that drill replayed increments; 0 if there were none."
     VERIFICATION_CHECKS Gauge "backup_sla_verification_checks" "1" ["source"]
         "Comparisons made by the last drill that passed or failed."
     VERIFICATION_MISMATCHES Gauge "backup_sla_verification_mismatches" "1" ["source"]
@@ -186,6 +203,9 @@ metrics! {
         "How wrong the forecast before the last passed drill was: the difference as a share of what the drill measured; 0 if there is no forecast."
     FORECAST_DRILLS Gauge "backup_sla_forecast_drills" "1" ["source"]
         "Passed drills that the forecast is based on; 0 if there is no forecast."
+
+    FORECAST_REPLAY Gauge "backup_sla_forecast_replay_seconds" "seconds" ["source"]
+        "How much of the recovery time to expect is the replay of increments; 0 if there is no forecast or nothing to replay."
 
     OBJECTIVE_MET Gauge "backup_sla_objective_met" "1" ["source" "objective"]
         "1 if the objective (rpo, rto as last measured, retention, drill_interval or chain_length) is met now, 0 if not. Absent while it is pending, and while the repository that would have to prove it cannot be read."

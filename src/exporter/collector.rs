@@ -12,6 +12,7 @@ use super::exposition::Exposition;
 use crate::config::{Config, SourceConfig};
 use crate::domain::change::State;
 use crate::domain::drill::{Stage, Verdict};
+use crate::domain::drill_choice::DrillKind;
 use crate::domain::forecast::Forecast;
 use crate::domain::history::{MetRatios, Verdict as ShareVerdict};
 use crate::domain::manifest::BackupKind;
@@ -23,7 +24,7 @@ use crate::ledger::{
 };
 use crate::state::View;
 use crate::state::process_facts::ProcessFacts;
-use crate::state::service::{Progress, RepositoryState, SchedulerState};
+use crate::state::service::{Followed, Progress, RepositoryState, SchedulerState};
 
 /// Write down all samples of one scrape that `out` wants.
 pub fn collect(view: &View, out: Exposition) -> Exposition {
@@ -61,6 +62,14 @@ pub fn collect_momentary(view: &View, mut out: Exposition) -> Exposition {
     out.set(&m::CONFIG_LAST_RELOAD_SUCCESS, &[], truth(is_current));
     out.set(&m::SANDBOXES, &[], whole(service.sandboxes));
     out.set(&m::OLDEST_SANDBOX, &[], timestamp(service.oldest_sandbox));
+    let followed = config.sources.values().filter(|source| source.schedule.continuous.is_some());
+    for SourceConfig { name, .. } in followed {
+        // Where nobody follows it, what came since the newest recovery point is not known; before the first everything is missing.
+        let figures = ledger.sources.get(name);
+        let since = figures.and_then(|figures| figures.points.newest.or(figures.created)).unwrap_or(*now);
+        let unseen = Followed { caught_up: since, is_behind: true };
+        out.set(&m::INCREMENT_LAG, &[name], service.followed.get(name).unwrap_or(&unseen).lag_seconds(*now));
+    }
     let raised = ledger.test_pages.last.as_ref().filter(|page| page.is_raised(*now));
     out.set(&m::TEST_PAGE_CODE, &[], raised.map_or(0.0, |page| f64::from(page.code)));
     out.set(&m::LEDGER_LAST_READ, &[], timestamp(Some(ledger.taken)));
@@ -73,10 +82,18 @@ pub fn collect_momentary(view: &View, mut out: Exposition) -> Exposition {
 pub fn collect_timed(view: &View, mut out: Exposition) -> Exposition {
     for source in view.config.sources.values() {
         let is_unseen = view.service.repositories.get(&source.repository).is_some_and(|it| it.up == Some(false));
-        promises_kept(&mut out, source, (&view.snapshot.measured(&source.name), is_unseen), view.now);
+        promises_kept(
+            &mut out,
+            source,
+            (&view.snapshot.measured(&source.name, source.objectives.rpo), is_unseen),
+            view.now,
+        );
         let figures = view.snapshot.sources.get(&source.name);
         let vanished = figures.map_or(0, |it| it.points.vanished_of(source.objectives.retention, view.now));
         out.set(&m::RECOVERY_POINTS_VANISHED, &[&source.name], whole(vanished));
+        let promised = &source.objectives;
+        let gaps = figures.map_or(0, |it| it.gaps_within(promised.retention, promised.rpo, view.now).len());
+        out.set(&m::RETENTION_GAPS, &[&source.name], whole(gaps as u64));
     }
     out
 }
@@ -100,6 +117,7 @@ pub fn collect_lasting(view: &View, mut out: Exposition) -> Exposition {
         change(&mut out, source, figures);
         backups(&mut out, &source.name, figures);
         drills(&mut out, &source.name, &figures.drills);
+        proofs(&mut out, source, figures);
         forecast(&mut out, &source.name, forecasts.get(&source.name));
         next_runs(&mut out, &source.name, service.scheduler.as_ref());
         running(&mut out, &source.name, figures, &service.running);
@@ -286,12 +304,29 @@ fn drills(out: &mut Exposition, source: &str, drills: &DrillFigures) {
     out.set(&m::VERIFIED_ROWS, &name, whole(conclusive.map_or(0, |run| run.verified_rows)));
 }
 
+fn proofs(out: &mut Exposition, source: &SourceConfig, figures: &SourceFigures) {
+    let (name, drills) = ([source.name.as_str()], &figures.drills);
+    for kind in DrillKind::ALL {
+        let last = drills.kinds.get(&kind).and_then(|it| it.last_passed);
+        out.set(&m::DRILL_KIND_LAST_SUCCESS, &[&source.name, kind.name()], timestamp(last));
+    }
+    out.set(&m::CLOSING_PROOF, &name, timestamp(drills.closing_proof));
+    let age = source.closing_proof_age().map_or(0.0, |age| age.as_secs_f64());
+    out.set(&m::CLOSING_PROOF_MAX_AGE, &name, age);
+    let asked = figures.asked_since.get(&Work::IncrementalBackup).copied();
+    out.set(&m::INCREMENTS_SINCE, &name, timestamp(asked));
+    out.set(&m::REPLAYED_TRANSACTIONS, &name, whole(drills.replayed_transactions));
+    let replay = drills.stages.iter().find(|(name, _)| name == Stage::Replay.name());
+    out.set(&m::REPLAY_SECONDS, &name, replay.map_or(0.0, |(_, seconds)| *seconds));
+}
+
 fn forecast(out: &mut Exposition, source: &str, forecast: Option<&Forecast>) {
     let (name, of) = ([source], |figure: fn(&Forecast) -> f64| forecast.map_or(0.0, figure));
     out.set(&m::FORECAST_RTO, &name, of(|it| it.rto_seconds));
     out.set(&m::FORECAST_RTO_LOW, &name, of(|it| it.rto_low_seconds));
     out.set(&m::FORECAST_RTO_HIGH, &name, of(|it| it.rto_high_seconds));
     out.set(&m::FORECAST_ERROR, &name, of(|it| it.error_ratio.unwrap_or(0.0)));
+    out.set(&m::FORECAST_REPLAY, &name, of(|it| it.replay_seconds));
     out.set(&m::FORECAST_DRILLS, &name, of(|it| it.drills as f64));
 }
 

@@ -6,6 +6,7 @@
 
 pub mod catalogue;
 pub mod collector;
+pub mod events;
 pub mod exposition;
 mod gzip;
 mod openmetrics;

@@ -44,6 +44,7 @@ pub struct Form {
 pub fn is_momentary(metric: &Metric) -> bool {
     [
         &m::RECOVERY_POINT_AGE,
+        &m::INCREMENT_LAG,
         &m::REPOSITORY_UP,
         &m::REPOSITORY_LAST_LOOK,
         &m::REPOSITORY_UNSEEN_SINCE,
@@ -77,7 +78,9 @@ pub fn is_momentary(metric: &Metric) -> bool {
 /// Does a value of this metric change as time passes, and is too much to be written for every scrape? [`collect_timed`]
 /// writes these and no others.
 pub fn is_timed(metric: &Metric) -> bool {
-    [&m::OBJECTIVE_MET, &m::SOURCE_PENDING, &m::RECOVERY_POINTS_VANISHED].iter().any(|one| one.place == metric.place)
+    [&m::OBJECTIVE_MET, &m::SOURCE_PENDING, &m::RECOVERY_POINTS_VANISHED, &m::RETENTION_GAPS]
+        .iter()
+        .any(|one| one.place == metric.place)
 }
 
 /// The forms that were asked for lately.

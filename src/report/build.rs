@@ -1,19 +1,24 @@
 //! From records to a report: a pure function.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use super::month::midnight;
+use super::point_in_time::Known;
 use super::reasons::Records;
 use super::{
     Absence, BackupCount, BreachReport, ChangeReport, DrillDays, DrillReport, Failure, Incomplete, ObjectiveReport,
-    Promised, Reached, SourceReport, VanishedReport,
+    PointInTime, Promised, Reached, SourceReport, VanishedReport,
 };
+use crate::domain::drill_choice::DrillKind;
 use crate::domain::history::{Breach, Facts, MetRatios, Promise, Share, Timeline, Verdict};
 use crate::domain::manifest::BackupKind;
 use crate::domain::sla::Objective;
 use crate::ledger::{
-    ChangeFigures, ConfiguredPeriod, MissedRuns, Operation, Outcome, PointRow, ReportedRun, Run, VanishedPoint,
+    ChainBreak, ChangeFigures, ConfiguredPeriod, MissedRuns, NOT_PROVED, Operation, Outcome, PROVED_CHAIN, PointRow,
+    REPLAYED_BYTES, REPLAYED_TRANSACTIONS, ReportedRun, Run, VanishedPoint,
 };
 
 /// Everything that is known of one source.
@@ -43,6 +48,8 @@ pub struct SourceRecords {
     pub changes: Vec<ChangeFigures>,
     /// Recovery points that went away before their retention.
     pub vanished: Vec<VanishedPoint>,
+    /// Breaks of the chain, oldest first.
+    pub breaks: Vec<ChainBreak>,
 }
 
 /// The time that a report is about.
@@ -94,10 +101,16 @@ pub fn source(records: SourceRecords, period: Period) -> Option<SourceReport> {
         missed: missed.iter().filter(|it| it.last >= from && it.first < period.until).cloned().collect(),
         changes: records.changes.iter().filter(|it| in_time(it.judged)).map(ChangeReport::of).collect(),
         vanished: records.vanished.iter().filter(|it| in_time(it.noticed)).map(VanishedReport::of).collect(),
+        point_in_time: PointInTime::of(&moments(&records), (from, period.until)),
         source: records.source,
         kind: records.kind,
         repository: records.repository,
     })
+}
+
+fn moments(records: &SourceRecords) -> Known<'_> {
+    let SourceRecords { runs, points, breaks, facts, .. } = records;
+    Known { runs, points, breaks, moments: &facts.moments }
 }
 
 /// A source is there until a service found it gone: that a file does not have it is not enough to end a promise.
@@ -269,6 +282,15 @@ fn failure(run: &Run) -> Failure {
     }
 }
 
+/// What is kept with a drill and is no version or setting.
+const NO_SETTINGS: [&str; 4] = [REPLAYED_TRANSACTIONS, REPLAYED_BYTES, PROVED_CHAIN, NOT_PROVED];
+
+fn sandbox_of(details: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let mut settings = details.clone();
+    settings.retain(|name, _| !NO_SETTINGS.contains(&name.as_str()));
+    settings
+}
+
 fn drill(reported: &ReportedRun) -> DrillReport {
     let run = &reported.run;
     DrillReport {
@@ -284,6 +306,8 @@ fn drill(reported: &ReportedRun) -> DrillReport {
         checks: run.checks,
         mismatches: run.mismatches,
         tables: reported.tables,
-        sandbox: reported.details.clone(),
+        drill_kind: run.drill.filter(|kind| *kind != DrillKind::Newest),
+        replayed_transactions: reported.details.get(REPLAYED_TRANSACTIONS).and_then(|count| count.parse().ok()),
+        sandbox: sandbox_of(&reported.details),
     }
 }

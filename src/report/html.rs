@@ -6,7 +6,7 @@ use super::markdown::{
     both, counted_faults, days_without, not_configured, promise, sandbox, sealed_since, share, test_page, title,
 };
 use super::{DrillReport, SlaReport, SourceReport, evidence_line};
-use super::{changes, vanished};
+use super::{changes, point_in_time, vanished};
 use crate::display::{count, counted, duration, percent, rfc3339, size};
 use crate::foreign;
 
@@ -136,6 +136,7 @@ fn one_source(source: &SourceReport) -> Markup {
             (breaches(source))
             (backups(source))
             (drills(source))
+            (point_in_time::page(source.point_in_time.as_ref()))
             (missed(source))
             (changes::page(&source.changes))
             (vanished::page(&source.vanished))
@@ -245,7 +246,7 @@ fn one_drill(drill: &DrillReport) -> Markup {
                 span.id { (drill.recovery_point.as_deref().unwrap_or("–")) } " "
                 @if let Some(time) = drill.recovery_point_time { (rfc3339(time)) }
             }
-            td { span.(class) { (drill.verdict) } @if !drill.reason.is_empty() { ": " (drill.reason) } }
+            td { span.(class) { (drill.verdict_of_kind()) } @if !drill.reason.is_empty() { ": " (drill.reason) } }
             td.number.(if drill.is_over_rto { "bad" } else { "" }) { (drill.rto_seconds.map_or_else(|| "–".to_owned(), duration)) }
             td.number { (count(drill.checks - drill.mismatches.min(drill.checks))) " of " (count(drill.checks)) }
             td.number { (count(drill.tables.tables)) }

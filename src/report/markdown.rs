@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::harmless::text;
 use super::{Absence, DrillReport, Evidence, ObjectiveReport, Promised, SlaReport, SourceReport, evidence_line};
-use super::{changes, vanished};
+use super::{changes, point_in_time, vanished};
 use crate::display::{count, counted, duration, percent, rfc3339, size};
 use crate::ledger::TestPage;
 
@@ -153,6 +153,7 @@ fn one_source(out: &mut String, source: &SourceReport) -> std::fmt::Result {
     breaches(out, source)?;
     backups(out, source)?;
     drills(out, source)?;
+    point_in_time::markdown(out, source.point_in_time.as_ref())?;
     missed(out, source)?;
     changes::markdown(out, &source.changes)?;
     vanished::markdown(out, &source.vanished)
@@ -217,8 +218,8 @@ fn drills(out: &mut String, source: &SourceReport) -> std::fmt::Result {
 
 fn one_drill(out: &mut String, drill: &DrillReport) -> std::fmt::Result {
     let verdict = match drill.reason.as_str() {
-        "" => drill.verdict.to_owned(),
-        reason => format!("{}: {}", drill.verdict, text(reason)),
+        "" => drill.verdict_of_kind(),
+        reason => format!("{}: {}", drill.verdict_of_kind(), text(reason)),
     };
     let rto = drill.rto_seconds.map_or_else(|| "–".to_owned(), duration);
     let over = if drill.is_over_rto { " (over)" } else { "" };

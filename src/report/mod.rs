@@ -12,6 +12,7 @@ pub mod html;
 mod incomplete;
 pub mod markdown;
 mod month;
+mod point_in_time;
 mod reasons;
 pub mod signature;
 #[cfg(test)]
@@ -22,12 +23,14 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
 use crate::display::{counted, judged_later};
+use crate::domain::drill_choice::DrillKind;
 use crate::domain::manifest::BackupKind;
 use crate::ledger::{ChainHead, MissedRuns, SealFault, TableTotals, TestPage};
 
 pub use changes::ChangeReport;
 pub use incomplete::Incomplete;
 pub use month::Month;
+pub use point_in_time::{BrokenReport, PointInTime};
 pub use vanished::VanishedReport;
 
 /// The report on one month. Times are RFC 3339 UTC, durations seconds, shares 0–1.
@@ -116,6 +119,9 @@ pub struct SourceReport {
     /// Recovery points that were found to be gone before their retention; missing where none was.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub vanished: Vec<VanishedReport>,
+    /// Restore to any moment; missing where there were no incremental backups, and none were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub point_in_time: Option<PointInTime>,
 }
 
 /// A time in which a source was not configured, by what the service found.
@@ -248,6 +254,12 @@ pub struct DrillReport {
     pub recovery_point: Option<String>,
     /// The as-of time of that.
     pub recovery_point_time: Option<DateTime<Utc>>,
+    /// What was drilled; missing for the newest recovery point.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drill_kind: Option<DrillKind>,
+    /// Transactions that were replayed; missing where there were no increments.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replayed_transactions: Option<u64>,
     /// `passed`, `failed`, `inconclusive`, or `interrupted`.
     pub verdict: &'static str,
     /// Why it did not pass.
@@ -264,6 +276,14 @@ pub struct DrillReport {
     pub tables: TableTotals,
     /// Versions and settings of the sandbox.
     pub sandbox: std::collections::BTreeMap<String, String>,
+}
+
+impl DrillReport {
+    /// The verdict, and what was drilled where that was not the newest recovery point.
+    fn verdict_of_kind(&self) -> String {
+        let kind = self.drill_kind.map_or(String::new(), |kind| format!(" ({})", kind.shown()));
+        format!("{}{kind}", self.verdict)
+    }
 }
 
 impl SlaReport {

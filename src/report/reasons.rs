@@ -3,6 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::display::{counted, duration, rfc3339};
+use crate::domain::chain::Gap;
 use crate::domain::drill::Verdict;
 use crate::domain::history::{Breach, Facts};
 use crate::domain::sla::Objective;
@@ -74,6 +75,19 @@ impl Records<'_> {
             None => "there was no recovery point".to_owned(),
         }];
         said.extend(self.went_away(breach));
+        let known = self
+            .facts
+            .gaps
+            .iter()
+            .filter(|it| it.since <= breach.start && it.gone.is_none_or(|gone| gone > breach.start));
+        // Another one may lie between longer ones; the one that ends last is what it waits for.
+        let rpo = self.facts.promises.iter().rfind(|it| it.since <= breach.start).map(|it| it.objectives.rpo);
+        let is_long = |gap: &&Gap| rpo.is_none_or(|rpo| (gap.to - gap.from).as_seconds_f64() > rpo.as_secs_f64());
+        if let Some(gap) =
+            known.map(|it| &it.gap).filter(is_long).max_by_key(|gap| gap.to).filter(|_| !self.facts.moments.is_empty())
+        {
+            said.push(format!("no moment between {} and {} could be restored", rfc3339(gap.from), rfc3339(gap.to)));
+        }
         said
     }
 

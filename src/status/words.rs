@@ -1,6 +1,9 @@
 //! Sentences about a source, the same for the terminal and for pages.
 
+use chrono::{DateTime, Utc};
+
 use super::SourceStatus;
+use crate::domain::chain::Gap;
 use crate::domain::forecast;
 
 impl SourceStatus {
@@ -12,6 +15,19 @@ impl SourceStatus {
             count => format!("{count} recovery points are"),
         };
         Some(format!("{points} gone from the repository before the promised retention is over"))
+    }
+
+    /// What of the promised time cannot be restored, one sentence per gap.
+    pub fn gaps_in_words(
+        &self,
+        time: impl Fn(DateTime<Utc>) -> String,
+        duration: impl Fn(f64) -> String,
+    ) -> Vec<String> {
+        let one = |gap: &Gap| {
+            let lost = duration((gap.to - gap.from).as_seconds_f64());
+            format!("no moment between {} and {} can be restored ({lost})", time(gap.from), time(gap.to))
+        };
+        self.gaps.iter().map(one).collect()
     }
 
     /// What a restore would take now and how sure that is: `a restore would take about 2m 10s now (1m 50s – 3m 5s, from 27
@@ -73,7 +89,8 @@ mod tests {
             rto_high_seconds: 185.0,
             error_ratio: None,
             drills: 27,
-            size: Size { logical_bytes: 7, chain_length: 0 },
+            replay_seconds: 0.0,
+            size: Size { logical_bytes: 7, chain_length: 0, replay_bytes: 0 },
         };
         status.forecast = Some(forecast);
         assert_eq!(words(&status).unwrap(), "a restore would take about 130 s now (110 s – 185 s, from 27 drills)");

@@ -28,6 +28,14 @@ pub fn text<'r>(value: &'r Value<'r>) -> Result<&'r str, Fault> {
     if text.trim().is_empty() { Err(Fault::new(value, "must not be empty")) } else { Ok(text) }
 }
 
+/// True or false.
+pub fn boolean(value: &Value<'_>) -> Result<bool, Fault> {
+    match value.get_ref() {
+        DeValue::Boolean(truth) => Ok(*truth),
+        _ => Err(Fault::wrong_type(value, "true or false")),
+    }
+}
+
 /// One of `words`.
 pub fn one_of<'k>(value: &Value<'_>, words: &[&'k str]) -> Result<&'k str, Fault> {
     let text = string(value, &format!("one of {}", quoted_list(words.iter().copied())))?;
@@ -60,6 +68,15 @@ pub fn reference(value: &Value<'_>, kind: &str, names: &[&str]) -> Result<String
 /// A positive duration.
 pub fn duration(value: &Value<'_>) -> Result<Duration, Fault> {
     parse_duration(string(value, DURATION)?).map_err(|message| Fault::new(value, message))
+}
+
+/// A positive duration, `every` for each time, or `never`.
+pub fn how_often(value: &Value<'_>) -> Result<Option<Duration>, Fault> {
+    match string(value, "\"every\", \"never\" or a duration such as \"7d\"")? {
+        "every" => Ok(Some(Duration::ZERO)),
+        "never" => Ok(None),
+        _ => duration(value).map(Some),
+    }
 }
 
 /// `text` as a positive duration of at most a century; the error continues "`key` …".
@@ -95,21 +112,16 @@ pub enum Pace {
     Timed(Timing),
     /// All the time.
     Continuous,
+    /// All the time, as a table says.
+    Table,
 }
 
-impl Pace {
-    /// Its times, if it has any.
-    pub fn timing(self) -> Option<Timing> {
-        match self {
-            Self::Timed(timing) => Some(timing),
-            Self::Continuous => None,
-        }
-    }
-}
-
-/// A schedule, or `continuous`.
+/// A schedule, `continuous`, or a table that says how.
 pub fn pace(value: &Value<'_>) -> Result<Pace, Fault> {
-    let is_continuous = string(value, schedule::EXPECTED)?.trim() == "continuous";
+    if value.get_ref().is_table() {
+        return Ok(Pace::Table);
+    }
+    let is_continuous = string(value, schedule::EXPECTED)?.trim() == schedule::CONTINUOUS;
     if is_continuous { Ok(Pace::Continuous) } else { self::schedule(value).map(Pace::Timed) }
 }
 

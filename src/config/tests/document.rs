@@ -19,6 +19,8 @@ sla.a.zz = 0
 [source.a]
 zz = 0
 schedule.zz = 0
+drills.zz = 0
+schedule.incremental.zz = 0
 mysql.zz = 0
 mysql.tls.zz = 0
 influxdb.zz = 0
@@ -61,7 +63,7 @@ fn documented() -> Keys {
 #[test]
 fn every_key_is_documented_under_its_table_and_no_other() {
     let (parser, document) = (known_to_the_parser(), documented());
-    assert_eq!(parser.len(), 18, "{parser:?}");
+    assert_eq!(parser.len(), 20, "{parser:?}");
     for (table, keys) in &parser {
         assert_eq!(document.get(table), Some(keys), "[{table}]");
     }

@@ -8,6 +8,7 @@ use secrecy::ExposeSecret;
 
 use super::super::{MaintenanceConfig, RepositoryKind, Schedule, SchedulerConfig, SourceConfig};
 use super::{Directory, GOOD};
+use crate::domain::drill_choice::Policy;
 use crate::domain::schedule::{Timing, Work};
 use crate::engine::assertion::Question;
 use crate::engine::files::FilesConfig;
@@ -197,4 +198,53 @@ fn maintenance_says_when_what_else_is_kept_and_how_soon_all_is_read() {
     assert!(error.contains("`schedule` must come at least once within `read_all_within` (10d)"), "{error}");
     let error = directory.parse(&format!("{GOOD}[maintenance]\nkeep = {{ daili = 7 }}\n")).unwrap_err().to_string();
     assert!(error.contains("daily"), "{error}");
+}
+
+#[test]
+fn what_drills_try_beside_the_newest_point_has_a_default_and_each_can_be_left_out() {
+    let directory = Directory::new(&["key"]);
+    let usual = &directory.parse(GOOD).unwrap().sources["shop"];
+    let days = |days: u64| Some(Duration::from_hours(24 * days));
+    assert_eq!(usual.drills, Policy { closed_chains: true, random: days(7), oldest: days(30) });
+    assert_eq!((usual.max_replay, usual.closing_proof_age()), (None, None));
+    let with = |drills: &str| directory.parse(&format!("{GOOD}[source.shop.drills]\n{drills}"));
+    let same = with("newest = \"every\"\nclosed_chain = \"every\"\nrandom = \"7d\"\noldest = \"30d\"").unwrap();
+    assert_eq!(same.sources["shop"].drills, usual.drills);
+    let few = with("closed_chain = \"never\"\nrandom = \"never\"\noldest = \"every\"").unwrap();
+    let few = &few.sources["shop"].drills;
+    assert_eq!(*few, Policy { closed_chains: false, random: None, oldest: Some(Duration::ZERO) });
+    let error = with("newest = \"never\"").unwrap_err().to_string();
+    assert!(error.contains("`newest` is always \"every\"") && error.contains("take `drill` out"), "{error}");
+    assert!(with("closed_chain = \"7d\"").unwrap_err().to_string().contains("closed_chain"));
+}
+
+#[test]
+fn closing_proofs_are_due_where_increments_fulls_and_drills_are_scheduled() {
+    let directory = Directory::new(&["key"]);
+    let with = |schedule: &str, more: &str| {
+        let text = format!("{GOOD}[source.shop.schedule]\n{schedule}\n{more}");
+        let source = directory.parse(&text).unwrap().sources["shop"].clone();
+        source.closing_proof_age().map(|age| age.checked_sub(source.objectives.drill_interval).unwrap())
+    };
+    let all = "full = \"@every 12h\"\nincremental = \"@every 5m\"\ndrill = \"@every 24h\"";
+    assert_eq!(with(all, ""), Some(Duration::from_hours(24)));
+    assert_eq!(with(all, "[source.shop.drills]\nclosed_chain = \"never\""), None);
+    assert_eq!(with("full = \"@every 12h\"\ndrill = \"@every 24h\"", ""), None);
+    assert_eq!(with("full = \"@every 12h\"\nincremental = \"@every 5m\"", ""), None);
+}
+
+#[test]
+fn increments_are_taken_at_times_or_all_the_time() {
+    let read = |incremental: &str| {
+        let schedule =
+            format!("sla = \"standard\"\nschedule = {{ full = \"0 2 * * *\", incremental = {incremental} }}");
+        let config = Directory::new(&["key"]).parse(&GOOD.replace("sla = \"standard\"", &schedule)).unwrap();
+        let schedule = config.sources["shop"].schedule.clone();
+        assert!(schedule.has_increments());
+        (schedule.incremental.is_some(), schedule.continuous.map(|it| (it.interval.as_secs(), it.size >> 20)))
+    };
+    assert_eq!(read("\"@every 15m\""), (true, None));
+    assert_eq!(read("\"continuous\""), (false, Some((10, 16))));
+    assert_eq!(read("{ interval = \"1m\" }"), (false, Some((60, 16))));
+    assert_eq!(read("{ interval = \"1h\", size = \"1MiB\" }"), (false, Some((3600, 1))));
 }

@@ -12,7 +12,7 @@ use crate::domain::drill::{Check, TableResult};
 use crate::domain::schedule::Work;
 use crate::error::Result;
 use crate::ledger::history::{BackupSample, DrillSample, PointState, SourceHistory, Verification};
-use crate::ledger::{Ledger, MissedRuns, PointRow, Run};
+use crate::ledger::{ChainBreak, Ledger, MissedRuns, PointRow, Run};
 use crate::state::View;
 use crate::state::service::RepositoryState;
 use crate::status::{self, RunningNow, SourceStatus};
@@ -125,6 +125,7 @@ struct History<'a> {
     verification: Option<Checked<'a>>,
     failures: &'a [Run],
     missed: &'a [MissedRuns],
+    breaks: &'a [ChainBreak],
 }
 
 #[derive(Serialize)]
@@ -222,6 +223,7 @@ fn history_of<'a>(history: &'a SourceHistory, conclusive: Option<(&'a Run, &'a V
         verification: conclusive.map(checked),
         failures: &history.failures,
         missed: &history.missed,
+        breaks: &history.breaks,
     }
 }
 

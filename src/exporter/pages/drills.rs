@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::fleet::outcome;
 use super::words::{Moment, state, time, time_below};
 use crate::display::{count, duration};
+use crate::domain::drill_choice::DrillKind;
 use crate::ledger::history::{DrillSample, Verification};
 use crate::ledger::{Outcome, Run};
 
@@ -31,7 +32,10 @@ fn row(run: &Run, moment: Moment) -> Markup {
     html! {
         tr role="row" {
             th scope="row" role="rowheader" { @if let Some(ended) = run.ended { (time_below(ended, moment)) } }
-            td role="cell" data-label="Verdict" { (outcome(run.outcome.map_or("running", Outcome::name))) }
+            td role="cell" data-label="Verdict" {
+                (outcome(run.outcome.map_or("running", Outcome::name)))
+                @if let Some(kind) = run.drill.filter(|kind| *kind != DrillKind::Newest) { " " span.muted { (kind.shown()) } }
+            }
             td role="cell" data-label="RTO" {
                 span { (run.rto_seconds.map_or("none".to_owned(), duration)) }
                 @if run.over_rto { " " (state(false, "", "over the promise")) }

@@ -7,6 +7,7 @@
 mod api;
 mod charts;
 mod drills;
+mod events;
 mod fleet;
 mod layout;
 mod lost_history;
@@ -24,6 +25,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod trouble;
+mod windows;
 pub(crate) mod words;
 
 use bytes::Bytes;
@@ -33,14 +35,22 @@ use self::page::CLOSED;
 pub use self::page::Page;
 use self::query::Query;
 use crate::error::Result;
+use crate::exporter::events::Desk;
 use crate::ledger::Ledger;
 use crate::state::View;
 
 /// The page at `path`, with `query` (what follows the `?`); none if there is none.
 ///
 /// A ledger that cannot be read is no error: the page says so, shows what is known, and has status 503.
-pub async fn answer(view: &View, ledger: &Ledger, path: &str, query: Option<&str>) -> Result<Option<Page>> {
-    let query = Query::parse(query.unwrap_or_default());
+/// `desk` is where looks for transactions are asked for; none where there is no service.
+pub async fn answer(
+    view: &View,
+    (ledger, desk): (&Ledger, Option<&Desk>),
+    path: &str,
+    query: Option<&str>,
+) -> Result<Option<Page>> {
+    let text = query.unwrap_or_default();
+    let query = Query::parse(text);
     let named = |prefix| path.strip_prefix(prefix).map(|name| percent_decode_str(name).decode_utf8_lossy());
     match path {
         "/" => {
@@ -56,6 +66,9 @@ pub async fn answer(view: &View, ledger: &Ledger, path: &str, query: Option<&str
         _ => {}
     }
     if let Some(name) = named("/sources/") {
+        if let Some(config) = name.strip_suffix("/events").and_then(|name| view.config.sources.get(name)) {
+            return Ok(Some(events::page(view, desk, config, text).await));
+        }
         return Ok(Some(source::page(view, ledger, &name, &query).await));
     }
     if let Some(name) = named("/api/v1/sources/") {

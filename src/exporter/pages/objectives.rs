@@ -69,10 +69,14 @@ pub(super) fn fact(status: &SourceStatus, objective: Objective, now: DateTime<Ut
         ),
         Objective::Retention => (
             "Retention",
-            "How far back recovery points reach",
+            if measured.any_moment_since.is_some() {
+                "Since when any moment can be restored, but for gaps no longer than the RPO"
+            } else {
+                "How far back recovery points reach"
+            },
             duration(promised.retention_seconds),
-            old(since(measured.oldest_recovery_point_time), promised.retention_seconds),
-            measured.oldest_recovery_point_time,
+            old(since(status.reaches_back()), promised.retention_seconds),
+            status.reaches_back(),
         ),
         Objective::ChainLength => (
             "Chain",

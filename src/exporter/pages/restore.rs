@@ -103,6 +103,7 @@ pub(super) fn section(view: &View, config: &SourceConfig, history: &SourceHistor
                         "Any moment of a restore window; put a time just before the damage. What happened near a time, with the command that \
                          restores to just before it:"
                     }
+                    p { a href={ (words::source_address("../", name)) "/events" } { "Look for it here" } }
                     (block(&program(view, &["events", name, "--around", &rfc3339(newest.as_of.trunc_subsecs(0))])))
                     (block(&at(&rfc3339(newest.as_of.trunc_subsecs(0)))))
                 } @else {

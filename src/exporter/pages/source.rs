@@ -10,7 +10,7 @@ use super::plots::{self, Scene};
 use super::query::Query;
 use super::trouble::{self, Trouble, capital};
 use super::words::{Moment, state, time, time_below, unsure};
-use super::{drills, fleet, lost_history, missed, objectives, pending, restore, running};
+use super::{drills, fleet, lost_history, missed, objectives, pending, restore, running, windows};
 use crate::config::SourceConfig;
 use crate::display::{age, count, counted, duration, rfc3339, size};
 use crate::domain::sla::Objective;
@@ -40,6 +40,7 @@ pub(super) async fn page(view: &View, ledger: &Ledger, name: &str, query: &Query
                 (promises(view, config))
                 @if let Ok((history, verification)) = &read {
                     (restore::section(view, config, history))
+                    (windows::section(&status::of(view, config), &history.breaks, Moment::of(view)))
                     (over_time(view, config, history, query.days))
                     (of_drills(view, name, history))
                     (drills::verification(conclusive(view, name).zip(verification.as_ref()), Moment::of(view)))
@@ -125,6 +126,9 @@ fn head(view: &View, config: &SourceConfig, ledger: Option<&Error>) -> Markup {
                         None => (unsure(if status.history_is_partial { "none known" } else { "none" })),
                     }
                 } }
+                @if let Some(at) = status.measured.closing_proof_time {
+                    div { dt { "Newest chain proved whole" } dd { "up to " (time(at, Moment::of(view))) } }
+                }
             }
         }
     }

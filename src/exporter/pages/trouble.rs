@@ -128,8 +128,11 @@ pub(super) fn of_source(view: &View, status: &SourceStatus) -> Vec<Trouble> {
     let name = status.source.as_str();
     for (run, again) in [(figures.last_backup.as_ref(), "backup"), (figures.drills.last.as_ref(), "drill")] {
         let Some(run) = run.filter(|run| run.outcome.is_some_and(|outcome| !outcome.is_good())) else { continue };
-        let what = format!("The last {} {}", run.operation, ended_how(run));
-        let command = Some(program(view, &[again, name]));
+        let beside = run.drill.and_then(|kind| Some((kind.shown(), kind.switch()?)));
+        let of_kind = beside.map_or_else(String::new, |(kind, _)| format!(" ({kind})"));
+        let what = format!("The last {}{of_kind} {}", run.operation, ended_how(run));
+        let command: Vec<&str> = [again, name].into_iter().chain(beside.map(|(_, switch)| switch)).collect();
+        let command = Some(program(view, &command));
         let (reason, hint) = (run.reason.clone(), run.hint.clone());
         all.push(Trouble { reason, hint, command, ..Trouble::new(what, run.ended) });
     }
@@ -258,6 +261,17 @@ fn broken(view: &View, status: &SourceStatus, figures: &SourceFigures, objective
             let known = if status.history_is_partial { Some(status.history_since) } else { figures.created };
             let since = after(measured.last_passed_drill_time, promised.drill_interval_seconds).or(known);
             Trouble { command: Some(program(view, &["drill", name])), ..Trouble::new(what, since) }
+        }
+        Objective::Retention if !status.gaps.is_empty() => {
+            let moment = Moment::of(view);
+            let shown = |time| {
+                moment.local(time).map_or_else(
+                    || crate::display::rfc3339(time),
+                    |local| format!("{} ({local})", crate::display::rfc3339(time)),
+                )
+            };
+            let gaps = status.gaps_in_words(shown, crate::display::duration);
+            Trouble::new(format!("Retention: {}", gaps.join("; ")), status.gaps.last().map(|gap| gap.to))
         }
         Objective::Retention => {
             let (have, promised) = (&fact.measured, &fact.promised);

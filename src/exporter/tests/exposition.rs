@@ -3,6 +3,7 @@ use std::process::{Command, Stdio};
 
 use super::*;
 use crate::clock::{Stopwatch, SystemClock};
+use crate::domain::schedule::Continuous;
 use crate::exporter::catalogue::{self, ALL, MetricKind};
 use crate::exporter::collector::collect;
 use crate::exporter::exposition::{Exposition, Format};
@@ -17,7 +18,11 @@ pub(super) async fn seeded_view() -> View {
     let clock = SetClock::new();
     let ledger = seeded(dir.path(), &clock).await;
     let snapshot = ledger.snapshot().await.unwrap();
-    View::new(config(dir.path(), &["agama", "new"]), snapshot, service(), clock.wall())
+    let mut config = config(dir.path(), &["agama", "new"]);
+    for source in config.sources.values_mut() {
+        source.schedule.continuous = Some(Continuous::default());
+    }
+    View::new(config, snapshot, service(), clock.wall())
 }
 
 fn text_of(view: &View) -> String {
@@ -152,7 +157,7 @@ async fn an_interrupted_drill_is_inconclusive() {
     let dir = tempfile::tempdir().unwrap();
     let clock = SetClock::new();
     let ledger = Ledger::open(dir.path(), clock.clone()).await.unwrap();
-    let drill = RunStart { source: "agama".into(), operation: Operation::Drill, kind: None };
+    let drill = RunStart { source: "agama".into(), operation: Operation::Drill, kind: None, drill: None };
     let run = ledger.begin(&drill).await.unwrap();
     ledger.finish(&run, &RunResult::new(Outcome::Interrupted, 1.0)).await.unwrap();
     let snapshot = ledger.snapshot().await.unwrap();

@@ -8,7 +8,7 @@ const DAY: i64 = 86_400;
 
 /// A drill of `bytes` that loaded for `seconds` and ended as told.
 async fn drilled(ledger: &Ledger, clock: &SetClock, outcome: Outcome, bytes: u64, seconds: f64) {
-    let start = RunStart { source: "agama".into(), operation: Operation::Drill, kind: None };
+    let start = RunStart { source: "agama".into(), operation: Operation::Drill, kind: None, drill: None };
     let run = ledger.begin(&start).await.unwrap();
     clock.advance(60);
     let stages = vec![(Stage::Provision.name().to_owned(), 2.0), (Stage::Load.name().to_owned(), seconds)];
@@ -69,7 +69,7 @@ async fn the_forecast_is_for_the_newest_point_and_rests_on_passed_drills_alone()
     place.lists(&[("old", 3, 1000), ("new", 1, 2000)]).await;
     let first = place.forecast().await.unwrap();
     assert_eq!((first.drills, first.error_ratio), (3, Some(0.0)));
-    assert_eq!(first.size, Size { logical_bytes: 2000, chain_length: 0 });
+    assert_eq!(first.size, Size { logical_bytes: 2000, chain_length: 0, replay_bytes: 0 });
     // Loading goes by bytes after its first two seconds, provisioning does not.
     assert!((first.rto_seconds - 20.0).abs() < 1e-9, "{first:?}");
     for outcome in [Outcome::Failed, Outcome::Inconclusive, Outcome::Interrupted] {

@@ -80,6 +80,8 @@ pub(crate) fn config(state_dir: &Path, sources: &[&str]) -> Config {
             sandbox: SandboxConfig { kind: "local".into(), image: None, memory: 1 << 30, programs: None },
             assertions: Vec::new(),
             watch: crate::domain::change::watch::Watch::default(),
+            drills: crate::domain::drill_choice::Policy::default(),
+            max_replay: None,
         };
         ((*name).to_owned(), config)
     };
@@ -151,7 +153,7 @@ pub(super) async fn seeded(dir: &Path, clock: &Arc<SetClock>) -> Ledger {
     let ledger = Ledger::open(dir, clock.clone()).await.unwrap();
     ledger.ensure_source("agama", "mysql", "offsite").await.unwrap();
     ledger.ensure_source("gone", "influxdb", "old").await.unwrap();
-    let start = |operation, kind| RunStart { source: "agama".into(), operation, kind };
+    let start = |operation, kind| RunStart { source: "agama".into(), operation, kind, drill: None };
     let (old, new) = (clock.wall() - TimeDelta::hours(30), clock.wall() - TimeDelta::hours(1));
     ledger.reconcile_points("agama", &[point("old", old), point("new", new)]).await.unwrap();
     ledger.reconcile_points("gone", &[point("g", old)]).await.unwrap();

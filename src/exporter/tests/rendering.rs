@@ -159,7 +159,7 @@ async fn a_scrape_right_after_a_change_of_the_ledger_or_the_configuration_shows_
     for form in FORMS {
         scraped(&exported.exporter, form);
     }
-    let drill = RunStart { source: "agama".into(), operation: Operation::Drill, kind: None };
+    let drill = RunStart { source: "agama".into(), operation: Operation::Drill, kind: None, drill: None };
     exported.ledger.begin(&drill).await.unwrap();
     exported.exporter.state().refresh(&exported.ledger).await.unwrap();
     for form in FORMS {

@@ -32,7 +32,7 @@ pub(super) async fn serve_with(options: WebOptions, limits: Limits) -> Served {
     let server = WebServer::bind(options).await.unwrap().with_limits(limits);
     let address = server.addresses()[0];
     let (stop, stopped) = oneshot::channel::<()>();
-    let site = Site { exporter: exporter.clone(), ledger: ledger.clone() };
+    let site = Site { exporter: exporter.clone(), ledger: ledger.clone(), events: None };
     let server = tokio::spawn(server.run(Arc::new(site), async {
         let _ = stopped.await;
     }));
@@ -85,7 +85,7 @@ async fn a_change_in_the_ledger_is_served_after_a_refresh_and_age_grows_without_
     let unchanged = get(served.address, "/metrics").await;
     assert!(unchanged.contains("backup_sla_ledger_last_read_timestamp_seconds 1790000610\n"), "{unchanged}");
 
-    let drill = RunStart { source: "agama".into(), operation: Operation::Drill, kind: None };
+    let drill = RunStart { source: "agama".into(), operation: Operation::Drill, kind: None, drill: None };
     served.ledger.begin(&drill).await.unwrap();
     served.exporter.state().refresh(&served.ledger).await.unwrap();
     assert!(get(served.address, "/metrics").await.contains("backup_sla_drills_total{source=\"agama\"} 3\n"));
@@ -98,7 +98,7 @@ async fn the_background_reader_follows_a_change_at_once() {
     // The interval is longer than any test: only the wake-up can have done it.
     let reader = tokio::spawn(async move { exporter.state().keep_fresh(&ledger, Duration::from_hours(1)).await });
     wait_for(&served, "backup_sla_drills_total{source=\"agama\"} 2\n").await;
-    let drill = RunStart { source: "agama".into(), operation: Operation::Drill, kind: None };
+    let drill = RunStart { source: "agama".into(), operation: Operation::Drill, kind: None, drill: None };
     served.ledger.begin(&drill).await.unwrap();
     served.exporter.state().changed();
     wait_for(&served, "backup_sla_drills_total{source=\"agama\"} 3\n").await;

@@ -187,7 +187,7 @@ impl Answers {
             Ok(view) => view,
             Err(error) => return text(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
         };
-        match pages::answer(&view, &self.site.ledger, path, query).await {
+        match pages::answer(&view, (&self.site.ledger, self.site.events.as_ref()), path, query).await {
             Ok(Some(page)) => {
                 let status = StatusCode::from_u16(page.status).unwrap_or(StatusCode::OK);
                 let mut response = typed(status, page.content_type, [page.body]);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::exporter::events::Desk;
 use crate::exporter::scrape::Exporter;
 use crate::ledger::Ledger;
 
@@ -11,4 +12,6 @@ pub struct Site {
     pub exporter: Arc<Exporter>,
     /// History, for pages only.
     pub ledger: Ledger,
+    /// Where looks for transactions are asked for; none where nobody can look.
+    pub events: Option<Desk>,
 }

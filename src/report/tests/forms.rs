@@ -151,3 +151,29 @@ fn recovery_points_that_vanished_in_the_month_are_told_with_when_that_was_notice
         );
     }
 }
+
+#[test]
+fn every_form_tells_of_a_break_with_its_cause_and_what_was_lost_until_the_next_full_backup() {
+    use crate::ledger::ChainBreak;
+
+    let broken = |found: &str| ChainBreak {
+        source: "agama".into(),
+        kind: "purged".into(),
+        detail: "the server removed <log.000007>".into(),
+        parent: RecoveryPointId("01p".into()),
+        lost_since: at("2026-10-05T01:00:00Z"),
+        found: at(found),
+    };
+    let report =
+        |breaks: Vec<ChainBreak>| whole(vec![source(SourceRecords { breaks, ..records() }, october()).unwrap()]);
+    let told = report(vec![broken("2026-10-05T01:30:00Z"), broken("2026-11-02T00:00:00Z")]);
+    let found = told.sources[0].point_in_time.as_ref().unwrap();
+    let until: Vec<_> = found.breaks.iter().map(|broken| broken.lost_until).collect();
+    assert_eq!(until, [Some(at("2026-10-05T02:00:00Z"))], "what was found in another month is not in it");
+    let (markdown, page) = (markdown::render(&told), html::render(&told));
+    for form in [&markdown, &page] {
+        assert!(form.contains("2026-10-05T01:00:00Z to 2026-10-05T02:00:00Z (1h"), "{form}");
+        assert!(form.contains("purged: the server removed &lt;log.000007"), "{form}");
+    }
+    assert!(report(Vec::new()).sources[0].point_in_time.is_none(), "nothing is said where there are no increments");
+}

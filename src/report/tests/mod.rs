@@ -39,6 +39,7 @@ fn run(operation: Operation, started: DateTime<Utc>, outcome: Outcome, reason: &
         source: "agama".into(),
         operation,
         kind: (operation == Operation::Backup).then_some(BackupKind::Full),
+        drill: None,
         outcome: Some(outcome),
         reason: reason.into(),
         hint: None,
@@ -85,6 +86,8 @@ fn records() -> SourceRecords {
             had_points: false,
             promises: vec![Promise { since: day(0), objectives }],
             points: Vec::new(),
+            gaps: Vec::new(),
+            moments: Vec::new(),
             drills: Vec::new(),
         },
         runs: backups.chain(drills).collect(),
@@ -93,6 +96,7 @@ fn records() -> SourceRecords {
         missed: Vec::new(),
         changes: Vec::new(),
         vanished: Vec::new(),
+        breaks: Vec::new(),
     };
     settle(&mut records);
     records

@@ -43,7 +43,7 @@ impl Place {
 
     async fn page(&self, address: &str) -> Page {
         let (path, query) = address.split_once('?').map_or((address, None), |(path, query)| (path, Some(query)));
-        answer(&self.view, &self.ledger, path, query).await.unwrap().unwrap()
+        answer(&self.view, (&self.ledger, None), path, query).await.unwrap().unwrap()
     }
 
     async fn text(&self, address: &str) -> String {
@@ -136,7 +136,8 @@ async fn a_source_page_says_what_a_restore_would_take_now_where_that_is_known() 
         rto_high_seconds: 185.0,
         error_ratio: Some(0.1),
         drills: 27,
-        size: Size { logical_bytes: 7, chain_length: 0 },
+        replay_seconds: 0.0,
+        size: Size { logical_bytes: 7, chain_length: 0, replay_bytes: 0 },
     };
     place.view.forecasts = Arc::new(BTreeMap::from([("agama".to_owned(), forecast)]));
     let said = "Recovery time: a restore would take about 2m 10s now (1m 50s – 3m 5s, from 27 drills).";
@@ -182,7 +183,7 @@ async fn a_source_page_gives_the_commands_and_the_evidence() {
     assert!(!retired.contains(" restore gone"), "a source that is not configured cannot be restored by name");
     assert_eq!(place.page("/sources/nobody").await.status, 404);
     assert_eq!(place.page("/sources/%FF%00").await.status, 404);
-    assert_eq!(answer(&place.view, &place.ledger, "/nothing", None).await.unwrap(), None);
+    assert_eq!(answer(&place.view, (&place.ledger, None), "/nothing", None).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -194,7 +195,7 @@ async fn nothing_that_is_shown_can_become_markup() {
     for source in ["agama", hostile.as_str()] {
         ledger.ensure_source(source, &hostile, &hostile).await.unwrap();
         ledger.reconcile_points(source, &[point(&hostile, clock.wall())]).await.unwrap();
-        let start = RunStart { source: source.into(), operation: Operation::Drill, kind: None };
+        let start = RunStart { source: source.into(), operation: Operation::Drill, kind: None, drill: None };
         let run = ledger.begin(&start).await.unwrap();
         let text = || hostile.clone();
         let result = RunResult {
@@ -271,8 +272,10 @@ async fn the_api_answers_what_is_documented_and_null_for_what_nobody_knows() {
     assert_eq!(keys(&status), documented);
     let agama = &status["sources"][0];
     let documented = [
+        "breaks",
         "change",
         "forecast",
+        "gaps",
         "history_is_partial",
         "history_since",
         "judged_days_30d",
@@ -325,11 +328,16 @@ async fn a_long_past_makes_no_long_page() {
         (0..3000).map(|n| point(&format!("p{n}"), clock.wall() - TimeDelta::minutes(15 * (3000 - n)))).collect();
     ledger.reconcile_points("agama", &points).await.unwrap();
     for _ in 0..70 {
-        let start = RunStart { source: "agama".into(), operation: Operation::Drill, kind: None };
+        let start = RunStart { source: "agama".into(), operation: Operation::Drill, kind: None, drill: None };
         let run = ledger.begin(&start).await.unwrap();
         clock.advance(3600);
         ledger.finish(&run, &RunResult::new(Outcome::Inconclusive, 9.0)).await.unwrap();
-        let start = RunStart { source: "agama".into(), operation: Operation::Backup, kind: Some(BackupKind::Full) };
+        let start = RunStart {
+            source: "agama".into(),
+            operation: Operation::Backup,
+            kind: Some(BackupKind::Full),
+            drill: None,
+        };
         let run = ledger.begin(&start).await.unwrap();
         ledger.finish(&run, &RunResult::new(Outcome::Failed, 9.0)).await.unwrap();
     }
