@@ -9,7 +9,7 @@ export RUST_TEST_THREADS ?= $(shell echo $$((2 * $$(nproc))))
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## a complete world with generated data, from nothing; ARGS=--once for one round
+demo: ## a complete world with generated data, from nothing; ARGS=--once for one round, ARGS=--accident to lose rows and get them back
 	@scripts/setup --for demo
 	@cargo run --release --locked -- demo $(ARGS)
 
@@ -47,3 +47,4 @@ bench: ## compare with the recipe, restic, duplicity and mydumper on generated d
 	@scripts/setup --for bench
 	@scripts/bench $(ARGS)
 	@scripts/bench-kinds $(ARGS)
+	@scripts/bench-increments $(ARGS)

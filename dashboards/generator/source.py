@@ -165,6 +165,15 @@ def chain():
         unit="none", line="stepAfter", fill=15, decimals=0, overrides=[promised("B")])
 
 
+def lag():
+    return graph(
+        "Increment lag", "Where increments are taken all the time: age of the oldest change that is not in the repository "
+        "yet, at most; 0 when there is none. It must stay below the dashed RPO.",
+        [target(q.of_source("increment_lag_seconds"), "{{source}}: lag"),
+         target(q.of_source("rpo_objective_seconds"), "{{source}}: objective")],
+        unit="s", fill=15, overrides=[promised("B")])
+
+
 def window():
     return graph(
         "Recovery window", "How far back a restore can go: age of the oldest recovery point. It must reach the dashed "
@@ -189,13 +198,16 @@ def verification():
 def proofs():
     return graph(
         "Proofs", "Time since a drill last passed, against the promised interval, and the age of the newest recovery point "
-        "that a drill has proved.",
+        "that a drill has proved; and the age of the newest chain of increments that was proved whole.",
         [
             target(q.age(q.of_source("drill_last_success_timestamp_seconds")), "{{source}}: since a passed drill"),
             target(q.of_source("drill_interval_objective_seconds"), "{{source}}: objective"),
             target(q.age(q.of_source("verified_recovery_point_timestamp_seconds")), "{{source}}: verified point"),
+            target(q.age(q.of_source("closing_proof_timestamp_seconds")), "{{source}}: closing proof"),
         ],
-        unit="s", fill=15, overrides=[override("byFrameRefID", "A", color=fixed(GOOD)), promised("B"), thin("C", "purple")])
+        unit="s", fill=15, overrides=[
+            override("byFrameRefID", "A", color=fixed(GOOD)), promised("B"), thin("C", "purple"), thin("D", CALM),
+        ])
 
 
 def last_runs():
@@ -290,7 +302,7 @@ def dashboard():
             (9, [(15, rto()), (9, stages())]),
             "Backups and recovery points",
             (8, [(6, sizes()), (6, added()), (6, points()), (6, window())]),
-            (7, [(24, data())]),
+            (7, [(18, data()), (6, lag())]),
             "Chain and drills",
             (8, [(6, chain()), (6, proofs()), (6, verification()), (6, last_runs())]),
         ],
