@@ -41,8 +41,10 @@ fn wrong_configuration_is_explained_with_its_place() {
     fails(&world, &["bakup"], 2, &["backup"]);
     change("kind = \"mysql\"", "kind = \"influxdb\"");
     fails(&world, &["check-config"], 2, &[]);
-    change("full = \"0 2 * * *\"", "full = \"0 2 * * *\", incremental = \"continuous\"");
-    fails(&world, &["check-config"], 2, &["incremental", "not built yet"]);
+    change("full = \"0 2 * * *\"", "full = \"0 2 * * *\", incremental = { interval = \"1ms\" }");
+    fails(&world, &["check-config"], 2, &["`interval` must be between"]);
+    change("full = \"0 2 * * *\"", "full = \"0 2 * * *\", incremental = \"continuously\"");
+    fails(&world, &["check-config"], 2, &["incremental", "continuously"]);
     fs::write(world.path("config.toml"), &good).unwrap();
     assert_eq!(world.run(&["check-config", "--connect"]).status, 0);
 }

@@ -32,3 +32,21 @@ fn one_round_of_the_demo_passes_and_says_promised_and_measured() {
     let expected = [("ansible", 1), ("shop", 16), ("telegraf", 3)];
     assert_eq!(kinds, expected.map(|(source, tables)| (source.to_owned(), tables)));
 }
+
+#[test]
+fn accident() {
+    let ran = finish({
+        let mut command = Command::new(PROGRAM);
+        command.args(["demo", "--accident"]);
+        command
+    });
+    assert_eq!(ran.status, 0, "{ran:?}");
+    let had: Vec<&str> = ran.stdout.lines().filter_map(|line| line.trim().strip_prefix("it had ")).collect();
+    let has: Vec<&str> = ran.stdout.lines().filter_map(|line| line.trim().strip_prefix("it has ")).collect();
+    let before = had[0].split(';').next().unwrap();
+    assert_eq!(has, [before], "{ran:?}");
+    assert!(!before.starts_with("0 rows"), "{before}");
+    for part in ["$ backup-sla", " events shop ", " --before-", "is back"] {
+        assert!(ran.stdout.contains(part), "{part} in {}", ran.stdout);
+    }
+}

@@ -2,7 +2,12 @@
 
 use std::fmt::Write as _;
 
+use backup_sla::app::{App, KINDS};
+use backup_sla::clock::SystemClock;
+use backup_sla::config;
+use backup_sla::domain::manifest::RecoveryPointId;
 use serde_json::Value;
+use tokio::runtime::Runtime;
 
 use crate::support::{Product, Server, World, wait_for, wrong};
 
@@ -212,4 +217,40 @@ fn what_a_user_writes_into_a_definition_ends_no_statement() {
         assert_eq!(destination.sql("SELECT COUNT(*) FROM mysql.user WHERE user = 'evil'"), "0", "{product:?}");
         assert_eq!(destination.sql("SHOW CREATE TABLE shop.a1"), server.sql("SHOW CREATE TABLE shop.a1"));
     }
+}
+
+#[test]
+fn a_chain_of_which_something_is_gone_is_a_break_and_is_not_continued() {
+    let server = Server::start(Product::MariaDb);
+    server.sql("CREATE DATABASE shop; CREATE TABLE shop.t (a INT PRIMARY KEY AUTO_INCREMENT)");
+    let world = World::new(&server, &["shop"], "");
+    world.backup();
+    let more = || {
+        server.sql("INSERT INTO shop.t VALUES ()");
+        increment(&world)
+    };
+    let (first, lost, beyond) = (more(), more(), more());
+    let runtime = Runtime::new().unwrap();
+    let config = config::load(&world.path("config.toml"), KINDS).unwrap();
+    let app = App::open(config, SystemClock::shared(), runtime.handle().clone()).unwrap();
+    let repository = app.source("shop").unwrap().repository;
+    repository.open_existing().unwrap();
+    let id = RecoveryPointId(lost["recovery_point"].as_str().unwrap().to_owned());
+    repository.storing().unwrap().forget("shop", &[id]).unwrap();
+    drop((repository, app));
+    let full = more();
+    assert!(
+        full["kind"] == "full" && full["warnings"].to_string().contains("the chain is broken (missing)"),
+        "{full:#}"
+    );
+    let metrics = world.run(&["metrics"]).stdout;
+    for series in ["chain_breaks_total{source=\"shop\"} 1", "chain_broken{source=\"shop\"} 0"] {
+        assert!(metrics.contains(&format!("backup_sla_{series}")), "{series} in {metrics}");
+    }
+    let broken = &world.status()["last_break"];
+    assert_eq!(broken["parent"], first["recovery_point"], "up to there everything can be restored: {broken:#}");
+    assert_eq!(more()["kind"], "incremental");
+    world.json(&["drill", "shop"], 0);
+    let gone = beyond["recovery_point"].as_str().unwrap();
+    assert_eq!(world.json(&["drill", "shop", "--recovery-point", gone], 3)["verdict"], "failed");
 }

@@ -1,6 +1,7 @@
 //! Increments where it is hard: beside writers, of logs in other formats, of servers that will not give them, in a service, and
 //! when whoever takes them is killed.
 
+use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -178,6 +179,7 @@ fn what_no_full_backup_would_mend_is_an_error_and_no_break() {
         .unwrap();
         let checked = world.run(&["check-config", "--connect"]);
         assert!(format!("{}{}", checked.stdout, checked.stderr).contains("GRANT REPLICATION SLAVE"), "{checked:?}");
+        assert!(checked.status == 1 && checked.stderr.contains("cannot take the scheduled incremental"), "{checked:?}");
         server.sql("GRANT REPLICATION SLAVE ON *.* TO poor@localhost");
         // That full backup does not say which log it is in: the next one does.
         let full = world.json(&["backup", "shop", "--incremental"], 0);
@@ -386,5 +388,257 @@ fn a_busy_server_that_rotates_its_log_all_the_time_breaks_nothing() {
             increment(&world);
         }
         drilled(&world);
+    }
+}
+
+#[test]
+fn transactions_that_are_committed_together_leave_what_the_source_has() {
+    for product in BOTH {
+        let server = Server::start(product);
+        server.sql(
+            "CREATE DATABASE shop; USE shop; CREATE TABLE t (a INT PRIMARY KEY, b VARCHAR(3000), UNIQUE (b(50))); \
+             CREATE TABLE plain (a INT PRIMARY KEY) ENGINE=MyISAM; CREATE TABLE child (a INT PRIMARY KEY, t INT, FOREIGN KEY (t) REFERENCES t (a))",
+        );
+        // Versions that are numbers of transactions know which rows were committed together.
+        let versioned = product == Product::MariaDb;
+        if versioned {
+            server.sql(
+                "CREATE TABLE shop.history (a INT PRIMARY KEY, b INT, s BIGINT UNSIGNED GENERATED ALWAYS AS ROW START, \
+                 e BIGINT UNSIGNED GENERATED ALWAYS AS ROW END, PERIOD FOR SYSTEM_TIME (s, e)) WITH SYSTEM VERSIONING",
+            );
+        }
+        let world = World::new(&server, &["shop"], "");
+        world.backup();
+        let mut sql = String::from("USE shop;");
+        for at in 0..400 {
+            let mixed = if versioned { format!("INSERT INTO plain VALUES ({at} + 1000);") } else { String::new() };
+            // The same keys and unique values again and again, texts that fill several packets, and what takes tables back.
+            write!(sql, "REPLACE INTO t (a, b) VALUES ({0}, CONCAT({at}, REPEAT('x', 2900))); UPDATE t SET b = CONCAT('y', b) WHERE a = {0}; \
+                 BEGIN; INSERT INTO child VALUES (1, {0}); DELETE FROM child; COMMIT; INSERT INTO plain VALUES ({at}); DELETE FROM t WHERE a = {0} - 3; \
+                 BEGIN; {mixed} INSERT INTO t (a, b) VALUES (-1, 'gone'); SAVEPOINT s; INSERT INTO t (a, b) VALUES (-2, 'too'); ROLLBACK TO s; ROLLBACK;",
+                at % 50 + 3 * (at / 50)).unwrap();
+            if at % 100 == 50 {
+                write!(
+                    sql,
+                    "ALTER TABLE t ADD COLUMN c{at} INT DEFAULT 7; BEGIN; UPDATE t SET b = CONCAT(b, 'z'); COMMIT;"
+                )
+                .unwrap();
+            }
+            if versioned {
+                write!(sql, "REPLACE INTO history (a, b) VALUES ({}, {at}); UPDATE history SET b = b + 1;", at % 5)
+                    .unwrap();
+            }
+        }
+        server.sql(&sql);
+        increment(&world);
+        drilled(&world);
+        // With GTIDs a server of MySQL lets no transaction change tables of two kinds.
+        let options: &[&str] = if versioned { &[] } else { &["--enforce-gtid-consistency=ON", "--gtid-mode=ON"] };
+        let destination = Server::start_with(product, options);
+        let restored = world.json(&["restore", "shop", "--to", &destination.destination()], 0);
+        assert_eq!(restored["verified"], true, "{product:?}: {restored:#}");
+        for table in ["t", "plain", "child"] {
+            let rows = format!("SELECT * FROM shop.{table} ORDER BY 1");
+            assert_eq!(destination.sql(&rows), server.sql(&rows), "{product:?} {table}");
+        }
+        if versioned {
+            let rows = "SELECT a, b FROM shop.history FOR SYSTEM_TIME ALL ORDER BY 1, 2";
+            assert!(server.sql(rows).lines().count() > 400);
+            assert_eq!(destination.sql(rows), server.sql(rows));
+        }
+    }
+}
+
+#[test]
+fn a_single_table_comes_back_with_its_increments_where_that_is_exact() {
+    for product in BOTH {
+        let server = Server::start(product);
+        server.sql(
+            "CREATE DATABASE shop; USE shop; CREATE TABLE orders (a INT PRIMARY KEY, b VARCHAR(20)); INSERT INTO orders VALUES (1, 'full'), (2, 'full'); \
+             CREATE TABLE items (a INT PRIMARY KEY, o INT, FOREIGN KEY (o) REFERENCES orders (a)); \
+             INSERT INTO items VALUES (1, 1), (2, 2); CREATE TABLE other (a INT PRIMARY KEY); \
+             CREATE DATABASE elsewhere; CREATE TABLE elsewhere.x (a INT PRIMARY KEY)",
+        );
+        let world = World::new(&server, &["shop", "elsewhere"], "");
+        world.backup();
+        server.sql(
+            "USE shop; BEGIN; INSERT INTO orders VALUES (3, 'both'); INSERT INTO items VALUES (3, 3); INSERT INTO other VALUES (1); COMMIT; \
+             ALTER TABLE orders ADD COLUMN c INT DEFAULT 5; ALTER TABLE other ADD COLUMN c INT; UPDATE orders SET b = 'changed' WHERE a = 1; \
+             CREATE TABLE more (a INT); DROP TABLE more; CREATE VIEW v AS SELECT * FROM orders; INSERT INTO items VALUES (4, 1)",
+        );
+        // Another database is in use, which is not restored: in a transaction that is not wanted, in one that is, and in none.
+        server.sql(
+            "USE elsewhere; BEGIN; INSERT INTO x VALUES (1); SAVEPOINT s; INSERT INTO x VALUES (2); ROLLBACK TO s; COMMIT; \
+             BEGIN; INSERT INTO x VALUES (3); SAVEPOINT s; INSERT INTO shop.orders VALUES (4, 'savepoint', 1); SAVEPOINT r; \
+             INSERT INTO shop.orders VALUES (5, 'undone', 1); ROLLBACK TO r; COMMIT; ALTER TABLE shop.orders ADD COLUMN d INT DEFAULT 7; \
+             ALTER TABLE shop.items ADD COLUMN d INT DEFAULT 7",
+        );
+        increment(&world);
+        let rows = "SELECT * FROM shop.orders ORDER BY a";
+        for (table, rows) in [("shop.orders", rows), ("shop.items", "SELECT * FROM shop.items ORDER BY a")] {
+            let destination = Server::start(product);
+            let restored = world.json(&["restore", "shop", "--to", &destination.destination(), "--table", table], 0);
+            assert_eq!(restored["verified"], true, "{product:?} {table}: {restored:#}");
+            assert!(restored["warnings"].to_string().contains("only what it did to"), "{restored:#}");
+            assert_eq!(destination.sql(rows), server.sql(rows), "{product:?} {table}");
+            let tables = destination.sql("SHOW TABLES FROM shop");
+            assert_eq!(Some(tables.as_str()), table.strip_prefix("shop."), "{product:?}: no other table");
+        }
+        // Just before it is dropped it is there; behind that it is not the same table.
+        let before = server.sql(rows);
+        server.sql(
+            "USE shop; SET foreign_key_checks = 0; DROP TABLE orders, other; CREATE TABLE orders (a INT PRIMARY KEY)",
+        );
+        increment(&world);
+        let now = chrono::Utc::now().to_rfc3339();
+        let ran = world.run(&["--json", "events", "shop", "--around", &now, "--within", "1h", "--kind", "ddl"]);
+        let dropped =
+            ran.stdout.lines().find(|line| line.contains("DROP TABLE `orders`") || line.contains("DROP TABLE orders"));
+        let dropped: Value = serde_json::from_str(dropped.unwrap_or_else(|| panic!("{ran:?}"))).unwrap();
+        let place = dropped["position"].as_str().unwrap();
+        let destination = Server::start(product);
+        let to = destination.destination();
+        let one = ["restore", "shop", "--to", &to, "--table", "shop.orders"];
+        let ran = world.run(&one);
+        assert!(
+            ran.status == 1 && ran.stderr.contains("is not the same table after `DROP TABLE"),
+            "{product:?}: {ran:?}"
+        );
+        assert_eq!(destination.sql("SHOW DATABASES LIKE 'shop'"), "", "{product:?}: nothing was loaded");
+        let restored = world.json(&[&one[..], &["--before-position", place]].concat(), 0);
+        assert_eq!((&restored["verified"], destination.sql(rows)), (&true.into(), before), "{product:?}: {restored:#}");
+    }
+}
+
+#[test]
+fn a_single_table_that_hangs_together_with_others_is_refused_by_name() {
+    for (options, sql, table, said) in [
+        (&[][..], "UPDATE shop.parent SET a = 7 WHERE a = 1", "shop.child", "may have been changed by a foreign key"),
+        (&[][..], "DELETE FROM shop.parent WHERE a = 1", "shop.child", "foreign key"),
+        (
+            &["--binlog-format=STATEMENT"][..],
+            "INSERT INTO shop.parent VALUES (9)",
+            "shop.child",
+            "INSERT in statement format",
+        ),
+    ] {
+        let server = Server::start_with(Product::MariaDb, options);
+        server.sql(
+            "CREATE DATABASE shop; CREATE TABLE shop.parent (a INT PRIMARY KEY); INSERT INTO shop.parent VALUES (1); CREATE TABLE shop.child \
+             (a INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES shop.parent (a) ON DELETE CASCADE ON UPDATE CASCADE); INSERT INTO shop.child VALUES (1, 1)",
+        );
+        let world = World::new(&server, &["shop"], "");
+        world.backup();
+        server.sql(sql);
+        increment(&world);
+        let destination = Server::start(Product::MariaDb);
+        let ran = world.run(&["restore", "shop", "--to", &destination.destination(), "--table", table]);
+        assert!(ran.status == 1 && ran.stderr.contains(said) && ran.stderr.contains("alone"), "{sql}: {ran:?}");
+        assert_eq!(destination.sql("SHOW DATABASES LIKE 'shop'"), "", "{sql}: nothing was loaded");
+    }
+}
+
+#[test]
+fn an_encrypted_log_is_captured_and_replayed() {
+    let keys = tempfile::Builder::new().prefix("bsla-").tempdir_in("/tmp").unwrap();
+    let file = keys.path().join("keys");
+    std::fs::write(&file, format!("1;{}\n", "0123456789abcdef".repeat(4))).unwrap();
+    crate::support::hand_to_server(keys.path());
+    let options = [
+        "--plugin-load-add=file_key_management",
+        &format!("--file-key-management-filename={}", file.display()),
+        "--encrypt-binlog=ON",
+    ];
+    let server = Server::start_with(Product::MariaDb, &options);
+    server.sql("CREATE DATABASE shop; CREATE TABLE shop.t (a INT PRIMARY KEY, b VARCHAR(20))");
+    let world = World::new(&server, &["shop"], "");
+    world.backup();
+    server.sql("INSERT INTO shop.t VALUES (1, 'one')");
+    increment(&world);
+    server.sql(
+        "INSERT INTO shop.t VALUES (2, 'two'); FLUSH BINARY LOGS; UPDATE shop.t SET b = 'three'; FLUSH BINARY LOGS",
+    );
+    increment(&world);
+    server.sql("DELETE FROM shop.t WHERE a = 1");
+    increment(&world);
+    let drill = drilled(&world);
+    assert!(drill["stages"]["replay"].as_f64().unwrap() > 0.0, "{drill:#}");
+    let destination = Server::start(Product::MariaDb);
+    world.json(&["restore", "shop", "--to", &destination.destination()], 0);
+    assert_eq!(destination.sql("SELECT * FROM shop.t"), "2\tthree");
+}
+
+#[test]
+fn an_increment_that_can_never_be_replayed_says_so_at_once_and_a_full_backup_follows() {
+    let directory = tempfile::Builder::new().prefix("bsla-").tempdir_in("/tmp").unwrap();
+    let file = directory.path().join("rows.csv");
+    std::fs::write(&file, "5\n6\n").unwrap();
+    let server = Server::start_with(Product::MariaDb, &["--binlog-format=STATEMENT", "--local-infile=1"]);
+    server.sql("CREATE DATABASE shop; CREATE TABLE shop.t (a INT PRIMARY KEY)");
+    let world = World::new(&server, &["shop"], "");
+    world.backup();
+    let load = format!("LOAD DATA LOCAL INFILE '{}' INTO TABLE shop.t", file.display());
+    server.sql(&format!("INSERT INTO shop.t VALUES (1); {load}; INSERT INTO shop.t VALUES (2)"));
+    let made = increment(&world);
+    assert!(made["warnings"].to_string().contains("cannot be replayed: LOAD DATA"), "{made:#}");
+    let drill = world.json(&["drill", "shop"], 3);
+    assert!(drill["verdict"] == "failed" && drill["reason"].to_string().contains("LOAD DATA"), "{drill:#}");
+    // It is no recovery point that anybody can count on.
+    let listed = world.run(&["list"]).stdout;
+    assert!(
+        listed.contains("cannot be restored: increment") && listed.contains("cannot be replayed: LOAD DATA"),
+        "{listed}"
+    );
+    let destination = Server::start(Product::MariaDb);
+    let id = made["recovery_point"].as_str().unwrap();
+    let ran = world.run(&["restore", "shop", "--to", &destination.destination(), "--recovery-point", id]);
+    assert!(ran.status == 1 && ran.stderr.contains("cannot be replayed: LOAD DATA"), "{ran:?}");
+    assert_eq!(destination.sql("SHOW DATABASES LIKE 'shop'"), "", "nothing was loaded");
+    let full = world.json(&["backup", "shop", "--incremental"], 0);
+    assert!(full["kind"] == "full" && full["warnings"].to_string().contains("LOAD DATA"), "{full:#}");
+    server.sql("INSERT INTO shop.t VALUES (3)");
+    increment(&world);
+    drilled(&world);
+}
+
+#[test]
+fn statements_in_other_character_sets_are_replayed_in_their_own_bytes() {
+    for product in BOTH {
+        let server = Server::start(product);
+        server.sql("CREATE DATABASE shop CHARACTER SET utf8mb4; CREATE TABLE shop.t (a INT PRIMARY KEY)");
+        let world = World::new(&server, &["shop"], "");
+        world.backup();
+        // Written by clients that speak latin1 and Shift JIS, of whose letters one ends in a backslash.
+        let run = |set: &str, before: &str, letters: &str, behind: &str| {
+            let hex = |text: &str| {
+                text.bytes().fold(String::new(), |mut hex, byte| {
+                    write!(hex, "{byte:02x}").unwrap();
+                    hex
+                })
+            };
+            server.sql(&format!(
+                "USE shop; SET NAMES {set}; SET @s := _{set} X'{}{letters}{}'; PREPARE s FROM @s; EXECUTE s",
+                hex(before),
+                hex(behind)
+            ));
+        };
+        run("latin1", "CREATE TABLE gr", "f6df65", " (a INT COMMENT 'x', h VARCHAR(20) DEFAULT 'y')");
+        run("latin1", "ALTER TABLE t COMMENT 'caf", "e9", " \\\\'");
+        run("sjis", "ALTER TABLE t ADD COLUMN b VARCHAR(20) DEFAULT '", "955c", "' COMMENT 'b'");
+        server.sql("USE shop; INSERT INTO t (a) VALUES (1); INSERT INTO `größe` (a) VALUES (5); CREATE VIEW v AS SELECT 'ä' AS a");
+        increment(&world);
+        drilled(&world);
+        let destination = Server::start(product);
+        let restored = world.json(&["restore", "shop", "--to", &destination.destination()], 0);
+        assert_eq!(restored["verified"], true, "{product:?}: {restored:#}");
+        for question in [
+            "SELECT * FROM shop.t",
+            "SELECT * FROM shop.`größe`",
+            "SHOW CREATE TABLE shop.t",
+            "SHOW CREATE TABLE shop.`größe`",
+        ] {
+            assert_eq!(destination.sql(question), server.sql(question), "{product:?}: {question}");
+        }
+        assert!(server.sql("SHOW CREATE TABLE shop.t").contains("'表'"), "{product:?}");
     }
 }

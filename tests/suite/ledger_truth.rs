@@ -175,7 +175,7 @@ fn write_runs(place: &Path, limit: usize) {
                 0 => (Operation::Drill, None, Outcome::Passed),
                 _ => (Operation::Backup, Some(BackupKind::Full), Outcome::Succeeded),
             };
-            let run = ledger.begin(&RunStart { source: "s".into(), operation, kind }).await.unwrap();
+            let run = ledger.begin(&RunStart { source: "s".into(), operation, kind, drill: None }).await.unwrap();
             // On a line of its own, whatever the test harness has printed.
             print!("\n{SAID}begun {run}\n");
             std::io::stdout().flush().unwrap();

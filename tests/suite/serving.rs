@@ -146,6 +146,11 @@ impl<W: Borrow<World>> Service<W> {
         assert!(status.success(), "{status}: {}", self.said());
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.process.0.id()
+    }
+
     pub fn kill(mut self) {
         self.process.0.kill().unwrap();
         self.process.0.wait().unwrap();

@@ -3,10 +3,10 @@
 mod server;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -31,6 +31,7 @@ impl World {
     pub fn new(server: &Server, databases: &[&str], more: &str) -> Self {
         let directory = tempfile::Builder::new().prefix("bsla-").tempdir().unwrap();
         let world = Self { directory };
+        keep_templates_together(&world.path("state"));
         world.secret("key", "correct horse");
         let programs = match server.product {
             Product::MariaDb => String::new(),
@@ -133,6 +134,13 @@ impl World {
         let left = left_in(&self.path("state"));
         assert!(left.is_empty(), "left of sandboxes: {left:?}");
     }
+}
+
+/// Empty data directories for sandboxes are made once in a run, not once in each state directory: that takes seconds of both cores.
+pub fn keep_templates_together(state: &Path) {
+    static PLACE: OnceLock<PathBuf> = OnceLock::new();
+    fs::DirBuilder::new().mode(0o700).create(state).unwrap();
+    symlink(PLACE.get_or_init(|| place_of_this_run("sandbox-templates")), state.join("templates")).unwrap();
 }
 
 pub fn entries(directory: &Path) -> Vec<PathBuf> {

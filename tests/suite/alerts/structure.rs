@@ -14,7 +14,8 @@ use crate::serving::{Service, get};
 pub const NOT_YET_EXPORTED: [&str; 0] = [];
 
 /// Metrics that are absent until something happened.
-const ABSENT_AT_FIRST: [&str; 6] = [
+const ABSENT_AT_FIRST: [&str; 7] = [
+    "backup_sla_increment_lag_seconds",
     "backup_sla_repository_check_success",
     "backup_sla_maintenance_last_run_success",
     "backup_sla_maintenance_interval_seconds",
@@ -42,6 +43,7 @@ const LITERALS: &[(&str, &[&str])] = &[
     ("BackupSlaOperationStuck", &["2"]),
     // Of the promised RPO.
     ("BackupSlaRpoAtRisk", &["0.8"]),
+    ("BackupSlaIncrementLagging", &["0.8"]),
     // What is a little late is not missed.
     ("BackupSlaBackupMissed", &["900"]),
     // Against what is usual.

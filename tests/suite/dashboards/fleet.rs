@@ -68,6 +68,9 @@ pub fn configuration() -> String {
         };
         let schedule = match fate {
             Fate::NothingYet => "",
+            _ if kind == "mysql" => {
+                "schedule = { full = \"@every 24h\", incremental = \"continuous\", drill = \"@every 24h\" }\n"
+            }
             _ => "schedule = { full = \"@every 24h\", drill = \"@every 24h\" }\n",
         };
         let sla = if name == "shop" { "orders" } else { "standard" };

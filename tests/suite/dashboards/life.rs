@@ -12,6 +12,7 @@ use std::time::Duration;
 use backup_sla::clock::Clock;
 use backup_sla::config::Config;
 use backup_sla::domain::drill::Check;
+use backup_sla::domain::drill_choice::DrillKind;
 use backup_sla::domain::left_out::LeftOutCounts;
 use backup_sla::domain::manifest::{BackupKind, RecoveryPointId};
 use backup_sla::domain::schedule::Work;
@@ -171,7 +172,8 @@ impl Life {
 
     async fn back_up(&mut self, deed: &Deed, kind: BackupKind, chain_length: u32, is_good: bool) {
         let subject = &FLEET[deed.subject];
-        let start = RunStart { source: subject.name.into(), operation: Operation::Backup, kind: Some(kind) };
+        let start =
+            RunStart { source: subject.name.into(), operation: Operation::Backup, kind: Some(kind), drill: None };
         let run = self.ledger.begin(&start).await.unwrap();
         let took = Self::takes(deed);
         self.clock.set(deed.begins + took);
@@ -185,8 +187,7 @@ impl Life {
         let bytes = if kind == BackupKind::Full { grown } else { grown * (0.004 + 0.006 * noise(seed)) };
         let row = point(subject.name, kind, deed.begins, bytes, chain_length);
         let points = self.points.entry(subject.name).or_default();
-        // A restore of increments loads the full below them, too.
-        points.push(PointRow { logical_bytes: grown as u64, ..row.clone() });
+        points.push(row.clone());
         let kept_from = deed.begins - TimeDelta::days(31);
         points.retain(|point| point.as_of >= kept_from);
         self.ledger.reconcile_points(subject.name, points).await.unwrap();
@@ -203,7 +204,7 @@ impl Life {
 
     async fn drill(&self, deed: &Deed, outcome: Outcome) {
         let subject = &FLEET[deed.subject];
-        let start = RunStart { source: subject.name.into(), operation: Operation::Drill, kind: None };
+        let start = RunStart { source: subject.name.into(), operation: Operation::Drill, kind: None, drill: None };
         let run = self.ledger.begin(&start).await.unwrap();
         self.clock.set(deed.begins + Self::takes(deed));
         let stages = Self::stages(deed);
@@ -211,6 +212,9 @@ impl Life {
         let promised = self.config.sources[subject.name].objectives.rto.as_secs_f64();
         let newest = self.points.get(subject.name).and_then(|points| points.last());
         let is_passed = outcome == Outcome::Passed;
+        if subject.name == "shop" && is_passed && deed.day % 7 == 0 {
+            self.prove(subject).await;
+        }
         let check = |at: i64| Check {
             name: format!("rows orders_{at}"),
             expected: "184023".into(),
@@ -221,13 +225,35 @@ impl Life {
         let result = RunResult {
             recovery_point: newest.map(|point| point.id.clone()),
             recovery_point_time: newest.map(|point| point.as_of),
-            logical_bytes: newest.map_or(0, |point| point.logical_bytes),
+            // A restore of increments loads the full below them, too.
+            logical_bytes: self.chain(subject).iter().map(|point| point.logical_bytes).sum(),
             chain_length: newest.map_or(0, |point| point.chain_length),
             rto_seconds: is_passed.then_some(rto),
             over_rto: is_passed && rto > promised,
             stages: if is_passed { stages } else { Vec::new() },
             checks: (0..compared).map(check).collect(),
             ..RunResult::new(outcome, rto + 3.0)
+        };
+        self.ledger.finish(&run, &result).await.unwrap();
+    }
+
+    /// The newest full backup and what continues it.
+    fn chain(&self, subject: &Subject) -> &[PointRow] {
+        let points = self.points.get(subject.name).map_or(&[][..], Vec::as_slice);
+        let full = points.iter().rposition(|point| point.kind == BackupKind::Full).unwrap_or(0);
+        &points[full..]
+    }
+
+    /// The newest full backup proves the chain before it.
+    async fn prove(&self, subject: &Subject) {
+        let drill = Some(DrillKind::ClosedChain);
+        let run = RunStart { source: subject.name.into(), operation: Operation::Drill, kind: None, drill };
+        let run = self.ledger.begin(&run).await.unwrap();
+        let full = self.chain(subject).first();
+        let result = RunResult {
+            recovery_point: full.map(|full| full.id.clone()),
+            recovery_point_time: full.map(|full| full.as_of),
+            ..RunResult::new(Outcome::Passed, 300.0)
         };
         self.ledger.finish(&run, &result).await.unwrap();
     }

@@ -135,7 +135,7 @@ fn serve(stream: TcpStream, view: &Mutex<View>, ledger: &Ledger, handle: &tokio:
     let target = request.split(' ').nth(1)?;
     let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
     let view = view.lock().unwrap().clone();
-    let page = handle.block_on(pages::answer(&view, ledger, path, query)).unwrap();
+    let page = handle.block_on(pages::answer(&view, (ledger, None), path, query)).unwrap();
     let mut stream = stream;
     let Some(page) = page else {
         return stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").ok();
@@ -248,10 +248,15 @@ async fn fill(directory: &Path, clock: &Arc<SetClock>) -> Ledger {
         }
     }
     clock.set(now() - TimeDelta::seconds(224));
-    let start = RunStart { source: "warehouse".into(), operation: Operation::Drill, kind: None };
+    let start = RunStart { source: "warehouse".into(), operation: Operation::Drill, kind: None, drill: None };
     ledger.begin(&start).await.unwrap();
     clock.set(now() - TimeDelta::seconds(31));
-    let start = RunStart { source: "agama".into(), operation: Operation::Backup, kind: Some(BackupKind::Incremental) };
+    let start = RunStart {
+        source: "agama".into(),
+        operation: Operation::Backup,
+        kind: Some(BackupKind::Incremental),
+        drill: None,
+    };
     ledger.begin(&start).await.unwrap();
     clock.set(now());
     miss(&ledger).await;

@@ -52,7 +52,8 @@ impl History<'_> {
     }
 
     async fn backup(&self, point: &PointRow) {
-        let begins = RunStart { source: self.name.into(), operation: Operation::Backup, kind: Some(point.kind) };
+        let begins =
+            RunStart { source: self.name.into(), operation: Operation::Backup, kind: Some(point.kind), drill: None };
         self.clock.set(point.as_of);
         let run = self.ledger.begin(&begins).await.unwrap();
         self.clock.set(point.finished);
@@ -68,7 +69,12 @@ impl History<'_> {
     }
 
     async fn broken_backup(&self, at: DateTime<Utc>) {
-        let begins = RunStart { source: self.name.into(), operation: Operation::Backup, kind: Some(BackupKind::Full) };
+        let begins = RunStart {
+            source: self.name.into(),
+            operation: Operation::Backup,
+            kind: Some(BackupKind::Full),
+            drill: None,
+        };
         self.clock.set(at);
         let run = self.ledger.begin(&begins).await.unwrap();
         self.clock.set(at + TimeDelta::seconds(4));
@@ -83,7 +89,7 @@ impl History<'_> {
     }
 
     async fn drill(&self, day: i64, at: DateTime<Utc>, point: &PointRow) {
-        let begins = RunStart { source: self.name.into(), operation: Operation::Drill, kind: None };
+        let begins = RunStart { source: self.name.into(), operation: Operation::Drill, kind: None, drill: None };
         self.clock.set(at);
         let run = self.ledger.begin(&begins).await.unwrap();
         let load = 100.0 + 60.0 * noise(self.seed + day * 7) + if day == 12 { 140.0 } else { 0.0 };
