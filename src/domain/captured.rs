@@ -57,13 +57,18 @@ pub struct Made {
 impl Captured {
     /// What an increment has where nothing came since `parent`: it ends where that ends. `note` is its only file.
     pub fn nothing_since(parent: &Manifest, note: StoredFileFacts) -> Self {
+        Self::up_to(parent, vec![note], Changes::default())
+    }
+
+    /// What an increment has that ends where `end` ends and brings these changes.
+    pub fn up_to(end: &Manifest, files: Vec<StoredFileFacts>, changes: Changes) -> Self {
         Self {
-            server: parent.server.clone(),
-            tool: parent.tool.clone(),
-            settings: parent.settings.clone(),
-            position: parent.position.clone(),
-            files: vec![note],
-            promise: Promise::Changes(Changes::default()),
+            server: end.server.clone(),
+            tool: end.tool.clone(),
+            settings: end.settings.clone(),
+            position: end.position.clone(),
+            files,
+            promise: Promise::Changes(changes),
             segments: Vec::new(),
             needs: None,
             warnings: Vec::new(),

@@ -281,6 +281,8 @@ fn needed<'p>(by_id: &ById<'p>, kept: Vec<&'p RecoveryPointId>) -> Vec<(&'p Cand
 }
 
 #[cfg(test)]
+mod property_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod year_tests;

@@ -6,12 +6,9 @@ use std::sync::Arc;
 
 use super::capture::header_length;
 use super::fetch::PIECE;
-use crate::domain::capture::Capture;
 use crate::domain::captured::Captured;
 use crate::domain::chain::Place;
-use crate::domain::change::evidence::Evidence;
-use crate::domain::manifest::{FileRole, Manifest, StoredFileFacts};
-use crate::domain::promise::Promise;
+use crate::domain::manifest::{FileRole, StoredFileFacts};
 use crate::engine::mysql::binlog::{LogScanner, Scanned};
 use crate::engine::mysql::rollforward::{beginning, logs};
 use crate::engine::stream::{self, Sink};
@@ -46,7 +43,8 @@ pub(in crate::engine::mysql) fn join(increments: &[StoredIncrement], context: &R
     streams.extend(others.iter().map(|path| Stream { path: path.clone(), reader: readers.reader() }));
     streams.extend(newest.map(|path| Stream { path: path.clone(), reader: readers.last() }));
     let as_of = last.as_of;
-    let finish = Box::new(move || outcome.take().map(|(files, scanned)| captured(last, files, &scanned)));
+    let finish =
+        Box::new(move || outcome.take().map(|(files, scanned)| Captured::up_to(&last, files, scanned.changes())));
     Ok(Dump { streams: in_order(streams), as_of, finish })
 }
 
@@ -133,22 +131,4 @@ fn copy(
         at += piece.len() as u64;
     }
     Ok(())
-}
-
-fn captured(last: Manifest, files: Vec<StoredFileFacts>, scanned: &Scanned) -> Captured {
-    Captured {
-        server: last.server,
-        tool: last.tool,
-        settings: last.settings,
-        position: last.position,
-        files,
-        promise: Promise::Changes(scanned.changes()),
-        segments: Vec::new(),
-        needs: None,
-        warnings: Vec::new(),
-        left_out: Vec::new(),
-        cannot_return: Vec::new(),
-        capture: Capture::default(),
-        evidence: Evidence::default(),
-    }
 }

@@ -4,16 +4,15 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use bytes::Bytes;
-use rustic_core::{BytesList, FileType, Id, ReadBackend, RusticResult, WriteBackend};
+use rustic_core::RusticResult;
 use tempfile::TempDir;
 
 use super::places::{files, password, place};
 use super::program::restic_ok;
+use super::standin::{Hands, StandIn};
 use crate::error::{Error, Result};
 use crate::repository::contract::{back_up, candidate, manifest, moment, noise, noise_bytes};
 use crate::repository::restic::ResticRepository;
-use crate::repository::restic::backend::PlaceBackend;
 use crate::repository::restic::failure::passed_on;
 use crate::repository::restic::gate::{Gate, GatedReader};
 use crate::repository::restic::secret::Secret;
@@ -30,48 +29,24 @@ enum Fault {
     Lost,
 }
 
+/// Fails at a write.
 #[derive(Debug)]
 struct Faulty {
-    inner: Arc<PlaceBackend>,
     fault: Fault,
     left: AtomicI64,
 }
 
-impl ReadBackend for Faulty {
-    fn location(&self) -> String {
-        self.inner.location()
-    }
-    fn list_with_size(&self, kind: FileType) -> RusticResult<Vec<(Id, u32)>> {
-        self.inner.list_with_size(kind)
-    }
-    fn read_full(&self, kind: FileType, id: &Id) -> RusticResult<Bytes> {
-        self.inner.read_full(kind, id)
-    }
-    fn read_partial(&self, kind: FileType, id: &Id, cache: bool, offset: u32, length: u32) -> RusticResult<Bytes> {
-        self.inner.read_partial(kind, id, cache, offset, length)
-    }
-    fn warmup_path(&self, kind: FileType, id: &Id) -> String {
-        self.inner.warmup_path(kind, id)
-    }
-}
-
-impl WriteBackend for Faulty {
-    fn create(&self) -> RusticResult<()> {
-        self.inner.create()
-    }
-    fn write_bytes(&self, kind: FileType, id: &Id, cache: bool, content: BytesList) -> RusticResult<()> {
+impl Hands for Faulty {
+    fn writing(&self, write: &dyn Fn() -> RusticResult<()>) -> RusticResult<()> {
         let left = self.left.fetch_sub(1, Ordering::SeqCst);
         match self.fault {
             Fault::Lost if left == 0 => return Ok(()),
             Fault::Before | Fault::After if left < 0 => {}
             Fault::Before if left == 0 => {}
-            Fault::After if left == 0 => self.inner.write_bytes(kind, id, cache, content)?,
-            _ => return self.inner.write_bytes(kind, id, cache, content),
+            Fault::After if left == 0 => write()?,
+            _ => return write(),
         }
         Err(passed_on(Error::failed("the machine is gone")))
-    }
-    fn remove(&self, kind: FileType, id: &Id, cache: bool) -> RusticResult<()> {
-        self.inner.remove(kind, id, cache)
     }
 }
 
@@ -89,9 +64,9 @@ impl World {
     }
 
     /// A second process whose write number `at` (from 0) meets the fault.
-    fn faulty(&self, fault: Fault, at: i64) -> (ResticRepository, Arc<Faulty>) {
+    fn faulty(&self, fault: Fault, at: i64) -> (ResticRepository, Arc<StandIn<Faulty>>) {
         let files = Arc::new(files(self.place.path().join("repository")));
-        let faulty = Arc::new(Faulty { inner: files.clone(), fault, left: AtomicI64::new(at) });
+        let faulty = Arc::new(StandIn { inner: files.clone(), hands: Faulty { fault, left: AtomicI64::new(at) } });
         (ResticRepository::through(files, faulty.clone(), Secret::Fixed(password())), faulty)
     }
 }
@@ -158,13 +133,13 @@ fn a_file_that_the_place_lost_is_noticed_before_anything_is_published() {
     loop {
         let (repository, faulty) = world.faulty(Fault::Lost, at);
         let outcome = run(&repository, backup(u64::try_from(at).unwrap()));
-        if faulty.left.load(Ordering::SeqCst) >= 0 {
+        if faulty.hands.left.load(Ordering::SeqCst) >= 0 {
             outcome.unwrap();
             break;
         }
         if outcome.is_ok() {
             // The snapshot itself is the last write: losing it is losing the listing, not data.
-            assert_eq!(faulty.left.load(Ordering::SeqCst), -1, "write {at} was lost unnoticed");
+            assert_eq!(faulty.hands.left.load(Ordering::SeqCst), -1, "write {at} was lost unnoticed");
         }
         assert_eq!(ids(&world.observer), [""; 0], "write {at}");
         at += 1;

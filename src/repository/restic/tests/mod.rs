@@ -11,6 +11,7 @@ mod opening;
 mod places;
 mod program;
 mod removed_meanwhile;
+mod standin;
 mod writing;
 
 use std::fs;

@@ -7,17 +7,16 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bytes::Bytes;
-use rustic_core::{BytesList, FileType, Id, ReadBackend, RusticResult, WriteBackend};
+use rustic_core::FileType;
 
 use rustix::fs::{FlockOperation, flock};
 use secrecy::SecretString;
 
 use super::damage::files_below;
 use super::places::{files, password, place};
+use super::standin::{Hands, StandIn};
 use crate::error::{Error, Kind};
 use crate::repository::contract::{back_up, candidate, moment, noise_bytes};
-use crate::repository::restic::backend::PlaceBackend;
 use crate::repository::restic::secret::Secret;
 use crate::repository::restic::{ResticOptions, ResticRepository};
 use crate::repository::{Repository, Storing};
@@ -106,11 +105,11 @@ fn the_secret_as_it_is_now_is_tried_and_not_what_was_opened_before() {
 fn config_reads(
     look: impl Fn(&ResticRepository) -> Result<(), Error>,
     repository: &ResticRepository,
-    log: &Reads,
+    log: &StandIn<Reads>,
 ) -> usize {
-    let before = log.configs.load(Ordering::SeqCst);
+    let before = log.hands.configs.load(Ordering::SeqCst);
     look(repository).unwrap();
-    log.configs.load(Ordering::SeqCst) - before
+    log.hands.configs.load(Ordering::SeqCst) - before
 }
 
 #[test]
@@ -119,7 +118,7 @@ fn trying_again_what_did_not_change_costs_nothing() {
     let (root, file) = (place.path().join("repository"), place.path().join("key"));
     write_secret(&file, "correct horse\n");
     let files = Arc::new(files(root.clone()));
-    let log = Arc::new(Reads { inner: files.clone(), configs: AtomicUsize::new(0) });
+    let log = Arc::new(StandIn { inner: files.clone(), hands: Reads::default() });
     let repository = ResticRepository::through(files, log.clone(), Secret::File(file.clone()));
     repository.prepare().unwrap();
     let look = || config_reads(ResticRepository::open_existing, &repository, &log);
@@ -208,42 +207,16 @@ fn what_is_opened_afresh_is_read_from_the_place_whatever_was_read_before() {
 }
 
 /// Counts what is read.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Reads {
-    inner: Arc<PlaceBackend>,
     configs: AtomicUsize,
 }
 
-impl ReadBackend for Reads {
-    fn location(&self) -> String {
-        self.inner.location()
-    }
-    fn list_with_size(&self, kind: FileType) -> RusticResult<Vec<(Id, u32)>> {
-        self.inner.list_with_size(kind)
-    }
-    fn read_full(&self, kind: FileType, id: &Id) -> RusticResult<Bytes> {
+impl Hands for Reads {
+    fn reading(&self, kind: FileType) {
         if kind == FileType::Config {
             self.configs.fetch_add(1, Ordering::SeqCst);
         }
-        self.inner.read_full(kind, id)
-    }
-    fn read_partial(&self, kind: FileType, id: &Id, cache: bool, offset: u32, length: u32) -> RusticResult<Bytes> {
-        self.inner.read_partial(kind, id, cache, offset, length)
-    }
-    fn warmup_path(&self, kind: FileType, id: &Id) -> String {
-        self.inner.warmup_path(kind, id)
-    }
-}
-
-impl WriteBackend for Reads {
-    fn create(&self) -> RusticResult<()> {
-        self.inner.create()
-    }
-    fn write_bytes(&self, kind: FileType, id: &Id, cache: bool, content: BytesList) -> RusticResult<()> {
-        self.inner.write_bytes(kind, id, cache, content)
-    }
-    fn remove(&self, kind: FileType, id: &Id, cache: bool) -> RusticResult<()> {
-        self.inner.remove(kind, id, cache)
     }
 }
 

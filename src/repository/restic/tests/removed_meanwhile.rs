@@ -4,62 +4,32 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
-use rustic_core::{BytesList, FileType, Id, ReadBackend, RusticResult, WriteBackend};
+use rustic_core::FileType;
 
 use super::damage::files_below;
 use super::places::{files, password, place};
+use super::standin::{Hands, StandIn};
 use crate::repository::contract::{back_up, candidate, moment};
 use crate::repository::restic::ResticRepository;
-use crate::repository::restic::backend::PlaceBackend;
 use crate::repository::restic::secret::Secret;
 use crate::repository::{Listing, Repository, Storing};
 
 /// Where a file goes to.
 type Move = (PathBuf, PathBuf);
 
-/// Moves files after each listing of the snapshots, before anybody can read what was listed.
+/// Moves files after each listing of the snapshots, before anybody can read what was listed: after the next one, after the one that
+/// follows, and so on.
 #[derive(Debug)]
-struct Moving {
-    inner: Arc<PlaceBackend>,
-    /// What is moved after the next listing, after the one that follows, and so on.
-    moves: Mutex<Vec<Vec<Move>>>,
-}
+struct Moving(Mutex<Vec<Vec<Move>>>);
 
-impl ReadBackend for Moving {
-    fn location(&self) -> String {
-        self.inner.location()
-    }
-    fn list_with_size(&self, kind: FileType) -> RusticResult<Vec<(Id, u32)>> {
-        let listed = self.inner.list_with_size(kind);
-        let mut moves = self.moves.lock().unwrap();
+impl Hands for Moving {
+    fn listed(&self, kind: FileType) {
+        let mut moves = self.0.lock().unwrap();
         if kind == FileType::Snapshot && !moves.is_empty() {
             for (from, to) in moves.remove(0) {
                 fs::rename(from, to).unwrap();
             }
         }
-        listed
-    }
-    fn read_full(&self, kind: FileType, id: &Id) -> RusticResult<Bytes> {
-        self.inner.read_full(kind, id)
-    }
-    fn read_partial(&self, kind: FileType, id: &Id, cache: bool, offset: u32, length: u32) -> RusticResult<Bytes> {
-        self.inner.read_partial(kind, id, cache, offset, length)
-    }
-    fn warmup_path(&self, kind: FileType, id: &Id) -> String {
-        self.inner.warmup_path(kind, id)
-    }
-}
-
-impl WriteBackend for Moving {
-    fn create(&self) -> RusticResult<()> {
-        self.inner.create()
-    }
-    fn write_bytes(&self, kind: FileType, id: &Id, cache: bool, content: BytesList) -> RusticResult<()> {
-        self.inner.write_bytes(kind, id, cache, content)
-    }
-    fn remove(&self, kind: FileType, id: &Id, cache: bool) -> RusticResult<()> {
-        self.inner.remove(kind, id, cache)
     }
 }
 
@@ -79,7 +49,7 @@ fn stored(root: &Path, names: &[&str]) -> Vec<PathBuf> {
 
 fn list(root: &Path, moves: Vec<Vec<Move>>) -> Listing {
     let files = Arc::new(files(root.to_owned()));
-    let moving = Arc::new(Moving { inner: files.clone(), moves: Mutex::new(moves) });
+    let moving = Arc::new(StandIn { inner: files.clone(), hands: Moving(Mutex::new(moves)) });
     ResticRepository::through(files, moving, Secret::Fixed(password())).listing(None).unwrap()
 }
 
