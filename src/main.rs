@@ -44,7 +44,10 @@ fn tame_umask() {
     rustix::process::umask((inherited & (Mode::RWXG | Mode::RWXO)) | Mode::WGRP | Mode::WOTH);
 }
 
-/// The first signal ends the run through its clean-up; a second one ends it at once.
+/// Signals that come so soon after the first are the same request: `timeout` and process managers ask both the process and its group.
+const SAME_REQUEST: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// The first signal ends the run through its clean-up; a later one ends it at once.
 #[allow(clippy::exit)] // `main` is the place for it
 async fn stop_on_signal(context: RunContext) {
     use tokio::signal::unix::{SignalKind, signal};
@@ -52,18 +55,23 @@ async fn stop_on_signal(context: RunContext) {
     else {
         return;
     };
-    let mut asked = false;
-    loop {
+    let mut asked = async || {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-        if asked {
-            std::process::exit(130);
+    };
+    asked().await;
+    // Killing and reaping children may block.
+    tokio::task::spawn_blocking(move || context.cancel.cancel());
+    let same = tokio::time::sleep(SAME_REQUEST);
+    tokio::pin!(same);
+    loop {
+        tokio::select! {
+            () = &mut same => break,
+            () = asked() => {}
         }
-        asked = true;
-        // Killing and reaping children may block.
-        let cancel = context.cancel.clone();
-        tokio::task::spawn_blocking(move || cancel.cancel());
     }
+    asked().await;
+    std::process::exit(130);
 }
