@@ -13,6 +13,10 @@ use crate::domain::logged::{ChangeKind, LoggedTransaction};
 use crate::error::{Error, Kind, Result};
 use crate::run_context::Cancel;
 
+mod nearest;
+
+pub use nearest::Nearest;
+
 /// How long a look may take.
 const LIMIT: Duration = Duration::from_secs(20);
 /// Most transactions that are shown.
@@ -39,17 +43,19 @@ pub type FoundTransaction = (LoggedTransaction, Vec<String>);
 /// What was found.
 #[derive(Debug, Clone, Default)]
 pub struct Found {
-    /// The first ones, in order.
+    /// The nearest ones, in order.
     pub transactions: Vec<FoundTransaction>,
-    /// Whether there are more.
-    pub is_cut: bool,
+    /// Whether there are more before them.
+    pub is_cut_before: bool,
+    /// Whether there are more after them.
+    pub is_cut_after: bool,
     /// What of the time nothing is known of, in words.
     pub uncovered: Option<String>,
 }
 
 /// Who looks. Blocks, writes nothing, and ends soon once it is cancelled.
 pub trait Look: Send + Sync {
-    /// At most [`MOST`] transactions.
+    /// At most [`MOST`] transactions, those [nearest](Nearest) to the time.
     fn look(&self, asked: &Asked, cancel: &Cancel) -> Result<Found>;
 }
 

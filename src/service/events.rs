@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::domain::logged::LoggedTransaction;
 use crate::error::Result;
-use crate::exporter::events::{Asked, Found, Look, MOST};
+use crate::exporter::events::{Asked, Found, Look, MOST, Nearest};
 use crate::operations::events::{Before, Sought, events_read_only};
 use crate::run_context::{Cancel, RunContext};
 use crate::scheduler::AppWork;
@@ -19,18 +19,15 @@ impl Look for Looking {
         let source = app.source(&asked.source)?;
         let table = asked.table.as_deref().map(|table| source.engine.table_name(table)).transpose()?;
         let sought = Sought { around: asked.around, within: asked.within, table, kinds: asked.kinds.clone() };
-        let mut found = Found::default();
+        let mut nearest = Nearest::new(asked.around, MOST);
         let mut seen = |transaction: LoggedTransaction, before: Before| {
-            if found.transactions.len() >= MOST {
-                found.is_cut = true;
-                return Ok(ControlFlow::Break(()));
-            }
+            let is_wanted = nearest.wants(transaction.time);
             let arguments = before.arguments().into_iter().map(str::to_owned).collect();
-            found.transactions.push((transaction, arguments));
-            Ok(ControlFlow::Continue(()))
+            nearest.push((transaction, arguments));
+            Ok(if is_wanted { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
         };
         let context = RunContext { cancel: cancel.clone(), ..RunContext::silent() };
         let uncovered = events_read_only(&app, &source, &sought, &mut seen, &context)?;
-        Ok(Found { uncovered, ..found })
+        Ok(Found { uncovered, ..nearest.found() })
     }
 }

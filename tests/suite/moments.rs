@@ -69,7 +69,7 @@ fn accident_after_the_log_was_begun_anew(product: Product, reset: &str) {
             break page;
         }
     };
-    assert!(page.contains("Only the first 200 are shown"), "{page}");
+    assert!(page.contains("Only the 200 nearest to that time are shown"), "{page}");
     assert!(page.contains("Of this time only increments are looked through"), "{page}");
     service.stop();
 }

@@ -175,8 +175,12 @@ fn list(view: &View, config: &SourceConfig, found: &Found) -> Markup {
             h2 id="found" { "Transactions" }
             @if let Some(uncovered) = &found.uncovered { p.muted { "Of this time " (uncovered) "." } }
             @if found.transactions.is_empty() { p { "No such transaction is known." } }
+            @if found.is_cut_before || found.is_cut_after {
+                p.bad-text { "Only the " (MOST) " nearest to that time are shown: look at less time, at one table or at one kind." }
+            }
+            @if found.is_cut_before { p.muted { "… some before" } }
             @for transaction in &found.transactions { (one(view, config, transaction)) }
-            @if found.is_cut { p.bad-text { "Only the first " (MOST) " are shown: look at less time, at one table or at one kind." } }
+            @if found.is_cut_after { p.muted { "… some after" } }
         }
     }
 }
