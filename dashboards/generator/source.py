@@ -210,6 +210,49 @@ def proofs():
         ])
 
 
+def breaks():
+    return graph(
+        "Breaks", "Breaks of the chain in each hour, and how long a time cannot be restored because of the newest one, "
+        "until a full backup begins a new chain.",
+        [target(f"{q.of_source('pitr_gap_seconds')}", "{{source}}: time that is lost"),
+         target(q.count(f"increase({q.of_source('chain_breaks_total')}[1h])"), "breaks in an hour")],
+        unit="s", line="stepAfter", fill=40, overrides=[
+            override("byFrameRefID", "A", color=fixed(BAD)),
+            override("byFrameRefID", "B", color=fixed(RISK), unit="none", custom__axisPlacement="right", custom__fillOpacity=0),
+        ])
+
+
+def replay():
+    return graph(
+        "Replay", "How long the last drill replayed increments, how long a restore of the newest recovery point is expected to "
+        "replay them, and on the right axis the transactions that were replayed.",
+        [target(q.of_source("replay_seconds"), "{{source}}: measured"),
+         target(f"{q.of_source('forecast_replay_seconds')} > 0", "{{source}}: forecast"),
+         target(q.of_source("replayed_transactions"), "{{source}}: transactions")],
+        unit="s", line="stepAfter", fill=15, overrides=[
+            override("byFrameRefID", "A", color=fixed("purple")), thin("B", CALM, DASHED, 2),
+            override("byFrameRefID", "C", color=fixed(PLAIN), unit="none", decimals=0, custom__axisPlacement="right",
+                     custom__fillOpacity=0),
+        ])
+
+
+def any_moment():
+    start, end = (q.of_source(f"restore_window_{edge}_timestamp_seconds") for edge in ("start", "end"))
+    return graph(
+        "Restore to any moment", "The newest unbroken restore window: how long ago it begins and ends. Any moment between "
+        "the two can be restored.",
+        [target(q.age(start), "{{source}}: begins"), target(q.age(end), "{{source}}: ends")],
+        unit="s", fill=15, overrides=[override("byFrameRefID", "A", color=fixed(GOOD)), thin("B", RISK, DASHED)])
+
+
+def kinds():
+    return graph(
+        "Kinds of drills", "Time since a drill of each kind last passed: of the newest recovery point, a closed chain, a random "
+        "moment, the oldest.",
+        [target(q.age(q.of_source("drill_kind_last_success_timestamp_seconds")), "{{source}}: {{drill_kind}}")],
+        unit="s", fill=0)
+
+
 def last_runs():
     return states(
         "Last runs", "How the last backup and the last drill ended, over time.",
@@ -305,5 +348,6 @@ def dashboard():
             (7, [(18, data()), (6, lag())]),
             "Chain and drills",
             (8, [(6, chain()), (6, proofs()), (6, verification()), (6, last_runs())]),
+            (8, [(6, any_moment()), (6, breaks()), (6, replay()), (6, kinds())]),
         ],
     )
