@@ -91,7 +91,7 @@ metrics! {
     RECOVERY_POINT_AGE Gauge "backup_sla_recovery_point_age_seconds" "seconds" ["source"]
         "Age of the newest recovery point when it was scraped, for people to read (alerts use the timestamp); absent if there is none."
     RECOVERY_POINTS Gauge "backup_sla_recovery_points" "1" ["source" "kind"]
-        "Recovery points that the repository lists."
+        "Recovery points that the repository lists. Of increments that follow each other within a quarter of the RPO (at most 5 minutes) the last one counts."
     RECOVERY_POINTS_VANISHED Gauge "backup_sla_recovery_points_vanished" "1" ["source"]
         "Recovery points that are gone from the repository before the promised retention is over."
     RETENTION_GAPS Gauge "backup_sla_retention_gaps" "1" ["source"]

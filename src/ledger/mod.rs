@@ -43,8 +43,9 @@ pub use evidence::{
 };
 pub use points::{Adopted, Gone, Reconciled, VanishedPoint};
 pub use promises::{Asked, Configured, ConfiguredPeriod, ForecastBasis, KnownSource};
+pub use query::DrilledPoints;
 pub use runs::{
-    LastRuns, LiveRun, MissedRuns, NOT_PROVED, Operation, Outcome, PROVED_CHAIN, PointRow, REPLAYED_BYTES,
+    LastRuns, LineBytes, LiveRun, MissedRuns, NOT_PROVED, Operation, Outcome, PROVED_CHAIN, PointRow, REPLAYED_BYTES,
     REPLAYED_TRANSACTIONS, Run, RunId, RunReport, RunResult, RunStart,
 };
 pub use snapshot::{

@@ -12,6 +12,19 @@ use crate::ledger::database::stored::{self, column};
 use crate::ledger::database::{Row, ledger_error};
 use crate::ledger::runs::{Operation, PointRow, Run, RunId, RunReport};
 
+/// The recovery points on which a drill has a verdict.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DrilledPoints(BTreeMap<RecoveryPointId, BTreeSet<Option<i64>>>);
+
+impl DrilledPoints {
+    /// Whether there is a verdict on the recovery point `id`, whose data is as of `as_of`. A drill that stopped within an increment and
+    /// passed says nothing of its end; one that failed there says that it is bad.
+    pub fn contains(&self, id: &RecoveryPointId, as_of: DateTime<Utc>) -> bool {
+        let drilled = self.0.get(id);
+        drilled.is_some_and(|times| times.contains(&None) || times.contains(&Some(stored::micros(as_of))))
+    }
+}
+
 impl Ledger {
     /// Number that grows with every change of the ledger, by whichever process.
     pub async fn revision(&self) -> Result<i64> {
@@ -73,18 +86,22 @@ impl Ledger {
         rows.into_iter().map(|(id, at)| Ok((RecoveryPointId(id), stored::time(at)?))).collect()
     }
 
-    /// The remembered recovery points of a source on which a drill has a verdict: those that passed, and those that are bad.
-    pub async fn drilled_points(&self, source: &str) -> Result<BTreeSet<RecoveryPointId>> {
-        let rows: Vec<String> = sqlx::query_scalar(
-            "SELECT p.id FROM points p WHERE p.source = ? AND EXISTS (SELECT 1 FROM runs d WHERE d.source = p.source \
-               AND d.recovery_point = p.id AND d.operation = 'drill' AND d.outcome IN ('passed', 'failed') \
-               AND (d.outcome = 'failed' OR d.recovery_point_time IS NULL OR d.recovery_point_time = p.as_of))",
+    /// The recovery points of a source on which a drill has a verdict: those that passed, and those that are bad.
+    pub async fn drilled_points(&self, source: &str) -> Result<DrilledPoints> {
+        let rows: Vec<(String, String, Option<i64>)> = sqlx::query_as(
+            "SELECT DISTINCT recovery_point, outcome, recovery_point_time FROM runs WHERE source = ? AND operation = 'drill' \
+               AND outcome IN ('passed', 'failed') AND recovery_point IS NOT NULL",
         )
         .bind(source)
         .fetch_all(&self.pool)
         .await
         .map_err(|e| ledger_error("cannot read drilled recovery points", e))?;
-        Ok(rows.into_iter().map(RecoveryPointId).collect())
+        let mut drilled = DrilledPoints::default();
+        for (id, outcome, time) in rows {
+            let time = if outcome == "failed" { None } else { time };
+            drilled.0.entry(RecoveryPointId(id)).or_default().insert(time);
+        }
+        Ok(drilled)
     }
 
     /// Everything about one run. Errors: there is no such run.

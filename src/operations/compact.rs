@@ -94,7 +94,8 @@ fn plan<T>(
     // What passed is proved as it is; what failed stays, so that everybody sees that it is bad.
     let drilled = app.block_on(app.ledger.drilled_points(&source.name))?;
     let before = must_be_kept(points, &app.block_on(app.ledger.compared(&source.name))?);
-    let is_pinned = |manifest: &Manifest| drilled.contains(&manifest.id) || before.contains(&manifest.id);
+    let is_pinned =
+        |manifest: &Manifest| drilled.contains(&manifest.id, manifest.as_of) || before.contains(&manifest.id);
     let chains = Chains::of(points.iter().map(|point| &point.manifest), |manifest| suspects.contains(manifest));
     let compaction = chains.compaction(is_pinned);
     Ok(of(&chains, compaction))

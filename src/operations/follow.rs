@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 
 use super::breaks::{Continued, cannot_be_replayed, newest, tell, told};
 use super::increment::{Stored, begin_anew, has_just_begun_anew, replay_too_long, stored};
-use super::listing::refresh_points;
+use super::listing::{refresh_points, told_every};
 use super::recording::Recorded;
 use super::stored::publish_unlisted;
 use crate::app::{App, BACKUP, Source};
@@ -22,10 +22,8 @@ use crate::error::{Error, Kind, Result};
 use crate::ledger::{Operation, Outcome, RunResult};
 use crate::run_context::RunContext;
 
-/// The ledger and what is shown hear of increments at least so often, and a run of them is recorded.
+/// A run of them is recorded so often.
 const RECORDED_WITHIN: Duration = Duration::from_mins(5);
-/// They do not hear of them more often.
-const RECORDED_AFTER: Duration = Duration::from_secs(10);
 /// A full backup that is not there is asked for again after this time.
 const ASKED_AGAIN: Duration = Duration::from_mins(1);
 
@@ -219,7 +217,7 @@ impl Follower {
 
     /// Whether the ledger is to hear of what was published.
     pub fn is_to_tell(&self, app: &App, source: &Source) -> bool {
-        let within = (source.objectives.rpo / 4).clamp(RECORDED_AFTER, RECORDED_WITHIN);
+        let within = told_every(source);
         let is_due =
             |since: Option<Duration>| since.is_none_or(|told| app.clock.monotonic().saturating_sub(told) >= within);
         self.untold.as_ref().is_some_and(|untold| !untold.is_listed) && is_due(self.told)

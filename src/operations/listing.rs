@@ -1,6 +1,9 @@
 //! What the repository lists, brought into the ledger: truth is in the repository.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use chrono::TimeDelta;
 
 use super::identity::check_identity;
 use super::ownership::{Listed, tell_of_others};
@@ -8,9 +11,15 @@ use super::suspects::Suspects;
 use crate::app::{App, Source};
 use crate::domain::chain::Chains;
 use crate::domain::left_out::LeftOutCounts;
+use crate::domain::manifest::{BackupKind, Manifest};
 use crate::error::Result;
-use crate::ledger::{Gone, KnownSource, PointRow};
+use crate::ledger::{Gone, KnownSource, LineBytes, PointRow};
 use crate::repository::{Listing, Published};
+
+/// How often the ledger hears of increments that are taken all the time: often enough to judge the RPO.
+pub(super) fn told_every(source: &Source) -> Duration {
+    (source.objectives.rpo / 4).clamp(Duration::from_secs(10), Duration::from_mins(5))
+}
 
 /// Read what the repository lists for a source and let the ledger know: truth is in the repository. What cannot be read
 /// there is no recovery point. Nor is what another host made.
@@ -20,8 +29,9 @@ pub fn refresh_points(app: &App, source: &Source) -> Result<Listed> {
     check_identity(app, source)?;
     let begun = app.block_on(app.ledger.revision())?;
     let listed = Listed::of(app, source.repository.listing(Some(&source.name))?);
-    let rows = point_rows(app, source, &listed.own.points.iter().collect::<Vec<_>>())?;
-    reconcile(app, source, &rows, (begun, &Unlisted::of(app, &listed.own, &listed.foreign)))?;
+    let mut unlisted = Unlisted::of(app, &listed.own, &listed.foreign);
+    let rows = point_rows(app, source, &listed.own.points.iter().collect::<Vec<_>>(), &mut unlisted)?;
+    reconcile(app, source, &rows, (begun, &unlisted))?;
     Ok(listed)
 }
 
@@ -32,14 +42,15 @@ pub(super) fn refresh_points_of(app: &App, sources: &[&Source]) -> Result<Listin
     let begun = app.block_on(app.ledger.revision())?;
     let Listed { own: mut listing, foreign } = Listed::of(app, first.repository.listing(None)?);
     listing.damaged.extend(first.repository.incomplete()?);
-    let unlisted = Unlisted::of(app, &listing, &foreign);
+    let mut unlisted = Unlisted::of(app, &listing, &foreign);
     tell_of_others(app, sources, foreign);
     let mut points: BTreeMap<&str, Vec<&Published>> = BTreeMap::new();
     for published in &listing.points {
         points.entry(&published.manifest.source).or_default().push(published);
     }
     for source in sources {
-        let rows = point_rows(app, source, &points.remove(source.name.as_str()).unwrap_or_default())?;
+        let points = points.remove(source.name.as_str()).unwrap_or_default();
+        let rows = point_rows(app, source, &points, &mut unlisted)?;
         reconcile(app, source, &rows, (begun, &unlisted))?;
     }
     Ok(listing)
@@ -47,7 +58,7 @@ pub(super) fn refresh_points_of(app: &App, sources: &[&Source]) -> Result<Listin
 
 /// What is in the repository and counts as no recovery point of this host.
 struct Unlisted {
-    /// What another host made, and what was joined into something that is there.
+    /// What another host made, what was joined into something that is there, and what is [dense](Chains::dense).
     others: BTreeSet<String>,
     /// What cannot be read, by source and id.
     unreadable: BTreeSet<(String, String)>,
@@ -124,11 +135,16 @@ pub fn know(app: &App, sources: &[&Source]) -> Result<()> {
     app.block_on(app.ledger.know(&known))
 }
 
-/// The points of one source as the ledger remembers them.
-fn point_rows(app: &App, source: &Source, points: &[&Published]) -> Result<Vec<PointRow>> {
+/// The points of one source as the ledger remembers them. Of increments every few seconds it remembers some: each one would be in it
+/// for more than a year, and sealed several times.
+fn point_rows(app: &App, source: &Source, points: &[&Published], unlisted: &mut Unlisted) -> Result<Vec<PointRow>> {
     let suspects = Suspects::of(app, source)?;
     let chains = Chains::of(points.iter().map(|point| &point.manifest), |manifest| suspects.contains(manifest));
     let windows = chains.in_windows();
+    let drilled = app.block_on(app.ledger.drilled_points(&source.name))?;
+    let every = TimeDelta::from_std(told_every(source)).unwrap_or(TimeDelta::MAX);
+    let dense = chains.dense(every, |manifest| drilled.contains(&manifest.id, manifest.as_of));
+    unlisted.others.extend(dense.iter().map(|id| id.0.clone()));
     let row = |published: &&Published| {
         let manifest = &published.manifest;
         PointRow {
@@ -142,7 +158,15 @@ fn point_rows(app: &App, source: &Source, points: &[&Published]) -> Result<Vec<P
             rows: manifest.rows(),
             left_out: LeftOutCounts::of(&manifest.left_out),
             window_from: windows.get(&manifest.id).map(|window| window.from),
+            line: line_bytes(&chains, manifest),
         }
     };
-    Ok(points.iter().map(row).collect())
+    Ok(points.iter().filter(|point| !dense.contains(&point.manifest.id)).map(row).collect())
+}
+
+/// What a restore of an increment works through.
+fn line_bytes(chains: &Chains<'_>, manifest: &Manifest) -> Option<LineBytes> {
+    let line = chains.line(&manifest.id)?.ok().filter(|_| manifest.kind == BackupKind::Incremental)?;
+    let replayed = line.increments.iter().map(|it| it.logical_bytes()).sum();
+    Some(LineBytes { all: line.full.logical_bytes().saturating_add(replayed), replayed })
 }

@@ -7,6 +7,7 @@ mod broken;
 mod chains;
 mod closing;
 mod compaction;
+mod dense;
 mod gtid;
 mod place;
 mod plan;

@@ -144,6 +144,7 @@ pub(super) fn point(id: &str, as_of: DateTime<Utc>) -> PointRow {
         rows: 1,
         left_out: crate::domain::left_out::LeftOutCounts::default(),
         window_from: Some(as_of),
+        line: None,
     }
 }
 

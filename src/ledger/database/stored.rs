@@ -9,7 +9,7 @@ use crate::domain::drill_choice::DrillKind;
 use crate::domain::left_out::LeftOutCounts;
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
 use crate::error::{Error, Result};
-use crate::ledger::runs::{Operation, Outcome, PointRow, Run, RunId};
+use crate::ledger::runs::{LineBytes, Operation, Outcome, PointRow, Run, RunId};
 
 /// Rows per INSERT statement: six columns each stay far below every product's limit of bound values.
 pub(in crate::ledger) const ROWS_PER_INSERT: usize = 1000;
@@ -145,7 +145,14 @@ pub(in crate::ledger) fn point(row: &Row) -> Result<PointRow> {
         rows: count(column(row, "row_count")?),
         left_out: left_out(row)?,
         window_from: optional_time(column(row, "window_from")?)?,
+        line: line_bytes(row)?,
     })
+}
+
+/// What a restore of a recovery point works through, where that is not its own size.
+pub(in crate::ledger) fn line_bytes(row: &Row) -> Result<Option<LineBytes>> {
+    let (all, replayed): (Option<i64>, Option<i64>) = (column(row, "line_bytes")?, column(row, "replay_bytes")?);
+    Ok(all.zip(replayed).map(|(all, replayed)| LineBytes { all: count(all), replayed: count(replayed) }))
 }
 
 /// What was left out of a recovery point.

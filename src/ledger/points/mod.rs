@@ -21,7 +21,7 @@ use crate::ledger::database::stored::{self, ROWS_PER_INSERT, column};
 use crate::ledger::database::{Builder, Connection, ledger_error};
 use crate::ledger::evidence::{Sealable, forget_points, seal_points, seal_source};
 use crate::ledger::promises::read_retention;
-use crate::ledger::runs::{PointRow, next_revision};
+use crate::ledger::runs::{LineBytes, PointRow, next_revision};
 
 mod gaps;
 mod gone;
@@ -137,6 +137,7 @@ pub(in crate::ledger) async fn reconcile_in(
     let unreadable = mark_unreadable(tx, source, &early, meaning, (begun, now)).await?;
     let listed: Vec<&PointRow> = listed.into_values().collect();
     replace_points(tx, source, &listed).await?;
+    note_unrestorable(tx, source, now).await?;
     mark_in(tx, source, now).await?;
     note_gaps(tx, source, &appeared, (now, revision, now - TimeDelta::days(GONE_POINTS_DAYS))).await?;
     seal_points(tx, source, revision, now).await?;
@@ -262,18 +263,33 @@ async fn replace_points(tx: &mut Connection, source: &str, listed: &[&PointRow])
     for chunk in listed.chunks(ROWS_PER_INSERT) {
         let mut insert = Builder::new(
             "INSERT INTO points (source, id, kind, as_of, finished, chain_length, logical_bytes, stored_bytes, \
-             row_count, left_out_tables, left_out_views, left_out_others, window_from) ",
+             row_count, left_out_tables, left_out_views, left_out_others, window_from, line_bytes, replay_bytes) ",
         );
         insert.push_values(chunk, |mut row, point| {
-            let (id, kind, numbers, window) = stored_form(point);
+            let (id, kind, numbers, derived) = stored_form(point);
             row.push_bind(source.to_owned()).push_bind(id.to_owned()).push_bind(kind);
             for number in numbers {
                 row.push_bind(number);
             }
-            row.push_bind(window);
+            for number in derived {
+                row.push_bind(number);
+            }
         });
         insert.build().execute(&mut *tx).await.map_err(failed)?;
     }
+    Ok(())
+}
+
+/// An increment that is listed and cannot be restored any more was available until now; if it can again, it always was.
+async fn note_unrestorable(tx: &mut Connection, source: &str, now: DateTime<Utc>) -> Result<()> {
+    let lost = "UPDATE point_lifetimes SET unrestorable_at = ? WHERE source = ? AND gone_at IS NULL AND unrestorable_at IS NULL \
+         AND id IN (SELECT id FROM points WHERE source = ? AND kind = 'incremental' AND window_from IS NULL)";
+    let lost = sqlx::query(lost).bind(stored::micros(now)).bind(source).bind(source);
+    lost.execute(&mut *tx).await.map_err(failed)?;
+    let back = "UPDATE point_lifetimes SET unrestorable_at = NULL WHERE source = ? AND gone_at IS NULL AND unrestorable_at IS NOT NULL \
+         AND id NOT IN (SELECT id FROM points WHERE source = ? AND kind = 'incremental' AND window_from IS NULL)";
+    let back = sqlx::query(back).bind(source).bind(source);
+    back.execute(&mut *tx).await.map_err(failed)?;
     Ok(())
 }
 
@@ -307,7 +323,7 @@ async fn older_than_ledger(tx: &mut Connection, appeared: &[&PointRow]) -> Resul
 }
 
 /// A point as its columns have it: times lose what is below a microsecond.
-fn stored_form(point: &PointRow) -> (&str, &'static str, [i64; 9], Option<i64>) {
+fn stored_form(point: &PointRow) -> (&str, &'static str, [i64; 9], [Option<i64>; 3]) {
     let numbers = [
         stored::micros(point.as_of),
         stored::micros(point.finished),
@@ -319,5 +335,7 @@ fn stored_form(point: &PointRow) -> (&str, &'static str, [i64; 9], Option<i64>) 
         i64::from(point.left_out.view),
         i64::from(point.left_out.other),
     ];
-    (&point.id.0, stored::kind_name(Some(point.kind)), numbers, point.window_from.map(stored::micros))
+    let line = |bytes: fn(LineBytes) -> u64| point.line.map(|line| stored::whole(bytes(line)));
+    let derived = [point.window_from.map(stored::micros), line(|it| it.all), line(|it| it.replayed)];
+    (&point.id.0, stored::kind_name(Some(point.kind)), numbers, derived)
 }

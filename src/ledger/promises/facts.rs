@@ -36,7 +36,8 @@ impl Ledger {
             .await
             .map_err(failed)?;
         let points = sqlx::query(
-            "SELECT l.as_of AS as_of, l.chain_length AS chain_length, l.available_at AS available_at, l.gone_at AS gone_at \
+            "SELECT l.as_of AS as_of, l.chain_length AS chain_length, l.available_at AS available_at, l.gone_at AS gone_at, \
+             l.unrestorable_at AS unrestorable_at \
              FROM point_lifetimes l LEFT JOIN points p ON p.source = l.source AND p.id = l.id \
              WHERE l.source = ? AND (l.gone_at IS NULL OR l.gone_at > ?) AND (p.suspect IS NULL OR p.suspect = 0)",
         )
@@ -65,11 +66,13 @@ fn failed(error: sqlx::Error) -> crate::error::Error {
 }
 
 fn lifetime(row: &Row) -> Result<Lifetime> {
+    let (gone, unrestorable): (Option<i64>, Option<i64>) = (column(row, "gone_at")?, column(row, "unrestorable_at")?);
+    let end = [gone, unrestorable].into_iter().flatten().min();
     Ok(Lifetime {
         as_of: stored::time(column(row, "as_of")?)?,
         chain_length: stored::chain_length(column(row, "chain_length")?),
         available: stored::time(column(row, "available_at")?)?,
-        gone: stored::optional_time(column(row, "gone_at")?)?,
+        gone: end.map(stored::time).transpose()?,
     })
 }
 

@@ -7,7 +7,7 @@ use crate::domain::forecast::{HISTORY, PassedDrill, Size};
 use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::ledger::database::stored::{self, column};
-use crate::ledger::database::{Connection, Row, ledger_error};
+use crate::ledger::database::{Row, ledger_error};
 
 /// What is known of a source for a forecast.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -35,13 +35,8 @@ const DRILLS: &str = "SELECT d.ended_at AS ended_at, d.rto_seconds AS rto_second
        AND ended_at IS NOT NULL ORDER BY begun_revision DESC LIMIT ?) d \
      LEFT JOIN run_stages s ON s.run_id = d.id \
      GROUP BY d.id, d.begun_revision, d.ended_at, d.rto_seconds, d.logical_bytes, d.chain_length ORDER BY d.begun_revision";
-const NEWEST: &str = "SELECT logical_bytes, chain_length, kind, as_of FROM points WHERE source = ? \
+const NEWEST: &str = "SELECT logical_bytes, chain_length, line_bytes, replay_bytes FROM points WHERE source = ? \
      AND suspect = 0 ORDER BY as_of DESC, chain_length DESC, logical_bytes DESC LIMIT 1";
-// The full backup that an increment goes back to, and what lies between them: the increments of one chain follow each other.
-const ITS_FULL: &str = "SELECT logical_bytes, as_of FROM points WHERE source = ? AND suspect = 0 AND kind = 'full' AND as_of <= ? \
-     ORDER BY as_of DESC LIMIT 1";
-const BETWEEN: &str = "SELECT SUM(logical_bytes + 0e0) FROM points WHERE source = ? AND suspect = 0 AND kind = 'incremental' \
-     AND as_of > ? AND as_of <= ?";
 
 impl Ledger {
     /// What a forecast of the recovery time of `source` is made from.
@@ -54,10 +49,7 @@ impl Ledger {
             .fetch_all(&mut *tx)
             .await
             .map_err(failed)?;
-        let newest = match &newest {
-            Some(row) => Some(newest_size(&mut tx, source, row).await?),
-            None => None,
-        };
+        let newest = newest.as_ref().map(newest_size).transpose()?;
         tx.commit().await.map_err(failed)?;
         let drills = drills.iter().map(drill).collect::<Result<_>>()?;
         Ok(ForecastBasis { newest, drills })
@@ -92,20 +84,12 @@ fn size(row: &Row) -> Result<Size> {
 }
 
 /// What a restore of the newest point works through: of an increment also everything that it goes back to.
-async fn newest_size(tx: &mut Connection, source: &str, row: &Row) -> Result<Size> {
-    let (own, as_of): (Size, i64) = (size(row)?, column(row, "as_of")?);
-    if column::<&str>(row, "kind")? == "full" {
-        return Ok(own);
-    }
-    let full = sqlx::query(ITS_FULL).bind(source).bind(as_of).fetch_optional(&mut *tx).await.map_err(failed)?;
-    let Some(full) = full else { return Ok(own) };
-    let between = sqlx::query_scalar(BETWEEN).bind(source).bind(column::<i64>(&full, "as_of")?).bind(as_of);
-    let replayed: Option<f64> = between.fetch_one(&mut *tx).await.map_err(failed)?;
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a sum of sizes
-    let replay_bytes = replayed.unwrap_or(0.0).max(0.0) as u64;
-    let logical_bytes = stored::count(column(&full, "logical_bytes")?).saturating_add(replay_bytes);
-    let replay_bytes = if own.chain_length > 0 { replay_bytes } else { 0 };
-    Ok(Size { logical_bytes, replay_bytes, ..own })
+fn newest_size(row: &Row) -> Result<Size> {
+    let own = size(row)?;
+    Ok(stored::line_bytes(row)?.map_or(own, |line| {
+        let replay_bytes = if own.chain_length > 0 { line.replayed } else { 0 };
+        Size { logical_bytes: line.all, replay_bytes, ..own }
+    }))
 }
 
 #[cfg(test)]
@@ -116,25 +100,28 @@ mod tests {
     use crate::clock::SystemClock;
     use crate::domain::manifest::BackupKind;
     use crate::ledger::tests::{SetClock, drill, open, passed, point, ran};
-    use crate::ledger::{PointRow, REPLAYED_BYTES, RunResult};
+    use crate::ledger::{LineBytes, PointRow, REPLAYED_BYTES, RunResult};
 
     #[tokio::test]
-    async fn an_increment_is_as_large_as_its_full_backup_and_all_increments_since_and_drills_say_what_they_replayed() {
+    async fn an_increment_is_as_large_as_what_its_restore_works_through_and_drills_say_what_they_replayed() {
         let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
         let ledger = open(dir.path(), &clock).await;
         let full = |id: &str, ago, logical_bytes| PointRow { logical_bytes, ..point(id, &clock, ago) };
-        let increment = |id: &str, ago, logical_bytes, chain_length| {
-            let kind = BackupKind::Incremental;
-            PointRow { kind, chain_length, logical_bytes, ..point(id, &clock, ago) }
+        let increment = |id: &str, ago, (chain_length, all, replayed)| {
+            let (kind, line) = (BackupKind::Incremental, Some(LineBytes { all, replayed }));
+            PointRow { kind, chain_length, line, ..point(id, &clock, ago) }
         };
-        let listed = [full("f1", 300, 1000), increment("i1", 200, 10, 1), full("f2", 100, 2000)];
+        let listed = [full("f1", 300, 1000), increment("i1", 200, (1, 1010, 10)), full("f2", 100, 2000)];
         let newest = async |more: &[PointRow]| {
             ledger.reconcile_points("agama", &[&listed[..], more].concat()).await.unwrap();
             let size = ledger.forecast_basis("agama").await.unwrap().newest.unwrap();
             (size.logical_bytes, size.chain_length, size.replay_bytes)
         };
         assert_eq!(newest(&[]).await, (2000, 0, 0));
-        assert_eq!(newest(&[increment("j1", 50, 20, 1), increment("j2", 10, 30, 2)]).await, (2050, 2, 50));
+        let (first, second) = (increment("j1", 50, (1, 2020, 20)), increment("j2", 10, (2, 2050, 50)));
+        assert_eq!(newest(&[first.clone(), second.clone()]).await, (2050, 2, 50));
+        let unrestorable = PointRow { line: None, ..second };
+        assert_eq!(newest(&[first, unrestorable]).await, (1000, 2, 0), "nothing is known of what it would take");
         let replayed = RunResult {
             details: [(REPLAYED_BYTES.to_owned(), "50".to_owned())].into(),
             logical_bytes: 2050,

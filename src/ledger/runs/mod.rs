@@ -12,7 +12,7 @@ pub use missed::MissedRuns;
 pub(in crate::ledger) use missed::newest_missed;
 pub(in crate::ledger) use record::next_revision;
 pub use run::{
-    NOT_PROVED, Operation, Outcome, PROVED_CHAIN, PointRow, REPLAYED_BYTES, REPLAYED_TRANSACTIONS, Run, RunId,
-    RunReport, RunResult, RunStart,
+    LineBytes, NOT_PROVED, Operation, Outcome, PROVED_CHAIN, PointRow, REPLAYED_BYTES, REPLAYED_TRANSACTIONS, Run,
+    RunId, RunReport, RunResult, RunStart,
 };
 pub use running::LiveRun;

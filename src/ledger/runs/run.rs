@@ -281,4 +281,15 @@ pub struct PointRow {
     pub left_out: LeftOutCounts,
     /// As-of time with which the restore window begins that it is part of; none where it cannot be restored.
     pub window_from: Option<DateTime<Utc>>,
+    /// What a restore of it works through; none for a full, which is its own size, and where it cannot be restored.
+    pub line: Option<LineBytes>,
+}
+
+/// What a restore of an increment works through, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct LineBytes {
+    /// The full and everything that is replayed.
+    pub all: u64,
+    /// What is replayed.
+    pub replayed: u64,
 }

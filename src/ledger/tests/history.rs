@@ -105,6 +105,40 @@ async fn a_gap_breaks_the_retention_from_the_point_that_ends_it_until_it_is_olde
 }
 
 #[tokio::test]
+async fn an_increment_that_cannot_be_restored_any_more_was_available_until_that_was_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = SetClock::new();
+    let ledger = open(dir.path(), &clock).await;
+    let source = KnownSource { name: "agama", kind: "mysql", repository: "onsite", objectives: &promised(24) };
+    ledger.know(&[source]).await.unwrap();
+    clock.advance(5 * HOUR);
+    let full = point("full", &clock, 4 * HOUR);
+    let (kind, window_from) = (BackupKind::Incremental, full.window_from);
+    let increment = PointRow { kind, window_from, ..point("increment", &clock, HOUR) };
+    ledger.reconcile_points("agama", &[full.clone(), increment.clone()]).await.unwrap();
+    let of_increment = async || {
+        let points = facts(&ledger, &clock).await.points;
+        points.into_iter().find(|it| it.as_of == increment.as_of).unwrap().gone
+    };
+    assert_eq!(of_increment().await, None);
+    clock.advance(HOUR);
+    let lost = PointRow { window_from: None, ..increment.clone() };
+    ledger.reconcile_points("agama", &[full.clone(), lost.clone()]).await.unwrap();
+    let found = clock.wall();
+    assert_eq!(of_increment().await, Some(found));
+    clock.advance(HOUR);
+    ledger.reconcile_points("agama", &[lost.clone()]).await.unwrap();
+    assert_eq!(of_increment().await, Some(found), "it was found before");
+    ledger.reconcile_points("agama", &[]).await.unwrap();
+    assert_eq!(of_increment().await, Some(found), "that it is gone as well makes it no younger");
+    ledger.reconcile_points("agama", &[full.clone(), lost]).await.unwrap();
+    ledger.reconcile_points("agama", &[full, increment.clone()]).await.unwrap();
+    let points = facts(&ledger, &clock).await.points;
+    let back = points.iter().filter(|it| it.as_of == increment.as_of && it.gone.is_none());
+    assert_eq!(back.count(), 1, "what can be restored again counts");
+}
+
+#[tokio::test]
 async fn a_listing_that_was_begun_earlier_takes_nothing_back_that_others_found_since() {
     let dir = tempfile::tempdir().unwrap();
     let clock = SetClock::new();

@@ -108,3 +108,34 @@ fn where_a_break_is_waited_on_each_attempt_fails_until_its_cause_is_mended_and_n
     shop.note("bread\nmilk\nhoney\n");
     assert!(matches!(shop.advance(), Ok(Advance::Published(_))));
 }
+
+#[test]
+fn of_many_increments_the_ledger_remembers_some_and_those_that_were_drilled_and_misses_none() {
+    let mut shop = Shopping::new("full");
+    let many = |shop: &mut Shopping| {
+        for _ in 0..20 {
+            assert!(matches!(shop.advance(), Ok(Advance::Published(_))));
+        }
+        shop.follower.tell(&shop.app, &shop.source, true).unwrap();
+    };
+    many(&mut shop);
+    let stored = shop.source.repository.list(Some("shopping")).unwrap();
+    let drilled = stored.into_iter().map(|it| it.manifest).max_by_key(|it| it.as_of).unwrap();
+    let run = Recorded::begin(&shop.app, &shop.source, Operation::Drill, None).unwrap();
+    let mut passed = RunResult::new(Outcome::Passed, 1.0);
+    (passed.recovery_point, passed.recovery_point_time) = (Some(drilled.id.clone()), Some(drilled.as_of));
+    run.finish(&passed).unwrap();
+    many(&mut shop);
+    many(&mut shop);
+    let stored = shop.source.repository.list(Some("shopping")).unwrap();
+    assert_eq!(stored.len(), 61);
+    let ledger = &shop.app.ledger;
+    let known: Vec<_> = shop.app.block_on(ledger.points("shopping")).unwrap().into_iter().map(|it| it.id).collect();
+    // The full, the one that was drilled, the newest, and one more where a stretch of time ends between them.
+    assert!((3..=4).contains(&known.len()), "{known:?}");
+    let newest = &stored.iter().max_by_key(|it| it.manifest.as_of).unwrap().manifest;
+    assert!(known.contains(&newest.id) && known.contains(&drilled.id));
+    let figures = &shop.app.block_on(ledger.snapshot()).unwrap().sources["shopping"];
+    assert_eq!((figures.points.newest, &figures.points.vanished[..]), (Some(newest.as_of), &[][..]));
+    assert_eq!(figures.points.newest_verified, Some(drilled.as_of));
+}

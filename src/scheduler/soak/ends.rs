@@ -68,6 +68,7 @@ impl Soak {
                 left_out: crate::domain::left_out::LeftOutCounts::default(),
                 // Each point is a window of its own.
                 window_from: Some(happened.begun),
+                line: None,
             };
             self.model.repository.entry(source.clone()).or_default().push(row);
             self.list(source).await;

@@ -287,6 +287,7 @@ fn point(name: &str, kind: BackupKind, as_of: DateTime<Utc>, bytes: f64, chain_l
         rows: (bytes / 130.0) as u64,
         left_out: LeftOutCounts::default(),
         window_from: Some(as_of),
+        line: None,
     }
 }
 

@@ -312,5 +312,6 @@ fn point(id: &str, kind: BackupKind, as_of: DateTime<Utc>, bytes: u64, chain_len
         rows: bytes / 130,
         left_out,
         window_from: Some(as_of),
+        line: None,
     }
 }
