@@ -14,7 +14,7 @@ use secrecy::ExposeSecret;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 
-pub use self::locks::{BACKUP, RepositoryLock, ServiceLock, SourceLock};
+pub use self::locks::{BACKUP, INCREMENT, RepositoryLock, ServiceLock, SourceLock};
 use self::private::private_directory;
 use crate::clock::Clock;
 use crate::config::{Config, RepositoryConfig, RepositoryKind, SourceConfig};

@@ -143,6 +143,9 @@ pub struct Measured {
     /// As-of time of the newest full backup that proved the chain of increments before it; missing where none did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub closing_proof_time: Option<DateTime<Utc>>,
+    /// When the newest canary was written that is in the repository; missing where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub canary_time: Option<DateTime<Utc>>,
     /// Increments that a restore of the newest point replays.
     pub chain_length: u32,
     /// Points that are gone from the repository although the promised retention still asks for them.
@@ -310,6 +313,7 @@ fn measured(figures: &SourceFigures, objectives: &Objectives, now: DateTime<Utc>
         rto_seconds: figures.drills.last_measured.as_ref().and_then(|run| run.rto_seconds),
         last_passed_drill_time: figures.drills.last_passed.as_ref().and_then(|run| run.ended),
         closing_proof_time: figures.drills.closing_proof,
+        canary_time: figures.points.canary,
         chain_length: figures.points.chain_length,
         vanished: figures.points.vanished_of(objectives.retention, now),
         suspect: figures.points.suspect,
@@ -418,7 +422,7 @@ pub fn of(view: &View, config: &SourceConfig) -> SourceStatus {
         history_since: view.snapshot.created,
         history_is_partial: view.snapshot.is_history_partial(&config.name),
         missed_runs: SCHEDULED.into_iter().map(|it| (it, figures.missed.get(&it).copied().unwrap_or(0))).collect(),
-        running: figures.running.iter().map(|run| run.operation.name().to_owned()).collect(),
+        running: figures.running.iter().map(|run| running::name(run.operation, run.kind)).collect(),
         last_backup: figures.last_backup.as_ref().map(ended),
         last_drill: figures.drills.last.as_ref().map(ended),
         breaks: view.snapshot.breaks.get(&config.name).map_or(0, |breaks| breaks.count),

@@ -12,6 +12,7 @@ use rustix::fs::FlockOperation;
 use super::App;
 use super::private::state_failure;
 use crate::clock::Stopwatch;
+use crate::domain::manifest::BackupKind;
 use crate::error::{Error, Kind, OrFailed, Result};
 use crate::ledger::Operation;
 use crate::run_context::Cancel;
@@ -19,8 +20,13 @@ use crate::run_context::Cancel;
 /// Bytes that are written to find out whether the state directory takes any: as many as the ledger needs for a record.
 const PROBE: usize = 64 * 1024;
 
-/// What takes backups takes this lock of a source.
+/// What takes a full backup of a source holds this lock of it until it is published.
+///
+/// Whoever takes both locks takes this one first.
 pub const BACKUP: &str = "backup";
+/// What takes an increment of a source holds this lock of it, and a full backup while it ends the chain before it and is published:
+/// so each backup continues the one before, and increments go on while a full backup is read.
+pub const INCREMENT: &str = "increment";
 /// How long somebody who asks for a backup waits for an increment that is just being taken.
 const LONGEST_INCREMENT: Duration = Duration::from_secs(30);
 /// A mark is not longer.
@@ -28,6 +34,11 @@ const MARK_BYTES: u64 = 64;
 
 /// How soon somebody who waits for a repository looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// How long nobody begins to store while somebody waits for a repository to free room there: longer than increments take, and shorter than
+/// any RPO. A full backup takes longer, so this comes to an end, and again.
+const TURN: Duration = Duration::from_secs(20);
+const TURN_EVERY: Duration = Duration::from_mins(2);
 
 /// Held while an operation works on a source; released when dropped or when the process dies.
 #[derive(Debug)]
@@ -77,9 +88,10 @@ impl App {
         }
     }
 
-    /// The file by which the service is asked to cancel what it runs on a source.
-    pub fn cancel_request(&self, source: &str, operation: Operation) -> PathBuf {
-        self.config.state_dir.join("locks").join(format!("{source}.{operation}.cancel"))
+    /// The file by which the service is asked to cancel what it runs on a source. An increment may be taken beside a full backup.
+    pub fn cancel_request(&self, source: &str, operation: Operation, kind: Option<BackupKind>) -> PathBuf {
+        let what = if kind == Some(BackupKind::Incremental) { INCREMENT } else { operation.name() };
+        self.config.state_dir.join("locks").join(format!("{source}.{what}.cancel"))
     }
 
     /// Take the lock of the service: two schedulers on one state directory would do everything twice.
@@ -120,11 +132,13 @@ impl App {
     }
 
     /// Keep others of this host from freeing room in the repository `name` while something is stored there; waits for one
-    /// that does.
+    /// that does, or whose turn it is. Before any lock of a source, which would hold others up meanwhile.
     pub fn storing_in(&self, name: &str, cancel: &Cancel) -> Result<RepositoryLock> {
         let mut is_said = false;
         loop {
-            if let Some(lock) = self.try_repository(name, FlockOperation::NonBlockingLockShared)? {
+            let is_free = self.try_lock(&turn(name), FlockOperation::NonBlockingLockShared)?.is_some();
+            let lock = if is_free { self.try_repository(name, FlockOperation::NonBlockingLockShared)? } else { None };
+            if let Some(lock) = lock {
                 return Ok(lock);
             }
             if !std::mem::replace(&mut is_said, true) {
@@ -136,9 +150,11 @@ impl App {
     }
 
     /// Keep everybody of this host from storing in the repository `name`; none where somebody stores there for longer than
-    /// `patience`.
+    /// `patience`. Where many sources are followed, somebody stores something at any time: so from time to time nobody begins to for a
+    /// while.
     pub fn freeing_in(&self, name: &str, patience: Duration, cancel: &Cancel) -> Result<Option<RepositoryLock>> {
         let waited = Stopwatch::start(&self.clock);
+        let mut turn_taken = None;
         loop {
             if let Some(lock) = self.try_repository(name, FlockOperation::NonBlockingLockExclusive)? {
                 return Ok(Some(lock));
@@ -147,6 +163,11 @@ impl App {
             if waited.elapsed() >= patience {
                 return Ok(None);
             }
+            let is_turn = waited.elapsed().as_secs() % TURN_EVERY.as_secs() < TURN.as_secs();
+            turn_taken = match turn_taken {
+                None if is_turn => self.try_lock(&turn(name), FlockOperation::NonBlockingLockExclusive)?,
+                taken => taken.filter(|_| is_turn),
+            };
             std::thread::sleep(LOOK_AGAIN);
         }
     }
@@ -182,13 +203,13 @@ impl App {
         }
     }
 
-    /// [`Self::lock`] for a backup that somebody asked for. Increments that are taken all the time hold it every few seconds: the end of
-    /// one is waited for.
-    pub fn lock_for_backup(&self, source: &str, cancel: &Cancel) -> Result<SourceLock> {
+    /// [`Self::lock`] for an increment that somebody asked for. Increments that are taken all the time hold it every few seconds: the end
+    /// of one is waited for.
+    pub fn lock_for_increment(&self, source: &str, cancel: &Cancel) -> Result<SourceLock> {
         let waited = Stopwatch::start(&self.clock);
         let is_followed = self.config.sources.get(source).is_some_and(|source| source.schedule.continuous.is_some());
         loop {
-            match self.lock(source, BACKUP) {
+            match self.lock(source, INCREMENT) {
                 Err(error) if error.kind() == Kind::Busy && is_followed && waited.elapsed() < LONGEST_INCREMENT => {
                     cancel.check()?;
                     std::thread::sleep(LOOK_AGAIN);
@@ -235,6 +256,11 @@ fn marked(mut file: File) -> SourceLock {
     let mark = ulid::Ulid::generate().to_string();
     let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(mark.as_bytes()));
     SourceLock { file, found, mark: if written.is_ok() { mark } else { String::new() } }
+}
+
+/// Of the lock that whoever wants to free room in a repository holds for a while.
+fn turn(repository: &str) -> String {
+    format!("{repository}.turn")
 }
 
 /// A lock is a file of our own: what somebody put there as a link is not followed.

@@ -13,11 +13,13 @@ use crate::app::App;
 use crate::display::{rfc3339, size};
 use crate::domain::chain::{Chains, Window};
 use crate::domain::change::State;
+use crate::domain::drill_choice::{DrillKind, FailedDrill};
 use crate::domain::manifest::{BackupKind, Manifest, RecoveryPointId};
 use crate::domain::promise::Promise;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::SourceFigures;
 use crate::operations::before_change::must_be_kept;
+use crate::operations::doubts::Doubts;
 use crate::operations::listing::refresh_points;
 use crate::operations::ownership::Listed;
 use crate::operations::select::{Suspects, suspicion};
@@ -68,12 +70,39 @@ struct Line {
     /// The last one before such a change: no retention may take it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     before_change: bool,
+    /// Drills that found something wrong with it or its chain, where none of the same has passed since; the newest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failed_drills: Vec<Failed>,
     /// Why its date cannot be right.
     #[serde(skip_serializing_if = "Option::is_none")]
     suspect: Option<String>,
     /// The source is no longer configured.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     retired: bool,
+}
+
+/// A drill that failed.
+#[derive(Debug, Serialize)]
+struct Failed {
+    kind: DrillKind,
+    time: DateTime<Utc>,
+    reason: String,
+    /// Of a closing proof: the full backup that the chain begins with. Of others: what was restored.
+    of: RecoveryPointId,
+    #[serde(skip)]
+    sentence: String,
+}
+
+impl Failed {
+    fn of(failed: &FailedDrill) -> Self {
+        Self {
+            kind: failed.kind,
+            time: failed.ended,
+            reason: failed.reason.clone(),
+            of: failed.chain.as_ref().unwrap_or(&failed.point).clone(),
+            sentence: failed.sentence(),
+        }
+    }
 }
 
 impl Line {
@@ -170,6 +199,9 @@ fn print(lines: &[Line], zone: Tz) -> Result<()> {
         line.unrestorable
             .iter()
             .try_for_each(|why| output::line(&format!("{} {}: cannot be restored: {why}", line.source, line.id)))?;
+        // Once is enough: not at every point of a chain.
+        let own = line.failed_drills.iter().filter(|failed| failed.of == line.id);
+        own.map(|failed| format!("{}: {}", line.source, failed.sentence)).try_for_each(|said| output::line(&said))?;
         line.suspect.iter().try_for_each(|said| output::line(&format!("{}: {said}", line.source)))?;
         line.left_out.iter().try_for_each(|said| output::line(&format!("{} {}: {said}", line.source, line.id)))?;
     }
@@ -224,6 +256,7 @@ fn shown(app: &App, name: &str, listed: Listed, retired: bool) -> Result<(Vec<Li
     let compared = app.block_on(app.ledger.compared(name))?;
     let kept = must_be_kept(&own.points, &compared);
     let (suspects, now) = (Suspects::of_name(app, name)?, app.clock.wall());
+    let doubts = Doubts::of(app, name)?;
     let places = {
         let is_suspect = |manifest: &Manifest| suspects.contains(manifest);
         let windows = Chains::of(own.points.iter().map(|point| &point.manifest), is_suspect);
@@ -231,6 +264,11 @@ fn shown(app: &App, name: &str, listed: Listed, retired: bool) -> Result<(Vec<Li
         places(&windows, &Chains::of(all.map(|point| &point.manifest), is_suspect))
     };
     let line = |(point, foreign): (Published, bool)| Line {
+        failed_drills: doubts
+            .about(&point.manifest.id, &places.chain_of(&point.manifest).1)
+            .filter(|_| !foreign)
+            .map(Failed::of)
+            .collect(),
         suspect: suspects.contains(&point.manifest).then(|| suspicion(&point, now)),
         chain: places.chain_of(&point.manifest),
         window: places.windows.get(&point.manifest.id).copied(),

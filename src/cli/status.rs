@@ -294,6 +294,10 @@ fn print(lines: &[SourceStatus], zone: Tz) -> Result<()> {
                 line.source
             ))?;
         }
+        if let Some(written) = line.measured.canary_time {
+            let written = output::time_in(written, zone);
+            output::line(&format!("{}: the newest canary in the repository was written {written}", line.source))?;
+        }
         if let Some(broken) = &line.last_break {
             let (found, since) = (output::time_in(broken.found, zone), output::time_in(broken.lost_since, zone));
             output::line(&format!(
@@ -329,7 +333,8 @@ fn print(lines: &[SourceStatus], zone: Tz) -> Result<()> {
             output::line(&format!("{}: {said}", line.source))?;
         }
         for operation in &line.running {
-            output::line(&format!("{}: a {operation} is running", line.source))?;
+            let article = if operation.starts_with('i') { "an" } else { "a" };
+            output::line(&format!("{}: {article} {operation} is running", line.source))?;
         }
     }
     Ok(())

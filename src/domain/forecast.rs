@@ -53,6 +53,23 @@ pub struct Size {
     pub replay_bytes: u64,
 }
 
+impl Size {
+    /// Of a full backup alone.
+    pub fn of_full(logical_bytes: u64) -> Self {
+        Self { logical_bytes, chain_length: 0, replay_bytes: 0 }
+    }
+
+    /// With one increment more.
+    #[must_use]
+    pub fn with(self, bytes: u64, has_changes: bool) -> Self {
+        Self {
+            logical_bytes: self.logical_bytes.saturating_add(bytes),
+            chain_length: self.chain_length.saturating_add(u32::from(has_changes)),
+            replay_bytes: self.replay_bytes.saturating_add(if has_changes { bytes } else { 0 }),
+        }
+    }
+}
+
 #[allow(clippy::trivially_copy_pass_by_ref)] // as serde asks
 fn is_nothing(bytes: &u64) -> bool {
     *bytes == 0

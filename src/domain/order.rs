@@ -2,7 +2,8 @@
 //!
 //! A clock can be put wrong and right again; the order in which a ledger saw its own backups published cannot. Backups of
 //! one source follow each other, so their as-of times rise in that order. Where they do not, the points that have to be
-//! taken out for the rest to rise, as few as possible, are suspect.
+//! taken out for the rest to rise, as few as possible, are suspect. A full may be read for hours, and increments are published meanwhile:
+//! that it is older than they are is no contradiction ([`in_order`]).
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -18,6 +19,31 @@ pub fn is_to_come(time: DateTime<Utc>, now: DateTime<Utc>) -> bool {
 /// The last moment that [`is_to_come`] lets pass.
 pub fn latest(now: DateTime<Utc>) -> DateTime<Utc> {
     now + SKEW
+}
+
+/// What a backup says of when it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dated {
+    /// As-of time.
+    pub as_of: DateTime<Utc>,
+    /// When the last byte was stored.
+    pub finished: DateTime<Utc>,
+    /// It is a full.
+    pub is_full: bool,
+}
+
+/// The times by which backups are held against the order in which they were published. Increments that were published while a full was
+/// read are newer: it counts as if it were of the newest of them. Fulls follow each other.
+pub fn in_order(published: &[Dated]) -> Vec<DateTime<Utc>> {
+    let time = |(at, one): (usize, &Dated)| {
+        let before = published[..at].iter().filter(|other| other.as_of <= one.finished);
+        let contradicts = |other: &Dated| other.is_full && other.as_of > one.as_of;
+        if !one.is_full || before.clone().any(contradicts) {
+            return one.as_of;
+        }
+        before.map(|other| other.as_of).max().map_or(one.as_of, |newest| newest.max(one.as_of))
+    };
+    published.iter().enumerate().map(time).collect()
 }
 
 /// For as-of times in the order of publication: which of them do not fit into it. What is to come at `now` never does. Of
@@ -109,6 +135,30 @@ mod tests {
         // The one right before it contradicts it, and not another that is within what clocks differ.
         let times = [day(20) + TimeDelta::minutes(2), day(50), day(20), day(51)];
         assert_eq!(suspects(&times, day(60)), [false, false, true, false]);
+    }
+
+    #[test]
+    fn a_full_that_was_read_while_increments_were_published_contradicts_none_of_them() {
+        let full = |from, to| Dated { as_of: day(from), finished: day(to), is_full: true };
+        let increment = |at| Dated { as_of: day(at), finished: day(at), is_full: false };
+        let found = |published: &[Dated]| {
+            let suspect = suspects(&in_order(published), day(99));
+            let dated = published.iter().zip(suspect).filter(|(_, is_suspect)| *is_suspect);
+            dated.map(|(one, _)| (one.as_of - DateTime::UNIX_EPOCH).num_days()).collect::<Vec<_>>()
+        };
+        assert_eq!(found(&[full(10, 11), increment(12), increment(14), full(13, 15), increment(16)]), [0; 0]);
+        assert_eq!(
+            found(&[full(10, 11), increment(12), increment(14), full(13, 13), increment(16)]),
+            [14],
+            "it was over: the later one is believed"
+        );
+        assert_eq!(
+            found(&[full(10, 11), increment(12), increment(14), full(1, 15), increment(16)]),
+            [1],
+            "fulls follow"
+        );
+        assert_eq!(found(&[full(10, 11), increment(62), increment(14), full(13, 15), increment(16)]), [62]);
+        assert_eq!(found(&[full(62, 11), increment(12), increment(14), full(13, 15), increment(16)]), [62]);
     }
 
     #[test]

@@ -91,7 +91,7 @@ metrics! {
     RECOVERY_POINT_AGE Gauge "backup_sla_recovery_point_age_seconds" "seconds" ["source"]
         "Age of the newest recovery point when it was scraped, for people to read (alerts use the timestamp); absent if there is none."
     RECOVERY_POINTS Gauge "backup_sla_recovery_points" "1" ["source" "kind"]
-        "Recovery points that the repository lists. Of increments that follow each other within a quarter of the RPO (at most 5 minutes) the last one counts."
+        "Recovery points that the repository lists. Of increments closer together than a quarter of the RPO (at most 5 minutes) only the last is counted."
     RECOVERY_POINTS_VANISHED Gauge "backup_sla_recovery_points_vanished" "1" ["source"]
         "Recovery points that are gone from the repository before the promised retention is over."
     RETENTION_GAPS Gauge "backup_sla_retention_gaps" "1" ["source"]
@@ -147,12 +147,14 @@ metrics! {
     CHAIN_LENGTH Gauge "backup_sla_chain_length" "1" ["source"]
         "Increments that a restore of the newest recovery point replays on top of its full backup."
     CHAIN_BROKEN Gauge "backup_sla_chain_broken" "1" ["source"]
-        "1 from a break of the chain (the source did not continue its newest backup) until a newer full backup is there."
+        "1 from a break of the chain (the source did not continue its newest backup) until a full backup is published after it."
     CHAIN_BREAKS Counter "backup_sla_chain_breaks_total" "1" ["source"]
         "Breaks of the chain since the ledger was created. Moments between a break and the next full backup cannot be restored."
     CHAIN_LAST_BREAK Gauge "backup_sla_chain_last_break_timestamp_seconds" "seconds" ["source"]
         "When the last break of the chain was found; 0 if there was none."
 
+    CANARY Gauge "backup_sla_canary_timestamp_seconds" "seconds" ["source"]
+        "When the newest canary was written that is in the repository: a row that is written into the source before each backup and read back from what is stored; 0 if there is none."
     INCREMENT_LAG Gauge "backup_sla_increment_lag_seconds" "seconds" ["source"]
         "With continuous increments: age of the oldest change that is not in the repository yet, at most; 0 when there is none. Where nobody knows what the server has, the time since the newest recovery point. Absent for other sources."
 
@@ -163,7 +165,7 @@ metrics! {
     DRILLS_OVER_RTO Counter "backup_sla_drills_over_rto_total" "1" ["source"]
         "Drills that took longer than the RTO that was promised at the time, since the ledger was created."
     DRILL_LAST_OUTCOME Gauge "backup_sla_drill_last_outcome" "1" ["source" "outcome"]
-        "1 for the outcome of the last finished drill, 0 for the others; an interrupted drill is inconclusive. A closing proof, or a drill of a random moment or the oldest point, that failed stands until one of its kind passes or its point is gone."
+        "1 for the outcome of the last finished drill, 0 for the others; an interrupted drill is inconclusive. A closing proof, or a drill of a random moment or the oldest point, that failed stands until the same passes or its point is gone."
     DRILL_LAST_SUCCESS Gauge "backup_sla_drill_last_success_timestamp_seconds" "seconds" ["source"]
         "When the last passed drill of the newest recovery point ended; 0 if there was none."
     DRILL_LAST_RTO Gauge "backup_sla_drill_last_rto_seconds" "seconds" ["source"]

@@ -223,9 +223,9 @@ fn points(out: &mut Exposition, source: &str, figures: &SourceFigures) {
 
 fn breaks(out: &mut Exposition, source: &str, figures: &SourceFigures, breaks: Option<&BreakFigures>) {
     let name = [source];
-    let newest_full = figures.points.newest_of.get(&BackupKind::Full);
-    // What comes after it begins a new chain.
-    let open = breaks.map(|it| &it.last).filter(|last| newest_full.is_none_or(|full| *full < last.found));
+    // One that was read when the break was found begins a new chain as well; if it does not, that is another break.
+    let newest_full = figures.points.newest_full_finished;
+    let open = breaks.map(|it| &it.last).filter(|last| newest_full.is_none_or(|full| full < last.found));
     out.set(&m::CHAIN_BROKEN, &name, f64::from(u8::from(open.is_some())));
     out.set(&m::PITR_GAP, &name, open.map_or(0.0, |last| (last.found - last.lost_since).as_seconds_f64().max(0.0)));
     out.set(&m::CHAIN_BREAKS, &name, whole(breaks.map_or(0, |it| it.count)));
@@ -310,6 +310,7 @@ fn proofs(out: &mut Exposition, source: &SourceConfig, figures: &SourceFigures) 
         let last = drills.kinds.get(&kind).and_then(|it| it.last_passed);
         out.set(&m::DRILL_KIND_LAST_SUCCESS, &[&source.name, kind.name()], timestamp(last));
     }
+    out.set(&m::CANARY, &name, timestamp(figures.points.canary));
     out.set(&m::CLOSING_PROOF, &name, timestamp(drills.closing_proof));
     let age = source.closing_proof_age().map_or(0.0, |age| age.as_secs_f64());
     out.set(&m::CLOSING_PROOF_MAX_AGE, &name, age);

@@ -24,7 +24,8 @@ pub struct ChainBreak {
     pub detail: String,
     /// The backup that was not continued.
     pub parent: RecoveryPointId,
-    /// Its as-of time: no moment after it can be restored, up to the next full backup.
+    /// The last moment that could be restored: none after it can be, up to the next full backup. The as-of time of that backup, or of a newer
+    /// one of the chain before.
     pub lost_since: DateTime<Utc>,
     /// When it was found.
     pub found: DateTime<Utc>,

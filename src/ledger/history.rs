@@ -7,14 +7,14 @@ use chrono::{DateTime, Utc};
 
 use crate::domain::change::State;
 use crate::domain::drill::{Check, TableResult};
-use crate::domain::drill_choice::DrillKind;
+use crate::domain::drill_choice::{DrillKind, FailedDrill};
 use crate::domain::manifest::{BackupKind, RecoveryPointId};
 use crate::error::Result;
 use crate::ledger::breaks::newest_breaks;
 use crate::ledger::database::stored::{self, column};
 use crate::ledger::database::{Builder, Connection, Row, ledger_error};
 use crate::ledger::evidence::read_suspect;
-use crate::ledger::runs::{Operation, Outcome, PointRow, Run, newest_missed};
+use crate::ledger::runs::{Operation, Outcome, PointRow, Run, newest_missed, read_failed_drills};
 use crate::ledger::{ChainBreak, Ledger, MissedRuns};
 
 /// Most recovery points, the newest.
@@ -45,6 +45,8 @@ pub struct SourceHistory {
     pub newest_verified: Option<PointRow>,
     /// Recovery points of which something suspect was found, accepted or not.
     pub suspect: BTreeMap<RecoveryPointId, State>,
+    /// Drills that failed, where none of the same has passed since.
+    pub failed_drills: Vec<FailedDrill>,
     /// Successful backups of the time asked for, and the last one before it; oldest first.
     pub backups: Vec<BackupSample>,
     /// Drills that have ended, newest first.
@@ -125,6 +127,7 @@ impl Ledger {
             points,
             newest_verified,
             suspect: read_suspect(&mut tx, source).await?,
+            failed_drills: read_failed_drills(&mut tx, source).await?,
             backups: backups(&mut tx, source, since).await?,
             drills: drills(&mut tx, source).await?,
             failures: failures(&mut tx, source).await?,

@@ -3,12 +3,14 @@
 //! Counters are counted from the runs, so they survive restarts. "Last" means the result written last, not the one
 //! with the latest time: a clock that once ran ahead must not hide what came after.
 
+mod beside;
 mod figures;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use self::beside::read_beside;
 pub use self::figures::{
     BackupFigures, DrillFigures, KindFigures, LedgerSnapshot, PointFigures, RtoSummary, RunningOperation, SourceFigures,
 };
@@ -141,8 +143,15 @@ async fn read_points(tx: &mut Connection, sources: &mut Sources, taken: DateTime
         points.suspect = stored::count(column(&row, "suspect")?);
         points.newest_suspect = Some(stored::time(column(&row, "newest")?)?);
     }
+    let canaries = "SELECT source, MAX(canary_at) AS newest FROM points WHERE canary_at IS NOT NULL AND suspect = 0 AND as_of <= ? \
+         AND (kind = 'full' OR window_from IS NOT NULL) GROUP BY source";
+    for row in rows_until(tx, canaries, until).await? {
+        let points = &mut sources.entry(column(&row, "source")?).or_default().points;
+        points.canary = stored::optional_time(column(&row, "newest")?)?;
+    }
     // An increment that no restore can replay, because its full backup is gone or what is between them, is as good as none.
-    let by_kind = "SELECT source, kind, COUNT(*) AS listed, MIN(sound) AS oldest, MIN(finished) AS finished, MAX(sound) AS newest \
+    let by_kind = "SELECT source, kind, COUNT(*) AS listed, MIN(sound) AS oldest, MIN(finished) AS finished, MAX(sound) AS newest, \
+         MAX(CASE WHEN sound IS NOT NULL THEN finished END) AS last_finished \
          FROM (SELECT source, kind, finished, CASE WHEN suspect = 0 AND as_of <= ? \
          AND (kind = 'full' OR window_from IS NOT NULL) THEN as_of END AS sound FROM points) p \
          GROUP BY source, kind";
@@ -152,6 +161,9 @@ async fn read_points(tx: &mut Connection, sources: &mut Sources, taken: DateTime
             points.by_kind.insert(kind, stored::count(column(&row, "listed")?));
             if let Some(newest) = stored::optional_time(column(&row, "newest")?)? {
                 points.newest_of.insert(kind, newest);
+            }
+            if kind == BackupKind::Full {
+                points.newest_full_finished = stored::optional_time(column(&row, "last_finished")?)?;
             }
         }
         let oldest = stored::optional_time(column(&row, "oldest")?)?;
@@ -285,44 +297,6 @@ async fn read_last_runs(tx: &mut Connection, sources: &mut Sources, revisions: &
     Ok(())
 }
 
-/// Chains that were proved wrong, while their full backup is listed and until they are proved right: newest first. What proves another
-/// chain says nothing of them.
-const WRONG_CHAINS: &str = "SELECT r.* FROM runs r JOIN run_details d ON d.run_id = r.id AND d.name = 'proved_chain' \
-     JOIN points p ON p.source = r.source AND p.id = d.content \
-     WHERE r.operation = 'drill' AND r.kind = 'closed_chain' AND r.outcome = 'failed' AND NOT EXISTS \
-     (SELECT 1 FROM runs s JOIN run_details e ON e.run_id = s.id AND e.name = 'proved_chain' \
-      WHERE s.operation = 'drill' AND s.kind = 'closed_chain' AND s.outcome = 'passed' AND s.source = r.source \
-      AND e.content = d.content AND s.ended_revision > r.ended_revision) \
-     ORDER BY r.ended_revision DESC";
-
-/// What did not pass beside the newest recovery point stands as long as the point is there; without a point, and an inconclusive one,
-/// until the next drill of its kind.
-async fn read_beside(tx: &mut Connection, sources: &mut Sources) -> Result<()> {
-    for row in rows(tx, WRONG_CHAINS).await? {
-        let run = stored::run(&row)?;
-        sources.entry(run.source.clone()).or_default().drills.stands(run);
-    }
-    for (source, figures) in sources.iter_mut() {
-        for run in figures.drills.bad_beside() {
-            let Some(point) = run.recovery_point.as_ref().filter(|_| run.outcome == Some(Outcome::Failed)) else {
-                figures.drills.stands(run);
-                continue;
-            };
-            let listed = sqlx::query_scalar("SELECT COUNT(*) FROM points WHERE source = ? AND id = ?");
-            let listed: i64 = listed
-                .bind(source)
-                .bind(&point.0)
-                .fetch_one(&mut *tx)
-                .await
-                .map_err(|e| ledger_error("cannot read the ledger", e))?;
-            if listed > 0 {
-                figures.drills.stands(run);
-            }
-        }
-    }
-    Ok(())
-}
-
 /// The newest full backup of a source that proved the chain before it whole.
 pub(super) const CLOSING_PROOF: &str = "SELECT r.recovery_point_time FROM runs r \
      WHERE r.operation = 'drill' AND r.kind = 'closed_chain' AND r.outcome = 'passed' AND r.source = ? \
@@ -392,11 +366,12 @@ async fn read_rto_window(tx: &mut Connection, sources: &mut Sources, now: DateTi
 
 async fn read_running(tx: &mut Connection, sources: &mut Sources) -> Result<()> {
     let running =
-        "SELECT id, source, operation, started_at FROM runs WHERE outcome = 'running' ORDER BY begun_revision";
+        "SELECT id, source, operation, kind, started_at FROM runs WHERE outcome = 'running' ORDER BY begun_revision";
     for row in rows(tx, running).await? {
         sources.entry(column(&row, "source")?).or_default().running.push(RunningOperation {
             run: RunId(column(&row, "id")?),
             operation: stored::operation(column(&row, "operation")?)?,
+            kind: stored::kind(column(&row, "kind")?)?,
             started: stored::time(column(&row, "started_at")?)?,
         });
     }

@@ -50,7 +50,7 @@ pub fn cancel(
     let service = app.service_pid()?;
     for run in &runs {
         if service == Some(run.pid) {
-            let request = app.cancel_request(&source.name, run.operation);
+            let request = app.cancel_request(&source.name, run.operation, run.kind);
             ask(&request, &run.id).or_failed(format!("cannot write {}", request.display()))?;
         } else {
             terminate(run)?;

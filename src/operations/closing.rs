@@ -1,9 +1,9 @@
 //! The end of a chain: what lies between its last increment and the place of the next full backup is stored too, before that full
 //! backup is published. So the full backup proves the chain before it, and any moment between them can be restored.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
-use super::breaks::{Continued, newest, tell};
+use super::breaks::{Continued, Loss, is_told, tell, to_continue};
 use super::recording::{Recorded, new_id};
 use super::stored::{Taken, made, record, store, whole};
 use crate::app::{App, Source};
@@ -30,20 +30,20 @@ fn close(app: &App, source: &Source, next: &Manifest, context: &RunContext) -> R
     if !source.engine.has_increments() {
         return Ok(None);
     }
-    let newest = newest(app, source)?.filter(|newest| newest.manifest.kind == BackupKind::Incremental);
-    let Some(Continued { manifest: last, replayed, unrestorable }) = newest else { return Ok(None) };
+    // The full backup is not listed yet: this is the end of the chain before it.
+    let end = to_continue(app, source)?.filter(|end| end.manifest.kind == BackupKind::Incremental);
+    let Some(Continued { manifest: last, replayed, unrestorable, .. }) = end else { return Ok(None) };
     if let Some(unreachable) = unrestorable {
         // Nothing that is put on top of it could be replayed.
         let gone = unreachable.gone.map(|(last, broken)| broken_before(app, source, (&last, next), &broken));
         return gone.unwrap_or(Ok(None));
     }
     let Some(end) = next.position.as_ref().filter(|end| end.log.is_some()) else { return Ok(None) };
-    let is_reached = last.position.as_ref().is_some_and(|position| reaches(position, end));
-    // Between its time and that of the full backup the increment must have a time of its own.
-    let as_of = next.as_of - TimeDelta::microseconds(1);
-    if is_reached || as_of <= last.as_of {
+    // Increments went on while the full backup was read: one of them holds its place, and a replay may stop there.
+    if last.position.as_ref().is_some_and(|position| reaches(position, end)) {
         return Ok(None);
     }
+    let as_of = time_between(&last, next);
     let mut dump = match source.engine.changes_until(&last, end, context)? {
         Since::Nothing(_) => return Ok(None),
         Since::Broken(broken) => return broken_before(app, source, (&last, next), &broken),
@@ -74,6 +74,14 @@ fn close(app: &App, source: &Source, next: &Manifest, context: &RunContext) -> R
     }
 }
 
+/// As-of time of what ends at the place of `next`: a time of its own, before that of the full backup. The last increment may be dated after
+/// the full backup, whose snapshot was opened later than its time says; then right after that.
+fn time_between(last: &Manifest, next: &Manifest) -> DateTime<Utc> {
+    let tick = TimeDelta::microseconds(1);
+    let as_of = (next.as_of - tick).max(last.as_of + tick);
+    if as_of == next.as_of { as_of + tick } else { as_of }
+}
+
 /// Whether the log at `position` is as far as `end`, and the same: one that was begun anew has the same places again.
 fn reaches(position: &Position, end: &Position) -> bool {
     let order = Place::of(position).zip(Place::of(end)).and_then(|(one, other)| one.order(&other));
@@ -92,7 +100,8 @@ fn broken_before(
     if broken.kind == BreakKind::Unknown {
         return Ok(None);
     }
-    let known = app.block_on(app.ledger.snapshot())?.breaks;
-    let is_told = known.get(&source.name).is_some_and(|it| it.last.parent == last.id);
-    if is_told { Ok(None) } else { tell(app, source, last, (broken, Some(next.as_of))).map(Some) }
+    if is_told(app, source, last)? {
+        return Ok(None);
+    }
+    tell(app, source, Loss::after(last), (broken, Some(next.as_of))).map(Some)
 }

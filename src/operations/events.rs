@@ -133,15 +133,20 @@ fn look(
         return Err(nothing_there(source, sought.around, &windows));
     }
     let mut is_enough = false;
-    for manifest in reaching {
+    let overlapping = chains.overlapping(&reaching);
+    let mut told: BTreeSet<(String, Option<String>, DateTime<Utc>)> = BTreeSet::new();
+    for manifest in &reaching {
+        let may_be_told = overlapping.contains(&manifest.id);
         let (repository, name, id) = (source.repository.clone(), source.name.clone(), manifest.id.clone());
         let open: Opener = Arc::new(move |path| repository.open(&name, &id, path));
-        let increment = StoredIncrement { manifest: manifest.clone(), open };
+        let increment = StoredIncrement { manifest: (*manifest).clone(), open };
         let read = source.engine.transactions(
             &increment,
             &mut |transaction| {
                 let is_near = transaction.time >= from && transaction.time <= until;
-                if is_near && transaction.does(&sought.kinds, sought.table.as_deref()) {
+                let name = || (transaction.position.clone(), transaction.gtid.clone(), transaction.time);
+                let is_told = may_be_told && is_near && !told.insert(name());
+                if is_near && !is_told && transaction.does(&sought.kinds, sought.table.as_deref()) {
                     let before = Before::of(&transaction, manifest, &chains, is_ambiguous);
                     is_enough = seen(transaction, before)?.is_break();
                 }

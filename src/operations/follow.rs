@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::breaks::{Continued, cannot_be_replayed, newest, tell, told};
-use super::increment::{Stored, begin_anew, has_just_begun_anew, replay_too_long, stored};
+use super::breaks::{Continued, Loss, is_told, tell, to_continue, told};
+use super::canary::Paced;
+use super::increment::{QUIETER, Stored, begin_anew, has_just_begun_anew, is_too_long, stored};
 use super::listing::{refresh_points, told_every};
 use super::recording::Recorded;
 use super::stored::publish_unlisted;
-use crate::app::{App, BACKUP, Source};
+use crate::app::{App, INCREMENT, Source};
 use crate::clock::Stopwatch;
-use crate::display;
 use crate::domain::chain::{Break, BreakKind, Place};
-use crate::domain::manifest::{BackupKind, FileRole, Manifest, RecoveryPointId};
+use crate::domain::manifest::{BackupKind, Manifest, RecoveryPointId};
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{Operation, Outcome, RunResult};
 use crate::run_context::RunContext;
@@ -34,6 +34,7 @@ pub struct Follower {
     /// What was published and not told to the ledger.
     untold: Option<Untold>,
     given_up: Option<GivenUp>,
+    canary: Paced,
     /// When a full backup was last asked for that is not there yet, on the monotonic clock.
     asked: Option<Duration>,
     /// When the ledger last heard of increments, and when a run of them was last recorded, on the monotonic clock.
@@ -71,7 +72,7 @@ struct Untold {
 pub enum Advance {
     /// An increment was published: up to this moment nothing is missing.
     Published(DateTime<Utc>),
-    /// Somebody else takes a backup of the source.
+    /// Somebody else takes an increment of the source, or publishes a full backup.
     Busy,
     /// There is no backup to continue, or the newest cannot be continued: a full backup has to come.
     AwaitsFull,
@@ -82,13 +83,14 @@ pub enum Advance {
 impl Follower {
     /// Where the chain ends, and up to when nothing is missing; none where that is not known.
     pub fn end(&self) -> Option<(Option<Place>, DateTime<Utc>)> {
-        let manifest = &self.known.as_ref()?.newest.manifest;
-        Some((manifest.position.as_ref().and_then(Place::of), manifest.as_of))
+        let newest = &self.known.as_ref()?.newest;
+        let place = newest.manifest.position.as_ref().and_then(Place::of);
+        Some((place, newest.manifest.as_of.max(newest.restorable_until)))
     }
 
     /// Look where the chain ends.
     pub fn look(&mut self, app: &App, source: &Source) -> Result<()> {
-        self.known = newest(app, source)?.map(|newest| Known { newest, mark: String::new() });
+        self.known = to_continue(app, source)?.map(|newest| Known { newest, mark: String::new() });
         Ok(())
     }
 
@@ -101,7 +103,9 @@ impl Follower {
 
     /// Publish what came since the newest backup, or that nothing came.
     pub fn advance(&mut self, app: &App, source: &Source, context: &RunContext) -> Result<Advance> {
-        let lock = match app.lock(&source.name, BACKUP) {
+        // Whoever waits until maintenance has freed space holds nobody else up meanwhile.
+        let _storing = app.storing_in(&source.repository_name, &context.cancel)?;
+        let lock = match app.lock(&source.name, INCREMENT) {
             Err(error) if error.kind() == Kind::Busy => return Ok(Advance::Busy),
             locked => locked?,
         };
@@ -122,7 +126,7 @@ impl Follower {
         }
         if let Some((last, broken)) = known.newest.unrestorable.as_ref().and_then(|it| it.gone.clone()) {
             let end = known.newest.manifest.id.clone();
-            let told = self.broke(app, source, &last, (&broken, Error::failed(broken.to_string())));
+            let told = self.broke(app, source, Loss::after(&last), (&broken, Error::failed(broken.to_string())));
             if let Some(given_up) = &mut self.given_up {
                 given_up.parent = end;
             }
@@ -134,12 +138,10 @@ impl Follower {
             return Ok(Advance::FullIsDue(why));
         }
         let watch = Stopwatch::start(&app.clock);
-        match publish(app, source, &known.newest, context) {
+        match publish(app, source, (&known.newest, &mut self.canary), context) {
             Ok((manifest, stored_bytes)) => {
                 let as_of = manifest.as_of;
-                known.newest.replayed += u32::from(manifest.file(FileRole::Log).is_some());
-                known.newest.unrestorable = known.newest.unrestorable.take().or_else(|| cannot_be_replayed(&manifest));
-                known.newest.manifest = manifest.clone();
+                known.newest.advance(manifest.clone());
                 self.count(manifest, stored_bytes, watch.elapsed().as_secs_f64());
                 Ok(Advance::Published(as_of))
             }
@@ -153,8 +155,8 @@ impl Follower {
                     self.known = None;
                     return Err(error);
                 };
-                let parent = known.newest.manifest.clone();
-                self.broke(app, source, &parent, (&broken, error))
+                let (parent, since) = (known.newest.manifest.clone(), known.newest.loss().since);
+                self.broke(app, source, Loss { parent: &parent, since }, (&broken, error))
             }
         }
     }
@@ -164,16 +166,16 @@ impl Follower {
         &mut self,
         app: &App,
         source: &Source,
-        parent: &Manifest,
+        loss: Loss<'_>,
         (broken, error): (&Break, Error),
     ) -> Result<Advance> {
+        let parent = loss.parent;
         // Nothing of a chain is lost where none had begun.
         if broken.kind != BreakKind::Unknown {
-            let known = app.block_on(app.ledger.snapshot())?.breaks;
             // It may have been told before this process began.
-            let is_told = known.get(&source.name).is_some_and(|known| known.last.parent == parent.id);
+            let is_told = is_told(app, source, parent)?;
             let is_second = !is_told && broken.kind == BreakKind::ChangedMeanwhile && has_just_begun_anew(app, source)?;
-            let said = if is_told { told(parent, broken) } else { tell(app, source, parent, (broken, None))? };
+            let said = if is_told { told(loss, broken) } else { tell(app, source, loss, (broken, None))? };
             if source.engine.waits_on_break() {
                 // Nothing is given up: a cause that is mended without a loss is noticed.
                 return Err(Error::failed(format!("cannot follow {}: {said}", source.name)).hint(begin_anew(source)));
@@ -184,6 +186,11 @@ impl Follower {
                 self.asked = None;
                 return Err(quieter(error));
             }
+        }
+        if self.known.as_ref().is_some_and(|known| known.newest.is_enough()) {
+            self.given_up = Some(GivenUp { parent: parent.id.clone(), failure: Some(error.to_string()) });
+            self.asked = None;
+            return Err(error.hint(QUIETER));
         }
         self.given_up = Some(GivenUp { parent: parent.id.clone(), failure: None });
         self.asked = Some(app.clock.monotonic());
@@ -261,12 +268,7 @@ fn why_full(app: &App, source: &Source, newest: &Continued) -> Result<Option<Str
     if let Some(unreachable) = &newest.unrestorable {
         return Ok(Some(unreachable.why.clone()));
     }
-    if newest.replayed >= source.objectives.max_chain_length {
-        return Ok(Some(format!("a restore replays {} increments", newest.replayed)));
-    }
-    let too_long =
-        |replay| format!("a replay is expected to take {}, longer than `max_replay`", display::duration(replay));
-    Ok(replay_too_long(app, source)?.map(too_long))
+    is_too_long(app, source, newest)
 }
 
 /// Increments could not be published for so long that it counts: a run that failed.
@@ -287,12 +289,19 @@ fn record(app: &App, source: &Source, untold: &Untold) -> Result<()> {
     run.finish(&result)
 }
 
-fn publish(app: &App, source: &Source, newest: &Continued, context: &RunContext) -> Result<(Manifest, u64)> {
-    let Stored { candidate, manifest, scarce, storing: _storing } = stored(app, source, newest, context)?;
+fn publish(
+    app: &App,
+    source: &Source,
+    (newest, canary): (&Continued, &mut Paced),
+    context: &RunContext,
+) -> Result<(Manifest, u64)> {
+    let written = canary.write(app, source, context);
+    let Stored { candidate, manifest, scarce } = stored(app, source, newest, context)?;
     if let Some(scarce) = scarce {
         tracing::debug!(source = %source.name, "{scarce}");
     }
     let stored_bytes = publish_unlisted(source, candidate, &manifest)?;
+    canary.tell(source, written, &manifest);
     Ok((manifest, stored_bytes))
 }
 

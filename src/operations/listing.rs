@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::identity::check_identity;
 use super::ownership::{Listed, tell_of_others};
@@ -33,6 +33,17 @@ pub fn refresh_points(app: &App, source: &Source) -> Result<Listed> {
     let rows = point_rows(app, source, &listed.own.points.iter().collect::<Vec<_>>(), &mut unlisted)?;
     reconcile(app, source, &rows, (begun, &unlisted))?;
     Ok(listed)
+}
+
+/// Whether a full backup of `source` was published since `asked`.
+pub fn is_there_since(app: &App, source: &Source, asked: DateTime<Utc>) -> Result<bool> {
+    if !source.repository.exists()? {
+        return Ok(false);
+    }
+    source.repository.open_existing()?;
+    let listed = refresh_points(app, source)?;
+    let is_since = |manifest: &Manifest| manifest.kind == BackupKind::Full && manifest.finished >= asked;
+    Ok(listed.own.points.iter().any(|point| is_since(&point.manifest)))
 }
 
 /// The same for all sources of one repository, which is asked once.
@@ -114,7 +125,7 @@ fn reconcile(app: &App, source: &Source, rows: &[PointRow], (begun, unlisted): (
             changed.gone_early
         );
     }
-    let expired = changed.gone.saturating_sub(changed.gone_early + changed.unreadable);
+    let expired = changed.gone.saturating_sub(changed.gone_early + changed.unreadable + changed.elsewhere);
     if expired > 0 {
         tracing::info!(source = %source.name, "{expired} recovery points are no longer in the repository");
     }
@@ -159,6 +170,7 @@ fn point_rows(app: &App, source: &Source, points: &[&Published], unlisted: &mut 
             left_out: LeftOutCounts::of(&manifest.left_out),
             window_from: windows.get(&manifest.id).map(|window| window.from),
             line: line_bytes(&chains, manifest),
+            canary: canary(&chains, manifest),
         }
     };
     Ok(points.iter().filter(|point| !dense.contains(&point.manifest.id)).map(row).collect())
@@ -169,4 +181,11 @@ fn line_bytes(chains: &Chains<'_>, manifest: &Manifest) -> Option<LineBytes> {
     let line = chains.line(&manifest.id)?.ok().filter(|_| manifest.kind == BackupKind::Incremental)?;
     let replayed = line.increments.iter().map(|it| it.logical_bytes()).sum();
     Some(LineBytes { all: line.full.logical_bytes().saturating_add(replayed), replayed })
+}
+
+/// When the newest canary was written that a restore of it brings back: one of an increment that is not remembered counts by the next.
+fn canary(chains: &Chains<'_>, manifest: &Manifest) -> Option<DateTime<Utc>> {
+    let line = chains.line(&manifest.id)?.ok()?;
+    let all = line.increments.iter().copied().chain([line.full]);
+    all.filter_map(Manifest::canary).map(|canary| canary.written).max()
 }

@@ -63,6 +63,27 @@ fn nothing_is_joined_from_when_maintenance_plans_until_it_has_seen_what_stayed()
 }
 
 #[test]
+fn whoever_frees_room_gets_his_turn_although_somebody_stores_at_any_time() {
+    let (dir, runtime) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap());
+    let app = app(dir.path(), "correct horse", &runtime);
+    let over = RunContext::silent().cancel;
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !over.is_cancelled() {
+                    let Ok(_held) = app.storing_in("local", &over) else { break };
+                    // Work, during which the others begin theirs.
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+            });
+        }
+        let freeing = app.freeing_in("local", Duration::from_secs(30), &RunContext::silent().cancel);
+        over.cancel();
+        assert!(freeing.unwrap().is_some());
+    });
+}
+
+#[test]
 fn what_was_joined_to_something_that_is_listed_is_there() {
     let (dir, runtime) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap());
     let app = app(dir.path(), "correct horse", &runtime);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::app::Source;
+use crate::domain::canary_promise;
 use crate::domain::chain::Until;
 use crate::domain::closing_proof::{Closed, Judged, compare_closed};
 use crate::domain::comparison::{Comparison, compare};
@@ -11,7 +12,7 @@ use crate::domain::expected::Expected;
 use crate::domain::left_out::LeftOut;
 use crate::domain::manifest::{Inventory, Manifest, ObjectKind};
 use crate::domain::promise::{Changes, Promise};
-use crate::engine::{Destination, InspectOptions, Proving, Replayed, StoredIncrement, StoredPoint};
+use crate::engine::{Destination, InspectOptions, Inspection, Proving, Replayed, StoredIncrement, StoredPoint};
 use crate::error::Result;
 use crate::run_context::RunContext;
 
@@ -106,7 +107,7 @@ pub fn prove(
         inventory.tables.retain(|table| !inspection.untried.contains(&table.name));
     }
     let mut more = if scope.may_have_more { found.take_what_is_not_in(&promised) } else { Vec::new() };
-    let changes = &scope.replayed.changes;
+    let changes = &with_counts(point, &scope.replayed.changes);
     let mut differs = Vec::new();
     let (mut comparison, unproved) = match &point.proved_by {
         Some(next) => {
@@ -118,6 +119,8 @@ pub fn prove(
         // The full backup's promise, as far as the log tells what has become of it.
         None => Expected::after(&promised, changes).compare(&found),
     };
+    let (canary, no_canary) = canary(point, scope, &inspection);
+    comparison.checks.extend(canary);
     comparison.checks.extend(complete(point, &scope.replayed));
     for check in comparison.checks.iter_mut().filter(|check| !check.ok) {
         if let Some(said) = scope.refusals.get(&check.name) {
@@ -137,11 +140,26 @@ pub fn prove(
             comparison.checks.push(source.engine.assert(at, assertion, context)?);
         }
     }
-    let not_proven = [inspection.notes, unproved].concat();
+    let uncounted = changes.last().and_then(|last| last.given_up.clone()).filter(|_| point.proved_by.is_none());
+    let not_proven = [inspection.notes, unproved, no_canary.into_iter().chain(uncounted).collect()].concat();
     let notes = [scope.replayed.notes.clone(), not_proven.clone()].concat();
     let replayed_transactions = changes.iter().map(|changes| changes.transactions).sum();
     let replayed_bytes = changes.iter().map(|changes| changes.bytes).sum();
     Ok(Proof { comparison, more, notes, not_proven, differs, replayed_transactions, replayed_bytes })
+}
+
+/// The canary must be what the stored backup and the log say; or why that cannot be said.
+fn canary(point: &StoredPoint, scope: &Scope, found: &Inspection) -> (Option<Check>, Option<String>) {
+    let owner = point.newest().canary_owner().filter(|_| scope.tables.is_empty());
+    let Some(owner) = owner else { return (None, None) };
+    let expected = canary_promise::expected(&point.manifest.canaries, &scope.replayed.changes);
+    let check = canary_promise::check(&owner, &expected, &found.canaries);
+    // A log has what the full backup has not, and a replay may leave that out.
+    let fulls = std::iter::once(&point.manifest).chain(point.proved_by.as_deref().map(|next| &next.full.manifest));
+    if check.is_some() && !fulls.map(Manifest::inventory).all(canary_promise::has_database) {
+        return (None, Some("canary not proved: the full backup does not have its database".to_owned()));
+    }
+    (check, None)
 }
 
 /// Hold what a chain came to against the full backup that follows it.
@@ -176,11 +194,25 @@ fn is_quiet(full: &Manifest) -> bool {
     settled.zip(place).is_some_and(|(settled, (file, offset))| settled.file == *file && settled.offset == offset)
 }
 
+/// How many increments were replayed to their ends.
+fn whole(point: &StoredPoint) -> usize {
+    if point.until == Until::End { point.increments.len() } else { point.increments.len().saturating_sub(1) }
+}
+
+/// What was read back from the logs, with what was counted at the end of each increment, which no log tells.
+fn with_counts(point: &StoredPoint, replayed: &[Changes]) -> Vec<Changes> {
+    let mut all = replayed.to_vec();
+    for (changes, increment) in all.iter_mut().zip(&point.increments[..whole(point)]) {
+        if let Promise::Changes(promised) = &increment.manifest.promise {
+            (changes.counted, changes.given_up) = (promised.counted.clone(), promised.given_up.clone());
+        }
+    }
+    all
+}
+
 /// What was replayed is what was stored: as many transactions were read back, and as many row events were dealt with at the
 /// destination, of each increment that was replayed to its end.
 fn complete(point: &StoredPoint, replayed: &Replayed) -> Vec<Check> {
-    let whole =
-        if point.until == Until::End { point.increments.len() } else { point.increments.len().saturating_sub(1) };
     let counted = |transactions: u64, events: u64| format!("{transactions} transactions, {events} row events");
     let check = |(at, increment): (usize, &StoredIncrement)| {
         let Promise::Changes(promised) = &increment.manifest.promise else { return None };
@@ -190,5 +222,5 @@ fn complete(point: &StoredPoint, replayed: &Replayed) -> Vec<Check> {
         let ok = expected == actual;
         Some(Check { name: format!("replay of {}", increment.manifest.id), expected, actual, ok })
     };
-    point.increments[..whole].iter().enumerate().filter_map(check).collect()
+    point.increments[..whole(point)].iter().enumerate().filter_map(check).collect()
 }

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::change::{Destroyed, caution, end_of_alert};
+use super::doubts::doubted;
 use super::finding::Finding;
 use super::ownership::Whose;
 use super::prove::{Proof, Scope, prove};
@@ -164,13 +165,15 @@ fn bring_back(
     refuse_in_place(&point, &request.options)?;
     let shown = point.shown();
     let caution = cautioned(app, source, request, &point)?;
+    let doubt = told_of_doubts(app, source, &point);
     let mut options = request.options.clone();
     for table in &mut options.tables {
         *table = source.engine.table_name(table)?;
     }
     let (loaded, replayed) = load(source, &point, &request.to, &options, stages, context)?;
     let accounts = loaded.accounts.clone().or_else(|| left_out(&point, &options));
-    let mut warnings = [caution.into_iter().collect(), selected.warnings(), loaded.warnings.clone()].concat();
+    let mut warnings =
+        [caution.into_iter().chain(doubt).collect(), selected.warnings(), loaded.warnings.clone()].concat();
     let mut finding = Finding::default();
     if request.verify {
         let scope = scope(&options, loaded, replayed);
@@ -255,6 +258,16 @@ fn cautioned(app: &App, source: &Source, request: &RestoreRequest, point: &Store
     }
     tracing::error!(source = %source.name, "{}", caution.text);
     Ok(Some(caution.text))
+}
+
+/// The same of what a drill found wrong: who needs the data now may need just this, wrong as it is.
+fn told_of_doubts(app: &App, source: &Source, point: &StoredPoint) -> Option<String> {
+    let doubt = doubted(app, source, point).unwrap_or_else(|error| {
+        tracing::warn!(source = %source.name, "cannot tell whether a drill of this recovery point failed: {error}");
+        None
+    })?;
+    tracing::error!(source = %source.name, "{doubt}");
+    Some(doubt)
 }
 
 fn refused(destroyed: Destroyed) -> Error {

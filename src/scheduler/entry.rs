@@ -36,12 +36,15 @@ pub(super) struct Waiting {
     attempt: u32,
     /// It is no occurrence, but what a run left to be done.
     is_more: bool,
+    /// It is no occurrence, but was found to be due.
+    is_asked: bool,
 }
 
 impl Waiting {
     /// Something that is due now and is no occurrence: nothing of it can be missed.
     fn of_now(now: DateTime<Utc>, is_more: bool) -> Self {
-        Self { scheduled: now, due: now, not_before: now, unwritten: 0, first: now, attempt: 1, is_more }
+        let (unwritten, attempt, is_asked) = (0, 1, !is_more);
+        Self { scheduled: now, due: now, not_before: now, unwritten, first: now, attempt, is_more, is_asked }
     }
 }
 
@@ -99,7 +102,7 @@ impl Entry {
         };
         entry.move_cursor(cursor);
         if let Some(begun) = history.begun.filter(|_| history.failures > 0) {
-            entry.try_again(begun, begun.min(now), history.failures + 1, now);
+            entry.try_again((begun, begun.min(now)), history.failures + 1, false, now);
         }
         entry
     }
@@ -182,6 +185,7 @@ impl Entry {
         let first = if late > 0 { last } else { first };
         if let Some(waiting) = &mut self.waiting {
             waiting.scheduled = last;
+            waiting.is_asked = false;
             // The occurrence comes first, and finds out itself what else there is to do.
             if std::mem::replace(&mut waiting.is_more, false) {
                 waiting.due = due;
@@ -193,9 +197,8 @@ impl Entry {
             }
             waiting.unwritten += unwritten;
         } else {
-            let (not_before, attempt) = (due, 1);
-            self.waiting =
-                Some(Waiting { scheduled: last, due, not_before, unwritten, first, attempt, is_more: false });
+            let occurrence = Waiting::of_now(due, false);
+            self.waiting = Some(Waiting { scheduled: last, unwritten, first, is_asked: false, ..occurrence });
         }
         missed
     }
@@ -213,7 +216,8 @@ impl Entry {
             let last = if is_late { scheduled } else { self.one_before(scheduled, first) };
             Missed { job: job.clone(), first, last, count, reason: QUEUED }
         });
-        let start = Start { job, scheduled: waiting.scheduled, attempt: waiting.attempt, is_more: waiting.is_more };
+        let Waiting { scheduled, attempt, is_more, is_asked, .. } = waiting;
+        let start = Start { job, scheduled, attempt, is_more, is_asked };
         // Told once, also if it has to wait again.
         waiting.unwritten -= count;
         waiting.first = waiting.scheduled;
@@ -236,9 +240,9 @@ impl Entry {
         let Some(run) = self.running.take() else { return };
         match ended {
             // What is beside the occurrence changes nothing of it, and is not tried again by itself.
-            Ended::Done | Ended::Again if run.from.is_more => {}
+            Ended::Done | Ended::FullIsDue | Ended::Again if run.from.is_more => {}
             Ended::More if run.from.is_more => self.has_more(now),
-            Ended::Done | Ended::More => {
+            Ended::Done | Ended::More | Ended::FullIsDue => {
                 self.failures = 0;
                 self.duration = (now - run.begun).to_std().ok();
                 // An interval is counted from begin to begin, also where it began late.
@@ -251,10 +255,14 @@ impl Entry {
             }
             Ended::Again => {
                 self.failures += 1;
-                self.try_again(run.from.scheduled, run.begun, run.from.attempt + 1, now);
+                self.try_again((run.from.scheduled, run.begun), run.from.attempt + 1, run.from.is_asked, now);
             }
-            Ended::Busy => {
+            Ended::Busy | Ended::AwaitsFull => {
                 let mut from = run.from;
+                if ended == Ended::AwaitsFull {
+                    // It began, and what came of it is written down.
+                    from.unwritten = 0;
+                }
                 if let Some(newer) = self.waiting.take() {
                     from.scheduled = newer.scheduled;
                     if from.unwritten == 0 {
@@ -262,8 +270,10 @@ impl Entry {
                     }
                     from.unwritten += newer.unwritten;
                     from.is_more &= newer.is_more;
+                    from.is_asked &= newer.is_asked;
                 }
-                from.not_before = now + BUSY_BACKOFF;
+                // A full backup that has ended is waited for by the plan.
+                from.not_before = if ended == Ended::Busy { now + BUSY_BACKOFF } else { now };
                 self.waiting = Some(from);
             }
         }
@@ -285,15 +295,21 @@ impl Entry {
         self.move_cursor(cursor);
     }
 
-    fn try_again(&mut self, scheduled: DateTime<Utc>, due: DateTime<Utc>, attempt: u32, now: DateTime<Utc>) {
+    fn try_again(
+        &mut self,
+        (scheduled, due): (DateTime<Utc>, DateTime<Utc>),
+        attempt: u32,
+        is_asked: bool,
+        now: DateTime<Utc>,
+    ) {
         let not_before = now + self.backoff();
         if let Some(waiting) = &mut self.waiting {
             // A new occurrence came while it ran.
             waiting.attempt = attempt;
             waiting.not_before = not_before;
         } else {
-            let (unwritten, first) = (0, scheduled);
-            self.waiting = Some(Waiting { scheduled, due, not_before, unwritten, first, attempt, is_more: false });
+            let (unwritten, first, is_more) = (0, scheduled, false);
+            self.waiting = Some(Waiting { scheduled, due, not_before, unwritten, first, attempt, is_more, is_asked });
         }
     }
 

@@ -103,6 +103,8 @@ pub struct Start {
     pub attempt: u32,
     /// It goes on with what a run of the same occurrence left to be done.
     pub is_more: bool,
+    /// It is no occurrence: somebody found at the time `scheduled` that it is due.
+    pub is_asked: bool,
 }
 
 /// Occurrences that did not begin at their time.
@@ -130,6 +132,10 @@ pub enum Ended {
     Done,
     /// The same, and there is more to do, as a run of its own: as soon as nothing else of the source waits.
     More,
+    /// It has its result, and found that a full backup of the source is due.
+    FullIsDue,
+    /// It cannot be done before a full backup of the source, which is due.
+    AwaitsFull,
     /// It has to be tried again.
     Again,
     /// It could not begin: somebody else works on the source.

@@ -342,6 +342,7 @@ impl Running {
         Progress {
             source: job.source.clone(),
             operation: self.operation,
+            kind: job.work.backup_kind(),
             started: self.begun,
             phase,
             done_bytes,

@@ -1,16 +1,18 @@
 //! Which job begins when: a pure state machine. It is told the time and what ended, and answers what to begin.
 //!
-//! - One operation per source at a time. The exception: a backup begins beside a drill of its source if waiting for the
+//! - One operation per source at a time, with two exceptions: an incremental backup begins beside a full one of its source, which may
+//!   take hours; and a backup begins beside a drill of its source if waiting for the
 //!   drill would break the promised RPO (a drill reads the repository and works in a sandbox; it can wait for nobody).
-//! - Backups and drills have limits of their own, so that no drill takes a backup's place. An incremental backup whose
-//!   RPO is at stake may exceed the limit, up to twice.
+//! - Backups and drills have limits of their own, so that no drill takes a backup's place. They count sources: an incremental backup
+//!   beside a full one of its source takes no place. One whose RPO is at stake may exceed the limit, up to twice.
+//! - An incremental backup that finds a full one due makes it due. Where it can continue nothing, it waits until that one has ended.
 //! - What never had a result does not wait for its time: the first full backup is due as soon as a source without a
 //!   recovery point is seen, the first drill as soon as there is a recovery point, and not before.
 //! - A drill does not begin while a backup of its source is ready. Of several backups the one whose RPO ends first goes
 //!   first (of a new source it ends one RPO after it was first seen), of several drills the one that has waited longest.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -25,12 +27,14 @@ pub struct Plan {
     entries: BTreeMap<Job, Entry>,
     limits: Limits,
     has_looked: bool,
+    /// Sources that have nothing to continue until a full backup has ended.
+    awaiting_full: BTreeSet<String>,
 }
 
 impl Plan {
     /// Nothing to do.
     pub fn new(limits: Limits) -> Self {
-        Self { entries: BTreeMap::new(), limits, has_looked: false }
+        Self { entries: BTreeMap::new(), limits, has_looked: false, awaiting_full: BTreeSet::new() }
     }
 
     /// Follow `specs` from now on. Jobs that are known keep what waits and runs; `history` is asked for the others.
@@ -88,11 +92,12 @@ impl Plan {
         steps
     }
 
-    /// An increment of a source that has nothing to continue yet waits for the full backup, which is due at once.
+    /// An increment of a source that has nothing to continue, or not yet, waits for the full backup, which is due at once.
     fn comes_after_a_full(&self, job: &Job, promise: impl Fn(&str) -> Option<Promise>) -> bool {
+        let is_first = || promise(&job.source).is_some_and(|promise| promise.newest.is_none());
         job.work == Work::IncrementalBackup
             && self.entries.contains_key(&Job::new(job.source.clone(), Work::FullBackup))
-            && promise(&job.source).is_some_and(|promise| promise.newest.is_none())
+            && (self.awaiting_full.contains(&job.source) || is_first())
     }
 
     /// What nothing ever came of is due now, if it can do something.
@@ -122,6 +127,15 @@ impl Plan {
         if entry.is_retired() {
             self.entries.remove(job);
         }
+        if job.work == Work::FullBackup && ended != Ended::Busy {
+            self.awaiting_full.remove(&job.source);
+        }
+        if matches!(ended, Ended::FullIsDue | Ended::AwaitsFull) {
+            if ended == Ended::AwaitsFull {
+                self.awaiting_full.insert(job.source.clone());
+            }
+            self.is_due(&Job::new(job.source.clone(), Work::FullBackup), now);
+        }
     }
 
     /// The wall clock was put forward by `by`, or back if that is negative, as seen from the monotonic clock. Forward needs
@@ -138,11 +152,16 @@ impl Plan {
         self.entries.iter().filter_map(next).collect()
     }
 
+    fn runs(&self, source: &str, work: Work) -> bool {
+        self.entries.get(&Job::new(source, work)).is_some_and(Entry::is_running)
+    }
+
     fn may_start(&self, candidate: &Candidate, now: DateTime<Utc>) -> bool {
         let job = &candidate.job;
-        let count = |backups: bool| {
-            self.entries.iter().filter(|(job, entry)| job.work.is_backup() == backups && entry.is_running()).count()
+        let running = |backups: bool| {
+            self.entries.iter().filter(move |(job, entry)| job.work.is_backup() == backups && entry.is_running())
         };
+        let others = || running(true).map(|(other, _)| &other.source).filter(|source| **source != job.source);
         let on_source = |backups: bool, holds: &dyn Fn(&Entry) -> bool| {
             let works = Work::ALL.into_iter().filter(|work| work.is_backup() == backups);
             works.filter_map(|work| self.entries.get(&Job::new(job.source.clone(), work))).any(holds)
@@ -151,10 +170,13 @@ impl Plan {
         if job.work.is_backup() {
             let may_exceed = candidate.is_urgent && job.work == Work::IncrementalBackup;
             let limit = if may_exceed { self.limits.backups * 2 } else { self.limits.backups };
-            count(true) < limit && !runs(true) && (candidate.is_urgent || !runs(false))
+            let is_beside_a_full = job.work == Work::IncrementalBackup && self.runs(&job.source, Work::FullBackup);
+            let is_in_the_way = if is_beside_a_full { self.runs(&job.source, job.work) } else { runs(true) };
+            let is_place = is_beside_a_full || others().collect::<BTreeSet<_>>().len() < limit;
+            is_place && !is_in_the_way && (candidate.is_urgent || !runs(false))
         } else {
             let backup_is_ready = on_source(true, &|entry| entry.is_ready(now));
-            count(false) < self.limits.drills && !runs(true) && !runs(false) && !backup_is_ready
+            running(false).count() < self.limits.drills && !runs(true) && !runs(false) && !backup_is_ready
         }
     }
 }

@@ -18,7 +18,8 @@ use crate::operations::backup::{BackupReport, backup};
 use crate::operations::drill::{DrillRequest, drill};
 use crate::operations::drill_plan::drill_planned;
 use crate::operations::drill_plan::further;
-use crate::operations::increment::increment;
+use crate::operations::increment::{Advanced, increment_beside};
+use crate::operations::listing::is_there_since;
 use crate::operations::observe::observe;
 use crate::run_context::RunContext;
 use crate::state::State;
@@ -177,8 +178,8 @@ impl Workplace for AppWork {
             Err(error) => return judge(job, &error),
         };
         let ended = match job.work {
-            Work::FullBackup => backup(&app, &source, context).map(|report| succeeded(job, &report)),
-            Work::IncrementalBackup => increment(&app, &source, context).map(|report| succeeded(job, &report)),
+            Work::FullBackup => full(&app, &source, start, context),
+            Work::IncrementalBackup => increment_beside(&app, &source, context).map(|came| advanced(job, came)),
             Work::Drill => self.drill(&app, &source, start, context),
         };
         let ended = ended.unwrap_or_else(|error| judge(job, &error));
@@ -210,7 +211,7 @@ impl Workplace for AppWork {
     }
 
     fn is_unwanted(&self, job: &Job) -> bool {
-        let request = self.app().cancel_request(&job.source, operation(job.work));
+        let request = self.app().cancel_request(&job.source, operation(job.work), job.work.backup_kind());
         // Removing it tells us that it was there, and that it was us who saw it.
         std::fs::remove_file(request).is_ok()
     }
@@ -265,6 +266,30 @@ pub(super) fn history(work: Work, runs: Option<&LastRuns>, figures: Option<&Sour
         missed_until: runs.missed_until,
         awaits_first,
         duration: runs.last_good_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+    }
+}
+
+/// Take a full backup, unless it was found to be due and one has come since.
+fn full(app: &App, source: &Source, start: &Start, context: &RunContext) -> Result<Ended> {
+    if start.is_asked && is_there_since(app, source, start.scheduled)? {
+        tracing::info!(source = %source.name, "the full backup that was due is there already");
+        return Ok(Ended::Done);
+    }
+    backup(app, source, context).map(|report| succeeded(&start.job, &report))
+}
+
+fn advanced(job: &Job, came: Advanced) -> Ended {
+    match came {
+        Advanced::Taken(report) => succeeded(job, &report),
+        Advanced::AndFullIsDue(report, why) => {
+            succeeded(job, &report);
+            tracing::info!(source = %job.source, "a full backup is due: {why}");
+            Ended::FullIsDue
+        }
+        Advanced::AwaitsFull(why) => {
+            tracing::warn!(source = %job.source, "a full backup is taken next: {why}");
+            Ended::AwaitsFull
+        }
     }
 }
 

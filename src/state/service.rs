@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 
 use super::process_facts::ProcessFacts;
+use crate::domain::manifest::BackupKind;
 use crate::domain::schedule::Work;
 use crate::ledger::Operation;
 
@@ -79,6 +80,8 @@ pub struct Progress {
     pub source: String,
     /// What is done.
     pub operation: Operation,
+    /// The kind of backup that it makes, if it makes one: an increment may be taken beside a full one.
+    pub kind: Option<BackupKind>,
     /// When it began.
     pub started: DateTime<Utc>,
     /// Phase it is in: `backup`, `load`, `verify`, …; empty before the first.

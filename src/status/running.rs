@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::domain::manifest::BackupKind;
 use crate::domain::schedule::Work;
 use crate::ledger::{Operation, SourceFigures};
 use crate::state::View;
@@ -15,6 +16,9 @@ use crate::state::service::Progress;
 pub struct RunningNow {
     /// What is done.
     pub operation: Operation,
+    /// The kind of backup that it makes, if it makes one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<BackupKind>,
     /// When it began.
     pub started: DateTime<Utc>,
     /// Since then.
@@ -31,6 +35,24 @@ pub struct RunningNow {
     pub last_duration_seconds: Option<f64>,
 }
 
+/// An operation, and the kind of backup that it makes.
+type What = (Operation, Option<BackupKind>);
+
+/// Its name for people.
+pub(super) fn name(operation: Operation, kind: Option<BackupKind>) -> String {
+    match kind {
+        Some(kind @ BackupKind::Incremental) => format!("{kind} {operation}"),
+        _ => operation.name().to_owned(),
+    }
+}
+
+impl RunningNow {
+    /// Its name for people.
+    pub fn name(&self) -> String {
+        name(self.operation, self.kind)
+    }
+}
+
 /// What runs on a source now, oldest first: the runs of every process that the ledger knows, with the progress of those
 /// that are ours.
 pub fn running(view: &View, source: &str) -> Vec<RunningNow> {
@@ -39,33 +61,32 @@ pub fn running(view: &View, source: &str) -> Vec<RunningNow> {
     let mut ours: Vec<&Progress> = view.service.running.iter().filter(|progress| progress.source == source).collect();
     let mut all = Vec::new();
     for run in recorded {
-        // One operation at a time on a source: a run of ours with this name is this run.
-        let at = ours.iter().position(|progress| progress.operation == run.operation);
+        // One operation of a kind at a time on a source: a run of ours with this name is this run.
+        let at = ours.iter().position(|progress| (progress.operation, progress.kind) == (run.operation, run.kind));
         let progress = at.map(|at| ours.remove(at));
-        all.push((run.operation, run.started, progress));
+        all.push(((run.operation, run.kind), run.started, progress));
     }
     // Begun since the ledger was read.
-    all.extend(ours.into_iter().map(|progress| (progress.operation, progress.started, Some(progress))));
+    let is_ours = |progress: &Progress| (progress.operation, progress.kind);
+    all.extend(ours.into_iter().map(|progress| (is_ours(progress), progress.started, Some(progress))));
     all.sort_by_key(|(_, started, _)| *started);
-    let running = |(operation, started, progress): (Operation, DateTime<Utc>, Option<&Progress>)| RunningNow {
+    let running = |((operation, kind), started, progress): (What, DateTime<Utc>, Option<&Progress>)| RunningNow {
         operation,
+        kind,
         started,
         elapsed_seconds: (view.now - started).as_seconds_f64().max(0.0),
         phase: progress.map(|progress| progress.phase.clone()).filter(|phase| !phase.is_empty()),
         done_bytes: progress.map(|progress| progress.done_bytes),
         total_bytes: progress.and_then(|progress| progress.total_bytes),
         ratio: progress.and_then(Progress::ratio),
-        last_duration_seconds: figures.and_then(|figures| last_duration(figures, operation)),
+        last_duration_seconds: figures.and_then(|figures| last_duration(figures, (operation, kind))),
     };
     all.into_iter().map(running).collect()
 }
 
-fn last_duration(figures: &SourceFigures, operation: Operation) -> Option<f64> {
+fn last_duration(figures: &SourceFigures, (operation, kind): What) -> Option<f64> {
     let run = match operation {
-        Operation::Backup => {
-            let successes = figures.backups.values().filter_map(|backups| backups.last_success.as_ref());
-            successes.max_by_key(|run| run.ended)
-        }
+        Operation::Backup => kind.and_then(|kind| figures.backups.get(&kind)?.last_success.as_ref()),
         Operation::Drill => figures.drills.last_passed.as_ref(),
         Operation::Restore | Operation::Verify => None,
     };

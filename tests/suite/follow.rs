@@ -120,7 +120,9 @@ fn what_is_written_is_soon_in_the_repository_and_everything_comes_back() {
             service.wait("increment_lag_seconds{source=\"shop\"}", |value| value == 0.0);
         }
         assert_eq!(service.value("chain_breaks_total{source=\"shop\"}"), 0.0, "{}", service.said());
-        service.wait("recovery_points{source=\"shop\",kind=\"incremental\"}", |value| value >= 5.0);
+        assert!(increments(&world).len() >= 5);
+        // Of those that follow each other closely one counts.
+        service.wait("recovery_points{source=\"shop\",kind=\"incremental\"}", |value| value >= 1.0);
         // Time moves on although nothing comes, and no increment is made for each interval.
         let newest = listed(&world).pop().unwrap();
         let before = increments(&world).len();

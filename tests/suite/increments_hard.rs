@@ -181,6 +181,17 @@ fn what_no_full_backup_would_mend_is_an_error_and_no_break() {
         assert!(format!("{}{}", checked.stdout, checked.stderr).contains("GRANT REPLICATION SLAVE"), "{checked:?}");
         assert!(checked.status == 1 && checked.stderr.contains("cannot take the scheduled incremental"), "{checked:?}");
         server.sql("GRANT REPLICATION SLAVE ON *.* TO poor@localhost");
+        // Without these an increment is possible, and a full backup may have to be taken twice.
+        let block = if product == Product::MariaDb { "RELOAD, PROCESS" } else { "BACKUP_ADMIN" };
+        let is_lacking = || {
+            let checked = world.run(&["check-config", "--connect"]);
+            assert_eq!(checked.status, 0, "{checked:?}");
+            let said = format!("{}{}", checked.stdout, checked.stderr);
+            said.contains(&format!("GRANT {block} ON *.* TO 'poor'@'localhost', or write `block_ddl = false`"))
+        };
+        assert!(is_lacking(), "{product:?}");
+        server.sql(&format!("GRANT {block} ON *.* TO poor@localhost"));
+        assert!(!is_lacking(), "{product:?}");
         // That full backup does not say which log it is in: the next one does.
         let full = world.json(&["backup", "shop", "--incremental"], 0);
         assert_eq!(full["kind"], "full", "{full:#}");
@@ -223,7 +234,7 @@ fn a_service_takes_increments_tells_of_a_break_and_begins_anew() {
     std::fs::write(world.path("config.toml"), text).unwrap();
     let service = Service::start(&world);
     let full = "recovery_points{source=\"shop\",kind=\"full\"}";
-    let increments = "recovery_points{source=\"shop\",kind=\"incremental\"}";
+    let increments = "backups_total{source=\"shop\",kind=\"incremental\"}";
     service.wait(full, |value| value == 1.0);
     server.sql("INSERT INTO shop.t (b) VALUES (1)");
     service.wait(increments, |value| value >= 3.0);

@@ -1,10 +1,10 @@
 //! Which increment continues what, and which recovery points can be restored at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
-use super::place::are_one_log;
+use super::place::{are_one_log, do_overlap};
 use super::refusal::Unrestorable;
 use crate::domain::manifest::{BackupKind, FileRole, Manifest, RecoveryPointId};
 use crate::domain::promise::{Changes, Promise};
@@ -118,6 +118,10 @@ impl<'m> Chains<'m> {
         self.by_id.get(id).map(|at| self.points[*at].manifest)
     }
 
+    pub(super) fn place_of(&self, id: &RecoveryPointId) -> Option<usize> {
+        self.by_id.get(id).copied()
+    }
+
     /// All, oldest first.
     pub fn points(&self) -> impl Iterator<Item = &'m Manifest> + '_ {
         self.points.iter().map(|point| point.manifest)
@@ -141,6 +145,19 @@ impl<'m> Chains<'m> {
     /// Whether places and GTIDs may occur more than once, because the server's log was begun anew or is not known.
     pub fn are_places_ambiguous(&self) -> bool {
         !are_one_log(self.points())
+    }
+
+    /// Those of `increments` that hold a part of the log which another of them holds, too: of two chains, while a full was read.
+    pub fn overlapping(&self, increments: &[&'m Manifest]) -> BTreeSet<&'m RecoveryPointId> {
+        let overlap = |one: &&&Manifest| {
+            let is_other = |other: &&&Manifest| self.full_id(&other.id) != self.full_id(&one.id);
+            increments.iter().filter(is_other).any(|other| do_overlap(one, other))
+        };
+        increments.iter().filter(overlap).map(|one| &one.id).collect()
+    }
+
+    fn full_id(&self, id: &RecoveryPointId) -> Option<&RecoveryPointId> {
+        self.full_of(id).map(|full| &full.id)
     }
 
     /// Whether any of them is an increment.
@@ -172,7 +189,7 @@ struct Known<'k, 'm> {
 }
 
 /// By name of each increment that was joined: those that took its place, one after the other.
-fn joined<'m>(all: &[&'m Manifest]) -> BTreeMap<&'m RecoveryPointId, Vec<usize>> {
+pub(super) fn joined<'m>(all: &[&'m Manifest]) -> BTreeMap<&'m RecoveryPointId, Vec<usize>> {
     let mut joined: BTreeMap<&RecoveryPointId, Vec<usize>> = BTreeMap::new();
     for (at, manifest) in all.iter().enumerate() {
         for id in manifest.joins.iter().flat_map(|joins| &joins.of) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::chains::Chains;
+use super::end::is_futile;
 use super::place::{Place, anchors, is_one_log, is_same};
 use super::plan::Plan;
 use super::until::Until;
@@ -13,7 +14,7 @@ use crate::domain::manifest::{BackupKind, Manifest};
 pub enum Closing<'m> {
     /// No full follows it yet.
     Open,
-    /// It has no increments: there is nothing to replay.
+    /// It has no increments up to the full that follows: there is nothing to replay.
     Alone,
     /// Its increments do not reach the full that follows: the chain broke before.
     Unreached {
@@ -39,15 +40,19 @@ impl<'m> Chains<'m> {
             }
         }
         let fulls: Vec<usize> = self.sound().filter(|at| self.points[*at].manifest.kind == BackupKind::Full).collect();
-        let followers = fulls.iter().skip(1).map(Some).chain([None]);
+        // One that nothing can continue ends no chain.
+        let is_end = |at: &&usize| !is_futile(self.points[**at].manifest);
+        let follower = |at: usize| fulls[at + 1..].iter().find(is_end).or(fulls.get(at + 1));
+        let followers = (0..fulls.len()).map(follower);
         let closing = |(full, next): (&usize, Option<&usize>)| {
             let of_chain = increments.get(full).map_or(&[][..], Vec::as_slice);
-            (self.points[*full].manifest, self.closing(of_chain, next.map(|next| self.points[*next].manifest)))
+            let full = self.points[*full].manifest;
+            (full, self.closing(full, of_chain, next.map(|next| self.points[*next].manifest)))
         };
         fulls.iter().zip(followers).map(closing).collect()
     }
 
-    fn closing(&self, increments: &[usize], next: Option<&'m Manifest>) -> Closing<'m> {
+    fn closing(&self, full: &Manifest, increments: &[usize], next: Option<&'m Manifest>) -> Closing<'m> {
         let Some(next) = next else { return Closing::Open };
         if increments.is_empty() {
             return Closing::Alone;
@@ -66,6 +71,8 @@ impl<'m> Chains<'m> {
         let found = nearest(&ends_there).map(|at| (at, Until::End)).or_else(|| Some((nearest(&contains)?, before)));
         match found.and_then(|(at, until)| self.stopped(at, until).ok()) {
             Some(plan) => Closing::Proof { plan, next },
+            // Nothing came before the next full was opened; what came while it was read continues it as well.
+            None if full.position.as_ref().is_some_and(|begin| is_same(begin, position)) => Closing::Alone,
             None => Closing::Unreached { next },
         }
     }

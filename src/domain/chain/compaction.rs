@@ -103,11 +103,14 @@ impl<'m> Chains<'m> {
             _ => None,
         };
         let fulls: Vec<usize> = self.sound().filter(|at| self.points[*at].manifest.kind == BackupKind::Full).collect();
+        // Increments are taken in this one, or what it is has to be found out.
+        let open = self.end().and_then(|end| self.full_of(&end.id));
+        let open = open.or_else(|| fulls.last().map(|full| self.points[*full].manifest)).map(|full| &full.id);
         let mut runs = Vec::new();
         for full in &fulls {
             let line = std::iter::successors(only_child(full), only_child);
             let line: Vec<&Manifest> = line.map(|at| self.points[at].manifest).collect();
-            runs.extend(cut(&line, Some(full) == fulls.last(), &pinned));
+            runs.extend(cut(&line, Some(&self.points[*full].manifest.id) == open, &pinned));
         }
         runs
     }

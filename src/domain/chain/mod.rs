@@ -8,6 +8,7 @@ mod chains;
 mod closing;
 mod compaction;
 mod dense;
+mod end;
 mod gtid;
 mod place;
 mod plan;
@@ -29,5 +30,7 @@ pub use self::windows::{Gap, PromisedTime, Window, gaps, kept_since, newest_brea
 #[cfg(test)]
 #[path = "model_tests.rs"]
 pub(crate) mod model;
+#[cfg(test)]
+mod overlap_tests;
 #[cfg(test)]
 mod tests;

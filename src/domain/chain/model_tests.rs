@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Place, Plan, Until};
+use super::{Chains, Place, Plan, Until};
 use crate::domain::manifest::{LogIdentity, Manifest, Position, RecoveryPointId};
 
 /// A moment, in half seconds.
@@ -48,7 +48,10 @@ pub enum Step {
     Rotate,
     Reset,
     Full,
-    /// Of the point that is so many before the newest.
+    /// The snapshot of a full is opened; it is read while other things happen, and published later.
+    Read,
+    Publish,
+    /// Of the point that was published so many before the newest.
     Increment(usize),
 }
 
@@ -94,6 +97,20 @@ pub struct World {
     offset: u64,
     begun: i64,
     sequence: u64,
+    /// Of the full that is being read.
+    snapshot: Option<Snapshot>,
+}
+
+/// A moment of the server.
+#[derive(Clone, Copy)]
+struct Snapshot {
+    history: u32,
+    file: u64,
+    offset: u64,
+    begun: i64,
+    sequence: u64,
+    sees: usize,
+    time: i64,
 }
 
 pub fn steps() -> impl Strategy<Value = Vec<(Step, Fate)>> {
@@ -102,6 +119,8 @@ pub fn steps() -> impl Strategy<Value = Vec<(Step, Fate)>> {
         1 => Just(Step::Rotate),
         1 => Just(Step::Reset),
         2 => Just(Step::Full),
+        1 => Just(Step::Read),
+        1 => Just(Step::Publish),
         6 => Just(Step::Increment(0)),
         2 => (0_usize..4).prop_map(Step::Increment),
     ];
@@ -112,27 +131,70 @@ pub fn steps() -> impl Strategy<Value = Vec<(Step, Fate)>> {
 
 impl World {
     pub fn of(steps: Vec<(Step, Fate)>) -> Self {
-        let mut world = Self { file: 1, offset: 4, ..Self::default() };
+        let mut world = Self::new();
         for (step, fate) in steps {
-            world.now += 2;
-            match step {
-                Step::Commit => world.commit(),
-                Step::Rotate => (world.file, world.offset, world.begun) = (world.file + 1, 4, world.now),
-                Step::Reset => {
-                    world.history += 1;
-                    (world.file, world.offset, world.begun, world.sequence) = (1, 4, world.now, 0);
+            world.step(&step, fate);
+        }
+        world
+    }
+
+    /// Nothing happened yet.
+    pub fn new() -> Self {
+        Self { file: 1, offset: 4, ..Self::default() }
+    }
+
+    pub fn step(&mut self, step: &Step, fate: Fate) {
+        self.now += 2;
+        match step {
+            Step::Commit => self.commit(),
+            Step::Rotate => (self.file, self.offset, self.begun) = (self.file + 1, 4, self.now),
+            Step::Reset => {
+                self.history += 1;
+                (self.file, self.offset, self.begun, self.sequence) = (1, 4, self.now, 0);
+            }
+            Step::Full => self.back_up(None, fate, self.snapshot()),
+            Step::Read => self.snapshot = Some(self.snapshot()),
+            Step::Publish => {
+                if let Some(snapshot) = self.snapshot.take() {
+                    self.back_up(None, fate, snapshot);
                 }
-                Step::Full => world.back_up(None, fate),
-                Step::Increment(back) => {
-                    let parent = world.made.len().checked_sub(1 + back);
-                    // Of another history the engine makes none.
-                    if let Some(parent) = parent.filter(|at| world.made[*at].history == world.history) {
-                        world.back_up(Some(parent), fate);
-                    }
+            }
+            Step::Increment(back) => {
+                let parent = self.made.len().checked_sub(1 + back);
+                // Of another history the engine makes none.
+                if let Some(parent) = parent.filter(|at| self.made[*at].history == self.history) {
+                    self.back_up(Some(parent), fate, self.snapshot());
                 }
             }
         }
-        world
+    }
+
+    /// Increment of the point of this name.
+    pub fn continue_from(&mut self, id: &RecoveryPointId) {
+        self.now += 2;
+        let parent = self.made.iter().position(|made| made.manifest.id == *id);
+        self.back_up(parent, Fate::Sound, self.snapshot());
+    }
+
+    /// Publish the full that is being read, and before it what lies between the last increment and its place.
+    pub fn close_and_publish(&mut self) {
+        self.now += 2;
+        let Some(snapshot) = self.snapshot.take() else { return };
+        let end = Chains::of(self.listed(), |_| false).end().map(|end| end.id.clone());
+        let end = end.and_then(|end| self.made.iter().position(|made| made.manifest.id == end));
+        let is_open = |at: &usize| {
+            let last = &self.made[*at];
+            last.parent.is_some() && (last.file, last.offset) < (snapshot.file, snapshot.offset)
+        };
+        if let Some(end) = end.filter(is_open) {
+            self.back_up(Some(end), Fate::Sound, Snapshot { time: snapshot.time - 1, ..snapshot });
+        }
+        self.back_up(None, Fate::Sound, snapshot);
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let Self { history, file, offset, begun, sequence, now: time, .. } = *self;
+        Snapshot { history, file, offset, begun, sequence, sees: self.transactions.len(), time }
     }
 
     fn commit(&mut self) {
@@ -142,28 +204,28 @@ impl World {
         self.transactions.push(Transaction { history, file, start, end, time, sequence });
     }
 
-    fn back_up(&mut self, parent: Option<usize>, fate: Fate) {
+    fn back_up(&mut self, parent: Option<usize>, fate: Fate, snapshot: Snapshot) {
+        let Snapshot { history, file, offset, begun, sequence, sees, time } = snapshot;
         let log = LogIdentity {
             server: "1".to_owned(),
-            begun: u32::try_from(self.begun).unwrap(),
+            begun: u32::try_from(begun).unwrap(),
             last: None,
             settled: None,
             outside: Vec::new(),
         };
         let position = Position {
-            binlog_file: Some(name(self.file)),
-            binlog_offset: Some(self.offset),
-            gtid: (self.sequence > 0).then(|| format!("0-1-{}", self.sequence)),
+            binlog_file: Some(name(file)),
+            binlog_offset: Some(offset),
+            gtid: (sequence > 0).then(|| format!("0-1-{sequence}")),
             log: Some(log),
         };
         let id = format!("p{:03}", self.made.len());
-        let as_of = moment(self.now + if fate == Fate::Misdated { 100_000 } else { 0 });
-        let mut manifest = manifest(&id, as_of, position, parent.map(|at| &self.made[at].manifest));
+        let dated = |time: i64| moment(time + if fate == Fate::Misdated { 100_000 } else { 0 });
+        let mut manifest = manifest(&id, dated(time), position, parent.map(|at| &self.made[at].manifest));
+        manifest.finished = dated(self.now);
         if let (Fate::Holed, Some(from)) = (fate, &mut manifest.from) {
             from.binlog_offset = from.binlog_offset.map(|offset| offset + 1);
         }
-        let Self { history, file, offset, now: time, .. } = *self;
-        let sees = self.transactions.len();
         self.made.push(Made { manifest, fate, history, file, offset, sees, parent, time });
     }
 

@@ -124,3 +124,10 @@ pub(super) fn is_same(a: &Position, b: &Position) -> bool {
     let place = Place::of(a);
     place.is_some() && place == Place::of(b) && (&one.server, one.begun) == (&other.server, other.begun)
 }
+
+/// Whether `one` ends beyond the place of `other` in the same log, for certain.
+pub(super) fn is_beyond(one: &Manifest, other: &Manifest) -> bool {
+    let place = |manifest: &Manifest| manifest.position.as_ref().and_then(Place::of);
+    let order = place(one).zip(place(other)).and_then(|(one, other)| one.order(&other));
+    order.is_some_and(Ordering::is_gt) && is_one_log(&anchors(one), &anchors(other))
+}

@@ -295,7 +295,7 @@ proptest! {
                 prop_assert_eq!(chains.full_of(&manifest.id), Some(plan.full));
             }
         }
-        let newest = world.listed().filter(|it| !world.is_misdated(it)).last();
+        let newest = world.listed().filter(|it| !world.is_misdated(it)).max_by_key(|it| (it.as_of, &it.id));
         match (chains.plan(&Target::Newest), newest) {
             (Ok(plan), Some(newest)) => prop_assert_eq!(plan.newest(), newest),
             (Err(NoPlan::Unrestorable(id, _)), Some(newest)) => prop_assert_eq!(&id, &newest.id),

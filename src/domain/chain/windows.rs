@@ -6,8 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::chains::Chains;
-use super::place::is_same;
-use crate::domain::manifest::RecoveryPointId;
+use super::place::{self, is_same};
+use crate::domain::manifest::{BackupKind, RecoveryPointId};
 
 /// From when until when any moment can be restored, both included. A full without increments is one instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -116,13 +116,16 @@ impl Chains<'_> {
         pieces
     }
 
-    /// Between two points at the same place of the same log nothing happened: so a chain can end where a full begins the next.
+    /// Between two points at the same place of the same log nothing happened: so a chain can end where a full begins the next. One that
+    /// was dated before a full and reaches beyond its place has everything that came until then.
     fn joints(&self) -> Vec<(usize, Window)> {
         let sound: Vec<usize> = self.sound().collect();
-        let position = |at: usize| self.points[at].manifest.position.as_ref();
+        let manifest = |at: usize| self.points[at].manifest;
         let is_joint = |pair: &&[usize]| {
-            let ends = position(pair[0]).zip(position(pair[1]));
+            let (one, next) = (manifest(pair[0]), manifest(pair[1]));
+            let ends = one.position.as_ref().zip(next.position.as_ref());
             ends.is_some_and(|(end, begin)| is_same(end, begin))
+                || next.kind == BackupKind::Full && place::is_beyond(one, next)
         };
         let joint =
             |pair: &[usize]| (pair[0], Window { from: self.points[pair[0]].as_of(), to: self.points[pair[1]].as_of() });

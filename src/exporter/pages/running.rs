@@ -26,11 +26,12 @@ pub(super) fn section(running: &[(&str, RunningNow)], base: &str, moment: Moment
 }
 
 fn row(source: &str, run: &RunningNow, base: &str, moment: Moment) -> Markup {
-    let name = format!("{} of {source}", run.operation);
+    let what = run.name();
+    let name = format!("{what} of {source}");
     html! {
-        li.run data-run={ (source) " " (run.operation) } {
+        li.run data-run={ (source) " " (what) } {
             div.what {
-                strong { (run.operation) } " of " a href=(source_address(base, source)) { (source) }
+                strong { (what) } " of " a href=(source_address(base, source)) { (source) }
                 span.phase data-field="phase" { @if let Some(phase) = &run.phase { (phase) } }
             }
             @if let Some(ratio) = run.ratio {

@@ -79,7 +79,10 @@
     const runs = new Map();
     for (const source of status.sources) {
       if (only !== undefined && source.source !== only) continue;
-      for (const run of source.progress) runs.set(`${source.source} ${run.operation}`, run);
+      for (const run of source.progress) {
+        const kind = run.kind === 'incremental' ? 'incremental ' : '';
+        runs.set(`${source.source} ${kind}${run.operation}`, run);
+      }
     }
     const rows = [...document.querySelectorAll('[data-run]')];
     const most = Number(document.querySelector('[data-most]')?.dataset.most ?? Infinity);

@@ -126,6 +126,9 @@ fn head(view: &View, config: &SourceConfig, ledger: Option<&Error>) -> Markup {
                         None => (unsure(if status.history_is_partial { "none known" } else { "none" })),
                     }
                 } }
+                @if let Some(at) = status.measured.canary_time {
+                    div { dt { "Newest canary in the repository" } dd { "written " (time(at, Moment::of(view))) } }
+                }
                 @if let Some(at) = status.measured.closing_proof_time {
                     div { dt { "Newest chain proved whole" } dd { "up to " (time(at, Moment::of(view))) } }
                 }
@@ -214,6 +217,7 @@ fn points(view: &View, name: &str, history: &SourceHistory) -> Markup {
             h2 id="points" { "Recovery points" }
             @if points.is_empty() { p.muted { "The repository lists none." } }
             @else {
+                @for failed in &history.failed_drills { p.reason { (failed.sentence()) } }
                 table.cards role="table" {
                     caption.hidden { "Recovery points, newest first" }
                     thead role="rowgroup" { tr role="row" {

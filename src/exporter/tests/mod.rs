@@ -145,6 +145,7 @@ pub(super) fn point(id: &str, as_of: DateTime<Utc>) -> PointRow {
         left_out: crate::domain::left_out::LeftOutCounts::default(),
         window_from: Some(as_of),
         line: None,
+        canary: None,
     }
 }
 

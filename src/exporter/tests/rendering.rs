@@ -74,6 +74,7 @@ async fn of_what_the_service_knows_only_due_times_and_what_runs_may_lag() {
     other.service.running.push(Progress {
         source: "agama".into(),
         operation: Operation::Backup,
+        kind: None,
         started: view.now,
         phase: "backup".into(),
         done_bytes: 1,

@@ -146,6 +146,7 @@ pub(in crate::ledger) fn point(row: &Row) -> Result<PointRow> {
         left_out: left_out(row)?,
         window_from: optional_time(column(row, "window_from")?)?,
         line: line_bytes(row)?,
+        canary: optional_time(column(row, "canary_at")?)?,
     })
 }
 

@@ -39,6 +39,10 @@ pub use vanished::VanishedPoint;
 pub const GONE_POINTS_DAYS: i64 = 400;
 
 impl Gone<'_> {
+    fn is_elsewhere(self, id: &str) -> bool {
+        matches!(self, Self::Unless { others, .. } if others.contains(id))
+    }
+
     fn is_vanished(self, id: &str) -> bool {
         match self {
             Self::OnPurpose => false,
@@ -54,6 +58,8 @@ pub struct Reconciled {
     pub appeared: u64,
     /// Points that are gone.
     pub gone: u64,
+    /// Of those, the ones that count as something else's now, or need not be remembered.
+    pub elsewhere: u64,
     /// Of those, the ones that should have been kept longer.
     pub gone_early: u64,
     /// Of those, the ones that are still there and cannot be read.
@@ -147,6 +153,7 @@ pub(in crate::ledger) async fn reconcile_in(
     Ok(Reconciled {
         appeared: appeared.len() as u64,
         gone: gone.len() as u64,
+        elsewhere: gone.iter().filter(|id| meaning.is_elsewhere(id)).count() as u64,
         gone_early: (early.len() as u64).saturating_sub(unreadable),
         unreadable,
         older_than_ledger: older,
@@ -263,7 +270,7 @@ async fn replace_points(tx: &mut Connection, source: &str, listed: &[&PointRow])
     for chunk in listed.chunks(ROWS_PER_INSERT) {
         let mut insert = Builder::new(
             "INSERT INTO points (source, id, kind, as_of, finished, chain_length, logical_bytes, stored_bytes, \
-             row_count, left_out_tables, left_out_views, left_out_others, window_from, line_bytes, replay_bytes) ",
+             row_count, left_out_tables, left_out_views, left_out_others, window_from, line_bytes, replay_bytes, canary_at) ",
         );
         insert.push_values(chunk, |mut row, point| {
             let (id, kind, numbers, derived) = stored_form(point);
@@ -323,7 +330,7 @@ async fn older_than_ledger(tx: &mut Connection, appeared: &[&PointRow]) -> Resul
 }
 
 /// A point as its columns have it: times lose what is below a microsecond.
-fn stored_form(point: &PointRow) -> (&str, &'static str, [i64; 9], [Option<i64>; 3]) {
+fn stored_form(point: &PointRow) -> (&str, &'static str, [i64; 9], [Option<i64>; 4]) {
     let numbers = [
         stored::micros(point.as_of),
         stored::micros(point.finished),
@@ -336,6 +343,7 @@ fn stored_form(point: &PointRow) -> (&str, &'static str, [i64; 9], [Option<i64>;
         i64::from(point.left_out.other),
     ];
     let line = |bytes: fn(LineBytes) -> u64| point.line.map(|line| stored::whole(bytes(line)));
-    let derived = [point.window_from.map(stored::micros), line(|it| it.all), line(|it| it.replayed)];
+    let times = [point.window_from, point.canary].map(|time| time.map(stored::micros));
+    let derived = [times[0], line(|it| it.all), line(|it| it.replayed), times[1]];
     (&point.id.0, stored::kind_name(Some(point.kind)), numbers, derived)
 }

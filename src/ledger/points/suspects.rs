@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
-use crate::domain::order::{contradicted, latest};
+use crate::domain::manifest::BackupKind;
+use crate::domain::order::{Dated, contradicted, in_order, latest};
 use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::ledger::database::stored::{self, column};
@@ -13,14 +14,14 @@ use crate::ledger::evidence::Sealable;
 use crate::ledger::runs::next_revision;
 
 /// Points that this ledger saw published, in that order. Of others no order is known.
-const IN_ORDER: &str = "SELECT p.id AS id, p.as_of AS as_of, p.suspect AS suspect, MIN(r.ended_revision) AS published \
+const IN_ORDER: &str = "SELECT p.id AS id, p.as_of AS as_of, p.finished AS finished, p.kind AS kind, p.suspect AS suspect, MIN(r.ended_revision) AS published \
      FROM points p JOIN runs r ON r.source = p.source AND r.recovery_point = p.id \
      WHERE p.source = ? AND r.operation = 'backup' AND r.outcome = 'succeeded' \
-     GROUP BY p.id, p.as_of, p.suspect ORDER BY published";
+     GROUP BY p.id, p.as_of, p.finished, p.kind, p.suspect ORDER BY published";
 
 struct Known {
     id: String,
-    as_of: DateTime<Utc>,
+    dated: Dated,
     is_marked: bool,
 }
 
@@ -94,11 +95,13 @@ async fn changed_marks(tx: &mut Connection, source: &str, now: DateTime<Utc>) ->
     let rows = sqlx::query(IN_ORDER).bind(source).fetch_all(tx).await.map_err(failed)?;
     let known = |row| {
         let is_marked = column::<i64>(row, "suspect")? != 0;
-        Ok(Known { id: column(row, "id")?, as_of: stored::time(column(row, "as_of")?)?, is_marked })
+        let (as_of, finished) = (stored::time(column(row, "as_of")?)?, stored::time(column(row, "finished")?)?);
+        let is_full = stored::kind(column(row, "kind")?)? == Some(BackupKind::Full);
+        Ok(Known { id: column(row, "id")?, dated: Dated { as_of, finished, is_full }, is_marked })
     };
     let known: Vec<Known> = rows.iter().map(known).collect::<Result<_>>()?;
-    let times: Vec<DateTime<Utc>> = known.iter().map(|point| point.as_of).collect();
-    let found = contradicted(&times, now);
+    let dated: Vec<Dated> = known.iter().map(|point| point.dated).collect();
+    let found = contradicted(&in_order(&dated), now);
     let differs =
         |(point, is_suspect): (Known, bool)| (point.is_marked != is_suspect).then_some((point.id, is_suspect));
     Ok(known.into_iter().zip(found).filter_map(differs).collect())

@@ -10,6 +10,7 @@ mod running;
 pub use last_runs::LastRuns;
 pub use missed::MissedRuns;
 pub(in crate::ledger) use missed::newest_missed;
+pub(in crate::ledger) use past::{read_failed_drills, read_wrong_moments};
 pub(in crate::ledger) use record::next_revision;
 pub use run::{
     LineBytes, NOT_PROVED, Operation, Outcome, PROVED_CHAIN, PointRow, REPLAYED_BYTES, REPLAYED_TRANSACTIONS, Run,

@@ -283,6 +283,8 @@ pub struct PointRow {
     pub window_from: Option<DateTime<Utc>>,
     /// What a restore of it works through; none for a full, which is its own size, and where it cannot be restored.
     pub line: Option<LineBytes>,
+    /// When the newest canary was written that a restore of it brings back; none where there is none.
+    pub canary: Option<DateTime<Utc>>,
 }
 
 /// What a restore of an increment works through, in bytes.

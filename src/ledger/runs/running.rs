@@ -1,6 +1,7 @@
 //! Who runs what now.
 
 use super::run::{Operation, RunId};
+use crate::domain::manifest::BackupKind;
 use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::ledger::database::ledger_error;
@@ -14,6 +15,8 @@ pub struct LiveRun {
     pub id: RunId,
     /// What it does.
     pub operation: Operation,
+    /// The kind of backup that it makes, if it makes one.
+    pub kind: Option<BackupKind>,
     /// Process that runs it.
     pub pid: u32,
 }
@@ -29,7 +32,7 @@ impl Ledger {
     /// What runs on `source` now, oldest first, by whichever process of this host.
     pub async fn live_runs(&self, source: &str) -> Result<Vec<LiveRun>> {
         let rows = sqlx::query(
-            "SELECT id, operation, process FROM runs WHERE source = ? AND outcome = 'running' ORDER BY begun_revision",
+            "SELECT id, operation, kind, process FROM runs WHERE source = ? AND outcome = 'running' ORDER BY begun_revision",
         )
         .bind(source)
         .fetch_all(&self.pool)
@@ -40,7 +43,8 @@ impl Ledger {
             let process: String = column(row, "process")?;
             if let Some(pid) = identity::pid_of(&process) {
                 let operation = stored::operation(column(row, "operation")?)?;
-                live.push(LiveRun { id: RunId(column(row, "id")?), operation, pid });
+                let kind = stored::kind(column(row, "kind")?)?;
+                live.push(LiveRun { id: RunId(column(row, "id")?), operation, kind, pid });
             }
         }
         Ok(live)

@@ -143,10 +143,14 @@ pub struct PointFigures {
     pub newest: Option<DateTime<Utc>>,
     /// As-of time of the newest of each kind; a kind that there is none of is missing.
     pub newest_of: BTreeMap<BackupKind, DateTime<Utc>>,
+    /// When the full backup was published that was published last.
+    pub newest_full_finished: Option<DateTime<Utc>>,
     /// As-of time of the oldest.
     pub oldest: Option<DateTime<Utc>>,
     /// Between which times any moment can be restored, oldest first.
     pub windows: Vec<Window>,
+    /// When the newest canary was written that one of them has.
+    pub canary: Option<DateTime<Utc>>,
     /// Whether there ever was one.
     pub ever: bool,
     /// When the first of them was published; its as-of time is earlier.
@@ -296,6 +300,8 @@ pub struct RunningOperation {
     pub run: RunId,
     /// What it does.
     pub operation: Operation,
+    /// The kind of backup that it makes, if it makes one.
+    pub kind: Option<BackupKind>,
     /// When it began.
     pub started: DateTime<Utc>,
 }

@@ -143,6 +143,7 @@ async fn an_increment_whose_full_backup_is_gone_keeps_no_promise() {
         kind: BackupKind::Incremental,
         chain_length: 7,
         window_from: None,
+        canary: None,
         left_out: LeftOutCounts { table: 3, ..LeftOutCounts::default() },
         ..point("lost", &clock, 50)
     };

@@ -175,3 +175,41 @@ async fn a_drill_that_found_no_point_stands_until_the_next_of_its_kind_and_faile
     assert_eq!(drilled().await, both, "whatever the verdict");
     assert!(!ledger.verified_at("agama").await.unwrap().contains_key(&RecoveryPointId("q".to_owned())));
 }
+
+#[tokio::test]
+async fn a_random_moment_that_failed_stands_until_the_same_moment_passes() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+    let ledger = opened(dir.path(), &clock).await;
+    let at = |minutes: i64, result: RunResult| RunResult {
+        recovery_point_time: Some(clock.wall() - TimeDelta::minutes(minutes)),
+        ..beside(result)
+    };
+    let stands = async || {
+        let drills = ledger.snapshot().await.unwrap().sources["agama"].drills.clone();
+        let failed = ledger.past_drills("agama").await.unwrap().failed;
+        let shown = failed.iter().map(|it| format!("{} {}", it.kind.name(), it.point)).collect::<Vec<_>>().join(", ");
+        (drills.last.and_then(|run| run.outcome), shown)
+    };
+    let (good, bad) = (Some(Outcome::Passed), Some(Outcome::Failed));
+    ran(&ledger, of(DrillKind::Random), at(7, failed("q"))).await;
+    let found = ledger.failed_drills("agama").await.unwrap().remove(0);
+    assert_eq!(
+        (found.moment, found.chain, found.reason),
+        (Some(clock.wall() - TimeDelta::minutes(7)), None, "rows differ".to_owned())
+    );
+    ran(&ledger, of(DrillKind::Random), at(8, passed("q", 1.0))).await;
+    ran(&ledger, of(DrillKind::Random), at(7, passed("p", 1.0))).await;
+    ran(&ledger, drill("agama"), passed("p", 5.0)).await;
+    assert_eq!(stands().await, (bad, "random q".to_owned()), "other moments say nothing of it");
+    ran(&ledger, of(DrillKind::Random), at(7, RunResult { outcome: Outcome::Inconclusive, ..failed("q") })).await;
+    assert_eq!(stands().await, (bad, "random q".to_owned()));
+    ran(&ledger, of(DrillKind::Named), at(7, passed("q", 1.0))).await;
+    assert_eq!(stands().await, (good, String::new()));
+    ran(&ledger, of(DrillKind::Random), at(7, failed("q"))).await;
+    ran(&ledger, of(DrillKind::Random), at(9, failed("p"))).await;
+    assert_eq!(stands().await, (bad, "random p, random q".to_owned()));
+    ledger.reconcile_points("agama", &[point("p", &clock, 10)]).await.unwrap();
+    assert_eq!(stands().await, (bad, "random p".to_owned()), "what is gone cannot be restored anyway");
+    ran(&ledger, of(DrillKind::Random), at(9, passed("p", 1.0))).await;
+    assert_eq!(stands().await, (good, String::new()));
+}

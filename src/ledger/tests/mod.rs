@@ -103,6 +103,7 @@ pub(super) fn point(id: &str, clock: &SetClock, seconds_ago: i64) -> PointRow {
         left_out: crate::domain::left_out::LeftOutCounts::default(),
         window_from: Some(as_of),
         line: None,
+        canary: None,
     }
 }
 

@@ -363,3 +363,23 @@ async fn each_time_at_which_a_point_vanished_is_remembered_with_whether_it_came_
     let accepted = ledger.vanished_points("shop").await.unwrap();
     assert!(accepted.iter().all(|it| it.is_accepted && it.accepted.is_none()), "{accepted:?}");
 }
+
+#[tokio::test]
+async fn a_full_backup_that_was_read_while_increments_were_published_is_not_dated_by_a_wrong_clock() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), SetClock::new());
+    let ledger = open(dir.path(), &clock).await;
+    know(&ledger, "onsite", &kept_for(100)).await;
+    let mut listed = Vec::new();
+    backed_up(&ledger, &mut listed, point("full-1", &clock, 0)).await;
+    clock.advance(DAY);
+    let begun = point("full-2", &clock, 0);
+    for id in ["increment-1", "increment-2"] {
+        clock.advance(DAY / 4);
+        let increment = PointRow { kind: BackupKind::Incremental, ..point(id, &clock, 0) };
+        backed_up(&ledger, &mut listed, increment).await;
+    }
+    clock.advance(DAY / 4);
+    backed_up(&ledger, &mut listed, PointRow { finished: clock.wall(), ..begun }).await;
+    clock.advance(DAY);
+    assert_eq!(ledger.suspect_points("shop").await.unwrap(), BTreeSet::new());
+}

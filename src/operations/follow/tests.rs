@@ -6,9 +6,11 @@ use tokio::runtime::Runtime;
 
 use super::*;
 use crate::app::tests::followed_toy_app;
+use crate::app::{BACKUP, INCREMENT};
 use crate::exporter::tests::SetClock;
 use crate::operations::backup::backup;
 use crate::operations::breaks::Unreachable;
+use crate::operations::increment::{Advanced, increment, increment_beside};
 
 /// A source that is followed.
 struct Shopping {
@@ -78,7 +80,7 @@ fn one_that_is_due_for_a_chain_that_nothing_can_replay_is_asked_for_until_it_is_
     shop.follower.known.as_mut().unwrap().newest.unrestorable =
         Some(Unreachable { why: "LOAD DATA".to_owned(), gone: None });
     // As if it had been looked at under the lock.
-    let lock = shop.app.lock("shopping", BACKUP).unwrap();
+    let lock = shop.app.lock("shopping", INCREMENT).unwrap();
     lock.mark().clone_into(&mut shop.follower.known.as_mut().unwrap().mark);
     drop(lock);
     assert_eq!(shop.advance().unwrap(), Advance::FullIsDue("LOAD DATA".to_owned()));
@@ -138,4 +140,46 @@ fn of_many_increments_the_ledger_remembers_some_and_those_that_were_drilled_and_
     let figures = &shop.app.block_on(ledger.snapshot()).unwrap().sources["shopping"];
     assert_eq!((figures.points.newest, &figures.points.vanished[..]), (Some(newest.as_of), &[][..]));
     assert_eq!(figures.points.newest_verified, Some(drilled.as_of));
+}
+
+#[test]
+fn while_a_full_backup_is_taken_increments_go_on_and_a_break_is_told_once_and_asks_for_no_other() {
+    let mut shop = Shopping::new("full");
+    let (context, taken) =
+        (RunContext::silent(), |shop: &Shopping| shop.app.block_on(shop.app.ledger.points("shopping")));
+    let full = shop.app.lock("shopping", BACKUP).unwrap();
+    assert!(matches!(shop.advance(), Ok(Advance::Published(_))));
+    shop.clock.advance(1);
+    assert_eq!(increment(&shop.app, &shop.source, &context).unwrap().kind, BackupKind::Incremental);
+    assert!(matches!(increment_beside(&shop.app, &shop.source, &context), Ok(Advanced::Taken(_))));
+    shop.note("eggs\nbread\nmilk\n");
+    let before = taken(&shop).unwrap().len();
+    for _ in 0..2 {
+        let error = increment(&shop.app, &shop.source, &context).unwrap_err();
+        assert!(error.kind() == Kind::Busy && error.to_string().contains("(other_history)"), "{error}");
+        assert!(error.hint_text().unwrap().contains("a full backup of it is running"), "{error:?}");
+        assert!(matches!(increment_beside(&shop.app, &shop.source, &context), Ok(Advanced::AwaitsFull(_))));
+    }
+    assert!(matches!(shop.advance(), Ok(Advance::FullIsDue(_))));
+    assert_eq!((taken(&shop).unwrap().len(), shop.breaks()), (before, 1));
+    drop(full);
+    shop.back_up();
+    assert!(matches!(shop.advance(), Ok(Advance::Published(_))));
+    assert_eq!(shop.breaks(), 1);
+}
+
+#[test]
+fn where_a_full_backup_is_due_a_command_takes_it_and_the_service_goes_on_until_it_is_there() {
+    let mut shop = Shopping::new("full");
+    shop.source.objectives.max_chain_length = 0;
+    let context = RunContext::silent();
+    shop.clock.advance(1);
+    let beside = increment_beside(&shop.app, &shop.source, &context);
+    assert!(matches!(beside, Ok(Advanced::AndFullIsDue(report, _)) if report.kind == BackupKind::Incremental));
+    let full = shop.app.lock("shopping", BACKUP).unwrap();
+    shop.clock.advance(1);
+    assert_eq!(increment(&shop.app, &shop.source, &context).unwrap().kind, BackupKind::Incremental, "it is on its way");
+    drop(full);
+    shop.clock.advance(1);
+    assert_eq!(increment(&shop.app, &shop.source, &context).unwrap().kind, BackupKind::Full);
 }

@@ -138,7 +138,7 @@ impl Awaited {
         let (began, waited) = self.runs.take().unwrap();
         match ended {
             // Here nothing is left to be done.
-            Ended::Done | Ended::More => {
+            Ended::Done | Ended::More | Ended::FullIsDue => {
                 self.failures = 0;
                 if let Rule::Every(_) = self.rule {
                     self.dealt_with = self.dealt_with.max(began);
@@ -151,6 +151,16 @@ impl Awaited {
             Ended::Busy => {
                 self.waits = waited.map(|waits| Waits { not_before: now + TimeDelta::seconds(15), ..waits });
             }
+            Ended::AwaitsFull => {
+                self.waits = waited.map(|waits| Waits { not_before: now, ..waits });
+            }
+        }
+    }
+
+    /// Somebody found that it is due.
+    pub(super) fn is_found_due(&mut self, now: DateTime<Utc>) {
+        if self.waits.is_none() && self.runs.is_none() {
+            self.waits = Some(Waits { since: now, not_before: now, is_retry: false });
         }
     }
 

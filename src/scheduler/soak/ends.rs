@@ -12,7 +12,7 @@ use crate::domain::drill::{Check, TableResult};
 use crate::domain::manifest::RecoveryPointId;
 use crate::domain::schedule::Work;
 use crate::ledger::{Outcome, PointRow, RunResult};
-use crate::scheduler::job::Ended;
+use crate::scheduler::job::{Ended, Job};
 
 impl Soak {
     /// What was to end until so much has passed ends, each at its time.
@@ -34,6 +34,7 @@ impl Soak {
             if let Some(awaited) = self.awaited.get_mut(&under.job) {
                 awaited.ended(ended, now);
             }
+            self.full_is_due(&under.job, ended, now);
             self.compare(Some(&under.job.source)).await;
         }
     }
@@ -69,12 +70,31 @@ impl Soak {
                 // Each point is a window of its own.
                 window_from: Some(happened.begun),
                 line: None,
+                canary: None,
             };
             self.model.repository.entry(source.clone()).or_default().push(row);
             self.list(source).await;
         }
         self.ledger.finish(&under.run, &result).await.unwrap();
-        if is_good { Ended::Done } else { Ended::Again }
+        let is_incremental = under.job.work == Work::IncrementalBackup;
+        match is_good {
+            true if is_incremental && self.chance.percent(4) => Ended::FullIsDue,
+            true => Ended::Done,
+            false if is_incremental && self.chance.percent(30) => Ended::AwaitsFull,
+            false => Ended::Again,
+        }
+    }
+
+    /// What the end of a backup says of the full backups of its source.
+    fn full_is_due(&mut self, job: &Job, ended: Ended, now: DateTime<Utc>) {
+        let full = Job::new(job.source.clone(), Work::FullBackup);
+        if *job == full {
+            self.awaits_full = false;
+        }
+        if matches!(ended, Ended::FullIsDue | Ended::AwaitsFull) {
+            self.awaits_full |= ended == Ended::AwaitsFull;
+            self.awaited.get_mut(&full).unwrap().is_found_due(now);
+        }
     }
 
     fn newest(&self, source: &str) -> Option<&PointRow> {

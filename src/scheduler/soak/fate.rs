@@ -55,6 +55,7 @@ impl Soak {
             chance: Chance(seed),
             under_way: Vec::new(),
             begun: Vec::new(),
+            awaits_full: false,
             busy: BTreeMap::new(),
             missed: Vec::new(),
             made: 0,
@@ -163,6 +164,7 @@ impl Soak {
     /// All of it, as after a start.
     async fn begin_plan(&mut self) {
         self.plan = Plan::new(LIMITS);
+        self.awaits_full = false;
         self.jumps = Jumps::default();
         self.configure_plan().await;
         let configured: Vec<String> = self.config.sources.keys().cloned().collect();

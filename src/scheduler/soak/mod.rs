@@ -62,6 +62,8 @@ struct Soak {
     under_way: Vec<Under>,
     /// Everything that began, with its occurrence.
     begun: Vec<(Job, DateTime<Utc>, DateTime<Utc>)>,
+    /// The chain cannot be continued before a full backup.
+    awaits_full: bool,
     /// Until when somebody else works on what.
     busy: BTreeMap<Job, DateTime<Utc>>,
     missed: Vec<Missed>,
@@ -151,7 +153,7 @@ impl Soak {
         }
     }
 
-    /// An increment whose promise ran out waits for nothing but another backup of its source, or for twice the limit.
+    /// An increment whose promise ran out waits for nothing but a full backup that it needs, or for twice the limit.
     fn check_urgency(&self, now: DateTime<Utc>) {
         let job = Job::new(CHAINED, Work::IncrementalBackup);
         let Some(newest) = self.state.newest_point(CHAINED) else { return };
@@ -159,9 +161,10 @@ impl Soak {
         if now < newest + promised || !self.awaited[&job].is_ready(now) {
             return;
         }
-        let runs = |job: &Job| self.awaited.get(job).is_some_and(Awaited::is_running);
-        let backups = self.under_way.iter().filter(|under| under.job.work.is_backup()).count();
-        let waits_for_backup = runs(&Job::new(CHAINED, Work::FullBackup)) || backups >= 2 * LIMITS.backups;
+        let is_beside_a_full = self.awaited[&Job::new(CHAINED, Work::FullBackup)].is_running();
+        let backups = self.under_way.iter().filter(|under| under.job.work.is_backup());
+        let sources: BTreeSet<&str> = backups.map(|under| &*under.job.source).collect();
+        let waits_for_backup = self.awaits_full || !is_beside_a_full && sources.len() >= 2 * LIMITS.backups;
         let running: Vec<String> = self.under_way.iter().map(|under| under.job.to_string()).collect();
         assert!(waits_for_backup, "{now}: {job} waits beside {running:?}, its promise ended {}", newest + promised);
     }

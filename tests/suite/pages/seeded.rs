@@ -193,6 +193,7 @@ fn service() -> ServiceState {
     let progress = Progress {
         source: "warehouse".to_owned(),
         operation: Operation::Drill,
+        kind: None,
         started: now() - TimeDelta::seconds(224),
         phase: "load".to_owned(),
         done_bytes: 1_400_000_000,
@@ -313,5 +314,6 @@ fn point(id: &str, kind: BackupKind, as_of: DateTime<Utc>, bytes: u64, chain_len
         left_out,
         window_from: Some(as_of),
         line: None,
+        canary: None,
     }
 }

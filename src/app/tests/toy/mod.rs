@@ -14,7 +14,7 @@ use crate::domain::change::evidence::Evidence;
 use crate::domain::digest::{Digest, RowSetDigest};
 use crate::domain::drill::Check;
 use crate::domain::inventory::{Inventory, TableFacts};
-use crate::domain::manifest::{FileRole, Manifest, Position, ServerIdentity, StoredFileFacts};
+use crate::domain::manifest::{FileRole, LogIdentity, Manifest, Position, ServerIdentity, StoredFileFacts};
 use crate::domain::promise::Promise;
 use crate::domain::words::Words;
 use crate::engine::assertion::{Assertion, Form, Question, Sort};
@@ -133,6 +133,10 @@ impl Engine for ToyEngine {
         Ok(Since::Broken(Break::new(BreakKind::OtherHistory, "somebody wrote another note")))
     }
 
+    fn changes_until(&self, after: &Manifest, _end: &Position, context: &RunContext) -> Result<Since> {
+        self.changes_since(after, context)
+    }
+
     fn tail(&self, _context: &RunContext) -> Result<Box<dyn Tail>> {
         Ok(Box::new(ToyTail(self.table.file.clone())))
     }
@@ -197,7 +201,8 @@ impl Tail for ToyTail {
 /// Where this text ends.
 fn position(text: &str) -> Position {
     let (binlog_file, gtid) = (Some(STORED.to_owned()), Some(Digest::of(text.as_bytes()).to_string()));
-    Position { binlog_file, binlog_offset: Some(text.len() as u64), gtid, log: None }
+    let log = LogIdentity { server: "toy".to_owned(), begun: 1, last: None, settled: None, outside: Vec::new() };
+    Position { binlog_file, binlog_offset: Some(text.len() as u64), gtid, log: Some(log) }
 }
 
 fn read(file: &Path) -> Result<String> {
@@ -215,7 +220,7 @@ fn inventory(text: &str) -> Inventory {
         newest: BTreeMap::new(),
         next_id: None,
     };
-    Inventory { tables: vec![note], objects: Vec::new() }
+    Inventory { tables: vec![note], ..Inventory::default() }
 }
 
 fn captured(text: &str) -> Captured {
@@ -232,6 +237,7 @@ fn captured(text: &str) -> Captured {
         warnings: Vec::new(),
         left_out: Vec::new(),
         cannot_return: Vec::new(),
+        canaries: BTreeMap::new(),
         capture: Capture::default(),
         evidence: Evidence::default(),
     }

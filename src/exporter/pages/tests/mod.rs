@@ -73,6 +73,7 @@ async fn the_fleet_page_says_what_is_wrong_what_runs_and_what_comes_next() {
     place.view.service.running = vec![Progress {
         source: "agama".into(),
         operation: Operation::Restore,
+        kind: None,
         started: now - TimeDelta::minutes(5),
         phase: "load".into(),
         done_bytes: 1 << 30,

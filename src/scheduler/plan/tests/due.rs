@@ -9,7 +9,16 @@ fn a_job_begins_at_its_minute_and_once() {
     assert_eq!(plan.next_runs()[&("a".to_owned(), Work::FullBackup)], at("02:00:00"));
     let steps = plan.tick(at("02:00:00"), calm);
     let job = Job::new("a", Work::FullBackup);
-    assert_eq!(steps, [Step::Start(Start { job: job.clone(), scheduled: at("02:00:00"), attempt: 1, is_more: false })]);
+    assert_eq!(
+        steps,
+        [Step::Start(Start {
+            job: job.clone(),
+            scheduled: at("02:00:00"),
+            attempt: 1,
+            is_more: false,
+            is_asked: false
+        })]
+    );
     assert_eq!(plan.tick(at("02:00:01"), calm), []);
     plan.ended(&job, Ended::Done, at("02:10:00"));
     assert_eq!(plan.tick(at("23:59:59"), calm), []);

@@ -1,5 +1,6 @@
 //! The plan on clocks and histories made for the purpose.
 
+mod beside;
 mod changes;
 mod due;
 mod first_runs;
@@ -80,6 +81,7 @@ proptest! {
         for (n, timing) in ["*/5 * * * *", "0 * * * *", "@every 13m", "30 */2 * * *"].into_iter().enumerate() {
             specs.push(spec(&format!("s{n}"), Work::FullBackup, timing));
             specs.push(spec(&format!("s{n}"), Work::Drill, "7 */3 * * *"));
+            specs.push(spec(&format!("s{n}"), Work::IncrementalBackup, "*/10 * * * *"));
         }
         let mut plan = plan(specs, "00:00:00", |_| begun("00:00:00"));
         let mut now = at("00:00:00");
@@ -90,7 +92,13 @@ proptest! {
             let over: Vec<Job> = running.iter().filter(|(_, end)| **end <= now).map(|(job, _)| job.clone()).collect();
             for job in over {
                 running.remove(&job);
-                let ended = match fate { 0 | 1 => Ended::Again, 2 => Ended::Busy, _ => Ended::Done };
+                let ended = match fate {
+                    0 | 1 => Ended::Again,
+                    2 => Ended::Busy,
+                    3 if job.work == Work::IncrementalBackup => Ended::FullIsDue,
+                    4 if job.work == Work::IncrementalBackup => Ended::AwaitsFull,
+                    _ => Ended::Done,
+                };
                 plan.ended(&job, ended, now);
             }
             for step in plan.tick(now, calm) {
@@ -100,12 +108,14 @@ proptest! {
                     prop_assert!(running.insert(start.job, end).is_none(), "begun twice");
                 }
             }
-            let backups = running.keys().filter(|job| job.work.is_backup()).count();
-            prop_assert!(backups <= LIMITS.backups && running.len() - backups <= LIMITS.drills);
-            let mut sources: Vec<&str> = running.keys().map(|job| &*job.source).collect();
-            let all = sources.len();
-            sources.dedup();
-            prop_assert_eq!(sources.len(), all, "two operations on one source");
+            let of = |is_backup: bool| running.keys().filter(move |job| job.work.is_backup() == is_backup);
+            let sources: BTreeSet<&str> = of(true).map(|job| &*job.source).collect();
+            prop_assert!(sources.len() <= LIMITS.backups && of(false).count() <= LIMITS.drills);
+            for source in &sources {
+                let works: Vec<Work> = running.keys().filter(|job| job.source == *source).map(|job| job.work).collect();
+                let is_beside_a_full = works == [Work::IncrementalBackup, Work::FullBackup];
+                prop_assert!(works.len() == 1 || is_beside_a_full, "{works:?} on one source");
+            }
         }
         prop_assert!(attempts.get() > 20, "{}", attempts.get());
     }

@@ -168,7 +168,9 @@ impl Model {
         for kind in ["closed_chain", "random", "oldest", "named"] {
             put("drill_kind_last_success_timestamp_seconds", &format!("drill_kind=\"{kind}\""), 0.0);
         }
-        for name in ["closing_proof_timestamp_seconds", "replayed_transactions", "replay_seconds"] {
+        for name in
+            ["canary_timestamp_seconds", "closing_proof_timestamp_seconds", "replayed_transactions", "replay_seconds"]
+        {
             put(name, "", 0.0);
         }
         put("drill_last_rto_seconds", "", passed.map_or(0.0, |(run, ..)| run.seconds));
