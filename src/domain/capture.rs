@@ -23,6 +23,8 @@ pub enum DefinitionRule {
     AsPrinted,
     /// Libraries are objects; whether a server prints names with quotes is no difference.
     Unquoted,
+    /// Nor is whether it prints a collation that a character set has anyway.
+    DefaultCollation,
 }
 
 /// How data was read, where that is not what the first version did.

@@ -1,9 +1,10 @@
 //! What an engine knows of a backup that it made, before anybody has given that backup a name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
+use super::canary::Canaries;
 use super::capture::Capture;
 use super::change::evidence::Evidence;
 use super::host::HostIdentity;
@@ -30,6 +31,7 @@ pub struct Captured {
     pub warnings: Vec<String>,
     pub left_out: Vec<LeftOut>,
     pub cannot_return: Vec<LeftOut>,
+    pub canaries: Canaries,
     pub capture: Capture,
     /// What was seen in the data itself; what the repository and the operator know is added later.
     pub evidence: Evidence,
@@ -57,7 +59,11 @@ pub struct Made {
 impl Captured {
     /// What an increment has where nothing came since `parent`: it ends where that ends. `note` is its only file.
     pub fn nothing_since(parent: &Manifest, note: StoredFileFacts) -> Self {
-        Self::up_to(parent, vec![note], Changes::default())
+        let owed = match &parent.promise {
+            Promise::Changes(changes) => changes.owed.clone(),
+            Promise::Exact(_) | Promise::Pending => BTreeSet::new(),
+        };
+        Self::up_to(parent, vec![note], Changes { owed, ..Changes::default() })
     }
 
     /// What an increment has that ends where `end` ends and brings these changes.
@@ -74,6 +80,7 @@ impl Captured {
             warnings: Vec::new(),
             left_out: Vec::new(),
             cannot_return: Vec::new(),
+            canaries: Canaries::new(),
             capture: Capture::default(),
             evidence: Evidence::default(),
         }
@@ -118,6 +125,7 @@ impl Captured {
             warnings: self.warnings,
             left_out: self.left_out,
             cannot_return: self.cannot_return,
+            canaries: self.canaries,
             capture: self.capture,
             evidence: self.evidence,
         }

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::canary::CanaryChanges;
 use super::inventory::Inventory;
 
 /// What must be true of restored data.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Parts")]
+#[allow(clippy::large_enum_variant)] // there is one for each manifest, which is larger still
 pub enum Promise {
     /// Exactly this must exist, with these contents.
     Exact(Inventory),
@@ -47,9 +49,25 @@ pub struct Changes {
     /// version wrote it, and it may be any.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub stated: BTreeSet<String>,
+    /// Every table that a statement wrote to, by the name that it had then, as in `stated`, and the kind of statement. What it changed there,
+    /// and in what hangs on it, is not counted.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub wrote: BTreeMap<String, String>,
     /// Why it can never be replayed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unreplayable: Option<String>,
+    /// What it does to canaries.
+    #[serde(default, skip_serializing_if = "CanaryChanges::is_nothing")]
+    pub canaries: CanaryChanges,
+    /// Rows that tables have at its end, which were counted there in a snapshot.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub counted: BTreeMap<String, u64>,
+    /// Tables whose rows nobody knows at its end, and that are to be counted when there is time: `*` for any.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub owed: BTreeSet<String>,
+    /// Why something that was to be counted at its end was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_up: Option<String>,
 }
 
 /// What an increment does to one table.

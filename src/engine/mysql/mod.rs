@@ -9,6 +9,8 @@ mod accounts;
 pub(crate) mod binlog;
 mod block_ddl;
 mod bodies;
+mod canary;
+mod canary_sql;
 mod captured;
 mod carried;
 mod checks;
@@ -53,12 +55,14 @@ mod privileges;
 mod probe;
 mod programs;
 mod pump;
+mod reach;
 mod readers;
 mod ready;
 mod refusal;
 mod relations;
 mod replay;
 mod rollforward;
+mod row_facts;
 mod rows;
 mod schemas;
 mod server;
@@ -67,6 +71,7 @@ mod source;
 mod sql;
 mod stream;
 mod supplement;
+mod surveyed;
 mod table;
 mod table_options;
 #[cfg(test)]
@@ -80,35 +85,37 @@ mod views;
 mod vocabulary;
 mod waits;
 
-use std::io::Cursor;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use self::account::Account;
-use self::block_ddl::Blocked;
-use self::captured::{ACCOUNTS_FILE, DUMP_FILE, captured, warnings};
 use self::connection::Session;
+use self::increments::Counting;
 pub use self::kind::Mysql;
 use self::source::Survey;
-use self::supplement::Asked;
+use self::surveyed::Surveyed;
 pub use self::table::MysqlConfig;
-use self::tool::{Extent, Purpose, Tools};
+use self::tool::Tools;
 use self::waits::Unanswered;
 use super::assertion::{Assertion, Question};
 use super::destination::Destination;
 use super::{
-    Dump, Engine, InspectOptions, Inspection, LoadOptions, LoadReport, Preflight, Ready, Replayed, Since,
-    StoredIncrement, StoredPoint,
+    Dump, Engine, InspectOptions, Inspection, LoadOptions, LoadReport, Ready, Replayed, Since, StoredIncrement,
+    StoredPoint,
 };
 use crate::clock::Clock;
+use crate::domain::canary::{Canary, DATABASE};
 use crate::domain::drill::Check;
 use crate::domain::logged::LoggedTransaction;
 use crate::domain::manifest::{Manifest, Position};
 use crate::error::{Error, Result};
-use crate::repository::{Stream, in_order};
 use crate::run_context::{Cancel, RunContext};
 use crate::sandbox::settings::SandboxConfig;
 use crate::sandbox::{Access, SandboxSpec};
+
+/// Rows are counted in a hundredth of the time at most, and not more often than once in this time.
+const COUNTS_APART: u32 = 100;
+const COUNTS_APART_LEAST: Duration = Duration::from_mins(1);
 
 /// The engine of one source.
 pub struct MysqlEngine {
@@ -117,6 +124,8 @@ pub struct MysqlEngine {
     clock: Arc<dyn Clock>,
     /// How far apart increments are scheduled; none where none are.
     increments: Option<Duration>,
+    /// When rows were last counted at the end of an increment, on the monotonic clock.
+    counted: Mutex<Option<Duration>>,
 }
 
 impl MysqlEngine {
@@ -127,7 +136,7 @@ impl MysqlEngine {
         clock: Arc<dyn Clock>,
         increments: Option<Duration>,
     ) -> Self {
-        Self { config, sandbox, clock, increments }
+        Self { config, sandbox, clock, increments, counted: Mutex::default() }
     }
 
     fn source(&self, cancel: &Cancel) -> Account {
@@ -138,9 +147,36 @@ impl MysqlEngine {
         Tools::find(server, self.config.programs.as_deref())
     }
 
+    /// Whether rows are counted at the end of the next increment; not where that was done not long ago.
+    fn counting(&self) -> Counting {
+        let Some(budget) = self.config.truth_budget else { return Counting::Never };
+        let now = self.clock.monotonic();
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let apart = (budget * COUNTS_APART).max(COUNTS_APART_LEAST);
+        if counted.is_some_and(|counted| now.saturating_sub(counted) < apart) {
+            return Counting::Later;
+        }
+        *counted = Some(now);
+        Counting::Now(budget)
+    }
+
+    /// What is to be backed up: the database of canaries too, where there is one and it can be read.
+    fn databases(&self, session: &mut Session) -> Result<Vec<String>> {
+        let mut databases = self.config.databases.clone();
+        let is_beside = self.config.canary && !databases.is_empty() && !databases.iter().any(|name| name == DATABASE);
+        if is_beside
+            && session.column("SHOW DATABASES")?.iter().any(|name| name == DATABASE)
+            && canary::can_read(session)?
+        {
+            databases.push(DATABASE.to_owned());
+        }
+        Ok(databases)
+    }
+
     fn survey(&self, cancel: &Cancel) -> Result<(Session, Survey, Tools)> {
         let mut session = Session::open(&self.source(cancel))?;
-        let survey = source::survey(&mut session, &self.config.databases)?;
+        let databases = self.databases(&mut session)?;
+        let survey = source::survey(&mut session, &databases)?;
         let tools = self.tools(&survey.server)?;
         if !tools.takes_pins() {
             pinned::refuse(&survey.smaller)?;
@@ -149,110 +185,31 @@ impl MysqlEngine {
     }
 }
 
-/// A server that can be dumped.
-struct Surveyed<'e> {
-    engine: &'e MysqlEngine,
-    session: Session,
-    survey: Survey,
-    tools: Tools,
-    /// What stands in the way of scheduled increments.
-    hindrances: Vec<String>,
-    /// Why increments that are scheduled cannot be taken at all, and what mends it.
-    impossible: Option<(String, String)>,
-}
-
-impl Ready for Surveyed<'_> {
-    fn describe(&self) -> Result<Preflight> {
-        let (survey, tools) = (&self.survey, &self.tools);
-        let summary = format!(
-            "{} {} as {}, {} database(s), binary log {}",
-            survey.server.product,
-            survey.server.version,
-            survey.user,
-            survey.databases.len(),
-            if survey.binlog() { "on" } else { "off" }
-        );
-        let warnings = [warnings(survey, tools), self.hindrances.clone()].concat();
-        Ok(Preflight { summary, warnings, impossible: self.impossible.clone() })
-    }
-
-    fn dump(self: Box<Self>, context: &RunContext) -> Result<Dump> {
-        let Self { engine, mut session, survey, tools, .. } = *self;
-        accounts::prepare(&mut session, &survey.server.product, "")?;
-        let mut accounts = accounts::read(&mut session, &survey.server.product)?;
-        let left_out = survey.examined.left_out.clone();
-        let asked = Asked {
-            databases: &survey.databases,
-            left_out: &left_out,
-            capture: survey.capture,
-            undescribed: &survey.examined.undescribed,
-        };
-        let supplement = supplement::gather(&mut session, asked)?;
-        supplement.whole()?;
-        let listed = listing::read(&mut session, &survey.databases, !survey.capture.without_events, &left_out)?;
-        accounts.left_out.extend(holdings::warnings(&mut session, &survey.server.product)?);
-        drop(session);
-        context.progress.phase("backup", Some(survey.estimated_bytes).filter(|bytes| *bytes > 0));
-        // Taken before the client can open its snapshot: the data is at least this new, never older than we say.
-        let as_of = engine.clock.wall();
-        let purpose = Purpose::Backup { binlog: survey.binlog(), gtid: survey.gtid() };
-        let extent = Extent { asked, pins: &survey.pins };
-        let dump = tools.start_dump(&engine.source(&context.cancel), &extent, purpose, &context.cancel)?;
-        let reading = pump::Reading { client: tools.reader(), capture: survey.capture, supplement };
-        let blocked = Blocked::later();
-        let (reader, outcome) = if engine.increments.is_some() && engine.config.block_ddl && survey.binlog() {
-            let product = &survey.server.product;
-            pump::start(blocked.with_first_byte(dump, engine.source(&context.cancel), product), reading, context)?
-        } else {
-            pump::start(dump, reading, context)?
-        };
-        let accounts_sql = accounts::write(&accounts.all).into_bytes();
-        let streams = in_order(vec![
-            Stream { path: ACCOUNTS_FILE.to_owned(), reader: Box::new(Cursor::new(accounts_sql.clone())) },
-            Stream { path: DUMP_FILE.to_owned(), reader },
-        ]);
-        let (progress, source) = (context.progress.clone(), engine.source(&context.cancel));
-        let cancel = context.cancel.clone();
-        let finish = Box::new(move || {
-            progress.finish();
-            let complete = outcome.take()?;
-            let now = || {
-                let mut session = Session::open(&source)?;
-                session.rows(&survey.pins)?;
-                listing::read(&mut session, &survey.databases, !survey.capture.without_events, &left_out)
-            };
-            let moved = listing::Listing::of(&complete.facts.inventory()).check(&listed, now)?;
-            let engine_left_out =
-                |table: &String| table.rsplit_once(" (").map_or(table.as_str(), |(name, _)| name).to_owned();
-            let outside: Vec<String> = complete.facts.not_in_snapshot.iter().map(engine_left_out).collect();
-            let mut captured = captured(&survey, &tools, complete, &accounts, &accounts_sql);
-            captured.warnings.extend(moved);
-            if let Some(position) = &mut captured.position {
-                position.log = increments::identify(&tools, &source, (&accounts.all, &outside), position, &cancel)
-                    .unwrap_or_else(|error| {
-                        // It is a good backup all the same; an incremental one says why it cannot continue it.
-                        tracing::debug!("this backup cannot be continued by increments: {error}");
-                        None
-                    });
-            }
-            // What changes from here on is in the log behind the backup.
-            blocked.end();
-            Ok(captured)
-        });
-        Ok(Dump { streams, as_of, finish })
-    }
-}
-
 impl Engine for MysqlEngine {
     fn preflight<'e>(&'e self, context: &RunContext) -> Result<Box<dyn Ready + 'e>> {
         let (mut session, survey, tools) = self.survey(&context.cancel)?;
         let (mut hindrances, mut impossible) = (Vec::new(), None);
         if let Some(every) = self.increments {
-            hindrances = increments::hindrances::look(&mut session, tools.product(), every)?;
+            hindrances = increments::hindrances::look(&mut session, tools.product(), every, self.config.block_ddl)?;
             let error = increments::hindrances::possible(&mut session, tools.product(), &survey.databases).err();
             impossible = error.map(|error| (error.to_string(), error.hint_text().unwrap_or_default().to_owned()));
         }
-        Ok(Box::new(Surveyed { engine: self, session, survey, tools, hindrances, impossible }))
+        if self.config.canary {
+            hindrances.extend(canary::hindrances(&mut session, survey.binlog())?);
+        }
+        let (account, clock) = (Account::of_source(&self.config), &*self.clock);
+        let (has_increments, blocks) = (self.increments.is_some(), self.config.block_ddl);
+        Ok(Box::new(Surveyed {
+            account,
+            clock,
+            has_increments,
+            blocks,
+            session,
+            survey,
+            tools,
+            hindrances,
+            impossible,
+        }))
     }
 
     fn has_increments(&self) -> bool {
@@ -267,15 +224,24 @@ impl Engine for MysqlEngine {
         self.config.waits_on_break
     }
 
+    fn write_canary(&self, owner: &str, context: &RunContext) -> Result<Option<Canary>> {
+        let write = || canary::write(self.source(&context.cancel), owner, &*self.clock);
+        self.config.canary.then(write).transpose()
+    }
+
     fn changes_since(&self, after: &Manifest, context: &RunContext) -> Result<Since> {
         let (session, survey, tools) = self.survey(&context.cancel)?;
-        let reached = increments::Reached { session, survey, tools, account: self.source(&context.cancel) };
+        let (account, counting) = (self.source(&context.cancel), self.counting());
+        let reached = increments::Reached { session, survey, tools, account, counting };
         increments::changes_since(reached, &*self.clock, (after, None), context)
     }
 
     fn changes_until(&self, after: &Manifest, end: &Position, context: &RunContext) -> Result<Since> {
         let (session, survey, tools) = self.survey(&context.cancel)?;
-        let reached = increments::Reached { session, survey, tools, account: self.source(&context.cancel) };
+        // It ends where somebody said: a snapshot of now would be behind that.
+        let counting = if self.config.truth_budget.is_some() { Counting::Later } else { Counting::Never };
+        let account = self.source(&context.cancel);
+        let reached = increments::Reached { session, survey, tools, account, counting };
         increments::changes_since(reached, &*self.clock, (after, Some(end)), context)
     }
 

@@ -6,12 +6,14 @@ use chrono::{DateTime, Utc};
 
 use super::fetch::{Fetch, PIECE, read};
 use super::log::Log;
+use super::truth::Truth;
+use crate::domain::canary::Canaries;
 use crate::domain::capture;
 use crate::domain::captured::Captured;
 use crate::domain::chain::{Break, BreakKind};
 use crate::domain::change::evidence::Evidence;
 use crate::domain::manifest::{FileRole, LogIdentity, Place, Position, StoredFileFacts};
-use crate::domain::promise::Promise;
+use crate::domain::promise::{Changes, Promise};
 use crate::engine::Dump;
 use crate::engine::mysql::account::Account;
 use crate::engine::mysql::binlog::event::{Header, Kind};
@@ -50,6 +52,7 @@ pub(super) struct Capture {
     pub(super) survey: Survey,
     pub(super) from: From,
     pub(super) as_of: DateTime<Utc>,
+    pub(super) truth: Truth,
 }
 
 /// One file of the log, or what has come of it since.
@@ -67,7 +70,7 @@ struct Part {
 
 /// Begin to stream.
 pub(super) fn start(capture: Capture, context: &RunContext) -> Result<Dump> {
-    let Capture { tools, account, survey, from, as_of } = capture;
+    let Capture { tools, account, survey, from, as_of, truth } = capture;
     let parts = parts(&from);
     let bytes = parts.iter().map(|part| part.end - part.start).sum();
     context.progress.phase("backup", Some(bytes));
@@ -85,11 +88,12 @@ pub(super) fn start(capture: Capture, context: &RunContext) -> Result<Dump> {
         streams.push(Stream { path: path.clone(), reader: readers.reader() });
     }
     streams.extend(names.last().map(|path| Stream { path: path.clone(), reader: readers.last() }));
-    let progress = context.progress.clone();
+    let (progress, cancel) = (context.progress.clone(), context.cancel.clone());
     let finish = Box::new(move || {
         progress.finish();
         let made = outcome.take()?;
-        Ok(captured(&survey, &tools, from, made))
+        let changes = truth.told(made.scanned.changes(), &survey.databases, &cancel);
+        Ok(captured(&survey, &tools, from, (made, changes)))
     });
     Ok(Dump { streams: in_order(streams), as_of, finish })
 }
@@ -323,7 +327,7 @@ fn complete(part: &Part, scanner: &LogScanner) -> Result<()> {
     Ok(())
 }
 
-fn captured(survey: &Survey, tools: &Tools, from: From, made: Made) -> Captured {
+fn captured(survey: &Survey, tools: &Tools, from: From, (made, changes): (Made, Changes)) -> Captured {
     let server = from.log.server.clone();
     let position = Position {
         binlog_file: Some(from.log.file),
@@ -337,7 +341,6 @@ fn captured(survey: &Survey, tools: &Tools, from: From, made: Made) -> Captured 
             outside: Vec::new(),
         }),
     };
-    let changes = made.scanned.changes();
     let warnings = changes.unreplayable.iter().map(|why| {
         format!("this increment cannot be replayed: {why}; the next backup is a full one; set binlog_format = ROW at the source")
     });
@@ -353,6 +356,7 @@ fn captured(survey: &Survey, tools: &Tools, from: From, made: Made) -> Captured 
         needs: None,
         left_out: Vec::new(),
         cannot_return: Vec::new(),
+        canaries: Canaries::new(),
         capture: capture::Capture::default(),
         evidence: Evidence::default(),
     }

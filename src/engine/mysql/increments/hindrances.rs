@@ -58,12 +58,7 @@ pub fn logs_everything(session: &mut Session, databases: &[String]) -> Result<()
     };
     let repeats =
         is(session, "SELECT @@GLOBAL.log_slave_updates")? || is(session, "SELECT @@GLOBAL.log_replica_updates")?;
-    // Which of these may be asked differs from product to product.
-    let runs = session.ask("SHOW GLOBAL STATUS LIKE 'Slave_running'")?.unwrap_or_default();
-    let is_replica = runs.into_iter().any(|row| row.last().cloned().flatten().is_some_and(|state| state == "ON"))
-        || is(session, "SELECT @@GLOBAL.wsrep_on")?
-        || session.ask("SHOW REPLICA STATUS")?.is_ok_and(|rows| !rows.is_empty())
-        || session.ask("SHOW SLAVE STATUS")?.is_ok_and(|rows| !rows.is_empty());
+    let is_replica = is(session, "SELECT @@GLOBAL.wsrep_on")? || is_replica(session)?;
     if is_replica && !repeats {
         return Err(Error::failed("the server is a replica, and what it replicates is not in its own binary log")
             .hint("write `log_slave_updates` into its [mysqld] section and restart it, or back up the primary"));
@@ -85,8 +80,40 @@ pub fn logs_everything(session: &mut Session, databases: &[String]) -> Result<()
         .hint("remove `binlog_do_db` and `binlog_ignore_db` from its [mysqld] section and restart it"))
 }
 
-/// Look at the source. `every`: how far apart increments are scheduled.
-pub fn look(session: &mut Session, product: &str, every: Duration) -> Result<Vec<String>> {
+/// Whether changes of a database are kept out of the log; not where the server does not say so.
+pub fn is_filtered(session: &mut Session, database: &str) -> bool {
+    let (only, without) = super::log::filters(session).unwrap_or_default();
+    let has = |list: &str| list.split(',').any(|name| name.trim() == database);
+    has(&without) || !only.is_empty() && !has(&only)
+}
+
+/// Whether the server takes changes from another one.
+pub fn is_replica(session: &mut Session) -> Result<bool> {
+    // Which of these there are, and may be asked, differs from product to product.
+    let runs = session.ask("SHOW GLOBAL STATUS LIKE 'Slave_running'")?.unwrap_or_default();
+    if runs.into_iter().any(|row| row.last().cloned().flatten().is_some_and(|state| state == "ON")) {
+        return Ok(true);
+    }
+    let mut is_told = false;
+    // MariaDB's connections have names, and the first of these shows none that has one.
+    for question in ["SHOW ALL SLAVES STATUS", "SHOW REPLICA STATUS"] {
+        match session.ask(question)? {
+            Ok(rows) if !rows.is_empty() => return Ok(true),
+            Ok(_) => is_told = true,
+            Err(_) => {}
+        }
+    }
+    // Whoever may not ask that (MariaDB: REPLICA MONITOR) sees whether it ever took changes by GTID.
+    let has_taken = "SELECT @@GLOBAL.gtid_slave_pos <> ''";
+    Ok(!is_told
+        && session
+            .ask(has_taken)?
+            .is_ok_and(|rows| rows.first().and_then(|row| row.first()) == Some(&Some("1".to_owned()))))
+}
+
+/// Look at the source. `every`: how far apart increments are scheduled. `blocks`: whether definitions are to be blocked while a full backup
+/// is read.
+pub fn look(session: &mut Session, product: &str, every: Duration, blocks: bool) -> Result<Vec<String>> {
     let mut settings = BTreeMap::new();
     for name in SETTINGS {
         let found = session.rows(&format!("SHOW GLOBAL VARIABLES LIKE '{name}'"))?;
@@ -101,6 +128,7 @@ pub fn look(session: &mut Session, product: &str, every: Duration) -> Result<Vec
     let mut found = of_settings(&settings, every);
     found.extend(of_filters(&filters));
     found.extend(of_grants(&grants, product, &user));
+    found.extend(of_block(&grants, product, &user).filter(|_| blocks));
     Ok(found)
 }
 
@@ -170,15 +198,34 @@ fn of_grants(grants: &Grants, product: &str, user: &str) -> Vec<String> {
     } else {
         &["REPLICATION CLIENT", "SUPER"]
     };
-    let account = user.split_once('@').map_or_else(
-        || format!("'{user}'"),
-        |(name, host)| format!("'{}'@'{}'", name.replace('\'', "''"), host.replace('\'', "''")),
-    );
+    let account = quoted_account(user);
     [monitor, &["REPLICATION SLAVE"]]
         .into_iter()
         .filter(|any| !any.iter().any(|privilege| grants.has(privilege, None, None)))
         .map(|any| format!("increments: the account lacks {0}; GRANT {0} ON *.* TO {account}", any[0]))
         .collect()
+}
+
+/// Without a block everything is still right, and costs more.
+fn of_block(grants: &Grants, product: &str, user: &str) -> Option<String> {
+    let needed: &[&str] = if product == "MariaDB" { &["RELOAD", "PROCESS"] } else { &["BACKUP_ADMIN"] };
+    let missing: Vec<&str> = needed.iter().copied().filter(|privilege| !grants.may(privilege)).collect();
+    (!missing.is_empty()).then(|| {
+        let (lacks, granted, account) = (missing.join(" and "), missing.join(", "), quoted_account(user));
+        format!(
+            "increments: the account lacks {lacks}, so definitions are not blocked while a full backup is read: where one changes meanwhile, \
+              no increment continues that full backup, and another one is taken; GRANT {granted} ON *.* TO {account}, or write \
+              `block_ddl = false`"
+        )
+    })
+}
+
+/// `'backup'@'localhost'` of what the server calls it.
+pub fn quoted_account(user: &str) -> String {
+    user.split_once('@').map_or_else(
+        || format!("'{user}'"),
+        |(name, host)| format!("'{}'@'{}'", name.replace('\'', "''"), host.replace('\'', "''")),
+    )
 }
 
 #[cfg(test)]
@@ -243,5 +290,26 @@ mod tests {
                 "increments: the account lacks REPLICATION SLAVE; GRANT REPLICATION SLAVE ON *.* TO 'backup'@'localhost'",
             ]
         );
+    }
+    #[test]
+    fn what_is_lacking_to_block_definitions_is_named_with_what_it_costs() {
+        let lacks = |product: &str, granted: &str| {
+            let line = format!("GRANT {granted} ON *.* TO `backup`@`%`");
+            of_block(&Grants::read(&[line]), product, "backup@%").unwrap_or_default()
+        };
+        for (product, granted, said) in [
+            ("MariaDB", "SELECT", "GRANT RELOAD, PROCESS ON *.* TO 'backup'@'%'"),
+            ("MariaDB", "PROCESS", "GRANT RELOAD ON *.* TO"),
+            ("MariaDB", "RELOAD", "GRANT PROCESS ON *.* TO"),
+            ("MySQL", "RELOAD, PROCESS", "GRANT BACKUP_ADMIN ON *.* TO"),
+        ] {
+            assert!(lacks(product, granted).contains(said), "{product} {granted}");
+        }
+        for (product, granted) in
+            [("MariaDB", "RELOAD, PROCESS"), ("MySQL", "BACKUP_ADMIN"), ("MySQL", "ALL PRIVILEGES")]
+        {
+            assert_eq!(lacks(product, granted), "", "{product} {granted}");
+        }
+        assert!(lacks("MariaDB", "SELECT").contains("lacks RELOAD and PROCESS, so definitions are not blocked"));
     }
 }

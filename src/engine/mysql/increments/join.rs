@@ -8,7 +8,9 @@ use super::capture::header_length;
 use super::fetch::PIECE;
 use crate::domain::captured::Captured;
 use crate::domain::chain::Place;
+use crate::domain::counts::joined;
 use crate::domain::manifest::{FileRole, StoredFileFacts};
+use crate::domain::promise::{Changes, Promise};
 use crate::engine::mysql::binlog::{LogScanner, Scanned};
 use crate::engine::mysql::rollforward::{beginning, logs};
 use crate::engine::stream::{self, Sink};
@@ -43,8 +45,19 @@ pub(in crate::engine::mysql) fn join(increments: &[StoredIncrement], context: &R
     streams.extend(others.iter().map(|path| Stream { path: path.clone(), reader: readers.reader() }));
     streams.extend(newest.map(|path| Stream { path: path.clone(), reader: readers.last() }));
     let as_of = last.as_of;
-    let finish =
-        Box::new(move || outcome.take().map(|(files, scanned)| Captured::up_to(&last, files, scanned.changes())));
+    let changes = |increment: &StoredIncrement| match &increment.manifest.promise {
+        Promise::Changes(changes) => Some(changes.clone()),
+        Promise::Exact(_) | Promise::Pending => None,
+    };
+    // No log tells again what was counted beside it.
+    let all: Vec<Changes> = increments.iter().filter_map(changes).collect();
+    let counted = joined(&all);
+    let (owed, given_up) = all.last().map(|last| (last.owed.clone(), last.given_up.clone())).unwrap_or_default();
+    let finish = Box::new(move || {
+        let (files, scanned) = outcome.take()?;
+        let changes = Changes { counted, owed, given_up, ..scanned.changes() };
+        Ok(Captured::up_to(&last, files, changes))
+    });
     Ok(Dump { streams: in_order(streams), as_of, finish })
 }
 

@@ -10,12 +10,15 @@ pub(super) mod hindrances;
 mod join;
 mod log;
 mod tail;
+mod truth;
 
 use self::capture::Window;
 use self::fetch::{Fetch, PIECE, read};
 pub(super) use self::join::join;
 use self::log::Log;
 pub(super) use self::tail::tail;
+pub(super) use self::truth::Counting;
+use self::truth::Truth;
 use super::account::Account;
 use super::accounts::{self, AccountSql};
 use super::binlog::LogScanner;
@@ -36,6 +39,8 @@ pub(super) struct Reached {
     pub(super) survey: Survey,
     pub(super) tools: Tools,
     pub(super) account: Account,
+    /// Whether rows are counted at the end.
+    pub(super) counting: Counting,
 }
 
 /// What has come since `after`, up to `end` if there is one, else to where the log ends now.
@@ -45,11 +50,13 @@ pub(super) fn changes_since(
     (after, end): (&Manifest, Option<&Position>),
     context: &RunContext,
 ) -> Result<Since> {
-    let Reached { mut session, survey, tools, account } = reached;
+    let Reached { mut session, survey, tools, account, counting } = reached;
     let cancel = &context.cancel;
     let from = after.position.clone().unwrap_or_default();
     // Before the server is asked how far it is: what it has then is at least this new.
     let as_of = clock.wall();
+    // Its place is behind that, and before the end of the log that is read next.
+    let mut truth = Truth::open(&account, tools.product(), counting, after);
     let Some(mut log) = log::read(&mut session, tools.product())? else {
         if from == Position::default() {
             // It is no break where there was never anything to continue: a full backup would change nothing.
@@ -66,10 +73,14 @@ pub(super) fn changes_since(
     if let Some(broken) = end.and_then(|end| log.end_at(end).err()) {
         return Ok(Since::Broken(broken));
     }
+    truth.ends(&mut log, &from);
     let files = match log.since(&from) {
         Ok(files) => files,
         Err(broken) => return Ok(Since::Broken(broken)),
     };
+    let last = files.len().saturating_sub(1);
+    let all = files.iter().enumerate().map(|(at, (_, size))| if at == last { log.offset } else { *size }).sum::<u64>();
+    truth.waits_for(all.saturating_sub(from.binlog_offset.unwrap_or_default()));
     if let Some(broken) = other_history(&tools, &account, &mut session, &from, cancel)? {
         return Ok(Since::Broken(broken));
     }
@@ -79,7 +90,8 @@ pub(super) fn changes_since(
     let gtid = gtid_at_end(&mut session, tools.product(), &log)?;
     drop(session);
     let from_log = capture::From { position: from, files, log, gtid };
-    capture::start(capture::Capture { tools, account, survey, from: from_log, as_of }, context).map(Since::Changes)
+    capture::start(capture::Capture { tools, account, survey, from: from_log, as_of, truth }, context)
+        .map(Since::Changes)
 }
 
 /// The identity of the log in which a full backup's snapshot stands, as far as the server tells it; and where the log was when
