@@ -135,11 +135,11 @@ mod tests {
     }
 
     fn tables(tables: &[TableFacts]) -> Inventory {
-        Inventory { tables: tables.to_vec(), objects: Vec::new() }
+        Inventory { tables: tables.to_vec(), ..Inventory::default() }
     }
 
     fn objects(objects: &[ObjectFacts]) -> Inventory {
-        Inventory { tables: Vec::new(), objects: objects.to_vec() }
+        Inventory { objects: objects.to_vec(), ..Inventory::default() }
     }
 
     /// The checks that did not agree: name, expected, found.
@@ -155,7 +155,7 @@ mod tests {
             next_id: Some(8),
             ..table("d.t")
         };
-        let same = Inventory { tables: vec![full], objects: vec![object("d.v", "select 1")] };
+        let same = Inventory { tables: vec![full], objects: vec![object("d.v", "select 1")], reach: None };
         let found = compare(&same, &same);
         let names: Vec<&str> = found.checks.iter().map(|check| check.name.as_str()).collect();
         let all = ["definition d.t", "rows d.t", "content d.t", "newest d.t.at", "next id d.t", "view d.v"];

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::chain::{Chains, Closing, Plan, Target, Window};
@@ -109,6 +109,73 @@ pub struct Past {
     pub random: Option<DateTime<Utc>>,
     /// When the oldest was last drilled.
     pub oldest: Option<DateTime<Utc>>,
+    /// What failed and has not passed since, the newest first.
+    pub failed: Vec<FailedDrill>,
+}
+
+/// A drill that failed, where no later one of the same has passed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedDrill {
+    /// Why it was drilled.
+    pub kind: DrillKind,
+    /// The recovery point that was restored, or the one within which replay stopped.
+    pub point: RecoveryPointId,
+    /// The moment that was restored: the as-of time of the point where all of it was.
+    pub moment: Option<DateTime<Utc>>,
+    /// Of a closing proof: the full backup that the chain begins with.
+    pub chain: Option<RecoveryPointId>,
+    /// When it ended.
+    pub ended: DateTime<Utc>,
+    /// What was wrong.
+    pub reason: String,
+}
+
+impl FailedDrill {
+    /// Whether it says something of `point`, whose chain begins with `full`.
+    pub fn concerns(&self, point: &RecoveryPointId, full: &RecoveryPointId) -> bool {
+        match &self.chain {
+            Some(chain) => chain == full,
+            None => self.point == *point || self.point == *full,
+        }
+    }
+
+    /// Whether it says something of what a restore works through: a full backup and increments, in order, by name. What was wrong in one
+    /// of them is in all that continue it, unless one of those `passed` since.
+    pub fn concerns_line(
+        &self,
+        line: &[&RecoveryPointId],
+        passed: impl Fn(&RecoveryPointId) -> Option<DateTime<Utc>>,
+    ) -> bool {
+        if let Some(chain) = &self.chain {
+            return line.first() == Some(&chain);
+        }
+        let at = line.iter().position(|id| **id == self.point);
+        let has_passed = |id: &&RecoveryPointId| passed(id).is_some_and(|passed| passed > self.ended);
+        at.is_some_and(|at| !line[at + 1..].iter().any(has_passed))
+    }
+
+    /// One sentence for whoever may restore it.
+    pub fn sentence(&self) -> String {
+        let at = self.ended.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let (point, reason) = (&self.point, &self.reason);
+        match (&self.chain, self.kind) {
+            (Some(chain), _) => {
+                format!("the closing proof of the chain that begins with {chain} failed at {at}: {reason}")
+            }
+            (None, DrillKind::Newest) => format!("a drill of {point} failed at {at}: {reason}"),
+            (None, kind) => format!("a drill of {point} ({}) failed at {at}: {reason}", kind.shown()),
+        }
+    }
+
+    /// What has to be restored to try the same once more; none where that is no longer there.
+    fn again(&self, chains: &Chains<'_>) -> Option<Target> {
+        let whole = Target::Id(self.point.clone());
+        let of_point = chains.plan(&whole).ok()?.as_of();
+        // Ledgers know microseconds.
+        let is_whole = self.moment.is_none_or(|moment| moment.timestamp_micros() == of_point.timestamp_micros());
+        let target = if is_whole { whole } else { Target::At(self.moment?) };
+        chains.plan(&target).is_ok_and(|plan| plan.newest().id == self.point).then_some(target)
+    }
 }
 
 /// One restore to try.
@@ -141,7 +208,11 @@ pub fn choose<'m>(
         // What is tried anyway is tried once.
         choices.extend(chosen.filter(|chosen| !choices.iter().any(|known| known.plan == chosen.plan)));
     };
-    add(DrillKind::Random, policy.random, past.random, any_moment(&chains.windows(), random).map(Target::At));
+    // Another moment would pass, and the one that failed would be bad all the same.
+    let again = past.failed.iter().filter(|it| it.kind == DrillKind::Random).find_map(|it| it.again(chains));
+    let last = past.random.filter(|_| again.is_none());
+    let target = again.or_else(|| any_moment(&chains.windows(), random).map(Target::At));
+    add(DrillKind::Random, policy.random, last, target);
     add(DrillKind::Oldest, policy.oldest, past.oldest, Some(Target::Oldest));
     choices
 }

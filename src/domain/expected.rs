@@ -3,11 +3,13 @@
 //! A table that no increment touches must be exactly as the full promises it. Of one whose rows were counted the number is
 //! known, and nothing else. What cannot be known is named, and never passes for proved.
 
+mod reach;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::comparison::{Comparison, compare};
 use super::digest::Digest;
-use super::manifest::{Inventory, ObjectFacts, ObjectKind, TableFacts};
+use super::manifest::{Inventory, ObjectFacts, ObjectKind, Reach, TableFacts};
 use super::promise::{Changes, Origin, TableChanges};
 
 /// Names that a note lists.
@@ -80,6 +82,10 @@ pub struct Expected {
     databases: BTreeSet<String>,
     /// Others, of which the log has something.
     strange: BTreeSet<String>,
+    /// What a statement on one table changes in others.
+    reach: Option<Reach>,
+    /// Tables that were made, redefined or dropped on the way: what they refer to, and what they are, nobody knows.
+    redefined: BTreeSet<String>,
 }
 
 impl Expected {
@@ -108,6 +114,8 @@ impl Expected {
             dropped: BTreeSet::new(),
             databases,
             strange: BTreeSet::new(),
+            reach: base.reach.clone(),
+            redefined: BTreeSet::new(),
         };
         for changes in increments {
             expected.apply(changes);
@@ -129,6 +137,11 @@ impl Expected {
     }
 
     fn apply(&mut self, changes: &Changes) {
+        self.loose.extend(changes.definitions.iter().map(|name| name.to_lowercase()));
+        self.dropped.extend(changes.dropped.iter().cloned());
+        let redefined = changes.tables.iter().filter(|(_, table)| table.redefined || table.origin == Origin::Gone);
+        self.redefined.extend(redefined.map(|(name, _)| name.clone()));
+        let reached = self.reached(changes);
         let before = std::mem::take(&mut self.tables);
         for (name, table) in before.iter().filter(|(name, _)| !changes.tables.contains_key(*name)) {
             if !lies_in(name, &changes.dropped) {
@@ -146,10 +159,24 @@ impl Expected {
                 self.tables.insert(name.clone(), table);
             }
         }
-        self.loose.extend(changes.definitions.iter().map(|name| name.to_lowercase()));
-        self.dropped.extend(changes.dropped.iter().cloned());
+        for (name, table) in &mut self.tables {
+            if let Some(why) = reached.why(name) {
+                table.rows = Rows::Uncounted(why.to_owned());
+            }
+        }
+        self.count(changes);
         if self.loose.contains("table *") || self.loose.contains("*") {
             self.tables.values_mut().for_each(|table| table.definition = None);
+        }
+    }
+
+    /// What was counted at the end of an increment is so, whatever its log says.
+    fn count(&mut self, changes: &Changes) {
+        for (name, rows) in &changes.counted {
+            let known = self.tables.get_mut(name).filter(|table| !table.may_be_missing && table.count() != Ok(*rows));
+            if let Some(table) = known {
+                table.rows = Rows::Counted(*rows);
+            }
         }
     }
 

@@ -14,6 +14,22 @@ pub struct Inventory {
     pub tables: Vec<TableFacts>,
     /// Everything else that has a definition.
     pub objects: Vec<ObjectFacts>,
+    /// What a statement on one table changes in others. None where that is not known: in older manifests, and where anything of the
+    /// server is not in the backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reach: Option<Reach>,
+}
+
+/// What a change of one table does to others, as the definitions of tables say it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Reach {
+    /// Tables whose rows are changed by a foreign key (`ON DELETE CASCADE`), by the table that they refer to.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub children: BTreeMap<String, BTreeSet<String>>,
+    /// Tables whose rows may be those of another table.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub elsewhere: BTreeSet<String>,
 }
 
 impl Inventory {

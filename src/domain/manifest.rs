@@ -6,11 +6,12 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::canary::{Canaries, Canary, owner};
 use super::capture::{Capture, is_default};
 use super::change::evidence::Evidence;
 use super::digest::Digest;
 use super::host::HostIdentity;
-pub use super::inventory::{Inventory, ObjectFacts, ObjectKind, TableFacts};
+pub use super::inventory::{Inventory, ObjectFacts, ObjectKind, Reach, TableFacts};
 use super::left_out::LeftOut;
 use super::needs::Needs;
 pub use super::position::{LastGroup, LogIdentity, Place, Position};
@@ -105,6 +106,9 @@ pub struct Manifest {
     /// What is in it and cannot come back, because the source's own tools do not carry it; only the source can be mended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cannot_return: Vec<LeftOut>,
+    /// Canaries that a full backup has.
+    #[serde(default, skip_serializing_if = "Canaries::is_empty")]
+    pub canaries: Canaries,
     /// How the data was read.
     #[serde(default, skip_serializing_if = "is_default")]
     pub capture: Capture,
@@ -125,7 +129,7 @@ pub struct Joins {
 impl Manifest {
     /// Everything that must exist after a restore, where that is promised exactly; nothing where it is not.
     pub fn inventory(&self) -> &Inventory {
-        const NOTHING: &Inventory = &Inventory { tables: Vec::new(), objects: Vec::new() };
+        const NOTHING: &Inventory = &Inventory { tables: Vec::new(), objects: Vec::new(), reach: None };
         match &self.promise {
             Promise::Exact(inventory) => inventory,
             Promise::Changes(_) | Promise::Pending => NOTHING,
@@ -178,6 +182,20 @@ impl Manifest {
     /// Transactions of an increment; none of a full backup.
     pub fn transactions(&self) -> Option<u64> {
         if let Promise::Changes(changes) = &self.promise { Some(changes.transactions) } else { None }
+    }
+
+    /// Whose canary this backup is about; none where it does not say which host made it.
+    pub fn canary_owner(&self) -> Option<String> {
+        self.host.as_ref().map(|host| owner(&self.source, host))
+    }
+
+    /// The newest canary of its own that the backup itself has. One that is newer than the data is somebody else's work.
+    pub fn canary(&self) -> Option<&Canary> {
+        let canaries = match &self.promise {
+            Promise::Changes(changes) => &changes.canaries.newest,
+            Promise::Exact(_) | Promise::Pending => &self.canaries,
+        };
+        canaries.get(&self.canary_owner()?).filter(|canary| canary.written <= self.as_of)
     }
 
     /// Sum of the rows of all tables.

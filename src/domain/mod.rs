@@ -2,12 +2,15 @@
 //!
 //! Knows no I/O: no async runtime, no database, no repository, no metrics crate may be named in this folder (a test greps).
 
+pub mod canary;
+pub mod canary_promise;
 pub mod capture;
 pub mod captured;
 pub mod chain;
 pub mod change;
 pub mod closing_proof;
 pub mod comparison;
+pub mod counts;
 pub mod digest;
 pub mod drill;
 pub mod drill_choice;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::domain::canary::{Canaries, Canary};
 pub use crate::domain::captured::Captured;
 use crate::domain::chain::{Break, Place, Until};
 use crate::domain::drill::Check;
@@ -210,6 +211,8 @@ pub struct Inspection {
     pub untried: Vec<String>,
     /// What is there beyond the promise and not in the inventory, where that was allowed.
     pub more: Vec<String>,
+    /// Canaries that are there.
+    pub canaries: Canaries,
 }
 
 /// What a load did about accounts.
@@ -258,6 +261,12 @@ pub trait Engine: Send + Sync {
     /// Whether no full backup is taken by itself after a break: increments then wait for one that somebody, or the schedule, takes.
     fn waits_on_break(&self) -> bool {
         false
+    }
+    /// Write a canary of `owner` into the source, so that the next backup has it; none where none is asked for. It takes some seconds at
+    /// most, and one that cannot be written says nothing about a backup.
+    fn write_canary(&self, owner: &str, context: &RunContext) -> Result<Option<Canary>> {
+        let _ = (owner, context);
+        Ok(None)
     }
     /// What has come since `after`, a backup of this source. Only where [`Engine::has_increments`].
     fn changes_since(&self, after: &Manifest, context: &RunContext) -> Result<Since> {

@@ -56,7 +56,7 @@ pub(super) fn backup(day: i64, tables: &[(&str, Table)], new: Option<(u64, f64)>
             next_id: None,
         }
     };
-    let inventory = Inventory { tables: tables.iter().map(facts).collect(), objects: Vec::new() };
+    let inventory = Inventory { tables: tables.iter().map(facts).collect(), ..Inventory::default() };
     let samples = tables.iter().map(|(name, table)| ((*name).to_owned(), table.digests(seed(name)).collect()));
     let bytes = ROW * inventory.tables.iter().map(|table| table.rows).sum::<u64>();
     let new_data = new.map(|(rows, compression)| NewData {
@@ -89,6 +89,7 @@ pub(super) fn backup(day: i64, tables: &[(&str, Table)], new: Option<(u64, f64)>
         warnings: Vec::new(),
         left_out: Vec::new(),
         cannot_return: Vec::new(),
+        canaries: BTreeMap::new(),
         capture: Capture::default(),
         evidence: Evidence { samples: samples.collect(), new_data, ..Evidence::default() },
     }

@@ -21,7 +21,7 @@ fn object(kind: ObjectKind, name: &str, definition: &str) -> ObjectFacts {
 
 fn shop(tables: &[TableFacts], objects: &[ObjectFacts]) -> Inventory {
     let database = object(ObjectKind::Database, "d", "d");
-    Inventory { tables: tables.to_vec(), objects: [&[database], objects].concat() }
+    Inventory { tables: tables.to_vec(), objects: [&[database], objects].concat(), reach: None }
 }
 
 fn changes(tables: &[(&str, TableChanges)]) -> Changes {
@@ -114,8 +114,9 @@ fn of_statements(stated: &[&str], differing: &[&str], base: &Inventory, rows: u6
     let of = |name: &str| {
         if differing.contains(&name) { TableFacts { rows, ..table(name, "other") } } else { table(name, "now") }
     };
-    let promised = Inventory { tables: all.map(|name| table(name, "now")).to_vec(), objects: base.objects.clone() };
-    let found = Inventory { tables: all.map(of).to_vec(), objects: base.objects.clone() };
+    let promised =
+        Inventory { tables: all.map(|name| table(name, "now")).to_vec(), objects: base.objects.clone(), reach: None };
+    let found = Inventory { tables: all.map(of).to_vec(), objects: base.objects.clone(), reach: None };
     let left_out = BTreeSet::new();
     let chain = Closed { base, replayed: &chain, outside: &[], left_out: &left_out, may_be_half: false };
     let judged = compare_closed(&promised, &found, &chain);
@@ -240,4 +241,45 @@ fn definitions_that_may_have_changed_while_the_next_full_backup_was_read_are_nam
     };
     assert_eq!(wrong(false), (vec!["content d.t".into(), "table d.new".into()], 0));
     assert_eq!(wrong(true), (vec!["content d.t".into()], 1));
+}
+
+#[test]
+fn only_what_a_reason_names_is_excused_and_the_rest_counts_as_proved() {
+    let outside = ["d.m".to_owned()];
+    let base = shop(&[table("d.t", "before")], &[]);
+    let left_out = BTreeSet::new();
+    let chain = Closed { base: &base, replayed: &[], outside: &outside, left_out: &left_out, may_be_half: false };
+    let promised = shop(&[table("d.t", "now"), table("d.m", "m")], &[]);
+    let judged_whole = compare_closed(&promised, &promised, &chain);
+    let counted: Vec<&str> = judged_whole.comparison.tables.iter().map(|table| table.name.as_str()).collect();
+    assert_eq!(counted, ["d.t"]);
+    // Another table got a new name than that which the statement was about.
+    let stated = Changes { by_statements: true, stated: ["d.t".to_owned()].into(), ..Changes::default() };
+    let renamed = TableChanges { origin: Origin::Renamed("d.other".into()), ..TableChanges::default() };
+    let (one, another) = (shop(&[table("d.y", "one")], &[]), shop(&[table("d.y", "another")], &[]));
+    assert_eq!(judged(&one, &another, &[stated, changes(&[("d.y", renamed)])], &[]).0, ["content d.y"]);
+    // Row events that changed no row say nothing of how many there are.
+    let stated = Changes { by_statements: true, stated: ["d.*".to_owned()].into(), ..Changes::default() };
+    let less = shop(&[TableFacts { rows: 5, ..table("d.t", "less") }], &[]);
+    let now = shop(&[table("d.t", "now")], &[]);
+    for (inserted, wrong) in [(0, &[][..]), (1, &["rows d.t"][..])] {
+        let touched = changes(&[("d.t", TableChanges { inserted, ..TableChanges::default() })]);
+        assert_eq!(judged(&now, &less, &[stated.clone(), touched], &[]).0, wrong);
+    }
+}
+
+#[test]
+fn a_database_is_part_of_the_chain_if_its_full_backup_has_it_even_empty_or_nobody_knows_what_was_made() {
+    let (e, view) = (object(ObjectKind::Database, "e", "e"), object(ObjectKind::View, "f.v", "v"));
+    let left_out = BTreeSet::new();
+    let wrong = |base: &Inventory, replayed: &[Changes], name: &str| {
+        let chain = Closed { base, replayed, outside: &[], left_out: &left_out, may_be_half: false };
+        let promised = shop(&[table(name, "now")], &[]);
+        compare_closed(&promised, &shop(&[], &[]), &chain).comparison.checks.into_iter().filter(|it| !it.ok).count()
+    };
+    let base = shop(&[], &[e, view]);
+    assert_eq!((wrong(&base, &[], "e.t"), wrong(&base, &[], "d.t")), (1, 1));
+    assert_eq!((wrong(&base, &[], "f.t"), wrong(&base, &[], "g.t")), (0, 0), "a view is no database");
+    let anything = [Changes { definitions: ["*".to_owned()].into(), ..Changes::default() }];
+    assert_eq!(wrong(&base, &anything, "g.t"), 1);
 }

@@ -77,6 +77,15 @@ fn all_chains_that_closed_since_the_last_proof_are_proved_and_one_older_one() {
     assert_eq!(closed(None, &[]), ["i4"], "the newest that is closed");
     assert_eq!(closed(Some(moment(250)), &["f4"]), ["i3", "i2", "i1"], "f3 and f4 came after that, and one older");
     assert_eq!(closed(Some(moment(550)), &["f4", "f3"]), ["i2"]);
+    let fourth = points.iter().find(|point| point.id.0 == "f4").unwrap().finished;
+    assert_eq!(closed(Some(fourth), &["f4"]), ["i3"], "what closed at the last proof is no newer than that");
+    // One that was wrong comes behind the others.
+    let wrong = [(RecoveryPointId("f4".to_owned()), moment(0) - TimeDelta::days(8))].into();
+    let proved = ["f0", "f1", "f2"].map(|full| RecoveryPointId(full.to_owned())).into();
+    let past = Past { proved, wrong, last_proof: Some(moment(250)), ..Past::default() };
+    let both: Vec<String> =
+        chosen(&points, &past, 1).into_iter().filter(|it| it.0 == DrillKind::ClosedChain).map(|it| it.1).collect();
+    assert_eq!(both, ["i3", "i4"]);
     assert_eq!(closed(Some(moment(550)), &["f0", "f1", "f2", "f3", "f4"]), [""; 0]);
 }
 
@@ -90,6 +99,82 @@ fn a_chain_that_was_wrong_is_tried_again_after_a_week_and_one_that_may_differ_is
     let passed = Past { proved: [full.clone()].into(), ..wrong };
     let not_whole = Past { not_whole: [full].into(), ..Past::default() };
     assert!(!is_proved(&passed, 30) && !is_proved(&not_whole, 30));
+}
+
+#[test]
+fn a_moment_that_failed_is_tried_again_until_it_passes_or_is_gone_and_no_other_in_its_place() {
+    let points = two_chains(0);
+    let failed = |point: &str, at: Option<DateTime<Utc>>| FailedDrill {
+        kind: DrillKind::Random,
+        point: RecoveryPointId(point.to_owned()),
+        moment: at,
+        chain: None,
+        ended: moment(0),
+        reason: "rows differ".to_owned(),
+    };
+    let random = |points: &[Manifest], failed: &[FailedDrill]| {
+        let past = Past { random: Some(moment(0)), failed: failed.to_vec(), ..Past::default() };
+        let chains = Chains::of(points, |_| false);
+        let choices = choose(&chains, &past, &Policy::default(), (moment(0), 7_000_000));
+        let found = choices.into_iter().find(|it| it.kind == DrillKind::Random);
+        found.map(|it| (it.plan.newest().id.0.clone(), it.plan.until))
+    };
+    assert_eq!(random(&points, &[]), None, "one passed just now");
+    let within = Some(moment(12) + TimeDelta::microseconds(3));
+    let again = Some(("i1".to_owned(), Until::Time(within.unwrap())));
+    assert_eq!(random(&points, &[failed("i1", within)]), again);
+    // All of a recovery point, of a ledger that may know no time.
+    let whole = Some(("i1".to_owned(), Until::End));
+    let fine = Some(moment(20));
+    assert_eq!(random(&points, &[failed("i1", fine)]), whole);
+    assert_eq!(random(&points, &[failed("i1", None)]), whole);
+    assert_eq!(random(&points, &[failed("f1", Some(moment(0)))]), Some(("f1".to_owned(), Until::End)));
+    // The newest first, and what is gone not at all.
+    assert_eq!(random(&points, &[failed("x", within), failed("i1", within), failed("i2", None)]), again);
+    assert_eq!(random(&points[2..], &[failed("i1", within)]), None);
+    assert_eq!(random(&points, &[failed("i2", within)]), None, "that moment is of another recovery point now");
+    let oldest = FailedDrill { kind: DrillKind::Oldest, ..failed("i1", within) };
+    assert_eq!(random(&points, &[oldest]), None);
+    let never = Policy { random: None, ..Policy::default() };
+    let past = Past { failed: vec![failed("i1", within)], ..Past::default() };
+    let choices = choose(&Chains::of(&points, |_| false), &past, &never, (moment(0), 1));
+    assert!(choices.iter().all(|it| it.kind != DrillKind::Random));
+}
+
+#[test]
+fn what_failed_concerns_the_point_and_what_is_built_on_it_and_a_proof_its_whole_chain() {
+    let id = |name: &str| RecoveryPointId(name.to_owned());
+    let failed = |point: &str, chain: Option<&str>, kind| FailedDrill {
+        kind,
+        point: id(point),
+        moment: None,
+        chain: chain.map(id),
+        ended: moment(0),
+        reason: "rows differ".to_owned(),
+    };
+    let proof = failed("i2", Some("f1"), DrillKind::ClosedChain);
+    let (full, increment) = (failed("f1", None, DrillKind::Newest), failed("i1", None, DrillKind::Random));
+    for (point, of, want) in [
+        ("f1", "f1", [true, true, false]),
+        ("i1", "f1", [true, true, true]),
+        ("i3", "f1", [true, true, false]),
+        ("f2", "f2", [false; 3]),
+        ("i2", "f2", [false; 3]),
+    ] {
+        assert_eq!([&proof, &full, &increment].map(|it| it.concerns(&id(point), &id(of))), want, "{point}");
+    }
+    let (f1, i1, i2, i3) = (id("f1"), id("i1"), id("i2"), id("i3"));
+    let line = [&f1, &i1, &i2, &i3];
+    let passed = |which: &'static str, when: i64| move |id: &RecoveryPointId| (id.0 == which).then(|| moment(when));
+    assert!(increment.concerns_line(&line, passed("none", 1)) && full.concerns_line(&line, passed("none", 1)));
+    assert!(!increment.concerns_line(&line[..1], passed("none", 1)), "it is behind that");
+    assert!(!increment.concerns_line(&line, passed("i3", 1)), "a later one of the same passed since");
+    assert!(increment.concerns_line(&line, passed("i3", -1)) && increment.concerns_line(&line, passed("f1", 1)));
+    assert!(proof.concerns_line(&line, passed("i3", 1)) && !proof.concerns_line(&[&i1], passed("i3", 1)));
+    let at = "failed at 2026-05-28T20:26:40Z: rows differ";
+    assert_eq!(proof.sentence(), format!("the closing proof of the chain that begins with f1 {at}"));
+    assert_eq!(full.sentence(), format!("a drill of f1 {at}"));
+    assert_eq!(increment.sentence(), format!("a drill of i1 (random moment) {at}"));
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn view(name: &str, definition: &str) -> ObjectFacts {
 }
 
 fn inventory(tables: &[TableFacts], objects: &[ObjectFacts]) -> Inventory {
-    Inventory { tables: tables.to_vec(), objects: objects.to_vec() }
+    Inventory { tables: tables.to_vec(), objects: objects.to_vec(), reach: None }
 }
 
 fn changes<const N: usize>(tables: [(&str, TableChanges); N]) -> Changes {
@@ -121,6 +121,30 @@ fn what_cannot_be_counted_is_named_with_its_reason_and_never_passes() {
 }
 
 #[test]
+fn what_was_counted_at_the_end_of_an_increment_is_so_whatever_the_log_says() {
+    let base = inventory(&[facts("d.a", 1), facts("d.b", 2), facts("d.c", 3)], &[]);
+    let counted = |tables: &[(&str, u64)], of: Changes| {
+        let counted = tables.iter().map(|(name, rows)| ((*name).to_owned(), *rows)).collect();
+        Changes { counted, ..of }
+    };
+    let all = Changes { uncounted: Some("INSERT in statement format".into()), ..Changes::default() };
+    let first = counted(&[("d.a", 10), ("e.other", 7)], all);
+    let found = |a, b| inventory(&[facts("d.a", a), facts("d.b", b), facts("d.c", 3)], &[]);
+    let (checks, notes) = held(&base, &[&first], &found(10, 9));
+    assert_eq!(checks, ["definition d.a", "rows d.a", "definition d.b", "definition d.c"]);
+    assert_eq!(notes[0], "rows of 2 tables (d.b, d.c) were not compared: INSERT in statement format");
+    // It goes on from there.
+    let later = changes([("d.a", rows(2, 1))]);
+    assert_eq!(held(&base, &[&first, &later], &found(11, 9)).0[1], "rows d.a");
+    assert_eq!(held(&base, &[&first, &later], &found(10, 9)).0[1], "! rows d.a");
+    // What nothing touched and was counted right keeps its content; counted otherwise, somebody changed it without the log.
+    let same = counted(&[("d.b", 2)], Changes::default());
+    assert!(held(&base, &[&same], &base).0.contains(&"content d.b".to_owned()));
+    let other = counted(&[("d.b", 5)], Changes::default());
+    assert!(held(&base, &[&other], &base).0.contains(&"! rows d.b".to_owned()));
+}
+
+#[test]
 fn a_renamed_table_keeps_its_rows() {
     let base = inventory(&[facts("d.a", 3), facts("d.b", 5)], &[view("d.v", "1")]);
     let swap = changes([
@@ -191,6 +215,117 @@ fn a_sequence_is_no_table_and_what_is_out_of_scope_is_not_expected() {
     assert!(notes.contains(&"database e was not compared: the full backup does not have it".to_owned()), "{notes:?}");
     let names: Vec<_> = comparison.checks.iter().map(|check| (check.name.as_str(), check.ok)).collect();
     assert_eq!(names, [("rows d.t", true), ("database d", true)]);
+}
+
+/// A backup of everything, with tables a, b, c in d and f in e; rows of b hang on a, those of c on b.
+fn hanging(objects: &[ObjectFacts]) -> Inventory {
+    let tables = ["d.a", "d.b", "d.c", "e.f"].map(|name| facts(name, 1));
+    let named = |name: &str| BTreeSet::from([name.to_owned()]);
+    let children = [("d.a".to_owned(), named("d.b")), ("d.b".to_owned(), named("d.c"))].into();
+    let reach = Some(Reach { children, elsewhere: named("e.merged") });
+    Inventory { reach, ..inventory(&tables, objects) }
+}
+
+/// As the log has a statement on these.
+fn stated(names: &[&str]) -> Changes {
+    let why = || "INSERT in statement format".to_owned();
+    let single = names.iter().filter(|name| !name.ends_with('*'));
+    Changes {
+        tables: single
+            .map(|name| ((*name).to_owned(), TableChanges { uncounted: Some(why()), ..rows(0, 0) }))
+            .collect(),
+        wrote: names.iter().map(|name| ((*name).to_owned(), why())).collect(),
+        ..Changes::default()
+    }
+}
+
+/// Tables of which nothing is known after these increments.
+fn unsure(base: &Inventory, increments: &[&Changes]) -> String {
+    let expected = after(base, increments);
+    let unsure = expected.tables().iter().filter(|(_, table)| table.count().is_err() && !table.may_be_missing);
+    unsure.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_statement_makes_unsure_what_it_names_and_what_hangs_on_it_by_a_foreign_key() {
+    let base = hanging(&[]);
+    for (names, want) in [
+        (&["d.c"][..], "d.c"),
+        (&["d.b"], "d.b d.c"),
+        (&["d.a"], "d.a d.b d.c"),
+        (&["e.f"], "e.f"),
+        (&["d.*"], "d.a d.b d.c"),
+        (&["e.*", "d.c"], "d.c e.f"),
+        // A short name, a temporary table.
+        (&["x.*"], ""),
+        (&["d.tmp"], ""),
+        // What may be a view, another table's rows, anything.
+        (&["*"], "d.a d.b d.c e.f"),
+        (&["x.t"], "d.a d.b d.c e.f"),
+    ] {
+        assert_eq!(unsure(&base, &[&stated(names)]), want, "{names:?}");
+        // What rows of it are logged later changes nothing.
+        let later = changes([("d.c", rows(1, 0)), ("e.f", rows(1, 0))]);
+        assert_eq!(unsure(&base, &[&stated(names), &later]), want, "{names:?}");
+    }
+    let expected = after(&base, &[&stated(&["d.b"])]);
+    assert_eq!(expected.tables()["d.b"].rows, Rows::Uncounted("INSERT in statement format".to_owned()));
+    let why = "statements changed d.b, to which a foreign key of it may refer";
+    assert_eq!(expected.tables()["d.c"].rows, Rows::Uncounted(why.to_owned()));
+    // Emptied behind it, that it hangs on the other is still so.
+    let mut emptied = stated(&["d.b"]);
+    emptied.tables = [("d.b".to_owned(), from(Origin::Nothing)), ("d.c".to_owned(), from(Origin::Nothing))].into();
+    assert_eq!(unsure(&base, &[&emptied]), "d.c");
+    let elsewhere = Inventory { tables: vec![facts("e.merged", 1), facts("e.f", 1)], ..base };
+    assert_eq!(unsure(&elsewhere, &[&stated(&["e.merged"])]), "e.f e.merged");
+}
+
+#[test]
+fn a_statement_makes_every_table_unsure_where_programs_may_run_or_nothing_is_known() {
+    const ALL: &str = "d.a d.b d.c e.f";
+    let object = |kind, name: &str| ObjectFacts { kind, ..view(name, "x") };
+    for (kind, name, on, want) in [
+        (ObjectKind::Function, "e.fn", "d.c", ALL),
+        (ObjectKind::Package, "e.p", "d.c", ALL),
+        (ObjectKind::Procedure, "d.p", "d.c", "d.c"),
+        (ObjectKind::Trigger, "d.tr", "d.c", ALL),
+        (ObjectKind::Trigger, "e.tr", "d.c", "d.c"),
+        (ObjectKind::View, "d.v", "d.v", ALL),
+        (ObjectKind::View, "d.v", "d.*", ALL),
+        (ObjectKind::View, "d.v", "d.c", "d.c"),
+        (ObjectKind::View, "e.v", "d.*", "d.a d.b d.c"),
+    ] {
+        let made = format!("{kind} {name}");
+        assert_eq!(unsure(&hanging(&[object(kind, name)]), &[&stated(&[on])]), want, "{made} on {on}");
+        // Made on the way, in the same increment or before it.
+        let making = Changes { definitions: [made.clone()].into(), ..Changes::default() };
+        let both = Changes { definitions: [made.clone()].into(), ..stated(&[on]) };
+        assert_eq!(unsure(&hanging(&[]), &[&both]), want, "{made} on {on}");
+        assert_eq!(unsure(&hanging(&[]), &[&making, &stated(&[on])]), want, "{made} on {on}");
+        assert_eq!(unsure(&hanging(&[]), &[&making]), "", "{made}");
+    }
+    for pattern in ["*", "table *", "trigger d.*", "trigger *", "view d.*"] {
+        let loose = Changes { definitions: [pattern.to_owned()].into(), ..stated(&["d.c"]) };
+        let unsure = unsure(&hanging(&[]), &[&loose]);
+        assert_eq!(unsure, ALL, "{pattern}");
+    }
+    let dropped = Changes { dropped: ["e".to_owned()].into(), ..stated(&["e.f", "d.c"]) };
+    assert_eq!(unsure(&hanging(&[]), &[&dropped]), "d.a d.b d.c e.f");
+    let unknown = Inventory { reach: None, ..hanging(&[]) };
+    assert_eq!(unsure(&unknown, &[&stated(&["d.c"])]), ALL);
+    assert_eq!(unsure(&unknown, &[&Changes::default(), &changes([("d.c", rows(1, 0))])]), "");
+}
+
+#[test]
+fn a_table_that_was_made_or_altered_on_the_way_may_hang_on_any() {
+    let redefined = |name| changes([(name, TableChanges { redefined: true, ..rows(0, 0) })]);
+    let base = hanging(&[]);
+    assert_eq!(unsure(&base, &[&redefined("e.f"), &stated(&["d.c"])]), "d.c e.f");
+    assert_eq!(unsure(&base, &[&redefined("d.a"), &stated(&["e.f"])]), "d.a d.b d.c e.f");
+    // And nobody knows whose rows it shows.
+    assert_eq!(unsure(&base, &[&redefined("d.c"), &stated(&["d.c"])]), "d.a d.b d.c e.f");
+    let gone = changes([("d.a", from(Origin::Gone))]);
+    assert_eq!(unsure(&base, &[&gone, &stated(&["e.f"])]), "d.b d.c e.f", "what was there may have been another one");
 }
 
 #[test]

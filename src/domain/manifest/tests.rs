@@ -45,12 +45,13 @@ fn manifest() -> Manifest {
         settings: BTreeMap::new(),
         position: None,
         files: vec![file("dump.sql", FileRole::Stream, 90), file("accounts.sql", FileRole::Accounts, 7)],
-        promise: Promise::Exact(Inventory { tables: vec![table("d.a", 3), table("d.b", 4)], objects: Vec::new() }),
+        promise: Promise::Exact(Inventory { tables: vec![table("d.a", 3), table("d.b", 4)], ..Inventory::default() }),
         segments: Vec::new(),
         needs: None,
         warnings: Vec::new(),
         left_out: vec![left_out("d.v")],
         cannot_return: vec![left_out("d.w")],
+        canaries: BTreeMap::new(),
         capture: Capture::default(),
         evidence: Evidence::default(),
     }
@@ -103,11 +104,18 @@ fn what_another_inventory_has_not_is_taken_out_and_named() {
     let mut ours = Inventory {
         tables: vec![table("d.a", 1), table("d.b", 1)],
         objects: vec![object(ObjectKind::View, "d.v"), object(ObjectKind::Event, "d.v")],
+        reach: None,
     };
-    let theirs =
-        Inventory { tables: vec![table("d.b", 9), table("d.c", 1)], objects: vec![object(ObjectKind::View, "d.v")] };
+    let theirs = Inventory {
+        tables: vec![table("d.b", 9), table("d.c", 1)],
+        objects: vec![object(ObjectKind::View, "d.v")],
+        reach: None,
+    };
     assert_eq!(ours.take_what_is_not_in(&theirs), ["table d.a", "event d.v"]);
-    assert_eq!(ours, Inventory { tables: vec![table("d.b", 1)], objects: vec![object(ObjectKind::View, "d.v")] });
+    assert_eq!(
+        ours,
+        Inventory { tables: vec![table("d.b", 1)], objects: vec![object(ObjectKind::View, "d.v")], reach: None }
+    );
     assert_eq!(ours.take_what_is_not_in(&theirs), [""; 0]);
 }
 

@@ -181,18 +181,18 @@ impl Engine for FilesEngine {
             }
         }
         context.progress.finish();
-        let inventory = Inventory { tables: findings.tables, objects };
+        let inventory = Inventory { tables: findings.tables, objects, reach: None };
         // What is missing is told of every backup, by whoever asks for the inspection.
         let left_out = &point.manifest.left_out;
         let is_told = |warning: &&String| left_out.iter().any(|one| one.is_told_by(warning));
         let said = point.manifest.warnings.iter().filter(|warning| !is_told(warning));
         Ok(Inspection {
-            untried: Vec::new(),
             inventory,
             problems: findings.problems,
             checks: findings.checks,
             notes: said.map(|warning| format!("the backup said: {warning}")).collect(),
             more: findings.more,
+            ..Inspection::default()
         })
     }
 

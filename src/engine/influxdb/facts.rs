@@ -169,6 +169,7 @@ impl DatabaseFacts {
         let mut inventory = Inventory {
             tables: tables.collect(),
             objects: vec![object(ObjectKind::Database, qualified(&[database]), None)],
+            reach: None,
         };
         inventory.objects.extend(self.policies.iter().map(|(name, policy)| policy_object(database, name, policy)));
         inventory.objects.extend(self.queries.iter().map(|(name, text)| query_object(database, name, text)));
@@ -203,6 +204,7 @@ impl DatabaseFacts {
         let mut inventory = Inventory {
             tables: inventory_tables,
             objects: vec![object(ObjectKind::Database, qualified(&[database]), None)],
+            reach: None,
         };
         let settled = |name: &String| !self.unsettled.contains(name);
         let policies = found.policies.iter().filter(|(name, _)| settled(name));

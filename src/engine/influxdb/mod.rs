@@ -368,6 +368,7 @@ fn captured(survey: &Survey, tool: &str, facts: &Facts, files: Vec<StoredFileFac
         warnings,
         left_out: Vec::new(),
         cannot_return: Vec::new(),
+        canaries: BTreeMap::new(),
         capture: crate::domain::capture::Capture::default(),
         evidence: crate::domain::change::evidence::Evidence::default(),
     }

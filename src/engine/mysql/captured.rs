@@ -3,7 +3,7 @@
 use super::accounts::Accounts;
 use super::needs;
 use super::pump::Complete;
-use super::source::Survey;
+use super::source::{ALL_DATABASES, DATABASES, Survey};
 use super::tool::Tools;
 use crate::domain::captured::Captured;
 use crate::domain::change::evidence::Evidence;
@@ -51,9 +51,12 @@ pub fn captured(
 ) -> Captured {
     let facts = complete.facts;
     let mut inventory = facts.inventory();
+    // What is not in the backup may have programs that change what is.
+    let has_all = survey.settings.get(DATABASES).is_some_and(|what| what == ALL_DATABASES);
+    inventory.reach = Some(facts.reach.clone()).filter(|_| has_all && survey.examined.left_out.is_empty());
     let promised: Vec<_> = accounts.all.iter().map(|account| account.facts(&inventory)).collect();
     inventory.objects.extend(promised);
-    let (samples, textures) = (facts.samples(), facts.textures());
+    let (samples, textures, canaries) = (facts.samples(), facts.textures(), facts.canaries());
     let mut warnings = warnings(survey, tools);
     warnings.extend(accounts.warnings(&inventory));
     for table in &facts.not_in_snapshot {
@@ -95,6 +98,7 @@ pub fn captured(
         warnings,
         left_out: survey.examined.left_out.clone(),
         cannot_return: survey.examined.cannot_return.clone(),
+        canaries,
         capture: survey.capture,
         evidence: Evidence { samples, textures, ..Evidence::default() },
     }

@@ -140,8 +140,10 @@ pub fn lossy_columns(table: &str, sql: &str) -> Option<String> {
 
 /// MySQL prints the character set of a column beside its collation or not, depending on how the table came to be; the
 /// collation implies it.
-pub fn without_implied_charset(sql: &str) -> String {
+pub fn without_implied_charset(sql: &str, says_default: bool) -> String {
     const KEY: &str = " CHARACTER SET ";
+    // MySQL prints the collation of a column in this character set from the day on which a dump of it was loaded.
+    const UNSAID: &str = "utf8mb3";
     let mut out = String::with_capacity(sql.len());
     let mut quote = None;
     let mut rest = sql;
@@ -159,6 +161,13 @@ pub fn without_implied_charset(sql: &str) -> String {
                 let implying = format!(" COLLATE {charset}_");
                 if after[charset.len()..].starts_with(&implying) {
                     rest = &after[charset.len()..];
+                } else if says_default
+                    && let Some(behind) = after.strip_prefix(UNSAID)
+                    && !behind.starts_with(|c: char| c.is_alphanumeric() || c == '_')
+                {
+                    out.push_str(" COLLATE utf8mb3_general_ci");
+                    rest = behind;
+                    continue;
                 }
             }
             _ => {}
@@ -213,15 +222,24 @@ mod tests {
 
     #[test]
     fn only_a_character_set_that_the_collation_implies_is_left_out_and_never_in_a_text() {
-        let same = |sql: &str| assert_eq!(without_implied_charset(sql), sql);
+        let same = |sql: &str| assert_eq!(without_implied_charset(sql, true), sql);
         assert_eq!(
-            without_implied_charset("  `a` enum('x','it''s') CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL"),
+            without_implied_charset("  `a` enum('x','it''s') CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL", true),
             "  `a` enum('x','it''s') COLLATE utf8mb4_bin NOT NULL"
         );
         same("  `it's CHARACTER SET utf8mb4 COLLATE utf8mb4_bin` int,");
         same("  `a` text COLLATE utf8mb4_bin,\n  `b` text CHARACTER SET latin1,");
         same("  `a` text DEFAULT (concat(_utf8mb4'it\\'s CHARACTER SET utf8mb4 COLLATE utf8mb4_bin')),");
-        same("  `a` text CHARACTER SET utf8mb3 COLLATE utf8mb4_bin,");
+        for (one, behind) in [("utf8mb3", " DEFAULT NULL"), ("utf8mb3", ","), ("utf8mb3", "")] {
+            let (unsaid, said) = (
+                format!("  `a` text CHARACTER SET {one}{behind}"),
+                format!("  `a` text CHARACTER SET {one} COLLATE utf8mb3_general_ci{behind}"),
+            );
+            assert_eq!(without_implied_charset(&unsaid, true), without_implied_charset(&said, true));
+            assert_eq!(without_implied_charset(&unsaid, false), unsaid, "manifests of the rule before");
+        }
+        same("  `a` text CHARACTER SET utf8mb3x DEFAULT NULL");
+        same("  `a` text COMMENT 'CHARACTER SET utf8mb3 x',");
         same("  `a` text COMMENT 'it''s CHARACTER SET utf8mb4 COLLATE utf8mb4_bin',");
     }
 }

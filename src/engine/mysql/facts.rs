@@ -3,17 +3,19 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use super::canary_sql;
 use super::columns::{Column, columns, indexes, lossy_columns, split_next_id, without_implied_charset};
 use super::event_ends;
 use super::names::{self, Created};
 use super::order;
-use super::rows::RowFacts;
+use super::row_facts::RowFacts;
 use super::table_options::{ROWS_ELSEWHERE, TRANSACTIONAL, storage_engine};
+use crate::domain::canary::{self, Canaries};
 use crate::domain::capture::{Capture, DefinitionRule, DigestRule};
 use crate::domain::change::sample::Sample;
 use crate::domain::change::texture::Texture;
 use crate::domain::digest::Digest;
-use crate::domain::manifest::{Inventory, ObjectFacts, ObjectKind, Position, Segment, SegmentKind, TableFacts};
+use crate::domain::manifest::{Inventory, ObjectFacts, ObjectKind, Position, Reach, Segment, SegmentKind, TableFacts};
 use crate::domain::needs::Needs;
 use crate::error::{Error, Result};
 
@@ -50,6 +52,8 @@ pub struct DumpFacts {
     objects: BTreeMap<(ObjectKind, String), ObjectFacts>,
     /// What its definitions rely on.
     pub needs: Needs,
+    /// What its tables do to each other.
+    pub reach: Reach,
     /// What the dump's text cannot carry exactly, one sentence each.
     pub lossy: Vec<String>,
     database: String,
@@ -93,7 +97,11 @@ impl DumpFacts {
             newest: table.rows.newest_values(),
             next_id: table.next_id,
         };
-        Inventory { tables: self.tables.iter().map(table).collect(), objects: self.objects.values().cloned().collect() }
+        Inventory {
+            tables: self.tables.iter().map(table).collect(),
+            objects: self.objects.values().cloned().collect(),
+            reach: None,
+        }
     }
 
     /// Samples of the rows of all tables that have any.
@@ -113,6 +121,12 @@ impl DumpFacts {
 
     fn with_rows(&self) -> impl Iterator<Item = (&String, &RowFacts)> {
         self.tables.iter().map(|(name, table)| (name, &table.rows)).filter(|(_, rows)| rows.rows > 0)
+    }
+
+    /// Canaries among the rows.
+    pub fn canaries(&self) -> Canaries {
+        let table = self.tables.get(&names::qualified(canary::DATABASE, canary::TABLE));
+        table.and_then(|table| table.rows.kept.as_deref()).map(canary_sql::canaries).unwrap_or_default()
     }
 
     /// Qualified name of the table at hand, for messages.
@@ -172,7 +186,12 @@ impl DumpFacts {
         let is_time = |column: &Column| column.is_time && column.is_data(self.capture);
         let times = indexes(header, &table.columns, is_time).into_iter().take(WATCHED_COLUMNS);
         let skipped = indexes(header, &table.columns, |column| !column.is_data(self.capture));
-        RowFacts::watching(times.collect()).without(skipped.into_iter().map(|(index, _)| index).collect())
+        let rows = RowFacts::watching(times.collect()).without(skipped.into_iter().map(|(index, _)| index).collect());
+        if (self.database.as_str(), self.table.as_str()) == (canary::DATABASE, canary::TABLE) {
+            rows.keeping()
+        } else {
+            rows
+        }
     }
 
     /// They end before `position`.
@@ -277,7 +296,7 @@ impl DumpFacts {
     fn definition(&mut self, kind: ObjectKind, body: &[u8]) -> Digest {
         let mut text = match self.capture.definition_rule {
             DefinitionRule::AsPrinted => body.to_vec(),
-            DefinitionRule::Unquoted => names::with_bare_definer(body),
+            DefinitionRule::Unquoted | DefinitionRule::DefaultCollation => names::with_bare_definer(body),
         };
         match kind {
             ObjectKind::Procedure
@@ -305,6 +324,7 @@ impl DumpFacts {
         self.table = table;
         self.triggers = 0;
         self.needs.add_table(&name, sql);
+        self.reach.add_table(&self.database, &name, sql);
         self.lossy.extend(lossy_columns(&name, sql));
         if let Some(engine) = storage_engine(sql)
             && !TRANSACTIONAL.contains(&engine.to_ascii_lowercase().as_str())
@@ -317,7 +337,8 @@ impl DumpFacts {
             list.push(format!("{name} ({engine})"));
         }
         let (definition, next_id) = split_next_id(sql);
-        let definition = Digest::of(without_implied_charset(&definition).as_bytes());
+        let is_implied = self.capture.definition_rule == DefinitionRule::DefaultCollation;
+        let definition = Digest::of(without_implied_charset(&definition, is_implied).as_bytes());
         let entry = Table { definition, columns: columns(sql), next_id, rows: RowFacts::default() };
         if self.tables.insert(name.clone(), entry).is_some() {
             return Err(Error::failed(format!("cannot read the dump: table {name} is defined twice")));

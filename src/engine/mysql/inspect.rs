@@ -45,7 +45,7 @@ pub fn inspect(tools: &Tools, account: &Account, manifest: &Manifest, context: &
         };
         let reading = Reading { client: tools.reader(), capture, supplement };
         match pump::scan(dump, reading, context, |_| Ok(())) {
-            Ok(facts) => inspection.inventory = facts.inventory(),
+            Ok(facts) => (inspection.inventory, inspection.canaries) = (facts.inventory(), facts.canaries()),
             Err(error) if problems.borrow().is_empty() => return Err(error),
             Err(error) => problems.borrow_mut().push(error.to_string()),
         }

@@ -4,14 +4,11 @@
 //! repository stores nearly everything again. Here a statement ends after a row whose own digest says so: the same
 //! rows give the same statements wherever they stand. Rows may be of any length; nothing of a row is kept in memory.
 
-use std::collections::BTreeMap;
-
 use memchr::memchr2;
 
 use super::literals::Literal;
+use super::row_facts::{LONGEST_TIME, RowFacts};
 use super::texture;
-use crate::domain::change::sample::Sampler;
-use crate::domain::digest::{Digest, RowSetDigest};
 
 /// No statement is cut before it has this many bytes (except at the table's end).
 const STATEMENT_MIN: u64 = 32 * 1024;
@@ -19,64 +16,6 @@ const STATEMENT_MIN: u64 = 32 * 1024;
 const STATEMENT_AVERAGE: u64 = 192 * 1024;
 /// A statement is cut after the row that takes it beyond this.
 const STATEMENT_MAX: u64 = 1024 * 1024;
-
-/// No time value is longer, in its quotes.
-const LONGEST_TIME: usize = 64;
-
-/// What is known of a table's rows so far.
-#[derive(Debug, Default)]
-pub struct RowFacts {
-    /// Number of rows.
-    pub rows: u64,
-    /// Length of the longest statement that stores some of them, without its head, in bytes.
-    pub longest: u64,
-    /// Sum of their digests.
-    pub digest: RowSetDigest,
-    /// Some of them.
-    pub sample: Sampler,
-    /// Index and name of the columns whose newest value is wanted, with that value.
-    pub newest: Vec<(usize, String, Vec<u8>)>,
-    /// Indexes of the columns that the digest leaves out: their values are computed, not data.
-    skipped: Vec<usize>,
-}
-
-impl RowFacts {
-    /// Facts of no rows; the newest values of these columns (index, name) are to be kept.
-    pub fn watching(columns: Vec<(usize, String)>) -> Self {
-        let newest = columns.into_iter().map(|(index, name)| (index, name, Vec::new())).collect();
-        Self { newest, ..Self::default() }
-    }
-
-    /// The same; the digest is to leave out the columns of these indexes.
-    #[must_use]
-    pub fn without(self, skipped: Vec<usize>) -> Self {
-        Self { skipped, ..self }
-    }
-
-    /// Digest of all rows.
-    pub fn finish(&self) -> Digest {
-        self.digest.finish()
-    }
-
-    /// Newest value per watched column that had any.
-    pub fn newest_values(&self) -> BTreeMap<String, String> {
-        let seen = self.newest.iter().filter(|(.., value)| !value.is_empty());
-        seen.map(|(_, name, value)| (name.clone(), String::from_utf8_lossy(value).into_owned())).collect()
-    }
-
-    fn saw(&mut self, slot: usize, value: &[u8]) {
-        if value.len() > LONGEST_TIME {
-            return;
-        }
-        // Time values are quoted, of fixed shape, in UTC: they sort as text. NULL and expressions are not values.
-        if let Some(value) = value.strip_prefix(b"'").and_then(|value| value.strip_suffix(b"'"))
-            && value > self.newest[slot].2.as_slice()
-        {
-            self.newest[slot].2.clear();
-            self.newest[slot].2.extend_from_slice(value);
-        }
-    }
-}
 
 /// Where in a row the scanner is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,6 +96,7 @@ impl RowScanner {
             };
             let piece = &input[start..at];
             out.extend_from_slice(piece);
+            facts.keep(piece);
             self.row_bytes += piece.len() as u64;
             // Where columns are left out, the rest was added while the row was taken apart.
             let rest = if facts.skipped.is_empty() { piece } else { &[] };
@@ -321,7 +261,10 @@ impl RowScanner {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::domain::digest::Digest;
 
     fn scan_in_pieces(sql: &[u8], size: usize) -> (u64, Digest, Vec<u8>, BTreeMap<String, String>) {
         let mut facts = RowFacts::watching(vec![(1, "at".into())]);

@@ -105,7 +105,7 @@ pub fn survey(session: &mut Session, wanted: &[String]) -> Result<Survey> {
     let named_time_zones = zones.as_deref() == Some("1");
     let capture = Capture {
         digest_rule: DigestRule::StoredColumns,
-        definition_rule: DefinitionRule::Unquoted,
+        definition_rule: DefinitionRule::DefaultCollation,
         ..Capture::default()
     };
     let mut survey = Survey {

@@ -38,6 +38,10 @@ pub struct MysqlConfig {
     pub assertion_timeout: Duration,
     /// Where increments are scheduled, definitions cannot change while a full backup is read.
     pub block_ddl: bool,
+    /// Whether a canary is written before each backup.
+    pub canary: bool,
+    /// How long rows may be counted at the end of an increment; none where they are not.
+    pub truth_budget: Option<Duration>,
     /// Whether increments wait for an operator after a break; else a full backup follows at once.
     pub waits_on_break: bool,
 }
@@ -89,6 +93,8 @@ pub fn read(source: &str, section: &Section<'_>) -> Table {
         programs,
         waits_on_break: section.optional("on_break", |v| value::one_of(v, &["full", "wait"])) == Some("wait"),
         assertion_timeout: section.optional("assertion_timeout", value::duration).unwrap_or(ASSERTION_TIMEOUT),
+        truth_budget: section.optional("truth_budget", value::duration),
+        canary: section.optional("canary", value::boolean).unwrap_or(false),
         block_ddl: section.optional("block_ddl", value::boolean).unwrap_or(true),
     };
     Table { settings: Arc::new(config), made_elsewhere }

@@ -44,6 +44,7 @@ fn recovery_points_that_lack_something_are_told_of_in_every_form() {
         left_out: LeftOutCounts { table, ..LeftOutCounts::default() },
         window_from: None,
         line: None,
+        canary: None,
     };
     let told = |points: &[PointRow]| source(SourceRecords { points: points.to_vec(), ..records() }, october()).unwrap();
     let whole = told(&[point("2026-10-03T02:00:00Z", 0), point("2026-09-30T02:00:00Z", 3)]);

@@ -91,6 +91,7 @@ pub fn manifest(candidate: &Candidate) -> Manifest {
         warnings: Vec::new(),
         left_out: Vec::new(),
         cannot_return: Vec::new(),
+        canaries: BTreeMap::new(),
         capture: crate::domain::capture::Capture::default(),
         evidence: crate::domain::change::evidence::Evidence::default(),
     }

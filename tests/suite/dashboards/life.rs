@@ -288,6 +288,7 @@ fn point(name: &str, kind: BackupKind, as_of: DateTime<Utc>, bytes: f64, chain_l
         left_out: LeftOutCounts::default(),
         window_from: Some(as_of),
         line: None,
+        canary: Some(as_of),
     }
 }
 

@@ -134,7 +134,7 @@ mod tests {
         let kind = ObjectKind::Procedure;
         let object =
             ObjectFacts { kind, name: name.to_owned(), definition: digest, shown: None, definer: None, ends: None };
-        Inventory { tables: Vec::new(), objects: vec![object] }
+        Inventory { objects: vec![object], ..Inventory::default() }
     }
 
     fn account(grant: &str) -> AccountSql {

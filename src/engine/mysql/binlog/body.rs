@@ -112,6 +112,12 @@ impl Rows {
         }
     }
 
+    /// The rows themselves, where they were wanted and all of them are there.
+    pub fn kept(&self) -> Option<&[u8]> {
+        self.count()?;
+        self.counter.as_ref()?.kept()
+    }
+
     /// How many there were; none where that could not be told.
     pub fn count(&self) -> Option<u64> {
         let is_whole = !self.is_bad && self.inflate.as_ref().is_none_or(|inflate| inflate.ended);

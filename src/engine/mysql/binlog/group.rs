@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::Damage;
 use super::body::{Body, Cut, Cutter, Kept, Rows};
+use super::canaries;
 use super::event::{Change, HEADER, Header, Kind, THREAD_SPECIFIC};
 use super::gtid::{self, Begun, Gtid, GtidState};
 use super::query::{KEPT, Query};
@@ -189,7 +190,8 @@ impl Groups {
 
     fn counter(&self, head: &RowsHead, change: Change) -> Option<RowCounter> {
         let map = self.open.as_ref()?.maps.get(&head.table)?;
-        Some(RowCounter::new(map, head, change))
+        let counter = RowCounter::new(map, head, change);
+        Some(if canaries::are_rows_of(map) { counter.keeping() } else { counter })
     }
 
     /// Bytes of events within an event.
@@ -348,6 +350,7 @@ impl Open {
         }
         if !self.is_announcement {
             self.done.effects(understood.effects);
+            self.done.canaries.statement(query);
         }
         self.is_transaction |= understood.begins;
         self.has_ended = !self.is_transaction;
@@ -356,7 +359,7 @@ impl Open {
     fn statement_format(&mut self, what: &str) {
         self.group.has_statement_format = true;
         let why = format!("{what} in statement format");
-        self.done.effects(vec![Effect::Uncounted(why), Effect::Stated("*".to_owned())]);
+        self.done.effects(vec![Effect::Uncounted(why.clone()), Effect::Stated("*".to_owned(), why)]);
     }
 
     fn map(&mut self, body: &[u8]) -> Result<(), Damage> {
@@ -391,6 +394,9 @@ impl Open {
                 (Some(count), Change::Update | Change::PartialUpdate) => table.updated += count,
                 (Some(count), Change::Delete) => table.deleted += count,
                 (None, _) => self.done.doubt(name, "the log has rows of it that cannot be counted"),
+            }
+            if canaries::are_rows_of(map) {
+                self.done.canaries.rows(map, head, rows.change(), rows.kept());
             }
         } else if !head.ends_statement() || !rows.is_empty {
             return Err(Damage(format!("rows belong to a table {} that nothing names", head.table)));

@@ -108,6 +108,8 @@ impl<'e> Logged<'e> {
                 18 => rest.half().map(|collation| add(&mut set, "default_collation_for_utf8mb4", collation)),
                 19 => rest.byte().map(|value| add(&mut set, "sql_require_primary_key", value)),
                 20 => rest.byte().map(|value| add(&mut set, "default_table_encryption", value)),
+                // MySQL from 9.6 on: who looks after foreign keys there. Whoever does it here does the same.
+                21 => rest.byte().map(drop),
                 // The phase of an ALTER TABLE of MariaDB; the later ones name the first.
                 130 => rest.byte().and_then(|phase| if phase & 0x0c == 0 { Some(()) } else { rest.long().map(drop) }),
                 code => return Err(unknown(code)),
@@ -221,6 +223,9 @@ mod tests {
         assert!(set.contains("collation_server = 255") && set.contains("default_collation_for_utf8mb4 = 255"), "{set}");
         assert!(set.contains("sql_require_primary_key = 0") && set.contains("timestamp = 5.000000"), "{set}");
         assert!(!set.contains("check_constraint_checks"), "{set}");
+        // MySQL 9.7, of an INSERT.
+        let rows = "0000000004012000a04500000000060373746404ff00ff00ff000c01640012ff001500";
+        assert!(settings(&body_of(rows)).unwrap().contains("foreign_key_checks = 0"));
         let modes = |variables: &str| {
             let body = body_of(variables);
             let query = Logged::read(&body).unwrap();

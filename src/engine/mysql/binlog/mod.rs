@@ -5,6 +5,7 @@
 //! reads a file or talks to a server.
 
 mod body;
+mod canaries;
 pub(super) mod event;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;

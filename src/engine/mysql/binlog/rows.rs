@@ -10,6 +10,9 @@ const NO_FOREIGN_KEYS: u16 = 0x2;
 /// MySQL from 9.6 on: what foreign keys do to other rows is in the log.
 const LOGS_CASCADES: u16 = 0x10;
 
+/// As many bytes of rows are kept.
+const MOST_KEPT: usize = 64 * 1024;
+
 /// What stands in front of the rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowsHead {
@@ -65,6 +68,11 @@ impl RowsHead {
         Ok(Self { table, flags, images })
     }
 
+    /// Which columns are there, before and after the change.
+    pub fn images(&self) -> &[Vec<bool>] {
+        &self.images
+    }
+
     pub fn ends_statement(&self) -> bool {
         self.flags & ENDS_STATEMENT != 0
     }
@@ -113,6 +121,8 @@ pub struct RowCounter {
     /// A row has begun.
     inside: bool,
     rows: u64,
+    /// The rows themselves, where they are wanted; none again where they are too long.
+    kept: Option<Vec<u8>>,
 }
 
 impl RowCounter {
@@ -137,11 +147,23 @@ impl RowCounter {
             nulls: Vec::new(),
             inside: false,
             rows: 0,
+            kept: None,
         };
         if !is_lost {
             counter.begin(0);
         }
         counter
+    }
+
+    /// The same, which keeps the rows.
+    #[must_use]
+    pub fn keeping(self) -> Self {
+        Self { kept: Some(Vec::new()), ..self }
+    }
+
+    /// The rows, where all of them were kept.
+    pub fn kept(&self) -> Option<&[u8]> {
+        self.kept.as_deref()
     }
 
     /// How many there were; none where that could not be told.
@@ -151,6 +173,10 @@ impl RowCounter {
 
     /// Take in the next piece.
     pub fn push(&mut self, mut bytes: &[u8]) {
+        if let Some(kept) = self.kept.as_mut() {
+            kept.extend_from_slice(bytes);
+        }
+        self.kept.take_if(|kept| kept.len() > MOST_KEPT);
         while !bytes.is_empty() {
             match self.state {
                 State::Lost => return,

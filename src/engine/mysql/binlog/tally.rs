@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::canaries::Canaried;
 use super::statement::{Effect, Made};
 use super::table_rows::TableRows;
+use crate::domain::canary::QUALIFIED;
 use crate::domain::promise::{Changes, Origin, TableChanges};
 
 /// What one group did.
@@ -15,6 +17,8 @@ pub struct Done {
     doubts: BTreeMap<String, String>,
     /// What its statements did, before its rows.
     effects: Vec<Effect>,
+    /// What it did to canaries.
+    pub canaries: Canaried,
     /// Row events in it.
     pub row_events: u64,
     /// Why it cannot be replayed.
@@ -35,6 +39,7 @@ impl Done {
 
     /// Nor those of any table that had rows so far.
     pub fn doubt_rows(&mut self, why: &str) {
+        self.canaries.doubt();
         for table in self.rows.keys() {
             self.doubts.entry(table.clone()).or_insert_with(|| why.to_owned());
         }
@@ -49,7 +54,7 @@ impl Done {
     pub fn effects(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             // A transaction may have millions of statements: those in statement format all say the same.
-            if !(matches!(effect, Effect::Uncounted(_) | Effect::Stated(_)) && self.effects.contains(&effect)) {
+            if !(matches!(effect, Effect::Uncounted(_) | Effect::Stated(..)) && self.effects.contains(&effect)) {
                 self.effects.push(effect);
             }
         }
@@ -77,8 +82,13 @@ impl Tally {
             self.prepared.insert(name, done);
             return;
         }
-        if let Some(waiting) = done.committed.take().and_then(|name| self.prepared.remove(&name)) {
-            self.apply(waiting);
+        if let Some(name) = done.committed.take() {
+            match self.prepared.remove(&name) {
+                Some(waiting) => self.apply(waiting),
+                // What it changes is in an increment before.
+                None => self
+                    .effect(Effect::Uncounted("a transaction of XA that was prepared before was committed".to_owned())),
+            }
         }
         if let Some(name) = done.rolled_back.take() {
             self.prepared.remove(&name);
@@ -94,9 +104,8 @@ impl Tally {
                 let table = whole.table(table);
                 table.uncounted.get_or_insert_with(|| "a transaction of XA waits for its commit".to_owned());
             }
-            let stated =
-                done.effects.iter().filter_map(|it| if let Effect::Stated(name) = it { Some(name) } else { None });
-            whole.changes.stated.extend(stated.cloned());
+            let by_statements = |it: &&Effect| matches!(it, Effect::Stated(..) | Effect::Uncounted(_));
+            done.effects.iter().filter(by_statements).cloned().for_each(|effect| whole.effect(effect));
         }
         whole.changes.by_statements = !whole.changes.stated.is_empty();
         whole.changes
@@ -115,6 +124,7 @@ impl Tally {
         for (name, why) in done.doubts {
             self.table(&name).uncounted.get_or_insert(why);
         }
+        self.changes.canaries.add(done.canaries.changes());
     }
 
     fn table(&mut self, name: &str) -> &mut TableChanges {
@@ -182,7 +192,14 @@ impl Tally {
                 self.changes.stated.retain(|name| !name.starts_with(&prefix));
                 self.changes.dropped.insert(database);
             }
-            Effect::Stated(name) => {
+            Effect::Stated(name, why) => {
+                if name != "*" && !name.ends_with(".*") {
+                    self.table(&name).uncounted.get_or_insert_with(|| why.clone());
+                }
+                // Nothing hangs on our own table.
+                if name != QUALIFIED {
+                    self.changes.wrote.entry(name.clone()).or_insert(why);
+                }
                 self.changes.stated.insert(name);
             }
             Effect::Uncounted(why) => {

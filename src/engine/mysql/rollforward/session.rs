@@ -65,6 +65,8 @@ pub struct Applier<'a> {
     rows: Vec<Event>,
     bytes: usize,
     settings: String,
+    /// Sets the number that the next statement gives to a row. Servers that took rows in BINLOG forget it when a statement is prepared.
+    next_id: Option<String>,
     database: Vec<u8>,
     batch: Batch,
     /// Byte of the log at which the oldest rows stand that are not sent.
@@ -98,6 +100,7 @@ impl<'a> Applier<'a> {
             rows: Vec::new(),
             bytes: 0,
             settings: String::new(),
+            next_id: None,
             database: Vec::new(),
             batch,
             unsent: None,
@@ -180,6 +183,10 @@ impl<'a> Applier<'a> {
                 // In the last statement's character set the quotes of a name could be part of a letter.
                 self.run(OUR_OWN)?;
                 self.settings.clear();
+                if set.starts_with(variables::NEXT_ID) {
+                    self.next_id = Some(set);
+                    return Ok(());
+                }
                 self.session.one(&set)?.map_err(|refusal| refused(&refusal, "SET …"))
             }
             Kind::Payload => {
@@ -248,7 +255,6 @@ impl<'a> Applier<'a> {
         Ok(())
     }
 
-    /// The session that prepared an XA transaction can do nothing else before its end, which may come much later: it is left.
     fn xa_prepare(&mut self, body: &[u8]) -> Result<()> {
         let (one_phase, xid) = body.split_first().ok_or_else(|| Error::failed("an XA transaction is cut off"))?;
         let xid = xa::prepared(xid).ok_or_else(|| Error::failed("the name of an XA transaction cannot be read"))?;
@@ -261,13 +267,21 @@ impl<'a> Applier<'a> {
             return self.run(&format!("XA COMMIT {xid} ONE PHASE"));
         }
         self.run(&format!("XA PREPARE {xid}"))?;
-        if self.only_looks {
+        self.leave_prepared()
+    }
+
+    /// With `pseudo_slave_mode` servers let go of a prepared transaction, as their own replication needs it: any session ends it later, this
+    /// one too. Where one does not, its session can do nothing else before that end: then the replay goes on in another.
+    fn leave_prepared(&mut self) -> Result<()> {
+        // Outside of a transaction it does nothing; in one that is prepared it is refused.
+        if self.only_looks || self.session.ask("COMMIT")?.is_ok() {
             return Ok(());
         }
         let fresh = Self::open(self.to, self.setting.clone())?;
         let (description, collations) = (std::mem::take(&mut self.description), std::mem::take(&mut self.collations));
-        let row_events = self.row_events;
+        let (row_events, is_apart) = (self.row_events, self.batch.is_apart);
         *self = Self { row_events, collations, description, ..fresh };
+        self.batch.is_apart |= is_apart;
         self.describe()
     }
 

@@ -50,7 +50,7 @@ impl Only {
         let mut takes = false;
         for effect in &understood.effects {
             match effect {
-                Effect::Uncounted(why) => return Err(self.refused(why)),
+                Effect::Uncounted(why) | Effect::Stated(_, why) => return Err(self.refused(why)),
                 Effect::DroppedDatabase(name) if self.tables.iter().any(|table| is_in(table, name)) => {
                     return Err(self.refused(&format!("its database is dropped by `{}`", query.shown())));
                 }
@@ -61,8 +61,7 @@ impl Only {
                     self.not_by(&[name], &query)?;
                 }
                 Effect::Renamed(from, to) => self.not_by(&[from, to], &query)?,
-                // It is refused above.
-                Effect::Stated(_) | Effect::Definition(_) | Effect::DroppedDatabase(_) => {}
+                Effect::Definition(_) | Effect::DroppedDatabase(_) => {}
             }
         }
         Ok(takes)

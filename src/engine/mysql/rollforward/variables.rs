@@ -47,13 +47,16 @@ fn long(bytes: &[u8]) -> Option<u64> {
     bytes.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))
 }
 
+/// How the statement begins that sets the next automatic number.
+pub const NEXT_ID: &str = "SET SESSION insert_id = ";
+
 fn next_id(body: &[u8]) -> Option<String> {
-    let name = match body.first()? {
-        1 => "last_insert_id",
-        2 => "insert_id",
+    let set = match body.first()? {
+        1 => "SET SESSION last_insert_id = ",
+        2 => NEXT_ID,
         _ => return None,
     };
-    Some(format!("SET SESSION {name} = {}", long(body.get(1..)?)?))
+    Some(format!("{set}{}", long(body.get(1..)?)?))
 }
 
 fn random(body: &[u8]) -> Option<String> {

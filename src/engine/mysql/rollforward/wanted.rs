@@ -52,7 +52,8 @@ impl Wanted {
         query.folds_names = self.folds;
         let understood = effects(&query, is_thread_specific);
         if understood.is_rows {
-            return in_use.is_empty() || self.has(&in_use) || self.is_named(query.text.as_deref().unwrap_or_default());
+            let is_meant = in_use.is_empty() && understood.effects.iter().any(|effect| self.may_be_written(effect));
+            return is_meant || self.has(&in_use) || self.is_named(query.text.as_deref().unwrap_or_default());
         }
         let concerned: Vec<Option<String>> = understood.effects.iter().map(database).collect();
         if concerned.is_empty() {
@@ -63,6 +64,13 @@ impl Wanted {
 }
 
 impl Wanted {
+    fn may_be_written(&self, effect: &Effect) -> bool {
+        let Effect::Stated(name, _) = effect else { return false };
+        let one = name.strip_suffix(".*").map_or_else(|| name.clone(), |database| format!("{database}.x"));
+        // Where no database is in its name, it may be any.
+        names::split_qualified(&one).is_none_or(|(database, _)| self.has(&database))
+    }
+
     /// Whether a statement names one of them in front of a dot.
     fn is_named(&self, text: &str) -> bool {
         names::tokens(text, usize::MAX).windows(2).any(|pair| match pair {
@@ -93,7 +101,7 @@ fn database(effect: &Effect) -> Option<String> {
                 }
             }
         }
-        Effect::Uncounted(_) | Effect::Stated(_) => None,
+        Effect::Uncounted(_) | Effect::Stated(..) => None,
     }
 }
 
@@ -137,6 +145,11 @@ mod tests {
             ("other", "INSERT INTO `shop`.t VALUES (1)", true),
             ("other", "UPDATE x, shop.t SET a = 1", true),
             ("other", "SOMETHING NEW", true),
+            ("", "INSERT INTO shop.t VALUES (1)", true),
+            ("", "INSERT INTO `a.b`.t VALUES (1)", true),
+            ("", "INSERT INTO other.t VALUES (1)", false),
+            ("", "UPDATE other.t, shop.u SET a = 1", true),
+            ("", "DO 1", true),
         ] {
             assert_eq!(takes(&shop, in_use, text), is_taken, "{in_use}: {text}");
         }

@@ -4,16 +4,22 @@ use std::collections::BTreeSet;
 
 use super::words::{self, Words};
 use crate::engine::mysql::binlog::query::Query;
+use crate::engine::mysql::comments::Versioned;
 use crate::engine::mysql::names::{self, Token};
 
 /// Words between the verb and the table.
 const MODIFIERS: [&str; 6] = ["LOW_PRIORITY", "HIGH_PRIORITY", "DELAYED", "QUICK", "IGNORE", "INTO"];
 /// What stands behind the only table of a statement.
-const AFTER: [&str; 11] =
-    ["SET", "VALUES", "VALUE", "SELECT", "TABLE", "WITH", "WHERE", "ORDER", "LIMIT", "RETURNING", "PARTITION"];
+const AFTER: [&str; 10] = ["SET", "VALUES", "VALUE", "SELECT", "TABLE", "WITH", "WHERE", "ORDER", "LIMIT", "RETURNING"];
+/// It may change any table.
+pub const ANY: &str = "*";
 
 /// `d.t`, or `d.*`, or `*`. `first` is its verb, in capitals. What triggers and functions do is not in its text.
 pub fn by(first: &str, query: &Query, text: &str) -> BTreeSet<String> {
+    if text.match_indices("/*").any(|(at, _)| Versioned::at(&text[at..]).is_some_and(|version| version.depends)) {
+        // Which words the server read is not known.
+        return [ANY.to_owned()].into();
+    }
     let tokens = names::tokens(text, usize::MAX);
     if let Some(table) = target(first, query, &tokens) {
         return [table].into();
@@ -29,7 +35,7 @@ pub fn by(first: &str, query: &Query, text: &str) -> BTreeSet<String> {
         databases.insert(fold(&query.database));
     }
     if query.is_cut || databases.is_empty() {
-        return ["*".to_owned()].into();
+        return [ANY.to_owned()].into();
     }
     databases.iter().map(|name| format!("{}.*", names::database(name))).collect()
 }
@@ -47,6 +53,6 @@ fn target(first: &str, query: &Query, tokens: &[Token]) -> Option<String> {
     let table = words.table()?;
     let is_alone = words.is_at_end()
         || AFTER.iter().any(|word| words.is_next(word))
-        || matches!(first, "INSERT" | "REPLACE") && words.eats_mark('(');
+        || matches!(first, "INSERT" | "REPLACE") && (words.is_next("PARTITION") || words.eats_mark('('));
     is_alone.then_some(table)
 }

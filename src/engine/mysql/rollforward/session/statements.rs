@@ -17,6 +17,8 @@ const NO_SUCH_TABLE: u16 = 1051;
 const ACCOUNT_FAILED: u16 = 1396;
 /// Some statements cannot be prepared.
 const NOT_TO_BE_PREPARED: u16 = 1295;
+/// A longer statement is not sent in hexadecimal digits, of which there are two for each byte.
+const MOST_TWICE: usize = 8 << 20;
 /// No such database, table, column or routine.
 const NOT_THERE: [u16; 5] = [1049, 1054, 1141, 1146, 1305];
 
@@ -39,6 +41,7 @@ impl Applier<'_> {
             Order::Inside if first_word(text) == "XA" => return self.xa(text),
             Order::Inside | Order::RollbackTo | Order::Statement => {}
         }
+        let next_id = self.next_id.take();
         if !self.setting.wanted.takes(event.body(), query.database, event.header.has(THREAD_SPECIFIC)) {
             return Ok(());
         }
@@ -62,7 +65,7 @@ impl Applier<'_> {
             self.session.one(&settings)?.map_err(|refusal| refused(&refusal, "SET …"))?;
             self.settings = settings;
         }
-        match self.one(&query)? {
+        match self.one(&query, next_id)? {
             Ok(()) if query.error == 0 => self.tell_apart(text),
             Ok(()) => {
                 Err(Error::failed(format!("a statement that failed at the source with {} succeeds here", query.error)))
@@ -79,24 +82,34 @@ impl Applier<'_> {
     }
 
     /// Exactly one statement, in its own bytes. Those that are no UTF-8 cannot be sent as they are: the server takes them from
-    /// a variable, in the character set that the session has by now.
-    fn one(&mut self, query: &Logged<'_>) -> Result<std::result::Result<(), Refusal>> {
+    /// a variable, in the character set that the session has by now. So are those prepared that need `next_id` right before they run.
+    fn one(&mut self, query: &Logged<'_>, next_id: Option<String>) -> Result<std::result::Result<(), Refusal>> {
         if let Ok(text) = std::str::from_utf8(query.text) {
+            let Some(set) = next_id.as_ref().filter(|_| text.len() > MOST_TWICE) else {
+                return if next_id.is_none() { self.session.one(text) } else { self.kept(query, next_id) };
+            };
+            self.session.one(set)?.map_err(|refusal| refused(&refusal, "SET …"))?;
             return self.session.one(text);
         }
+        self.kept(query, next_id)
+    }
+
+    fn kept(&mut self, query: &Logged<'_>, next_id: Option<String>) -> Result<std::result::Result<(), Refusal>> {
         let set = query.client().and_then(|client| self.collations.get(&client.into()));
         let (set, _) =
             set.ok_or_else(|| Error::failed("a statement is written in a character set that is not known here"))?;
+        let kept = format!("SET @backup_sla_statement := _{set} X'{}'", variables::hex(query.text));
         let steps = [
-            format!("SET @backup_sla_statement := _{set} X'{}'", variables::hex(query.text)),
-            "PREPARE backup_sla_statement FROM @backup_sla_statement".to_owned(),
-            "EXECUTE backup_sla_statement".to_owned(),
+            Some(kept),
+            Some("PREPARE backup_sla_statement FROM @backup_sla_statement".to_owned()),
+            next_id,
+            Some("EXECUTE backup_sla_statement".to_owned()),
         ];
-        for step in steps {
+        for step in steps.into_iter().flatten() {
             match self.session.ask(&step)? {
                 Err(refusal) if refusal.number == NOT_TO_BE_PREPARED => {
-                    let what =
-                        "a statement is not written in UTF-8, and this server takes one of its kind in no other way";
+                    let what = "a statement is not written in UTF-8, or gives numbers to rows, and this server takes one of its kind in no \
+                                other way";
                     return Err(Error::failed(what).hint("it can be replayed by `mysqlbinlog … | mysql` by hand"));
                 }
                 Err(refusal) => return Ok(Err(refusal)),
