@@ -198,15 +198,17 @@ def verification():
 def proofs():
     return graph(
         "Proofs", "Time since a drill last passed, against the promised interval, and the age of the newest recovery point "
-        "that a drill has proved; and the age of the newest chain of increments that was proved whole.",
+        "that a drill has proved; the age of the newest chain of increments that was proved whole; and that of the newest "
+        "canary in the repository.",
         [
             target(q.age(q.of_source("drill_last_success_timestamp_seconds")), "{{source}}: since a passed drill"),
             target(q.of_source("drill_interval_objective_seconds"), "{{source}}: objective"),
             target(q.age(q.of_source("verified_recovery_point_timestamp_seconds")), "{{source}}: verified point"),
             target(q.age(q.of_source("closing_proof_timestamp_seconds")), "{{source}}: closing proof"),
+            target(q.age(q.of_source("canary_timestamp_seconds")), "{{source}}: canary"),
         ],
         unit="s", fill=15, overrides=[
-            override("byFrameRefID", "A", color=fixed(GOOD)), promised("B"), thin("C", "purple"), thin("D", CALM),
+            override("byFrameRefID", "A", color=fixed(GOOD)), promised("B"), thin("C", "purple"), thin("D", CALM), thin("E", RISK),
         ])
 
 
