@@ -32,6 +32,11 @@ const LONGEST_INCREMENT: Duration = Duration::from_secs(30);
 /// A mark is not longer.
 const MARK_BYTES: u64 = 64;
 
+/// A child process that this one has just begun has its locks, too, until it is another program: for so long, and so often, whoever finds
+/// a lock taken looks again.
+const FORKED: Duration = Duration::from_millis(20);
+const FORKED_LOOKS: u32 = 5;
+
 /// How soon somebody who waits for a repository looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
@@ -237,7 +242,15 @@ impl App {
         let path = self.config.state_dir.join("locks").join(format!("{source}.{operation}.lock"));
         let file = lock_options().read(true).open(&path);
         let file = file.map_err(|error| state_failure(format!("cannot open lock {}", path.display()), error))?;
-        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        let mut taken = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
+        for _ in 0..FORKED_LOOKS {
+            if taken != Err(rustix::io::Errno::WOULDBLOCK) {
+                break;
+            }
+            std::thread::sleep(FORKED);
+            taken = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
+        }
+        match taken {
             Ok(()) => Ok(marked(file)),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::new(
                 Kind::Busy,

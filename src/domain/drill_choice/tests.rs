@@ -120,8 +120,8 @@ fn a_moment_that_failed_is_tried_again_until_it_passes_or_is_gone_and_no_other_i
         found.map(|it| (it.plan.newest().id.0.clone(), it.plan.until))
     };
     assert_eq!(random(&points, &[]), None, "one passed just now");
-    let within = Some(moment(12) + TimeDelta::microseconds(3));
-    let again = Some(("i1".to_owned(), Until::Time(within.unwrap())));
+    let exact = moment(12) + TimeDelta::microseconds(3);
+    let (within, again) = (Some(exact), Some(("i1".to_owned(), Until::Time(exact))));
     assert_eq!(random(&points, &[failed("i1", within)]), again);
     // All of a recovery point, of a ledger that may know no time.
     let whole = Some(("i1".to_owned(), Until::End));

@@ -127,7 +127,7 @@ async fn an_increment_that_cannot_be_restored_any_more_was_available_until_that_
     let found = clock.wall();
     assert_eq!(of_increment().await, Some(found));
     clock.advance(HOUR);
-    ledger.reconcile_points("agama", &[lost.clone()]).await.unwrap();
+    ledger.reconcile_points("agama", std::slice::from_ref(&lost)).await.unwrap();
     assert_eq!(of_increment().await, Some(found), "it was found before");
     ledger.reconcile_points("agama", &[]).await.unwrap();
     assert_eq!(of_increment().await, Some(found), "that it is gone as well makes it no younger");

@@ -228,8 +228,10 @@ impl Snapshot {
             // It is a good increment all the same.
             counted.given_up = Some(error.to_string());
         }
-        if !counted.rows.is_empty() && !matches!(there(&mut self.session, self.maria), Ok(Ok(now)) if now == self.there)
-        {
+        // This is not to be cut short by what is left of the budget.
+        let is_same = self.limit(SLACK).is_ok()
+            && matches!(there(&mut self.session, self.maria), Ok(Ok(now)) if now == self.there);
+        if !counted.rows.is_empty() && !is_same {
             counted = Counted::default();
             counted.given_up = Some("a table was made, altered or dropped while rows were counted".to_owned());
         }
@@ -254,7 +256,15 @@ impl Snapshot {
              TABLE_TYPE = 'BASE TABLE' AND TABLE_SCHEMA IN ({list})"
         );
         let mut ranked = Vec::new();
-        for row in self.session.rows(&asked)? {
+        let tables = match self.session.ask(&asked)? {
+            Ok(tables) => tables,
+            Err(refusal) => {
+                let budget = display::limit(self.budget);
+                counted.given_up = Some(format!("no rows were counted within `truth_budget` = {budget}: {refusal}"));
+                return Ok(());
+            }
+        };
+        for row in tables {
             let [Some(database), Some(table), Some(estimated)] = row.as_slice() else { continue };
             let name = names::qualified(database, table);
             if let Some(rank) = rank(&name, estimated.parse().unwrap_or(0), changes, owed) {
