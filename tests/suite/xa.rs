@@ -1,8 +1,5 @@
 //! Transactions of XA in a log: replayed in one session, whatever stands between their parts.
 
-use std::fmt::Write as _;
-use std::time::Instant;
-
 use crate::support::{Product, Server, World};
 
 const BOTH: [Product; 2] = [Product::MariaDb, Product::MySql];
@@ -53,28 +50,5 @@ fn prepared_transactions_end_in_any_order_and_one_that_does_not_stays_prepared()
         server.sql("XA COMMIT 'four'");
         let rows = "SELECT * FROM shop.t ORDER BY a";
         assert_eq!(destination.sql(rows), server.sql(rows), "{product:?}: what was prepared is whole");
-    }
-}
-
-/// `cargo test --release --test suite -- --ignored --nocapture xa::`
-#[test]
-#[ignore = "a measurement: it takes a minute"]
-fn how_long_a_transaction_of_xa_takes_to_replay() {
-    for product in BOTH {
-        let server = Server::start(product);
-        server.sql("CREATE DATABASE shop; CREATE TABLE shop.t (a INT PRIMARY KEY, b TEXT)");
-        let world = World::new(&server, &["shop"], "");
-        world.backup();
-        let mut sql = String::from("USE shop");
-        for at in 0..200 {
-            write!(sql, "; XA START 'x{at}'; INSERT INTO t VALUES ({at}, 'b'); XA END 'x{at}'; XA PREPARE 'x{at}'; XA COMMIT 'x{at}'").unwrap();
-        }
-        server.sql(&sql);
-        increment(&world);
-        let destination = Server::start(product);
-        let begun = Instant::now();
-        let restored = world.json(&["restore", "shop", "--no-verify", "--to", &destination.destination()], 0);
-        println!("{product:?}: 200 XA transactions, replay {} of {:?}", restored["stages"]["replay"], begun.elapsed());
-        assert_eq!(destination.sql("SELECT COUNT(*) FROM shop.t").trim(), "200");
     }
 }
